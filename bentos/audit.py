@@ -1,0 +1,161 @@
+"""The audit trail: one JSON line an event, each carrying the hash of the line before it.
+
+A changed, removed or inserted line breaks every hash after it. A cut-off tail would not, so the registry keeps the hash
+of the newest line with the registered model (`audit_head`) and compares. Lines hold names of reviewers, versions and
+digests; nothing about applicants.
+
+`python -m bentos.audit` verifies the trail and prints it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bentos.errors import BentosError, TrailBroken
+from bentos.settings import BentosSettings
+
+GENESIS: Final = "0" * 64
+
+
+class Entry(BaseModel):
+    """One event of the trail. `hash` is the SHA-256 of all other fields as canonical JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sequence: int
+    at: str
+    event: str
+    actor: str
+    version: str
+    digest: str
+    replaced: str
+    note: str
+    previous: str
+    hash: str = ""
+
+    def computed_hash(self) -> str:
+        """The hash this entry must carry."""
+        body = self.model_dump(exclude={"hash"})
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock of this host on `path`; released with the process whatever happens to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+class Trail:
+    """Append-only file of entries. Several processes may append at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> list[Entry]:
+        """All entries, oldest first, verified.
+
+        Raises:
+            TrailBroken: a line is unreadable, or its hash, number or link to the line before is wrong.
+        """
+        if not self._path.exists():
+            return []
+        found: list[Entry] = []
+        for number, line in enumerate(self._path.read_text(encoding="utf-8").splitlines()):
+            found.append(self._checked(number, line, found[-1].hash if found else GENESIS))
+        return found
+
+    def _checked(self, number: int, line: str, previous: str) -> Entry:
+        try:
+            entry = Entry.model_validate_json(line)
+        except ValidationError as error:
+            raise TrailBroken(f"audit trail {self._path.name}: line {number + 1} is unreadable") from error
+        if (entry.sequence, entry.previous, entry.hash) != (number, previous, entry.computed_hash()):
+            raise TrailBroken(
+                f"audit trail {self._path.name}: line {number + 1} was altered or lines before it are missing; "
+                "restore it from a backup and find out who wrote to it"
+            )
+        return entry
+
+    def append(
+        self, event: str, *, actor: str, version: str, digest: str = "", replaced: str = "", note: str = ""
+    ) -> Entry:
+        """The entry as written: flushed to disk before this returns.
+
+        Raises:
+            TrailBroken: the trail is not intact; nothing is added to a broken one.
+        """
+        with locked(self._path.with_suffix(".append.lock")):
+            self._drop_torn_tail()
+            entries = self.entries()
+            entry = Entry(
+                sequence=len(entries),
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                event=event,
+                actor=actor,
+                version=version,
+                digest=digest,
+                replaced=replaced,
+                note=note,
+                previous=entries[-1].hash if entries else GENESIS,
+            )
+            entry = entry.model_copy(update={"hash": entry.computed_hash()})
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(entry.model_dump_json() + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+            return entry
+
+    def _drop_torn_tail(self) -> None:
+        """Remove the half line of a process that was killed while writing; it was never acknowledged."""
+        if not self._path.exists():
+            return
+        text = self._path.read_bytes()
+        if text and not text.endswith(b"\n"):
+            with self._path.open("r+b") as handle:
+                handle.truncate(text.rfind(b"\n") + 1)
+
+    def head(self) -> str:
+        """Hash of the newest entry, the genesis hash for an empty trail."""
+        entries = self.entries()
+        return entries[-1].hash if entries else GENESIS
+
+    def holds(self, head: str) -> bool:
+        """Whether an entry with this hash is in the trail; false means that the tail was cut off."""
+        return head in {GENESIS, *(entry.hash for entry in self.entries())}
+
+
+def main() -> int:
+    """Verify and print the trail; exit code 1 if it is broken."""
+    try:
+        entries = Trail(BentosSettings().trail_file).entries()
+    except BentosError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for entry in entries:
+        replaced = f" (replaces {entry.replaced})" if entry.replaced else ""
+        note = f": {entry.note}" if entry.note else ""
+        print(f"{entry.at} {entry.event} version {entry.version}{replaced} by {entry.actor}{note}")
+    print(f"{len(entries)} entries, chain intact")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The container engine as a program: docker, podman or nerdctl, driven by its command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bentos.errors import PublishFailed
+from bentos.pack import last_line
+
+ANSWER_TIMEOUT_S: Final = 20
+COMMAND_TIMEOUT_S: Final = 1800
+
+
+class Engine:
+    """One engine; every failure is one line, taken from the last one it printed."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def absence(self) -> str:
+        """Why no engine answers, empty if one does."""
+        command = [self.program, "info", "--format", "{{.ServerVersion}}"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=False)
+        except FileNotFoundError:
+            return f"{self.program} is not installed"
+        except subprocess.TimeoutExpired:
+            return f"{self.program} does not answer within {ANSWER_TIMEOUT_S} s"
+        # A client without a server prints an empty version and may still exit with 0.
+        return "" if answer.returncode == 0 and answer.stdout.strip() else f"{self.program} answers no engine"
+
+    def call(self, *arguments: str) -> str:
+        """Standard output of one command of the engine.
+
+        Raises:
+            PublishFailed: it failed or took too long.
+        """
+        return run([self.program, *arguments], {})
+
+    def image_id(self, reference: str) -> str:
+        """Id of a local image, empty if it is not there."""
+        command = [self.program, "image", "inspect", "--format", "{{.Id}}", reference]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=False)
+        return answer.stdout.strip() if answer.returncode == 0 else ""
+
+    def build_environment(self) -> dict[str, str]:
+        """What a build needs: a docker client without buildx cannot drive BuildKit."""
+        if self.program != "docker" or "DOCKER_BUILDKIT" in os.environ:
+            return {}
+        probe = subprocess.run(
+            ["docker", "buildx", "version"], capture_output=True, timeout=ANSWER_TIMEOUT_S, check=False
+        )
+        return {} if probe.returncode == 0 else {"DOCKER_BUILDKIT": "0"}
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Standard output of `command`, run with `environment` added to this process's own.
+
+    Raises:
+        PublishFailed: it failed or took too long; the text holds its last line.
+    """
+    what = " ".join(command[:3])
+    try:
+        answer = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PublishFailed(f"{what} took more than {COMMAND_TIMEOUT_S} s") from error
+    if answer.returncode != 0:
+        raise PublishFailed(f"{what} failed: {last_line(answer.stderr or answer.stdout)}")
+    return answer.stdout

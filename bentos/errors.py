@@ -1,0 +1,52 @@
+"""What can go wrong between an approved version and a running image, named by what the caller must do.
+
+    BentosError
+    ├── VersionMissing      register or approve a version first
+    ├── PromotionLost       somebody else moved the champion: look again, then decide again
+    ├── ApprovalMissing     let a person approve the version first
+    ├── ArtefactDamaged     the stored package is not what was registered: do not use it
+    ├── TrailBroken         the audit trail was altered: find out by whom before anything moves
+    ├── PackFailed          the Bento could not be built from what was given
+    ├── SmokeFailed         the Bento was built but does not answer as it must: nothing was published
+    └── PublishFailed       engine or registry refused: mend it and run again, every step is safe to repeat
+
+Every message is one line that says what was found and what to do.
+"""
+
+from __future__ import annotations
+
+
+class BentosError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class VersionMissing(BentosError):
+    """No such version, or no version under the alias."""
+
+
+class PromotionLost(BentosError):
+    """The champion is not the one the decision was made against."""
+
+
+class ApprovalMissing(BentosError):
+    """The version carries no approving verdict."""
+
+
+class ArtefactDamaged(BentosError):
+    """The stored package is missing, incomplete or has other bytes than were registered."""
+
+
+class TrailBroken(BentosError):
+    """A line of the audit trail was changed, removed or inserted."""
+
+
+class PackFailed(BentosError):
+    """The Bento could not be built."""
+
+
+class SmokeFailed(BentosError):
+    """The built Bento does not start or does not answer as it must."""
+
+
+class PublishFailed(BentosError):
+    """The image could not be built, pushed or proved."""

@@ -1,0 +1,399 @@
+"""The model registry: versions, aliases and verdicts. The only home of MLflow's client.
+
+MLflow's registry has no transaction: two promotions at once both succeed, a version may point to nothing, and aliases
+vanish with their version. So promotion is a compare-and-set of ours: ordered by a lock of this host, refused when the
+champion is no longer the one the decision was made against, preceded by a download that proves the bytes, written to
+the audit trail before the alias moves. Promotions from several hosts are told apart by a claim tag that is read back
+before the alias moves; that narrows the window to one request and does not close it, so run promotions on one worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from bentos.audit import Trail, locked
+from bentos.decision import Decision
+from bentos.digests import combined, file_sha256, fingerprint
+from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, PromotionLost, TrailBroken, VersionMissing
+from bentos.settings import BentosSettings
+from bentos.version import Version, version_of
+from service.manifest import MODEL_FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+PREVIOUS: Final = "previous"
+PACKAGE: Final = "package"
+LOGGED_MODEL: Final = "models:/"
+
+
+class Registry:
+    """The registered model `name` on one MLflow server."""
+
+    def __init__(self, client: MlflowClient, name: str, *, trail: Trail, lock: Path) -> None:
+        self._client = client
+        self.name = name
+        self._trail = trail
+        self._lock = lock
+
+    @classmethod
+    def connect(cls, settings: BentosSettings) -> Registry:
+        """The registry the settings name.
+
+        Raises:
+            BentosError: no tracking server is set, so everything would go to a local folder nobody looks at.
+        """
+        if not settings.tracking_uri:
+            raise BentosError("MLFLOW_TRACKING_URI is not set: run `make up` and `source .local/env`")
+        # One bar a file and download would drown the log of a run; MLflow offers nothing but this variable.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+        return cls(client, settings.model_name, trail=Trail(settings.trail_file), lock=settings.lock_file)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def version(self, number: int) -> Version:
+        """The version with this number.
+
+        Raises:
+            VersionMissing: there is none.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return version_of(self._client.get_model_version(self.name, str(number)))
+        except MlflowException as error:
+            raise _missing(error, f"model {self.name} has no version {number}: see its versions in MLflow") from error
+
+    def find(self, alias: str) -> Version | None:
+        """The version under the alias, None if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return version_of(self._client.get_model_version_by_alias(self.name, alias))
+        except MlflowException as error:
+            # An unknown alias is INVALID_PARAMETER_VALUE, an unknown model RESOURCE_DOES_NOT_EXIST.
+            if error.error_code in {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}:
+                return None
+            raise BentosError(f"MLflow does not answer for model {self.name}: {_line(error)}") from error
+
+    def by_alias(self, alias: str) -> Version:
+        """The version under the alias.
+
+        Raises:
+            VersionMissing: there is none.
+        """
+        found = self.find(alias)
+        if found is None:
+            hint = "approve a challenger first" if alias == CHAMPION else "run the training flow first"
+            raise VersionMissing(f"model {self.name} has no {alias}: {hint}")
+        return found
+
+    def download(self, number: int, digest: str, target: Path) -> Path:
+        """`target`, holding the package of the version, proved against the digest and every file's hash.
+
+        Raises:
+            VersionMissing: no such version.
+            ArtefactDamaged: missing files or other bytes than were registered. `target` is then not created.
+        """
+        version = self.version(number)
+        if version.digest != digest:
+            raise ArtefactDamaged(
+                f"version {number} is registered with digest {version.digest[:12]}, not {digest[:12]}: look again"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as scratch:
+            folder = self._fetch(version, Path(scratch))
+            folder.rename(target)
+        return target
+
+    def decision(self, version: Version) -> Decision:
+        """The verdict stored with the version.
+
+        Raises:
+            ApprovalMissing: there is none, or it is not the one the version's tags vouch for.
+        """
+        expected = version.tags.get("decision_sha256")
+        if not expected:
+            raise ApprovalMissing(f"version {version.number} has no verdict: run the registration flow and decide")
+        with tempfile.TemporaryDirectory() as scratch:
+            text = self._artifact(version.run_id, _decision_file(version.number), Path(scratch)).read_bytes()
+        if hashlib.sha256(text).hexdigest() != expected:
+            raise ApprovalMissing(f"version {version.number}: the stored verdict was altered; decide again")
+        try:
+            return Decision.model_validate_json(text)
+        except ValidationError as error:
+            raise ApprovalMissing(f"version {version.number}: the stored verdict is unreadable") from error
+
+    def approved(self, version: Version) -> Decision:
+        """The approving verdict of the version.
+
+        Raises:
+            ApprovalMissing: there is no verdict, it rejects, or it is about other bytes.
+        """
+        decision = self.decision(version)
+        if not decision.approved or (decision.version, decision.digest) != (version.number, version.digest):
+            raise ApprovalMissing(f"version {version.number} is not approved: only an approved version is packed")
+        return decision
+
+    def run_parameters(self, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Logged parameters and tags of a run.
+
+        Raises:
+            VersionMissing: MLflow knows no such run.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            raise _missing(error, f"MLflow knows no run {run_id}: copy the id from the run's page") from error
+        return dict(run.data.params), dict(run.data.tags)
+
+    def run_file(self, run_id: str, path: str, target: Path) -> Path:
+        """One file that a run logged, downloaded below `target`.
+
+        Raises:
+            ArtefactDamaged: the run holds no such file.
+        """
+        return self._artifact(run_id, path, target)
+
+    def run_package(self, run_id: str, target: Path) -> Path:
+        """The package that a run logged, downloaded below `target`, unproved: for runs that were never registered."""
+        target.mkdir(parents=True, exist_ok=True)
+        return self._artifact(run_id, PACKAGE, target)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
+        """A new challenger made from the package that the run logged.
+
+        Args:
+            run_id: the training run; its artifact folder `package` must hold the same files as `package`.
+            source: URI of the logged model; the run's package if empty.
+
+        Raises:
+            ArtefactDamaged: the run does not hold the package, so the version would point to nothing.
+        """
+        files = fingerprint(package)
+        self._require_logged(run_id, files)
+        if not source:
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{PACKAGE}"
+        with locked(self._lock):
+            self._ensure_model()
+            created = self._client.create_model_version(
+                self.name,
+                source,
+                run_id=run_id,
+                tags={**tags, "digest": files[MODEL_FILE], "package_sha256": combined(files)},
+                # The server refuses a logged model's URI as source unless its id is given beside it.
+                model_id=source.removeprefix(LOGGED_MODEL) if source.startswith(LOGGED_MODEL) else None,
+            )
+            self._client.set_registered_model_alias(self.name, CHALLENGER, str(created.version))
+        version = version_of(created)
+        self._trail.append(
+            "registered", actor=version.trainer or "unknown", version=str(version.number), digest=version.digest
+        )
+        return self.version(version.number)
+
+    def promote(self, decision: Decision, *, expected: int) -> Version:
+        """The new champion: the version the decision approves, if the champion still is `expected` (0 for none).
+
+        Raises:
+            PromotionLost: somebody else promoted first; nothing was changed.
+            ApprovalMissing: the decision rejects or is about other bytes.
+            ArtefactDamaged: the version's package is missing or has other bytes.
+            TrailBroken: the audit trail is not intact.
+        """
+        if not decision.approved:
+            raise ApprovalMissing(f"version {decision.version} was rejected and cannot become champion")
+        with locked(self._lock):
+            champion = self._expected_champion(expected, decision)
+            version = self._proved(decision.version)
+            if version.digest != decision.digest:
+                raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
+            self._store(decision, version)
+            self._move(version, champion, event="promoted", actor=decision.reviewer, note=decision.note)
+            if champion is not None and champion.number != version.number:
+                self._client.set_registered_model_alias(self.name, PREVIOUS, str(champion.number))
+            challenger = self.find(CHALLENGER)
+            if challenger is not None and challenger.number == version.number:
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            return self.version(version.number)
+
+    def reject(self, decision: Decision) -> Version:
+        """The rejected version, with its verdict stored and no longer challenger."""
+        with locked(self._lock):
+            version = self.version(decision.version)
+            self._store(decision, version)
+            challenger = self.find(CHALLENGER)
+            if challenger is not None and challenger.number == version.number:
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            self._trail_event("rejected", decision.reviewer, version, note=decision.note)
+            return self.version(version.number)
+
+    def rollback(self, *, expected: int, actor: str, note: str) -> Version:
+        """The champion before `expected`, champion again.
+
+        Raises:
+            VersionMissing: there is no previous champion.
+            PromotionLost: the champion is not `expected`.
+        """
+        with locked(self._lock):
+            champion = self.by_alias(CHAMPION)
+            if champion.number != expected:
+                raise PromotionLost(f"champion is version {champion.number}, not {expected}: look again")
+            version = self._proved(self.by_alias(PREVIOUS).number)
+            self.approved(version)
+            self._move(version, champion, event="rolled_back", actor=actor, note=note)
+            self._client.delete_registered_model_alias(self.name, PREVIOUS)
+            return self.version(version.number)
+
+    def record(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Keep facts learned later (Bento, image, digests) as tags of the version; an empty value removes the tag."""
+        for key, value in tags.items():
+            if value:
+                self._client.set_model_version_tag(self.name, str(version.number), key, value)
+            elif key in version.tags:
+                self._client.delete_model_version_tag(self.name, str(version.number), key)
+
+    def attach(self, version: Version, path: str, text: str) -> None:
+        """Keep a text with the version's run, as artifact `path`."""
+        self._client.log_text(version.run_id, text, path)
+
+    def attached(self, version: Version, path: str) -> str | None:
+        """The text kept under `path`, None if there is none."""
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                return self._artifact(version.run_id, path, Path(scratch)).read_text(encoding="utf-8")
+            except ArtefactDamaged:
+                return None
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def _ensure_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _require_logged(self, run_id: str, files: Mapping[str, str]) -> None:
+        if MODEL_FILE not in files:
+            raise ArtefactDamaged(f"the package holds no {MODEL_FILE}: nothing to register")
+        logged = {Path(item.path).name for item in self._client.list_artifacts(run_id, PACKAGE)}
+        missing = sorted({Path(path).parts[0] for path in files} - logged)
+        if missing:
+            raise ArtefactDamaged(f"run {run_id} does not hold {', '.join(missing)} of its package: train again")
+
+    def _expected_champion(self, expected: int, decision: Decision) -> Version | None:
+        champion = self.find(CHAMPION)
+        number = champion.number if champion else 0
+        if number != expected:
+            self._trail_event("promotion_lost", decision.reviewer, self.version(decision.version))
+            raise PromotionLost(
+                f"version {decision.version} lost: champion is version {number or 'none'}, the decision was made "
+                f"against {expected or 'none'}; run the registration flow again"
+            )
+        return champion
+
+    def _proved(self, number: int) -> Version:
+        version = self.version(number)
+        with tempfile.TemporaryDirectory() as scratch:
+            self._fetch(version, Path(scratch))
+        return version
+
+    def _move(self, version: Version, champion: Version | None, *, event: str, actor: str, note: str) -> None:
+        """Set the champion alias: claim first, trail second, alias last, so that no move is ever unrecorded."""
+        claim = uuid.uuid4().hex
+        self._client.set_registered_model_tag(self.name, "promotion_claim", claim)
+        self._trail_event(event, actor, version, replaced=str(champion.number) if champion else "", note=note)
+        if self._client.get_registered_model(self.name).tags.get("promotion_claim") != claim:
+            self._trail_event("promotion_lost", actor, version)
+            raise PromotionLost(f"version {version.number} lost: another host is promoting at this moment; look again")
+        try:
+            self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
+        except Exception:
+            # The trail already says that it moved; MLflow may be unreachable, so only the file is told.
+            self._trail.append("promotion_failed", actor=actor, version=str(version.number), digest=version.digest)
+            raise
+
+    def _trail_event(self, event: str, actor: str, version: Version, *, replaced: str = "", note: str = "") -> None:
+        head = self._client.get_registered_model(self.name).tags.get("audit_head", "")
+        if head and not self._trail.holds(head):
+            raise TrailBroken(
+                "the audit trail lacks the entry that MLflow remembers (tag audit_head): it was cut off, or this host "
+                "has another QF_STATE_DIR; restore the trail before anything is promoted"
+            )
+        entry = self._trail.append(
+            event, actor=actor, version=str(version.number), digest=version.digest, replaced=replaced, note=note
+        )
+        self._client.set_registered_model_tag(self.name, "audit_head", entry.hash)
+
+    def _store(self, decision: Decision, version: Version) -> None:
+        text = decision.model_dump_json(indent=2) + "\n"
+        self._client.log_text(version.run_id, text, _decision_file(version.number))
+        self.record(
+            version,
+            {
+                "decision_sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "verdict": "approved" if decision.approved else "rejected",
+                "reviewer": decision.reviewer,
+                "verdict_at": decision.at.isoformat(),
+                "verdict_note": decision.note,
+                "override": decision.override_reason if decision.overridden else "",
+            },
+        )
+
+    def _fetch(self, version: Version, scratch: Path) -> Path:
+        folder = self._artifact(version.run_id, PACKAGE, scratch)
+        model = folder / MODEL_FILE
+        if not model.is_file():
+            raise ArtefactDamaged(f"version {version.number} has no {MODEL_FILE} in the store: it cannot be used")
+        if (found := file_sha256(model)) != version.digest:
+            raise ArtefactDamaged(
+                f"version {version.number}: {MODEL_FILE} in the store has digest {found[:12]}, registered was "
+                f"{version.digest[:12]}: the file was damaged or replaced; train again or restore it"
+            )
+        if combined(fingerprint(folder)) != version.package_sha256:
+            raise ArtefactDamaged(f"version {version.number}: its package is not what was registered; train again")
+        return folder
+
+    def _artifact(self, run_id: str, path: str, scratch: Path) -> Path:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = Path(self._client.download_artifacts(run_id, path, str(scratch)))
+        except (MlflowException, OSError) as error:
+            raise ArtefactDamaged(f"run {run_id} holds no {path} that can be read: {_line(error)}") from error
+        if not found.exists() or (found.is_dir() and not any(found.iterdir())):
+            raise ArtefactDamaged(f"run {run_id} holds no {path}")
+        return found
+
+
+def _decision_file(number: int) -> str:
+    return f"decisions/version-{number}.json"
+
+
+def _missing(error: Any, message: str) -> BentosError:
+    if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+        return VersionMissing(message)
+    return BentosError(f"MLflow does not answer: {_line(error)}")
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,81 @@
+"""The data stages: `python -m flows.dataset fetch | prepare | reproduce | adopt`, run at the project's root.
+
+`fetch` and `prepare` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs both through DVC for another
+source and pushes what they made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from flows.data_params import read_params
+from flows.dataset_errors import DatasetError
+
+RAW_FILE: Final = Path("data/raw/train.csv")
+PROCESSED: Final = Path("data/processed")
+PARAMS: Final = Path("data/params.yaml")
+STATE: Final = Path("dvc")  # under the state folder
+
+
+def _fetch(source: str | None) -> str:
+    """Fetch the source; without one the file that is there stays, and where none is the sample comes."""
+    from flows.sources import SAMPLE, fetch
+
+    if source is None:
+        if RAW_FILE.is_file():
+            return f"{RAW_FILE} stays as it is (set QF_DATA or --data for another source)"
+        source = SAMPLE
+    sample = read_params(PARAMS).sample
+    new = fetch(source, RAW_FILE, customers=sample.customers, seed=sample.seed)
+    return f"{RAW_FILE} {'fetched' if new else 'is the same already'}: DATA={source}, {RAW_FILE.stat().st_size:,} bytes"
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    state = Path(os.environ.get("QF_STATE_DIR", ".local")) / STATE
+    if arguments.command == "fetch":
+        return _fetch(arguments.data)
+    if arguments.command == "prepare":
+        from flows.preparing import prepare
+        from flows.quality import as_markdown
+
+        return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare))
+    from flows.versions import adopt, reproduce
+
+    if arguments.command == "adopt":
+        return f"{adopt(Path.cwd(), state)} names the last run's data now: commit it"
+    kept = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push)
+    return f"data ready in {PROCESSED}; its version is {kept} (`python -m flows.dataset adopt` makes it the project's)"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; 0, or 1 after one line on standard error; 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m flows.dataset", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, told in (("fetch", "put the raw file in its place"), ("reproduce", "run both stages through DVC")):
+        command = commands.add_parser(name, help=told)
+        command.add_argument(
+            "--data",
+            metavar="SOURCE",
+            default=os.environ.get("QF_DATA") or None,
+            help="sample, kaggle, or a path to Kaggle's train.csv or .gz (default: QF_DATA)",
+        )
+    command.add_argument("--push", action="store_true", help="push raw file and outputs to the DVC remote")
+    commands.add_parser("prepare", help="validate, clean and split the raw file")
+    commands.add_parser("adopt", help="make the last run's data the project's version")
+    try:
+        print(_run(parser.parse_args(argv)))
+    except DatasetError as error:
+        print(f"flows.dataset: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("flows.dataset: stopped; nothing was left half-written, run the same command again", file=sys.stderr)
+        return 130  # as shells report an interrupt
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

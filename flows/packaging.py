@@ -1,0 +1,166 @@
+"""The `packaging` flow: from an approved version to a Bento that was proved, and its image where one can be made.
+
+Every step is safe to repeat: a Bento that stands is proved byte by byte and used again, an image that was pushed is
+found by its digest. A step that fails takes back what this run made, and the champion stays as it is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict, Field
+
+from bentos import pack, publish
+from bentos.golden import golden_applicants
+from bentos.pack import Packed
+from bentos.publish import Published
+from bentos.registry import CHAMPION, Registry
+from bentos.serving import served
+from bentos.settings import BentosSettings
+from bentos.smoke import Identity, SmokeReport, prove
+from bentos.version import Version
+from flows import artifacts
+
+GOLDEN_ROWS = 50
+
+
+class Outcome(BaseModel):
+    """What a packaging run made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Version
+    packed: Packed
+    smoke: SmokeReport
+    published: Published
+
+
+@flow(name="packaging", flow_run_name="packaging of version {version}", log_prints=True)
+def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
+    """Pack an approved version and prove what was packed.
+
+    Args:
+        version: Registered version to pack; 0 for the champion.
+
+    Returns:
+        Tag of the Bento.
+    """
+    settings = BentosSettings()
+    progress = artifacts.Progress("packaging-progress", "Steps of packaging")
+    registry = Registry.connect(settings)
+    chosen = registry.version(version) if version else registry.by_alias(CHAMPION)
+    progress.at(10)
+    with tempfile.TemporaryDirectory(prefix="packaging-") as scratch:
+        outcome = _made(settings, registry, chosen, Path(scratch) / "package", progress)
+    record(registry, outcome, settings.bento_store)
+    _show(outcome)
+    progress.at(100)
+    return outcome.packed.tag
+
+
+def _made(
+    settings: BentosSettings, registry: Registry, version: Version, package: Path, progress: artifacts.Progress
+) -> Outcome:
+    fetch(registry, version, package, settings.max_model_mb)
+    progress.at(30)
+    packed = build(version, package, settings)
+    progress.at(55)
+    try:
+        smoke = smoke_test(packed, version, package, settings)
+        progress.at(75)
+        published = image(packed, version, package, settings)
+    except BaseException:
+        if not packed.reused:
+            pack.remove(packed.path)
+            get_run_logger().warning("took back %s: it was not proved", packed.tag)
+        raise
+    return Outcome(version=version, packed=packed, smoke=smoke, published=published)
+
+
+@task(task_run_name="fetch version {version.number}", cache_policy=NO_CACHE)
+def fetch(registry: Registry, version: Version, package: Path, max_model_mb: float) -> None:
+    """Download the package, prove its bytes, and complete its manifest with the verdict."""
+    decision = registry.approved(version)
+    registry.download(version.number, version.digest, package)
+    pack.check_size(package, max_model_mb)
+    pack.finish(package, version.number, decision)
+    get_run_logger().info("version %s approved by %s, package is intact", version.number, decision.reviewer)
+
+
+@task(task_run_name="build the Bento of version {version.number}", cache_policy=NO_CACHE)
+def build(version: Version, package: Path, settings: BentosSettings) -> Packed:
+    """The Bento, built or found again."""
+    packed = pack.pack(
+        package,
+        version=version.number,
+        digest=version.digest,
+        home=settings.home,
+        store=settings.bento_store,
+        base_image=settings.base_image,
+    )
+    get_run_logger().info("%s %s", packed.tag, "stands already, byte for byte" if packed.reused else "built")
+    return packed
+
+
+@task(task_run_name="smoke test {packed.tag}", cache_policy=NO_CACHE)
+def smoke_test(packed: Packed, version: Version, package: Path, settings: BentosSettings) -> SmokeReport:
+    """Serve the Bento and hold its answers against the approved model's."""
+    golden = golden_applicants(package, GOLDEN_ROWS)
+    identity = Identity(version=str(version.number), digest=version.digest)
+    with served(packed.path, timeout_s=settings.smoke_timeout_s) as running:
+        get_run_logger().info("ready, sending %s requests", settings.smoke_requests)
+        report = prove(running.url, running.key, identity, golden, requests=settings.smoke_requests)
+    get_run_logger().info("%s answers right, p50 %.1f ms, p99 %.1f ms", report.requests, report.p50_ms, report.p99_ms)
+    return report
+
+
+@task(task_run_name="image of {packed.tag}", cache_policy=NO_CACHE)
+def image(packed: Packed, version: Version, package: Path, settings: BentosSettings) -> Published:
+    """The pushed image, or the reason why there is none."""
+    golden = golden_applicants(package, GOLDEN_ROWS)
+    identity = Identity(version=str(version.number), digest=version.digest)
+    published = publish.publish(packed, identity, golden, settings)
+    get_run_logger().info("image: %s", published.summary)
+    return published
+
+
+@task(task_run_name="record version {outcome.version.number}", cache_policy=NO_CACHE)
+def record(registry: Registry, outcome: Outcome, store: Path) -> None:
+    """Keep tags and digests with the version in MLflow; the champion's Bento becomes the one to be served."""
+    facts = {
+        "bento_tag": outcome.packed.tag,
+        "bento_digest": outcome.packed.digest,
+        "image": outcome.published.reference,
+        "image_digest": outcome.published.digest,
+    }
+    registry.record(outcome.version, {key: value for key, value in facts.items() if value})
+    registry.attach(
+        outcome.version, f"packaging/version-{outcome.version.number}.json", outcome.model_dump_json(indent=2)
+    )
+    champion = registry.find(CHAMPION)
+    if champion is not None and champion.number == outcome.version.number:
+        pack.choose(store, outcome.packed.tag)
+
+
+def _show(outcome: Outcome) -> None:
+    smoke = outcome.smoke
+    rows = artifacts.step_rows(
+        [
+            ("Bento", f"{outcome.packed.tag} ({'found again' if outcome.packed.reused else 'built'})"),
+            ("Bento digest", outcome.packed.digest),
+            (
+                "smoke test",
+                f"{smoke.requests} requests, {smoke.golden} golden answers, {smoke.contract} refusals by contract; "
+                f"p50 {smoke.p50_ms} ms, p99 {smoke.p99_ms} ms",
+            ),
+            ("image", outcome.published.summary),
+        ]
+    )
+    artifacts.show_table("packaging", rows, f"Packaging of version {outcome.version.number}")
+    facts = {row["step"]: row["result"] for row in rows}
+    artifacts.show_text("packaging-summary", artifacts.facts_text("Packed", outcome.version, facts), "What was made")

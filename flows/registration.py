@@ -1,0 +1,209 @@
+"""The `registration` flow: check a challenger, wait for a person, move the champion.
+
+The run suspends for the verdict and starts again from the top when a person resumes it, maybe days later and on
+another worker. So everything before the verdict is kept with the version and found again; and the form's key names
+the version, its bytes and the champion it is compared with: if one of these has changed meanwhile, the checks are made
+anew and the person is asked again, instead of applying a verdict to what nobody looked at.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.flow_runs import suspend_flow_run
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bentos.decision import Decision
+from bentos.errors import BentosError
+from bentos.registry import CHALLENGER, CHAMPION, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+from flows import artifacts
+from flows.forms import VerdictForm, expiry, refusal
+from flows.release import Check, failed, to_review
+from flows.settings import FlowSettings
+
+APPROVED: Final = "quantumfinance.model.approved"
+MAX_ATTEMPTS: Final = 20
+
+
+class Checked(BaseModel):
+    """Release checks as they are kept with a version: about which bytes, against which champion."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    champion: int
+    champion_digest: str
+    checks: tuple[Check, ...]
+
+
+class Unanswered(BentosError):
+    """Too many verdicts in a row could not be accepted."""
+
+
+@flow(name="registration", flow_run_name="registration of version {version}", log_prints=True)
+def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
+    """Check a challenger against the champion and apply a person's verdict.
+
+    Args:
+        version: Registered version to decide about; 0 for the current challenger.
+
+    Returns:
+        "approved" or "rejected".
+    """
+    settings = FlowSettings()
+    registry = Registry.connect(BentosSettings())
+    challenger = registry.version(version) if version else registry.by_alias(CHALLENGER)
+    champion = registry.find(CHAMPION)
+    if done := _already(registry, challenger, champion):
+        return done
+    checked = check(registry, challenger, champion)
+    if runtime.flow_run.run_count <= 1:
+        show(challenger, checked)
+    decision = ask(challenger, checked, settings)
+    recheck(registry, challenger, checked)
+    outcome = apply(registry, decision)
+    artifacts.show_text("verdict", artifacts.verdict_text(decision, outcome), f"Verdict on version {challenger.number}")
+    if decision.approved:
+        announce(challenger)
+    get_run_logger().info("version %s %s by %s", challenger.number, outcome, decision.reviewer)
+    return outcome
+
+
+@task(task_run_name="release checks of version {challenger.number}", cache_policy=NO_CACHE)
+def check(registry: Registry, challenger: Version, champion: Version | None) -> Checked:
+    """The release checks, kept with the version: made once for these bytes and this champion."""
+    number, digest = (champion.number, champion.digest) if champion else (0, "")
+    path = f"checks/version-{challenger.number}-against-{number or 'none'}.json"
+    kept = _kept(registry.attached(challenger, path))
+    if kept and (kept.digest, kept.champion_digest) == (challenger.digest, digest):
+        return kept
+    get_run_logger().info("comparing with %s", f"champion {number}" if number else "the default CatBoost")
+    # CatBoost, scikit-learn and pandera: seconds that a resumed run, which finds its checks kept, need not spend.
+    from flows.checking import checks_of
+
+    checks = checks_of(registry, challenger, champion)
+    checked = Checked(digest=challenger.digest, champion=number, champion_digest=digest, checks=checks)
+    registry.attach(challenger, path, checked.model_dump_json(indent=2))
+    return checked
+
+
+def _kept(text: str | None) -> Checked | None:
+    try:
+        return Checked.model_validate_json(text) if text else None
+    except ValidationError:
+        return None  # written by other code: made anew
+
+
+def show(challenger: Version, checked: Checked) -> None:
+    """Put the checks into the run, for the person who decides."""
+    artifacts.show_table("release-checks", artifacts.check_rows(checked.checks), f"Version {challenger.number}")
+    artifacts.show_text("release-summary", question(challenger, checked), "What is to be decided")
+
+
+def question(challenger: Version, checked: Checked, refused: str = "") -> str:
+    """What the form says above its fields, as markdown."""
+    lines = [
+        f"Version **{challenger.number}** (`{challenger.digest[:12]}`), trained by {challenger.trainer or 'nobody'}"
+    ]
+    lines[0] += f", against champion {checked.champion}." if checked.champion else "; there is no champion yet."
+    if refused:
+        lines.append(f"**The last verdict was not accepted: {refused}.**")
+    for title, codes in (("Failed", failed(checked.checks)), ("Look at and note", to_review(checked.checks))):
+        if codes:
+            lines.append(f"{title}: {', '.join(codes)}.")
+    if failed(checked.checks):
+        lines.append("Approving needs an override: reason, expiry and a second name.")
+    lines.append("Figures: table `release-checks` of this run, and the model card of its training.")
+    return "\n\n".join(lines)
+
+
+def ask(challenger: Version, checked: Checked, settings: FlowSettings) -> Decision:
+    """A person's verdict that can be accepted: the run suspends until there is one.
+
+    Raises:
+        Unanswered: twenty verdicts in a row could not be accepted.
+    """
+    refused = ""
+    codes, noted = failed(checked.checks), to_review(checked.checks)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        form = suspend_flow_run(
+            wait_for_input=VerdictForm.with_initial_data(
+                description=question(challenger, checked, refused), reviewer="", verdict="reject"
+            ),
+            timeout=settings.verdict_timeout_s,
+            key=f"verdict-{challenger.number}-{challenger.digest[:8]}-against-{checked.champion}-{attempt}",
+        )
+        now = datetime.now(UTC)
+        refused = refusal(form, trainer=challenger.trainer, failed=codes, noted=noted, today=now.date())
+        if not refused:
+            return decided(form, challenger, checked, now)
+        get_run_logger().warning("verdict not accepted: %s", refused)
+    raise Unanswered(f"{MAX_ATTEMPTS} verdicts on version {challenger.number} could not be accepted: start a new run")
+
+
+def decided(form: VerdictForm, challenger: Version, checked: Checked, now: datetime) -> Decision:
+    """The verdict as it is kept with the version."""
+    codes = failed(checked.checks)
+    overridden = form.verdict == "approve" and bool(codes)
+    return Decision(
+        version=challenger.number,
+        digest=challenger.digest,
+        verdict=form.verdict,
+        reviewer=form.reviewer,
+        trainer=challenger.trainer,
+        note=form.note,
+        at=now,
+        champion=checked.champion,
+        failed_checks=codes,
+        override_reason=form.override_reason if overridden else "",
+        override_expires=expiry(form) if overridden else None,
+        second_reviewer=form.second_reviewer if overridden else "",
+    )
+
+
+@task(task_run_name="look again at version {challenger.number}", cache_policy=NO_CACHE)
+def recheck(registry: Registry, challenger: Version, checked: Checked) -> None:
+    """Make sure that the verdict is about what is there now.
+
+    Raises:
+        BentosError: the version's bytes are not those that were judged. A champion that moved is refused on promotion.
+    """
+    now = registry.version(challenger.number)
+    if now.digest != checked.digest:
+        raise BentosError(f"version {challenger.number} is no longer what was judged: run the registration again")
+
+
+@task(task_run_name="apply the verdict on version {decision.version}", cache_policy=NO_CACHE)
+def apply(registry: Registry, decision: Decision) -> str:
+    """Store the verdict, move the aliases, write the audit trail."""
+    if decision.approved:
+        registry.promote(decision, expected=decision.champion)
+        return "approved"
+    registry.reject(decision)
+    return "rejected"
+
+
+def announce(version: Version) -> None:
+    """Tell whoever listens that a version may be packed: the packaging deployment does."""
+    emit_event(
+        event=APPROVED,
+        resource={"prefect.resource.id": f"quantumfinance.model.{version.number}"},
+        payload={"version": version.number, "digest": version.digest},
+    )
+
+
+def _already(registry: Registry, challenger: Version, champion: Version | None) -> str:
+    """What was decided before, if the run was killed after its verdict was applied or is asked about the champion."""
+    if champion is not None and champion.number == challenger.number:
+        registry.approved(challenger)
+        announce(challenger)
+        get_run_logger().info("version %s is champion already", challenger.number)
+        return "approved"
+    return ""

@@ -1,0 +1,166 @@
+"""The `retention` flow: what is older than it may be kept goes, and a customer who asks for it is erased.
+
+How long is a choice of policy and stands in the form: features 180 days, decisions 5 years without features. Stored
+answers go on the hosts themselves after `QF_ANSWERS_DAYS`. An erasure names the pseudonym, never the partner's own
+reference (`python -m service.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit trail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.audit import Trail
+from flows.erasure import Aged, Bucket, Erased, day_of, erase, retain
+from service import records
+from service.erasure import HostErasure, erase_host
+from service.records import Kind
+
+REVIEW_DAYS = 30
+
+
+class RetentionForm(BaseModel):
+    """One run. Empty pseudonym: only what is too old goes."""
+
+    model_config = ConfigDict(title="Retention", extra="forbid")
+
+    feature_days: int = Field(
+        default=180, ge=1, le=3650, title="Features, days", description="Then the applicant's figures are emptied."
+    )
+    decision_days: int = Field(
+        default=5 * 365, ge=1, le=36500, title="Decisions, days", description="Then all rows of a day are deleted."
+    )
+    erase_pseudonym: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{32})?$",
+        title="Erase customer",
+        description="Pseudonym of a customer to erase; made by python -m service.pseudonyms PARTNER.",
+    )
+    requested_by: str = Field(
+        default="",
+        max_length=80,
+        title="Requested by",
+        description="Who asked for the erasure and where it is filed; needed with a pseudonym. No customer's name.",
+    )
+
+
+class Place(BaseSettings):
+    """Where this worker finds the host's outbox and the audit trail."""
+
+    model_config = SettingsConfigDict(env_prefix="QF_", extra="ignore")
+
+    service_dir: Path = Field(default=Path(".local/service"), description="State of the service on this host.")
+    state_dir: Path = Field(default=Path(".local"), description="The audit trail lies under it.")
+    predictions_bucket: str = Field(default="predictions", description="Bucket of predictions, outcomes, reviews.")
+
+    @property
+    def outbox(self) -> Path:
+        """The outbox folder of this host's service."""
+        return self.service_dir / "outbox"
+
+    @property
+    def trail(self) -> Path:
+        """The audit trail of personal data."""
+        return self.state_dir / "audit" / "personal-data.jsonl"
+
+
+class ErasureRefused(ValueError):
+    """The form asks for something that must not be done; the text says what is missing."""
+
+
+@task
+def age(bucket: str, today: date, form: RetentionForm) -> Aged:
+    """Empty and delete what is too old."""
+    return retain(_bucket(bucket), today, feature_days=form.feature_days, decision_days=form.decision_days)
+
+
+@task(log_prints=False)
+def erase_everywhere(place: Place, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
+    """Erase a customer from this host, then from the buckets; None where this worker sees no outbox."""
+    host = erase_host(place.outbox, [form.erase_pseudonym]) if place.outbox.is_dir() else None
+    refs = frozenset({form.erase_pseudonym})
+    return host, erase(_bucket(place.predictions_bucket), _bucket("reports"), refs)
+
+
+@task
+def recent_reviews(bucket: str, today: date) -> list[dict[str, Any]]:
+    """The cases partners' reviewers opened lately (LGPD art. 20), newest first, without their free text."""
+    return sorted(
+        _reviews(_bucket(bucket), today - timedelta(days=REVIEW_DAYS)), key=lambda row: row["at"], reverse=True
+    )
+
+
+def _reviews(bucket: Bucket, since: date) -> Iterator[dict[str, Any]]:
+    for key in bucket.keys(f"{Kind.REVIEW.folder}/"):
+        day = day_of(key)
+        if day is not None and day >= since:
+            for row in records.read(bucket.get(key)):
+                yield {
+                    "at": row["created_at"],
+                    "partner": row["partner"],
+                    "prediction": row["prediction_id"],
+                    "verdict": row["verdict"],
+                    "review": row["review_id"],
+                }
+
+
+@flow(name="retention", log_prints=False)
+def retention(form: RetentionForm = RetentionForm()) -> None:
+    """Delete what is older than it may be kept; erase a customer on request; list the reviews for staff.
+
+    Raises:
+        ErasureRefused: a pseudonym without who asked, or features kept longer than decisions.
+        RowsLeft: the scan after an erasure found rows; the run can be repeated.
+    """
+    place, today = Place(), datetime.now(UTC).date()
+    if form.erase_pseudonym and not form.requested_by.strip():
+        raise ErasureRefused("say who asked for the erasure: field `Requested by`")
+    if form.feature_days > form.decision_days:
+        raise ErasureRefused("features cannot be kept longer than decisions")
+    trail = Trail(place.trail)
+    aged = age(place.predictions_bucket, today, form)
+    if aged.emptied_objects or aged.deleted_objects:
+        trail.append("retention", actor="schedule", version="", note=_told(aged))
+    get_run_logger().info(_told(aged))
+    if form.erase_pseudonym:
+        host, erased = erase_everywhere(place, form)
+        subject = hashlib.sha256(form.erase_pseudonym.encode()).hexdigest()
+        trail.append("erasure", actor=form.requested_by, version="", digest=subject, note=_account(host, erased))
+        create_markdown_artifact(
+            f"**Erased** {subject[:12]}, asked for by {form.requested_by}: {_account(host, erased)}.", key="erasure"
+        )
+    create_table_artifact(
+        recent_reviews(place.predictions_bucket, today), key="reviews", description="Reviews, 30 days"
+    )
+
+
+def _told(aged: Aged) -> str:
+    return (
+        f"features emptied in {aged.emptied_rows} rows of {aged.emptied_objects} objects, "
+        f"{aged.deleted_objects} objects deleted"
+    )
+
+
+def _account(host: HostErasure | None, erased: Erased) -> str:
+    here = (
+        f"{host.rows} rows of this host"
+        if host
+        else "no host (this worker sees no outbox: run python -m service.erasure on each host, then this again)"
+    )
+    return f"{erased.rows} rows of {erased.objects} objects, {erased.reports} reports and {here}; the scan found 0 rows"
+
+
+def _bucket(name: str) -> Bucket:
+    """A bucket by the usual AWS variables."""
+    import boto3
+
+    return Bucket(boto3.client("s3"), name)

@@ -1,0 +1,41 @@
+"""Settings of the flows of training, registration and packaging, read once when a run starts."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class FlowSettings(BaseSettings):
+    """What a worker tells the flows. What a person may choose for one run is in `flows.forms` instead."""
+
+    model_config = SettingsConfigDict(env_prefix="QF_", populate_by_name=True, extra="ignore")
+
+    tracking_uri: str = Field(default="", alias="MLFLOW_TRACKING_URI", description="MLflow server.")
+    tracking_url: str = Field(
+        default="", description="MLflow as a person's browser reaches it, for links; the tracking URI if empty."
+    )
+    experiment: str = Field(default="credit-score", description="MLflow experiment of training runs.")
+    trainer: str = Field(
+        default="", description="Who answers for trainings started by this worker; the login name if empty."
+    )
+    pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
+    verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
+
+    @property
+    def responsible(self) -> str:
+        """Name of the person who answers for a training of this worker."""
+        return self.trainer or getpass.getuser()
+
+    @property
+    def verdict_timeout_s(self) -> int:
+        """Seconds a run waits for its verdict."""
+        return int(timedelta(days=self.verdict_days).total_seconds())
+
+    def run_link(self, experiment_id: str, run_id: str) -> str:
+        """Address of a run's page in MLflow."""
+        base = (self.tracking_url or self.tracking_uri).rstrip("/")
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"

@@ -1,0 +1,270 @@
+"""The `training` flow: from prepared data to a registered challenger.
+
+Thin: learning and judging are pure functions beside it, logging is in `flows.tracking`, versions are the registry's.
+Nothing is registered unless everything before it worked, and the event is the last thing that happens.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from bentos.package import assemble
+from bentos.registry import CHAMPION, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+from flows import artifacts, baselines, evidence, tracking
+from flows.card import CardFacts, model_card
+from flows.describing import describe
+from flows.judge import Answers, Figures, judge
+from flows.learn import Learned, Parameters, Progress, learn, rows_of
+from flows.prepared import PreparedData, before, contract_columns, during, quarters, read_prepared
+from flows.recipes import TrainingForm
+from flows.reference import REFERENCE_FILE, reference_frame
+from flows.release import Evidence
+from flows.revision import git_revision
+from flows.search import Trial, search
+from flows.settings import FlowSettings
+from flows.tracking import POOLED, Exhibits, Logged
+from service.manifest import Data, Draft
+from service.model import Model
+
+REGISTERED: Final = "quantumfinance.model.registered"
+OUT_OF_TIME: Final = "out_of_time"
+IN_FOLDS: Final = "in_folds"
+CHEAP: Final = ("majority", "shallow_tree", "logistic_scorecard")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What learning gave, before anything is packed or logged; `later` are its recipe's answers out of time."""
+
+    learned: Learned
+    later: Answers | None
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """What the model is compared with besides the champion: baselines' figures, and the default CatBoost's answers."""
+
+    figures: dict[str, Figures] = field(default_factory=dict)
+    pooled: Answers | None = None
+    later: Answers | None = None
+
+
+@flow(name="training", log_prints=True)
+def training(form: TrainingForm = TrainingForm()) -> int:
+    """Fit, judge and log a model, and register it as challenger.
+
+    Args:
+        form: Data, search budget, parameters and who answers for the model.
+
+    Returns:
+        Number of the registered version, 0 if none was to be registered.
+    """
+    settings, bentos = FlowSettings(), BentosSettings()
+    progress = artifacts.Progress("training-progress", "Share of the training that is done")
+    data = read(form)
+    log = get_run_logger()
+    log.info("%s rows of %s customers to learn from, %s unseen rows", len(data.train), data.customers, len(data.unseen))
+    tags = _tags(data, form.trainer or settings.responsible, bentos.home)
+    with (
+        tracking.run(settings.tracking_uri, settings.experiment, f"training by {tags['trainer']}"),
+        tempfile.TemporaryDirectory(prefix="training-") as scratch,
+    ):
+        parameters = best_parameters(data, form, _told(progress, 5, 5))
+        trained = fit(data, parameters, _told(progress, 5, 50))
+        yardsticks = compare_with_baselines(
+            data, parameters, with_default=not _champion(bentos), told=_told(progress, 50, 75)
+        )
+        package = Path(scratch) / "package"
+        logged = judge_and_log(data, trained, yardsticks, package, tags)
+        progress.at(90)
+        _show(logged, package, settings)
+        log.info("judged and logged: %s", _headline(logged))
+        version = register(bentos, logged, package, tags) if form.register_version else None
+    progress.at(100)
+    if version is None:
+        return 0
+    announce(version)
+    log.info("version %s is the challenger; the registration flow asks for a verdict", version.number)
+    return version.number
+
+
+@task(task_run_name="read {form.data_dir}", cache_policy=NO_CACHE)
+def read(form: TrainingForm) -> PreparedData:
+    """The prepared data, checked."""
+    return read_prepared(Path(form.data_dir))
+
+
+@task(task_run_name="search for {form.search_seconds} s", cache_policy=NO_CACHE)
+def best_parameters(data: PreparedData, form: TrainingForm, told: Progress) -> Parameters:
+    """The form's parameters, or better ones if there is a budget to find them; every trial is a nested run."""
+    if not form.search_seconds:
+        return form.learning
+
+    def logged(trial: Trial) -> None:
+        tracking.log_trial(trial)
+        told(0.0, f"trial {trial.number}: log loss {trial.log_loss:.4f}{' (pruned)' if trial.pruned else ''}")
+
+    return search(rows_of(data.train), form.learning, form.search_seconds, logged).best
+
+
+@task(task_run_name="fit", cache_policy=NO_CACHE)
+def fit(data: PreparedData, parameters: Parameters, told: Progress) -> Trained:
+    """The model, its calibration, and the same recipe's answers on months it has not seen."""
+    learned = learn(rows_of(data.train), parameters, lambda share, what: told(share * 0.9, what))
+    told(0.9, "the same recipe on earlier months")
+    return Trained(learned, evidence.out_of_time(data, parameters, learned.calibration))
+
+
+@task(task_run_name="baselines", cache_policy=NO_CACHE)
+def compare_with_baselines(
+    data: PreparedData, parameters: Parameters, *, with_default: bool, told: Progress
+) -> Yardsticks:
+    """Baselines on the same rows; the default CatBoost, a minute of work, only while there is no champion."""
+    train, unseen = rows_of(data.train), rows_of(data.unseen)
+    names = (*CHEAP, baselines.YARDSTICK) if with_default else CHEAP
+    figures: dict[str, Figures] = {}
+    answers: dict[str, Answers] = {}
+    for number, name in enumerate(names):
+        told(number / (len(names) + 1), f"baseline {name}")
+        with tracking.baseline(name) as log_figures:
+            answers |= baselines.answer((name,), train, unseen, parameters.threads)
+            figures[name] = judge(answers[name])
+            log_figures(figures[name])
+    later = None
+    earlier = before(data.train, data.out_of_time_months)
+    if with_default and not earlier.empty:
+        told(1.0, f"baseline {baselines.YARDSTICK} on earlier months")
+        found = during(data.unseen, data.out_of_time_months)
+        later = baselines.answer((baselines.YARDSTICK,), rows_of(earlier), found, parameters.threads)
+    return Yardsticks(figures, answers.get(baselines.YARDSTICK), later[baselines.YARDSTICK] if later else None)
+
+
+@task(task_run_name="judge and log", cache_policy=NO_CACHE)
+def judge_and_log(
+    data: PreparedData, trained: Trained, yardsticks: Yardsticks, package: Path, tags: dict[str, str]
+) -> Logged:
+    """The judged model with its package and evidence, logged to the open run."""
+    pack(data, trained.learned, package, tags)
+    unseen = rows_of(data.unseen)
+    answers = Answers(unseen.labels, trained.learned.probabilities(unseen.features), unseen.customers)
+    folds = evidence.in_folds(data, trained.learned)
+    further = {IN_FOLDS: judge(folds)} | ({OUT_OF_TIME: judge(trained.later)} if trained.later else {})
+    figures = tracking.evaluated(answers, quarters(unseen), further)
+    found = evidence.alone(data, Model.load(package), answers, folds, figures[POOLED])
+    found = evidence.compared(found, 0, (answers, yardsticks.pooled), (trained.later, yardsticks.later))
+    card = model_card(_card_facts(data, trained.learned, figures, yardsticks, found, tags))
+    describe(package, figures, found, card)
+    parameters = {**trained.learned.parameters.model_dump(), "rows": len(data.train), "customers": data.customers}
+    exhibits = Exhibits(
+        parameters=parameters,
+        tags=tags,
+        curves=tracking.learning_curves(trained.learned, unseen),
+        texts={"model_card.md": card, tracking.EVIDENCE_FILE: found.model_dump_json(indent=2)},
+        answers={"unseen": answers, **({OUT_OF_TIME: trained.later} if trained.later else {})},
+        baselines=yardsticks.figures,
+    )
+    return tracking.evaluate_and_log_model(trained.learned, answers, figures, package, exhibits)
+
+
+def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, str]) -> None:
+    """Put model, manifest, leaf table, golden predictions and drift reference into `package`."""
+    draft = Draft(
+        objective=learned.parameters.objective,
+        calibration=learned.calibration.knots,
+        data=Data(source="data/processed", sha256=data.sha256, rows=len(data.train), customers=data.customers),
+        git_revision=tags["git_revision"],
+        parameters=learned.parameters.model_dump(mode="json"),
+    )
+    labelled = data.train[data.train["label"].notna()]
+    assemble(package, learned.model, draft, contract_columns(labelled), (labelled["label"] == "Good").to_numpy())
+    reference_frame(package, data.unseen).to_parquet(package / REFERENCE_FILE, index=False)
+
+
+@task(task_run_name="register the challenger", cache_policy=NO_CACHE)
+def register(settings: BentosSettings, logged: Logged, package: Path, tags: dict[str, str]) -> Version:
+    """The new challenger."""
+    registry = Registry.connect(settings)
+    return registry.register(logged.run_id, package, tags={**tags, "run_id": logged.run_id}, source=logged.model_uri)
+
+
+def announce(version: Version) -> None:
+    """Tell whoever listens that there is a challenger: the registration deployment does."""
+    emit_event(
+        event=REGISTERED,
+        resource={"prefect.resource.id": f"quantumfinance.model.{version.number}"},
+        payload={"version": version.number, "digest": version.digest},
+    )
+
+
+def _champion(settings: BentosSettings) -> bool:
+    return Registry.connect(settings).find(CHAMPION) is not None
+
+
+def _tags(data: PreparedData, trainer: str, home: Path) -> dict[str, str]:
+    return {
+        "trainer": trainer,
+        "git_revision": git_revision(home),
+        "data_sha256": data.sha256,
+        "raw_sha256": data.raw_sha256,
+        "data_dir": str(data.folder),
+    }
+
+
+def _card_facts(
+    data: PreparedData,
+    learned: Learned,
+    figures: dict[str, Figures],
+    yardsticks: Yardsticks,
+    found: Evidence,
+    tags: dict[str, str],
+) -> CardFacts:
+    return CardFacts(
+        trainer=tags["trainer"],
+        git_revision=tags["git_revision"],
+        data_source="data/processed",
+        data_sha256=data.sha256,
+        rows=len(data.train),
+        customers=data.customers,
+        parameters={name: str(value) for name, value in learned.parameters.model_dump(mode="json").items()},
+        figures=figures,
+        baselines=yardsticks.figures,
+        fairness=found.fairness,
+        stability=found.stability,
+    )
+
+
+def _told(progress: artifacts.Progress, start: float, end: float) -> Progress:
+    """Progress of one part, shown in the log and on the run's bar between two percentages."""
+    log = get_run_logger()
+
+    def told(share: float, what: str) -> None:
+        percent = start + (end - start) * share
+        progress.at(percent)
+        log.info("%3.0f %% %s", percent, what)
+
+    return told
+
+
+def _headline(logged: Logged) -> str:
+    names = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_rate")
+    return ", ".join(f"{name} {logged.metrics[name]:.3f}" for name in names)
+
+
+def _show(logged: Logged, package: Path, settings: FlowSettings) -> None:
+    artifacts.show_table(
+        "training-metrics", artifacts.metric_rows(logged.figures[POOLED]), "Unseen customers, 95 % by customer"
+    )
+    artifacts.show_table("training-slices", artifacts.slice_rows(logged.figures), "The same by slice")
+    artifacts.show_text("model-card", (package / "model_card.md").read_text(encoding="utf-8"), "Model card")
+    link = settings.run_link(logged.experiment_id, logged.run_id)
+    artifacts.show_link("training-run", link, "MLflow run", "Everything that was logged")

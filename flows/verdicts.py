@@ -1,0 +1,182 @@
+"""What the drift flow leaves behind for people: the verdict of a window, its history, and the pictures of both."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.monitor import SEVERITY, Check, ColumnVerdict, State, worst_columns
+
+HISTORY_LENGTH = 400
+RUNBOOK = "infra/runbook.md#when-drift-turns-red"
+COLOURS = {State.GREEN: "#2e7d32", State.AMBER: "#b26a00", State.RED: "#b3261e", State.INSUFFICIENT: "#5f6368"}
+
+
+class ModelInWindow(BaseModel):
+    """The model version that answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    digest: str
+
+
+class WindowVerdict(BaseModel):
+    """One window's verdict; `current.json` in bucket `reports` holds the latest, staff pages read it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    reasons: tuple[str, ...]
+    window: dict[str, date]
+    model: ModelInWindow
+    rows: int
+    compared_rows: int
+    columns: list[ColumnVerdict]
+    checks: list[Check]
+    outcomes: dict[str, int]
+    report: str = ""
+    fingerprint: str = ""
+    made_at: datetime
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """Window, model and data: two verdicts with the same identity are the same verdict."""
+        return self.window["start"].isoformat(), self.window["end"].isoformat(), self.model.digest, self.fingerprint
+
+
+class Moment(BaseModel):
+    """One line of the history: what the state was, where the report lies, whether training was started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    start: date
+    end: date
+    version: str
+    amber: tuple[str, ...]
+    psi: dict[str, float]
+    report: str
+    made_at: datetime
+    retrained: bool = False
+
+
+class History(BaseModel):
+    """Every window's state, oldest first; `history.json` in bucket `reports`."""
+
+    moments: tuple[Moment, ...] = ()
+
+    def with_moment(self, moment: Moment) -> History:
+        """The history with `moment` added; a window judged again replaces its earlier line."""
+        kept = [m for m in self.moments if (m.start, m.end, m.version) != (moment.start, moment.end, moment.version)]
+        return History(moments=tuple(sorted([*kept, moment], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
+
+    def amber_before(self, end: date, version: str) -> frozenset[str]:
+        """Columns that were amber in the last window of this version that ended earlier and could be judged."""
+        earlier = [
+            m for m in self.moments if m.end < end and m.version == version and m.state is not State.INSUFFICIENT
+        ]
+        return frozenset(earlier[-1].amber) if earlier else frozenset()
+
+
+def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
+    """The verdict as one line of history."""
+    return Moment(
+        state=verdict.state,
+        start=verdict.window["start"],
+        end=verdict.window["end"],
+        version=verdict.model.version,
+        amber=tuple(c.name for c in verdict.columns if c.state is State.AMBER),
+        psi={c.name: c.psi for c in verdict.columns if c.psi is not None},
+        report=verdict.report,
+        made_at=verdict.made_at,
+        retrained=retrained,
+    )
+
+
+def summary_markdown(verdict: WindowVerdict) -> str:
+    """A short summary for the Prefect artifact: state, why, the three worst columns, what to do."""
+    lines = [
+        f"# Drift: {verdict.state.upper()}",
+        "",
+        f"Window {verdict.window['start']} to {verdict.window['end']} (end excluded), model version"
+        f" {verdict.model.version} ({verdict.model.digest[:12]}), {verdict.rows:,} predictions,"
+        f" {verdict.compared_rows:,} compared.",
+        "",
+        *(f"- {reason}" for reason in verdict.reasons or ("nothing moved",)),
+        "",
+    ]
+    worst = worst_columns(verdict.columns)
+    if worst:
+        lines += ["| worst columns | state | PSI | effect | missing |", "|---|---|---:|---:|---|"]
+        lines += [
+            f"| {c.name} | {c.state} | {_figure(c.psi)} | {_figure(c.effect)} |"
+            f" {_share(c.missing_reference)} → {_share(c.missing_current)} |"
+            for c in worst
+        ]
+        lines += ["", f"What to do: `{RUNBOOK}`"]
+    return "\n".join(lines)
+
+
+def table_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
+    """Every column and check as rows of a Prefect table artifact, worst first."""
+    ordered = sorted(verdict.columns, key=lambda c: (-SEVERITY[c.state], -(c.psi or 0.0)))
+    rows = [
+        {
+            "what": column.name,
+            "state": column.state,
+            "values": column.values_state,
+            "missing": f"{column.missing_state}"
+            f" ({_share(column.missing_reference)} → {_share(column.missing_current)})",
+            "PSI": _figure(column.psi),
+            "effect": _figure(column.effect),
+            "p (adjusted)": _figure(column.p_value),
+            "note": column.note,
+        }
+        for column in ordered
+    ]
+    checks = [
+        {
+            "what": c.name,
+            "state": str(c.state),
+            "values": "",
+            "missing": "",
+            "PSI": "",
+            "effect": _figure(c.value),
+            "p (adjusted)": "",
+            "note": c.explanation,
+        }
+        for c in verdict.checks
+    ]
+    return checks + rows
+
+
+def trend_picture(history: History, columns: Sequence[str] = ("score",)) -> bytes:
+    """PSI of the named columns over the last windows, each point in its window's colour, as PNG."""
+    from matplotlib.figure import Figure
+
+    moments = history.moments[-60:]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    labels = [m.end.isoformat() for m in moments]
+    for name in columns:
+        axes.plot(labels, [m.psi.get(name, float("nan")) for m in moments], label=name, linewidth=1.2)
+    axes.scatter(labels, [0.0] * len(moments), c=[COLOURS[m.state] for m in moments], s=60, zorder=3, label="state")
+    axes.set(ylabel="PSI", title="Drift by window")
+    axes.tick_params(axis="x", rotation=60, labelsize=7)
+    axes.legend(fontsize=8)
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=120)
+    return target.getvalue()
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

@@ -1,0 +1,139 @@
+"""What the drift flow is asked: windows, thresholds and minimum sizes, typed so that Prefect shows them as a form.
+
+Each default is a measured one: the false alarms and the power of these rules at 500 to 5,000 rows are in the folder's
+README, and `make bench` repeats the measurement.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Thresholds(BaseModel):
+    """When a figure turns a column or the whole window amber or red."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    psi_amber: float = Field(0.1, gt=0, le=1, title="PSI, amber", description="Population stability index of a column.")
+    psi_red: float = Field(0.25, gt=0, le=5, title="PSI, red", description="PSI from which a column is red.")
+    psi_red_key: float = Field(
+        0.2, gt=0, le=5, title="PSI, red for key columns", description="A stricter red for the score and top features."
+    )
+    effect_amber: float = Field(
+        0.08,
+        gt=0,
+        le=1,
+        title="Effect size, amber",
+        description="KS distance or Cramer's V, with a significant p-value.",
+    )
+    p_value: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        title="Significance",
+        description="False discovery rate over all columns (Benjamini-Hochberg).",
+    )
+    missing_amber: float = Field(
+        0.05, gt=0, le=1, title="Missing share, amber", description="Rise of the missing share."
+    )
+    missing_red: float = Field(0.1, gt=0, le=1, title="Missing share, red", description="Rise of the missing share.")
+    amber_columns_red: float = Field(
+        0.2, gt=0, le=1, title="Share of amber columns that is red", description="Many small shifts are a large one."
+    )
+    domain_auc_amber: float = Field(
+        0.65, gt=0.5, le=1, title="Domain classifier AUC, amber", description="Can a model tell the windows apart?"
+    )
+    domain_auc_red: float = Field(
+        0.75, gt=0.5, le=1, title="Domain classifier AUC, red", description="Can it tell them apart well?"
+    )
+    accuracy_drop: float = Field(
+        0.05, gt=0, le=1, title="Drop of accuracy, red", description="Estimated or realised, against the reference."
+    )
+    concept_gap: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        title="Concept gap, red",
+        description="Realised minus estimated accuracy, its interval below zero.",
+    )
+
+
+class DriftSettings(BaseModel):
+    """One run of the drift flow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window_end: str = Field(
+        "",
+        title="Window end",
+        description="First day after the window, YYYY-MM-DD; empty means tomorrow (UTC).",
+        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+    )
+    window_days: int = Field(7, ge=1, le=366, title="Window, days", description="Days that the described data spans.")
+    extend_days: int = Field(
+        28,
+        ge=1,
+        le=366,
+        title="Longest window, days",
+        description="The window grows to this until it holds enough rows.",
+    )
+    arrival_days: int = Field(
+        35,
+        ge=1,
+        le=3660,
+        title="Arrival, days",
+        description="Objects stored within so many days are read; older ones cost nothing.",
+    )
+    minimum_rows: int = Field(
+        500, ge=50, le=1_000_000, title="Minimum rows", description="Fewer are insufficient, not green."
+    )
+    maximum_rows: int = Field(
+        50_000,
+        ge=1_000,
+        le=1_000_000,
+        title="Rows compared at most",
+        description="A fixed sample by prediction id above this.",
+    )
+    minimum_labels: int = Field(300, ge=50, le=1_000_000, title="Minimum outcomes", description="Fewer are not judged.")
+    minimum_coverage: float = Field(
+        0.6, gt=0, le=1, title="Minimum coverage", description="Share of the cohort whose outcome must have come."
+    )
+    maturity_days: int = Field(30, ge=0, le=720, title="Maturity, days", description="Age at which an outcome counts.")
+    cooldown_days: int = Field(
+        7, ge=0, le=365, title="Retraining cool-down, days", description="At most one training in so many days."
+    )
+    retrain: bool = Field(True, title="Start training", description="On red performance; never promotes by itself.")
+    notify: list[str] = Field(
+        default_factory=list, title="Notify", description="Names of Prefect notification blocks (webhook, e-mail)."
+    )
+    thresholds: Thresholds = Field(default_factory=Thresholds, title="Thresholds")
+
+
+class Window(BaseModel):
+    """Days [start, end) that the compared data describes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: date
+    end: date
+
+    @property
+    def name(self) -> str:
+        """The window as part of an object key."""
+        return f"{self.start.isoformat()}_{self.end.isoformat()}"
+
+    def reaching_back(self, days: int) -> Window:
+        """The window of `days` days that ends with this one."""
+        return Window(start=self.end - timedelta(days=days), end=self.end)
+
+
+def window_of(settings: DriftSettings, today: date) -> Window:
+    """The window that the settings ask for on the day `today` (UTC).
+
+    Raises:
+        ValueError: the settings' end is no date.
+    """
+    end = date.fromisoformat(settings.window_end) if settings.window_end else today + timedelta(days=1)
+    return Window(start=end - timedelta(days=settings.window_days), end=end)

@@ -1,0 +1,94 @@
+"""The generated credentials of the embedded stack and the file that tells a shell about the running stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.settings import ROOT, StackSettings
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Key pair of the object store's only user."""
+
+    access_key: str
+    secret_key: str
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def read_exports(path: Path) -> dict[str, str]:
+    """Names and values of a file of `export` lines; empty where there is none."""
+    if not path.exists():
+        return {}
+    lines = re.findall(r"^export (\w+)=(.*)$", path.read_text(), flags=re.MULTILINE)
+    return {name: shlex.split(value)[0] if value else "" for name, value in lines}
+
+
+def credentials(path: Path) -> Credentials:
+    """The pair kept in the file of exports, or a new random one."""
+    kept = read_exports(path)
+    if kept.get("AWS_ACCESS_KEY_ID") and kept.get("AWS_SECRET_ACCESS_KEY"):
+        return Credentials(kept["AWS_ACCESS_KEY_ID"], kept["AWS_SECRET_ACCESS_KEY"])
+    return Credentials(f"qf{secrets.token_hex(8)}", secrets.token_urlsafe(30))
+
+
+def store_variables(endpoint: str, pair: Credentials) -> dict[str, str]:
+    """What an S3 client needs. boto3 sends checksums unasked that not every S3 server takes, hence the last two."""
+    return {
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ACCESS_KEY_ID": pair.access_key,
+        "AWS_SECRET_ACCESS_KEY": pair.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+
+
+def stack_variables(settings: StackSettings, pair: Credentials) -> dict[str, str]:
+    """Environment of the stack's clients: addresses, credentials and folders."""
+    state = settings.state_dir
+    return {
+        "QF_HOME": str(ROOT),
+        "QF_API_URL": settings.api_url,
+        "QF_UI_URL": settings.ui_url,
+        "MLFLOW_TRACKING_URI": settings.mlflow_url,
+        "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        **store_variables(settings.store_url, pair),
+        "QF_STORE_ENDPOINT": settings.store_url,
+        "QF_STATE_DIR": str(state),
+        "QF_SERVICE_DIR": str(state / "service"),
+        "BENTOML_HOME": str(state / "bentoml"),
+        "PREFECT_HOME": str(state / "prefect"),
+        **{f"QF_PORT_{name.upper()}": str(port) for name, port in settings.ports.items()},
+        **QUIET,
+    }
+
+
+def write_exports(path: Path, variables: dict[str, str]) -> None:
+    """`. .local/env` makes a shell, and everything started from it, a client of the stack."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    write_private(path, "\n".join(lines) + "\n")

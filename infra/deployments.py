@@ -1,0 +1,114 @@
+"""Prefect's side of the embedded stack: work pool, deployments of prefect.yaml, runs that lost their process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import yaml
+
+from infra.errors import StackError
+from infra.settings import ROOT, StackSettings
+
+UNFINISHED: Final = ("RUNNING", "PENDING", "CANCELLING")
+DEPLOY_TIMEOUT_S: Final = 300
+
+
+def work_pool(path: Path = ROOT / "prefect.yaml") -> str:
+    """Name of the one work pool that prefect.yaml deploys to.
+
+    Raises:
+        StackError: the file names none, or several.
+    """
+    declared = yaml.safe_load(path.read_text())
+    names = {(deployment.get("work_pool") or {}).get("name") for deployment in declared.get("deployments", [])}
+    if len(names) != 1 or None in names:
+        raise StackError(f"{path.name} must name one work pool for all deployments, it names {sorted(map(str, names))}")
+    return str(names.pop())
+
+
+class Prefect:
+    """The few calls of Prefect's API that bring the server to the project's state; safe to repeat."""
+
+    def __init__(self, url: str) -> None:
+        # trust_env=False: a proxy of the machine has no business between two local parts
+        self._http = httpx.Client(base_url=f"{url}/api", timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._http.close()
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = self._http.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    def ensure_pool(self, name: str) -> None:
+        """Make the work pool unless it is there."""
+        if self._http.get(f"/work_pools/{name}").status_code == httpx.codes.NOT_FOUND:
+            self._post("/work_pools/", {"name": name, "type": "process"})
+
+    def settle_lost_runs(self) -> int:
+        """Mark runs as crashed whose process ended with the last `down`: else they hold their deployment's one slot.
+
+        Only to be called while no worker runs.
+        """
+        query = {"flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}}, "limit": 200}
+        lost = self._post("/flow_runs/filter", query)
+        for run in lost:
+            state = {"type": "CRASHED", "name": "Crashed", "message": "The stack was stopped while this run went on."}
+            self._post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+        return len(lost)
+
+    def worker_online(self, pool: str, name: str) -> bool:
+        """Whether the worker has reported to the server."""
+        found = self._post(f"/work_pools/{pool}/workers/filter", {})
+        return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+
+
+def source_digest() -> str:
+    """Digest of all that deployments are made from: prefect.yaml and the flows' forms."""
+    digest = hashlib.sha256((ROOT / "prefect.yaml").read_bytes())
+    for path in sorted((ROOT / "flows").glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def deploy(settings: StackSettings, variables: dict[str, str]) -> bool:
+    """`prefect deploy --all`, unless the very same was deployed to this server; says whether it ran.
+
+    Raises:
+        StackError: a deployment is refused.
+    """
+    stamp = settings.state_dir / "prefect" / "deployed"
+    digest = source_digest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return False
+    command = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
+    log = settings.state_dir / "logs" / "deploy.log"
+    with log.open("ab") as out:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **variables},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+            timeout=DEPLOY_TIMEOUT_S,
+        )
+    if done.returncode:
+        raise StackError(f"prefect deploy --all failed: {_reason(log.read_text(errors='replace'))}; the log is {log}")
+    stamp.write_text(digest)
+    return True
+
+
+def _reason(text: str) -> str:
+    """The exception's own line; Prefect's very last one says only that there was one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "An exception occurred" not in line]
+    return lines[-1][:300] if lines else "it said nothing"

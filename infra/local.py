@@ -1,0 +1,63 @@
+"""The embedded stack: `python -m infra.local up|down|status|model|restart PART`, normally called by make.
+
+Everything runs on this machine with nothing but Python: no Docker, no root. Each part is waited for until it answers;
+what cannot start is one line and a non-zero exit, and what this call had started is stopped again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from infra.errors import StackError
+from infra.parts import served_model
+from infra.settings import read_settings
+from infra.stack import Stack, say
+
+
+def print_status(stack: Stack) -> None:
+    """The table of `make status`."""
+    rows = [("part", "state", "address", "process", "since"), *stack.status()]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    say(f"state and logs: {stack.settings.state_dir}")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what was asked."""
+    stack = Stack(read_settings())
+    if arguments.command == "up":
+        stack.up()
+        say(f"the stack is up; `. {os.path.relpath(stack.exports)}` makes a shell its client, `make down` stops it")
+    elif arguments.command == "down":
+        stack.down()
+    elif arguments.command == "model":
+        say(str(served_model(stack.settings)))
+    elif arguments.command == "restart":
+        stack.restart(arguments.part)
+    else:
+        print_status(stack)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0; 1 and one line when the stack cannot be as asked; 130 when interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "down", "status", "model"):
+        commands.add_parser(name)
+    commands.add_parser("restart").add_argument("part", choices=("api", "ui"))
+    try:
+        run(parser.parse_args(arguments))
+    except StackError as error:
+        print(f"stack: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stack: stopped by you, and what was started is stopped; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

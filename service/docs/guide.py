@@ -1,0 +1,148 @@
+"""The page at `/docs`: the partner guide in Portuguese and English, and Swagger UI over our own description.
+
+Tables of fields, warnings and problems are made from the code, so they cannot go stale. Swagger UI's files are those
+that BentoML installs; the page asks nothing of the internet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+import bentoml
+
+from service import problems
+from service.errors import Misconfigured
+from service.oddities import WARNINGS
+from service.openapi import SAMPLES, document
+from service.problems import Problem
+
+HERE: Final = Path(__file__).parent
+LANGUAGES: Final = ("pt", "en")
+_BUNDLED: Final = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+_ASSETS: Final = {
+    "swagger-ui.css": (_BUNDLED, b"text/css"),
+    "swagger-ui-bundle.js": (_BUNDLED, b"text/javascript"),
+    "style.css": (HERE, b"text/css"),
+    "start.js": (HERE, b"text/javascript"),
+}
+_WORDS: Final = {
+    "pt": {
+        "title": "QuantumFinance: score de crédito",
+        "noscript": "O explorador precisa de JavaScript; o guia acima e /openapi.json não.",
+        "fields": ("campo", "tipo", "unidade", "faixa", "significado"),
+        "warnings": ("código", "quando"),
+        "problems": ("status", "tipo", "significado"),
+        "optional": "opcional",
+    },
+    "en": {
+        "title": "QuantumFinance: credit score",
+        "noscript": "The explorer needs JavaScript; the guide above and /openapi.json do not.",
+        "fields": ("field", "type", "unit", "range", "meaning"),
+        "warnings": ("code", "when"),
+        "problems": ("status", "type", "meaning"),
+        "optional": "optional",
+    },
+}
+PAGE_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def page(language: str) -> bytes:
+    """The whole page in one of `LANGUAGES`."""
+    words = _WORDS[language]
+    guide = Template((HERE / f"guide.{language}.html").read_text("utf-8")).substitute(
+        samples=_samples(),
+        fields=_fields(language),
+        warnings=_table(words["warnings"], [(_code(code), escape(text)) for code, text in WARNINGS.items()]),
+        problems=_table(words["problems"], _problems()),
+    )
+    frame = Template((HERE / "page.html").read_text("utf-8"))
+    text = frame.substitute(lang=language, title=words["title"], guide=guide, noscript=words["noscript"])
+    return text.encode()
+
+
+@cache
+def asset(name: str) -> tuple[bytes, bytes] | None:
+    """Content and media type of a file of the page; None if it is none of them."""
+    found = _ASSETS.get(name)
+    return ((found[0] / name).read_bytes(), found[1]) if found else None
+
+
+def check() -> None:
+    """Raise Misconfigured if a file of the page is missing, which a new BentoML may cause."""
+    for name, (folder, _) in _ASSETS.items():
+        if not (folder / name).is_file():
+            raise Misconfigured(f"{name} is not where this version of BentoML keeps it: install the locked version")
+
+
+def _samples() -> str:
+    texts = [(path.suffix, path.read_text("utf-8")) for path in sorted(SAMPLES.glob("score.*"))]
+    names = {".sh": "curl", ".py": "Python", ".mjs": "JavaScript"}
+    return "".join(f"<h3>{names[suffix]}</h3><pre>{escape(text)}</pre>" for suffix, text in texts)
+
+
+def _fields(language: str) -> str:
+    schema = document()["components"]["schemas"]["Applicant"]
+    meanings = _meanings() if language == "pt" else {}
+    rows = []
+    for name, field in schema["properties"].items():
+        kinds, limits = _kinds(field), _limits(field)
+        if name not in schema["required"]:
+            kinds += f", {_WORDS[language]['optional']}"
+        meaning = meanings.get(name) or field["description"]
+        rows.append((_code(name), escape(kinds), escape(field["unit"]), escape(limits), escape(meaning)))
+    return _table(_WORDS[language]["fields"], rows)
+
+
+def _meanings() -> dict[str, str]:
+    lines = (HERE / "fields.pt.txt").read_text("utf-8").splitlines()
+    return {name.strip(): text.strip() for name, _, text in (line.partition(":") for line in lines) if text}
+
+
+def _kinds(field: dict[str, Any]) -> str:
+    parts = field.get("anyOf", [field])
+    return " | ".join(_kind(part) for part in parts)
+
+
+def _kind(part: dict[str, Any]) -> str:
+    if "$ref" in part:
+        schemas = document()["components"]["schemas"]
+        return " | ".join(schemas[part["$ref"].rpartition("/")[2]]["enum"])
+    if part["type"] == "array":
+        return f"[{_kind(part['items'])}]"
+    return str(part.get("format", part["type"]))
+
+
+def _limits(field: dict[str, Any]) -> str:
+    for part in field.get("anyOf", [field]):
+        if "minimum" in part:
+            return f"{part['minimum']:g} – {part['maximum']:g}"
+        if "pattern" in part:
+            return str(part["pattern"])
+    return ""
+
+
+def _problems() -> list[tuple[str, ...]]:
+    found = [value for value in vars(problems).values() if isinstance(value, Problem)]
+    return [
+        (str(one.status), _code(problems.TYPE_BASE + one.slug), escape(one.title))
+        for one in sorted(found, key=lambda one: (one.status, one.slug))
+    ]
+
+
+def _table(head: Any, rows: Sequence[tuple[str, ...]]) -> str:
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"

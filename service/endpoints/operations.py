@@ -1,0 +1,132 @@
+"""Liveness, readiness and metrics: for whoever runs the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.exchange import Call, Reply
+from service.keystore import KeyStore
+from service.metrics import Histogram, Metrics, Snapshot
+from service.outbox import Outbox
+
+_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "qf_requests": ("Requests answered.", ("route", "status")),
+    "qf_request_duration_seconds": ("Time from request to answer.", ("route",)),
+    "qf_scores": ("Scores given.", ("band",)),
+    "qf_score": ("Distribution of scores, in the bins of the model's manifest.", ()),
+    "qf_input": ("Distribution of an input field, in the bins of the model's manifest.", ("field",)),
+    "qf_input_missing": ("Scored applicants without a value of this field.", ("field",)),
+    "qf_limiter_decisions": ("Decisions of the limiter.", ("decision",)),
+    "qf_limiter_remote_failures": ("Redis did not answer, limits held per host.", ()),
+    "qf_outbox_rows_pending": ("Rows durable here and not shipped yet.", ()),
+    "qf_outbox_bytes_pending": ("Bytes of these rows.", ()),
+    "qf_outbox_oldest_age_seconds": ("Age of the oldest row that was not shipped.", ()),
+    "qf_outbox_writable": ("Workers whose outbox takes records.", ()),
+    "qf_outbox_failures": ("Records that could not be made durable; each was answered 503.", ()),
+    "qf_outbox_orphan_rows_pending": ("Rows that dead workers left and nobody has shipped yet.", ()),
+    "qf_outbox_damaged": ("Segments found damaged, or refused because the key holds other bytes.", ()),
+    "qf_shipped_rows": ("Rows that reached the bucket.", ()),
+    "qf_shipping_failing": ("Tries in a row that the store refused.", ()),
+    "qf_key_store_fault": ("Workers that run on the last good set of keys because the file is broken.", ()),
+    "qf_ready": ("Workers that are ready.", ()),
+    "qf_in_flight": ("Requests being answered.", ()),
+    "qf_log_lines_dropped": ("Request lines nobody took from standard output.", ()),
+    "qf_model_info": ("The model that answers.", ("name", "version", "digest")),
+}
+
+
+@dataclass(slots=True)
+class Health:
+    """Why the service is not ready, if it is not."""
+
+    outbox: Outbox
+    store: KeyStore
+    model_ready: bool = False
+    draining: bool = False
+
+    def faults_now(self) -> list[str]:
+        """Short names of what is wrong; empty when ready. The object store, MLflow and Prefect are no part of it."""
+        found = [
+            ("draining", self.draining),
+            ("model", not self.model_ready),
+            ("outbox", not self.outbox.writable),
+            ("keys", self.store.closed),
+        ]
+        return [name for name, wrong in found if wrong]
+
+
+class Operations:
+    """The routes of operations."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+
+    async def livez(self, _call: Call) -> Reply:
+        """The process answers."""
+        return Reply(200, b'{"status":"alive"}')
+
+    async def readyz(self, _call: Call) -> Reply:
+        """Model loaded and tested, outbox writable, keys usable, not draining."""
+        faults = self._health.faults_now()
+        if faults:
+            return Reply(503, msgspec.json.encode({"status": "not ready", "because": faults}))
+        return Reply(200, b'{"status":"ready"}')
+
+    async def metrics(self, _call: Call) -> Reply:
+        """The counts of all workers of this host."""
+        return Reply(200, exposition(self._metrics.all_workers()), _TEXT)
+
+
+class _Snapshots(Collector):
+    """A snapshot as Prometheus' client wants it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> list[Metric]:
+        """The metric families, in the order of `FAMILIES`."""
+        found: list[Metric] = []
+        for name, (text, labels) in FAMILIES.items():
+            if name in self._snapshot.counters:
+                counter = CounterMetricFamily(name, text, labels=labels)
+                for label, value in self._snapshot.counters[name].items():
+                    counter.add_metric(_labels(label), value)
+                found.append(counter)
+            if name in self._snapshot.gauges:
+                gauge = GaugeMetricFamily(name, text, labels=labels)
+                for label, value in self._snapshot.gauges[name].items():
+                    gauge.add_metric(_labels(label), value)
+                found.append(gauge)
+            if name in self._snapshot.histograms:
+                histogram = HistogramMetricFamily(name, text, labels=labels)
+                for label, bins in self._snapshot.histograms[name].items():
+                    histogram.add_metric(_labels(label), _cumulative(bins), bins.total)
+                found.append(histogram)
+        return found
+
+
+def exposition(snapshot: Snapshot) -> bytes:
+    """The snapshot in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Snapshots(snapshot))
+    return generate_latest(registry)
+
+
+def _labels(label: str) -> list[str]:
+    return label.split("\t") if label else []
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    buckets, total = [], 0
+    for edge, count in zip([*map(repr, histogram.edges), "+Inf"], histogram.counts, strict=True):
+        total += count
+        buckets.append((edge, float(total)))
+    return buckets

@@ -1,0 +1,58 @@
+"""What is there to read: the documentation, its description for machines, and the model that answers."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from service.docs import guide
+from service.errors import ProblemError
+from service.exchange import Call, Headers, Reply
+from service.manifest import Manifest
+from service.openapi import document
+from service.problems import NOT_FOUND
+from service.throttle import Throttle
+
+_HTML: Final = b"text/html; charset=utf-8"
+_PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
+ASSETS: Final = "/docs/"
+
+
+class Pages:
+    """The routes that only read what never changes while a worker lives."""
+
+    def __init__(self, manifest: Manifest, throttle: Throttle) -> None:
+        guide.check()
+        self._throttle = throttle
+        self._openapi = msgspec.json.encode(document())
+        self._model = manifest.model_dump_json(exclude={"files"}).encode()
+
+    async def docs(self, call: Call) -> Reply:
+        """The guide and the explorer, in the language asked for or the browser's."""
+        return Reply(200, guide.page(_language(call)), _HTML, _PAGE)
+
+    async def asset(self, call: Call) -> Reply:
+        """A file of that page."""
+        found = guide.asset(call.path.removeprefix(ASSETS))
+        if found is None:
+            raise ProblemError(NOT_FOUND)
+        return Reply(200, found[0], found[1])
+
+    async def openapi(self, _call: Call) -> Reply:
+        """OpenAPI 3.1."""
+        return Reply(200, self._openapi)
+
+    async def model(self, call: Call) -> Reply:
+        """The manifest: origin, figures, fairness, approval; it holds no secret and no applicant."""
+        await self._throttle.charge(call, 1)
+        return Reply(200, self._model)
+
+
+def _language(call: Call) -> str:
+    query: bytes = call.scope.get("query_string", b"") if call.scope else b""
+    asked: str = parse_qs(query.decode("latin-1")).get("lang", [""])[0]
+    if asked in guide.LANGUAGES:
+        return asked
+    return "en" if call.headers.get(b"accept-language", b"").lower().startswith(b"en") else "pt"

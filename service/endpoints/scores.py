@@ -1,0 +1,110 @@
+"""`POST /v1/score` and `/v1/score/batch`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from service import requests
+from service.bodies import BATCH_BYTES, ONE_BYTES, Bodies
+from service.contract import Applicant
+from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
+from service.exchange import Call, Reply
+from service.idempotency import Idempotency, Replay
+from service.journal import KeyMark
+from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
+from service.scoring import Scoring
+from service.throttle import Throttle
+
+_REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
+_KEY_MAX: Final = 255
+
+Work = Callable[[KeyMark | None], Awaitable[bytes]]
+Through = Callable[[Call, bytes], Awaitable[Reply]]
+
+
+class Scores:
+    """Reads, charges, scores, answers. `through`, if given, has BentoML's own API do the scoring."""
+
+    def __init__(
+        self,
+        scoring: Scoring,
+        throttle: Throttle,
+        bodies: Bodies,
+        idempotency: Idempotency,
+        through: Through | None = None,
+    ) -> None:
+        self._scoring = scoring
+        self._throttle = throttle
+        self._bodies = bodies
+        self._idempotency = idempotency
+        self.through = through
+
+    async def score(self, call: Call) -> Reply:
+        """One applicant; costs one token."""
+        body = await self._bodies.read(call, ONE_BYTES)
+        await self._throttle.charge(call, 1)
+        self._throttle.enter(call)
+        try:
+            applicant = requests.applicant(body)
+            if self.through:
+                return await self.through(call, body)
+            if b"idempotency-key" in call.headers:
+                return await self._once(call, body, lambda mark: self._scoring.one(call.owner, applicant, mark))
+            return Reply(200, await self._scoring.one(call.owner, applicant))
+        except OutboxFull as error:
+            raise await self._not_durable(call, error, 1) from error
+        finally:
+            self._throttle.leave(call)
+
+    async def batch(self, call: Call) -> Reply:
+        """Up to 1,000 applicants; costs a token a row, or one if the body is refused."""
+        body = await self._bodies.read(call, BATCH_BYTES)
+        await self._throttle.charge(call, 0)
+        self._throttle.enter(call)
+        try:
+            applicants = await self._batch(call, body)
+            await self._throttle.charge(call, len(applicants))
+            if self.through:
+                return await self.through(call, body)
+            if b"idempotency-key" in call.headers:
+                return await self._once(call, body, lambda mark: self._scoring.many(call.owner, applicants, mark))
+            return Reply(200, await self._scoring.many(call.owner, applicants))
+        except OutboxFull as error:
+            raise await self._not_durable(call, error, len(applicants)) from error
+        finally:
+            self._throttle.leave(call)
+
+    async def _batch(self, call: Call, body: bytes) -> list[Applicant]:
+        try:
+            return requests.applicants(body)
+        except ProblemError:
+            await self._throttle.charge(call, 1)
+            raise
+
+    async def _once(self, call: Call, body: bytes, work: Work) -> Reply:
+        """Do the work unless this Idempotency-Key was answered before: then that answer again, word for word."""
+        name = _idempotency_key(call.headers[b"idempotency-key"])
+        fingerprint = hashlib.sha256(body).digest()
+        try:
+            claim = await self._idempotency.begin(call.owner.partner, call.route, name, fingerprint)
+        except IdempotencyRunning:
+            raise ProblemError(IDEMPOTENCY_RUNNING) from None
+        except IdempotencyMismatch:
+            raise ProblemError(IDEMPOTENCY_MISMATCH) from None
+        if isinstance(claim, Replay):
+            return Reply(claim.status, claim.body, headers=_REPLAYED)
+        with claim:
+            return Reply(200, await work(claim.mark))
+
+    async def _not_durable(self, call: Call, error: OutboxFull, cost: int) -> ProblemError:
+        await self._throttle.refund(call, cost)
+        return ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"%d" % error.retry_after_s)))
+
+
+def _idempotency_key(value: bytes) -> str:
+    if not 1 <= len(value) <= _KEY_MAX or not all(0x21 <= byte <= 0x7E for byte in value):
+        detail = f"Idempotency-Key must be 1 to {_KEY_MAX} visible ASCII characters"
+        raise ProblemError(BAD_HEADER.saying(detail))
+    return value.decode("ascii")

@@ -1,0 +1,183 @@
+"""The compiled engine: `kernel.c`, built when a model is packed where a C compiler is, used where it is sound.
+
+It is an accelerator and nothing depends on it: a kernel that is absent, was built for another platform, does not load
+or answers one row differently is left alone and the portable engine answers (`service.model` decides). One row goes
+through `PyDLL`, which keeps the interpreter's lock for the few microseconds; many rows through `CDLL`, which lets
+other threads run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import MAX_REASONS
+from service.engine.layout import ANSWER, Layout, Model, fits
+from service.engine.rules import Arrays, Assessment, Rules
+from service.engine.trees import Float, LeafTable
+from service.policy import CLASSES
+from service.reasons import FAMILIES
+
+ABI: Final = 1
+SOURCE: Final = Path(__file__).with_name("kernel.c")
+BUILD_TIMEOUT_S: Final = 120.0
+# -ffp-contract=off: a fused multiply-add would differ from CatBoost and from Python in the last bit.
+FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-Wno-psabi", "-Wl,--build-id=none")
+CLONES: Final = "-DQF_CLONES"
+
+_make: Final = partial(tuple.__new__, Assessment)
+
+
+class KernelUnusable(Exception):
+    """The compiled engine cannot be used here; the text says why. The portable engine can."""
+
+
+def platform_tag() -> str:
+    """What a kernel built here runs on, such as linux-x86_64."""
+    return f"{sys.platform}-{platform.machine()}"
+
+
+@lru_cache
+def build(compiler: str | None = None) -> bytes:
+    """The shared library of `kernel.c` as bytes.
+
+    Raises:
+        KernelUnusable: there is no C compiler, or it refuses the source.
+    """
+    found = shutil.which(compiler or os.environ.get("CC", "cc"))
+    if found is None:
+        raise KernelUnusable("there is no C compiler here (cc, or what CC names)")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "kernel.so"
+        # Variants by processor need a linker that knows them; without, the plain build is a little slower.
+        for extra in ((CLONES,), ()):
+            command = [found, *FLAGS, *extra, str(SOURCE), "-o", str(target), "-lm"]
+            done = subprocess.run(command, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True)
+            if done.returncode == 0:
+                return target.read_bytes()
+    said = (done.stderr.strip().splitlines() or ["no message"])[0]
+    raise KernelUnusable(f"the C compiler refuses the kernel: {said:.200}")
+
+
+class _Library(NamedTuple):
+    """The same shared library twice: keeping and letting go of the interpreter's lock."""
+
+    holding: ctypes.PyDLL
+    releasing: ctypes.CDLL
+
+
+def _open(content: bytes) -> _Library:
+    """Load a shared library from bytes, so that what runs is what was hashed."""
+    try:
+        if hasattr(os, "memfd_create"):
+            # Never closed: the loader knows libraries by path, and a number used again would name the old one.
+            handle = os.memfd_create("quantumfinance-kernel")
+            os.write(handle, content)
+            path = f"/proc/self/fd/{handle}"
+            return _Library(ctypes.PyDLL(path), ctypes.CDLL(path))
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "kernel.so"
+            target.write_bytes(content)
+            return _Library(ctypes.PyDLL(str(target)), ctypes.CDLL(str(target)))
+    except OSError as error:
+        raise KernelUnusable("the kernel does not load here") from error
+
+
+class _Slot(NamedTuple):
+    """A place the kernel writes one answer to."""
+
+    memory: Any
+    address: int
+
+
+class Compiled:
+    """Evaluates a leaf table with the kernel."""
+
+    name = "compiled"
+
+    def __init__(self, table: LeafTable, rules: Rules, library: bytes) -> None:
+        if not fits(table):
+            raise KernelUnusable("the model is larger than the kernel's limits")
+        opened = _open(library)
+        sizes = {"qf_abi": ABI, "qf_model_size": ctypes.sizeof(Model), "qf_answer_size": ANSWER.itemsize}
+        for name, expected in sizes.items():
+            if getattr(opened.releasing, name)() != expected:
+                raise KernelUnusable("the kernel was built from another version of the code")
+        self._layout = Layout(table, rules)
+        self._features = table.ensemble.features
+        self._outputs = table.ensemble.outputs
+        self._model = ctypes.addressof(self._layout.model)
+        self._releasing = opened.releasing
+        one = opened.holding.qf_assess
+        one.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+        one.restype = None
+        self._one = partial(one, self._model)
+        self._pack = struct.Struct(f"{self._features}d").pack
+        self._unpack = struct.Struct("3di4b4h").unpack_from
+        self._free: list[_Slot] = []
+
+    def assess(self, values: list[float]) -> Assessment:
+        """The answer to one row of features."""
+        try:
+            slot = self._free.pop()  # list.pop and append are atomic: every call has a place of its own
+        except IndexError:
+            memory = ctypes.create_string_buffer(ANSWER.itemsize)
+            slot = _Slot(memory, ctypes.addressof(memory))
+        self._one(self._pack(*values), slot[1])
+        poor, standard, good, points, band, best, count, _, *numbers = self._unpack(slot[0])
+        self._free.append(slot)
+        return _make(
+            (
+                (poor, standard, good),
+                points,
+                CLASSES[band],
+                CLASSES[best],
+                band != best,
+                tuple(numbers) if count == MAX_REASONS else tuple(numbers[:count]),
+            )
+        )
+
+    def _call(self, name: str, matrix: Float, out: NDArray[Any], *extra: int) -> None:
+        rows = np.ascontiguousarray(matrix, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self._features:
+            raise ValueError(f"rows of {self._features} features are needed, shape is {rows.shape}")
+        numbers = [ctypes.c_int32(value) for value in extra]
+        getattr(self._releasing, name)(
+            ctypes.c_void_p(self._model),
+            ctypes.c_void_p(rows.ctypes.data),
+            ctypes.c_int64(len(rows)),
+            *numbers,
+            ctypes.c_void_p(out.ctypes.data),
+        )
+
+    def raw(self, matrix: Float) -> Float:
+        """Raw values, shape (n, outputs), equal to CatBoost's RawFormulaVal to the last bit."""
+        out = np.empty((len(matrix), self._outputs))
+        self._call("qf_raw", matrix, out)
+        return out
+
+    def contributions(self, matrix: Float) -> Float:
+        """Exact SHAP values of the margin by family, shape (n, families)."""
+        out = np.empty((len(matrix), len(FAMILIES)))
+        self._call("qf_contributions", matrix, out)
+        return out
+
+    def assess_many(self, matrix: Float, reasons: bool) -> Arrays:
+        """The answers to many rows; other threads run meanwhile."""
+        out = np.empty(len(matrix), ANSWER)
+        self._call("qf_assess_many", matrix, out, int(reasons))
+        return Arrays(
+            out["probability"], out["score"], out["band"], out["best"], out["band"] != out["best"], out["number"]
+        )

@@ -1,0 +1,207 @@
+"""The leaf table, the rules and the catalogue of reasons laid out in memory as `kernel.c` reads them."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.formulas import Program, record
+from service.engine.grid import Grid, grid
+from service.engine.rules import FAMILY_OF, Rules
+from service.engine.trees import Float, LeafTable
+from service.features import FEATURE_NAMES
+from service.reasons import CANDIDATES, FAMILIES
+
+# The limits of the arrays that kernel.c keeps on its stack.
+MAX_TREES: Final = 4096
+MAX_FEATURES: Final = 256
+MAX_REGISTERS: Final = 512
+MAX_FAMILIES: Final = 64
+MAX_FIELDS: Final = 64
+MAX_CANDIDATES: Final = 128
+LANES: Final = 4
+BLOCK: Final = 64
+ALIGNMENT: Final = 64
+
+ANSWER: Final = np.dtype(
+    [
+        ("probability", np.float64, 3),
+        ("score", np.int32),
+        ("band", np.int8),
+        ("best", np.int8),
+        ("count", np.int8),
+        ("spare", np.int8),
+        ("number", np.int16, 4),
+    ]
+)
+
+_NUMBERS: Final = (
+    "features trees stride leaf_bits outputs families slots candidates fields objective constants active"
+).split()
+_POINTERS: Final = (
+    "borders starts missing_high asked masks values bias shap slot_family knots reference even family_start "
+    "candidate_field allowed lead_start leads moved_start moved again_start again keep fresh constant step_start step "
+    "output_feature output_register"
+).split()
+
+
+class Model(ctypes.Structure):
+    """`struct model` of kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in _NUMBERS),
+        ("scale", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+    ]
+
+
+def fits(table: LeafTable) -> bool:
+    """Whether the kernel's limits hold the model and the catalogue."""
+    program = record()
+    registers = len(FEATURE_NAMES) + len(program.constants) + len(program.operations)
+    sizes = (
+        (len(table.ensemble.leaf_values), MAX_TREES),
+        (table.ensemble.features, MAX_FEATURES),
+        (registers, MAX_REGISTERS),
+        (len(FAMILIES), MAX_FAMILIES),
+        (len({item.field for item in CANDIDATES}), MAX_FIELDS),
+        (len(CANDIDATES), MAX_CANDIDATES),
+    )
+    return all(size <= most for size, most in sizes)
+
+
+class Layout:
+    """Owns the arrays that `model` points to; keep it for as long as the kernel may be called."""
+
+    def __init__(self, table: LeafTable, rules: Rules) -> None:
+        cells = grid(table.ensemble)
+        self._stride = -(-len(table.ensemble.leaf_values) // BLOCK) * BLOCK
+        arrays = self._trees(table, cells) | self._reasons(cells, rules) | _formulas()
+        arrays["knots"] = np.array(rules.calibration.knots)
+        arrays["reference"] = np.array(rules.reference)
+        arrays["even"] = np.array(rules.even)
+        self._kept = {name: _aligned(arrays[name]) for name in _POINTERS}
+        count, depth = table.ensemble.split_feature.shape
+        numbers = {
+            "features": table.ensemble.features,
+            "trees": count,
+            "stride": self._stride,
+            "leaf_bits": depth,
+            "outputs": table.ensemble.outputs,
+            "families": len(FAMILIES),
+            "slots": arrays["slot_family"].shape[1],
+            "candidates": len(CANDIDATES),
+            "fields": len(arrays["keep"]),
+            "objective": 0 if rules.objective == "MultiClass" else 1,
+            "constants": len(arrays["constant"]),
+            "active": len(arrays["asked"]),
+        }
+        self.model = Model(
+            **numbers,
+            scale=table.ensemble.scale,
+            **{name: array.ctypes.data for name, array in self._kept.items()},
+        )
+
+    def _trees(self, table: LeafTable, cells: Grid) -> dict[str, NDArray[Any]]:
+        trees = table.ensemble
+        families, shap = _merged(table)
+        return {
+            "borders": cells.borders,
+            "starts": cells.starts.astype(np.int32),
+            "missing_high": cells.missing_high.astype(np.uint8),
+            "asked": np.flatnonzero(np.diff(cells.starts)).astype(np.int32),
+            "masks": self._wide(cells.masks),
+            "values": np.pad(trees.leaf_values, ((0, 0), (0, 0), (0, LANES - trees.outputs))),
+            "bias": np.pad(trees.bias, (0, LANES - trees.outputs)),
+            "shap": shap,
+            "slot_family": families,
+        }
+
+    def _wide(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.pad(rows, ((0, 0), (0, self._stride - rows.shape[1])))
+
+    def _reasons(self, cells: Grid, rules: Rules) -> dict[str, NDArray[Any]]:
+        program = record()
+        fields = {candidate.field: candidate.moved for candidate in CANDIDATES}
+        names = list(fields)
+        positions = [feature for feature, _ in program.outputs]
+        again = [
+            [number for number, feature in enumerate(positions) if program.depends[feature] & frozenset(moved)]
+            for moved in fields.values()
+        ]
+        steps = [_steps(program, [program.outputs[number][1] for number in numbers]) for numbers in again]
+        keep, fresh = [], []
+        for moved, numbers in zip(fields.values(), again, strict=True):
+            keep.append(
+                ~np.bitwise_or.reduce(cells.owned[[*moved, *(positions[number] for number in numbers)]], axis=0)
+            )
+            rows = [cells.cell(feature, rules.reference[feature]) for feature in moved]
+            fresh.append(np.bitwise_or.reduce(cells.masks[rows], axis=0))
+        by_family = [[item for item in CANDIDATES if item.family == family] for family in range(len(FAMILIES))]
+        return {
+            "family_start": _starts(by_family),
+            "candidate_field": np.array([names.index(item.field) for item in CANDIDATES], np.int32),
+            "allowed": np.array([item.allowed for item in CANDIDATES], np.uint8),
+            "lead_start": _starts([item.leads for item in CANDIDATES]),
+            "leads": np.array([lead for item in CANDIDATES for lead in item.leads], np.int32),
+            "moved_start": _starts(list(fields.values())),
+            "moved": np.array([feature for moved in fields.values() for feature in moved], np.int32),
+            "again_start": _starts(again),
+            "again": np.array([number for numbers in again for number in numbers], np.int32),
+            "step_start": _starts(steps),
+            "step": np.array([step for group in steps for step in group], np.int32),
+            "keep": self._wide(np.stack(keep)),
+            "fresh": self._wide(np.stack(fresh)),
+        }
+
+
+def _formulas() -> dict[str, NDArray[Any]]:
+    program = record()
+    return {
+        "constant": np.array(program.constants, np.float64),
+        "output_feature": np.array([feature for feature, _ in program.outputs], np.int32),
+        "output_register": np.array([register for _, register in program.outputs], np.int32),
+    }
+
+
+def _steps(program: Program, results: list[int]) -> list[tuple[int, int, int, int]]:
+    """The operations that the result registers need, in order, each with the register it fills."""
+    first = len(FEATURE_NAMES) + len(program.constants)
+    wanted = set(results)
+    steps = []
+    for number, (operation, left, right) in reversed(list(enumerate(program.operations.tolist(), start=first))):
+        if number in wanted:
+            wanted |= {left, right}
+            steps.append((operation, left, right, number))
+    return steps[::-1]
+
+
+def _merged(table: LeafTable) -> tuple[NDArray[np.uint8], Float]:
+    """SHAP values by tree and leaf with one slot a family, as many slots as the richest tree needs."""
+    own = np.asarray(FAMILY_OF)[table.ensemble.split_feature]
+    distinct = [sorted(set(families)) for families in own.tolist()]
+    slots = max(len(families) for families in distinct)
+    family = np.full((len(own), slots), len(FAMILIES), np.uint8)
+    shap = np.zeros((*table.shap.shape[:2], slots))
+    for tree, families in enumerate(distinct):
+        for slot, number in enumerate(families):
+            family[tree, slot] = number
+            shap[tree, :, slot] = table.shap[tree][:, own[tree] == number].sum(axis=1)
+    return family, shap
+
+
+def _starts(groups: list[Any]) -> NDArray[np.int32]:
+    """Where each group begins in their concatenation, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.int32)
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy that begins on a cache line."""
+    room = np.zeros(array.nbytes + ALIGNMENT, np.uint8)
+    first = -room.ctypes.data % ALIGNMENT
+    copy = room[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy

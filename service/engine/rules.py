@@ -1,0 +1,100 @@
+"""What both engines decide with, beside the trees: calibration, reference, and how answers are laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import policy
+from service.contract import CreditClass, Reason
+from service.engine.trees import Float
+from service.features import FEATURES, row
+from service.manifest import Manifest
+from service.policy import Calibration, Objective, Triple
+from service.reasons import CATALOGUE, FAMILIES, FRAGMENTS
+
+# Grows with creditworthiness: Good minus Poor, or the sum of the two cumulative logits.
+MARGINS: Final[dict[Objective, tuple[float, ...]]] = {"MultiClass": (-1.0, 0.0, 1.0), "MultiLogloss": (1.0, 1.0)}
+FAMILY_OF: Final = tuple(FAMILIES.index(feature.family) for feature in FEATURES)
+
+
+class Assessment(NamedTuple):
+    """One applicant's answer; `numbers` are positions in the catalogue of reasons, most points lost first."""
+
+    probabilities: Triple
+    score: int
+    band: CreditClass
+    predicted_class: CreditClass
+    borderline: bool
+    numbers: tuple[int, ...]
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons as the contract has them."""
+        return tuple(CATALOGUE[number] for number in self.numbers)
+
+    @property
+    def reasons_json(self) -> bytes:
+        """The reasons as a JSON array, put together from parts that were rendered once."""
+        return b"[" + b",".join([FRAGMENTS[number] for number in self.numbers]) + b"]"
+
+
+class Arrays(NamedTuple):
+    """Many answers, one row an applicant; bands and classes are positions in `policy.CLASSES`."""
+
+    probabilities: Float  # (n, 3)
+    score: NDArray[np.int32]
+    band: NDArray[np.int8]
+    predicted_class: NDArray[np.int8]
+    borderline: NDArray[np.bool_]
+    numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """From raw values to an answer."""
+
+    objective: Objective
+    calibration: Calibration
+    reference: tuple[float, ...]  # the reference applicant's features
+    even: tuple[float, ...]  # its contributions by family: more is better than the reference, less is worse
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Rules:
+        """The rules that a manifest states; a family it does not mention is even at 0."""
+        even = manifest.reference.contributions
+        return cls(
+            objective=manifest.objective,
+            calibration=Calibration(manifest.calibration),
+            reference=tuple(row(manifest.reference.applicant)),
+            even=tuple(even.get(family, 0.0) for family in FAMILIES),
+        )
+
+    def triple(self, raw: list[float]) -> Triple:
+        """Calibrated probabilities of one row's raw values."""
+        return policy.calibrated(policy.probabilities(raw, self.objective), self.calibration)
+
+    def triples(self, raw: Float) -> Float:
+        """`triple` of many rows, shape (n, 3)."""
+        return policy.calibrated_many(policy.probabilities_many(raw, self.objective), self.calibration)
+
+
+class Engine(Protocol):
+    """What evaluates a packed model; the portable and the compiled engine give the same answers."""
+
+    name: str
+
+    def raw(self, matrix: Float) -> Float:
+        """Raw values, shape (n, outputs), as CatBoost's RawFormulaVal."""
+
+    def contributions(self, matrix: Float) -> Float:
+        """Exact SHAP values of the margin by family, shape (n, families)."""
+
+    def assess(self, values: list[float]) -> Assessment:
+        """The answer to one row of features."""
+
+    def assess_many(self, matrix: Float, reasons: bool) -> Arrays:
+        """The answers to many rows."""

@@ -1,0 +1,113 @@
+"""Erases customers from one host's outbox and stored answers; `flows.erasure` does the buckets.
+
+`python -m service.erasure PSEUDONYM ...` does it on a host that the flow's worker cannot reach, and prints what went.
+Run it before the buckets: what this host has not shipped yet is then shipped without the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from service import journal
+from service.idempotency import KeyIndex
+from service.pseudonyms import HEX_LENGTH
+from service.segments import Folders, locked, remove_customers
+from service.settings import settings
+
+_PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
+_LOOK_AGAIN_S: Final = 0.2
+_INDEX_HOURS: Final = 24.0
+
+
+class FileBusy(RuntimeError):
+    """A worker did not finish the file in time; run the erasure again."""
+
+
+class HostErasure(NamedTuple):
+    """What went from one host."""
+
+    rows: int
+    files: int
+    quarantined: int
+
+
+def checked(pseudonyms: Collection[str]) -> frozenset[str]:
+    """The pseudonyms as a set.
+
+    Raises:
+        ValueError: one is not 32 hexadecimal digits; it may be a customer's own reference, so it is not shown.
+    """
+    if not all(_PSEUDONYM.fullmatch(pseudonym) for pseudonym in pseudonyms):
+        raise ValueError(f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.pseudonyms")
+    return frozenset(pseudonyms)
+
+
+def erase_host(outbox: Path, pseudonyms: Collection[str], *, patience_s: float = 120.0) -> HostErasure:
+    """Removes the customers' rows and answers from the outbox folder of this host, while its workers go on.
+
+    Raises:
+        FileBusy: a file that holds them was written to or shipped for longer than `patience_s`.
+    """
+    refs, folders, index = checked(pseudonyms), Folders(outbox), KeyIndex(outbox, _INDEX_HOURS)
+    deadline, rows, files = time.monotonic() + patience_s, 0, 0
+    try:
+        while held := holding(folders, refs):
+            for path in held:
+                with locked(path) as free:
+                    if free:
+                        # Offsets change: the index of keys must have read the file before.
+                        index.catch_up(path)
+                        rows, files = rows + remove_customers(path, refs), files + 1
+            if time.monotonic() > deadline:
+                raise FileBusy(f"{held[0].name} is still written to or shipped; run the erasure again")
+            time.sleep(_LOOK_AGAIN_S)
+    finally:
+        index.close()
+    quarantined = [path for path in folders.quarantine.iterdir() if _mentions(path, refs)]
+    for path in quarantined:  # its sound rows were shipped long ago; what is left can be read by nobody
+        path.unlink()
+    return HostErasure(rows, files, len(quarantined))
+
+
+def holding(folders: Folders, refs: frozenset[str]) -> list[Path]:
+    """Files that hold rows of these pseudonyms."""
+    return [path for path in folders.paths() if _mentions(path, refs) and _rows(path, refs)]
+
+
+def _mentions(path: Path, refs: frozenset[str]) -> bool:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return False  # moved: it is met again in the folder it moved to
+    return any(ref.encode() in data for ref in refs)
+
+
+def _rows(path: Path, refs: frozenset[str]) -> bool:
+    try:
+        contents = journal.parse(path.read_bytes())
+    except FileNotFoundError:
+        return True  # look again
+    return any(journal.erase(payload, refs) != payload for _, payload in contents.entries)
+
+
+def main() -> int:
+    """Erases the customers with these pseudonyms from this host's outbox and stored answers."""
+    parser = argparse.ArgumentParser(prog="python -m service.erasure", description=main.__doc__)
+    parser.add_argument("pseudonym", nargs="+")
+    try:
+        done = erase_host(settings().service_dir / "outbox", parser.parse_args().pseudonym)
+    except (ValueError, FileBusy) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{done.rows} rows erased from {done.files} files; {done.quarantined} quarantined files removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What can go wrong in the service, named by what the caller must do about it.
+
+ServiceError                     root; its text is one readable line without an applicant's value
+├── Misconfigured                stop the start: a setting, a file or a permission must be mended
+│   ├── KeyStoreBroken           the key file cannot be read or does not hold what it should
+│   └── ModelRefused             the packed model is damaged, incomplete or does not answer as it did when packed
+├── KeyRefused                   the key tool cannot do what was asked (third live key, unknown id, bad date)
+├── OutboxFull                   no room or no disk for another durable record: answer 503, never drop
+├── AnswerNotFound               no such prediction of this partner
+├── IdempotencyRunning           the first request of this Idempotency-Key is still running: answer 409
+├── IdempotencyMismatch          the key was used with another body: answer 422
+└── ProblemError                 an answer that is not a 2xx, ready to be sent (see `service.problems`)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.problems import Problem
+
+
+class ServiceError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class Misconfigured(ServiceError):
+    """The service must not start: the text says which setting or file to mend."""
+
+
+class KeyStoreBroken(Misconfigured):
+    """The key file cannot be used; a running service keeps its last good set."""
+
+
+class ModelRefused(Misconfigured):
+    """The packed model is not the one that was approved; nothing may be served from it."""
+
+
+class KeyRefused(ServiceError):
+    """The key tool refuses the change; the text says why."""
+
+
+class OutboxFull(ServiceError):
+    """A record could not be made durable, so no answer may leave; try again after `retry_after_s`."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AnswerNotFound(ServiceError):
+    """There is no such prediction, or it belongs to somebody else: the two must look alike."""
+
+
+class IdempotencyRunning(ServiceError):
+    """The first request with this Idempotency-Key has not finished."""
+
+
+class IdempotencyMismatch(ServiceError):
+    """This Idempotency-Key was first used with another body."""
+
+
+class ProblemError(ServiceError):
+    """Carries the problem to answer with out of the depths of a handler."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem

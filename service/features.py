@@ -1,0 +1,291 @@
+"""What the model sees of an applicant: one feature code for training and serving.
+
+Every feature is a number (float64, NaN = not known). Categories become ordinals and loan kinds counts here, so the
+model needs no category statistics of its own and serves from plain trees. `row` serves one applicant, `matrix` a
+million training rows; both hand their numbers to the same `derived`, whose plain arithmetic is exact IEEE on floats
+and on arrays alike, so the two agree to the last bit.
+
+Age, occupation, month, `customer_ref` and `as_of` are no features: the first two could discriminate, the month does
+not come back, and the last two only identify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import Applicant, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
+
+Column = NDArray[np.float64]
+Number = TypeVar("Number", float, Column)
+
+NAN: Final = float("nan")
+
+
+class _Ordinals(dict[str | None, float]):
+    """Category to ordinal; nothing known (None, NaN, NA) becomes NaN, an unknown category is refused."""
+
+    def __missing__(self, key: object) -> float:
+        if isinstance(key, str):
+            # The value itself is an applicant's: only the allowed ones may be told.
+            raise ValueError(f"unknown category: allowed are {', '.join(str(name) for name in self)}")
+        return NAN
+
+
+def _ordinals(values: Mapping[Any, float]) -> _Ordinals:
+    """The table keyed by plain text: StrEnum members look up the same entries."""
+    return _Ordinals({str(key): value for key, value in values.items()})
+
+
+# Worst first: a greater ordinal of the mix is better, of the minimum payment worse.
+_MIX: Final = _ordinals({CreditMix.BAD: 0.0, CreditMix.STANDARD: 1.0, CreditMix.GOOD: 2.0})
+_MINIMUM: Final = _ordinals({MinimumPayment.NO: 0.0, MinimumPayment.YES: 1.0})
+_SPENT: Final = _ordinals({value: float(value.startswith("high")) for value in PaymentBehaviour})
+_VALUE: Final = _ordinals(
+    {value: 2.0 if "_large_" in value else 1.0 if "_medium_" in value else 0.0 for value in PaymentBehaviour}
+)
+LOAN_KINDS: Final = tuple(str(kind) for kind in LoanType)
+_LOAN_POSITION: Final = {kind: position for position, kind in enumerate(LOAN_KINDS)}
+
+_NUMBERS: Final = (
+    "annual_income",
+    "monthly_inhand_salary",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "num_loans",
+    "interest_rate",
+    "delay_from_due_date",
+    "num_delayed_payments",
+    "num_credit_inquiries",
+    "changed_credit_limit",
+    "outstanding_debt",
+    "credit_history_months",
+    "total_emi_per_month",
+    "amount_invested_monthly",
+    "monthly_balance",
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input of the model.
+
+    `sources` are the contract fields it is computed from, `family` groups features that tell the same story (one
+    reason a family), `risk` is the declared direction: +1 a greater value is riskier, -1 safer, 0 nothing declared.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    family: str
+    risk: int
+
+
+def _single(name: str, family: str, risk: int) -> Feature:
+    return Feature(name, (name,), family, risk)
+
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    _single("annual_income", "income", -1),
+    _single("monthly_inhand_salary", "income", -1),
+    _single("num_bank_accounts", "bank_accounts", 1),
+    _single("num_credit_cards", "credit_cards", 1),
+    _single("num_loans", "loans", 1),
+    _single("interest_rate", "interest_rate", 1),
+    _single("delay_from_due_date", "delay", 1),
+    _single("num_delayed_payments", "delayed_payments", 1),
+    _single("num_credit_inquiries", "inquiries", 1),
+    _single("changed_credit_limit", "credit_limit", 0),
+    _single("outstanding_debt", "debt", 1),
+    _single("credit_history_months", "history", -1),
+    _single("total_emi_per_month", "instalments", 0),
+    _single("amount_invested_monthly", "investment", 0),
+    _single("monthly_balance", "balance", -1),
+    _single("credit_mix", "credit_mix", -1),
+    _single("payment_of_min_amount", "minimum_payment", 1),
+    Feature("spent_level", ("payment_behaviour",), "behaviour", 0),
+    Feature("payment_size", ("payment_behaviour",), "behaviour", 0),
+    *(Feature(f"loans_{kind}", ("loan_types", "num_loans"), "loan_kinds", 0) for kind in LOAN_KINDS),
+    Feature("debt_to_income", ("outstanding_debt", "annual_income"), "debt", 1),
+    Feature("debt_per_account", ("outstanding_debt", "num_bank_accounts", "num_credit_cards"), "debt", 0),
+    Feature("interest_on_debt", ("interest_rate", "outstanding_debt"), "debt", 1),
+    Feature("instalments_to_salary", ("total_emi_per_month", "monthly_inhand_salary"), "instalments", 1),
+    Feature("balance_to_salary", ("monthly_balance", "monthly_inhand_salary"), "balance", 0),
+    Feature("delay_burden", ("delay_from_due_date", "num_delayed_payments"), "delay", 1),
+    Feature("inquiries_per_history_year", ("num_credit_inquiries", "credit_history_months"), "inquiries", 1),
+    Feature("credit_lines", ("num_bank_accounts", "num_credit_cards", "num_loans"), "credit_lines", 1),
+)
+FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)
+
+
+DERIVED_FROM: Final = (
+    "annual_income",
+    "monthly_inhand_salary",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "num_loans",
+    "interest_rate",
+    "delay_from_due_date",
+    "num_delayed_payments",
+    "num_credit_inquiries",
+    "outstanding_debt",
+    "credit_history_months",
+    "total_emi_per_month",
+    "monthly_balance",
+)
+"""The features that `derived` takes, in its order; what it gives are the last of `FEATURES`."""
+
+
+def derived(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # plain floats: no tuple a request
+    income: Number,
+    salary: Number,
+    accounts: Number,
+    cards: Number,
+    loans: Number,
+    rate: Number,
+    delay: Number,
+    delayed: Number,
+    inquiries: Number,
+    debt: Number,
+    history: Number,
+    instalments: Number,
+    balance: Number,
+) -> tuple[Number, ...]:
+    """Ratios and sums, in the order of `FEATURES`; a constant in each divisor keeps it above zero.
+
+    Plain `+ * /` only: a power, a logarithm or a fused sum may differ in the last bit between float and array.
+    """
+    return (
+        debt / (income + 1.0),
+        debt / (accounts + cards + 1.0),
+        rate * debt,
+        instalments / (salary + 1.0),
+        balance / (salary + 1.0),
+        delay * delayed,
+        12.0 * inquiries / (history + 12.0),
+        accounts + cards + loans,
+    )
+
+
+def _loan_counts(kinds: Iterable[str], num_loans: float) -> tuple[float, ...]:
+    """How many loans of each kind; unknown (NaN) where loans run but no kind is told."""
+    counts = [0.0] * len(LOAN_KINDS)
+    total = 0
+    for kind in kinds:
+        counts[_LOAN_POSITION[kind]] += 1.0
+        total += 1
+    if total or num_loans == 0.0:
+        return tuple(counts)
+    return (NAN,) * len(LOAN_KINDS)
+
+
+def _known(value: float | None) -> float:
+    return NAN if value is None else float(value)
+
+
+def row(applicant: Applicant) -> list[float]:
+    """The features of one applicant, in the order of `FEATURE_NAMES`; NaN where the applicant's value is null."""
+    income = float(applicant.annual_income)
+    salary = _known(applicant.monthly_inhand_salary)
+    accounts = float(applicant.num_bank_accounts)
+    cards = float(applicant.num_credit_cards)
+    loans = float(applicant.num_loans)
+    rate = float(applicant.interest_rate)
+    delay = float(applicant.delay_from_due_date)
+    delayed = _known(applicant.num_delayed_payments)
+    inquiries = _known(applicant.num_credit_inquiries)
+    debt = float(applicant.outstanding_debt)
+    history = _known(applicant.credit_history_months)
+    instalments = float(applicant.total_emi_per_month)
+    balance = _known(applicant.monthly_balance)
+    behaviour = applicant.payment_behaviour
+    return [
+        income,
+        salary,
+        accounts,
+        cards,
+        loans,
+        rate,
+        delay,
+        delayed,
+        inquiries,
+        _known(applicant.changed_credit_limit),
+        debt,
+        history,
+        instalments,
+        _known(applicant.amount_invested_monthly),
+        balance,
+        _MIX[applicant.credit_mix],
+        _MINIMUM[applicant.payment_of_min_amount],
+        _SPENT[behaviour],
+        _VALUE[behaviour],
+        *_loan_counts(applicant.loan_types, loans),
+        *derived(
+            income, salary, accounts, cards, loans, rate, delay, delayed, inquiries, debt, history, instalments, balance
+        ),
+    ]
+
+
+def _texts(column: Any, table: _Ordinals) -> Column:
+    values = np.asarray(column, dtype=object)
+    return np.fromiter((table[value] for value in values), dtype=np.float64, count=len(values))
+
+
+def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
+    """Counts per kind of every row; a million rows hold a few thousand distinct lists, each counted once."""
+    texts = [value if isinstance(value, str) else "|".join(value) if _is_list(value) else "" for value in column]
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), dtype=np.intp, count=len(texts))
+    known = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in numbers]).reshape(
+        -1, len(LOAN_KINDS)
+    )
+    counts = known[codes]
+    untold = np.array([not text for text in numbers], dtype=bool)[codes] & (num_loans != 0.0)
+    counts[untold] = NAN
+    return counts
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The features of many applicants, shape (rows, len(FEATURE_NAMES)), each row equal to `row` to the last bit.
+
+    `columns` are arrays named like the fields of `Applicant`: numbers as floats with NaN (None is read as NaN too),
+    categories as the contract's texts with None or NaN, `loan_types` as lists or as text joined by `|`.
+    """
+    value = {name: np.asarray(columns[name], dtype=np.float64) for name in _NUMBERS}
+    behaviour = columns["payment_behaviour"]
+    ratios = derived(
+        value["annual_income"],
+        value["monthly_inhand_salary"],
+        value["num_bank_accounts"],
+        value["num_credit_cards"],
+        value["num_loans"],
+        value["interest_rate"],
+        value["delay_from_due_date"],
+        value["num_delayed_payments"],
+        value["num_credit_inquiries"],
+        value["outstanding_debt"],
+        value["credit_history_months"],
+        value["total_emi_per_month"],
+        value["monthly_balance"],
+    )
+    single = (
+        *(value[name] for name in _NUMBERS),
+        _texts(columns["credit_mix"], _MIX),
+        _texts(columns["payment_of_min_amount"], _MINIMUM),
+        _texts(behaviour, _SPENT),
+        _texts(behaviour, _VALUE),
+    )
+    result = np.empty((len(single[0]), len(FEATURE_NAMES)), dtype=np.float64)
+    for position, column in enumerate(single):
+        result[:, position] = column
+    result[:, len(single) : len(single) + len(LOAN_KINDS)] = _loan_columns(columns["loan_types"], value["num_loans"])
+    for position, column in enumerate(ratios, start=len(single) + len(LOAN_KINDS)):
+        result[:, position] = column
+    return result

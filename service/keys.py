@@ -1,0 +1,242 @@
+"""The key tool: `python -m service.keys issue|list|rotate|revoke|expire`.
+
+A new key is printed alone on standard output, once; everything said to people goes to standard error. Changes reach a
+running service within two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from service.credentials import digest, mint, read_pepper
+from service.errors import KeyRefused, ServiceError
+from service.keystore import PARTNER_SCOPES, KeyRecord, Scope, changing_keys, read_keys
+from service.settings import settings
+
+MAX_LIVE_KEYS: Final = 2  # per partner: the one in use and the one being rolled out
+MAX_LIFE: Final = timedelta(days=366)
+DEFAULT_LIFE: Final = timedelta(days=365)
+OVERLAP: Final = timedelta(days=7)
+DEFAULT_RATE: Final = 100.0
+DEFAULT_BURST: Final = 1_000  # a full batch fits
+DEFAULT_DAILY: Final = 1_000_000
+
+
+def issue(  # pylint: disable=too-many-locals  # each limit is an argument of its own
+    folder: Path,
+    partner: str,
+    *,
+    rate: float = DEFAULT_RATE,
+    burst: int = DEFAULT_BURST,
+    daily: int = DEFAULT_DAILY,
+    scopes: Sequence[Scope] = PARTNER_SCOPES,
+    not_before: datetime | None = None,
+    expires: datetime | None = None,
+) -> str:
+    """A new key for a partner, in the store of `folder` (QF_SERVICE_DIR).
+
+    Raises:
+        KeyRefused: the partner has two live keys already, or a value is out of range.
+    """
+    now = datetime.now(UTC)
+    text, key_id = mint()
+    pepper = read_pepper(folder / "pepper")
+    try:
+        record = KeyRecord(
+            id=key_id,
+            partner=partner,
+            digest=digest(pepper, text.encode()).hex(),
+            scopes=tuple(dict.fromkeys(scopes)),
+            rate=rate,
+            burst=burst,
+            daily=daily,
+            not_before=not_before or now,
+            expires_at=expires or now + DEFAULT_LIFE,
+            created_at=now,
+            created_by=_who(),
+        )
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise KeyRefused(f"{first['loc'][0]}: {first['msg']}") from None
+    _check_life(record, now)
+    with changing_keys(folder / "keys.json") as records:
+        _add(records, record, now)
+    return text
+
+
+def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP) -> str:
+    """A second key like the one named (an id, or a partner with one live key); the old one ends after `overlap`.
+
+    Raises:
+        KeyRefused: nothing live by that name, or the partner has two live keys already.
+    """
+    now = datetime.now(UTC)
+    live = [record for record in read_keys(folder / "keys.json").keys if name in (record.id, record.partner)]
+    live = [record for record in live if record.live(now)]
+    if len(live) != 1:
+        raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
+    old = live[0]
+    text, key_id = mint()
+    new = old.model_copy(
+        update={
+            "id": key_id,
+            "digest": digest(read_pepper(folder / "pepper"), text.encode()).hex(),
+            "not_before": now,
+            "expires_at": now + DEFAULT_LIFE,
+            "created_at": now,
+            "created_by": _who(),
+        }
+    )
+    with changing_keys(folder / "keys.json") as records:
+        _add(records, new, now)
+        _change(records, old.id, expires_at=min(old.expires_at, now + overlap))
+    return text
+
+
+def revoke(folder: Path, key_id: str) -> None:
+    """Close a key for good.
+
+    Raises:
+        KeyRefused: no such id.
+    """
+    with changing_keys(folder / "keys.json") as records:
+        _change(records, key_id, revoked_at=datetime.now(UTC))
+
+
+def expire(folder: Path, key_id: str, when: datetime) -> None:
+    """Set when a key ends.
+
+    Raises:
+        KeyRefused: no such id, or later than a year from now.
+    """
+    with changing_keys(folder / "keys.json") as records:
+        record = _change(records, key_id, expires_at=when)
+        _check_end(record, datetime.now(UTC))
+
+
+def _add(records: list[KeyRecord], record: KeyRecord, now: datetime) -> None:
+    live = [other.id for other in records if other.partner == record.partner and other.live(now)]
+    if len(live) >= MAX_LIVE_KEYS:
+        raise KeyRefused(
+            f"{record.partner}: has {MAX_LIVE_KEYS} live keys ({', '.join(live)}); revoke or expire one first"
+        )
+    records.append(record)
+
+
+def _change(records: list[KeyRecord], key_id: str, **fields: datetime) -> KeyRecord:
+    for place, record in enumerate(records):
+        if record.id == key_id:
+            records[place] = record.model_copy(update=fields)
+            return records[place]
+    raise KeyRefused(f"{key_id}: no such key (see: list)")
+
+
+def _check_end(record: KeyRecord, now: datetime) -> None:
+    if record.expires_at > now + MAX_LIFE:
+        raise KeyRefused(f"expires: at most {MAX_LIFE.days} days from now; rotate the key instead")
+
+
+def _check_life(record: KeyRecord, now: datetime) -> None:
+    _check_end(record, now)
+    if record.expires_at <= record.not_before:
+        raise KeyRefused("expires: must be after not-before")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return ""
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _state(record: KeyRecord, now: datetime) -> str:
+    if record.revoked_at:
+        return "revoked"
+    if now >= record.expires_at:
+        return "expired"
+    return "live" if now >= record.not_before else "waiting"
+
+
+def _list(folder: Path) -> None:
+    now = datetime.now(UTC)
+    for record in read_keys(folder / "keys.json").keys:
+        print(
+            record.id,
+            record.partner,
+            _state(record, now),
+            f"rate={record.rate:g}/s burst={record.burst} daily={record.daily}",
+            f"from={record.not_before:%Y-%m-%dT%H:%M:%SZ} to={record.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            ",".join(record.scopes),
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m service.keys", description="Keys of partners and of staff.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    new = commands.add_parser("issue", help="a new key, printed alone on standard output")
+    new.add_argument("partner", help="lower-case name of the company, e.g. acme")
+    new.add_argument("--rate", type=float, default=DEFAULT_RATE, help="tokens a second")
+    new.add_argument("--burst", type=int, default=DEFAULT_BURST, help="tokens at most at once")
+    new.add_argument("--daily", type=int, default=DEFAULT_DAILY, help="tokens a UTC day")
+    new.add_argument("--scope", action="append", type=Scope, choices=list(Scope), help="may repeat")
+    new.add_argument("--not-before", type=_moment, help="date or time (UTC) the key opens from")
+    new.add_argument("--expires", type=_moment, help="date or time (UTC) the key ends, at most a year away")
+    commands.add_parser("list", help="all keys, without their secrets")
+    roll = commands.add_parser("rotate", help="a second key like this one, which then ends after the overlap")
+    roll.add_argument("name", help="key id or partner")
+    roll.add_argument("--overlap-days", type=float, default=OVERLAP.days)
+    commands.add_parser("revoke", help="close a key for good").add_argument("id")
+    end = commands.add_parser("expire", help="set when a key ends")
+    end.add_argument("id")
+    end.add_argument("when", type=_moment)
+    return parser
+
+
+def _run(options: argparse.Namespace, folder: Path) -> None:
+    commands: dict[str, Callable[[], str | None]] = {
+        "issue": lambda: issue(
+            folder,
+            options.partner,
+            rate=options.rate,
+            burst=options.burst,
+            daily=options.daily,
+            scopes=options.scope or PARTNER_SCOPES,
+            not_before=options.not_before,
+            expires=options.expires,
+        ),
+        "list": lambda: _list(folder),
+        "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days)),
+        "revoke": lambda: revoke(folder, options.id),
+        "expire": lambda: expire(folder, options.id, options.when),
+    }
+    made = commands[options.command]()
+    if made:
+        print(made)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what it says, 1 with one line on standard error if not."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options, settings().service_dir)
+    except ServiceError as error:
+        print(f"keys: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""What a caller is told about his limits: the RateLimit fields of draft-ietf-httpapi-ratelimit-headers.
+
+`r` is what is left now; `t` the seconds until the policy is whole again, or, in a 429, until this very request would be
+admitted, which `Retry-After` says too. Obeying either is enough.
+"""
+
+from __future__ import annotations
+
+import math
+
+from service.keystore import ApiKey
+from service.limits.bucket import DAY_S, Decision
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def limit_headers(key: ApiKey, decision: Decision) -> Headers:
+    """`RateLimit-Policy`, `RateLimit`, and `Retry-After` where waiting helps."""
+    window = math.ceil(key.burst / key.rate)
+    headers: Headers = (
+        (
+            b"ratelimit-policy",
+            b'"burst";q=%d;w=%d, "daily";q=%d;w=%d' % (key.burst, window, key.daily, DAY_S),
+        ),
+        (
+            b"ratelimit",
+            b'"burst";r=%d;t=%d, "daily";r=%d;t=%d'
+            % (decision.remaining, decision.reset_s, decision.daily_remaining, decision.daily_reset_s),
+        ),
+    )
+    if not decision.allowed and decision.retry_after_s is not None:
+        headers += ((b"retry-after", b"%d" % decision.retry_after_s),)
+    return headers

@@ -1,0 +1,120 @@
+"""The outermost ASGI layer: every request is admitted, answered, counted and logged here, or it is refused here.
+
+It stands in front of BentoML's own layers, which would count and time requests that are not even admitted (one
+metric label a path an attacker thinks of), and cost more than scoring does. Lifespan messages go through to BentoML.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+from service.access import Access
+from service.errors import ProblemError
+from service.exchange import App, Call, Headers, Receive, Reply, Scope, Send, problem_reply
+from service.keystore import ApiKey
+from service.logs import RequestLog
+from service.metrics import Metrics
+from service.problems import BAD_HEADER, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from service.routes import Route, Routes
+
+_log = logging.getLogger("service.edge")
+SECURITY: Final[Headers] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_CLOSED: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+@dataclass(slots=True)
+class Post:
+    """What answering takes, made when the worker starts."""
+
+    routes: Routes
+    access: Access
+    metrics: Metrics
+    log: RequestLog
+    draining: bool = False
+
+
+class Edge:
+    """ASGI application in front of `inner`; `post` is handed over when the worker has started."""
+
+    def __init__(self, inner: App) -> None:
+        self.inner = inner
+        self.post: Post | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self.inner(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        post = self.post
+        if post is None:
+            raise RuntimeError("the service has not started")
+        client = scope.get("client")
+        call = Call(
+            scope["method"], scope["path"], dict(scope["headers"]), client[0] if client else "", receive, scope=scope
+        )
+        reply = await _answer(post, call)
+        await _send(post, call, reply, send)
+        seconds = time.perf_counter() - call.started
+        post.metrics.request(call.route, reply.status, seconds)
+        post.log.write(call, reply, seconds)
+
+
+async def _answer(post: Post, call: Call) -> Reply:
+    try:
+        route = post.routes.find(call.path)
+        if route is not None:
+            call.route = route.path
+        refusal = _refusal(post, call, route)
+        if refusal is not None or route is None:
+            return problem_reply(refusal or NOT_FOUND, call)
+        return await route.handler(call)
+    except ProblemError as error:
+        return problem_reply(error.problem, call)
+    except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence answers, in one shape
+        where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+        _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
+        return problem_reply(INTERNAL, call)
+
+
+def _refusal(post: Post, call: Call, route: Route | None) -> Problem | None:
+    """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""
+    if route is None or not route.open:
+        admitted = post.access.admit(call, route.scope if route else None)
+        if not isinstance(admitted, ApiKey):
+            return admitted
+        call.key = admitted
+    if route is None:
+        return NOT_FOUND
+    if not route.takes(call.method):
+        return METHOD_NOT_ALLOWED.with_headers((b"allow", route.allow))
+    if b"host" not in call.headers:
+        return BAD_HEADER.saying("The header Host is missing")
+    return None
+
+
+async def _send(post: Post, call: Call, reply: Reply, send: Send) -> None:
+    headers = [
+        (b"content-type", reply.media_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", call.request_id.encode()),
+        *SECURITY,
+        *call.limits,
+        *reply.headers,
+    ]
+    if reply.media_type[:9] != b"text/html":  # a page brings its own policy
+        headers.append(_CLOSED)
+    if reply.close or post.draining:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,139 @@
+"""From raw model output to the answer: calibrated probabilities, score, band, and whether the two disagree.
+
+Pure and tiny, in two forms that do the same operations in the same order: one applicant (plain floats) and many
+(arrays). The figures follow the product's design: score = round(1000 (p_Good + 0.5 p_Standard)), bands 0-300 Poor,
+301-700 Standard, 701-1000 Good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import SCORE_MAX, CreditClass
+
+CLASSES: Final = (CreditClass.POOR, CreditClass.STANDARD, CreditClass.GOOD)
+POOR_MAX: Final = 300
+STANDARD_MAX: Final = 700
+# A power of two, so that probability x CELLS is exact and the cell needs no search.
+CELLS: Final = 32
+
+Objective = Literal["MultiClass", "MultiLogloss"]
+Triple = tuple[float, float, float]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibrated probability of each class at model probability 0, 1/32, ..., 1; linear between.
+
+    `knots` holds one row of CELLS + 1 non-decreasing values in (0, 1] per class, in the order of `CLASSES`.
+    """
+
+    knots: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.knots) != len(CLASSES) or any(len(row) != CELLS + 1 for row in self.knots):
+            raise ValueError(f"a calibration table has {len(CLASSES)} rows of {CELLS + 1} values")
+        for row in self.knots:
+            if not all(0.0 < value <= 1.0 for value in row) or any(a > b for a, b in zip(row, row[1:], strict=False)):
+                raise ValueError("calibration values must lie in (0, 1] and never fall")
+
+
+IDENTITY: Final = Calibration(
+    ((1e-6, *(cell / CELLS for cell in range(1, CELLS)), 1.0),) * len(CLASSES)  # above zero: rows must normalise
+)
+
+
+def probabilities(raw: Sequence[float], objective: Objective) -> Triple:
+    """Model probabilities of Poor, Standard, Good from its raw values (3 margins, or 2 cumulative logits)."""
+    if objective == "MultiClass":
+        top = max(raw)
+        poor, standard, good = (exp(value - top) for value in raw)
+        total = poor + standard + good
+        return poor / total, standard / total, good / total
+    above_poor = _sigmoid(raw[0])
+    # The two curves are learned apart and may cross by a hair: Good can never be likelier than better-than-Poor.
+    good = min(_sigmoid(raw[1]), above_poor)
+    return 1.0 - above_poor, above_poor - good, good
+
+
+def _sigmoid(value: float) -> float:
+    # exp of a negative number only: the other way overflows.
+    if value >= 0.0:
+        return 1.0 / (1.0 + exp(-value))
+    power = exp(value)
+    return power / (1.0 + power)
+
+
+def probabilities_many(raw: Array, objective: Objective) -> Array:
+    """`probabilities` of many rows: (n, 3) or (n, 2) raw values to (n, 3) probabilities."""
+    if objective == "MultiClass":
+        powers = np.exp(raw - raw.max(axis=1, keepdims=True))
+        return cast(Array, powers / (powers[:, 0] + powers[:, 1] + powers[:, 2])[:, None])
+    power = np.exp(-np.abs(raw))
+    above = np.where(raw >= 0.0, 1.0, power) / (1.0 + power)
+    good = np.minimum(above[:, 1], above[:, 0])
+    return np.column_stack([1.0 - above[:, 0], above[:, 0] - good, good])
+
+
+def calibrated(values: Sequence[float], calibration: Calibration) -> Triple:
+    """Calibrated probabilities of one applicant; they add up to one."""
+    poor, standard, good = (_at(value, knots) for value, knots in zip(values, calibration.knots, strict=True))
+    total = poor + standard + good
+    return poor / total, standard / total, good / total
+
+
+def _at(value: float, knots: Sequence[float]) -> float:
+    place = value * CELLS
+    cell = min(int(place), CELLS - 1)
+    low = knots[cell]
+    return low + (place - cell) * (knots[cell + 1] - low)
+
+
+def calibrated_many(values: Array, calibration: Calibration) -> Array:
+    """`calibrated` of many rows, shape (n, 3), equal to the last bit."""
+    place = values * CELLS
+    cell = np.minimum(place.astype(np.intp), CELLS - 1)
+    knots = np.asarray(calibration.knots)
+    kind = np.arange(len(CLASSES))
+    low = knots[kind, cell]
+    result = low + (place - cell) * (knots[kind, cell + 1] - low)
+    return cast(Array, result / (result[:, 0] + result[:, 1] + result[:, 2])[:, None])
+
+
+def score(values: Sequence[float]) -> int:
+    """The score, 0 to 1000, of calibrated probabilities (Poor, Standard, Good); an exact half goes to the even side."""
+    return round(SCORE_MAX * (values[2] + 0.5 * values[1]))
+
+
+def score_many(values: Array) -> NDArray[np.int64]:
+    """`score` of many rows: numpy's rint rounds halves to even as Python's round does."""
+    return cast(NDArray[np.int64], np.rint(SCORE_MAX * (values[:, 2] + 0.5 * values[:, 1])).astype(np.int64))
+
+
+def band(points: int) -> CreditClass:
+    """The band that a score lies in."""
+    if points <= POOR_MAX:
+        return CreditClass.POOR
+    return CreditClass.STANDARD if points <= STANDARD_MAX else CreditClass.GOOD
+
+
+def band_many(points: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions in `CLASSES` of the bands of many scores."""
+    return (points > POOR_MAX).astype(np.int64) + (points > STANDARD_MAX)
+
+
+def predicted_class(values: Sequence[float]) -> CreditClass:
+    """The likeliest class; of equals the worse one, as numpy's argmax."""
+    return CLASSES[max(range(len(CLASSES)), key=lambda position: (values[position], -position))]
+
+
+def borderline(values: Sequence[float]) -> bool:
+    """Whether the likeliest class and the score's band disagree: a case for a person's look."""
+    return predicted_class(values) is not band(score(values))

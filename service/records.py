@@ -1,0 +1,278 @@
+"""The CSV rows of bucket `predictions`: the one definition of their columns, their writer and their reader.
+
+A row is rendered once, on the request's own path, so writing it must cost about a microsecond: numbers and closed
+enumerations are written by msgspec, whose JSON scalars are RFC 4180 cells too (a quoted string without a backslash, a
+number, `true`); anything else takes the slow way through `csv`. Equal records give equal bytes, on every machine.
+
+Text that a spreadsheet would run as a formula (ASVS 1.2.10) gets a leading apostrophe, which the reader takes away
+again; numbers keep their minus sign. Rows hold features, and a pseudonym where the partner named a customer, no name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from service.contract import Applicant
+
+SCHEMA_VERSION: Final = 1
+EOL: Final = b"\r\n"
+# What Excel, LibreOffice and Sheets take for the start of a formula, and the apostrophe that guards it.
+_FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0'")
+
+_NO_INPUTS: Final = {"customer_ref", "as_of"}
+INPUT_COLUMNS: Final = tuple(filter(lambda name: name not in _NO_INPUTS, Applicant.model_fields))
+"""The applicant's features, in the order `PredictionLines.render` takes them."""
+
+PREDICTION_COLUMNS: Final = (
+    "schema_version",
+    "prediction_id",
+    "created_at",
+    "as_of",
+    "partner",
+    "customer_ref",
+    "model_name",
+    "model_version",
+    "model_digest",
+    *INPUT_COLUMNS,
+    "score",
+    "band",
+    "predicted_class",
+    "p_poor",
+    "p_standard",
+    "p_good",
+    "borderline",
+    "reasons",
+    "warnings",
+)
+OUTCOME_COLUMNS: Final = (
+    "schema_version",
+    "outcome_id",
+    "created_at",
+    "partner",
+    "customer_ref",
+    "prediction_id",
+    "observed_class",
+    "observed_at",
+)
+REVIEW_COLUMNS: Final = (
+    "schema_version",
+    "review_id",
+    "created_at",
+    "partner",
+    "customer_ref",
+    "prediction_id",
+    "reviewer",
+    "verdict",
+    "comment",
+)
+
+
+class Kind(IntEnum):
+    """What a row records; the numbers are written into journals and never change."""
+
+    PREDICTION = 1
+    OUTCOME = 2
+    REVIEW = 3
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header of this kind's objects."""
+        return _COLUMNS[self]
+
+    @property
+    def folder(self) -> str:
+        """The first part of this kind's object keys."""
+        return f"{self.name.lower()}s"
+
+
+_COLUMNS: Final = {Kind.PREDICTION: PREDICTION_COLUMNS, Kind.OUTCOME: OUTCOME_COLUMNS, Kind.REVIEW: REVIEW_COLUMNS}
+
+
+class RecordsDamaged(ValueError):
+    """The bytes are not an object that this module wrote; the text names the line, never a cell."""
+
+
+class Subject(NamedTuple):
+    """Whom and when a prediction is about: texts as they are written, timestamps in ISO 8601 with `Z`."""
+
+    prediction_id: str
+    created_at: str
+    as_of: str
+    partner: str
+    customer_ref: str
+
+
+class Decision(NamedTuple):
+    """What was answered; `reasons` and `warnings` are codes joined by `|`."""
+
+    score: int
+    band: str
+    predicted_class: str
+    p_poor: float
+    p_standard: float
+    p_good: float
+    borderline: bool
+    reasons: str
+    warnings: str
+
+
+Cell = str | int | float | bool | None
+_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=4096)
+def guarded(text: str) -> str:
+    """The text as a cell that no spreadsheet runs; `unguarded` gives it back."""
+    return "'" + text if text[:1] in _FORMULA_STARTS else text
+
+
+def unguarded(cell: str) -> str:
+    """The text that `guarded` was given."""
+    return cell[1:] if cell[:1] == "'" else cell
+
+
+def csv_line(cells: Sequence[Cell]) -> bytes:
+    """One line of CSV from any cells: text guarded and quoted where needed, None empty, truth as `true` and `false`."""
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in cells])
+    return line.getvalue().encode()
+
+
+def _cell(value: Cell) -> Cell:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return guarded(str(value)) if isinstance(value, str) else value
+
+
+def header(kind: Kind) -> bytes:
+    """The first line of this kind's objects."""
+    return ",".join(kind.columns).encode() + EOL
+
+
+class PredictionLines:
+    """Renders prediction rows of one model; make it once when the model is loaded."""
+
+    __slots__ = ("_model", "_model_cells")
+
+    def __init__(self, name: str, version: str, digest: str) -> None:
+        self._model = (name, version, digest)
+        self._model_cells = b"," + _encode([guarded(cell) for cell in self._model])[1:-1] + b","
+
+    def render(self, subject: Subject, inputs: Sequence[Cell], decision: Decision) -> bytes:
+        """The row as CSV bytes with its line end.
+
+        `inputs` holds the values of `INPUT_COLUMNS`: numbers as numbers, categories as their contract text,
+        `loan_types` joined by `|`, None where unknown.
+        """
+        partner = guarded(subject.partner)
+        known = _encode(inputs)[1:-1].replace(b"null", b"")  # no category of the contract contains the word
+        line = b"".join(
+            (b"1,", _encode((*subject[:3], partner, subject[4]))[1:-1], self._model_cells)
+            + (known, b",", _encode(decision)[1:-1], EOL)
+        )
+        if b"\\" in line:  # JSON escaped something, and CSV escapes otherwise
+            return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
+        return line
+
+
+class OutcomeRow(NamedTuple):
+    """A label that came later, as it is recorded."""
+
+    outcome_id: str
+    created_at: str
+    partner: str
+    customer_ref: str
+    prediction_id: str
+    observed_class: str
+    observed_at: str
+
+    def line(self) -> bytes:
+        """The row as CSV bytes with its line end."""
+        return csv_line((SCHEMA_VERSION, *self))
+
+
+class ReviewRow(NamedTuple):
+    """A person's review of a prediction, as it is recorded."""
+
+    review_id: str
+    created_at: str
+    partner: str
+    customer_ref: str
+    prediction_id: str
+    reviewer: str
+    verdict: str
+    comment: str
+
+    def line(self) -> bytes:
+        """The row as CSV bytes with its line end."""
+        return csv_line((SCHEMA_VERSION, *self))
+
+
+def cells_of(line: bytes) -> list[str]:
+    """The texts of one row's cells, guards taken away.
+
+    Raises:
+        RecordsDamaged: the bytes are not one CSV row.
+    """
+    try:
+        (row,) = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
+    except (csv.Error, UnicodeDecodeError, ValueError):
+        raise RecordsDamaged("not one CSV row") from None
+    return [unguarded(cell) for cell in row]
+
+
+def kind_of(data: bytes) -> Kind:
+    """Which kind an object holds, told by its header.
+
+    Raises:
+        RecordsDamaged: the header is none of ours.
+    """
+    first = data.partition(EOL)[0]
+    for kind in Kind:
+        if first == header(kind)[: -len(EOL)]:
+            return kind
+    raise RecordsDamaged("the first line is not the header of predictions, outcomes or reviews")
+
+
+def read(data: bytes) -> Iterator[dict[str, str]]:
+    """The rows of an object as column to text ('' = null), in order.
+
+    Raises:
+        RecordsDamaged: wrong header, broken CSV or a row of another width.
+    """
+    columns = kind_of(data).columns
+    try:
+        body = data.partition(EOL)[2].decode()
+        for number, row in enumerate(csv.reader(io.StringIO(body, newline=""), strict=True), start=2):
+            if len(row) != len(columns):
+                raise RecordsDamaged(f"row {number} has {len(row)} cells, not {len(columns)}")
+            yield {column: unguarded(cell) for column, cell in zip(columns, row, strict=True)}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RecordsDamaged(f"not CSV in UTF-8 ({type(error).__name__})") from None
+
+
+def _rewritten(data: bytes, rows: Iterator[dict[str, str]]) -> bytes:
+    return header(kind_of(data)) + b"".join(csv_line(tuple(row.values())) for row in rows)
+
+
+def without_customers(data: bytes, refs: Collection[str], predictions: Collection[str] = ()) -> tuple[bytes, list[str]]:
+    """The object without the rows of these pseudonyms or predictions, and the ids (second column) of what went."""
+
+    def meant(row: dict[str, str]) -> bool:
+        return row["customer_ref"] in refs or row["prediction_id"] in predictions
+
+    gone = [row[kind_of(data).columns[1]] for row in read(data) if meant(row)]
+    return (_rewritten(data, (row for row in read(data) if not meant(row))), gone) if gone else (data, [])
+
+
+def without_inputs(data: bytes) -> bytes:
+    """The object of predictions with the features emptied: the decision stays, what it was made from goes."""
+    emptied = dict.fromkeys(INPUT_COLUMNS, "")
+    return _rewritten(data, ({**row, **emptied} for row in read(data)))

@@ -1,0 +1,152 @@
+"""The one function that scores: from an applicant to the bytes of the answer, durable before they are returned.
+
+BentoML's API and the route in front of it both end here. The answer is rendered once, as bytes, and these very bytes
+are sent, stored for `GET /v1/predictions/{id}` and replayed for a repeated Idempotency-Key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from service.contract import Applicant, ModelRef
+from service.features import row
+from service.journal import KeyMark
+from service.keystore import ApiKey
+from service.metrics import Metrics
+from service.model import Assessment, Model
+from service.oddities import warnings_of
+from service.outbox import Entry, Outbox
+from service.pseudonyms import Pseudonyms
+from service.reasons import CATALOGUE
+from service.records import INPUT_COLUMNS, Cell, Decision, Kind, PredictionLines, Subject
+
+CHUNK_ROWS: Final = 100  # scored before other requests get their turn
+_INPUTS: Final = attrgetter(*INPUT_COLUMNS)
+_LOANS: Final = INPUT_COLUMNS.index("loan_types")
+_encode: Final = msgspec.json.Encoder().encode
+CODES: Final = tuple(reason.code for reason in CATALOGUE)
+
+
+class Scoring:
+    """Scores applicants of partners."""
+
+    def __init__(self, model: Model, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics) -> None:
+        self._model = model
+        self._outbox = outbox
+        self._pseudonyms = pseudonyms
+        self._metrics = metrics
+        self._lines = PredictionLines(ref.name, ref.version, ref.digest)
+        self._model_json = ref.model_dump_json().encode()
+
+    async def one(self, key: ApiKey, applicant: Applicant, mark: KeyMark | None = None) -> bytes:
+        """The answer to one applicant as JSON; on return it is durable.
+
+        Raises:
+            OutboxFull: it could not be made durable, so there is no answer.
+        """
+        assessment = self._model.assess(row(applicant))
+        moment = _now()
+        identifier, answer, line = self.render(key, applicant, assessment, moment)
+        await self._outbox.append(
+            Entry(Kind.PREDICTION, key.partner, answer, (identifier,), (line,), ((0, len(answer)),), 200, mark)
+        )
+        self._metrics.scored(applicant, assessment.score, assessment.band)
+        return answer
+
+    async def many(self, key: ApiKey, applicants: Sequence[Applicant], mark: KeyMark | None = None) -> bytes:
+        """The answers to a batch, in order, as one JSON document and one durable entry: all or nothing.
+
+        Raises:
+            OutboxFull: as `one`.
+        """
+        assessments: list[Assessment] = []
+        for start in range(0, len(applicants), CHUNK_ROWS):
+            chunk = applicants[start : start + CHUNK_ROWS]
+            assessments += self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
+            await asyncio.sleep(0)
+        moment = _now()
+        rendered = []
+        for number, (applicant, assessment) in enumerate(zip(applicants, assessments, strict=True)):
+            rendered.append(self.render(key, applicant, assessment, moment))
+            if number % CHUNK_ROWS == CHUNK_ROWS - 1:
+                await asyncio.sleep(0)
+        identifiers, answers, lines = zip(*rendered, strict=True)
+        body = b'{"scores":[' + b",".join(answers) + b"]}"
+        await self._outbox.append(
+            Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, _spans(answers), 200, mark)
+        )
+        for applicant, assessment in zip(applicants, assessments, strict=True):
+            self._metrics.scored(applicant, assessment.score, assessment.band)
+        return body
+
+    def render(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
+        self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
+    ) -> tuple[str, bytes, bytes]:
+        """Id, answer and log line of one score."""
+        identifier = self._outbox.next_id()
+        odd = warnings_of(applicant)
+        poor, standard, good = (round(value, 6) for value in assessment.probabilities)
+        answer = b"".join(
+            (
+                b'{"prediction_id":"%s","score":%d,"band":"%s","predicted_class":"%s","probabilities":{"Poor":%s'
+                % (
+                    identifier.encode(),
+                    assessment.score,
+                    assessment.band.encode(),
+                    assessment.predicted_class.encode(),
+                    repr(poor).encode(),
+                ),
+                b',"Standard":%s,"Good":%s},"borderline":%s,"reasons":'
+                % (repr(standard).encode(), repr(good).encode(), b"true" if assessment.borderline else b"false"),
+                assessment.reasons_json,
+                b',"warnings":',
+                _encode(odd) if odd else b"[]",
+                b',"model":',
+                self._model_json,
+                b',"created_at":"%s"}' % moment.encode(),
+            )
+        )
+        subject = Subject(
+            identifier,
+            moment,
+            applicant.as_of.isoformat() if applicant.as_of else moment[:10],
+            key.partner,
+            self._pseudonyms.of(key.partner, applicant.customer_ref),
+        )
+        decision = Decision(
+            assessment.score,
+            assessment.band,
+            assessment.predicted_class,
+            poor,
+            standard,
+            good,
+            assessment.borderline,
+            "|".join([CODES[number] for number in assessment.numbers]),
+            "|".join(odd),
+        )
+        return identifier, answer, self._lines.render(subject, _inputs(applicant), decision)
+
+
+def _inputs(applicant: Applicant) -> list[Cell]:
+    values = list(_INPUTS(applicant))
+    values[_LOANS] = "|".join(values[_LOANS])
+    return values
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _spans(answers: Sequence[bytes]) -> list[tuple[int, int]]:
+    spans, start = [], len(b'{"scores":[')
+    for answer in answers:
+        spans.append((start, start + len(answer)))
+        start += len(answer) + 1
+    return spans

@@ -1,0 +1,103 @@
+"""Everything the service can be told, read once from the environment (prefix `QF_`) at the edge."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import Misconfigured
+
+
+class Settings(BaseSettings):
+    """Typed settings of the scoring service; inner functions receive values and never read the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="QF_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    model_dir: Annotated[Path, Field(description="Packed model; inside a Bento it lies beside the package.")] = (
+        Path(__file__).resolve().parent.parent / "model"
+    )
+    service_dir: Annotated[Path, Field(description="Keys, pepper, outbox, answers, limits: one local volume.")] = Path(
+        ".local/service"
+    )
+    engine: Annotated[
+        Literal["auto", "portable", "compiled"],
+        Field(description="Compiled where its kernel is sound, or one of the two by name."),
+    ] = "auto"
+    workers: Annotated[int, Field(ge=1, le=64, description="Processes that answer on one port.")] = 1
+    fast_route: Annotated[
+        bool, Field(description="Answer the scoring routes in front of BentoML; false sends them through its API.")
+    ] = True
+
+    store_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("QF_STORE_ENDPOINT", "AWS_ENDPOINT_URL_S3"),
+            description="S3 endpoint of bucket `predictions`; none: rows stay in the outbox.",
+        ),
+    ] = None
+    predictions_bucket: Annotated[str, Field(description="Bucket of predictions, outcomes and reviews.")] = (
+        "predictions"
+    )
+    ship_interval_s: Annotated[float, Field(gt=0, description="Seconds between two uploads of the outbox.")] = 30.0
+    outbox_max_bytes: Annotated[int, Field(gt=0, description="Outbox size that turns answers into 503.")] = 1 << 30
+    answers_days: Annotated[int, Field(ge=1, description="Days an answer stays readable by its partner.")] = 90
+
+    redis_url: Annotated[
+        SecretStr | None, Field(description="Redis for limits of several hosts; none: shared memory of this host.")
+    ] = None
+    auth_failures_per_minute: Annotated[
+        int, Field(ge=1, description="Refused keys an address may show in a minute before it is answered 429.")
+    ] = 20
+    trusted_proxies: Annotated[
+        int, Field(ge=0, le=5, description="Proxies in front; that many X-Forwarded-For entries are believed.")
+    ] = 0
+    max_in_flight: Annotated[int, Field(ge=1, description="Requests a worker answers at once before it sheds.")] = 512
+    max_in_flight_per_key: Annotated[int, Field(ge=1, description="Of these, what one key may hold.")] = 256
+    body_timeout_s: Annotated[float, Field(gt=0, description="Seconds a body may take to arrive.")] = 10.0
+    header_timeout_s: Annotated[float, Field(gt=0, description="Seconds a connection may take to send a request.")] = (
+        10.0
+    )
+    drain_s: Annotated[float, Field(ge=0, le=60, description="Seconds of unready but full service after SIGTERM.")] = (
+        3.0
+    )
+    key_reload_s: Annotated[float, Field(gt=0, le=2, description="Seconds between two looks at the key file.")] = 0.5
+    access_log: Annotated[bool, Field(description="One JSON line per request on standard output.")] = True
+
+    @property
+    def keys_file(self) -> Path:
+        """The key store: records without secrets, replaced atomically by `python -m service.keys`."""
+        return self.service_dir / "keys.json"
+
+    @property
+    def pepper_file(self) -> Path:
+        """The secret that key digests and pseudonyms are made with; mode 0600, kept apart from the keys."""
+        return self.service_dir / "pepper"
+
+    @property
+    def limits_file(self) -> Path:
+        """Token buckets and quotas, mapped into the memory of every worker of this host."""
+        return self.service_dir / "limits.bin"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Each worker's counters, added up by whichever worker is scraped."""
+        return self.service_dir / "metrics"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        Misconfigured: one line naming the variable and what is allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "QF_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise Misconfigured(f"{name}: {first['msg']}") from None

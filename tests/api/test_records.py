@@ -1,0 +1,106 @@
+"""Answers read again, reviewed, and matched with how the customer turned out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.contract import Score
+from tests.api.client import Api, applicant
+
+TODAY = datetime.now(UTC).date()
+
+
+def test_an_answer_reads_again_byte_for_byte(api: Api) -> None:
+    """Single answers and rows of a batch alike."""
+    first = api.score(customer_ref="c-17")
+    assert Score.model_validate_json(first.body).score == first.json["score"]
+    assert api.get(f"/v1/predictions/{first.json['prediction_id']}").body == first.body
+    batch = api.post("/v1/score/batch", {"applicants": [applicant(), applicant(num_bank_accounts=9)]}).json["scores"]
+    again = [api.get(f"/v1/predictions/{one['prediction_id']}").json for one in batch]
+    assert again == batch
+
+
+def test_a_batch_scores_as_single_requests_do(api: Api) -> None:
+    """Same numbers, same reasons, in order."""
+    rows = [applicant(interest_rate=rate, num_delayed_payments=late) for rate, late in [(3, 0), (30, 28), (15, None)]]
+    singles = [api.post("/v1/score", row).json for row in rows]
+    batch = api.post("/v1/score/batch", {"applicants": rows}).json["scores"]
+    told = ("score", "band", "predicted_class", "probabilities", "borderline", "reasons", "warnings")
+    assert [[one[name] for name in told] for one in batch] == [[one[name] for name in told] for one in singles]
+
+
+def test_nobody_else_reads_it(api: Api, new_key) -> None:
+    """Another partner's id, a made-up one and a path in disguise are the same 404."""
+    mine = api.score().json["prediction_id"]
+    other = new_key("rival")
+    for identifier in (mine, "20261123-aaaaaaaaaa-1", "x", "..", "a.b", "1" * 64):
+        answer = api.get(f"/v1/predictions/{identifier}", key=other)
+        assert answer.status == 404
+        assert mine.encode() not in answer.body
+    assert api.get(f"/v1/predictions/{mine}").status == 200
+
+
+def test_reviews_and_outcomes_are_recorded(api: Api) -> None:
+    """201 with a receipt; both name the prediction."""
+    identifier = api.score().json["prediction_id"]
+    review = api.post(f"/v1/predictions/{identifier}/review", {"verdict": "requested", "reviewer": "analyst-1"})
+    outcome = api.post(
+        "/v1/outcomes", {"prediction_id": identifier, "observed_class": "Good", "observed_at": TODAY.isoformat()}
+    )
+    for answer in (review, outcome):
+        assert answer.status == 201
+        assert answer.json["prediction_id"] == identifier
+        assert answer.json["id"] != identifier
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"prediction_id": "20261123-aaaaaaaaaa-1"}, 404),
+        ({"observed_class": "Bad"}, 422),
+        ({"observed_at": (TODAY + timedelta(days=1)).isoformat()}, 422),
+        ({"observed_at": "2001-01-01"}, 422),
+        ({"more": 1}, 422),
+    ],
+    ids=["unknown", "class", "future", "before-the-score", "unknown-key"],
+)
+def test_an_impossible_outcome_is_refused(api: Api, change: dict[str, object], status: int) -> None:
+    """Labels come only for predictions of one's own, after them, and in the contract's words."""
+    outcome = {
+        "prediction_id": api.score().json["prediction_id"],
+        "observed_class": "Good",
+        "observed_at": TODAY.isoformat(),
+    }
+    assert api.post("/v1/outcomes", {**outcome, **change}).status == status
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {"verdict": "maybe", "reviewer": "a"},
+        {"verdict": "upheld", "reviewer": "Ana Souza"},
+        {"verdict": "upheld", "reviewer": "a", "comment": "two\nlines"},
+        {"verdict": "upheld"},
+    ],
+    ids=["verdict", "name", "control", "missing"],
+)
+def test_a_review_has_rules(api: Api, review: dict[str, str]) -> None:
+    """A verdict we know, a reviewer without a name, a comment of one line."""
+    identifier = api.score().json["prediction_id"]
+    assert api.post(f"/v1/predictions/{identifier}/review", review).status == 422
+
+
+def test_odd_input_is_scored_and_said(api: Api) -> None:
+    """A warning code in the answer, not a refusal."""
+    answer = api.score(num_loans=0, loan_types=[], total_emi_per_month=90, credit_utilization_ratio=140)
+    assert answer.status == 200
+    assert answer.json["warnings"] == ["instalments-without-loan", "limit-exceeded"]
+
+
+def test_the_model_tells_where_it_comes_from(api: Api) -> None:
+    """The manifest, for partners: no file list, no path."""
+    answer = api.get("/v1/model")
+    assert answer.json["digest"] == api.score().json["model"]["digest"]
+    assert b"/tmp" not in answer.body and "files" not in answer.json

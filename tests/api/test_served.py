@@ -1,0 +1,308 @@
+"""The service as it is run: `bentoml serve`, two workers, real sockets."""
+
+# pylint: disable=redefined-outer-name  # how pytest hands fixtures over
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from infra.ports import free_port
+from service import keys
+from service.keystore import Scope
+from service.openapi import APPLICANT, SAMPLES
+from tests.api.client import applicant
+
+ROOT = Path(__file__).parents[2]
+BODY = json.dumps(APPLICANT).encode()
+
+
+@dataclass
+class Served:
+    """A running service."""
+
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+    key: str
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, key: str | None = "", **headers: str
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {
+            "content-type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        if key is not None:
+            sent["x-api-key"] = key or self.key
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def _serve(folder: Path, model_dir: Path, **settings: str) -> Served:
+    key = keys.issue(folder / "service", "acme", rate=1e5, burst=1_000_000, daily=10**9)
+    port, log = free_port(), folder / "serve.log"
+    untraced = {name: "" for name in os.environ if name.startswith("COV")}
+    env = {
+        **os.environ,
+        **untraced,
+        "QF_MODEL_DIR": str(model_dir),
+        "QF_SERVICE_DIR": str(folder / "service"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        **settings,
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # ended by the fixture
+            [*command, "-p", str(port)], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    served = Served(port, folder / "service", process, log, key)
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if served.ask("GET", "/readyz", key=None)[0] == 200:
+                return served
+        except OSError:
+            pass
+        time.sleep(0.2)
+    process.kill()
+    raise AssertionError(f"did not start: {log.read_text()[-2000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two workers, no object store, no MLflow, no Prefect."""
+    found = _serve(tmp_path_factory.mktemp("served"), model_dir, QF_WORKERS="2", QF_HEADER_TIMEOUT_S="2")
+    yield found
+    _end(found.process)
+
+
+def test_a_key_of_another_worker_is_the_same_key(served: Served) -> None:
+    """Issued and revoked without a restart, within two seconds, on every worker."""
+    key = keys.issue(served.folder, "newcomer")
+    deadline = time.monotonic() + 2
+    while served.ask("GET", "/v1/model", key=key)[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    assert {served.ask("GET", "/v1/model", key=key)[0] for _ in range(20)} == {200}
+    keys.revoke(served.folder, key[8:16])
+    time.sleep(2)
+    assert {served.ask("GET", "/v1/model", key=key)[0] for _ in range(8)} == {401}  # fewer than an address may guess
+
+
+def test_the_limit_is_exact_over_all_workers(served: Served) -> None:
+    """Of 120 requests on 50 tokens, from eight connections on two workers, 50 are admitted."""
+    key = keys.issue(served.folder, "limited", rate=1e-6, burst=50, daily=1000)
+    time.sleep(1.5)
+    statuses: list[int] = []
+
+    def work() -> None:
+        for _ in range(15):
+            statuses.append(served.ask("POST", "/v1/score", BODY, key=key)[0])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (statuses.count(200), statuses.count(429)) == (50, 70)
+
+
+def test_any_worker_reads_and_replays_what_another_answered(served: Served) -> None:
+    """Answers and Idempotency-Keys belong to the host, not to the worker."""
+    first = served.ask("POST", "/v1/score", BODY, idempotency_key="over-workers")[1]
+    assert {served.ask("POST", "/v1/score", BODY, idempotency_key="over-workers")[1] for _ in range(6)} == {first}
+    path = f"/v1/predictions/{json.loads(first)['prediction_id']}"
+    assert {served.ask("GET", path)[1] for _ in range(6)} == {first}
+
+
+def test_metrics_add_up_over_workers(served: Served) -> None:
+    """Prometheus' own parser reads them; counters are those of both workers and never fall."""
+    key = keys.issue(served.folder, "prometheus", scopes=[Scope.METRICS])
+    time.sleep(1.5)
+    for _ in range(10):
+        served.ask("POST", "/v1/score", BODY)
+    time.sleep(1.5)
+
+    def total() -> dict[str, float]:
+        text = served.ask("GET", "/metrics", key=None, authorization=f"Bearer {key}")[1].decode()
+        families = text_string_to_metric_families(text)
+        return {f"{one.name}{one.labels}": one.value for family in families for one in family.samples}
+
+    before = total()
+    for _ in range(10):
+        assert served.ask("POST", "/v1/score", BODY)[0] == 200
+    time.sleep(1.5)
+    after = total()
+    name = "qf_requests_total{'route': '/v1/score', 'status': '200'}"
+    assert after[name] == before[name] + 10
+    assert after["qf_ready{}"] == 2
+    assert any(key.startswith("qf_score_bucket") for key in after)
+    assert "acme" not in str(after) and served.key[8:16] not in str(after)
+
+
+@pytest.mark.parametrize("sample", ["score.sh", "score.py", "score.mjs"])
+def test_the_documentations_samples_run(served: Served, sample: str, require_program: Callable[[str], str]) -> None:
+    """What partners copy works as it stands."""
+    program = {"score.sh": "bash", "score.py": sys.executable, "score.mjs": "node"}[sample]
+    if program != sys.executable:
+        require_program(program)
+    env = {**os.environ, "QF_API_URL": f"http://127.0.0.1:{served.port}", "QF_API_KEY": served.key}
+    done = subprocess.run(
+        [program, str(SAMPLES / sample)], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\b(Poor|Standard|Good)\b", done.stdout)
+
+
+def test_unfinished_and_huge_headers_are_cut_off(served: Served) -> None:
+    """Forty connections that never finish are closed in time and nobody waits for them; 200 kB of header is 431."""
+    slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(40)]
+    for one in slow:
+        one.sendall(b"POST /v1/score HTTP/1.1\r\nhost: x\r\nx-a")
+    assert served.ask("POST", "/v1/score", BODY)[0] == 200
+    for one in slow:
+        one.settimeout(6)
+        assert one.recv(100) == b""
+        one.close()
+    with socket.create_connection(("127.0.0.1", served.port)) as huge:
+        huge.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-a: " + b"a" * 200_000)
+        huge.settimeout(6)
+        assert huge.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"garbage\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nhost: x\r\nx-a: a\0b\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    ],
+    ids=["no-host", "garbage", "two-lengths", "length-and-chunked", "nul", "negative-length"],
+)
+def test_bad_http_is_400_in_our_shape(served: Served, raw: bytes) -> None:
+    """Problem details even where no request was understood, and nothing of it repeated."""
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.settimeout(6)
+        connection.sendall(raw)
+        answer = connection.recv(4000)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"application/problem+json" in answer
+
+
+def test_log_lines_are_json_with_an_allow_list(served: Served) -> None:
+    """Every line parses, request lines hold their seven fields, and no value of an applicant stands in any."""
+    served.ask("POST", "/v1/score", json.dumps(applicant(annual_income="Zenobia")).encode())
+    time.sleep(1)
+    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
+    asked = [line for line in lines if "request" in line]
+    assert asked
+    assert {frozenset(line) for line in asked} == {
+        frozenset(("time", "request", "route", "method", "status", "ms", "key"))
+    }
+    text = served.log.read_text()
+    assert "Zenobia" not in text and served.key not in text and "Traceback" not in text
+
+
+@pytest.mark.usefixtures("served")
+def test_sigterm_finishes_every_request(model_dir: Path, tmp_path: Path) -> None:
+    """Readiness goes first, service goes on, connections are asked to leave; no admitted request fails."""
+    own = _serve(tmp_path, model_dir, QF_DRAIN_S="1.5")
+    found: list[int | str] = []
+    told_to_leave = threading.Event()
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", own.port, timeout=20)
+        while not told_to_leave.is_set():
+            connection.request("POST", "/v1/score", BODY, {"content-type": "application/json", "x-api-key": own.key})
+            answer = connection.getresponse()
+            answer.read()
+            found.append(answer.status)
+            if answer.getheader("connection") == "close":
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    own.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert own.ask("GET", "/readyz", key=None)[0] == 503
+    assert own.ask("POST", "/v1/score", BODY)[0] == 200
+    for thread in threads:
+        thread.join(20)
+    assert own.process.wait(30) == 0
+    assert found and set(found) == {200}
+
+
+def test_the_way_through_bentoml_gives_the_same_answer(model_dir: Path, tmp_path: Path, served: Served) -> None:
+    """QF_FAST_ROUTE=false: BentoML's API scores, the edge still guards, refuses and documents."""
+    own = _serve(tmp_path, model_dir, QF_FAST_ROUTE="false")
+    try:
+        told = ("score", "band", "probabilities", "reasons", "warnings")
+        slow, fast = (json.loads(one.ask("POST", "/v1/score", BODY)[1]) for one in (own, served))
+        assert [slow[name] for name in told] == [fast[name] for name in told]
+        assert own.ask("POST", "/v1/score", b"{}")[0] == 422
+        assert own.ask("POST", "/v1/score", BODY, key=None)[0] == 401
+        assert own.ask("GET", "/docs.json")[0] == 404
+        batch = json.dumps({"applicants": [APPLICANT] * 3}).encode()
+        assert len(json.loads(own.ask("POST", "/v1/score/batch", batch)[1])["scores"]) == 3
+    finally:
+        _end(own.process)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"QF_MODEL_DIR": "/nowhere"}, "QF_MODEL_DIR"), ({"QF_WORKERS": "many"}, "QF_WORKERS"), ({}, "keys.json")],
+    ids=["model", "setting", "keys"],
+)
+def test_a_mistake_stops_the_start_with_one_line(
+    model_dir: Path, tmp_path: Path, settings: dict[str, str], named: str
+) -> None:
+    """Exit code 1 and a line that says what to mend; no traceback."""
+    (tmp_path / "service").mkdir()
+    if named == "keys.json":
+        (tmp_path / "service" / "keys.json").write_text("{broken")
+    env = {**os.environ, "QF_MODEL_DIR": str(model_dir), "QF_SERVICE_DIR": str(tmp_path / "service"), **settings}
+    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "-p", str(free_port())]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr

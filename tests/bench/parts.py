@@ -1,0 +1,59 @@
+"""Where the time of one answer goes: CPU of each part, measured in process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service import keys, requests
+from service.features import row
+from service.journal import Entry, encode
+from service.limits.bucket import Policy
+from service.openapi import APPLICANT
+from service.records import Kind
+from service.runtime import Runtime
+from service.settings import Settings
+
+TIMES = 3_000
+
+
+async def measure(model: Path, folder: Path) -> dict[str, float]:
+    """Microseconds of CPU by part."""
+    key = keys.issue(folder, "bench", rate=1e6, burst=1_000_000, daily=10**12)
+    runtime = Runtime.open(Settings(model_dir=model, service_dir=folder, access_log=False))
+    body = json.dumps(APPLICANT).encode()
+    applicant = requests.applicant(body)
+    features = row(applicant)
+    found = runtime.store.verify(key.encode(), time.time())
+    assert found is not None
+    assessment = runtime.model.assess(features)
+    rendered = runtime.scoring.render(found, applicant, assessment, "2026-11-23T12:00:00.000Z")
+    entry = Entry(Kind.PREDICTION, "bench", rendered[1], (rendered[0],), (rendered[2],), ((0, len(rendered[1])),))
+    policy = Policy(1e6, 1_000_000, 10**12)
+    parts: dict[str, Callable[[], object]] = {
+        "key": lambda: runtime.store.verify(key.encode(), time.time()),
+        "limits": lambda: runtime.table.take(b"benchkey", policy, 1, time.monotonic(), time.time()),
+        "parse and validate": lambda: requests.applicant(body),
+        "features": lambda: row(applicant),
+        "score and exact reasons": lambda: runtime.model.assess(features),
+        "render answer and record": lambda: runtime.scoring.render(
+            found, applicant, assessment, "2026-11-23T12:00:00Z"
+        ),
+        "journal frame": lambda: encode(entry, [1]),
+        "metrics": lambda: (
+            runtime.metrics.request("/v1/score", 200, 0.001),
+            runtime.metrics.scored(applicant, 600, "Good"),
+        ),
+    }
+    costs = {name: _cost(part) for name, part in parts.items()}
+    await runtime.stop()
+    return costs
+
+
+def _cost(part: Callable[[], object]) -> float:
+    started = time.process_time()
+    for _ in range(TIMES):
+        part()
+    return (time.process_time() - started) / TIMES * 1e6

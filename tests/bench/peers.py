@@ -1,0 +1,124 @@
+"""What a user would write instead of this service, on the same model and contract; served by uvicorn.
+
+`uvicorn tests.bench.peers:<name>` with QF_MODEL_DIR. No key, no limit, no log, no metrics in any of them: they do less.
+"""
+
+# pylint: disable=invalid-name
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from catboost import CatBoostClassifier, Pool
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+
+from service import features, policy
+from service.contract import Applicant, CreditClass
+
+MODEL = CatBoostClassifier()
+MODEL.load_model(str(Path(os.environ.get("QF_MODEL_DIR", "model")) / "model.cbm"))
+ORDER = [list(MODEL.classes_).index(str(name)) for name in policy.CLASSES]
+
+
+class Form(Applicant):
+    """The contract as FastAPI reads it: from Python objects, so without strict types."""
+
+    model_config = ConfigDict(strict=False)
+
+
+class Forms(BaseModel):
+    """Many of them."""
+
+    applicants: list[Form]
+
+
+class Answer(BaseModel):
+    """A plain answer."""
+
+    score: int
+    predicted_class: CreditClass
+    probabilities: dict[str, float]
+    reasons: list[str] = []
+
+
+class Answers(BaseModel):
+    """Many plain answers."""
+
+    scores: list[Answer]
+
+
+def _answer(raw: Any, reasons: list[str] | None = None) -> Answer:
+    found = [float(raw[place]) for place in ORDER]
+    names = [str(name) for name in policy.CLASSES]
+    return Answer(
+        score=round(1000 * (found[2] + 0.5 * found[1])),
+        predicted_class=policy.CLASSES[int(np.argmax(found))],
+        probabilities=dict(zip(names, found, strict=True)),
+        reasons=reasons or [],
+    )
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    frame["loan_types"] = ["|".join(kinds) for kinds in frame["loan_types"]]
+    matrix = features.matrix({name: frame[name].to_numpy() for name in frame.columns})
+    return pd.DataFrame(matrix, columns=list(features.FEATURE_NAMES))
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """The floor: gives the body back."""
+    if scope["type"] != "http":
+        return
+    body = (await receive())["body"]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+fastapi_df = FastAPI()
+
+
+@fastapi_df.post("/v1/score")
+def _score_df(applicant: Form) -> Answer:
+    return _answer(MODEL.predict_proba(_frame([applicant.model_dump()]))[0])
+
+
+@fastapi_df.post("/v1/score/batch")
+def _batch_df(batch: Forms) -> Answers:
+    rows = MODEL.predict_proba(_frame([one.model_dump() for one in batch.applicants]))
+    return Answers(scores=[_answer(row) for row in rows])
+
+
+fastapi_df_shap = FastAPI()
+
+
+@fastapi_df_shap.post("/v1/score")
+def _score_shap(applicant: Form) -> Answer:
+    frame = _frame([applicant.model_dump()])
+    values = MODEL.get_feature_importance(Pool(frame), type="ShapValues")[0]
+    margin = (values[ORDER[2]] - values[ORDER[0]])[:-1]
+    worst = [features.FEATURE_NAMES[place] for place in np.argsort(margin)[:4] if margin[place] < 0]
+    return _answer(MODEL.predict_proba(frame)[0], worst)
+
+
+fastapi_list = FastAPI()
+
+
+@fastapi_list.post("/v1/score")
+async def _score_list(applicant: Form) -> Answer:
+    return _answer(MODEL.predict_proba([features.row(applicant)], thread_count=1)[0])
+
+
+def save_for_mlflow(folder: Path, applicant: dict[str, Any]) -> bytes:
+    """The model in MLflow's own CatBoost flavour, and a request to `mlflow models serve` for this applicant."""
+    import mlflow.catboost  # pylint: disable=import-outside-toplevel
+
+    mlflow.catboost.save_model(MODEL, str(folder))
+    frame = _frame([Applicant.model_validate_json(json.dumps(applicant)).model_dump()])
+    return json.dumps({"dataframe_split": json.loads(frame.to_json(orient="split", index=False))}).encode()

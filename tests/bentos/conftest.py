@@ -1,0 +1,58 @@
+"""Registries of their own for tests, all on one real MLflow server."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bentos.decision import Decision
+from bentos.registry import PACKAGE, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+
+
+@pytest.fixture
+def settings(mlflow_server: str, tmp_path: Path) -> BentosSettings:
+    """Settings of a registered model that no other test uses."""
+    return BentosSettings(
+        tracking_uri=mlflow_server, state_dir=tmp_path / "state", model_name=f"credit-score-{uuid.uuid4().hex[:8]}"
+    )
+
+
+@pytest.fixture
+def registry(settings: BentosSettings) -> Registry:
+    """An empty registry."""
+    return Registry.connect(settings)
+
+
+@pytest.fixture
+def logged(registry: Registry, tmp_path: Path) -> Callable[..., tuple[str, Path]]:
+    """Make a run that logged a package: its id and the package's folder."""
+
+    def make(content: bytes = b"model") -> tuple[str, Path]:
+        client = registry._client  # pylint: disable=protected-access  # the run is training's work, not the registry's
+        experiment = client.get_experiment_by_name("tests")
+        run = client.create_run(experiment.experiment_id if experiment else client.create_experiment("tests"))
+        package = tmp_path / f"package-{uuid.uuid4().hex[:8]}"
+        package.mkdir()
+        (package / "model.cbm").write_bytes(content)
+        (package / "model_metadata.json").write_text("{}")
+        client.log_artifacts(run.info.run_id, str(package), PACKAGE)
+        return run.info.run_id, package
+
+    return make
+
+
+@pytest.fixture
+def decide() -> Callable[..., Decision]:
+    """A decision about a version, approving unless told otherwise."""
+
+    def make(version: Version, **changes: object) -> Decision:
+        base = {"version": version.number, "digest": version.digest, "verdict": "approve", "reviewer": "ana"}
+        return Decision.model_validate(base | {"at": datetime(2026, 11, 23, tzinfo=UTC), "trainer": "bob"} | changes)
+
+    return make

@@ -1,0 +1,271 @@
+"""One champion, always with its artefact, never moved unseen: the registry against a real MLflow server."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bentos.audit import Trail
+from bentos.decision import Decision
+from bentos.errors import (
+    ApprovalMissing,
+    ArtefactDamaged,
+    BentosError,
+    PromotionLost,
+    TrailBroken,
+    VersionMissing,
+)
+from bentos.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+
+Logged = Callable[..., tuple[str, Path]]
+Decide = Callable[..., Decision]
+
+
+@pytest.fixture
+def register(registry: Registry, logged: Logged) -> Callable[..., Version]:
+    """Register a challenger from a run of its own."""
+
+    def make(content: bytes = b"model") -> Version:
+        run_id, package = logged(content)
+        return registry.register(run_id, package, tags={"trainer": "bob"})
+
+    return make
+
+
+def test_a_registered_version_is_the_challenger(registry: Registry, register: Callable[..., Version]) -> None:
+    """It carries its trainer and digests, and downloads as it was registered."""
+    version = register()
+
+    found = registry.by_alias(CHALLENGER)
+
+    assert found.number == version.number == 1
+    assert found.trainer == "bob"
+    assert len(found.digest) == len(found.package_sha256) == 64
+
+
+def test_a_download_is_proved_by_digest(registry: Registry, register: Callable[..., Version], tmp_path: Path) -> None:
+    """The right digest gives the package, another one nothing."""
+    version = register(b"the bytes")
+
+    package = registry.download(version.number, version.digest, tmp_path / "here")
+
+    assert (package / "model.cbm").read_bytes() == b"the bytes"
+    with pytest.raises(ArtefactDamaged, match="registered with digest"):
+        registry.download(version.number, "0" * 64, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_version_needs_its_artefact(registry: Registry, logged: Logged, tmp_path: Path) -> None:
+    """A run that does not hold the package gives no version."""
+    run_id, package = logged()
+    (package / "leaf_table.npz").write_bytes(b"never logged")
+
+    with pytest.raises(ArtefactDamaged, match="leaf_table.npz"):
+        registry.register(run_id, package, tags={})
+    with pytest.raises(ArtefactDamaged, match="no model.cbm"):
+        registry.register(run_id, tmp_path / "nothing", tags={})
+    assert registry.find(CHALLENGER) is None
+
+
+def test_what_is_not_there_is_one_clear_line(registry: Registry, register: Callable[..., Version]) -> None:
+    """An unknown version, alias or run says what to do."""
+    with pytest.raises(VersionMissing, match="has no champion: approve a challenger first"):
+        registry.by_alias(CHAMPION)
+    register()
+    with pytest.raises(VersionMissing, match="has no version 99"):
+        registry.version(99)
+    with pytest.raises(VersionMissing, match="knows no run"):
+        registry.run_parameters("0" * 32)
+
+
+def test_no_tracking_server_is_refused(tmp_path: Path) -> None:
+    """Nothing is ever written to a local folder that nobody looks at."""
+    with pytest.raises(BentosError, match="MLFLOW_TRACKING_URI"):
+        Registry.connect(BentosSettings(tracking_uri="", state_dir=tmp_path))
+
+
+def test_promotion_and_rollback(registry: Registry, register: Callable[..., Version], decide: Decide) -> None:
+    """The champion moves forward by verdict and back by rollback, and the trail tells both."""
+    first, second = register(b"first"), register(b"second")
+    registry.promote(decide(first), expected=0)
+    registry.promote(decide(second, note="better"), expected=first.number)
+    assert registry.by_alias(CHAMPION).number == second.number
+    assert registry.by_alias(PREVIOUS).number == first.number
+    assert registry.find(CHALLENGER) is None
+
+    registry.rollback(expected=second.number, actor="ana", note="bad answers")
+
+    assert registry.by_alias(CHAMPION).number == first.number
+    assert registry.find(PREVIOUS) is None
+    events = [(entry.event, entry.version) for entry in registry._trail.entries()]  # pylint: disable=protected-access
+    assert events[2:] == [("promoted", "1"), ("promoted", "2"), ("rolled_back", "1")]
+
+
+def test_the_verdict_stays_with_the_version(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """Reviewer, note and override are read back word for word, and show as tags."""
+    version = register()
+    decision = decide(
+        version,
+        note="looked at the card",
+        failed_checks=("ECE",),
+        override_reason="pilot",
+        override_expires="2027-01-01",
+        second_reviewer="eva",
+    )
+
+    promoted = registry.promote(decision, expected=0)
+
+    assert registry.approved(promoted) == decision
+    assert decision.overridden
+    assert promoted.tags["reviewer"] == "ana"
+    assert promoted.tags["override"] == "pilot"
+
+
+def test_the_loser_is_told(registry: Registry, register: Callable[..., Version], decide: Decide) -> None:
+    """A decision against an older champion changes nothing."""
+    first, second = register(b"first"), register(b"second")
+    registry.promote(decide(first), expected=0)
+
+    with pytest.raises(PromotionLost, match="champion is version 1, the decision was made against none"):
+        registry.promote(decide(second), expected=0)
+    with pytest.raises(PromotionLost):
+        registry.rollback(expected=7, actor="ana", note="")
+
+    assert registry.by_alias(CHAMPION).number == first.number
+
+
+def test_a_rejected_version_is_no_challenger(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """It keeps its verdict and can neither be promoted nor packed."""
+    version = register()
+    verdict = decide(version, verdict="reject", note="no")
+
+    rejected = registry.reject(verdict)
+
+    assert registry.find(CHALLENGER) is None
+    assert registry.decision(rejected).note == "no"
+    with pytest.raises(ApprovalMissing, match="not approved"):
+        registry.approved(rejected)
+    with pytest.raises(ApprovalMissing, match="rejected"):
+        registry.promote(verdict, expected=0)
+
+
+def test_a_verdict_is_about_bytes(registry: Registry, register: Callable[..., Version], decide: Decide) -> None:
+    """Approving other bytes than the version has promotes nothing."""
+    version = register()
+
+    with pytest.raises(ApprovalMissing, match="other bytes"):
+        registry.promote(decide(version, digest="0" * 64), expected=0)
+    assert registry.find(CHAMPION) is None
+
+
+def test_a_version_without_verdict_is_not_approved(registry: Registry, register: Callable[..., Version]) -> None:
+    """Registration alone lets nothing out."""
+    with pytest.raises(ApprovalMissing, match="has no verdict"):
+        registry.approved(register())
+
+
+def test_an_altered_verdict_is_refused(registry: Registry, register: Callable[..., Version], decide: Decide) -> None:
+    """The stored verdict must be the one the version's tag vouches for."""
+    version = registry.promote(decide(register()), expected=0)
+
+    registry.attach(version, f"decisions/version-{version.number}.json", '{"verdict": "approve"}')
+
+    with pytest.raises(ApprovalMissing, match="altered"):
+        registry.decision(version)
+
+
+def test_a_damaged_artefact_is_never_promoted(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """Other bytes in the store than were registered stop promotion and rollback alike."""
+    version = register(b"good")
+    registry.attach(version, "package/model.cbm", "bad")
+
+    with pytest.raises(ArtefactDamaged, match="damaged or replaced"):
+        registry.promote(decide(version), expected=0)
+    assert registry.find(CHAMPION) is None
+
+
+def test_another_file_of_the_package_counts_too(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """The model alone being intact is not enough."""
+    version = register()
+    registry.attach(version, "package/model_metadata.json", '{"changed": 1}')
+
+    with pytest.raises(ArtefactDamaged, match="not what was registered"):
+        registry.promote(decide(version), expected=0)
+
+
+def test_a_lost_trail_stops_promotion(
+    registry: Registry, register: Callable[..., Version], decide: Decide, settings: BentosSettings
+) -> None:
+    """MLflow remembers the newest entry: a trail that lacks it was cut off."""
+    registry.promote(decide(register(b"first")), expected=0)
+    second = register(b"second")
+    settings.trail_file.unlink()
+
+    with pytest.raises(TrailBroken, match="audit_head"):
+        registry.promote(decide(second), expected=1)
+    assert registry.by_alias(CHAMPION).number == 1
+
+
+def test_facts_are_kept_and_removed(registry: Registry, register: Callable[..., Version]) -> None:
+    """Tags and texts learned later are read back; an empty value removes a tag."""
+    version = register()
+
+    registry.record(version, {"bento_tag": "credit-score:1"})
+    registry.attach(version, "notes/a.txt", "kept")
+
+    assert registry.version(version.number).tags["bento_tag"] == "credit-score:1"
+    assert registry.attached(version, "notes/a.txt") == "kept"
+    assert registry.attached(version, "notes/b.txt") is None
+    registry.record(registry.version(version.number), {"bento_tag": ""})
+    assert "bento_tag" not in registry.version(version.number).tags
+
+
+def _promote_many(settings: BentosSettings, run_id: str, package: Path, count: int) -> tuple[int, int]:
+    """Promotions won and lost by one process that always aims at the champion it saw last."""
+    registry = Registry.connect(settings)
+    won = lost = 0
+    for _ in range(count):
+        version = registry.register(run_id, package, tags={"trainer": "bob"})
+        champion = registry.find(CHAMPION)
+        fields = {"version": version.number, "digest": version.digest, "verdict": "approve", "reviewer": "ana"}
+        decision = Decision.model_validate(fields | {"at": "2026-11-23T00:00:00Z"})
+        try:
+            registry.promote(decision, expected=champion.number if champion else 0)
+            won += 1
+        except PromotionLost:
+            lost += 1
+    return won, lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [4, pytest.param(25, marks=[pytest.mark.full, pytest.mark.timeout(1800)])])
+def test_promotions_at_once(settings: BentosSettings, registry: Registry, logged: Logged, count: int) -> None:
+    """Four processes: every version its own number, one champion, losers told, one unbroken chain."""
+    run_id, package = logged()
+
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        results = pool.starmap(_promote_many, [(settings, run_id, package, count)] * 4)
+
+    won = sum(result[0] for result in results)
+    assert won + sum(result[1] for result in results) == 4 * count
+    entries = Trail(settings.trail_file).entries()
+    events = [entry.event for entry in entries]
+    assert (events.count("registered"), events.count("promoted")) == (4 * count, won)
+    assert events.count("promotion_lost") == 4 * count - won
+    promoted = [entry for entry in entries if entry.event == "promoted"]
+    assert [entry.replaced for entry in promoted] == ["", *(entry.version for entry in promoted[:-1])]
+    assert str(registry.by_alias(CHAMPION).number) == promoted[-1].version
+    assert registry.version(4 * count).number == 4 * count

@@ -1,0 +1,148 @@
+"""What every test may ask for: the real store, MLflow and Prefect, the real data, a program of this machine.
+
+Servers start once a session, on free ports, and only when a test asks. With several pytest workers all tests that use
+one run in the same worker, so each server exists once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+from infra import parts, store
+from infra.credentials import QUIET, Credentials, store_variables
+from infra.parts import Part
+from infra.ports import free_port
+from infra.processes import Recipe, Shelf, end
+from infra.settings import HOST, ROOT, StackSettings
+
+os.environ.update(QUIET)
+
+# A shared machine pauses for seconds, so no example has a deadline; CI repeats its examples, people get new ones.
+settings.register_profile("people", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("people"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "people")
+
+START_TIMEOUT_S = 240
+SERVERS = {"object_store", "mlflow_server", "prefect_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a server in one worker."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
+@pytest.fixture(scope="session", name="require_program")
+def _require_program() -> Callable[[str], str]:
+    """Path of a program; skips where it is absent, fails instead where QF_REQUIRE_ALL=1 promises everything."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        if found:
+            return found
+        reason = f"the program {name} is not installed"
+        if os.environ.get("QF_REQUIRE_ALL") == "1":
+            raise pytest.fail.Exception(f"{reason}, and QF_REQUIRE_ALL=1 allows no skip")
+        raise pytest.skip.Exception(reason)
+
+    return find
+
+
+@pytest.fixture(scope="session", name="shared_data")
+def _shared_data() -> Path:
+    """Folder of the real data beside the project; skips where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data is not beside the project (../shared/data)")
+    return folder
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A running S3 server with the project's buckets."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment of its clients."""
+        return store_variables(self.endpoint, self.pair)
+
+    @property
+    def pair(self) -> Credentials:
+        """Its only user."""
+        return Credentials(self.access_key, self.secret_key)
+
+    def client(self) -> S3Client:
+        """A client of it."""
+        return store.client(self.endpoint, self.pair)
+
+
+@contextmanager
+def _serving(part: Part, folder: Path) -> Iterator[None]:
+    """A part for as long as the block lasts."""
+    shelf = Shelf(folder)
+    untraced = {name: "" for name in os.environ if name.startswith("COV")}  # a traced server answers slowly
+    running = shelf.spawn(part.name, Recipe(part.recipe.command, {**part.recipe.env, **untraced}, part.recipe.cwd))
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not parts.answers(part.probe):
+            if not running.alive() or time.monotonic() > deadline:
+                pytest.fail(f"{part.name} did not start: {shelf.tail(part.name)}")
+            time.sleep(0.1)
+        yield
+    finally:
+        end(running, patience_s=5)
+
+
+@pytest.fixture(scope="session", name="object_store")
+def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """The embedded object store with buckets data, mlflow, predictions and reports."""
+    folder = tmp_path_factory.mktemp("store")
+    settings = StackSettings(state_dir=folder, port_store=free_port())
+    pair = Credentials("qf-test", "qf-test-secret")
+    store.format_volume(folder / "store")
+    with _serving(parts.object_store(settings, pair), folder):
+        store.make_buckets(settings.store_url, pair)
+        yield ObjectStore(settings.store_url, pair.access_key, pair.secret_key)
+
+
+@pytest.fixture(scope="session", name="mlflow_server")
+def _mlflow_server(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Tracking URI of an MLflow server whose artifacts lie in bucket `mlflow`."""
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    with _serving(parts.mlflow(folder, port, object_store.variables), folder):
+        yield f"http://{HOST}:{port}"
+
+
+@pytest.fixture(scope="session", name="prefect_server")
+def _prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """API URL of a Prefect server; flows called in this process report to it from then on."""
+    from prefect import settings as prefect
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    url = f"http://{HOST}:{port}/api"
+    with _serving(parts.prefect(folder, port), folder):
+        with prefect.temporary_settings({prefect.PREFECT_API_URL: url, prefect.PREFECT_HOME: folder}):
+            yield url
+            # The senders of this process would try to reach the ended server, and complain after pytest's last word.
+            EventsWorker.drain_all()
+            APILogWorker.drain_all()

@@ -1,0 +1,234 @@
+"""The whole chain on a fresh clone: interrupted, played, looked at in a browser, played again, taken down."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from infra.credentials import Credentials, read_exports
+from infra.partner import stored_predictions
+from infra.processes import marked
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.e2e.conftest import Clone
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.xdist_group("demo"),
+]
+
+DEMO = ("infra.demo", "--data", "sample")
+PAGE_PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module", name="before")
+def _before(clone: Clone) -> str:
+    """What git saw as changed before anything ran."""
+    return clone.git_status()
+
+
+@pytest.fixture(scope="module", name="interrupted")
+def _interrupted(clone: Clone, before: str) -> tuple[int, str, int]:
+    """A demo stopped by Ctrl-C while it trains: exit code, output, processes left."""
+    assert before is not None
+    code, said = clone.interrupt(*DEMO, at="/runs/flow-run/")
+    return code, said, len(marked(clone.state))
+
+
+@pytest.fixture(scope="module", name="played")
+def _played(clone: Clone, interrupted: tuple[int, str, int]) -> str:
+    """Everything the whole demo said."""
+    assert interrupted
+    done = clone.run(*DEMO)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def summary(said: str) -> dict[str, str]:
+    """The rows of the summary."""
+    return dict(re.findall(r"^(\w[\w ]*?)  +(.+)$", said[said.rindex("\nscore") :], flags=re.MULTILINE))
+
+
+def test_ctrl_c_leaves_nothing_running(interrupted: tuple[int, str, int]) -> None:
+    """Stopped in a stage: exit 130, the stage and the way on are named, and no process is left."""
+    code, said, left = interrupted
+
+    assert code == 130, said[-2000:]
+    assert "stopped in: training" in said
+    assert said.strip().endswith("`make demo` with the same DATA goes on where it stopped")
+    assert left == 0
+
+
+def test_the_summary_names_score_model_and_pages(played: str, clone: Clone) -> None:
+    """One summary: the score, the version, and URLs that answer."""
+    rows = summary(played)
+
+    assert re.match(
+        r"\d+ of 1000, band (Poor|Standard|Good) \(Poor 0\.\d+, Standard 0\.\d+, Good 0\.\d+\)", rows["score"]
+    )
+    assert re.match(r"credit-score version \d+, digest [0-9a-f]{9}", rows["model"])
+    assert re.match(r"(green|amber): ", rows["drift"])
+    for name in ("Prefect", "MLflow", "UI", "drift"):
+        address = rows[name].split()[-1]
+        # Prefect sends its page for an inner address only to those who take HTML.
+        answer = httpx.get(address, headers={"accept": "text/html"}, trust_env=False, follow_redirects=True)
+        assert answer.status_code == httpx.codes.OK, address
+    key = (clone.state / "keys" / "demo").read_text().strip()
+    docs = httpx.get(rows["API docs"].split()[0], auth=("demo", key), trust_env=False)
+    assert docs.status_code == httpx.codes.OK
+    assert stat.S_IMODE((clone.state / "keys" / "demo").stat().st_mode) == 0o600
+
+
+def test_the_trail_names_the_demo_reviewer(played: str, clone: Clone) -> None:
+    """The verdict was given in Prefect's form by `demo`, and the audit trail says so."""
+    assert played
+    lines = [json.loads(line) for line in (clone.state / "audit" / "registry.jsonl").read_text().splitlines()]
+
+    assert any("demo" in json.dumps(line) and "promot" in json.dumps(line) for line in lines)
+
+
+def test_every_answer_lies_in_the_bucket(played: str, clone: Clone) -> None:
+    """The traffic of the demo is in bucket `predictions`, by the day it was answered."""
+    exports = read_exports(clone.state / "env")
+    pair = Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
+    day = re.search(r"prediction (\d{4})(\d{2})(\d{2})", played)
+
+    days = ["-".join(day.groups())] if day else [httpx.get(clone.url("API") + "/livez").headers["date"]]
+
+    assert len(stored_predictions(exports["AWS_ENDPOINT_URL_S3"], pair, days[0])) >= 500
+
+
+def test_a_second_demo_uses_what_stands(played: str, clone: Clone) -> None:
+    """Nothing is trained, approved or packed again; applicants are scored anew."""
+    done = clone.run(*DEMO)
+
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "used again" in done.stdout
+    assert "is the champion already" in done.stdout
+    assert "is packed already" in done.stdout
+    assert summary(done.stdout)["model"] == summary(played)["model"]
+
+
+class Look:
+    """A page opened in the browser, with what its console complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+@pytest.fixture(name="look")
+def _look(browser: Browser, played: str) -> Look:
+    assert played
+    context = browser.new_context(viewport={"width": 1360, "height": 1600}, ignore_https_errors=True)
+    page = context.new_page()
+    page.set_default_timeout(PAGE_PATIENCE_MS)
+    return Look(page)
+
+
+def newest_run(clone: Clone, deployment: str) -> dict[str, Any]:
+    """The newest completed run of a deployment."""
+    api = f"{clone.url('PREFECT')}/api"
+    found = httpx.post(f"{api}/deployments/filter", json={"deployments": {"name": {"any_": [deployment]}}}).json()
+    query = {
+        "flow_runs": {"deployment_id": {"any_": [found[0]["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}},
+        "sort": "END_TIME_DESC",
+        "limit": 1,
+    }
+    runs: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=query).json()
+    return runs[0]
+
+
+@pytest.mark.needs_browser
+@pytest.mark.parametrize(
+    ("deployment", "artifact"), [("training", "training-metrics"), ("registration", "release-"), ("drift", "drift-")]
+)
+def test_prefect_shows_runs_and_their_artifacts(
+    deployment: str, artifact: str, look: Look, clone: Clone, screenshots: Path
+) -> None:
+    """A run's page shows that it completed, and its artifacts by their keys."""
+    run = newest_run(clone, deployment)
+    look.page.goto(f"{clone.url('PREFECT')}/runs/flow-run/{run['id']}")
+
+    look.page.get_by_text(run["name"]).first.wait_for()
+    look.page.get_by_text("Artifacts", exact=True).first.click()
+    look.page.get_by_text(artifact).first.wait_for()
+    look.page.wait_for_timeout(1500)
+    look.page.screenshot(path=screenshots / f"prefect-{deployment}.png")
+
+    assert not look.complaints
+
+
+@pytest.mark.needs_browser
+def test_mlflow_shows_the_run(look: Look, clone: Clone, screenshots: Path) -> None:
+    """The run of the champion with its metrics."""
+    alias = f"{clone.url('MLFLOW')}/api/2.0/mlflow/registered-models/alias"
+    version = httpx.get(alias, params={"name": "credit-score", "alias": "champion"}).json()["model_version"]
+    run = httpx.get(f"{clone.url('MLFLOW')}/api/2.0/mlflow/runs/get", params={"run_id": version["run_id"]}).json()[
+        "run"
+    ]
+    look.page.goto(f"{clone.url('MLFLOW')}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}")
+
+    look.page.get_by_text("macro_f1").first.wait_for()
+    look.page.wait_for_timeout(1500)
+    look.page.screenshot(path=screenshots / "mlflow-run.png")
+
+    assert not look.complaints
+
+
+@pytest.mark.needs_browser
+def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, screenshots: Path) -> None:
+    """A browser opens the documentation with the key as password, and it names the scoring route."""
+    assert played
+    key = (clone.state / "keys" / "demo").read_text().strip()
+    context = browser.new_context(
+        http_credentials={"username": "demo", "password": key}, viewport={"width": 1360, "height": 1600}
+    )
+    page = context.new_page()
+    page.goto(f"{clone.url('API')}/docs")
+
+    page.get_by_text("/v1/score").first.wait_for(timeout=PAGE_PATIENCE_MS)
+    page.screenshot(path=screenshots / "api-docs.png")
+
+
+@pytest.mark.needs_browser
+def test_the_partner_page_scores_an_applicant(look: Look, clone: Clone, screenshots: Path) -> None:
+    """The Streamlit page takes its example to the API and shows the score it got."""
+    look.page.goto(clone.url("UI"))
+    look.page.get_by_test_id("stFormSubmitButton").first.locator("button").wait_for()
+    look.page.wait_for_timeout(1500)
+    look.page.get_by_test_id("stFormSubmitButton").first.locator("button").click()
+
+    look.page.get_by_text(re.compile("Poor|Standard|Good")).first.wait_for()
+    look.page.wait_for_timeout(3000)
+    look.page.screenshot(path=screenshots / "ui-score.png", full_page=True)
+
+    assert not look.complaints
+
+
+def test_the_clone_stays_clean(played: str, clone: Clone, before: str) -> None:
+    """Whatever ran, git sees what it saw before."""
+    assert played
+    assert clone.git_status() == before
+
+
+def test_down_stops_every_process(played: str, clone: Clone, require_program: Callable[[str], str]) -> None:
+    """After `make down` no process of the stack is left, and what it stored is."""
+    assert played and require_program("git")
+    done = clone.run("infra.local", "down")
+
+    assert done.returncode == 0, done.stdout
+    assert not marked(clone.state)
+    assert (clone.state / "mlflow" / "mlflow.db").exists()

@@ -1,0 +1,143 @@
+"""Learning: customers stay on one side, the same seed gives the same bits, the calibration comes true."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flows import learn
+from flows.learn import Parameters, Rows
+from service import policy
+from service.engine.check import output_order
+from service.engine.trees import read_ensemble
+from service.features import FEATURE_NAMES
+from tests.flows.learning import MONTHS, QUICK, frame, rows
+
+
+@pytest.fixture(name="taught", scope="module")
+def _taught() -> Rows:
+    return rows(200)
+
+
+def test_rows_hold_features_labels_and_quarters() -> None:
+    """Unlabelled rows are left out, classes are counted from the worst, months become quarters."""
+    prepared = frame(10)
+    prepared.loc[0, "label"] = None
+    taught = learn.rows_of(prepared)
+    assert taught.features.shape == (10 * MONTHS - 1, len(FEATURE_NAMES))
+    assert taught.quarters.tolist()[:3] == [1, 1, 2]
+    assert [str(policy.CLASSES[place]) for place in taught.labels] == prepared["label"].dropna().tolist()
+
+
+def test_no_customer_is_on_both_sides(taught: Rows) -> None:
+    """Each row is held out once, and never beside its own customer."""
+    held = np.zeros(len(taught.labels), dtype=int)
+    for on, off in learn.folds(taught.customers, 5, seed=1):
+        assert not set(taught.customers[on]) & set(taught.customers[off])
+        held[off] += 1
+    assert (held == 1).all()
+
+
+def test_too_few_customers_are_refused() -> None:
+    """Folds of nobody are no folds."""
+    with pytest.raises(ValueError, match="3 customers cannot be split into 5"):
+        next(learn.folds(np.array([0, 1, 2, 2]), 5, 0))
+
+
+@pytest.mark.parametrize("objective", ["MultiClass", "MultiLogloss"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_same_seed_gives_the_same_bits(taught: Rows, objective: str, members: int) -> None:
+    """Twice the same rows and parameters, bit-identical probabilities; another seed, another model."""
+    parameters = QUICK.model_copy(update={"objective": objective, "members": members})
+    one, two = learn.learn(taught, parameters), learn.learn(taught, parameters)
+    other = learn.fit_model(taught, parameters.model_copy(update={"seed": 8}))
+    assert one.probabilities(taught.features).tobytes() == two.probabilities(taught.features).tobytes()
+    assert one.calibration == two.calibration
+    assert not np.array_equal(one.model.predict(taught.features), other.predict(taught.features))
+
+
+@pytest.mark.parametrize("objective", ["MultiClass", "MultiLogloss"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_model_can_be_served_from_leaf_tables(taught: Rows, objective: str, members: int) -> None:
+    """Symmetric trees, one output an objective's margin, members in one file."""
+    model = learn.fit_model(taught, QUICK.model_copy(update={"objective": objective, "members": members}))
+    names = [str(name) for name in np.asarray(model.classes_).ravel()]
+    trees = read_ensemble(model, output_order(names, objective))
+    assert model.tree_count_ <= QUICK.iterations * members
+    assert trees.features == len(FEATURE_NAMES)
+
+
+def test_probabilities_are_learned(taught: Rows) -> None:
+    """Better than chance on customers the folds never saw, and a probability everywhere."""
+    told = learn.out_of_fold(taught, QUICK)
+    assert np.allclose(told.sum(axis=1), 1.0)
+    assert (told.argmax(axis=1) == taught.labels).mean() > 0.5
+
+
+def test_progress_rises_to_the_final_model(taught: Rows) -> None:
+    """Whoever watches sees each fold, then the final model, never a step back."""
+    seen: list[tuple[float, str]] = []
+    learn.learn(taught, QUICK, lambda share, what: seen.append((share, what)))
+    assert [share for share, _ in seen] == sorted(share for share, _ in seen)
+    assert seen[-1][1] == "final model" and 0.0 <= seen[-1][0] <= 1.0
+
+
+def test_settled_labels_follow_the_quarter() -> None:
+    """One flip in a quarter is undone, a tie and another quarter are left alone."""
+    taught = Rows(
+        np.zeros((7, 1)),
+        np.array([0, 0, 1, 1, 2, 1, 2]),
+        np.array([0, 0, 0, 0, 0, 1, 1]),
+        np.array([1, 2, 3, 4, 5, 1, 2]),
+    )
+    assert learn.settled(taught).tolist() == [0, 0, 0, 1, 2, 1, 2]
+
+
+def test_weights_by_quarter_and_class() -> None:
+    """A quarter's weight is `recency` times the one before; balanced classes weigh the same in total."""
+    taught = Rows(np.zeros((4, 1)), np.array([0, 0, 0, 1]), np.arange(4), np.array([1, 4, 7, 7]))
+    recent = learn.weights(taught, taught.labels, Parameters(recency=2.0))
+    assert (recent[1] / recent[0], recent[2] / recent[1]) == (2.0, 2.0)
+    balanced = learn.weights(taught, taught.labels, Parameters(recency=1.0, balance_classes=1.0))
+    assert balanced[:3].sum() == pytest.approx(balanced[3])
+    assert recent.mean() == pytest.approx(1.0)
+
+
+def test_calibration_makes_probabilities_come_true() -> None:
+    """An overconfident model is pulled back; the table is a valid one."""
+    generator = np.random.default_rng(0)
+    true = generator.dirichlet([1.5, 1.5, 1.5], 20_000)
+    labels = (generator.random(20_000)[:, None] > np.cumsum(true, axis=1)).sum(axis=1)
+    boastful = true**2 / (true**2).sum(axis=1, keepdims=True)
+    table = learn.calibrate(boastful[:10_000], labels[:10_000])
+    repaired = policy.calibrated_many(boastful[10_000:], table)
+    assert np.abs(repaired - true[10_000:]).mean() < 0.5 * np.abs(boastful[10_000:] - true[10_000:]).mean()
+
+
+def test_sharpness_and_caution_bend_the_table_as_told() -> None:
+    """A power and a weight on Standard of the true table's probabilities, in every cell of it."""
+    generator = np.random.default_rng(1)
+    said = generator.dirichlet([2, 2, 2], 5_000)
+    labels = (generator.random(5_000)[:, None] > np.cumsum(said, axis=1)).sum(axis=1)
+    plain = np.array(learn.calibrate(said, labels).knots)
+    bent = np.array(learn.calibrate(said, labels, sharpness=1.5, caution=1.25).knots)
+    assert bent[1] == pytest.approx(plain[1] ** 1.5)
+    assert bent[[0, 2]] == pytest.approx(plain[[0, 2]] ** 1.5 / 1.25)
+
+
+def test_an_absent_class_is_refused(taught: Rows) -> None:
+    """A model that never saw Good cannot say Good."""
+    with pytest.raises(ValueError, match="no row of class Good"):
+        learn.fit_model(taught.where(taught.labels < 2), QUICK)
+
+
+@pytest.mark.parametrize("bad", [{"iterations": 0}, {"depth": 9}, {"learning_rate": 0.0}, {"unknown": 1}])
+def test_the_form_refuses_what_makes_no_sense(bad: dict[str, float]) -> None:
+    """Bounds stand in the model that Prefect makes its form from."""
+    with pytest.raises(ValueError, match="validation error"):
+        Parameters(**bad)
+
+
+def test_every_parameter_has_a_title() -> None:
+    """The form speaks to people."""
+    assert all(field.title for field in Parameters.model_fields.values())

@@ -1,0 +1,114 @@
+"""The verdict is asked for until it can be accepted, and is kept as it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from bentos.version import Version
+from flows import registration
+from flows.forms import VerdictForm
+from flows.registration import Checked, Unanswered, ask, decided, question
+from flows.release import Check, Result
+from flows.settings import FlowSettings
+
+CHALLENGER = Version(number=4, run_id="r", digest="a" * 64, package_sha256="b" * 64, tags={"trainer": "bob"})
+
+
+class Quiet:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def warning(self, text: str, *values: object) -> None:
+        """Keep the line."""
+        self.told.append(text % values)
+
+
+def _checked(*results: Result) -> Checked:
+    checks = tuple(
+        Check(code=f"check_{number}", title="t", result=result, explanation="e")
+        for number, result in enumerate(results)
+    )
+    return Checked(digest="a" * 64, champion=3, champion_digest="c" * 64, checks=checks)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[VerdictForm]:
+    """Forms that people hand in, one after the other; the keys of the questions are kept in `asked`."""
+    forms: list[VerdictForm] = []
+    asked: list[str] = []
+
+    def suspend(**given: object) -> VerdictForm:
+        asked.append(str(given["key"]))
+        return next(handed_in)
+
+    handed_in: Iterator[VerdictForm] = iter(forms)
+    monkeypatch.setattr(registration, "suspend_flow_run", suspend)
+    monkeypatch.setattr(registration, "get_run_logger", Quiet)
+    monkeypatch.setattr(registration, "asked", asked, raising=False)
+    return forms
+
+
+def test_a_refused_verdict_is_asked_for_again(answers: list[VerdictForm]) -> None:
+    """Each question has a key of its own that names version, bytes and champion."""
+    answers += [
+        VerdictForm(reviewer="bob", verdict="approve"),
+        VerdictForm(reviewer="ana", verdict="approve"),
+        VerdictForm(reviewer="ana", verdict="approve", note="seen"),
+    ]
+
+    decision = ask(CHALLENGER, _checked(Result.PASSED, Result.NEEDS_REVIEW), FlowSettings())
+
+    assert (decision.reviewer, decision.note, decision.approved) == ("ana", "seen", True)
+    asked = vars(registration)["asked"]
+    assert asked == [f"verdict-4-aaaaaaaa-against-3-{number}" for number in (1, 2, 3)]
+
+
+def test_asking_ends(answers: list[VerdictForm]) -> None:
+    """Twenty verdicts that cannot be accepted end the run."""
+    answers += [VerdictForm(reviewer="bob", verdict="approve")] * registration.MAX_ATTEMPTS
+
+    with pytest.raises(Unanswered, match="version 4"):
+        ask(CHALLENGER, _checked(Result.PASSED), FlowSettings())
+
+
+def test_an_override_is_kept_with_what_it_overrules() -> None:
+    """Failed checks, reason, expiry and second name."""
+    form = VerdictForm(
+        reviewer="ana",
+        verdict="approve",
+        override_reason="pilot",
+        override_expires="2027-01-31",
+        second_reviewer="eva",
+    )
+
+    decision = decided(form, CHALLENGER, _checked(Result.FAILED), datetime(2026, 11, 23, tzinfo=UTC))
+
+    assert decision.overridden and decision.failed_checks == ("check_0",)
+    assert (decision.override_reason, decision.second_reviewer, str(decision.override_expires)) == (
+        "pilot",
+        "eva",
+        "2027-01-31",
+    )
+
+
+def test_an_override_that_was_not_needed_is_not_kept() -> None:
+    """Nor is one of a rejection."""
+    form = VerdictForm(reviewer="ana", verdict="approve", override_reason="just in case")
+
+    decision = decided(form, CHALLENGER, _checked(Result.PASSED), datetime(2026, 11, 23, tzinfo=UTC))
+
+    assert not decision.overridden and decision.override_reason == ""
+
+
+def test_the_question_says_what_matters() -> None:
+    """Failed checks, what to look at, and why the last verdict was not accepted."""
+    text = question(CHALLENGER, _checked(Result.FAILED, Result.NEEDS_REVIEW), refused="no note")
+
+    assert "trained by bob, against champion 3" in text
+    assert "Failed: check_0." in text and "Look at and note: check_1." in text
+    assert "not accepted: no note" in text and "override" in text

@@ -1,0 +1,299 @@
+"""Personal data over time: features and decisions age, a customer is erased everywhere, staff see the reviews."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from pydantic import ValidationError
+
+from flows import erasure
+from flows.erasure import Aged, Bucket, Erased, RowsLeft
+from service import records
+from service.answers import Answers
+from service.erasure import FileBusy, HostErasure, erase_host
+from service.errors import AnswerNotFound
+from service.idempotency import Claim, Idempotency
+from service.journal import Entry
+from service.outbox import Outbox
+from service.records import Kind, OutcomeRow, ReviewRow
+from service.shipping import Shipper, StoreSettings
+from tests.conftest import ObjectStore
+from tests.faults.chaos import client as store_client
+from tests.service.rows import answered, entry, line
+
+TODAY = date(2026, 11, 23)
+ANA, BEN = "a" * 32, "b" * 32
+
+
+@pytest.fixture(name="client")
+def _client(object_store: ObjectStore) -> Any:
+    """A client of the real store."""
+    return store_client(object_store)
+
+
+def _emptied(client: Any, name: str) -> Bucket:
+    bucket = Bucket(client, name)
+    for key in list(bucket.keys()):
+        bucket.delete(key)
+    return bucket
+
+
+@pytest.fixture(name="rows")
+def _rows(client: Any) -> Bucket:
+    """Bucket `predictions`, empty."""
+    return _emptied(client, "predictions")
+
+
+@pytest.fixture(name="reports")
+def _reports(client: Any) -> Bucket:
+    """Bucket `reports`, empty."""
+    return _emptied(client, "reports")
+
+
+def predictions(*customers: str, start: int = 1) -> bytes:
+    """An object of one prediction for each of these customers."""
+    lines = [line(prediction(number), customer_ref=ref) for number, ref in enumerate(customers, start)]
+    return records.header(Kind.PREDICTION) + b"".join(lines)
+
+
+def prediction(number: int) -> str:
+    """The id of a prediction."""
+    return f"20261123-abcdefghij-{number:x}"
+
+
+def dated(days_ago: int, kind: Kind = Kind.PREDICTION) -> str:
+    """The key of an object that many days old."""
+    return f"{kind.folder}/dt={TODAY - timedelta(days=days_ago)}/abcdefghij-{days_ago:010x}.csv"
+
+
+def test_features_age_first_then_decisions(rows: Bucket) -> None:
+    """180 days on the figures are gone and the decision is there; five years on nothing is; a day earlier all is."""
+    outcome = (
+        records.header(Kind.OUTCOME)
+        + OutcomeRow(prediction(9), "t", "demo", ANA, prediction(1), "Poor", "2026-11-01").line()
+    )
+    for days in (180, 181, 1825, 1826):
+        rows.put_csv(dated(days), predictions(ANA, BEN))
+        rows.put_csv(dated(days, Kind.OUTCOME), outcome)
+    rows.put_csv("predictions/README.csv", b"not ours")
+    assert erasure.retain(rows, TODAY, feature_days=180, decision_days=1825) == Aged(2, 4, 2)
+    left = list(rows.keys())
+    assert sorted(left) == sorted(
+        [
+            dated(180),
+            *(dated(days).removesuffix(".csv") + erasure.DECISIONS for days in (181, 1825)),
+            *(dated(days, Kind.OUTCOME) for days in (180, 181, 1825)),
+            "predictions/README.csv",
+        ]
+    )
+    (old,) = [key for key in left if f"dt={TODAY - timedelta(days=181)}/" in key and key.startswith("pred")]
+    for row in records.read(rows.get(old)):
+        assert {row[column] for column in records.INPUT_COLUMNS} == {""} and row["score"] == "712"
+    assert rows.get(dated(180)) == predictions(ANA, BEN)
+    assert erasure.retain(rows, TODAY, feature_days=180, decision_days=1825) == Aged(0, 0, 0)
+
+
+def test_a_crash_between_the_two_steps_is_mended(rows: Bucket) -> None:
+    """Decisions written, original still there: the next run ends with the decisions alone."""
+    rows.put_csv(dated(200), predictions(ANA))
+    rows.put_csv(dated(200).removesuffix(".csv") + erasure.DECISIONS, records.without_inputs(predictions(ANA)))
+    erasure.retain(rows, TODAY, feature_days=180, decision_days=1825)
+    assert list(rows.keys()) == [dated(200).removesuffix(".csv") + erasure.DECISIONS]
+
+
+def test_an_erasure_reaches_every_object(client: Any, rows: Bucket, reports: Bucket) -> None:
+    """Predictions, aged decisions, outcomes and reviews of the customer go, even if they name only the prediction."""
+    rows.put_csv(dated(1), predictions(ANA, BEN))
+    rows.put_csv(dated(2), predictions(ANA, start=3))
+    rows.put_csv(dated(200).removesuffix(".csv") + erasure.DECISIONS, records.without_inputs(predictions(ANA, start=4)))
+    rows.put_csv(
+        dated(1, Kind.OUTCOME),
+        records.header(Kind.OUTCOME)
+        + OutcomeRow(prediction(5), "t", "demo", "", prediction(1), "Poor", "2026-11-01").line()
+        + OutcomeRow(prediction(6), "t", "demo", BEN, prediction(2), "Poor", "2026-11-01").line(),
+    )
+    rows.put_csv(
+        dated(1, Kind.REVIEW),
+        records.header(Kind.REVIEW)
+        + ReviewRow(prediction(7), "t", "demo", ANA, prediction(3), "r", "upheld", "c").line(),
+    )
+    table = pa.table({"id": [prediction(3), prediction(2)], "score": [1, 2]})
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    client.put_object(Bucket="reports", Key="batch.parquet", Body=buffer.getvalue())
+    for key, text in (
+        ("a.html", ANA),
+        ("b.html", f"see {prediction(4)}."),
+        ("c.html", f"see {prediction(2)}."),
+        ("d.html", ""),
+    ):
+        client.put_object(Bucket="reports", Key=key, Body=text.encode())
+    assert erasure.erase(rows, reports, frozenset({ANA})) == Erased(rows=5, objects=5, reports=3)
+    assert sorted(rows.keys()) == sorted([dated(1), dated(1, Kind.OUTCOME)])
+    assert [row["prediction_id"] for row in records.read(rows.get(dated(1)))] == [prediction(2)]
+    assert [row["prediction_id"] for row in records.read(rows.get(dated(1, Kind.OUTCOME)))] == [prediction(2)]
+    assert list(reports.keys()) == ["c.html", "d.html"]
+    assert erasure.scan(rows, reports, frozenset({ANA}), {prediction(1), prediction(3), prediction(4)}) == []
+
+
+def test_an_erasure_that_leaves_something_fails(rows: Bucket, reports: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan decides, not the intention."""
+    rows.put_csv(dated(1), predictions(ANA))
+    monkeypatch.setattr(erasure.Bucket, "delete", lambda self, key: None)
+    with pytest.raises(RowsLeft, match="1 objects still name the customer"):
+        erasure.erase(rows, reports, frozenset({ANA}))
+
+
+async def _traffic(folder: Path) -> tuple[Outbox, dict[str, list[str]]]:
+    outbox = Outbox.open(folder, segment_age_s=0.3, min_free_bytes=0)
+    given: dict[str, list[str]] = {ANA: [], BEN: []}
+    for _ in range(5):
+        for ref in (ANA, BEN):
+            given[ref] += await answered(outbox, 1, customer_ref=ref)
+    return outbox, given
+
+
+def test_a_host_forgets_a_customer_while_it_works(tmp_path: Path) -> None:
+    """Rows in files that are written, sealed or kept go; their answers with them; everybody else's stay readable."""
+
+    async def scenario() -> None:
+        outbox, given = await _traffic(tmp_path)
+        mixed = [outbox.next_id() for _ in range(3)]
+        batch = entry(*mixed)
+        batch.lines = [line(mixed[0], customer_ref=ANA), line(mixed[1], customer_ref=BEN), line(mixed[2])]
+        await outbox.append(batch)
+        done = await asyncio.to_thread(erase_host, tmp_path, [ANA])
+        assert done == HostErasure(rows=6, files=done.files, quarantined=0) and done.files >= 1
+        answers = Answers(tmp_path)
+        for identifier in [*given[ANA], mixed[0]]:
+            with pytest.raises(AnswerNotFound):
+                answers.read(identifier, "demo")
+        for identifier in [*given[BEN], *mixed[1:]]:
+            assert answers.read(identifier, "demo").body == b'{"prediction_id":"%s"}' % identifier.encode()
+        assert erase_host(tmp_path, [ANA]).rows == 0
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and ANA.encode() in path.read_bytes()]
+        await outbox.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_an_erased_answer_is_not_replayed(tmp_path: Path) -> None:
+    """Its key is free again: what would be sent is no more, and other keys of the file still replay."""
+
+    async def scenario() -> None:
+        outbox, keys = Outbox.open(tmp_path, min_free_bytes=0), Idempotency(tmp_path)
+        for key, ref in (("first", ANA), ("second", BEN)):
+            with await keys.begin("demo", "score", key, bytes(16)) as claim:  # type: ignore[union-attr]
+                await outbox.append(entry(outbox.next_id(), customer_ref=ref, key=claim.mark))
+        await outbox.aclose()
+        assert erase_host(tmp_path, [ANA]).rows == 1
+        free = await keys.begin("demo", "score", "first", bytes(16))
+        assert isinstance(free, Claim)
+        free.release()
+        assert not isinstance(await keys.begin("demo", "score", "second", bytes(16)), Claim)
+        keys.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_quarantined_original_goes_too(tmp_path: Path) -> None:
+    """Nobody can take single rows out of a damaged file, so the file goes."""
+    Outbox.open(tmp_path, min_free_bytes=0).close()
+    (tmp_path / "quarantine" / "x.damaged").write_bytes(line(prediction(1), customer_ref=ANA))
+    (tmp_path / "quarantine" / "y.damaged").write_bytes(line(prediction(1), customer_ref=BEN))
+    assert erase_host(tmp_path, [ANA]).quarantined == 1
+    assert [path.name for path in (tmp_path / "quarantine").iterdir()] == ["y.damaged"]
+
+
+def test_a_file_that_stays_busy_is_told(tmp_path: Path) -> None:
+    """An erasure that cannot finish fails and names the file."""
+
+    async def scenario() -> None:
+        outbox = Outbox.open(tmp_path, segment_age_s=3600, min_free_bytes=0)
+        await answered(outbox, 1, customer_ref=ANA)
+        with pytest.raises(FileBusy, match=outbox.run):
+            await asyncio.to_thread(erase_host, tmp_path, [ANA], patience_s=0.1)
+        await outbox.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_reference_in_the_place_of_a_pseudonym_is_refused_unseen(tmp_path: Path) -> None:
+    """A partner's own reference may name a person: it is not repeated."""
+    with pytest.raises(ValueError) as caught:
+        erase_host(tmp_path, ["Maria-1234"])
+    assert "Maria" not in str(caught.value)
+
+
+@pytest.fixture(name="worker")
+def _worker(
+    tmp_path: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, rows: Bucket, reports: Bucket
+) -> Iterator[Path]:
+    """The environment of a flow's worker on this host, its buckets empty."""
+    assert rows.name == "predictions" and reports.name == "reports"
+    for variable, value in object_store.variables.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("QF_SERVICE_DIR", str(tmp_path / "service"))
+    monkeypatch.setenv("QF_STATE_DIR", str(tmp_path))
+    yield tmp_path
+
+
+async def _shipped(folder: Path, store: ObjectStore) -> list[str]:
+    """Traffic of two customers and a review, all in the bucket; the ids of the first customer."""
+    outbox, given = await _traffic(folder)
+    review = ReviewRow(outbox.next_id(), "t", "demo", BEN, given[BEN][0], "r", "upheld", "free text")
+    await outbox.append(Entry(Kind.REVIEW, "demo", b"{}", (review.review_id,), (review.line(),), ((0, 2),)))
+    await outbox.aclose()
+    settings = StoreSettings("predictions", store.endpoint, store.access_key, store.secret_key)
+    Shipper(folder, outbox.run, settings).ship_now()
+    return given[ANA]
+
+
+@pytest.mark.slow
+def test_the_flow_erases_proves_and_records(
+    worker: Path, prefect_server: str, rows: Bucket, reports: Bucket, object_store: ObjectStore
+) -> None:
+    """From outbox and bucket to an audit line without the pseudonym; a review is listed without its free text."""
+    from prefect.client.orchestration import get_client
+
+    from bentos.audit import Trail
+    from flows.retention import ErasureRefused, RetentionForm, retention
+
+    assert prefect_server
+    folder = worker / "service" / "outbox"
+
+    erased = asyncio.run(_shipped(folder, object_store))
+    assert erasure.scan(rows, reports, frozenset({ANA}))
+    with pytest.raises(ErasureRefused, match="Requested by"):
+        retention(RetentionForm(erase_pseudonym=ANA))
+    retention(RetentionForm(erase_pseudonym=ANA, requested_by="privacy desk, case 7"))
+    assert erasure.scan(rows, reports, frozenset({ANA}), erased) == []
+    (told,) = [found for found in Trail(worker / "audit" / "personal-data.jsonl").entries() if found.event == "erasure"]
+    assert told.actor == "privacy desk, case 7" and "5 rows of" in told.note and "5 rows of this host" in told.note
+    assert ANA not in told.model_dump_json()
+
+    async def shown() -> str:
+        async with get_client() as api:
+            artifacts = await api.read_artifacts()
+            return json.dumps([str(artifact.data) for artifact in artifacts if artifact.key in ("reviews", "erasure")])
+
+    text = asyncio.run(shown())
+    assert "upheld" in text and "free text" not in text and ANA not in text
+    assert datetime.now(UTC).date().isoformat() in "".join(rows.keys())
+
+
+def test_the_form_takes_pseudonyms_only() -> None:
+    """What is no pseudonym never becomes a parameter of a run."""
+    from flows.retention import RetentionForm
+
+    with pytest.raises(ValidationError):
+        RetentionForm(erase_pseudonym="Maria-1234")

@@ -1,0 +1,175 @@
+"""From prepared data to a proved Bento and scored files, on a real MLflow and a real Prefect server."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bentos.decision import Decision
+from bentos.errors import ApprovalMissing, VersionMissing
+from bentos.registry import CHALLENGER, CHAMPION, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+from flows import baselines
+from flows.learn import Rows
+from flows.reproduce import NotReproduced, reproduce
+from tests.flows.prepared_data import write_prepared
+
+HOME = Path(__file__).resolve().parents[2]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1200),
+    # MLflow's own: it reads the type hints of its pyfunc wrapper while it checks the input example.
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
+
+
+def _short_yardstick(rows: Rows, threads: int = 2) -> baselines.Predict:
+    """The default CatBoost with thirty trees instead of a thousand: what is compared matters here, not how well."""
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier(iterations=30, thread_count=threads, verbose=False, allow_writing_files=False)
+    model.fit(rows.features, rows.labels)
+    return lambda features: np.asarray(model.predict_proba(features))
+
+
+@pytest.fixture(scope="module")
+def place(
+    mlflow_server: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Registry, Path]]:
+    """A registry of this module's own, and a folder with prepared data and state; flows see both by environment."""
+    folder = tmp_path_factory.mktemp("training")
+    write_prepared(folder / "data", customers=150, unseen=140)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+        patch.setenv("PREFECT_API_URL", prefect_server)
+        patch.setenv("QF_HOME", str(HOME))
+        patch.setenv("QF_STATE_DIR", str(folder / "state"))
+        patch.setenv("BENTOML_HOME", str(folder / "bentoml"))
+        patch.setenv("QF_MODEL_NAME", f"credit-score-{uuid.uuid4().hex[:8]}")
+        patch.setenv("QF_SMOKE_TIMEOUT_S", "400")
+        patch.setenv("QF_GIT_REVISION", "a" * 40)
+        patch.setitem(baselines.BASELINES, baselines.YARDSTICK, _short_yardstick)
+        patch.delenv("REGISTRY", raising=False)
+        yield Registry.connect(BentosSettings()), folder
+
+
+@pytest.fixture(scope="module")
+def challenger(place: tuple[Registry, Path]) -> Version:
+    """The version that the training flow registers from these data."""
+    from flows.learn import Parameters
+    from flows.recipes import TrainingForm
+    from flows.training import training
+
+    registry, folder = place
+    recipe = Parameters(iterations=30, depth=4, folds=2)
+    number = training(TrainingForm(data_dir=str(folder / "data"), learning=recipe, trainer="bob"))
+    return registry.version(number)
+
+
+@pytest.fixture(scope="module")
+def champion(place: tuple[Registry, Path], challenger: Version) -> Version:
+    """The challenger, approved."""
+    fields = {"version": challenger.number, "digest": challenger.digest, "verdict": "approve", "reviewer": "ana"}
+    decision = Decision.model_validate(fields | {"trainer": "bob", "at": datetime(2026, 11, 23, tzinfo=UTC)})
+    return place[0].promote(decision, expected=0)
+
+
+def test_packing_without_champion_or_approval_is_refused(place: tuple[Registry, Path], challenger: Version) -> None:
+    """One line each, and nothing is built."""
+    from flows.packaging import packaging
+
+    with pytest.raises(VersionMissing, match="no champion"):
+        packaging()
+    with pytest.raises(ApprovalMissing, match="has no verdict"):
+        packaging(version=challenger.number)
+    assert not (place[1] / "bentoml" / "bentos").exists()
+
+
+def test_a_training_leaves_a_challenger_that_says_where_it_comes_from(
+    place: tuple[Registry, Path], challenger: Version
+) -> None:
+    """Tags name trainer, data and code; the run holds package, evidence, card, pictures and every metric."""
+    from flows.judge import METRICS
+
+    registry, folder = place
+    found = registry.by_alias(CHALLENGER)
+    run = registry._client.get_run(found.run_id)  # pylint: disable=protected-access  # what a person sees in MLflow
+
+    assert (found.number, found.trainer) == (challenger.number, "bob")
+    assert len(found.tags["data_sha256"]) == 64 and found.tags["git_revision"]
+    assert set(METRICS) <= set(run.data.metrics)
+    assert "out_of_time.macro_f1" in run.data.metrics
+    kept = folder / "kept"
+    kept.mkdir()
+    for path in ("evidence.json", "model_card.md", "pictures/confusion.png", "answers/unseen.parquet"):
+        assert registry.run_file(found.run_id, path, kept).is_file()
+
+
+def test_checks_without_champion_use_the_default_catboost(place: tuple[Registry, Path], challenger: Version) -> None:
+    """Everything was measured: no check fails for want of evidence."""
+    from flows.checking import checks_of
+
+    checks = {check.code: check for check in checks_of(place[0], challenger, None)}
+
+    assert "default CatBoost" in checks["macro_f1"].explanation
+    assert not [code for code, check in checks.items() if "not measured" in check.explanation]
+
+
+def test_the_run_is_reproduced_to_the_last_bit(place: tuple[Registry, Path], challenger: Version) -> None:
+    """From what MLflow recorded; other data are told apart from another model."""
+    registry, folder = place
+
+    proof = reproduce(registry, challenger.run_id, home=HOME)
+
+    assert proof.rows == 140 * 8
+    assert proof.same_revision and not proof.differing_libraries
+    other = write_prepared(folder / "other", customers=20, unseen=10)
+    with pytest.raises(NotReproduced, match="holds other data"):
+        reproduce(registry, challenger.run_id, other)
+
+
+def test_checks_compare_with_the_champion(place: tuple[Registry, Path], champion: Version) -> None:
+    """A version against itself differs in nothing; on other data the champion answers the challenger's rows."""
+    from flows.checking import checks_of
+
+    checks = {check.code: check for check in checks_of(place[0], champion, champion)}
+    elsewhere = champion.model_copy(update={"tags": champion.tags | {"data_sha256": "0" * 64}})
+    again = {check.code: check for check in checks_of(place[0], champion, elsewhere)}
+
+    assert f"+0.0000 [+0.0000, +0.0000] against champion {champion.number}" in checks["macro_f1"].explanation
+    assert again["macro_f1"].value == checks["macro_f1"].value == 0.0
+    assert again["out_of_time"].value == 0.0
+
+
+def test_the_champion_is_packed_proved_and_chosen(place: tuple[Registry, Path], champion: Version) -> None:
+    """The Bento stands, answers as the approved model, is recorded, and is used again the next time."""
+    from flows.packaging import packaging
+
+    registry, folder = place
+
+    tag = packaging()
+    again = packaging(version=champion.number)
+
+    recorded = registry.by_alias(CHAMPION).tags
+    assert tag == again == recorded["bento_tag"]
+    assert (folder / "bentoml" / "serving").read_text().strip() == tag
+    assert len(recorded["bento_digest"]) == 64 and "image_digest" not in recorded
+
+
+def test_a_file_is_scored_with_the_champion(place: tuple[Registry, Path], champion: Version) -> None:
+    """Every row of the file, with the champion's digest."""
+    from flows.scoring import ScoringForm, scoring
+
+    source = place[1] / "data" / "test.parquet"
+
+    target = Path(scoring(ScoringForm(source=str(source), target=str(place[1] / "scored"), processes=1)))
+
+    scored = pd.concat(pd.read_parquet(part) for part in sorted(target.glob("part-*.parquet")))
+    assert len(scored) == 140 * 8 and set(scored["model_digest"]) == {champion.digest}

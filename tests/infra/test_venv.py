@@ -1,0 +1,49 @@
+"""The environment is made from locks that hold together."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from infra.venv import LOCKS, wanted
+
+
+def pins(name: str) -> dict[str, set[str]]:
+    """Versions a lock pins, by package."""
+    found: dict[str, set[str]] = {}
+    for package, version in re.findall(
+        r"^([a-z0-9._-]+)(?:\[[^]]+\])?==([^ ;\\]+)", (LOCKS / name).read_text(), re.MULTILINE
+    ):
+        found.setdefault(package, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("name", ["service.txt", "flows.txt", "ui.txt", "uv.txt"])
+def test_no_image_runs_a_version_the_tests_did_not_see(name: str) -> None:
+    """Every pin of an image's lock is a pin of the development lock."""
+    tested = pins("dev.txt")
+
+    assert pins(name)
+    assert {package: versions for package, versions in pins(name).items() if not versions <= tested[package]} == {}
+
+
+@pytest.mark.parametrize("name", ["dev.txt", "service.txt", "flows.txt", "ui.txt", "uv.txt"])
+def test_every_pin_has_hashes_and_no_address(name: str) -> None:
+    """What is installed is what was locked, from whichever index a machine uses."""
+    text = (LOCKS / name).read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", text)
+
+    assert not [entry for entry in entries if "==" in entry.split("\n")[0] and "--hash=sha256:" not in entry]
+    assert "index-url" not in text.replace("--no-emit-index-url", "") and "://" not in text
+
+
+def test_the_serving_image_leaves_out_what_prediction_does_not_need() -> None:
+    """No plotting, no training tools, no orchestrator in the image."""
+    assert not {"matplotlib", "plotly", "graphviz", "mlflow", "prefect", "streamlit", "dvc"} & set(pins("service.txt"))
+
+
+def test_another_python_is_another_environment() -> None:
+    """The digest that decides whether to install anew depends on the Python version."""
+    assert wanted("3.11") != wanted("3.12")
+    assert wanted("3.11") == wanted("3.11")

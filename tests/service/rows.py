@@ -1,0 +1,54 @@
+"""Makes records with overrides, for the tests of everything that carries them."""
+
+from __future__ import annotations
+
+from service.journal import Entry, KeyMark
+from service.outbox import Outbox
+from service.records import Decision, Kind, PredictionLines, Subject
+
+INPUTS = (
+    *(
+        19114.12,
+        1824.843333333333,
+        3,
+        4,
+        4,
+        "auto|credit_builder|personal|home_equity",
+        3.0,
+        3.0,
+        7,
+        None,
+        11.27,
+        "Good",
+    ),
+    *(809.98, 26.822619623699016, 265, "No", 49.57494921489417, 80.41529543900253, None, 312.49408867943663),
+)
+DECISION = Decision(712, "Good", "Good", 0.1, 0.2, 0.7123456789012, True, "A|B", "")
+LINES = PredictionLines("credit-score", "7", "ab" * 32)
+PARTNER = "demo"
+
+
+def line(identifier: str, *, partner: str = PARTNER, customer_ref: str = "c" * 32) -> bytes:
+    """The CSV row of a prediction."""
+    subject = Subject(identifier, "2026-11-23T07:00:00.123456Z", "2026-11-23", partner, customer_ref)
+    return LINES.render(subject, INPUTS, DECISION)
+
+
+def entry(*identifiers: str, partner: str = PARTNER, customer_ref: str = "c" * 32, key: KeyMark | None = None) -> Entry:
+    """An answer to these ids: a JSON object for one, a batch for several."""
+    answers = [b'{"prediction_id":"%s"}' % identifier.encode() for identifier in identifiers]
+    body, spans = b"[", []
+    for answer in answers:
+        spans.append((len(body), len(body) + len(answer)))
+        body += answer + b","
+    lines = [line(identifier, partner=partner, customer_ref=customer_ref) for identifier in identifiers]
+    return Entry(Kind.PREDICTION, partner, body[:-1] + b"]", identifiers, lines, spans, key=key)
+
+
+async def answered(outbox: Outbox, count: int = 1, **overrides: str) -> list[str]:
+    """Ids of that many answers, each made durable alone."""
+    identifiers = []
+    for _ in range(count):
+        identifiers.append(outbox.next_id())
+        await outbox.append(entry(identifiers[-1], **overrides))  # type: ignore[arg-type]
+    return identifiers

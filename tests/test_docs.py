@@ -1,0 +1,84 @@
+"""The READMEs are true: what they name exists, and what people need is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra.settings import ROOT, StackSettings
+from service.contract import Applicant
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INFRA = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+READMES = sorted(path for path in ROOT.glob("*/README.md") if not path.parent.name.startswith("."))
+PACKAGES = ("service", "bentos", "flows", "ui", "data", "infra", "tests")
+
+
+def targets() -> set[str]:
+    """Targets of the Makefile."""
+    return set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+
+
+def test_every_command_of_the_readmes_is_a_target() -> None:
+    """`make X` in a README is a target of the Makefile."""
+    for path in [ROOT / "README.md", *READMES]:
+        named = set(
+            re.findall(r"`?make ([a-z]+)", re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S))
+        )
+        commands = {name for name in named if f"`make {name}" in path.read_text(encoding="utf-8")}
+        assert commands <= targets(), f"{path}: {commands - targets()}"
+
+
+def test_every_command_people_need_is_in_the_readme() -> None:
+    """The fixed commands of the project are explained."""
+    promised = {"demo", "up", "down", "status", "test", "lint", "bench", "image", "replay", "faults", "reproduce"}
+
+    assert promised <= targets()
+    for name in promised:
+        assert f"make {name}" in README, name
+
+
+def test_ports_and_settings_are_the_codes_own() -> None:
+    """Each setting of the stack stands in both READMEs with its default."""
+    fields = StackSettings.model_fields
+    for name, field in fields.items():
+        assert f"QF_{name.upper()}" in README, name
+        assert f"QF_{name.upper()}" in INFRA, name
+        if name.startswith("port_"):
+            assert f"`QF_{name.upper()}` ({field.default})" in README, name
+
+
+def test_every_route_is_the_contracts() -> None:
+    """A route of the README is served by the API, and every route of the API is in the README."""
+    from service.openapi import document
+
+    served = set(document()["paths"])
+    named = set(re.findall(r"(/v1/[a-z/{}]+)", README.split("## Operate")[0]))
+
+    assert served & {path for path in served if path.startswith("/v1/")} == {
+        re.sub(r"\{\w+\}", "{id}", path) for path in named
+    }
+
+
+def test_the_readmes_example_is_a_valid_applicant() -> None:
+    """What a reader copies is accepted by the contract."""
+    body = re.search(r"-d '(\{.*?\})'", README, flags=re.DOTALL)
+
+    assert body
+    Applicant.model_validate_json(body[1])
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_folder_explains_itself(package: str) -> None:
+    """Every top-level folder has a README."""
+    assert (ROOT / package / "README.md").is_file()
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *READMES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_files_hold(path: Path) -> None:
+    """A relative link points to something that is there."""
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target

@@ -1,0 +1,66 @@
+"""The page under test with the API at the network's edge."""
+
+# pylint: disable=redefined-outer-name  # how pytest hands fixtures over
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from streamlit.testing.v1 import AppTest
+
+from tests.ui.fake_api import KEY, FakeApi
+from ui.client import Client
+from ui.formats import Formats
+from ui.session import Desk
+from ui.settings import Settings
+from ui.wording import texts
+
+APP = Path(__file__).parents[2] / "ui" / "app.py"
+Open = Callable[..., AppTest]
+
+
+def go(at: AppTest, page: str) -> AppTest:
+    """Opens another page. AppTest's own `switch_page` knows pages of files only; ours are functions."""
+    # pylint: disable=protected-access  # there is no public way to a page that is a function
+    known = {str(info.get("url_pathname")): found for found, info in at._registered_pages.items()}
+    at._page_hash = known["" if page == "score" and "score" not in known else page]
+    return at.run()
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """An API that answers."""
+    return FakeApi()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with the right key."""
+    return Settings("http://api.test", SecretStr(KEY), "http://api.test", "BRL", tmp_path)
+
+
+@pytest.fixture
+def desk(api: FakeApi, settings: Settings) -> Desk:
+    """What a view works with, in English."""
+    return Desk(texts("en"), Formats("en"), settings, Client(settings, api.transport()))
+
+
+@pytest.fixture
+def open_page(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Opens the application: `open_page("batch", locale="pt-BR")`."""
+    monkeypatch.setenv("QF_STATE_DIR", str(tmp_path))
+
+    def begin(page: str = "score", locale: str = "en-US", **secrets: object) -> AppTest:
+        at = AppTest.from_file(str(APP), default_timeout=120)
+        at.secrets = {"endpoint": "http://api.test", "key": KEY, **secrets}
+        at.context = {"locale": locale, "timezone": "America/Sao_Paulo"}
+        at.session_state["transport"] = api.transport()
+        at.run()
+        if page != "score":
+            go(at, page)
+        assert not at.exception
+        return at
+
+    return begin

@@ -1,0 +1,309 @@
+"""Batch, what if, model, health and developers' pages."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.ui.conftest import Open, go
+from tests.ui.fake_api import KEY, FakeApi
+from tests.ui.test_score import everything, press
+from ui.examples import EXAMPLES
+from ui.fields import contract_fields
+from ui.mapping import template
+from ui.wording import texts
+
+ROWS = template(contract_fields(), list(EXAMPLES.values()))
+ESTIMATE = {"value": 0.716, "low": 0.704, "high": 0.728}
+FULL: dict[str, Any] = {
+    "name": "credit-score",
+    "version": "7",
+    "digest": "ab" * 32,
+    "created_at": "2026-11-23T07:00:00Z",
+    "git_revision": "b0ddcd8",
+    "metrics": {"accuracy": 0.716, "ece": 0.013},
+    "slices": {"pooled": {"accuracy": ESTIMATE, "qwk": ESTIMATE}, "quarter_1": {"accuracy": ESTIMATE}},
+    "importance": {"outstanding_debt": 0.4, "interest_rate": 0.1},
+    "fairness": {
+        "groups": [
+            {"attribute": "age", "group": "18-24", "rows": 321, "impact_not_poor": ESTIMATE, "score_gap": ESTIMATE}
+        ],
+        "too_small": ["62+"],
+        "age_proxy_auc": 0.61,
+        "something_newer": {"a": {"x": 1.0, "y": ESTIMATE}},
+        "a_word": "of its own",
+    },
+    "calibration": [[place / 32 for place in range(33)]] * 3,
+    "model_card": "# The card\n\nwhat it is for",
+    "approval": {
+        "reviewer": "Ana",
+        "verdict": "approve",
+        "note": "looked at all",
+        "at": "2026-11-23T07:00:00Z",
+        "override": {"checks": ["late"], "reason": "known", "expires": "2026-12-31", "second_name": "Rui"},
+    },
+    "data": {"source": "train.csv", "sha256": "cd" * 32, "rows": 61040, "customers": 10012},
+    "libraries": {"catboost": "1.2.10"},
+}
+
+
+def upload(at: AppTest, rows: list[dict[str, Any]]) -> AppTest:
+    """A CSV file chosen."""
+    content = pd.DataFrame(rows).to_csv(index=False).encode()
+    at.file_uploader(key="batch.upload").set_value(("applicants.csv", content, "text/csv"))
+    at.run()
+    assert not at.exception
+    return at
+
+
+def finished(at: AppTest, key: str = "scores.csv") -> AppTest:
+    """Waited until the batch is through."""
+    for _ in range(100):
+        at.run()
+        assert not at.exception
+        if any(each.proto.id.endswith(key) for each in at.download_button):
+            return at
+        time.sleep(0.1)
+    raise AssertionError(everything(at))
+
+
+def test_batch_from_file_to_results(open_page: Open, api: FakeApi) -> None:
+    """Upload, check, send, results; the address leads back to them."""
+    at = upload(open_page("batch"), ROWS)
+    assert "All 3 rows fit" in everything(at)
+    assert not api.requests
+    at.button(key="batch.send").click().run()
+    at = finished(at)
+    metrics = {each.label: each.value for each in at.metric}
+    assert metrics["Rows scored"] == "3" and metrics["Mean score"] == "605"
+    digest = at.query_params["batch"][0] if isinstance(at.query_params["batch"], list) else at.query_params["batch"]
+    later = open_page("batch")
+    later.query_params["batch"] = digest
+    later.run()
+    assert {each.label: each.value for each in later.metric}["Rows scored"] == "3"
+
+
+def test_batch_says_what_does_not_fit(open_page: Open) -> None:
+    """Bad rows are listed by row and field and left out; a missing column stops before anything is sent."""
+    rows = [dict(row) for row in ROWS]
+    rows[1]["num_loans"] = 99
+    at = upload(open_page("batch"), rows)
+    assert "2 rows fit; 1 do not" in everything(at)
+    assert "From 0 to 50." in at.dataframe[1].value.to_string()
+    at = upload(at, [{"annual_income": 1, "other": 2}])
+    assert "Card interest rate" in everything(at) and not [each for each in at.button if each.key == "batch.send"]
+
+
+def test_batch_column_chosen_by_hand(open_page: Open) -> None:
+    """A column of another name is mapped by the visitor."""
+    rows = [{("my rate" if name == "interest_rate" else name): value for name, value in row.items()} for row in ROWS]
+    at = upload(open_page("batch"), rows)
+    assert "have no column" in everything(at)
+    at.selectbox(key="column.interest_rate").select("my rate").run()
+    assert "All 3 rows fit" in everything(at)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [("a.csv", b"", "empty"), ("a.csv", b"one\r\n1\r\n", "one_column"), ("a.xlsx", b"PK-broken", "broken_excel")],
+)
+def test_batch_bad_files(open_page: Open, name: str, content: bytes, code: str) -> None:
+    """A file that is no table is a sentence, not a traceback."""
+    at = open_page("batch", locale="pt-BR")
+    at.file_uploader(key="batch.upload").set_value((name, content or b"\n", "text/csv"))
+    at.run()
+    assert texts("pt")(f"sheet.{code}") in everything(at) and not at.exception
+
+
+def test_batch_stopped_and_gone_on(open_page: Open, api: FakeApi) -> None:
+    """A revoked key stops the batch with what is kept; put right, it goes on with the rest."""
+    at = upload(open_page("batch"), [{**ROWS[0], "outstanding_debt": place} for place in range(150)])
+    api.fail_after = 1
+    api.retry_after_s = 0
+    at.button(key="batch.send").click().run()
+    for _ in range(100):
+        at.run()
+        if any(each.key == "batch.again" for each in at.button):
+            break
+        time.sleep(0.2)
+    assert "100 of 150 rows are scored and kept" in everything(at)
+    api.fail_after = None
+    at.button(key="batch.again").click().run()
+    for _ in range(50):
+        at.run()
+        if {each.label: each.value for each in at.metric}.get("Rows scored") == "150":
+            break
+        time.sleep(0.1)
+    assert {each.label: each.value for each in at.metric}["Rows scored"] == "150"
+
+
+@pytest.mark.parametrize("digest", ["../../../etc", "f" * 64, "x"], ids=["a path", "unknown", "nonsense"])
+def test_batch_address_of_nothing(open_page: Open, digest: str) -> None:
+    """An address that leads to no batch shows the plain page."""
+    at = open_page("batch")
+    at.query_params["batch"] = digest
+    at.run()
+    assert not at.exception and not at.metric
+
+
+def test_what_if_curve_and_map(open_page: Open, api: FakeApi) -> None:
+    """Every point is the API's; a second input makes a map; asked again it is not sent again."""
+    at = open_page("whatif")
+    assert "672" in everything(at)
+    assert len(api.requests[-1][2]["applicants"]) == 26
+    asked = len(api.requests)
+    at.selectbox(key="whatif.second").select_index(1).run()
+    assert not at.exception and len(api.requests) == asked + 1
+    assert len(api.requests[-1][2]["applicants"]) == 82
+    at.selectbox(key="whatif.second").set_value(None).run()
+    assert len(api.requests) == asked + 1
+
+
+def test_what_if_of_the_applicant_scored_last(open_page: Open) -> None:
+    """The applicant of the Score page comes along."""
+    at = open_page()
+    at.button(key="example.strained").click().run()
+    press(at)
+    go(at, "whatif")
+    assert not at.exception and "265" in everything(at)
+
+
+@pytest.mark.parametrize("page", ["whatif", "model"])
+def test_pages_without_the_service(open_page: Open, api: FakeApi, page: str) -> None:
+    """The service down is a sentence and a button."""
+    at = open_page()
+    api.fail = 503
+    go(at, page)
+    assert texts("en")("problem.unavailable") in everything(at) and not at.exception
+    api.fail = 0
+    at.button(key=f"{page}.again").click().run()
+    assert not at.error
+
+
+@pytest.mark.parametrize("locale", ["pt-BR", "en-US"])
+def test_model(open_page: Open, api: FakeApi, locale: str) -> None:
+    """Card, figures, fairness, calibration, approval and its override."""
+    api.manifest = FULL
+    at = open_page("model", locale=locale)
+    t, shown = texts(locale[:2]), everything(at)
+    assert "The card" in shown and "Ana" in shown and t("verdicts.approve") in shown
+    assert "late" in shown and "known" in shown and t("fairness.rows") in at.dataframe[1].value.columns
+    assert ("0,716 [0,704; 0,728]" if locale == "pt-BR" else "0.716 [0.704; 0.728]") in at.dataframe[
+        0
+    ].value.to_string()
+    assert ("1,3%" if locale == "pt-BR" else "1.3%") in shown and "of its own" in shown
+
+
+def test_model_of_which_little_is_known(open_page: Open) -> None:
+    """Each absent part is said to be absent."""
+    shown = everything(open_page("model"))
+    for part in ("card", "figures", "fairness", "calibration"):
+        assert texts("en")("model.absent", part=texts("en")(f"model.{part}")) in shown
+    assert texts("en")("model.no_approval") in shown
+
+
+def moment(day: int, state: str) -> dict[str, Any]:
+    """A line of the drift history."""
+    return {
+        "state": state,
+        "start": f"2026-11-{day:02}",
+        "end": f"2026-11-{day + 1:02}",
+        "version": "7",
+        "psi": {"num_credit_inquiries": 0.1 * day},
+        "report": f"drift/{day}/report.html",
+        "retrained": False,
+    }
+
+
+def store(request: httpx.Request) -> httpx.Response:
+    """The bucket of reports."""
+    current = {
+        "state": "amber",
+        "reasons": ["inquiries moved"],
+        "window": {"start": "2026-11-02", "end": "2026-11-03"},
+        "model": {"name": "credit-score", "version": "7"},
+        "rows": 1234,
+        "columns": [
+            {"name": "annual_income", "state": "green", "psi": 0.01},
+            {"name": "num_credit_inquiries", "state": "amber", "psi": 0.21, "note": "up"},
+        ],
+        "checks": [{"name": "volume", "state": "green", "explanation": "as usual"}],
+    }
+    known = {
+        "/reports/current.json": json.dumps(current),
+        "/reports/history.json": json.dumps({"moments": [moment(1, "green"), moment(2, "amber")]}),
+        "/reports/drift/2/report.html": "<p>the report</p>",
+    }
+    found = known.get(request.url.path)
+    return httpx.Response(200, text=found) if found else httpx.Response(404)
+
+
+REPORTS = {"endpoint": "http://s3.test", "access_key": "reader", "secret_key": "s3-secret"}
+
+
+def test_health(open_page: Open) -> None:
+    """State now, inputs worst first, versions, the report itself; the store's key nowhere."""
+    at = open_page(reports=REPORTS)
+    at.session_state["transport"] = httpx.MockTransport(store)
+    go(at, "health")
+    assert not at.exception
+    shown = everything(at)
+    assert "Amber" in shown and "1,234 predictions" in shown and "inquiries moved" in shown
+    inputs = at.dataframe[1].value
+    assert list(inputs["Input"]) == ["Credit inquiries", "Annual income"]
+    at.selectbox(key="health.report").select_index(0).run()
+    assert not at.exception and "s3-secret" not in everything(at)
+    at.selectbox(key="health.report").select_index(1).run()
+    assert texts("en")("health.report_gone") in everything(at)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (httpx.Response(403), "health.not_allowed"),
+        (httpx.Response(500), "health.unexpected"),
+        (httpx.Response(404), "health.none_yet"),
+        (httpx.Response(200, text="no json"), "health.none_yet"),
+    ],
+)
+def test_health_without_reports(open_page: Open, answer: httpx.Response, text: str) -> None:
+    """Each way the store can fail has its words."""
+    at = open_page(reports=REPORTS)
+    at.session_state["transport"] = httpx.MockTransport(lambda request: answer)
+    go(at, "health")
+    assert texts("en")(text) in everything(at) and not at.exception
+
+
+def test_health_is_for_staff(open_page: Open) -> None:
+    """Without the section in the secrets there is no such page."""
+    at = open_page()
+    with pytest.raises(KeyError, match="health"):
+        go(at, "health")
+
+
+def test_developers(open_page: Open) -> None:
+    """The request just made as code, the limits, no key."""
+    at = open_page("developers")
+    assert texts("en")("developers.none") in everything(at)
+    go(at, "score")
+    press(at)
+    go(at, "developers")
+    code = "\n".join(each.value for each in at.code)
+    assert "$QF_API_KEY" in code and KEY not in code and '"annual_income"' in code
+    assert "**burst**" in everything(at)
+
+
+def test_state_folder_holds_no_value(open_page: Open, tmp_path: Path) -> None:
+    """After a batch through the page the disk holds no value of an applicant."""
+    at = upload(open_page("batch"), [{**ROWS[0], "annual_income": 43_210.55, "customer_ref": "REF77"}, ROWS[1]])
+    at.button(key="batch.send").click().run()
+    finished(at)
+    content = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
+    assert content and "43210" not in content and "REF77" not in content

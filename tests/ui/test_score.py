@@ -1,0 +1,208 @@
+"""The Score page: an applicant scored, every error said, nothing typed lost, in both languages."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from service.contract import Applicant
+from tests.ui.conftest import Open, go
+from tests.ui.fake_api import KEY, FakeApi
+from ui.fields import Kind, contract_fields
+from ui.wording import texts
+
+
+def everything(at: AppTest) -> str:
+    """All text on the page."""
+    parts = [*at.markdown, *at.caption, *at.header, *at.title, *at.error, *at.warning, *at.info, *at.success]
+    shown = [str(part.value) for part in parts]
+    return "\n".join(shown + [str(html.proto.body) for html in at.get("html")])
+
+
+def press(at: AppTest) -> AppTest:
+    """The score asked for."""
+    at.button(key="submit").click().run()
+    assert not at.exception
+    return at
+
+
+@pytest.mark.parametrize(("locale", "language"), [("pt-BR", "pt"), ("en-US", "en")])
+def test_a_score(open_page: Open, api: FakeApi, locale: str, language: str) -> None:
+    """Gauge, band, probabilities, reasons, advice and what to quote, in the browser's language."""
+    at = press(open_page(locale=locale))
+    t, shown = texts(language), everything(at)
+    assert t("gauge.alt", score="672", band=t("options.band_Standard")) in shown
+    assert ("60,5%" if language == "pt" else "60.5%") in shown
+    reason = {"pt": "Valor alto em delay_from_due_date", "en": "High delay_from_due_date"}[language]
+    assert shown.index(reason) < shown.index("num_credit_cards")
+    assert "+108 → 780" in shown and "p1-0" in shown
+    assert [path for _, path, *_ in api.requests] == ["/v1/score", "/v1/score/batch", "/v1/score/batch"]
+
+
+def test_what_is_sent_is_the_contract(open_page: Open, api: FakeApi) -> None:
+    """The form's values are a valid applicant; optional fields left empty are left out."""
+    press(open_page())
+    body = api.requests[0][2]
+    Applicant.model_validate_json(json.dumps(body))
+    assert "customer_ref" not in body and "as_of" not in body
+
+
+def test_every_field_is_there(open_page: Open) -> None:
+    """One widget a field of the contract, labelled with name and unit."""
+    at = open_page()
+    by_kind = {
+        Kind.NUMBER: at.number_input,
+        Kind.INTEGER: at.number_input,
+        Kind.CHOICE: at.selectbox,
+        Kind.CHOICES: at.multiselect,
+        Kind.DATE: at.date_input,
+        Kind.TEXT: at.text_input,
+    }
+    for field in contract_fields():
+        widget = by_kind[field.kind](key=f"applicant.{field.name}")
+        assert texts("en").label(field.name) in widget.label and widget.help
+
+
+@pytest.mark.parametrize(("example", "score"), [("careful", 879), ("ordinary", 672), ("strained", 265)])
+def test_examples(open_page: Open, example: str, score: int) -> None:
+    """Each example fills the form and is scored as it stands."""
+    at = open_page()
+    at.button(key=f"example.{example}").click().run()
+    assert f"{score} of 1,000" in everything(press(at))
+
+
+def test_emptied(open_page: Open, api: FakeApi) -> None:
+    """The emptied form sends no made-up values: the API asks for what is needed, field by field."""
+    at = open_page()
+    at.button(key="example.none").click().run()
+    shown = everything(press(at))
+    assert api.requests[0][2]["annual_income"] is None and api.requests[0][2]["loan_types"] == []
+    assert shown.count(texts("en")("faults.type_number")) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (401, "problem.key_refused"),
+        (403, "problem.not_allowed"),
+        (404, "problem.not_found"),
+        (413, "problem.too_large"),
+        (503, "problem.unavailable"),
+        (500, "problem.unexpected"),
+    ],
+)
+@pytest.mark.parametrize("locale", ["pt-BR", "en-US"])
+def test_errors(open_page: Open, api: FakeApi, status: int, text: str, locale: str) -> None:
+    """Each error has its own words and the request's id; what was typed stays; the next try works."""
+    at = open_page(locale=locale)
+    at.number_input(key="applicant.annual_income").set_value(43_210.0)
+    api.fail = status
+    shown = everything(press(at))
+    assert texts(locale[:2]).entries[text].split("**")[1] in shown and "req-1" in shown
+    assert at.number_input(key="applicant.annual_income").value == 43_210.0
+    api.fail = 0
+    assert "672" in everything(press(at)) and not at.error
+
+
+def test_nobody_there(open_page: Open) -> None:
+    """No connection names the address and keeps the form."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    at = open_page()
+    at.session_state["transport"] = httpx.MockTransport(refuse)
+    assert "http://api.test" in everything(press(at))
+    assert at.number_input(key="applicant.annual_income").value == 42_000.0
+
+
+def test_the_limit_counts_down(open_page: Open, api: FakeApi) -> None:
+    """A 429 says how long, and when it is over."""
+    at = open_page()
+    api.fail, api.retry_after_s = 429, 42
+    shown = everything(press(at))
+    assert "In 42\u00a0s it goes on" in shown and "You can ask again in 4" in shown
+    at.session_state["score.wait_until"] = 0.0
+    at.run()
+    assert texts("en")("problem.go_on") in everything(at)
+
+
+def test_a_fault_stands_by_its_field(open_page: Open) -> None:
+    """A 422 becomes a sentence at the field that caused it; the others stay unmarked."""
+    at = open_page()
+    at.number_input(key="applicant.num_loans").set_value(2)
+    at.text_input(key="applicant.customer_ref").set_value("João")
+    shown = everything(press(at))
+    assert texts("en")("faults.loan-types-count") in shown and texts("en")("faults.pattern") in shown
+    assert shown.count(":red[") == 2
+    assert at.text_input(key="applicant.customer_ref").value == "João"
+
+
+def test_a_borderline_case_is_said(open_page: Open) -> None:
+    """An applicant near another class is pointed out."""
+    at = open_page()
+    at.number_input(key="applicant.outstanding_debt").set_value(1_000.0)
+    assert texts("en")("result.borderline") in everything(press(at))
+
+
+def test_advice_may_fail_alone(open_page: Open, api: FakeApi) -> None:
+    """A limit hit after the score leaves the score and says why there is no advice."""
+    api.fail_after = 1
+    at = press(open_page())
+    assert "672 of 1,000" in everything(at)
+    api.fail_after = None
+    at.button(key="advice.again").click().run()
+    assert "+108 → 780" in everything(at)
+
+
+def test_language_switch_keeps_everything(open_page: Open) -> None:
+    """Switched to Portuguese, the score and what was typed stay."""
+    at = open_page()
+    at.number_input(key="applicant.num_credit_cards").set_value(5)
+    press(at)
+    at.button_group(key="language").set_value("pt").run()
+    assert not at.exception
+    assert "672 de 1.000" in everything(at)
+    assert at.number_input(key="applicant.num_credit_cards").value == 5
+    assert at.title[0].value == "Score"
+
+
+def test_values_survive_another_page(open_page: Open) -> None:
+    """Back from another page, the form and the score are as they were."""
+    at = open_page()
+    at.number_input(key="applicant.num_credit_cards").set_value(4)
+    press(at)
+    go(at, "developers")
+    go(at, "score")
+    assert at.number_input(key="applicant.num_credit_cards").value == 4
+    assert "684 of 1,000" in everything(at)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text"),
+    [
+        ({"key": ""}, "`key` is **missing**"),
+        ({"key": "put-your-key-here"}, "still holds the **example's text**"),
+        ({"endpoint": "nonsense"}, "`endpoint` **cannot be read"),
+    ],
+)
+def test_secrets_at_fault(open_page: Open, secrets: dict[str, str], text: str) -> None:
+    """A friendly page says what to put where; nothing else is shown."""
+    at = open_page(**secrets)
+    shown = everything(at)
+    assert text in shown and ".streamlit/secrets.toml" in shown
+    assert not at.number_input
+    at.button(key="setup.again").click().run()
+    assert not at.exception
+
+
+def test_the_key_is_nowhere(open_page: Open, api: FakeApi) -> None:
+    """Not on the page, not in what the session holds, not after an error."""
+    at = press(open_page())
+    api.fail = 401
+    press(at)
+    held = "".join(repr(at.session_state[key]) for key in at.session_state if key != "transport")
+    assert KEY not in everything(at) + held

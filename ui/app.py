@@ -1,0 +1,65 @@
+"""The partner demo: `streamlit run ui/app.py`. Chooses language and page; the pages are in `ui.views`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+import streamlit as st
+
+from ui.components import chrome
+from ui.errors import SettingsMissing
+from ui.session import Desk, language, open_desk
+from ui.views import setup
+from ui.wording import texts
+
+_PAGES = {
+    "score": ":material/speed:",
+    "batch": ":material/table_rows:",
+    "whatif": ":material/tune:",
+    "model": ":material/verified:",
+    "health": ":material/monitor_heart:",
+    "developers": ":material/code:",
+}
+
+
+def main() -> None:
+    """One run for one visitor."""
+    t = texts(language())
+    st.set_page_config(page_title=t("app.title"), page_icon=chrome.ICON, layout="wide")
+    chrome.dress()
+    try:
+        desk = open_desk()
+    except SettingsMissing as problem:
+        chrome.language_switch(t)
+        setup.show(t, problem)
+        return
+    page = st.navigation(_pages(desk), position="top")
+    chrome.head(t, page.title)
+    page.run()
+    chrome.foot(t)
+
+
+def _pages(desk: Desk) -> list[st.Page]:
+    shown = [name for name in _PAGES if name != "health" or desk.settings.reports is not None]
+    return [
+        st.Page(
+            _view(name, desk),
+            title=desk.texts(f"nav.{name}"),
+            icon=_PAGES[name],
+            url_path=name,
+            default=name == "score",
+        )
+        for name in shown
+    ]
+
+
+def _view(name: str, desk: Desk) -> Callable[[], None]:
+    def run() -> None:
+        # Imported when opened: the charts' libraries cost a second that the first page need not pay.
+        import_module(f"ui.views.{name}").show(desk)
+
+    return run
+
+
+main()

@@ -1,0 +1,71 @@
+"""Errors in words, each with a way on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ui.components.form import range_of
+from ui.errors import ApiError, Fault, Invalid, LimitReached
+from ui.fields import Field
+from ui.session import Desk
+
+_OUT_OF_RANGE: Final = frozenset({"too-small", "too-large"})
+
+
+def sentence(desk: Desk, error: ApiError) -> str:
+    """The error as one or two sentences: what happened, and what to do."""
+    return desk.texts(
+        f"problem.{error.code}", endpoint=desk.settings.endpoint, wait=desk.formats.span(error.retry_after_s)
+    )
+
+
+def show(desk: Desk, error: ApiError) -> None:
+    """The error as a box; the request's id is given where support would ask for it."""
+    text = sentence(desk, error)
+    if error.request_id:
+        text += "\n\n" + desk.texts("problem.request_id", request_id=error.request_id)
+    if isinstance(error, LimitReached | Invalid):
+        st.warning(text, icon=":material/hourglass_top:" if isinstance(error, LimitReached) else ":material/edit:")
+    else:
+        st.error(text, icon=":material/error:")
+
+
+def countdown(desk: Desk, until: float) -> None:
+    """Counts down to `until` (epoch seconds) by itself, then says that it goes on."""
+
+    @st.fragment(run_every=1)
+    def tick() -> None:
+        left = until - time.time()
+        if left > 0:
+            st.info(desk.texts("problem.countdown", wait=desk.formats.span(left)), icon=":material/timer:")
+        else:
+            st.success(desk.texts("problem.go_on"), icon=":material/play_arrow:")
+
+    tick()
+
+
+def fault_sentence(desk: Desk, fault: Fault, field: Field | None) -> str:
+    """What the rule wants of the field, never what was typed."""
+    t = desk.texts
+    if field is not None and fault.code in _OUT_OF_RANGE and range_of(desk, field):
+        return range_of(desk, field)
+    if fault.code == "type" and field is not None:
+        return t(f"faults.type_{field.kind}")
+    return t.get(f"faults.{fault.code}", t("faults.other", code=fault.code or "?"))
+
+
+def beside(desk: Desk, error: Invalid, fields: tuple[Field, ...], places: Mapping[str, DeltaGenerator]) -> None:
+    """Writes each fault below the field that caused it; what has no place goes below the form's error box."""
+    by_name = {field.name: field for field in fields}
+    for fault in error.faults:
+        text = fault_sentence(desk, fault, by_name.get(fault.field))
+        place = places.get(fault.field)
+        if place is not None:
+            place.markdown(f":red[:material/error: {text}]")
+        else:
+            st.warning(f"{fault.field}: {text}" if fault.field else text)

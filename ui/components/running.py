@@ -1,0 +1,47 @@
+"""A batch under way: bar, what is left, and why it waits or stopped."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from ui.components import problem
+from ui.jobs import Job
+from ui.session import Desk
+
+
+def show(desk: Desk, job: Job) -> None:
+    """Watches the job by itself; when it ends, the whole page is drawn anew with the results."""
+    if not job.progress().running:
+        _stopped(desk, job)
+        return
+
+    @st.fragment(run_every=0.5)
+    def watch() -> None:
+        progress = job.progress()
+        if not progress.running:
+            st.rerun(scope="app")
+        t, f = desk.texts, desk.formats
+        text = t("running.done", done=f.number(progress.done), total=f.number(progress.total))
+        if progress.done:
+            text += " · " + t("running.left", span=f.span(progress.remaining_s))
+        st.progress(progress.done / progress.total, text=text)
+        wait_s = progress.wait_until - time.time()
+        if wait_s > 1:
+            st.info(t("running.waits", span=f.span(wait_s)), icon=":material/hourglass_top:")
+        st.caption(t("running.may_close"))
+
+    watch()
+
+
+def _stopped(desk: Desk, job: Job) -> None:
+    progress = job.progress()
+    if progress.error is None:
+        return
+    problem.show(desk, progress.error)
+    f = desk.formats
+    st.info(desk.texts("running.kept", done=f.number(progress.done), total=f.number(progress.total)))
+    if st.button(desk.texts("running.again"), type="primary", icon=":material/play_arrow:", key="batch.again"):
+        job.start()
+        st.rerun()

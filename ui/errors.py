@@ -1,0 +1,131 @@
+"""What can go wrong between the page and the API.
+
+UiError
+├── SettingsMissing      the secrets file lacks an entry, or one makes no sense
+├── SheetRefused         an uploaded file that cannot be read as a table of applicants
+└── ApiError             the API did not give the answer asked for
+    ├── NoConnection     nobody answers at the endpoint
+    ├── KeyRefused       401: the key is unknown, revoked or expired
+    ├── NotAllowed       403: the key lacks the scope
+    ├── NotFound         404
+    ├── TooLarge         413: more than the API takes at once
+    ├── Invalid          400, 415, 422: a rule of the contract, with the fields at fault
+    ├── LimitReached     429: wait, then it goes on
+    ├── Unavailable      502, 503, 504: the API is starting, stopping or overloaded
+    └── Unexpected       anything else
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ui.exchange import Exchange
+from ui.limits import Limit
+
+
+class UiError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class SettingsMissing(UiError):
+    """A secret is absent or makes no sense; `entry` names it, never its value."""
+
+    def __init__(self, entry: str, found: str) -> None:
+        super().__init__(f"secret {entry!r} is {found}: see ui/.streamlit/secrets.toml.example")
+        self.entry = entry
+        self.found = found
+
+
+class SheetRefused(UiError):
+    """The uploaded file is no table of applicants; `code` names the text that says why."""
+
+    def __init__(self, code: str, **values: str | int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = values
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One rule of the contract that a field broke: where (JSON pointer, split) and which (the rule's code)."""
+
+    path: tuple[str, ...]
+    code: str
+
+    @property
+    def field(self) -> str:
+        """The applicant's field at fault, or "" where the fault is in the body as a whole."""
+        named = [step for step in self.path if not step.isdigit() and step != "applicants"]
+        return named[0] if named else ""
+
+
+class ApiError(UiError):
+    """The API did not give the answer; the text is `problem.<code>` in the texts."""
+
+    code = "unexpected"
+
+    def __init__(self, *, status: int = 0, request_id: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(f"{self.code} (HTTP {status})" if status else self.code)
+        self.status = status
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.exchange: Exchange | None = None
+        self.limits: tuple[Limit, ...] = ()
+
+
+class NoConnection(ApiError):
+    """Nobody answers at the endpoint, or not in time."""
+
+    code = "no_connection"
+
+
+class KeyRefused(ApiError):
+    """The key is unknown, revoked or expired."""
+
+    code = "key_refused"
+
+
+class NotAllowed(ApiError):
+    """The key lacks the scope for this."""
+
+    code = "not_allowed"
+
+
+class NotFound(ApiError):
+    """No such route or prediction."""
+
+    code = "not_found"
+
+
+class TooLarge(ApiError):
+    """More than the API takes at once."""
+
+    code = "too_large"
+
+
+class Invalid(ApiError):
+    """The API refused the input; `faults` names the fields."""
+
+    code = "invalid"
+
+    def __init__(self, faults: tuple[Fault, ...] = (), *, status: int = 422, request_id: str = "") -> None:
+        super().__init__(status=status, request_id=request_id)
+        self.faults = faults
+
+
+class LimitReached(ApiError):
+    """The key's rate or quota is used up; `retry_after_s` says how long to wait."""
+
+    code = "limit_reached"
+
+
+class Unavailable(ApiError):
+    """The API is starting, stopping or overloaded."""
+
+    code = "unavailable"
+
+
+class Unexpected(ApiError):
+    """An answer nobody planned for."""
+
+    code = "unexpected"

@@ -1,0 +1,203 @@
+"""A batch on its way through the API: in parts, at the pace the key's limits allow, kept as it goes.
+
+A job runs in a thread of the server, not in a visitor's page: a page closed or reloaded loses nothing. Each part that
+comes back is written at once below the state folder, under a digest of the rows and the key, so the same file sent
+again, even after a restart of the server, goes on where it stopped. Answers only: of the applicants no value is kept,
+just the row's number in the partner's own file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from service.contract import MAX_BATCH_ROWS, Applicant, Score, Scores
+from ui.client import Client
+from ui.errors import ApiError, LimitReached, NoConnection, Unavailable, Unexpected
+from ui.limits import Limit, largest_batch, wait_for
+
+KEEP_DAYS: Final = 7
+_FIRST_PART_ROWS: Final = 100  # small: its answer tells the limits, by which the other parts are cut
+_ATTEMPTS: Final = 5
+_DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a job stands. `wait_until` (epoch seconds) is when the limits let it go on; `error` why it stopped."""
+
+    total: int
+    done: int
+    running: bool
+    remaining_s: float
+    wait_until: float = 0.0
+    error: ApiError | None = None
+
+
+class Store:
+    """The answers of one job on disk: `index.json` with the rows' numbers, one file a part, readable by us alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is kept of this job."""
+        return (self._folder / "index.json").is_file()
+
+    def open(self, numbers: Sequence[int]) -> None:
+        """Makes the folder, or takes the one that is there; drops what is older than `KEEP_DAYS`."""
+        root = self._folder.parent
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for other in root.iterdir():
+            if other != self._folder and time.time() - other.stat().st_mtime > KEEP_DAYS * _DAY_S:
+                shutil.rmtree(other, ignore_errors=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._write("index.json", json.dumps({"numbers": list(numbers)}).encode())
+
+    def numbers(self) -> list[int]:
+        """The rows' numbers in the partner's file."""
+        found: list[int] = json.loads((self._folder / "index.json").read_text())["numbers"]
+        return found
+
+    def keep(self, start: int, answer: bytes) -> None:
+        """Keeps the API's answer, as it came, to rows `start`, `start` + 1, ..."""
+        self._write(f"part-{start:08d}.json", answer)
+
+    def answers(self) -> dict[int, Score]:
+        """Every answer kept, by the place of its row; `Unexpected` where one is no score."""
+        found: dict[int, Score] = {}
+        for part in sorted(self._folder.glob("part-*.json")):
+            start = int(part.stem.removeprefix("part-"))
+            try:
+                scores = Scores.model_validate_json(part.read_bytes()).scores
+            except ValidationError as error:
+                raise Unexpected from error
+            found.update(enumerate(scores, start))
+        return found
+
+    def _write(self, name: str, content: bytes) -> None:
+        partial = self._folder / f".{name}.partial"
+        partial.touch(mode=0o600)
+        partial.write_bytes(content)
+        partial.replace(self._folder / name)
+
+
+class Job:
+    """One batch. `start()` begins or goes on, `progress()` tells, the store holds what has come back."""
+
+    def __init__(
+        self,
+        digest: str,
+        applicants: Sequence[Applicant],
+        store: Store,
+        client: Client,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.digest = digest
+        self._applicants = applicants
+        self._store = store
+        self._client = client
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._done = set(store.answers())
+        self._thread: threading.Thread | None = None
+        self._limits: tuple[Limit, ...] = ()
+        self._error: ApiError | None = None
+        self._wait_until = 0.0
+        self._begun = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then
+
+    def start(self) -> None:
+        """Begins, or goes on after a stop; does nothing while it runs."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._error = None
+            self._begun = (time.monotonic(), len(self._done))
+            self._thread = threading.Thread(target=self._run, name=f"batch-{self.digest[:8]}", daemon=True)
+            self._thread.start()
+
+    def progress(self) -> Progress:
+        """Where it stands now."""
+        with self._lock:
+            done, total = len(self._done), len(self._applicants)
+            running = self._thread is not None and self._thread.is_alive()
+            return Progress(total, done, running, self._remaining_s(total - done), self._wait_until, self._error)
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until it has ended or stopped."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _remaining_s(self, left: int) -> float:
+        """By the pace so far, but never faster than the limits allow."""
+        started, done_before = self._begun
+        fresh = len(self._done) - done_before
+        by_pace = left * (time.monotonic() - started) / fresh if fresh else 0.0
+        return max([by_pace, *((left - limit.remaining) / limit.rate for limit in self._limits if limit.rate)])
+
+    def _run(self) -> None:
+        try:
+            while (part := self._next_part()) is not None:
+                self._send(*part)
+        except ApiError as error:
+            with self._lock:
+                self._error = error
+
+    def _next_part(self) -> tuple[int, int] | None:
+        """The next rows without an answer, as many as fit into one request under the limits."""
+        start = next((place for place in range(len(self._applicants)) if place not in self._done), None)
+        if start is None:
+            return None
+        most = self._most()
+        stop = start
+        while stop < len(self._applicants) and stop - start < most and stop not in self._done:
+            stop += 1
+        return start, stop
+
+    def _send(self, start: int, stop: int) -> None:
+        """One part, tried again while the trouble passes by itself; a limit told meanwhile cuts the parts anew."""
+        rows = self._applicants[start:stop]
+        self._pause(wait_for(len(rows), self._limits))
+        for attempt in range(_ATTEMPTS):
+            try:
+                reply = self._client.score_part(rows, f"{self.digest[:48]}-{start}-{stop}")
+                break
+            except LimitReached as error:
+                self._limits = error.limits
+                self._pause(max(error.retry_after_s, 1.0) if len(rows) <= self._most() else 0.0)
+                return
+            except (Unavailable, NoConnection) as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                self._pause(max(error.retry_after_s, 2.0**attempt / 2))
+        self._store.keep(start, reply.exchange.got)
+        with self._lock:
+            self._limits = reply.limits
+            self._done.update(range(start, stop))
+
+    def _most(self) -> int:
+        return largest_batch(self._limits, MAX_BATCH_ROWS) if self._limits else _FIRST_PART_ROWS
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            self._wait_until = time.time() + seconds
+            self._wait(seconds)
+            self._wait_until = 0.0
+
+
+def digest_of(applicants: Sequence[Applicant], mark: str) -> str:
+    """The name of a batch: the same rows under the same key and endpoint (`mark`) give the same one."""
+    state = hashlib.sha256(mark.encode())
+    for applicant in applicants:
+        state.update(applicant.model_dump_json().encode())
+    return state.hexdigest()

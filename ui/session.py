@@ -1,0 +1,90 @@
+"""What one visitor's run needs, built once at the top: texts, formats, settings, the client; and what is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import streamlit as st
+
+from ui.client import Client, Reply
+from ui.errors import ApiError, SettingsMissing
+from ui.exchange import Exchange
+from ui.formats import Formats, zone_of
+from ui.limits import Limit
+from ui.settings import Settings, read_settings
+from ui.wording import Texts, choose_language, texts
+
+TRANSPORT: Final = "transport"  # a test puts an httpx transport here
+LANGUAGE: Final = "language"
+_EXCHANGE: Final = "last_exchange"
+_LIMITS: Final = "last_limits"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything a view works with."""
+
+    texts: Texts
+    formats: Formats
+    settings: Settings
+    client: Client
+
+    def remember(self, reply: Reply[Any]) -> None:
+        """Keeps what was just sent and got, for the developers' page."""
+        st.session_state[_EXCHANGE] = reply.exchange
+        st.session_state[_LIMITS] = reply.limits
+
+    def remember_error(self, error: ApiError) -> None:
+        """Keeps a refused request too: that is when a developer looks."""
+        if error.exchange is not None:
+            st.session_state[_EXCHANGE] = error.exchange
+
+
+def last_exchange() -> Exchange | None:
+    """The request made last in this session, if any."""
+    found: Exchange | None = st.session_state.get(_EXCHANGE)
+    return found
+
+
+def last_limits() -> tuple[Limit, ...]:
+    """The limits as the last answer told them."""
+    found: tuple[Limit, ...] = st.session_state.get(_LIMITS, ())
+    return found
+
+
+def language() -> str:
+    """The language chosen by the visitor, else by the browser."""
+    chosen = st.session_state.get(LANGUAGE)
+    return str(chosen) if chosen else choose_language(st.context.locale)
+
+
+def secrets() -> dict[str, Any]:
+    """Streamlit's secrets, or `SettingsMissing`. The parser's own message may quote the file: it is not repeated."""
+    try:
+        return dict(st.secrets.to_dict())
+    except FileNotFoundError as error:
+        raise SettingsMissing("secrets.toml", "missing") from error
+    except Exception:  # pylint: disable=broad-exception-caught  # toml's error quotes the line, which may be the key
+        raise SettingsMissing("secrets.toml", "malformed") from None
+
+
+def open_desk() -> Desk:
+    """The desk of this run; `SettingsMissing` where a secret is absent or senseless."""
+    settings = read_settings(secrets())
+    transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
+    formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
+    client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
+    return Desk(texts(language()), formats, settings, client)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _client(_settings: Settings, mark: str) -> Client:  # pylint: disable=unused-argument  # the cache's key
+    """One client, so one pool of connections, for all visitors; a changed endpoint or key makes a new one."""
+    return Client(_settings)
+
+
+def _mark(settings: Settings) -> str:
+    return hashlib.sha256(f"{settings.endpoint}\n{settings.key.get_secret_value()}".encode()).hexdigest()

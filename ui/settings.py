@@ -1,0 +1,92 @@
+"""The page's settings, out of Streamlit's own secrets: where the API is, with which key, and nothing else.
+
+Read once a run at the edge (`ui.session`). A missing or senseless entry raises `SettingsMissing`, which becomes the
+page that says what to put where. Values are `SecretStr`, so no repr, log or traceback shows them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from ui.errors import SettingsMissing
+
+PLACEHOLDER: Final = "put-your-key-here"
+STATE_VARIABLE: Final = "QF_STATE_DIR"
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Read-only access to the bucket of drift reports."""
+
+    endpoint: str
+    bucket: str
+    access_key: SecretStr
+    secret_key: SecretStr
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the page needs to know: URLs without a trailing slash, the partner's key, the folder for batches."""
+
+    endpoint: str
+    key: SecretStr
+    public_endpoint: str
+    currency: str
+    state: Path
+    reports: Reports | None = None
+
+
+def read_settings(secrets: Mapping[str, Any]) -> Settings:
+    """The settings in `secrets`; `SettingsMissing` names the first entry that is absent or makes no sense."""
+    endpoint = _url(secrets, "endpoint")
+    key = _text(secrets, "key")
+    if key == PLACEHOLDER:
+        raise SettingsMissing("key", "placeholder")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsMissing("key", "malformed")
+    return Settings(
+        endpoint=endpoint,
+        key=SecretStr(key),
+        public_endpoint=_url(secrets, "public_endpoint") if "public_endpoint" in secrets else endpoint,
+        currency=str(secrets.get("currency", "BRL")).upper(),
+        state=Path(os.environ.get(STATE_VARIABLE, ".local")) / "ui",
+        reports=_reports(secrets),
+    )
+
+
+def _reports(secrets: Mapping[str, Any]) -> Reports | None:
+    section = secrets.get("reports")
+    if section is None:
+        return None
+    if not isinstance(section, Mapping):
+        raise SettingsMissing("reports", "malformed")
+    return Reports(
+        endpoint=_url(section, "endpoint", "reports."),
+        bucket=str(section.get("bucket", "reports")),
+        access_key=SecretStr(_text(section, "access_key", "reports.")),
+        secret_key=SecretStr(_text(section, "secret_key", "reports.")),
+    )
+
+
+def _text(secrets: Mapping[str, Any], entry: str, prefix: str = "") -> str:
+    value = secrets.get(entry)
+    if value is None or value == "":
+        raise SettingsMissing(prefix + entry, "missing")
+    if not isinstance(value, str):
+        raise SettingsMissing(prefix + entry, "malformed")
+    return value.strip()
+
+
+def _url(secrets: Mapping[str, Any], entry: str, prefix: str = "") -> str:
+    value = _text(secrets, entry, prefix)
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise SettingsMissing(prefix + entry, "malformed")
+    return value.rstrip("/")

@@ -1,0 +1,266 @@
+"""Score a whole file: upload, columns, check, send at the pace the limits allow, charts, download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from service.contract import Score
+from ui import mapping
+from ui.components import outcome, problem, running
+from ui.errors import ApiError, SheetRefused
+from ui.examples import EXAMPLES
+from ui.fields import Field, Kind, contract_fields
+from ui.jobs import Job, Store, digest_of
+from ui.mapping import Checked
+from ui.session import Desk
+from ui.sheet import Sheet, read_sheet
+
+DIGEST: Final = "batch"
+_SHEET: Final = "batch.sheet"
+_ANSWERS: Final = "batch.answers"
+_CHECKED: Final = "batch.checked"
+_PREVIEW_ROWS: Final = 5
+_FAULTS_SHOWN: Final = 500
+_JOBS_KEPT: Final = 16
+_DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> dict[str, Job]:
+    """The jobs of this server, by digest: they outlive the page that began them."""
+    return {}
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    fields = contract_fields()
+    st.markdown(desk.texts("batch.lead"))
+    _templates(desk, fields)
+    upload = st.file_uploader(
+        desk.texts("batch.upload"),
+        type=["csv", "tsv", "txt", "xlsx"],
+        key="batch.upload",
+        help=desk.texts("batch.upload_help"),
+    )
+    checked = _prepare(desk, fields, upload) if upload is not None else None
+    if checked is not None and checked.applicants:
+        _send(desk, checked)
+    _follow(desk, checked)
+
+
+def _templates(desk: Desk, fields: tuple[Field, ...]) -> None:
+    t = desk.texts
+    rows = pd.DataFrame(mapping.template(fields, list(EXAMPLES.values())))
+    with st.container(horizontal=True):
+        st.download_button(
+            t("batch.template_csv"),
+            rows.to_csv(index=False).encode(),
+            file_name="applicants.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="template.csv",
+        )
+        st.download_button(
+            t("batch.template_excel"),
+            lambda: _excel(rows),
+            file_name="applicants.xlsx",
+            mime="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            icon=":material/download:",
+            on_click="ignore",
+            key="template.xlsx",
+        )
+
+
+def _excel(rows: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.to_excel(buffer, index=False, sheet_name="applicants")
+    return buffer.getvalue()
+
+
+def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Checked | None:
+    """The file read, its columns mapped, its rows checked; None where something must be put right first."""
+    try:
+        sheet = _sheet(upload)
+    except SheetRefused as error:
+        st.error(desk.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
+        return None
+    mapped = _columns(desk, fields, sheet)
+    absent = [field for field in fields if field.required and not field.nullable and field.name not in mapped]
+    absent = [field for field in absent if field.kind is not Kind.CHOICES]
+    if absent:
+        names = ", ".join(desk.texts.label(field.name) for field in absent)
+        st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
+        return None
+    checked = _checked(desk, sheet, mapped, fields)
+    _report(desk, fields, sheet, checked)
+    return checked
+
+
+def _sheet(upload: UploadedFile) -> Sheet:
+    kept: tuple[str, Sheet] | None = st.session_state.get(_SHEET)
+    if kept is not None and kept[0] == upload.file_id:
+        return kept[1]
+    sheet = read_sheet(upload.name, upload.getvalue())
+    st.session_state[_SHEET] = (upload.file_id, sheet)
+    for field in contract_fields():
+        st.session_state.pop(f"column.{field.name}", None)
+    return sheet
+
+
+def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, str]:
+    """By field the column chosen; proposed by name, to be corrected by the visitor."""
+    t = desk.texts
+    proposed = mapping.propose(sheet.columns, fields)
+    named = [column for column in sheet.columns if column]
+    with st.expander(t("batch.columns", found=len(proposed), total=len(fields)), icon=":material/view_column:"):
+        st.markdown(t("batch.columns_lead"))
+        left, right = st.columns(2)
+        chosen: dict[str, str | None] = {}
+        for place, field in enumerate(fields):
+            with left if place % 2 == 0 else right:
+                chosen[field.name] = st.selectbox(
+                    t.label(field.name),
+                    named,
+                    index=named.index(proposed[field.name]) if field.name in proposed else None,
+                    placeholder=t("batch.no_column"),
+                    key=f"column.{field.name}",
+                )
+    mapped = {field: column for field, column in chosen.items() if column is not None}
+    unused = [column for column in named if column not in mapped.values()]
+    if unused:
+        st.caption(t("batch.not_sent", names=", ".join(unused)))
+    preview = pd.DataFrame(sheet.rows[:_PREVIEW_ROWS], columns=list(sheet.columns))[
+        list(dict.fromkeys(mapped.values()))
+    ]
+    st.dataframe(preview, hide_index=True, alt=t("batch.preview", rows=_PREVIEW_ROWS))
+    return mapped
+
+
+def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> Checked:
+    mark = (st.session_state[_SHEET][0], tuple(sorted(mapped.items())))
+    kept: tuple[Any, Checked] | None = st.session_state.get(_CHECKED)
+    if kept is not None and kept[0] == mark:
+        return kept[1]
+    with st.spinner(desk.texts("batch.checking")):
+        checked = mapping.check(sheet, mapped, fields)
+    st.session_state[_CHECKED] = (mark, checked)
+    return checked
+
+
+def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checked) -> None:
+    """What the contract says of each row, before anything is sent."""
+    t, f = desk.texts, desk.formats
+    good, bad = len(checked.applicants), len(sheet.rows) - len(checked.applicants)
+    if not bad:
+        st.success(t("batch.all_good", rows=f.number(good)), icon=":material/check_circle:")
+        return
+    st.warning(t("batch.some_bad", good=f.number(good), bad=f.number(bad)), icon=":material/rule:")
+    by_name = {field.name: field for field in fields}
+    rows = [
+        {
+            t("batch.row"): each.row,
+            t("batch.field"): t.label(each.fault.field) if each.fault.field else "",
+            t("batch.what"): problem.fault_sentence(desk, each.fault, by_name.get(each.fault.field)),
+        }
+        for each in checked.faults
+    ]
+    with st.expander(t("batch.faults", count=f.number(len(rows))), icon=":material/rule:"):
+        st.dataframe(pd.DataFrame(rows[:_FAULTS_SHOWN]), hide_index=True, alt=t("batch.faults", count=len(rows)))
+        st.download_button(
+            t("batch.faults_download"),
+            lambda: outcome.as_csv(pd.DataFrame(rows), t.language),
+            file_name="rows-to-correct.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key="faults.csv",
+        )
+
+
+def _send(desk: Desk, checked: Checked) -> None:
+    t, f = desk.texts, desk.formats
+    digest = digest_of(checked.applicants, _mark(desk))
+    if st.session_state.get(DIGEST) == digest and digest in jobs():
+        return
+    store = _store(desk, digest)
+    done = len(store.answers()) if store.exists else 0
+    label = t("batch.go_on", done=f.number(done)) if done else t("batch.send", rows=f.number(len(checked.applicants)))
+    if st.button(label, type="primary", icon=":material/send:", key="batch.send", help=t("batch.send_help")):
+        _begin(desk, digest, checked, store)
+
+
+def _begin(desk: Desk, digest: str, checked: Checked, store: Store) -> None:
+    store.open(checked.numbers)
+    running_jobs = jobs()
+    for other in list(running_jobs)[: max(0, len(running_jobs) - _JOBS_KEPT)]:
+        if not running_jobs[other].progress().running:
+            del running_jobs[other]
+    job = running_jobs.get(digest) or Job(digest, checked.applicants, store, desk.client)
+    running_jobs[digest] = job
+    job.start()
+    st.session_state[DIGEST] = digest
+    st.query_params[DIGEST] = digest
+    st.rerun()
+
+
+def _follow(desk: Desk, checked: Checked | None) -> None:
+    """The job of this page: under way, stopped or done. Its digest stands in the address, so a reload finds it."""
+    digest = st.session_state.get(DIGEST) or st.query_params.get(DIGEST, "")
+    if not _DIGEST_FORM.fullmatch(digest):
+        return
+    st.session_state[DIGEST] = digest
+    job, store = jobs().get(digest), _store(desk, digest)
+    if job is not None and (job.progress().running or job.progress().error is not None):
+        running.show(desk, job)
+    if job is not None and job.progress().running:
+        return
+    if not store.exists:
+        return
+    numbers = store.numbers()
+    try:
+        answers = _answers(digest, store, job.progress().done if job is not None else -1)
+    except ApiError as error:
+        problem.show(desk, error)
+        return
+    if job is None and len(answers) < len(numbers):
+        st.info(
+            desk.texts(
+                "batch.interrupted", done=desk.formats.number(len(answers)), total=desk.formats.number(len(numbers))
+            ),
+            icon=":material/pause_circle:",
+        )
+    if answers:
+        outcome.show(desk, answers, numbers, _refs(checked, numbers))
+
+
+def _answers(digest: str, store: Store, done: int) -> dict[int, Score]:
+    """The answers kept, read again only when there are more of them."""
+    kept: tuple[Any, dict[int, Score]] | None = st.session_state.get(_ANSWERS)
+    if kept is None or kept[0] != (digest, done):
+        kept = (digest, done), store.answers()
+        st.session_state[_ANSWERS] = kept
+    return kept[1]
+
+
+def _refs(checked: Checked | None, numbers: Sequence[int]) -> list[str | None]:
+    """The partner's own references, while the file is still here: they are not kept."""
+    if checked is None or list(checked.numbers) != list(numbers):
+        return []
+    return [applicant.customer_ref for applicant in checked.applicants]
+
+
+def _store(desk: Desk, digest: str) -> Store:
+    return Store(desk.settings.state / "batches" / digest)
+
+
+def _mark(desk: Desk) -> str:
+    secret = f"{desk.settings.endpoint}\n{desk.settings.key.get_secret_value()}"
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,214 @@
+"""For staff: is the world still the one the model learned? Drift now and over time, versions, the reports themselves.
+
+Shown only where the secrets hold read access to the bucket `reports`; read-only by what it can do (GET).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import httpx
+import pandas as pd
+import streamlit as st
+
+from ui.components import charts
+from ui.errors import ApiError
+from ui.reports import Bucket
+from ui.session import TRANSPORT, Desk
+from ui.settings import Reports
+
+_BADGES: Final = {"green": "green", "amber": "orange", "red": "red"}
+_ICONS: Final = {"green": ":material/check_circle:", "amber": ":material/warning:", "red": ":material/error:"}
+_LINES: Final = 6
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    t = desk.texts
+    st.markdown(t("health.lead"))
+    settings = desk.settings.reports
+    if settings is None:
+        st.info(t("health.not_configured"), icon=":material/info:")
+        return
+    with _bucket(settings) as bucket:
+        _show(desk, bucket, settings)
+
+
+def _show(desk: Desk, bucket: Bucket, settings: Reports) -> None:
+    t = desk.texts
+    try:
+        with st.spinner(t("health.wait")):
+            current, history = _object(bucket, "current.json"), _object(bucket, "history.json")
+    except ApiError as error:
+        st.error(t(f"health.{error.code}", endpoint=settings.endpoint), icon=":material/error:")
+        st.button(t("problem.again"), key="health.again")
+        return
+    if not current:
+        st.info(t("health.none_yet"), icon=":material/info:")
+        return
+    _now(desk, current)
+    _columns(desk, current)
+    moments = [moment for moment in history.get("moments", []) if isinstance(moment, dict)]
+    _over_time(desk, moments)
+    _versions(desk, moments)
+    _reports(desk, bucket, moments)
+
+
+def _bucket(settings: Reports) -> Bucket:
+    transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
+    return Bucket(settings, transport)
+
+
+def _object(bucket: Bucket, key: str) -> dict[str, Any]:
+    """A JSON object of the bucket; empty where there is none or it cannot be read."""
+    content = bucket.read(key)
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _badge(desk: Desk, state: str) -> str:
+    """The state in words and colour: never by colour alone."""
+    name = desk.texts.get(f"states.{state}", state)
+    return f":{_BADGES.get(state, 'gray')}-badge[{_ICONS.get(state, ':material/help:')} {name}]"
+
+
+def _now(desk: Desk, current: dict[str, Any]) -> None:
+    t, f = desk.texts, desk.formats
+    window, model = current.get("window") or {}, current.get("model") or {}
+    st.markdown(f"### {_badge(desk, str(current.get('state', '?')))}")
+    st.markdown(
+        t(
+            "health.window",
+            start=window.get("start", "?"),
+            end=window.get("end", "?"),
+            rows=f.number(int(current.get("rows", 0))),
+            version=model.get("version", "?"),
+        )
+    )
+    for reason in current.get("reasons", []):
+        st.markdown(f"- {reason}")
+    checks = [
+        {
+            t("health.check"): check.get("name"),
+            t("health.state"): t.get(f"states.{check.get('state')}", str(check.get("state"))),
+            t("health.why"): check.get("explanation"),
+        }
+        for check in current.get("checks", [])
+    ]
+    if checks:
+        st.dataframe(pd.DataFrame(checks), hide_index=True, alt=t("health.check"))
+
+
+def _columns(desk: Desk, current: dict[str, Any]) -> None:
+    t, f = desk.texts, desk.formats
+    order = {"red": 0, "amber": 1}
+    columns = sorted(
+        current.get("columns", []), key=lambda each: (order.get(each.get("state"), 2), -(each.get("psi") or 0))
+    )
+    if not columns:
+        return
+
+    def figure(each: dict[str, Any], name: str) -> str:
+        value = each.get(name)
+        return "" if value is None else f.number(float(value), 3)
+
+    st.header(t("health.columns"), anchor=False)
+    rows = [
+        {
+            t("health.input"): t.label(str(each.get("name"))),
+            t("health.state"): t.get(f"states.{each.get('state')}", str(each.get("state"))),
+            "PSI": figure(each, "psi"),
+            t("health.effect"): figure(each, "effect"),
+            t("health.p_value"): figure(each, "p_value"),
+            t("health.missing"): figure(each, "missing_current"),
+            t("health.note"): each.get("note", ""),
+        }
+        for each in columns
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.columns"))
+
+
+def _over_time(desk: Desk, moments: list[dict[str, Any]]) -> None:
+    t = desk.texts
+    st.header(t("health.over_time"), anchor=False)
+    if len(moments) < 2:
+        st.markdown(t("health.one_window"))
+        return
+    rows = [
+        (str(moment.get("end")), t.label(name), float(value))
+        for moment in moments
+        for name, value in (moment.get("psi") or {}).items()
+    ]
+    peaks: dict[str, float] = {}
+    for _, name, value in rows:
+        peaks[name] = max(value, peaks.get(name, 0.0))
+    top = sorted(peaks, key=lambda name: -peaks[name])[:_LINES]
+    charts.lines(desk, [row for row in rows if row[1] in top], "PSI", "chart.psi")
+
+
+def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
+    """Which version answered when, and how its windows went."""
+    t = desk.texts
+    found: dict[str, list[dict[str, Any]]] = {}
+    for moment in moments:
+        found.setdefault(str(moment.get("version", "?")), []).append(moment)
+    if not found:
+        return
+    st.header(t("health.versions"), anchor=False)
+    rows = [
+        {
+            t("health.version"): version,
+            t("health.first"): min(str(each.get("start")) for each in seen),
+            t("health.last"): max(str(each.get("end")) for each in seen),
+            t("health.windows"): len(seen),
+            t("health.red_windows"): sum(each.get("state") == "red" for each in seen),
+            t("health.retrained"): sum(bool(each.get("retrained")) for each in seen),
+        }
+        for version, seen in found.items()
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.versions"))
+
+
+def _reports(desk: Desk, bucket: Bucket, moments: list[dict[str, Any]]) -> None:
+    t = desk.texts
+    listed = [moment for moment in reversed(moments) if moment.get("report")]
+    if not listed:
+        return
+    st.header(t("health.reports"), anchor=False)
+    chosen = st.selectbox(
+        t("health.report"),
+        range(len(listed)),
+        index=None,
+        format_func=lambda place: t(
+            "health.report_name",
+            start=listed[place].get("start"),
+            end=listed[place].get("end"),
+            version=listed[place].get("version"),
+            state=t.get(f"states.{listed[place].get('state')}", "?"),
+        ),
+        placeholder=t("health.report_choose"),
+        key="health.report",
+    )
+    if chosen is None:
+        return
+    try:
+        content = bucket.read(str(listed[chosen]["report"]))
+    except ApiError as error:
+        st.error(t(f"health.{error.code}", endpoint=""), icon=":material/error:")
+        return
+    if content is None:
+        st.warning(t("health.report_gone"), icon=":material/warning:")
+        return
+    st.download_button(
+        t("health.report_download"),
+        content,
+        file_name="drift-report.html",
+        mime="text/html",
+        on_click="ignore",
+        key="report",
+    )
+    st.iframe(content.decode("utf-8", errors="replace"), height=900, alt=t("health.report"))

@@ -1,0 +1,292 @@
+"""The model that answers: card, figures by quarter with intervals, fairness, calibration. From `GET /v1/model` alone.
+
+The manifest may be older or newer than this page: each part that is absent is said to be, nothing is made up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from service.contract import CreditClass
+from ui.components import charts, problem
+from ui.errors import ApiError
+from ui.session import Desk
+
+_MAIN_METRICS: Final = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_rate")
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    t = desk.texts
+    st.markdown(t("model.lead"))
+    try:
+        with st.spinner(t("model.wait")):
+            reply = desk.client.model()
+    except ApiError as error:
+        desk.remember_error(error)
+        problem.show(desk, error)
+        st.button(t("problem.again"), key="model.again")
+        return
+    manifest = reply.value
+    _identity(desk, manifest)
+    card, figures, fairness, calibration, origin = st.tabs(
+        [t("model.card"), t("model.figures"), t("model.fairness"), t("model.calibration"), t("model.origin")]
+    )
+    with card:
+        _card(desk, manifest)
+    with figures:
+        _figures(desk, manifest)
+    with fairness:
+        _fairness(desk, manifest)
+    with calibration:
+        _calibration(desk, manifest)
+    with origin:
+        _origin(desk, manifest)
+
+
+def _identity(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    t, f = desk.texts, desk.formats
+    metrics = _mapping(manifest, "metrics")
+    with st.container(horizontal=True):
+        st.metric(t("model.version"), str(manifest.get("version", "?")), width="content", border=True)
+        for name in _MAIN_METRICS:
+            if isinstance(metrics.get(name), int | float):
+                label, hint = _metric_name(desk, name), t.get(f"metric_help.{name}", "")
+                st.metric(label, f.number(metrics[name], 3), help=hint or None, width="content", border=True)
+    approval = _mapping(manifest, "approval")
+    if approval:
+        _approval(desk, approval)
+    else:
+        st.warning(t("model.no_approval"), icon=":material/gpp_maybe:")
+
+
+def _approval(desk: Desk, approval: Mapping[str, Any]) -> None:
+    t = desk.texts
+    text = t(
+        "model.approved",
+        reviewer=str(approval.get("reviewer", "?")),
+        verdict=t.get(f"verdicts.{approval.get('verdict')}", str(approval.get("verdict", "?"))),
+        moment=_moment(desk, approval.get("at")),
+    )
+    st.success(f"{text} {approval.get('note') or ''}", icon=":material/verified_user:")
+    override = _mapping(approval, "override")
+    if override:
+        st.warning(
+            t(
+                "model.override",
+                checks=", ".join(map(str, override.get("checks", []))),
+                reason=str(override.get("reason", "?")),
+                expires=str(override.get("expires", "?")),
+            ),
+            icon=":material/report:",
+        )
+
+
+def _card(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    text = manifest.get("model_card")
+    if not text:
+        _absent(desk, "model.card")
+        return
+    # One level down: the page has a heading of its own already.
+    st.markdown(re.sub(r"^(#{1,5} )", r"#\1", str(text), flags=re.MULTILINE))
+    st.download_button(
+        desk.texts("model.card_download"),
+        str(text),
+        file_name=f"model-card-{manifest.get('version', '')}.md",
+        mime="text/markdown",
+        icon=":material/download:",
+        on_click="ignore",
+        key="card.md",
+    )
+
+
+def _figures(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    t = desk.texts
+    slices = {name: part for name, part in _mapping(manifest, "slices").items() if isinstance(part, Mapping)}
+    if not slices:
+        _absent(desk, "model.figures")
+    else:
+        names = sorted({metric for part in slices.values() for metric in part}, key=_importance_of)
+        chosen = st.selectbox(t("model.metric"), names, format_func=lambda name: _metric_name(desk, name), key="metric")
+        rows = [
+            (t.get(f"slices.{name}", name), *_estimate(part[chosen])) for name, part in slices.items() if chosen in part
+        ]
+        charts.intervals(desk, rows, _metric_name(desk, chosen), "chart.metric")
+        st.caption(t("model.intervals_note"))
+        with st.expander(t("model.all_figures")):
+            st.dataframe(_table(desk, slices, names), alt=t("model.all_figures"))
+    importance = _mapping(manifest, "importance")
+    if importance:
+        st.header(t("model.importance"), anchor=False)
+        total = sum(importance.values()) or 1.0
+        shares = {t.label(name): round(100 * value / total, 1) for name, value in importance.items()}
+        charts.bars(desk, shares, t("model.importance_axis"), "chart.importance")
+
+
+def _fairness(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    fairness = _mapping(manifest, "fairness")
+    if not fairness:
+        _absent(desk, "model.fairness")
+        return
+    t = desk.texts
+    st.markdown(t("model.fairness_note"))
+    groups = [group for group in fairness.get("groups") or [] if isinstance(group, Mapping)]
+    for attribute in dict.fromkeys(str(group.get("attribute", "?")) for group in groups):
+        _attribute(desk, attribute, [group for group in groups if str(group.get("attribute", "?")) == attribute])
+    if fairness.get("too_small"):
+        st.caption(t("model.too_small", groups=", ".join(map(str, fairness["too_small"]))))
+    proxy = fairness.get("age_proxy_auc")
+    if isinstance(proxy, int | float):
+        st.markdown(t("model.age_proxy", auc=desk.formats.number(proxy, 2)))
+    for name, part in fairness.items():
+        if name not in ("groups", "too_small", "age_proxy_auc") or (name == "groups" and not groups):
+            _other_fairness(desk, name, part)
+
+
+def _attribute(desk: Desk, attribute: str, groups: list[Mapping[str, Any]]) -> None:
+    """One attribute's groups: the ratio the 0.8 rule speaks of as a picture, the rest as a table."""
+    t = desk.texts
+    title = t.get(f"groups_by.{attribute}", attribute)
+    st.header(title, anchor=False)
+    ratios = [
+        (t.get(f"group_names.{group.get('group')}", str(group.get("group"))), *_estimate(group["impact_not_poor"]))
+        for group in groups
+        if "impact_not_poor" in group
+    ]
+    if ratios:
+        charts.intervals(desk, ratios, t("fairness.impact_not_poor"), f"chart.fairness.{attribute}", threshold=0.8)
+    rows = [
+        {t.get(f"fairness.{name}", name): _cell(desk, value) for name, value in group.items() if name != "attribute"}
+        for group in groups
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=title)
+
+
+def _cell(desk: Desk, value: Any) -> str:
+    if isinstance(value, Mapping | float):
+        figure, low, high = _estimate(value)
+        text = desk.formats.number(figure, 3)
+        return (
+            text
+            if low is None or high is None
+            else f"{text} [{desk.formats.number(low, 3)}; {desk.formats.number(high, 3)}]"
+        )
+    return desk.formats.number(value) if isinstance(value, int) else desk.texts.get(f"group_names.{value}", str(value))
+
+
+def _other_fairness(desk: Desk, name: str, part: Any) -> None:
+    """What a newer or older manifest holds besides, as it stands."""
+    title = desk.texts.get(f"groups_by.{name}", name.replace("_", " "))
+    table = _as_table(part)
+    if table is None:
+        st.markdown(f"**{title}**: {part}")
+    else:
+        st.markdown(f"**{title}**")
+        st.dataframe(table, alt=title)
+
+
+def _calibration(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    knots = manifest.get("calibration")
+    if not isinstance(knots, list) or len(knots) != len(CreditClass) or not all(knots):
+        _absent(desk, "model.calibration")
+        return
+    t = desk.texts
+    rows = [
+        (t.option(f"class_{band}"), place / (len(row) - 1), float(value))
+        for band, row in zip(CreditClass, knots, strict=True)
+        for place, value in enumerate(row)
+    ]
+    charts.reliability(desk, rows)
+    st.caption(t("model.calibration_note"))
+    ece = _mapping(manifest, "metrics").get("ece")
+    if isinstance(ece, int | float):
+        st.markdown(t("model.ece", ece=desk.formats.percent(ece, 1)))
+
+
+def _origin(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    t, f = desk.texts, desk.formats
+    data = _mapping(manifest, "data")
+    facts = {
+        "digest": manifest.get("digest"),
+        "created": _moment(desk, manifest.get("created_at")),
+        "revision": manifest.get("git_revision"),
+        "source": data.get("source"),
+        "rows": f.number(data["rows"]) if data.get("rows") else None,
+        "customers": f.number(data["customers"]) if data.get("customers") else None,
+        "data_digest": data.get("sha256"),
+        "libraries": ", ".join(f"{name} {version}" for name, version in _mapping(manifest, "libraries").items()),
+    }
+    for name, value in facts.items():
+        if value:
+            st.markdown(
+                f"**{t(f'origin.{name}')}**: `{value}`" if "digest" in name else f"**{t(f'origin.{name}')}**: {value}"
+            )
+
+
+def _absent(desk: Desk, part: str) -> None:
+    st.info(desk.texts("model.absent", part=desk.texts(part)), icon=":material/info:")
+
+
+def _mapping(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = tree.get(name)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _estimate(part: Any) -> tuple[float, float | None, float | None]:
+    if isinstance(part, Mapping):
+        return float(part["value"]), part.get("low"), part.get("high")
+    return float(part), None, None
+
+
+def _table(desk: Desk, slices: Mapping[str, Mapping[str, Any]], names: list[str]) -> pd.DataFrame:
+    rows = {
+        desk.texts.get(f"slices.{title}", title): {
+            _metric_name(desk, name): _cell(desk, part[name]) if name in part else "" for name in names
+        }
+        for title, part in slices.items()
+    }
+    return pd.DataFrame(rows)
+
+
+def _as_table(part: Any) -> pd.DataFrame | None:
+    """Groups with their figures as a table, whatever the nesting; None for a single value."""
+    if isinstance(part, Mapping) and part:
+        if all(isinstance(group, Mapping) for group in part.values()):
+            return pd.DataFrame({name: _flat(group) for name, group in part.items()}).T
+        return pd.DataFrame({"": _flat(part)})
+    if isinstance(part, list) and part and all(isinstance(group, Mapping) for group in part):
+        return pd.DataFrame([_flat(group) for group in part])
+    return None
+
+
+def _flat(group: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in group.items():
+        if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
+            flat[name] = f"{value['value']:.3f} [{value['low']:.3f}; {value['high']:.3f}]"
+        elif isinstance(value, Mapping):
+            flat |= {f"{name}: {inner}": each for inner, each in _flat(value).items()}
+        else:
+            flat[name] = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return flat
+
+
+def _metric_name(desk: Desk, name: str) -> str:
+    return desk.texts.get(f"metrics.{name}", name)
+
+
+def _importance_of(name: str) -> tuple[int, str]:
+    return (_MAIN_METRICS.index(name) if name in _MAIN_METRICS else len(_MAIN_METRICS), name)
+
+
+def _moment(desk: Desk, value: Any) -> str:
+    try:
+        return desk.formats.moment(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return "?"

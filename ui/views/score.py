@@ -1,0 +1,215 @@
+"""Score one applicant: the form on one side, the answer on the other."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Final
+
+import streamlit as st
+from pydantic import ValidationError
+
+from service.contract import Applicant, Score
+from ui import advice
+from ui.components import form, problem, result
+from ui.errors import ApiError, Invalid, LimitReached
+from ui.examples import EXAMPLES
+from ui.fields import Field, contract_fields
+from ui.pace import score_some
+from ui.session import Desk, last_limits
+
+SCORE: Final = "score.answer"
+APPLICANT: Final = "score.applicant"
+_ERROR: Final = "score.error"
+_UNTIL: Final = "score.wait_until"
+_ADVICE: Final = "score.advice"
+_ARRIVED: Final = "score.arrived"
+_FILLED: Final = "score.filled"
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    fields = contract_fields()
+    if _FILLED not in st.session_state:
+        form.fill(fields, EXAMPLES["ordinary"])
+        st.session_state[_FILLED] = True
+    st.markdown(desk.texts("score.lead"))
+    _examples(desk, fields)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _form(desk, fields)
+    with right:
+        _answer(desk)
+
+
+def _examples(desk: Desk, fields: tuple[Field, ...]) -> None:
+    with st.container(horizontal=True, key="examples", vertical_alignment="center"):
+        for name, applicant in EXAMPLES.items():
+            st.button(
+                desk.texts(f"examples.{name}"), key=f"example.{name}", on_click=_start_over, args=(fields, applicant)
+            )
+        st.button(
+            desk.texts("examples.none"),
+            key="example.none",
+            on_click=_start_over,
+            args=(fields, None),
+            type="tertiary",
+            icon=":material/backspace:",
+        )
+
+
+def _start_over(fields: tuple[Field, ...], applicant: Applicant | None) -> None:
+    form.fill(fields, applicant)
+    for key in (SCORE, APPLICANT, _ERROR, _UNTIL, _ADVICE):
+        st.session_state.pop(key, None)
+
+
+def _form(desk: Desk, fields: tuple[Field, ...]) -> None:
+    with st.form("applicant", border=False):
+        # Above too: an example is scored without scrolling past twenty fields.
+        above = _submit(desk, "submit.above")
+        places = form.show(desk, fields)
+        below = _submit(desk, "submit")
+    if above or below:
+        _ask(desk, form.typed(fields))
+    error: ApiError | None = st.session_state.get(_ERROR)
+    if isinstance(error, Invalid):
+        problem.beside(desk, error, fields, places)
+
+
+def _submit(desk: Desk, key: str) -> bool:
+    return st.form_submit_button(
+        desk.texts("score.submit"), type="primary", icon=":material/speed:", width="stretch", key=key
+    )
+
+
+def _ask(desk: Desk, typed: dict[str, Any]) -> None:
+    """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
+    for key in (SCORE, APPLICANT, _ERROR, _ADVICE):
+        st.session_state.pop(key, None)
+    try:
+        with st.spinner(desk.texts("score.wait")):
+            reply = desk.client.score(typed)
+    except ApiError as error:
+        desk.remember_error(error)
+        st.session_state[_ERROR] = error
+        st.session_state[_UNTIL] = time.time() + error.retry_after_s
+        st.session_state[_ARRIVED] = True
+        return
+    desk.remember(reply)
+    st.session_state[SCORE] = reply.value
+    st.session_state[APPLICANT] = _as_contract(typed)
+    st.session_state[_ARRIVED] = True
+
+
+def _as_contract(typed: dict[str, Any]) -> Applicant | None:
+    """What was typed as the contract's object; None where the API knows a newer contract than this page."""
+    try:
+        return Applicant.model_validate_json(json.dumps(typed))
+    except ValidationError:
+        return None
+
+
+def _answer(desk: Desk) -> None:
+    score: Score | None = st.session_state.get(SCORE)
+    error: ApiError | None = st.session_state.get(_ERROR)
+    with st.container(border=True, key="result"):
+        if error is not None:
+            _refused(desk, error)
+        elif score is None:
+            result.idle(desk)
+        else:
+            result.show(desk, score)
+        if st.session_state.pop(_ARRIVED, False):
+            # On a phone the answer stands below a long form: bring it into view, for the eye and the screen reader.
+            st.html(_SCROLL, unsafe_allow_javascript=True)
+        if score is None:
+            return
+        _advice(desk, score)
+        result.quote(desk, score)
+
+
+def _refused(desk: Desk, error: ApiError) -> None:
+    """Why there is no score, where the score would stand."""
+    problem.show(desk, error)
+    if isinstance(error, LimitReached):
+        problem.countdown(desk, st.session_state[_UNTIL])
+
+
+# In a block of its own, so that a second answer may run it again. On a wide screen the result is sticky beside the form
+# and moves with the row that holds both.
+_SCROLL: Final = """<script>{
+const box = document.querySelector(".st-key-result");
+if (box) {
+  const row = innerWidth >= 1024 ? box.closest("[data-testid=stHorizontalBlock]") : box;
+  const top = row.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight * 0.6) row.scrollIntoView({block: "start"});
+  box.setAttribute("tabindex", "-1");
+  box.setAttribute("aria-live", "polite");
+  box.focus({preventScroll: true});
+}
+}</script>"""
+
+
+def _advice(desk: Desk, score: Score) -> None:
+    applicant: Applicant | None = st.session_state.get(APPLICANT)
+    if applicant is None:
+        return
+    st.header(desk.texts("advice.title"), anchor=False)
+    try:
+        found, combined = _gains(desk, score, applicant)
+    except ApiError as error:
+        st.caption(problem.sentence(desk, error))
+        st.button(desk.texts("problem.again"), key="advice.again")
+        return
+    if not found:
+        st.markdown(desk.texts("advice.none"))
+        return
+    st.html("".join(_gain_row(desk, gain) for gain in found) + _combined_row(desk, score, combined))
+    st.caption(desk.texts("advice.note"))
+
+
+def _gains(desk: Desk, score: Score, applicant: Applicant) -> tuple[list[advice.Gain], Score | None]:
+    """The changes that gain points, as the API scored them; asked once an answer."""
+    kept: tuple[str, list[advice.Gain], Score | None] | None = st.session_state.get(_ADVICE)
+    if kept is not None and kept[0] == score.prediction_id:
+        return kept[1], kept[2]
+    changes = advice.possible_changes(applicant)
+    found: list[advice.Gain] = []
+    combined: Score | None = None
+    with st.spinner(desk.texts("advice.wait")):
+        if changes:
+            scores = score_some(desk.client, [change.applicant for change in changes], last_limits()).value
+            found = advice.gains(changes, scores, score.score)
+        both = advice.together(applicant, found)
+        if both is not None:
+            combined = score_some(desk.client, [both], ()).value[0]
+    st.session_state[_ADVICE] = (score.prediction_id, found, combined)
+    return found, combined
+
+
+def _gain_row(desk: Desk, gain: advice.Gain) -> str:
+    text = desk.texts(
+        f"advice.{gain.change.code}",
+        before=_shown(desk, gain.change.field, gain.change.before),
+        after=_shown(desk, gain.change.field, gain.change.after),
+    )
+    return _row(desk, text, gain.points, gain.score.score)
+
+
+def _combined_row(desk: Desk, score: Score, combined: Score | None) -> str:
+    if combined is None or combined.score <= score.score:
+        return ""
+    return _row(desk, desk.texts("advice.together"), combined.score - score.score, combined.score)
+
+
+def _row(desk: Desk, text: str, points: int, total: int) -> str:
+    figures = desk.texts("advice.points", points=desk.formats.signed(points), total=desk.formats.number(total))
+    return f'<div class="qf-gain"><span>{text}</span><b>{figures}</b></div>'
+
+
+def _shown(desk: Desk, field: str, value: Any) -> str:
+    if isinstance(value, str):
+        return desk.texts.option(value)
+    money = any(each.name == field and each.unit in ("currency", "per month", "per year") for each in contract_fields())
+    return desk.formats.amount(value) if money else desk.formats.plain(value)

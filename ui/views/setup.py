@@ -1,0 +1,23 @@
+"""What to put where, when a secret is missing or wrong. It never shows what the file holds."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.errors import SettingsMissing
+from ui.wording import Texts
+
+_EXAMPLE = 'endpoint = "http://127.0.0.1:3000"\nkey = "..."'
+
+
+def show(t: Texts, problem: SettingsMissing) -> None:
+    """The page."""
+    st.title(t("setup.title"), anchor=False)
+    st.warning(t(f"setup.{problem.found}", entry=problem.entry), icon=":material/key:")
+    st.markdown(t("setup.lead"))
+    st.markdown(t("setup.how"))
+    st.code(_EXAMPLE, language="toml")
+    st.markdown(t("setup.key"))
+    st.markdown(t("setup.after"))
+    if st.button(t("setup.again"), type="primary", icon=":material/refresh:", key="setup.again"):
+        st.rerun()

@@ -52,7 +52,7 @@ lint: venv ## layout, lint, types, import directions, dependencies
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 check: venv ## the tests alone, with coverage; ARGS= goes to pytest
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85 -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85 --durations=20 -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test: ## every check CI makes
 	@$(MAKE) --no-print-directory lint

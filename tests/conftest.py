@@ -37,13 +37,24 @@ settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 START_TIMEOUT_S = 240
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
+LONGEST = ("demo", "servers")  # groups that would hold up the end if they began late
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a server in one worker."""
+    """Keep in one worker what shares a server or a module's fixtures; start with what takes longest."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("servers"))
+        elif not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Rank of a test's group: the whole chain first, then what waits for servers, then the rest as it was found."""
+    groups = {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
+    return next((place for place, group in enumerate(LONGEST) if group in groups), len(LONGEST))
 
 
 @pytest.fixture(scope="session", name="require_program")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from infra import prefect_api
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 
@@ -36,8 +37,7 @@ class Prefect:
     """The few calls of Prefect's API that bring the server to the project's state; safe to repeat."""
 
     def __init__(self, url: str) -> None:
-        # trust_env=False: a proxy of the machine has no business between two local parts
-        self._http = httpx.Client(base_url=f"{url}/api", timeout=30, trust_env=False)
+        self._http = prefect_api.client(url)
 
     def close(self) -> None:
         """Let the connections go."""

@@ -80,7 +80,14 @@ def prefect(folder: Path, port: int) -> Part:
     folder.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
     url = f"http://{HOST}:{port}"
-    env = {**QUIET, "PREFECT_HOME": str(folder), "PREFECT_API_URL": f"{url}/api", "PREFECT_SERVER_API_PORT": str(port)}
+    env = {
+        **QUIET,
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_API_PORT": str(port),
+        # SQLite has one writer: on a busy machine ten seconds of waiting for it are answered with 503.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
+    }
     return Part("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
 
 

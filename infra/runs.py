@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +12,12 @@ from typing import Any, Final
 
 import httpx
 
+from infra import prefect_api
 from infra.errors import StackError
 
 OVER: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 WAITING: Final = frozenset({"SCHEDULED", "PENDING"})
+GOING: Final = WAITING | {"RUNNING"}  # a form whose answers arrived with a request that was answered 503
 POLL_S: Final = 1.0
 LAST_WORDS_S: Final = 2.5  # a flow sends its log in pieces, the last after its state
 PICKUP_S: Final = 240.0  # a worker on a loaded machine needs a minute to start a run
@@ -46,7 +49,7 @@ class Runs:
         self.url = url
         self._say = say
         self._printed: dict[str, int] = {}
-        self._http = httpx.Client(base_url=f"{url}/api", timeout=60, trust_env=False)
+        self._http = prefect_api.client(url)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -59,7 +62,9 @@ class Runs:
             StackError: the deployment is unknown or refuses the parameters.
         """
         identity = self._deployment(deployment)
-        return _run(self._post(f"/deployments/{identity}/create_flow_run", {"parameters": dict(parameters)}))
+        # The key makes one run of a request that is sent again.
+        body = {"parameters": dict(parameters), "idempotency_key": uuid.uuid4().hex}
+        return _run(self._post(f"/deployments/{identity}/create_flow_run", body))
 
     def find(self, deployment: str, suits: Callable[[Run], bool]) -> Run | None:
         """The newest run of a deployment that suits."""
@@ -114,7 +119,7 @@ class Runs:
             StackError: Prefect refuses the answers.
         """
         result = self._post(f"/flow_runs/{run.id}/resume", {"run_input": dict(answers)})
-        if result.get("status") != "ACCEPT":
+        if result.get("status") != "ACCEPT" and _run(self._get(f"/flow_runs/{run.id}")).state not in GOING:
             reason = (result.get("details") or {}).get("reason") or result.get("status")
             raise StackError(f"the form of run {run.name} was refused: {reason}")
 

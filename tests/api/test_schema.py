@@ -18,6 +18,9 @@ from tests.api.client import Api
 CASES = int(os.environ.get("QF_SCHEMA_CASES", "250"))  # an operation; 8 of them make the 2,000 of a quick run
 schema = schemathesis.openapi.from_dict(document())
 
+# Hypothesis suspects the strategy when the shipping thread of the application draws its jitter while a case is made.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 
 def _answer(api: Api, case: Any) -> Any:
     """The in-process application's answer as schemathesis' own response."""

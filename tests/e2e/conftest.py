@@ -107,7 +107,9 @@ def _clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     _overlay(folder)
     ports = {f"QF_PORT_{part}": str(free_port()) for part in PARTS}
     # The editable install points to the tree under test's own folder; PYTHONPATH turns it to the clone.
-    environment = {**os.environ, **ports, "PYTHONPATH": str(folder), "QF_STATE_DIR": str(folder / ".local")}
+    # Nothing in it is traced for coverage: the chain is timed as people meet it.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environment = {**inherited, **ports, "PYTHONPATH": str(folder), "QF_STATE_DIR": str(folder / ".local")}
     made = Clone(folder, environment)
     yield made
     made.run("infra.local", "down", timeout_s=120)

@@ -7,6 +7,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import chain, repeat
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -14,7 +18,7 @@ import pytest
 
 from infra.deployments import Prefect
 from infra.errors import StackError
-from infra.runs import Runs
+from infra.runs import Run, Runs
 
 
 class Worker:
@@ -139,6 +143,45 @@ def test_a_server_that_is_gone_is_one_line() -> None:
     gone = "Prefect does not answer at http://127.0.0.1:9.*make status"
     with closing(Runs("http://127.0.0.1:9", print)) as runs, pytest.raises(StackError, match=gone):
         runs.start("training", {})
+
+
+@pytest.mark.parametrize(("busy", "told"), [(2, None), (10_000, "Prefect refuses GET")])
+def test_a_busy_server_is_asked_again(busy: int, told: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, which is SQLite waiting for its one writer, is waited out, but not for ever."""
+    monkeypatch.setattr("infra.prefect_api.PAUSE_S", 0.01)
+    monkeypatch.setattr("infra.prefect_api.BUSY_S", 0.5)
+    run = {"id": "1", "name": "calm-owl", "state": {"type": "COMPLETED"}, "created": "2026-01-01T00:00:00Z"}
+    answers = chain(repeat((503, {}), busy), repeat((200, run), 1), repeat((200, [])))
+
+    class Busy(BaseHTTPRequestHandler):
+        """Answers from the list, whatever is asked."""
+
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            status, body = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        do_GET = do_POST = _answer
+
+        def log_message(self, format: str, *args: object) -> None:  # pylint: disable=redefined-builtin
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with closing(Runs(f"http://127.0.0.1:{server.server_port}", print)) as runs:
+                asked = Run("1", "calm-owl", "RUNNING", "", {}, datetime.now(UTC))
+                if told:
+                    with pytest.raises(StackError, match=told):
+                        runs.follow(asked)
+                else:
+                    assert runs.follow(asked).state == "COMPLETED"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_runs_that_lost_their_process_are_settled(server: Prefect, runs: Runs, worker: Worker) -> None:

@@ -321,7 +321,16 @@ def _service_paths() -> Json:
                 "model",
                 "The model that answers: origin, figures, approval",
                 "service",
-                {"description": "The manifest.", **object_},
+                {
+                    "description": "The manifest.",
+                    "headers": {
+                        "qf-scopes": {
+                            "description": "What the key that asked may do, separated by spaces.",
+                            "schema": {"type": "string", "examples": ["docs read score"]},
+                        }
+                    },
+                    **object_,
+                },
                 (401, 403, 429),
             )
         },

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _pages(desk: Desk) -> list[st.Page]:
-    shown = [name for name in _PAGES if name != "health" or desk.settings.reports is not None]
+    shown = [name for name in _PAGES if name != "health" or desk.for_staff]
     return [
         st.Page(
             _view(name, desk),

@@ -86,6 +86,10 @@ class Client:
             raise errors.Unexpected(status=reply.exchange.status)
         return Reply(answer, reply.exchange, reply.limits)
 
+    def scopes(self) -> frozenset[str]:
+        """What the key of this page may do."""
+        return frozenset(self._call("GET", "/v1/model").exchange.headers.get("qf-scopes", "").split())
+
     def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> Reply[None]:
         headers = {}
         if content is not None:
@@ -125,7 +129,7 @@ class Client:
 
 
 _SHOWN_HEADERS: Final = frozenset(
-    {"content-type", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotent-replayed"}
+    {"content-type", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotent-replayed", "qf-scopes"}
 )
 
 

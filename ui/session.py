@@ -21,6 +21,7 @@ TRANSPORT: Final = "transport"  # a test puts an httpx transport here
 LANGUAGE: Final = "language"
 _EXCHANGE: Final = "last_exchange"
 _LIMITS: Final = "last_limits"
+_STAFF: Final = "staff"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,21 @@ class Desk:
     formats: Formats
     settings: Settings
     client: Client
+
+    @property
+    def for_staff(self) -> bool:
+        """Whether staff looks: the key has scope `staff` and the secrets say where the reports are.
+
+        The API is asked once a session, and only where there is something to show; what it does not say is no.
+        """
+        if self.settings.reports is None:
+            return False
+        if _STAFF not in st.session_state:
+            try:
+                st.session_state[_STAFF] = "staff" in self.client.scopes()
+            except ApiError:
+                return False
+        return bool(st.session_state[_STAFF])
 
     def remember(self, reply: Reply[Any]) -> None:
         """Keeps what was just sent and got, for the developers' page."""

@@ -45,9 +45,13 @@ class Pages:
         return Reply(200, self._openapi)
 
     async def model(self, call: Call) -> Reply:
-        """The manifest: origin, figures, fairness, approval; it holds no secret and no applicant."""
+        """The manifest: origin, figures, fairness, approval; it holds no secret and no applicant.
+
+        `qf-scopes` says what the key that asked may do, so that a client shows its user what will work.
+        """
         await self._throttle.charge(call, 1)
-        return Reply(200, self._model)
+        scopes = " ".join(sorted(call.owner.scopes)).encode()
+        return Reply(200, self._model, headers=((b"qf-scopes", scopes),))
 
 
 def _language(call: Call) -> str:

@@ -104,3 +104,4 @@ def test_the_model_tells_where_it_comes_from(api: Api) -> None:
     answer = api.get("/v1/model")
     assert answer.json["digest"] == api.score().json["model"]["digest"]
     assert b"/tmp" not in answer.body and "files" not in answer.json
+    assert answer.headers["qf-scopes"] == "docs read score"

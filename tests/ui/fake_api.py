@@ -35,6 +35,7 @@ class FakeApi:
     quota: int = 1000
     delay_s: float = 0.0
     fail_after: int | None = None
+    scopes: str = "docs read score"
     manifest: dict[str, Any] = field(default_factory=lambda: dict(MANIFEST))
     requests: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
 
@@ -63,7 +64,8 @@ class FakeApi:
         if headers.get("x-api-key") != KEY:
             return self._problem(401)
         if path == "/v1/model":
-            return self._json(200, self.manifest)
+            status, named, body = self._json(200, self.manifest)
+            return status, {**named, "qf-scopes": self.scopes}, body
         if path not in ("/v1/score", "/v1/score/batch"):
             return self._problem(404)
         return self._scored(path, content)

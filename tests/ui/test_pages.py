@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +247,21 @@ def store(request: httpx.Request) -> httpx.Response:
 
 
 REPORTS = {"endpoint": "http://s3.test", "access_key": "reader", "secret_key": "s3-secret"}
+Answers = Callable[[httpx.Request], httpx.Response]
 
 
-def test_health(open_page: Open) -> None:
-    """State now, inputs worst first, versions, the report itself; the store's key nowhere."""
+def open_as_staff(open_page: Open, api: FakeApi, bucket: Answers) -> AppTest:
+    """The application with a key of scope staff, a bucket at the network's edge, on the health page."""
+    api.scopes = "read score staff"
     at = open_page(reports=REPORTS)
-    at.session_state["transport"] = httpx.MockTransport(store)
-    go(at, "health")
+    both = httpx.MockTransport(lambda asked: bucket(asked) if asked.url.host == "s3.test" else api.handle(asked))
+    at.session_state["transport"] = both
+    return go(at, "health")
+
+
+def test_health(open_page: Open, api: FakeApi) -> None:
+    """State now, inputs worst first, versions, the report itself; the store's key nowhere."""
+    at = open_as_staff(open_page, api, store)
     assert not at.exception
     shown = everything(at)
     assert "Amber" in shown and "1,234 predictions" in shown and "inquiries moved" in shown
@@ -273,17 +282,26 @@ def test_health(open_page: Open) -> None:
         (httpx.Response(200, text="no json"), "health.none_yet"),
     ],
 )
-def test_health_without_reports(open_page: Open, answer: httpx.Response, text: str) -> None:
+def test_health_without_reports(open_page: Open, api: FakeApi, answer: httpx.Response, text: str) -> None:
     """Each way the store can fail has its words."""
-    at = open_page(reports=REPORTS)
-    at.session_state["transport"] = httpx.MockTransport(lambda request: answer)
-    go(at, "health")
+    at = open_as_staff(open_page, api, lambda request: answer)
     assert texts("en")(text) in everything(at) and not at.exception
 
 
-def test_health_is_for_staff(open_page: Open) -> None:
-    """Without the section in the secrets there is no such page."""
-    at = open_page()
+@pytest.mark.parametrize(
+    ("scopes", "secrets", "fail"),
+    [
+        ("read score staff", {}, 0),
+        ("docs read score", {"reports": REPORTS}, 0),
+        ("docs notstaff", {"reports": REPORTS}, 0),
+        ("read score staff", {"reports": REPORTS}, 503),
+    ],
+    ids=["no bucket", "a partner's key", "another word", "an API that does not answer"],
+)
+def test_health_is_for_staff(open_page: Open, api: FakeApi, scopes: str, secrets: dict[str, object], fail: int) -> None:
+    """There is no such page without the secrets' section, nor for a key that is not known to be staff's."""
+    api.scopes, api.fail = scopes, fail
+    at = open_page(**secrets)
     with pytest.raises(KeyError, match="health"):
         go(at, "health")
 

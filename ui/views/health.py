@@ -1,6 +1,7 @@
 """For staff: is the world still the one the model learned? Drift now and over time, versions, the reports themselves.
 
-Shown only where the secrets hold read access to the bucket `reports`; read-only by what it can do (GET).
+Shown only for a key of scope `staff`, where the secrets hold read access to the bucket `reports`; read-only by what it
+can do (GET).
 """
 
 from __future__ import annotations

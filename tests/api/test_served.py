@@ -15,10 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,87 +25,15 @@ from service import keys
 from service.keystore import Scope
 from service.openapi import APPLICANT, SAMPLES
 from tests.api.client import applicant
-
-ROOT = Path(__file__).parents[2]
-BODY = json.dumps(APPLICANT).encode()
-
-
-@dataclass
-class Served:
-    """A running service."""
-
-    port: int
-    folder: Path
-    process: subprocess.Popen[bytes]
-    log: Path
-    key: str
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, key: str | None = "", **headers: str
-    ) -> tuple[int, bytes]:
-        """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        sent = {
-            "content-type": "application/json",
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        if key is not None:
-            sent["x-api-key"] = key or self.key
-        try:
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-
-def _serve(folder: Path, model_dir: Path, **settings: str) -> Served:
-    key = keys.issue(folder / "service", "acme", rate=1e5, burst=1_000_000, daily=10**9)
-    port, log = free_port(), folder / "serve.log"
-    untraced = {name: "" for name in os.environ if name.startswith("COV")}
-    env = {
-        **os.environ,
-        **untraced,
-        "QF_MODEL_DIR": str(model_dir),
-        "QF_SERVICE_DIR": str(folder / "service"),
-        "BENTOML_DO_NOT_TRACK": "True",
-        **settings,
-    }
-    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
-    with open(log, "wb") as output:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # ended by the fixture
-            [*command, "-p", str(port)], cwd=ROOT, env=env, stdout=output, stderr=output
-        )
-    served = Served(port, folder / "service", process, log, key)
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if served.ask("GET", "/readyz", key=None)[0] == 200:
-                return served
-        except OSError:
-            pass
-        time.sleep(0.2)
-    process.kill()
-    raise AssertionError(f"did not start: {log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
+from tests.api.running import BODY, ROOT, Served, end, serve
 
 
 @pytest.fixture(scope="module")
 def served(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two workers, no object store, no MLflow, no Prefect."""
-    found = _serve(tmp_path_factory.mktemp("served"), model_dir, QF_WORKERS="2", QF_HEADER_TIMEOUT_S="2")
+    found = serve(tmp_path_factory.mktemp("served"), model_dir, QF_WORKERS="2", QF_HEADER_TIMEOUT_S="2")
     yield found
-    _end(found.process)
+    end(found.process)
 
 
 def test_a_key_of_another_worker_is_the_same_key(served: Served) -> None:
@@ -244,7 +170,7 @@ def test_log_lines_are_json_with_an_allow_list(served: Served) -> None:
 @pytest.mark.usefixtures("served")
 def test_sigterm_finishes_every_request(model_dir: Path, tmp_path: Path) -> None:
     """Readiness goes first, service goes on, connections are asked to leave; no admitted request fails."""
-    own = _serve(tmp_path, model_dir, QF_DRAIN_S="1.5")
+    own = serve(tmp_path, model_dir, QF_DRAIN_S="1.5")
     found: list[int | str] = []
     told_to_leave = threading.Event()
 
@@ -274,7 +200,7 @@ def test_sigterm_finishes_every_request(model_dir: Path, tmp_path: Path) -> None
 
 def test_the_way_through_bentoml_gives_the_same_answer(model_dir: Path, tmp_path: Path, served: Served) -> None:
     """QF_FAST_ROUTE=false: BentoML's API scores, the edge still guards, refuses and documents."""
-    own = _serve(tmp_path, model_dir, QF_FAST_ROUTE="false")
+    own = serve(tmp_path, model_dir, QF_FAST_ROUTE="false")
     try:
         told = ("score", "band", "probabilities", "reasons", "warnings")
         slow, fast = (json.loads(one.ask("POST", "/v1/score", BODY)[1]) for one in (own, served))
@@ -285,7 +211,7 @@ def test_the_way_through_bentoml_gives_the_same_answer(model_dir: Path, tmp_path
         batch = json.dumps({"applicants": [APPLICANT] * 3}).encode()
         assert len(json.loads(own.ask("POST", "/v1/score/batch", batch)[1])["scores"]) == 3
     finally:
-        _end(own.process)
+        end(own.process)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""The service as it is run, for tests: `bentoml serve` on a free port, and one request after the other to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from infra.ports import free_port
+from service import keys
+from service.openapi import APPLICANT
+
+ROOT: Final = Path(__file__).parents[2]
+BODY: Final = json.dumps(APPLICANT).encode()
+
+
+@dataclass
+class Served:
+    """A running service."""
+
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+    key: str
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, key: str | None = "", **headers: str
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {
+            "content-type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        if key is not None:
+            sent["x-api-key"] = key or self.key
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def serve(folder: Path, model_dir: Path, **settings: str) -> Served:
+    """Start the service with settings of its own and a partner's key without limits; wait until it is ready."""
+    key = keys.issue(folder / "service", "acme", rate=1e5, burst=1_000_000, daily=10**9)
+    port, log = free_port(), folder / "serve.log"
+    untraced = {name: "" for name in os.environ if name.startswith("COV")}
+    env = {
+        **os.environ,
+        **untraced,
+        "QF_MODEL_DIR": str(model_dir),
+        "QF_SERVICE_DIR": str(folder / "service"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        **settings,
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # ended by the fixture
+            [*command, "-p", str(port)], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    served = Served(port, folder / "service", process, log, key)
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if served.ask("GET", "/readyz", key=None)[0] == 200:
+                return served
+        except OSError:
+            pass
+        time.sleep(0.2)
+    process.kill()
+    raise AssertionError(f"did not start: {log.read_text()[-2000:]}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, gently first."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()

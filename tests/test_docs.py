@@ -82,3 +82,16 @@ def test_links_between_files_hold(path: Path) -> None:
     """A relative link points to something that is there."""
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_every_fault_of_the_matrix_has_its_tests() -> None:
+    """The table of faults names tests that exist, and those it calls full are."""
+    named = re.findall(
+        r"`(\w+/test_\w+\.py)::(test_\w+)`( \(full\))?", (ROOT / "tests" / "README.md").read_text("utf-8")
+    )
+
+    assert len(named) > 30
+    for file, test, full in named:
+        source = (ROOT / "tests" / file).read_text("utf-8")
+        assert re.search(rf"def {test}\(", source), f"{file} has no {test}"
+        assert not full or "mark.full" in source, f"{file} marks nothing full"

@@ -168,9 +168,17 @@ def test_log_lines_are_json_with_an_allow_list(served: Served) -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_sigterm_finishes_every_request(model_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(50, marks=[pytest.mark.full, pytest.mark.timeout(1200)])])
+def test_sigterm_finishes_every_request(times: int, model_dir: Path, tmp_path: Path) -> None:
     """Readiness goes first, service goes on, connections are asked to leave; no admitted request fails."""
-    own = serve(tmp_path, model_dir, QF_DRAIN_S="1.5")
+    for number in range(times):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        stop_under_load(serve(folder, model_dir, QF_DRAIN_S="1.5"))
+
+
+def stop_under_load(own: Served) -> None:
+    """SIGTERM while four clients ask without a pause; every request of theirs must be answered."""
     found: list[int | str] = []
     told_to_leave = threading.Event()
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 20
 TIMEOUT_S: Final = 30.0
+LET_IN_S: Final = 10.0
+"""How long a fresh key may be unknown to a running service: it reads its keys every 2 s, later on a busy machine."""
 PROBLEM: Final = "application/problem+json"
 
 
@@ -78,7 +80,9 @@ def prove(url: str, key: str, identity: Identity, golden: Sequence[Golden], *, r
 
 
 def _identity(client: httpx.Client, identity: Identity) -> None:
-    answer = client.get("/v1/model")
+    deadline = time.monotonic() + LET_IN_S
+    while (answer := client.get("/v1/model")).status_code == HTTPStatus.UNAUTHORIZED and time.monotonic() < deadline:
+        time.sleep(0.25)
     if answer.status_code != HTTPStatus.OK:
         raise SmokeFailed(f"GET /v1/model answers {answer.status_code}")
     manifest = answer.json()

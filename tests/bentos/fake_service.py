@@ -25,6 +25,7 @@ class Behaviour:
     score_status: int = 200
     batch_status: int = 200
     manifest_status: int = 200
+    unknown_for: int = 0  # requests until the key is known
     drop: bool = False
 
 
@@ -54,7 +55,10 @@ def answering(behaviour: Behaviour) -> Iterator[str]:
 
         def do_GET(self) -> None:  # pylint: disable=invalid-name  # the base class calls it
             """The manifest, or nothing."""
-            if self.path == "/v1/model":
+            if self.path == "/v1/model" and behaviour.unknown_for:
+                behaviour.unknown_for -= 1
+                self._problem(401)
+            elif self.path == "/v1/model":
                 self._send(behaviour.manifest_status, behaviour.manifest)
             else:
                 self._problem(404)

@@ -22,6 +22,16 @@ def test_a_right_service_is_proved() -> None:
     assert 0 < report.p50_ms <= report.p99_ms
 
 
+def test_a_fresh_key_is_waited_for() -> None:
+    """A running service learns of a new key within seconds: until then its 401 is no verdict."""
+    behaviour = Behaviour()
+    behaviour.unknown_for = 2
+    with answering(behaviour) as url:
+        report = prove(url, KEY, WANTED, GOLDEN, requests=2)
+
+    assert report.requests == 2 and behaviour.unknown_for == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

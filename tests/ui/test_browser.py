@@ -1,7 +1,6 @@
 """The pages in a real Chromium against the real, served API: what AppTest cannot see.
 
-One API process with a small packed model and one Streamlit process serve all tests. Between them stands a gate that can
-put in another key or cut the connection, so that a revoked key and a limit are the real thing.
+One API process with a small packed model and one Streamlit process serve all tests (`browsing`).
 axe-core is taken from `QF_AXE` or `.local/npm/node_modules/axe-core/axe.min.js`
 (`npm install --prefix .local/npm axe-core`).
 """
@@ -12,139 +11,24 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
-import subprocess
-import sys
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from infra.ports import free_port
 from infra.settings import ROOT
 from tests.factories import pack_small_model
+from tests.ui.browsing import FLAGS, LOOKS, Look, Stack, Visit, running
+from tests.ui.fake_reports import Reports
 from ui.examples import EXAMPLES
 from ui.fields import contract_fields
 from ui.mapping import template
 from ui.wording import texts
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
-
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-SHOTS = ROOT / ".local" / "screenshots"
-PATIENCE_MS = 90_000
-# Streamlit asks for these below the page's own path first, then at the root: a 404 by design.
-BY_DESIGN = re.compile(r"/_stcore/(health|host-config)$")
-LOOKS = [("pt", "pt-BR", 1280, 900, "light"), ("en", "en-US", 390, 844, "dark")]
-
-
-class Gate:
-    """A door between page and API: another key, no key, or shut."""
-
-    def __init__(self, api: str, key: str) -> None:
-        self.api, self.key, self.own_key, self.shut = api, key, key, False
-        gate = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """One connection."""
-
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:  # pylint: disable=invalid-name  # the standard library's name
-                """Passed on with the gate's key, or cut."""
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if gate.shut:
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    self.close_connection = True
-                    return
-                headers = {
-                    name: value for name, value in self.headers.items() if name.lower() not in ("host", "x-api-key")
-                }
-                answer = gate.client.request(
-                    self.command, gate.api + self.path, content=body, headers={**headers, "x-api-key": gate.key}
-                )
-                self.send_response(answer.status_code)
-                for name, value in answer.headers.items():
-                    if name.lower() not in ("content-encoding", "transfer-encoding", "content-length", "connection"):
-                        self.send_header(name, value)
-                self.send_header("content-length", str(len(answer.content)))
-                self.end_headers()
-                self.wfile.write(answer.content)
-
-            do_POST = do_GET
-
-            def log_message(self, format: str, *args: Any) -> None:  # pylint: disable=redefined-builtin
-                """Quiet."""
-
-        self.client = httpx.Client(timeout=60)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        """Where the page finds the API."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self) -> None:
-        """No more."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-        self.client.close()
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What runs: the page's address, the gate, and how to make and revoke keys."""
-
-    page: str
-    gate: Gate
-    keys: Callable[..., str]
-    ui_log: Path
-
-
-def _until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} did not answer: {log.read_text()[-2000:]}")
-
-
-def _started(command: list[str], log: Path, environment: dict[str, str], ready: str) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # ended by the fixture
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        _until_it_answers(ready, process, log)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return process
 
 
 @pytest.fixture(scope="module")
@@ -153,36 +37,10 @@ def stack(require_program: Callable[[str], str], tmp_path_factory: pytest.TempPa
     require_program("chromium")
     folder = tmp_path_factory.mktemp("browser")
     pack_small_model(folder / "model")
-    service = {"QF_MODEL_DIR": str(folder / "model"), "QF_SERVICE_DIR": str(folder / "service")}
-
-    def keys(*arguments: str) -> str:
-        command = [sys.executable, "-m", "service.keys", *arguments]
-        done = subprocess.run(
-            command, env={**os.environ, **service}, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    key = keys("issue", "demo", "--rate", "500", "--burst", "2000", "--daily", "1000000")
-    port, page_port = free_port(), free_port()
-    command = ["bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1", "--port", str(port)]
-    api = _started(command, folder / "api.log", service, f"http://127.0.0.1:{port}/readyz")
-    gate = Gate(f"http://127.0.0.1:{port}", key)
-    secrets = folder / "secrets.toml"
-    secrets.write_text(f'endpoint = "{gate.url}"\nkey = "{key}"\n')
-    command = ["streamlit", "run", "ui/app.py", "--server.address", "127.0.0.1", "--server.port", str(page_port)]
-    page = _started(
-        [*command, "--secrets.files", str(secrets)],
-        folder / "ui.log",
-        {"QF_STATE_DIR": str(folder / "state")},
-        f"http://127.0.0.1:{page_port}/_stcore/health",
-    )
-    try:
-        yield Stack(f"http://127.0.0.1:{page_port}", gate, keys, folder / "ui.log")
-    finally:
-        for process in (page, api):
-            process.terminate()
-            process.wait(60)
-        gate.close()
+    reports = Reports()
+    with running(folder, folder / "model", reports) as found:
+        yield found
+    reports.close()
 
 
 @pytest.fixture(scope="module")
@@ -195,80 +53,6 @@ def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
         found.close()
 
 
-class Visit:
-    """One visitor: a page whose console and failed requests are watched."""
-
-    def __init__(self, browser: Browser, stack: Stack, look: tuple[str, str, int, int, str]) -> None:
-        self.language, locale, width, height, scheme = look
-        self.t, self.stack, self.name = texts(self.language), stack, f"{self.language}-{width}-{scheme}"
-        self.context = browser.new_context(
-            locale=locale,
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            timezone_id="America/Sao_Paulo",
-            accept_downloads=True,
-        )
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.troubles: list[str] = []
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
-        self.page.on("requestfailed", self._failed)
-        self.page.on(
-            "console",
-            lambda said: (
-                self.troubles.append(said.text)
-                if said.type == "error" and "Failed to load resource" not in said.text
-                else None
-            ),
-        )
-
-    def _answered(self, status: int, url: str) -> None:
-        if status >= 400 and not BY_DESIGN.search(url):
-            self.troubles.append(f"{status} {url}")
-
-    def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what a visitor leaves behind by going elsewhere
-            self.troubles.append(f"failed {request.url}")
-
-    def open(self, path: str = "") -> Visit:
-        """A page, settled."""
-        self.page.goto(f"{self.stack.page}/{path}")
-        self.page.wait_for_selector("h1")
-        return self.settle()
-
-    def settle(self) -> Visit:
-        """Waited until the script has ended and the page stands still."""
-        self.page.wait_for_function(
-            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-        )
-        self.page.wait_for_timeout(400)
-        return self
-
-    def press(self) -> Visit:
-        """The score asked for."""
-        self.page.locator(".st-key-submit button:visible").first.click()
-        self.page.wait_for_timeout(300)
-        return self.settle()
-
-    def shot(self, name: str) -> None:
-        """A picture for whoever looks."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"ui-{name}-{self.name}.png")
-
-    def field(self, name: str) -> Locator:
-        """A number field's input."""
-        return self.page.locator(f".st-key-applicant-{name} input")
-
-    def done(self) -> None:
-        """Nothing went wrong in the browser or on the server, and nothing stuck out sideways."""
-        main = "document.querySelector('[data-testid=stMain]')"
-        assert self.page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0
-        assert self.page.locator("[data-testid=stException]").count() == 0
-        assert not self.troubles
-        self.context.close()
-
-
 @pytest.fixture(autouse=True)
 def put_right(stack: Stack) -> Iterator[None]:
     """Each test begins with an open gate and the right key."""
@@ -277,7 +61,7 @@ def put_right(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["Portuguese desktop light", "English phone dark"])
-def test_a_score(browser: Browser, stack: Stack, look: tuple[str, str, int, int, str]) -> None:
+def test_a_score(browser: Browser, stack: Stack, look: Look) -> None:
     """From the form to gauge, reasons and advice, in view without scrolling; the printable page stands alone."""
     visit = Visit(browser, stack, look).open()
     visit.shot("form")
@@ -318,7 +102,7 @@ def test_what_is_typed_stays(browser: Browser, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
-def test_errors(browser: Browser, stack: Stack, look: tuple[str, str, int, int, str]) -> None:
+def test_errors(browser: Browser, stack: Stack, look: Look) -> None:
     """Revoked key, limit, stopped service, refused input: its own words, nothing typed lost, and a way on."""
     visit = Visit(browser, stack, look).open()
     visit.field("annual_income").fill("43210")
@@ -357,6 +141,27 @@ def test_errors(browser: Browser, stack: Stack, look: tuple[str, str, int, int, 
     assert "43210" not in stack.ui_log.read_text() and gate.own_key not in stack.ui_log.read_text()
 
 
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_model_health_for_staff(browser: Browser, stack: Stack, look: Look) -> None:
+    """A partner sees no such page; staff see state, columns, versions over time, and open a report on it."""
+    visit = Visit(browser, stack, look).open()
+    assert visit.page.get_by_text(visit.t("nav.health"), exact=True).count() == 0
+    visit.context.close()
+    stack.gate.key = stack.keys("issue", f"staff-{look[0]}", "--scope", "read", "--scope", "staff")
+    time.sleep(2.5)
+    visit = Visit(browser, stack, look).open("health")
+    expect(visit.page.get_by_text(visit.t("states.amber")).first).to_be_visible()
+    visit.settle().shot("health")
+    choice = visit.page.locator(".st-key-health-report input").first
+    choice.wait_for()
+    visit.settle()
+    choice.press("ArrowDown")
+    choice.press("Enter")
+    frame = visit.settle().page.frame_locator("[data-testid=stIFrame]")
+    expect(frame.get_by_text("the report")).to_be_visible()
+    visit.done()
+
+
 def _rows(count: int) -> str:
     rows = template(contract_fields(), list(EXAMPLES.values()))
     table = pd.DataFrame([{**rows[place % 3], "outstanding_debt": place} for place in range(count)])
@@ -364,7 +169,7 @@ def _rows(count: int) -> str:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
-def test_batch(browser: Browser, stack: Stack, tmp_path: Path, look: tuple[str, str, int, int, str]) -> None:
+def test_batch(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> None:
     """A file through to charts and download; the address alone brings the results back."""
     visit = Visit(browser, stack, look).open("batch")
     file = tmp_path / "applicants.csv"
@@ -425,7 +230,7 @@ def test_bad_files(browser: Browser, stack: Stack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["pt light", "en dark"])
-def test_every_page_is_accessible(browser: Browser, stack: Stack, look: tuple[str, str, int, int, str]) -> None:
+def test_every_page_is_accessible(browser: Browser, stack: Stack, look: Look) -> None:
     """axe-core finds nothing serious on any page."""
     script = Path(os.environ.get("QF_AXE", ROOT / ".local/npm/node_modules/axe-core/axe.min.js"))
     if not script.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.ui import fake_reports
 from tests.ui.conftest import Open, go
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.test_score import everything, press
@@ -210,42 +210,6 @@ def test_model_of_which_little_is_known(open_page: Open) -> None:
     assert texts("en")("model.no_approval") in shown
 
 
-def moment(day: int, state: str) -> dict[str, Any]:
-    """A line of the drift history."""
-    return {
-        "state": state,
-        "start": f"2026-11-{day:02}",
-        "end": f"2026-11-{day + 1:02}",
-        "version": "7",
-        "psi": {"num_credit_inquiries": 0.1 * day},
-        "report": f"drift/{day}/report.html",
-        "retrained": False,
-    }
-
-
-def store(request: httpx.Request) -> httpx.Response:
-    """The bucket of reports."""
-    current = {
-        "state": "amber",
-        "reasons": ["inquiries moved"],
-        "window": {"start": "2026-11-02", "end": "2026-11-03"},
-        "model": {"name": "credit-score", "version": "7"},
-        "rows": 1234,
-        "columns": [
-            {"name": "annual_income", "state": "green", "psi": 0.01},
-            {"name": "num_credit_inquiries", "state": "amber", "psi": 0.21, "note": "up"},
-        ],
-        "checks": [{"name": "volume", "state": "green", "explanation": "as usual"}],
-    }
-    known = {
-        "/reports/current.json": json.dumps(current),
-        "/reports/history.json": json.dumps({"moments": [moment(1, "green"), moment(2, "amber")]}),
-        "/reports/drift/2/report.html": "<p>the report</p>",
-    }
-    found = known.get(request.url.path)
-    return httpx.Response(200, text=found) if found else httpx.Response(404)
-
-
 REPORTS = {"endpoint": "http://s3.test", "access_key": "reader", "secret_key": "s3-secret"}
 Answers = Callable[[httpx.Request], httpx.Response]
 
@@ -261,7 +225,7 @@ def open_as_staff(open_page: Open, api: FakeApi, bucket: Answers) -> AppTest:
 
 def test_health(open_page: Open, api: FakeApi) -> None:
     """State now, inputs worst first, versions, the report itself; the store's key nowhere."""
-    at = open_as_staff(open_page, api, store)
+    at = open_as_staff(open_page, api, fake_reports.answer)
     assert not at.exception
     shown = everything(at)
     assert "Amber" in shown and "1,234 predictions" in shown and "inquiries moved" in shown

@@ -194,11 +194,14 @@ def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
 def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:
     """Named figures over days (ISO)."""
     table = pd.DataFrame(rows, columns=["day", "name", "value"])
+    shape = "%d/%m" if desk.texts.language == "pt" else "%m-%d"
+    # At most one tick a day: left alone, a short span repeats its few days at every sixth hour.
+    days = alt.Axis(format=shape, tickCount="day", labelOverlap=True)
     chart = (
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
-            x=alt.X("day:T", title=None, axis=alt.Axis(format="%d/%m" if desk.texts.language == "pt" else "%m-%d")),
+            x=alt.X("day:T", title=None, axis=days),
             y=alt.Y("value:Q", title=axis),
             color=alt.Color("name:N", title=None, legend=alt.Legend(orient="bottom", columns=2)),
             strokeDash=alt.StrokeDash("name:N", title=None, legend=None),

@@ -72,6 +72,16 @@ def test_a_version_needs_its_artefact(registry: Registry, logged: Logged, tmp_pa
     assert registry.find(CHALLENGER) is None
 
 
+def test_versions_and_their_metrics_are_listed(registry: Registry, register: Callable[..., Version]) -> None:
+    """Newest first; a model that is not registered yet has none."""
+    assert not registry.versions()
+    first, second = register(), register()
+    registry._client.log_metric(second.run_id, "macro_f1", 0.7)  # pylint: disable=protected-access  # training's work
+
+    assert [version.number for version in registry.versions()] == [second.number, first.number]
+    assert registry.run_metrics(second.run_id) == {"macro_f1": 0.7}
+
+
 def test_what_is_not_there_is_one_clear_line(registry: Registry, register: Callable[..., Version]) -> None:
     """An unknown version, alias or run says what to do."""
     with pytest.raises(VersionMissing, match="has no champion: approve a challenger first"):

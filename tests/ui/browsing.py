@@ -46,6 +46,7 @@ class Gate:
 
     def __init__(self, api: str, key: str) -> None:
         self.api, self.key, self.own_key, self.shut = api, key, key, False
+        self.scored_at = 0.0  # monotonic seconds of the last answer to a single score
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +67,8 @@ class Gate:
                 answer = gate.client.request(
                     self.command, gate.api + self.path, content=body, headers={**headers, "x-api-key": gate.key}
                 )
+                if self.path == "/v1/score":
+                    gate.scored_at = time.monotonic()
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():
                     if name.lower() not in ("content-encoding", "transfer-encoding", "content-length", "connection"):

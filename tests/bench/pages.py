@@ -1,0 +1,122 @@
+"""The partner demo as a visitor meets it: `python -m tests.bench.pages --model DIR`. Needs chromium.
+
+Three figures: first paint of a fresh visitor; from the API's answer to the score on the screen; and a batch of 10,000
+rows through the page's job, as a ratio to the same parts sent by a bare client in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+from playwright.sync_api import Browser, sync_playwright
+from pydantic import SecretStr, TypeAdapter
+
+from service.contract import MAX_BATCH_ROWS, Applicant
+from tests.ui.browsing import FLAGS, LOOKS, Stack, Visit, running
+from ui.client import Client
+from ui.examples import EXAMPLES
+from ui.jobs import Job, Store
+from ui.settings import Settings
+
+ROWS: Final = 10_000
+VISITS: Final = 5
+ROUNDS: Final = 5
+FIRST_PART_ROWS: Final = 100  # as the job cuts: a small first part, whose answer tells the limits
+
+
+def first_paint_ms(browser: Browser, stack: Stack) -> list[float]:
+    """Milliseconds until the first content of the page, of `VISITS` visitors with an empty cache."""
+    found = []
+    for _ in range(VISITS):
+        visit = Visit(browser, stack, LOOKS[0]).open()
+        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        found.append(float(visit.page.evaluate(paint)))
+        visit.context.close()
+    return found
+
+
+def shown_ms(browser: Browser, stack: Stack) -> list[float]:
+    """Milliseconds from the API's answer to the gauge on the screen."""
+    found = []
+    for _ in range(VISITS):
+        visit = Visit(browser, stack, LOOKS[0]).open()
+        visit.page.locator(".st-key-submit button:visible").first.click()
+        visit.page.locator(".qf-gauge").wait_for()
+        found.append((time.monotonic() - stack.gate.scored_at) * 1000)
+        visit.context.close()
+    return found
+
+
+def applicants() -> Sequence[Applicant]:
+    """`ROWS` different applicants."""
+    examples = list(EXAMPLES.values())
+    return [examples[row % 3].model_copy(update={"outstanding_debt": float(row)}) for row in range(ROWS)]
+
+
+def batch_ratios(stack: Stack, folder: Path) -> list[float]:
+    """Time of the page's job over that of a bare client which sends the same parts, round by round."""
+    rows = applicants()
+    found = []
+    for number in range(ROUNDS):
+        bare = _bare_s(stack, rows)
+        settings = Settings(stack.gate.api, SecretStr(stack.gate.own_key), stack.gate.api, "BRL", folder)
+        store = Store(folder / f"batch-{number}")
+        store.open(range(ROWS))
+        job = Job(f"{number:064d}", rows, store, Client(settings))
+        begun = time.perf_counter()
+        job.start()
+        job.join(600)
+        took = time.perf_counter() - begun
+        if job.progress().done != ROWS:
+            raise SystemExit(f"the job stopped: {job.progress().error}")
+        found.append(took / bare)
+    return found
+
+
+def _bare_s(stack: Stack, rows: Sequence[Applicant]) -> float:
+    """Seconds the API needs for the rows, asked by a client that keeps nothing."""
+    adapter = TypeAdapter(Sequence[Applicant])
+    cuts = [0, *range(FIRST_PART_ROWS, ROWS, MAX_BATCH_ROWS), ROWS]
+    bodies = [b'{"applicants":' + adapter.dump_json(rows[a:b]) + b"}" for a, b in zip(cuts, cuts[1:])]
+    headers = {"x-api-key": stack.gate.own_key, "content-type": "application/json"}
+    with httpx.Client(base_url=stack.gate.api, headers=headers, timeout=60, trust_env=False) as client:
+        begun = time.perf_counter()
+        for body in bodies:
+            client.post("/v1/score/batch", content=body).raise_for_status()
+        return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", type=Path, required=True, help="packed model")
+    options = parser.parse_args()
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("chromium is not installed: apt-get install chromium")
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, sync_playwright() as playwright:
+        folder = Path(scratch)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        with running(folder, options.model.resolve()) as stack:
+            Visit(browser, stack, LOOKS[0]).open().context.close()  # the first visitor pays the server's imports
+            figures = {
+                "first paint, ms": first_paint_ms(browser, stack),
+                "API's answer to score on the screen, ms": shown_ms(browser, stack),
+                f"batch of {ROWS:,} rows, time over the API's own": batch_ratios(stack, folder),
+            }
+        browser.close()
+    print("| the partner demo | median | lowest | highest |\n|---|---:|---:|---:|")
+    for name, found in figures.items():
+        print(f"| {name} | {statistics.median(found):.2f} | {min(found):.2f} | {max(found):.2f} |")
+
+
+if __name__ == "__main__":
+    main()

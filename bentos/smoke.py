@@ -36,7 +36,7 @@ class Identity(BaseModel):
 
 
 class SmokeReport(BaseModel):
-    """What was asked and how fast it was answered, in milliseconds."""
+    """What was asked, how fast it was answered in milliseconds, and by which engine."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,6 +45,7 @@ class SmokeReport(BaseModel):
     requests: int
     p50_ms: float
     p99_ms: float
+    engine: str
 
 
 def prove(url: str, key: str, identity: Identity, golden: Sequence[Golden], *, requests: int) -> SmokeReport:
@@ -64,7 +65,7 @@ def prove(url: str, key: str, identity: Identity, golden: Sequence[Golden], *, r
 
     try:
         with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=TIMEOUT_S, trust_env=False) as client:
-            _identity(client, identity)
+            engine = _identity(client, identity)
             contract = _contract(client, url, golden[0].body)
             _batch(client, golden[:BATCH_ROWS])
             times = [_single(client, golden[index % len(golden)], identity) for index in range(requests)]
@@ -76,10 +77,12 @@ def prove(url: str, key: str, identity: Identity, golden: Sequence[Golden], *, r
         requests=requests,
         p50_ms=round(statistics.median(times), 2),
         p99_ms=round(sorted(times)[max(0, int(len(times) * 0.99) - 1)], 2),
+        engine=engine,
     )
 
 
-def _identity(client: httpx.Client, identity: Identity) -> None:
+def _identity(client: httpx.Client, identity: Identity) -> str:
+    """Name of the engine that answers for the right version."""
     deadline = time.monotonic() + LET_IN_S
     while (answer := client.get("/v1/model")).status_code == HTTPStatus.UNAUTHORIZED and time.monotonic() < deadline:
         time.sleep(0.25)
@@ -89,6 +92,7 @@ def _identity(client: httpx.Client, identity: Identity) -> None:
     found = (str(manifest.get("version")), manifest.get("digest"))
     if found != (identity.version, identity.digest):
         raise SmokeFailed(f"the service holds version {found[0]}, version {identity.version} was approved")
+    return str(answer.headers.get("qf-engine", "unknown"))
 
 
 def _contract(client: httpx.Client, url: str, body: dict[str, Any]) -> int:

@@ -156,7 +156,7 @@ def _show(outcome: Outcome) -> None:
             (
                 "smoke test",
                 f"{smoke.requests} requests, {smoke.golden} golden answers, {smoke.contract} refusals by contract; "
-                f"p50 {smoke.p50_ms} ms, p99 {smoke.p99_ms} ms",
+                f"p50 {smoke.p50_ms} ms, p99 {smoke.p99_ms} ms, {smoke.engine} engine",
             ),
             ("image", outcome.published.summary),
         ]

@@ -22,6 +22,7 @@ TRIMMED: Final = ("--overrides", str(LOCKS / "trimmed.in"))
 IMAGES: Final[dict[str, tuple[str, ...]]] = {
     "dev.txt": ("pyproject.toml", "--extra", "dev"),
     "uv.txt": (str(LOCKS / "uv.in"), *TOGETHER),
+    "compiler.txt": (str(LOCKS / "compiler.in"),),
     "service.txt": ("pyproject.toml", "--extra", "service", *TRIMMED, *TOGETHER),
     "flows.txt": ("pyproject.toml", "--extra", "flows", *TOGETHER),
     "ui.txt": ("pyproject.toml", "--extra", "ui", *TOGETHER),

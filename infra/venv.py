@@ -19,12 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "infra" / "locks"
 BOOTSTRAP = LOCKS / "uv.txt"
 REQUIREMENTS = LOCKS / "dev.txt"
+COMPILER = LOCKS / "compiler.txt"
+
+
+def lacks_compiler() -> bool:
+    """Whether the machine has no C compiler of its own: then the locked one builds the model's kernel."""
+    return shutil.which(os.environ.get("CC", "cc")) is None
 
 
 def wanted(python: str) -> str:
     """Digest of everything the environment is made from."""
-    digest = hashlib.sha256(f"{python} {ROOT}".encode())
-    for path in (BOOTSTRAP, REQUIREMENTS, ROOT / "pyproject.toml"):
+    digest = hashlib.sha256(f"{python} {ROOT} {lacks_compiler()}".encode())
+    for path in (BOOTSTRAP, REQUIREMENTS, COMPILER, ROOT / "pyproject.toml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -52,6 +58,15 @@ def install(folder: Path) -> None:
     uv = folder / "bin" / "uv"
     run(uv, "pip", "sync", "-q", "--python", python, "--require-hashes", REQUIREMENTS)
     run(uv, "pip", "install", "-q", "--python", python, "--no-deps", "--no-build-isolation", "-e", ROOT)
+    if lacks_compiler():
+        add_compiler(uv, python)
+
+
+def add_compiler(uv: Path, python: Path) -> None:
+    """Install the locked compiler. It only makes answers faster, so a machine it is not made for goes on without."""
+    command = (uv, "pip", "install", "-q", "--python", python, "--require-hashes", "-r", COMPILER)
+    if subprocess.run(command, check=False).returncode:
+        print("no C compiler here: models are packed without the compiled engine and answer more slowly", flush=True)
 
 
 def run(*command: str | Path) -> None:

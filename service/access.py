@@ -37,11 +37,15 @@ class Access:
     now: Callable[[], float] = time.time
 
     def admit(self, call: Call, scope: Scope | None) -> ApiKey | Problem:
-        """The key shown, or why the request goes no further. `scope` None: any good key will do."""
+        """The key shown, or why the request goes no further. `scope` None: any good key will do.
+
+        A good key is noted in the call even where its scopes refuse, so that the log can tell whose it was.
+        """
         shown = _shown(call.headers, scope)
         key = self.store.verify(shown, self.now()) if shown else None
         if key is None:
             return self._refuse(call, scope, bool(shown))
+        call.key = key
         if scope is not None and scope not in key.scopes:
             return FORBIDDEN
         return key

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from service import problems
 from service.contract import Applicant, Batch, Outcome, Receipt, Review, Score, Scores
-from service.problems import Fault, Problem
+from service.examples import APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, problems_by_status, rendered
 
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
@@ -25,67 +24,6 @@ _LANGUAGES: Final = {
     "score.sh": ("Shell", "curl"),
     "score.py": ("Python", "Python"),
     "score.mjs": ("JavaScript", "Node"),
-}
-
-APPLICANT: Final[Json] = {
-    "annual_income": 65000.5,
-    "monthly_inhand_salary": 4800.25,
-    "num_bank_accounts": 4,
-    "num_credit_cards": 5,
-    "num_loans": 2,
-    "loan_types": ["auto", "mortgage"],
-    "interest_rate": 12,
-    "delay_from_due_date": 10,
-    "num_delayed_payments": 8,
-    "num_credit_inquiries": 4,
-    "changed_credit_limit": 9.5,
-    "credit_mix": "Standard",
-    "outstanding_debt": 1200.5,
-    "credit_utilization_ratio": 31.2,
-    "credit_history_months": 200,
-    "payment_of_min_amount": "No",
-    "total_emi_per_month": 90.1,
-    "amount_invested_monthly": 150.2,
-    "payment_behaviour": "high_spent_small_value_payments",
-    "monthly_balance": None,
-}
-SCORE: Final[Json] = {
-    "prediction_id": "20261123-lnck5m4g5u-1f",
-    "score": 642,
-    "band": "Standard",
-    "predicted_class": "Standard",
-    "probabilities": {"Poor": 0.033274, "Standard": 0.649067, "Good": 0.317659},
-    "borderline": False,
-    "reasons": [
-        {
-            "code": "HISTORY",
-            "text": {"pt": "Histórico de crédito curto", "en": "The credit history is short"},
-            "feature": "credit_history_months",
-            "direction": "too_low",
-        }
-    ],
-    "warnings": [],
-    "model": {"name": "credit-score", "version": "7", "digest": "b" * 64},
-    "created_at": "2026-11-23T12:00:00.000Z",
-}
-RECEIPT: Final[Json] = {
-    "id": "20261123-lnck5m4g5u-20",
-    "prediction_id": SCORE["prediction_id"],
-    "created_at": "2026-11-23T12:00:01.000Z",
-}
-_FAULT: Final = Fault("/annual_income", "too-large", "should be less than or equal to 10000000")
-_EXAMPLES: Final[dict[int, Problem]] = {
-    400: problems.MALFORMED.saying("The body is not well-formed JSON: line 1, column 17"),
-    401: problems.UNAUTHORIZED,
-    403: problems.FORBIDDEN,
-    404: problems.PREDICTION_NOT_FOUND,
-    405: problems.METHOD_NOT_ALLOWED,
-    409: problems.IDEMPOTENCY_RUNNING,
-    413: problems.TOO_LARGE.saying("The route takes at most 65536 bytes"),
-    415: problems.UNSUPPORTED,
-    422: problems.INVALID.saying("1 rule is broken", _FAULT),
-    429: problems.QUOTA.saying("The burst limit of this key is used up; try again in 2 s"),
-    503: problems.NOT_DURABLE,
 }
 
 
@@ -116,7 +54,8 @@ def document() -> Json:
         "info": {
             "title": "QuantumFinance credit score",
             "version": VERSION,
-            "description": "Scores applicants from 0 to 1000 with reasons. The partner guide is at `/docs`.",
+            "description": "Scores applicants from 0 to 1000 with reasons. The partner guide is at `/docs`."
+            " Any path may also answer 405 (method), 431 (headers too large) or 500 (our failure), in the shape of every other error.",
         },
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
@@ -126,7 +65,7 @@ def document() -> Json:
             "schemas": _schemas(),
             "securitySchemes": _security(),
             "headers": _headers(),
-            "responses": {str(status): _problem_response(status) for status in _EXAMPLES},
+            "responses": {str(status): _problem_response(status) for status in sorted(problems_by_status())},
         },
     }
 
@@ -164,7 +103,10 @@ def _headers() -> Json:
         ),
         "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}, "example": 2},
         "X-Request-Id": header("Names this request in our log.", "e6747e2b4140-43ed-2"),
+        "qf-scopes": header("What the key that asked may do, separated by spaces.", "docs read score"),
+        "qf-engine": header("What computes the answers: compiled or portable; they are the same.", "compiled"),
         "Idempotent-Replayed": header("`true` if this is the stored answer of an earlier request.", "true"),
+        "Allow": header("The methods that the path takes.", "POST"),
         "WWW-Authenticate": header("How to show a key here.", 'ApiKey realm="QuantumFinance"'),
     }
 
@@ -177,22 +119,27 @@ def _named(*names: str) -> Json:
     return {name: _ref("headers", name) for name in names}
 
 
+_LIMITS: Final = ("RateLimit", "RateLimit-Policy")
+_PROBLEM_HEADERS: Final[dict[int, tuple[str, ...]]] = {
+    400: _LIMITS,
+    401: ("WWW-Authenticate",),
+    404: _LIMITS,
+    405: ("Allow",),
+    409: (*_LIMITS, "Retry-After"),
+    422: _LIMITS,
+    429: (*_LIMITS, "Retry-After"),
+    503: (*_LIMITS, "Retry-After"),
+}
+"""Beside `X-Request-Id`; limits are told as soon as tokens were asked for."""
+
+
 def _problem_response(status: int) -> Json:
-    problem = _EXAMPLES[status]
-    names = {401: ("WWW-Authenticate",), 429: ("RateLimit", "RateLimit-Policy", "Retry-After"), 503: ("Retry-After",)}
-    example: Json = {
-        "type": problems.TYPE_BASE + problem.slug,
-        "title": problem.title,
-        "status": status,
-        "detail": problem.detail or problem.title,
-        "instance": "urn:request:e6747e2b4140-43ed-2",
-    }
-    if problem.errors:
-        example["errors"] = [{"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in problem.errors]
+    found = problems_by_status()[status]
+    examples = {one.slug: {"summary": one.title, "value": rendered(one)} for one in found}
     return {
-        "description": problem.title,
-        "headers": _named("X-Request-Id", *names.get(status, ())),
-        "content": {"application/problem+json": {"schema": _ref("schemas", "ProblemSchema"), "example": example}},
+        "description": found[0].title if len(found) == 1 else " / ".join(one.slug for one in found),
+        "headers": _named("X-Request-Id", *_PROBLEM_HEADERS.get(status, ())),
+        "content": {"application/problem+json": {"schema": _ref("schemas", "ProblemSchema"), "examples": examples}},
     }
 
 
@@ -309,11 +256,13 @@ def _paths() -> Json:
 
 
 def _service_paths() -> Json:
-    plain: Json = {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    page: Json = {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+    plain = _told("Prometheus text format.", "text/plain", {"type": "string"}, METRICS)
+    page = _told("A page.", "text/html", {"type": "string"}, '<!doctype html>\n<html lang="pt">…</html>\n')
     state: Json = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
-    told: Json = {"content": {"application/json": {"schema": state}}}
-    object_: Json = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    alive = _told("Alive.", "application/json", state, {"status": "alive"})
+    ready = _told("Ready.", "application/json", state, {"status": "ready"})
+    busy = _told("Not ready.", "application/json", state, {"status": "not ready", "because": ["draining"]})
+    described = _told("OpenAPI 3.1.", "application/json", {"type": "object"}, {"openapi": "3.1.0"})
     browser: Json = {"security": [{"ApiKey": []}, {"Basic": []}]}
     return {
         "/v1/model": {
@@ -321,16 +270,8 @@ def _service_paths() -> Json:
                 "model",
                 "The model that answers: origin, figures, approval",
                 "service",
-                {
-                    "description": "The manifest.",
-                    "headers": {
-                        "qf-scopes": {
-                            "description": "What the key that asked may do, separated by spaces.",
-                            "schema": {"type": "string", "examples": ["docs read score"]},
-                        }
-                    },
-                    **object_,
-                },
+                _told("The manifest.", "application/json", {"type": "object"}, MANIFEST)
+                | {"headers": _named("X-Request-Id", *_LIMITS, "qf-scopes", "qf-engine")},
                 (401, 403, 429),
             )
         },
@@ -340,7 +281,7 @@ def _service_paths() -> Json:
                 "The partner guide and this description, to try out",
                 "service",
                 page,
-                (401, 403),
+                (401, 403, 429),
                 parameters=[{"name": "lang", "in": "query", "schema": {"type": "string", "enum": ["pt", "en"]}}],
                 **browser,
             )
@@ -350,8 +291,8 @@ def _service_paths() -> Json:
                 "openapi",
                 "This description",
                 "service",
-                {"description": "OpenAPI 3.1.", **object_},
-                (401, 403),
+                described,
+                (401, 403, 429),
                 **browser,
             )
         },
@@ -361,24 +302,17 @@ def _service_paths() -> Json:
                 "Counts for Prometheus",
                 "service",
                 plain,
-                (401, 403),
+                (401, 403, 429),
                 security=[{"ApiKey": []}, {"Bearer": []}],
             )
         },
-        "/livez": {
-            "get": _operation(
-                "livez", "The process answers", "service", {"description": "Alive.", **told}, (), security=[]
-            )
-        },
+        "/livez": {"get": _operation("livez", "The process answers", "service", alive, (), security=[])},
         "/readyz": {
-            "get": _operation(
-                "readyz",
-                "Ready to score",
-                "service",
-                {"description": "Ready.", **told},
-                (),
-                security=[],
-            )
-            | {"responses": {"200": {"description": "Ready.", **told}, "503": {"description": "Not ready.", **told}}}
+            "get": _operation("readyz", "Ready to score", "service", ready, (), security=[])
+            | {"responses": {"200": ready, "503": busy}}
         },
     }
+
+
+def _told(description: str, media_type: str, schema: Json, example: Any) -> Json:
+    return {"description": description, "content": {media_type: {"schema": schema, "example": example}}}

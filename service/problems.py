@@ -34,7 +34,7 @@ class Problem:
     title: str
     detail: str = ""
     errors: tuple[Fault, ...] = ()
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False  # the rest of the request was not read, so the connection cannot be used again
 
@@ -76,7 +76,6 @@ IDEMPOTENCY_RUNNING: Final = Problem(
     "The first request with this Idempotency-Key is still running",
     headers=((b"retry-after", b"1"),),
 )
-CONFLICT: Final = Problem(409, "conflict", "The record contradicts what is already stored")
 TOO_LARGE: Final = Problem(413, "content-too-large", "The body is larger than the route takes", close=True)
 UNSUPPORTED: Final = Problem(
     415, "unsupported-media-type", "The body must be application/json, in UTF-8 and without a content encoding"
@@ -92,5 +91,10 @@ INTERNAL: Final = Problem(500, "internal", "The service failed; the request id t
 OVERLOADED: Final = Problem(
     503, "overloaded", "The service sheds load; nothing was scored", headers=((b"retry-after", b"1"),)
 )
-NOT_READY: Final = Problem(503, "not-ready", "The service is not ready", headers=((b"retry-after", b"2"),))
 NOT_DURABLE: Final = Problem(503, "not-durable", "The answer could not be recorded durably, so none was given")
+
+
+def every() -> list[Problem]:
+    """All of these, by status and name: what the documentation lists."""
+    found = [value for value in globals().values() if isinstance(value, Problem)]
+    return sorted(found, key=lambda one: (one.status, one.slug))

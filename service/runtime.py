@@ -89,7 +89,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             SharedTable(settings.service_dir / "failures.bin"), per_minute=settings.auth_failures_per_minute
         )
         ref = model.manifest.ref
-        metrics.gauges["qf_model_info"] = {f"{ref.name}\t{ref.version}\t{ref.digest[:12]}": 1.0}
+        metrics.gauges["qf_model_info"] = {f"{ref.name}\t{ref.version}\t{ref.digest[:12]}\t{model.engine.name}": 1.0}
+        _log.info("%s %s (%s) answers, %s engine", ref.name, ref.version, ref.digest[:12], model.engine.name)
         return cls(
             settings=settings,
             model=model,
@@ -114,7 +115,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         through = None if self.settings.fast_route else Inner(edge.inner)
         scores = Scores(self.scoring, self.throttle, bodies, self.idempotency, through)
         records = Records(self.answers, self.outbox, self.throttle, bodies)
-        pages = Pages(self.model.manifest, self.throttle)
+        pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
         operations = Operations(self.health, self.metrics)
         self.post = Post(Routes(route_table(scores, records, pages, operations)), self.access, self.metrics, self.log)
         edge.post = self.post

@@ -19,7 +19,6 @@ from service import problems
 from service.errors import Misconfigured
 from service.oddities import WARNINGS
 from service.openapi import SAMPLES, document
-from service.problems import Problem
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")
@@ -131,11 +130,7 @@ def _limits(field: dict[str, Any]) -> str:
 
 
 def _problems() -> list[tuple[str, ...]]:
-    found = [value for value in vars(problems).values() if isinstance(value, Problem)]
-    return [
-        (str(one.status), _code(problems.TYPE_BASE + one.slug), escape(one.title))
-        for one in sorted(found, key=lambda one: (one.status, one.slug))
-    ]
+    return [(str(one.status), _code(problems.TYPE_BASE + one.slug), escape(one.title)) for one in problems.every()]
 
 
 def _table(head: Any, rows: Sequence[tuple[str, ...]]) -> str:

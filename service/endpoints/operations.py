@@ -38,7 +38,7 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "qf_ready": ("Workers that are ready.", ()),
     "qf_in_flight": ("Requests being answered.", ()),
     "qf_log_lines_dropped": ("Request lines nobody took from standard output.", ()),
-    "qf_model_info": ("The model that answers.", ("name", "version", "digest")),
+    "qf_model_info": ("The model that answers, and with which engine.", ("name", "version", "digest", "engine")),
 }
 
 

@@ -23,9 +23,10 @@ ASSETS: Final = "/docs/"
 class Pages:
     """The routes that only read what never changes while a worker lives."""
 
-    def __init__(self, manifest: Manifest, throttle: Throttle) -> None:
+    def __init__(self, manifest: Manifest, engine: str, throttle: Throttle) -> None:
         guide.check()
         self._throttle = throttle
+        self._engine = engine.encode()
         self._openapi = msgspec.json.encode(document())
         self._model = manifest.model_dump_json(exclude={"files"}).encode()
 
@@ -47,11 +48,12 @@ class Pages:
     async def model(self, call: Call) -> Reply:
         """The manifest: origin, figures, fairness, approval; it holds no secret and no applicant.
 
-        `qf-scopes` says what the key that asked may do, so that a client shows its user what will work.
+        `qf-scopes` says what the key that asked may do, so that a client shows its user what will work; `qf-engine`
+        which engine answers, so that packing can tell whether its kernel runs where it is served.
         """
         await self._throttle.charge(call, 1)
         scopes = " ".join(sorted(call.owner.scopes)).encode()
-        return Reply(200, self._model, headers=((b"qf-scopes", scopes),))
+        return Reply(200, self._model, headers=((b"qf-scopes", scopes), (b"qf-engine", self._engine)))
 
 
 def _language(call: Call) -> str:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,8 +35,10 @@ ABI: Final = 1
 SOURCE: Final = Path(__file__).with_name("kernel.c")
 BUILD_TIMEOUT_S: Final = 120.0
 # -ffp-contract=off: a fused multiply-add would differ from CatBoost and from Python in the last bit.
-FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-Wno-psabi", "-Wl,--build-id=none")
+FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-s", "-ffp-contract=off", "-Wno-psabi", "-Wl,--build-id=none")
 CLONES: Final = "-DQF_CLONES"
+# A C library older than any image's, so that the kernel loads wherever the image runs; no checks at run time.
+_ZIG_FLAGS: Final = ("-target", f"{platform.machine()}-linux-gnu.2.28", "-fno-sanitize=undefined")
 
 _make: Final = partial(tuple.__new__, Assessment)
 
@@ -51,24 +54,43 @@ def platform_tag() -> str:
 
 @lru_cache
 def build(compiler: str | None = None) -> bytes:
-    """The shared library of `kernel.c` as bytes.
+    """The shared library of `kernel.c` as bytes, made by `compiler` or by the first of `compilers`.
 
     Raises:
         KernelUnusable: there is no C compiler, or it refuses the source.
     """
-    found = shutil.which(compiler or os.environ.get("CC", "cc"))
-    if found is None:
-        raise KernelUnusable("there is no C compiler here (cc, or what CC names)")
+    said = "there is no C compiler here: cc, what CC names, or the locked wheel of infra/locks/compiler.txt"
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernel.so"
-        # Variants by processor need a linker that knows them; without, the plain build is a little slower.
-        for extra in ((CLONES,), ()):
-            command = [found, *FLAGS, *extra, str(SOURCE), "-o", str(target), "-lm"]
-            done = subprocess.run(command, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True)
-            if done.returncode == 0:
-                return target.read_bytes()
-    said = (done.stderr.strip().splitlines() or ["no message"])[0]
-    raise KernelUnusable(f"the C compiler refuses the kernel: {said:.200}")
+        own = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}  # its home may be read-only
+        for command in compilers(compiler):
+            # Variants by processor need a linker that knows them; without, the plain build is a little slower.
+            for extra in ((CLONES,), ()):
+                built = [*command, *FLAGS, *extra, str(SOURCE), "-o", str(target), "-lm"]
+                try:
+                    done = subprocess.run(
+                        built, env=own, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True
+                    )
+                except subprocess.TimeoutExpired:
+                    said = f"the C compiler took more than {BUILD_TIMEOUT_S:g} s"
+                    continue
+                if done.returncode == 0:
+                    return target.read_bytes()
+                said = (
+                    f"the C compiler refuses the kernel: {(done.stderr.strip().splitlines() or ['no message'])[0]:.200}"
+                )
+    raise KernelUnusable(said)
+
+
+def compilers(named: str | None = None) -> list[list[str]]:
+    """Commands that compile C here, in the order they are tried: the one that is named (here or by CC), or the
+    machine's own and the wheel `ziglang`, which serves where a machine has none (infra/locks/compiler.txt)."""
+    named = named or os.environ.get("CC")
+    program = shutil.which(named or "cc")
+    found = [[program]] if program else []
+    if named is None and find_spec("ziglang") is not None:
+        found.append([sys.executable, "-m", "ziglang", "cc", *_ZIG_FLAGS])
+    return found
 
 
 class _Library(NamedTuple):

@@ -120,21 +120,23 @@ INLINE void leaves_of(const struct model *m, const double *row, uint8_t *restric
     }
 }
 
-INLINE lanes finish(const struct model *m, lanes sum)
+/* Vectors travel by pointer: passed by value their convention differs between kinds of processor, which clang refuses. */
+INLINE void finish(const struct model *m, lanes *sum)
 {
     const lanes bias = *(const lanes *)m->bias;
-    return sum * m->scale + bias;
+    *sum = *sum * m->scale + bias;
 }
 
 /* Sums go from the first tree to the last, as CatBoost's do: equal to the last bit. */
-INLINE lanes raw_of(const struct model *m, const uint8_t *leaf)
+INLINE void raw_of(const struct model *m, const uint8_t *leaf, lanes *raw)
 {
     lanes sum = {0};
     const double *tree = m->values;
     const int64_t step = (int64_t)LANES << m->leaf_bits;
     for (int32_t t = 0; t < m->trees; t++, tree += step)
         sum += *(const lanes *)(tree + LANES * leaf[t]);
-    return finish(m, sum);
+    finish(m, &sum);
+    *raw = sum;
 }
 
 /* `slots` is a constant wherever this is called: the inner loop becomes straight code. */
@@ -172,8 +174,9 @@ INLINE double sigmoid(double value)
     return power / (1.0 + power);
 }
 
-INLINE void probabilities(const struct model *m, lanes raw, double *p)
+INLINE void probabilities(const struct model *m, const lanes *margins, double *p)
 {
+    const lanes raw = *margins;
     if (m->objective == 0) {
         double top = raw[0] > raw[1] ? raw[0] : raw[1];
         top = top > raw[2] ? top : raw[2];
@@ -268,7 +271,8 @@ INLINE void moved_scores(const struct model *m, const double *row, double *regis
     }
     for (int32_t i = 0; i < count; i++) {
         double p[3];
-        probabilities(m, finish(m, sum[i]), p);
+        finish(m, &sum[i]);
+        probabilities(m, &sum[i], p);
         after[field[i]] = calibrate(m, p);
     }
 }
@@ -351,8 +355,10 @@ INLINE void answer_row(const struct model *m, const double *row, int32_t reasons
 {
     uint8_t leaf[MAX_TREES];
     double *p = out->probability;
+    lanes raw;
     leaves_of(m, row, leaf);
-    probabilities(m, raw_of(m, leaf), p);
+    raw_of(m, leaf, &raw);
+    probabilities(m, &raw, p);
     out->score = calibrate(m, p);
     out->band = (int8_t)((out->score > POOR_MAX) + (out->score > STANDARD_MAX));
     out->best = (int8_t)(p[1] > p[0] ? (p[2] > p[1] ? 2 : 1) : (p[2] > p[0] ? 2 : 0));
@@ -376,7 +382,8 @@ FOR_EACH_CPU void qf_raw(const struct model *m, const double *rows, int64_t coun
     uint8_t leaf[MAX_TREES];
     for (int64_t i = 0; i < count; i++) {
         leaves_of(m, rows + i * m->features, leaf);
-        const lanes raw = raw_of(m, leaf);
+        lanes raw;
+        raw_of(m, leaf, &raw);
         for (int32_t k = 0; k < m->outputs; k++)
             out[i * m->outputs + k] = raw[k];
     }

@@ -93,7 +93,6 @@ def _refusal(post: Post, call: Call, route: Route | None) -> Problem | None:
         admitted = post.access.admit(call, route.scope if route else None)
         if not isinstance(admitted, ApiKey):
             return admitted
-        call.key = admitted
     if route is None:
         return NOT_FOUND
     if not route.takes(call.method):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.examples import APPLICANT
 from service.exchange import App, Message
-from service.openapi import APPLICANT
 
 JSON_TYPE = "application/json"
 

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from service import problems
 from service.contract import Applicant, Score
-from service.openapi import APPLICANT, SCORE, document
+from service.examples import APPLICANT, SCORE, rendered
+from service.openapi import ProblemSchema, document
 from tests.api.client import Api
 
 CASES = int(os.environ.get("QF_SCHEMA_CASES", "250"))  # an operation; 8 of them make the 2,000 of a quick run
@@ -83,11 +85,26 @@ def test_the_examples_are_true() -> None:
 
 
 def test_every_status_has_an_example() -> None:
-    """Each operation's each problem comes with an example of its own status."""
+    """Each answer of each operation, success or problem, comes with an example; a problem's is of its own status."""
     responses = document()["components"]["responses"]
     for path, item in document()["paths"].items():
         for operation in item.values():
             for status, response in operation["responses"].items():
-                if "$ref" in response:
-                    example = responses[response["$ref"].rpartition("/")[2]]["content"]["application/problem+json"]
-                    assert example["example"]["status"] == int(status), path
+                if "$ref" not in response:
+                    assert all("example" in content for content in response["content"].values()), (path, status)
+                    continue
+                told = responses[response["$ref"].rpartition("/")[2]]["content"]["application/problem+json"]["examples"]
+                assert {example["value"]["status"] for example in told.values()} == {int(status)}, path
+
+
+def test_every_problem_of_the_code_is_an_example() -> None:
+    """Nothing can be answered that the description does not show, named and told as the code does."""
+    shown = {
+        example["value"]["type"]: example["value"]["title"]
+        for response in document()["components"]["responses"].values()
+        for example in response["content"]["application/problem+json"]["examples"].values()
+    }
+    assert shown == {rendered(one)["type"]: one.title for one in problems.every()}
+    for response in document()["components"]["responses"].values():
+        for example in response["content"]["application/problem+json"]["examples"].values():
+            ProblemSchema.model_validate(example["value"])

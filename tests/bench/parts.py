@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service import keys, requests
+from service.examples import APPLICANT
 from service.features import row
 from service.journal import Entry, encode
 from service.limits.bucket import Policy
-from service.openapi import APPLICANT
 from service.records import Kind
 from service.runtime import Runtime
 from service.settings import Settings

@@ -20,10 +20,15 @@ from pydantic import BaseModel, ConfigDict
 
 from service import features, policy
 from service.contract import Applicant, CreditClass
+from service.engine.check import output_order
+from service.engine.rules import MARGINS
+from service.manifest import MODEL_FILE, Manifest
 
+PACKAGE = Path(os.environ.get("QF_MODEL_DIR", "model"))
 MODEL = CatBoostClassifier()
-MODEL.load_model(str(Path(os.environ.get("QF_MODEL_DIR", "model")) / "model.cbm"))
-ORDER = [list(MODEL.classes_).index(str(name)) for name in policy.CLASSES]
+MODEL.load_model(str(PACKAGE / MODEL_FILE))
+OBJECTIVE = Manifest.read(PACKAGE).objective
+ORDER = output_order([str(name) for name in MODEL.classes_], OBJECTIVE)
 
 
 class Form(Applicant):
@@ -54,7 +59,11 @@ class Answers(BaseModel):
 
 
 def _answer(raw: Any, reasons: list[str] | None = None) -> Answer:
+    """`raw` as `predict_proba` has it: three classes, or better than Poor and better than Standard."""
     found = [float(raw[place]) for place in ORDER]
+    if OBJECTIVE == "MultiLogloss":
+        above, good = found[0], min(found)
+        found = [1 - above, above - good, good]
     names = [str(name) for name in policy.CLASSES]
     return Answer(
         score=round(1000 * (found[2] + 0.5 * found[1])),
@@ -102,7 +111,7 @@ fastapi_df_shap = FastAPI()
 def _score_shap(applicant: Form) -> Answer:
     frame = _frame([applicant.model_dump()])
     values = MODEL.get_feature_importance(Pool(frame), type="ShapValues")[0]
-    margin = (values[ORDER[2]] - values[ORDER[0]])[:-1]
+    margin = (np.array(MARGINS[OBJECTIVE]) @ values[ORDER])[:-1]
     worst = [features.FEATURE_NAMES[place] for place in np.argsort(margin)[:4] if margin[place] < 0]
     return _answer(MODEL.predict_proba(frame)[0], worst)
 

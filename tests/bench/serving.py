@@ -30,7 +30,7 @@ import psutil
 
 from infra.ports import free_port
 from service import keys
-from service.openapi import APPLICANT
+from service.examples import APPLICANT
 
 OURS = "credit-score"
 LUA = """

@@ -44,6 +44,7 @@ def answering(behaviour: Behaviour) -> Iterator[str]:
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(content)))
+            self.send_header("qf-engine", "portable")
             self.end_headers()
             self.wfile.write(content)
 

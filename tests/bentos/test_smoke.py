@@ -20,6 +20,7 @@ def test_a_right_service_is_proved() -> None:
 
     assert (report.golden, report.requests, report.contract) == (5, 12, 7)
     assert 0 < report.p50_ms <= report.p99_ms
+    assert report.engine == "portable"
 
 
 def test_a_fresh_key_is_waited_for() -> None:

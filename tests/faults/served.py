@@ -15,7 +15,7 @@ from typing import Any
 
 from service import keys
 from service.credentials import read_pepper
-from service.openapi import APPLICANT
+from service.examples import APPLICANT
 from service.pseudonyms import Pseudonyms
 from tests.conftest import ObjectStore
 from tests.faults.chaos import Chaos, Plan

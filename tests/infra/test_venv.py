@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
-from infra.venv import LOCKS, wanted
+from infra.venv import LOCKS, add_compiler, lacks_compiler, wanted
 
 
 def pins(name: str) -> dict[str, set[str]]:
@@ -28,7 +30,7 @@ def test_no_image_runs_a_version_the_tests_did_not_see(name: str) -> None:
     assert {package: versions for package, versions in pins(name).items() if not versions <= tested[package]} == {}
 
 
-@pytest.mark.parametrize("name", ["dev.txt", "service.txt", "flows.txt", "ui.txt", "uv.txt"])
+@pytest.mark.parametrize("name", ["dev.txt", "service.txt", "flows.txt", "ui.txt", "uv.txt", "compiler.txt"])
 def test_every_pin_has_hashes_and_no_address(name: str) -> None:
     """What is installed is what was locked, from whichever index a machine uses."""
     text = (LOCKS / name).read_text()
@@ -47,3 +49,19 @@ def test_another_python_is_another_environment() -> None:
     """The digest that decides whether to install anew depends on the Python version."""
     assert wanted("3.11") != wanted("3.12")
     assert wanted("3.11") == wanted("3.11")
+
+
+def test_a_machine_without_a_compiler_gets_the_locked_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It counts for the digest; where it cannot be installed a line says what that means, and nothing fails."""
+    here = wanted("3.11")
+    monkeypatch.setenv("CC", "no-such-compiler" if not lacks_compiler() else sys.executable)
+    assert wanted("3.11") != here
+    refuses = tmp_path / "uv"
+    refuses.write_text("#!/bin/sh\nexit 1\n")
+    refuses.chmod(0o755)
+
+    add_compiler(refuses, Path(sys.executable))
+
+    assert "without the compiled engine" in capfd.readouterr().out

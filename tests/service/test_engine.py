@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -254,6 +255,38 @@ def test_packing_without_a_compiler_leaves_the_kernel_out(
     with pytest.raises(KernelUnusable, match="refuses the kernel"):
         build("cc")
     build.cache_clear()
+
+
+def test_the_locked_compiler_serves_where_a_machine_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own first, then the wheel; one that is named stands alone."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(compiled.shutil, "which", {"cc": "/bin/cc", "clang": "/bin/clang"}.get)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: name)
+    own, wheel = compiled.compilers()
+    assert own == ["/bin/cc"] and wheel[1:4] == ["-m", "ziglang", "cc"]
+    assert compiled.compilers("clang") == [["/bin/clang"]]
+    monkeypatch.setattr(compiled.shutil, "which", lambda _name: None)
+    assert compiled.compilers() == [wheel]
+    monkeypatch.setattr(compiled, "find_spec", lambda _name: None)
+    assert not compiled.compilers()
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "ziglang"])
+def test_every_compiler_gives_the_same_answers(plain: Trained, compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever built the kernel: raw values are CatBoost's to the last bit, answers and reasons the portable ones."""
+    if compiler == "ziglang":
+        pytest.importorskip("ziglang", reason="infra/locks/compiler.txt is installed where a machine has no compiler")
+        monkeypatch.setattr(compiled.shutil, "which", lambda _name: None)
+    elif shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    build.cache_clear()
+    kernel = build() if compiler == "ziglang" else build(compiler)
+    build.cache_clear()
+
+    found = Compiled(plain.table, plain.rules, kernel)
+
+    assert np.array_equal(found.raw(plain.rows), plain.raw)
+    assert not unlike(found, plain.portable, plain.rows, plain.raw)
 
 
 def test_a_dead_or_late_trial_is_a_refusal(plain: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 curl --silent --show-error --fail-with-body "$QF_API_URL/v1/score" \
   --header "x-api-key: $QF_API_KEY" \
   --header "content-type: application/json" \
-  --header "idempotency-key: $(cat /proc/sys/kernel/random/uuid)" \
+  --header "idempotency-key: request-$(date +%s)-$$" \
   --data '{
     "annual_income": 65000.5, "monthly_inhand_salary": 4800.25, "num_bank_accounts": 4, "num_credit_cards": 5,
     "num_loans": 2, "loan_types": ["auto", "mortgage"], "interest_rate": 12, "delay_from_due_date": 10,

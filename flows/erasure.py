@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 8
 DECISIONS: Final = ".decisions.csv"
 """End of the key of an object whose features are gone, so that a listing tells what is left to do."""
+BOILED: Final = "days/"
+"""Prefix of the days that the drift flow boiled down (`flows.days`): made of rows, and made again from what is left."""
+_BOILED_KEY: Final = re.compile(BOILED + r"\w+/dt=(\d{4}-\d{2}-\d{2})\.parquet")
 _KEY: Final = re.compile(r"(predictions|outcomes|reviews)/dt=(\d{4}-\d{2}-\d{2})/[A-Za-z0-9_.-]+\.csv")
 _ID: Final = re.compile(rb"\d{8}-[a-z2-7]{10}-[0-9a-f]{1,10}")
 
@@ -98,6 +101,11 @@ def retain(bucket: Bucket, today: date, *, feature_days: int, decision_days: int
             elif kind is Kind.PREDICTION and day < today - timedelta(days=feature_days) and not key.endswith(DECISIONS):
                 rows += _empty(bucket, key)
                 emptied += 1
+    for key in bucket.keys(BOILED):
+        found = _BOILED_KEY.fullmatch(key)
+        if found and date.fromisoformat(found[1]) < today - timedelta(days=feature_days):
+            bucket.delete(key)
+            deleted += 1
     return Aged(emptied, rows, deleted)
 
 
@@ -121,6 +129,9 @@ def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
         for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, gone)):
             rows, objects = rows + len(removed), objects + bool(removed)
             gone.update(removed if kind is Kind.PREDICTION else ())
+    if gone:
+        for key in bucket.keys(BOILED):
+            bucket.delete(key)
     naming = _naming(reports, refs, gone)
     for key in naming:
         reports.delete(key)

@@ -23,6 +23,7 @@ from service.contract import Applicant
 # A missing share moves for real only when chance alone would move it so far once in a thousand windows.
 MISSING_P_VALUE = 1e-3
 LIST_SEPARATOR = "|"
+DATA_QUALITY = "data quality"
 
 
 class State(StrEnum):
@@ -74,6 +75,11 @@ class ColumnVerdict(BaseModel):
     missing_reference: float | None = None
     missing_current: float | None = None
     note: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the column could not be compared at all."""
+        return self.method == DATA_QUALITY
 
 
 class Check(BaseModel):
@@ -256,7 +262,7 @@ def _broken_verdict(column: Column, why: str) -> ColumnVerdict:
         values_state=State.RED,
         missing_state=State.RED if "missing" in why or "lost" in why else State.GREEN,
         key=column.key,
-        method="data quality",
+        method=DATA_QUALITY,
         note=why,
     )
 
@@ -286,6 +292,24 @@ def _verdict(
         missing_reference=missing[0],
         missing_current=missing[1],
         note=note,
+    )
+
+
+def volume_check(rows: int, days: int, usual: float | None, thresholds: Thresholds) -> Check:
+    """Whether as many predictions came as usual: a partner that stopped sending shows in no distribution.
+
+    Args:
+        rows: predictions of the window.
+        days: its length.
+        usual: predictions a day of earlier windows, None where there are too few.
+        thresholds: the settings' thresholds.
+    """
+    a_day = rows / days
+    if usual is None:
+        return Check(name="traffic", state=State.GREEN, value=a_day, explanation=f"{a_day:,.0f} predictions a day")
+    state = State.AMBER if a_day < thresholds.traffic_amber * usual else State.GREEN
+    return Check(
+        name="traffic", state=state, value=a_day, explanation=f"{a_day:,.0f} predictions a day, usually {usual:,.0f}"
     )
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.monitor import Check, State
+from flows.traffic import KNOWN, UNKNOWN
 from flows.windows import DriftSettings, Thresholds
 
 CLASSES = ("Poor", "Standard", "Good")
@@ -37,31 +38,52 @@ class Settled:
     quarantined: Mapping[str, int]
 
 
-def settle(predictions: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled:
-    """Join outcomes on the prediction id; a repeat counts once, a contradiction not at all.
+def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled:
+    """Join outcomes on the prediction; a repeat counts once, a contradiction not at all.
 
     Args:
-        predictions: with `prediction_id`.
-        outcomes: with `prediction_id`, `observed_class` and `observed_at` (date).
+        cohort: with `hash` (of the prediction's id).
+        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as `flows.traffic` reads them.
         today: outcomes observed later are in the future and set aside.
     """
-    days = pd.to_datetime(outcomes["observed_at"], errors="coerce")
-    future = ~(days <= pd.Timestamp(today))
-    invalid = ~outcomes["observed_class"].isin(CLASSES)
-    known = outcomes["prediction_id"].isin(predictions["prediction_id"])
-    usable = outcomes[~future & ~invalid & known]
-    classes = usable.groupby("prediction_id")["observed_class"].nunique()
-    conflicting = usable["prediction_id"].isin(classes.index[classes > 1])
-    once = usable[~conflicting].drop_duplicates("prediction_id")
+    future = ~(_dates(outcomes["observed_at"]) <= np.datetime64(today, "ns"))
+    invalid = ~outcomes["observed_class"].isin(CLASSES).to_numpy()
+    unknown = (outcomes["standing"] == UNKNOWN).to_numpy()
+    known = (outcomes["standing"] == KNOWN).to_numpy()
+    usable = pd.DataFrame(
+        {
+            "hash": outcomes["hash"].to_numpy(dtype="uint64"),
+            "code": _codes(outcomes["observed_class"]),
+        }
+    )[known & ~future & ~invalid].sort_values(["hash", "code"], kind="stable")
+    same = usable.groupby("hash", sort=False)["code"]
+    conflicting = (same.transform("min") != same.transform("max")).to_numpy()
+    once = usable[~conflicting].drop_duplicates("hash")
     quarantined = {
         "in the future or undated": int(future.sum()),
         "no such class": int((invalid & ~future).sum()),
-        "unknown prediction": int((~known & ~future & ~invalid).sum()),
+        "unknown prediction": int((unknown & ~future & ~invalid).sum()),
         "contradicting": int(conflicting.sum()),
         "repeated": int((~conflicting).sum() - len(once)),
     }
-    joined = predictions.merge(once[["prediction_id", "observed_class"]], on="prediction_id", how="inner")
+    joined = cohort.merge(once, on="hash", how="inner")
+    joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
     return Settled(joined, quarantined)
+
+
+def _codes(classes: pd.Series) -> NDArray[np.int64]:
+    """Position of each class in CLASSES, -1 where it is none of them; the few different texts are looked up once."""
+    found = classes.astype("category").cat
+    places = [CLASSES.index(text) if text in CLASSES else -1 for text in found.categories.astype(str)]
+    return np.append(places, -1).astype(np.int64)[found.codes.to_numpy()]
+
+
+def _dates(texts: pd.Series) -> NDArray[np.datetime64]:
+    """Each text as a date, not-a-time where it is none; the few different texts are parsed once each."""
+    categories = texts.astype("category").cat
+    parsed = pd.to_datetime(pd.Series(categories.categories.astype(str)), format="ISO8601", errors="coerce", utc=True)
+    days = np.append(parsed.dt.tz_localize(None).to_numpy("datetime64[ns]"), np.datetime64("NaT"))
+    return np.asarray(days[categories.codes.to_numpy()])
 
 
 @dataclass(frozen=True)
@@ -207,8 +229,3 @@ def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> Check:
         value=float(sum(off)),
         explanation=f"observed minus expected share of Poor: {'; '.join(texts) or 'too few rows in every band'}",
     )
-
-
-def matured(predictions: pd.DataFrame, end: date, maturity_days: int) -> pd.DataFrame:
-    """Predictions old enough at `end` for their outcome to count."""
-    return predictions[pd.to_datetime(predictions["as_of"]) <= pd.Timestamp(end) - pd.Timedelta(days=maturity_days)]

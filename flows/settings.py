@@ -22,6 +22,11 @@ class FlowSettings(BaseSettings):
     trainer: str = Field(
         default="", description="Who answers for trainings started by this worker; the login name if empty."
     )
+    store_url: str = Field(
+        default="",
+        description="Object store as a person's browser reaches it, for links; the worker's endpoint if empty.",
+    )
+    runbook_url: str = Field(default="infra/runbook.md", description="Where people find the run-book, for alerts.")
     pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
 

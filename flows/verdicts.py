@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import date, datetime
+from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.cohorts import Cohort
+from flows.judge import Figure
 from flows.monitor import SEVERITY, Check, ColumnVerdict, State, worst_columns
 
 HISTORY_LENGTH = 400
-RUNBOOK = "infra/runbook.md#when-drift-turns-red"
+RUNBOOK = "infra/runbook.md"
+RUNBOOK_PLACE = "#when-drift-turns-red"
+USUAL_WINDOWS = 28
+USUAL_NEEDS = 3
 COLOURS = {State.GREEN: "#2e7d32", State.AMBER: "#b26a00", State.RED: "#b3261e", State.INSUFFICIENT: "#5f6368"}
 
 
@@ -39,6 +45,9 @@ class WindowVerdict(BaseModel):
     columns: list[ColumnVerdict]
     checks: list[Check]
     outcomes: dict[str, int]
+    cohorts: list[Cohort] = []
+    data_quality_red: bool = False
+    performance_red: bool = False
     report: str = ""
     fingerprint: str = ""
     made_at: datetime
@@ -47,6 +56,12 @@ class WindowVerdict(BaseModel):
     def identity(self) -> tuple[str, str, str, str]:
         """Window, model and data: two verdicts with the same identity are the same verdict."""
         return self.window["start"].isoformat(), self.window["end"].isoformat(), self.model.digest, self.fingerprint
+
+    @property
+    def folder(self) -> str:
+        """Where its reports lie in bucket `reports`: the same window, model and data, the same folder."""
+        start, end, _, fingerprint = self.identity
+        return f"drift/dt={end}/{start}_{end}-v{self.model.version}-{fingerprint[:12]}"
 
 
 class Moment(BaseModel):
@@ -62,6 +77,7 @@ class Moment(BaseModel):
     psi: dict[str, float]
     report: str
     made_at: datetime
+    rows: int = 0
     retrained: bool = False
 
 
@@ -71,16 +87,37 @@ class History(BaseModel):
     moments: tuple[Moment, ...] = ()
 
     def with_moment(self, moment: Moment) -> History:
-        """The history with `moment` added; a window judged again replaces its earlier line."""
-        kept = [m for m in self.moments if (m.start, m.end, m.version) != (moment.start, moment.end, moment.version)]
-        return History(moments=tuple(sorted([*kept, moment], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
+        """The history with `moment` added; a window judged again replaces its earlier line, and its training stands."""
+        same = (moment.start, moment.end, moment.version)
+        kept = [m for m in self.moments if (m.start, m.end, m.version) != same]
+        trained = moment.retrained or any(m.retrained for m in self.moments if m not in kept)
+        added = moment.model_copy(update={"retrained": trained})
+        return History(moments=tuple(sorted([*kept, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
 
-    def amber_before(self, end: date, version: str) -> frozenset[str]:
-        """Columns that were amber in the last window of this version that ended earlier and could be judged."""
-        earlier = [
-            m for m in self.moments if m.end < end and m.version == version and m.state is not State.INSUFFICIENT
-        ]
+    def holds(self, verdict: WindowVerdict) -> bool:
+        """Whether the verdict was taken down: only then had all that follows from it happened."""
+        return any(m.made_at == verdict.made_at and m.version == verdict.model.version for m in self.moments)
+
+    def state_before(self, end: date, version: str) -> State:
+        """The state that people know of: of the version's last window up to this one; green before the first."""
+        earlier = [m.state for m in self.moments if m.end <= end and m.version == version]
+        return earlier[-1] if earlier else State.GREEN
+
+    def amber_before(self, start: date, version: str) -> frozenset[str]:
+        """Columns that were amber in the version's last judged window that shares no day with one from `start` on."""
+        earlier = self._judged_before(start, version)
         return frozenset(earlier[-1].amber) if earlier else frozenset()
+
+    def usual_rows_a_day(self, start: date, version: str) -> float | None:
+        """Median traffic of the version's windows before `start`, predictions a day; None before there are three."""
+        earlier = self._judged_before(start, version)[-USUAL_WINDOWS:]
+        a_day = [m.rows / (m.end - m.start).days for m in earlier if m.rows]
+        return median(a_day) if len(a_day) >= USUAL_NEEDS else None
+
+    def _judged_before(self, start: date, version: str) -> list[Moment]:
+        return [
+            m for m in self.moments if m.end <= start and m.version == version and m.state is not State.INSUFFICIENT
+        ]
 
 
 def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
@@ -94,12 +131,19 @@ def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
         psi={c.name: c.psi for c in verdict.columns if c.psi is not None},
         report=verdict.report,
         made_at=verdict.made_at,
+        rows=verdict.rows,
         retrained=retrained,
     )
 
 
-def summary_markdown(verdict: WindowVerdict) -> str:
-    """A short summary for the Prefect artifact: state, why, the three worst columns, what to do."""
+def summary_markdown(verdict: WindowVerdict, runbook: str = RUNBOOK, report: str = "") -> str:
+    """A short summary for artifact and alert: state, why, the three worst columns, what to do.
+
+    Args:
+        verdict: of one window.
+        runbook: address of the run-book.
+        report: address of the interactive report, if there is one.
+    """
     lines = [
         f"# Drift: {verdict.state.upper()}",
         "",
@@ -118,7 +162,11 @@ def summary_markdown(verdict: WindowVerdict) -> str:
             f" {_share(c.missing_reference)} → {_share(c.missing_current)} |"
             for c in worst
         ]
-        lines += ["", f"What to do: `{RUNBOOK}`"]
+        lines.append("")
+    if verdict.state is not State.GREEN:
+        lines.append(f"What to do: [run-book]({runbook}{RUNBOOK_PLACE})")
+    if report:
+        lines.append(f"\n[Interactive report]({report})")
     return "\n".join(lines)
 
 
@@ -155,12 +203,28 @@ def table_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
     return checks + rows
 
 
+def cohort_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
+    """One row a cohort: coverage, realised and estimated accuracy, metrics with their 95 % intervals."""
+    names = list(dict.fromkeys(name for one in verdict.cohorts for name in one.metrics))
+    return [
+        {
+            "cohort": f"{one.start} to {one.end}" if one.start else one.name,
+            "predictions": f"{one.rows}",
+            "outcomes": f"{one.outcomes} ({one.outcomes / one.rows:.0%})",
+            **{name: _interval(one.metrics.get(name)) for name in names},
+            "estimated accuracy": _figure(one.estimated),
+            "realised - estimated": _interval(one.gap),
+        }
+        for one in verdict.cohorts
+    ]
+
+
 def trend_picture(history: History, columns: Sequence[str] = ("score",)) -> bytes:
     """PSI of the named columns over the last windows, each point in its window's colour, as PNG."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
     moments = history.moments[-60:]
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Drawing(figsize=(8, 3.2), layout="constrained")
     axes = figure.add_subplot()
     labels = [m.end.isoformat() for m in moments]
     for name in columns:
@@ -176,6 +240,10 @@ def trend_picture(history: History, columns: Sequence[str] = ("score",)) -> byte
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _interval(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def _share(value: float | None) -> str:

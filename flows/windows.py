@@ -42,6 +42,13 @@ class Thresholds(BaseModel):
     amber_columns_red: float = Field(
         0.2, gt=0, le=1, title="Share of amber columns that is red", description="Many small shifts are a large one."
     )
+    traffic_amber: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Traffic, amber",
+        description="Share of the usual predictions a day below which it warns.",
+    )
     domain_auc_amber: float = Field(
         0.65, gt=0.5, le=1, title="Domain classifier AUC, amber", description="Can a model tell the windows apart?"
     )
@@ -79,12 +86,12 @@ class DriftSettings(BaseModel):
         title="Longest window, days",
         description="The window grows to this until it holds enough rows.",
     )
-    arrival_days: int = Field(
-        35,
-        ge=1,
-        le=3660,
-        title="Arrival, days",
-        description="Objects stored within so many days are read; older ones cost nothing.",
+    after_rows: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        title="Only after new rows",
+        description="Judge only if so many predictions were stored since the last verdict; 0 judges always.",
     )
     minimum_rows: int = Field(
         500, ge=50, le=1_000_000, title="Minimum rows", description="Fewer are insufficient, not green."
@@ -94,7 +101,7 @@ class DriftSettings(BaseModel):
         ge=1_000,
         le=1_000_000,
         title="Rows compared at most",
-        description="A fixed sample by prediction id above this.",
+        description="Above this a fixed sample by prediction id, of at most 20,000 for each described day.",
     )
     minimum_labels: int = Field(300, ge=50, le=1_000_000, title="Minimum outcomes", description="Fewer are not judged.")
     minimum_coverage: float = Field(
@@ -123,6 +130,11 @@ class Window(BaseModel):
     def name(self) -> str:
         """The window as part of an object key."""
         return f"{self.start.isoformat()}_{self.end.isoformat()}"
+
+    @property
+    def days(self) -> int:
+        """Length of the window."""
+        return (self.end - self.start).days
 
     def reaching_back(self, days: int) -> Window:
         """The window of `days` days that ends with this one."""

@@ -7,48 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows import alerts
 from flows import drift as drift_module
-from flows import monitor, performance
-from flows.monitor import Check, State
-from flows.verdicts import History, ModelInWindow, Moment, WindowVerdict
+from flows.judgement import Reference
+from flows.monitor import State
+from flows.verdicts import History, Moment, WindowVerdict
 from flows.windows import DriftSettings
+from tests.flows.answered import CANARY, MODEL, TODAY, answers
 
-TODAY = datetime.now(UTC).date()
-MODEL = ModelInWindow(name="credit-score", version="3", digest="d" * 64)
 SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False)
-CANARY = "CANARY-7731"
-
-
-def answers(rows: int, seed: int) -> pd.DataFrame:
-    """Applicants within the contract, honest probabilities and true labels."""
-    rng = np.random.default_rng(seed)
-    columns = monitor.contract_columns()
-    frame = {}
-    for column in columns:
-        if column.kind == "number":
-            frame[column.name] = np.abs(rng.normal(20, 4, rows))
-        elif column.kind == "category":
-            frame[column.name] = rng.choice(column.levels, rows)
-        else:
-            frame[column.name] = rng.choice(["", "auto", "auto|personal"], rows)
-    shares = rng.dirichlet((2, 3, 2), rows)
-    classes = np.array(performance.CLASSES)
-    label = classes[(shares.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)]
-    predicted = classes[shares.argmax(axis=1)]
-    probabilities = dict(zip(performance.PROBABILITIES, shares.T, strict=True))
-    return pd.DataFrame(frame | probabilities).assign(
-        prediction_id=[f"p{seed}-{i}" for i in range(rows)],
-        as_of=TODAY.isoformat(),
-        model_version=MODEL.version,
-        model_digest=MODEL.digest,
-        partner=CANARY,
-        customer_ref=CANARY,
-        score=(1000 * (shares[:, 2] + shares[:, 1] / 2)).round(),
-        band=predicted,
-        predicted_class=predicted,
-        reasons="DEBT",
-        label=label,
-    )
 
 
 def put(client, kind: str, name: str, frame: pd.DataFrame) -> None:
@@ -63,10 +30,10 @@ def fixture_client(object_store, monkeypatch):
     for name, value in object_store.variables.items():
         monkeypatch.setenv(name, value)
     store = boto3.client("s3")
-    reference = drift_module.Reference(MODEL, answers(4_000, 1).drop(columns="reasons"), ("annual_income",))
+    reference = Reference(MODEL, answers(4_000, 1).drop(columns="reasons"), ("annual_income",))
     monkeypatch.setattr(drift_module, "load_reference", lambda version, digest: reference)
     yield store
-    for bucket in ("predictions", "reports"):
+    for bucket in ("predictions", "reports"):  # answers, boiled days, reports
         for item in store.list_objects_v2(Bucket=bucket).get("Contents", []):
             store.delete_object(Bucket=bucket, Key=item["Key"])
 
@@ -75,7 +42,7 @@ def fixture_client(object_store, monkeypatch):
 def fixture_events(monkeypatch) -> list[dict]:
     """Every event the flow emits."""
     emitted: list[dict] = []
-    monkeypatch.setattr(drift_module, "emit_event", lambda **event: emitted.append(event))
+    monkeypatch.setattr(alerts, "emit_event", lambda **event: emitted.append(event))
     return emitted
 
 
@@ -153,23 +120,24 @@ def test_a_window_with_too_few_rows_is_insufficient(client, rows):
     assert drift_module.drift(SETTINGS) is State.INSUFFICIENT
 
 
-def verdict(*checks: Check, reasons: tuple[str, ...] = ()) -> WindowVerdict:
-    """A red verdict with the given checks."""
+def verdict(performance_red: bool = False, data_quality_red: bool = False) -> WindowVerdict:
+    """A red verdict for the given causes."""
     return WindowVerdict(
         state=State.RED,
-        reasons=reasons,
+        reasons=("it is red",),
+        performance_red=performance_red,
+        data_quality_red=data_quality_red,
         window={"start": TODAY, "end": TODAY + timedelta(days=1)},
         model=MODEL,
         rows=1,
         compared_rows=1,
         columns=[],
-        checks=list(checks),
+        checks=[],
         outcomes={},
         made_at=datetime.now(UTC),
     )
 
 
-RED = Check(name="concept drift", state=State.RED, explanation="it drifted")
 TRAINED = Moment(
     state=State.RED,
     start=TODAY,
@@ -186,10 +154,10 @@ TRAINED = Moment(
 @pytest.mark.parametrize(
     ("made", "history", "retrain", "expected"),
     [
-        (verdict(RED), History(), True, True),
-        (verdict(RED), History(), False, False),
-        (verdict(RED), History(moments=(TRAINED,)), True, False),
-        (verdict(RED, reasons=("data quality: annual_income",)), History(), True, False),
+        (verdict(performance_red=True), History(), True, True),
+        (verdict(performance_red=True), History(), False, False),
+        (verdict(performance_red=True), History(moments=(TRAINED,)), True, False),
+        (verdict(performance_red=True, data_quality_red=True), History(), True, False),
         (verdict(), History(), True, False),
     ],
     ids=["performance red", "switched off", "within the cool-down", "data quality red", "only the data moved"],
@@ -197,20 +165,56 @@ TRAINED = Moment(
 def test_training_starts_only_when_the_rules_allow(made, history, retrain, expected):
     """Red performance on sound data starts one training per cool-down; nothing else does."""
     settings = SETTINGS.model_copy(update={"retrain": retrain})
-    assert drift_module.may_retrain(made, history, settings, TODAY) is expected
+    assert alerts.may_retrain(made, history, settings, TODAY) is expected
 
 
-def test_the_history_keeps_one_line_a_window_and_finds_the_one_before():
-    """A window judged again replaces its line; `amber_before` skips other versions and windows without a verdict."""
-    day = date(2026, 10, 1)
-    lines = [
-        TRAINED.model_copy(update={"start": day, "end": day + timedelta(days=i), "version": "3", "amber": (f"c{i}",)})
-        for i in (1, 2)
-    ]
-    blind = lines[0].model_copy(update={"end": day + timedelta(days=3), "state": State.INSUFFICIENT})
+DAY = date(2026, 10, 1)
+
+
+def line(first: int, last: int, **facts: object) -> Moment:
+    """A line of history of October's days `first` to `last`, end excluded."""
+    window = {"start": DAY + timedelta(days=first), "end": DAY + timedelta(days=last)}
+    return TRAINED.model_copy(update={"version": "3", "retrained": False, **window, **facts})
+
+
+def history_of(*lines: Moment) -> History:
+    """The lines taken down one after the other."""
     history = History()
-    for line in [*lines, lines[1], blind]:
-        history = history.with_moment(line)
-    assert len(history.moments) == 3
-    assert history.amber_before(day + timedelta(days=4), "3") == {"c2"}
-    assert history.amber_before(day + timedelta(days=4), "9") == frozenset()
+    for one in lines:
+        history = history.with_moment(one)
+    return history
+
+
+def test_a_window_judged_again_replaces_its_line_and_its_training_stands():
+    """Else the cool-down would forget a training as soon as one more outcome arrived."""
+    history = history_of(line(0, 7, retrained=True), line(0, 7, state=State.AMBER))
+    assert [(m.state, m.retrained) for m in history.moments] == [(State.AMBER, True)]
+
+
+def test_amber_twice_means_two_windows_that_share_no_day():
+    """Daily windows of a week overlap: yesterday's amber is mostly the same rows."""
+    history = history_of(
+        line(0, 7, amber=("a",)),
+        line(1, 8, amber=("b",)),
+        line(3, 10, amber=("c",)),
+        line(0, 6, state=State.INSUFFICIENT),
+    )
+    assert history.amber_before(DAY + timedelta(days=8), "3") == {"b"}
+    assert history.amber_before(DAY + timedelta(days=6), "3") == frozenset()
+    assert history.amber_before(DAY + timedelta(days=8), "9") == frozenset()
+
+
+def test_a_change_of_state_is_told_from_the_windows_own_past():
+    """An old month that is judged today is compared with what came before it, not with today's state."""
+    history = history_of(line(0, 7, state=State.RED), line(20, 27, state=State.GREEN))
+    assert history.state_before(DAY + timedelta(days=14), "3") is State.RED
+    assert history.state_before(DAY + timedelta(days=27), "3") is State.GREEN
+    assert history.state_before(DAY + timedelta(days=14), "9") is State.GREEN
+
+
+def test_usual_traffic_needs_three_earlier_windows():
+    """The median, in predictions a day; later windows do not count."""
+    few = history_of(line(0, 7, rows=700), line(7, 14, rows=1_400))
+    assert few.usual_rows_a_day(DAY + timedelta(days=14), "3") is None
+    more = few.with_moment(line(14, 21, rows=70_000)).with_moment(line(21, 28, rows=7))
+    assert more.usual_rows_a_day(DAY + timedelta(days=21), "3") == 200

@@ -29,7 +29,7 @@ VERDICT = WindowVerdict(
 
 def test_the_verdict_becomes_gauges_by_version_and_column():
     """Amber is 2, the column's PSI is there, and the time of the verdict."""
-    registry = exposure.registry_of(VERDICT)
+    registry = exposure.registry_of([VERDICT])
     assert registry.get_sample_value("qf_drift_state", {"version": "3"}) == 2
     assert registry.get_sample_value("qf_drift_psi", {"version": "3", "column": "num_credit_inquiries"}) == 0.17
     judged = registry.get_sample_value("qf_drift_judged_timestamp_seconds", {"version": "3"})
@@ -54,7 +54,7 @@ def test_the_gauges_are_put_to_the_gateway():
 
     with HTTPServer(("127.0.0.1", 0), Gateway) as server:
         Thread(target=server.handle_request, daemon=True).start()
-        exposure.push(VERDICT, f"127.0.0.1:{server.server_port}")
+        exposure.push([VERDICT], f"127.0.0.1:{server.server_port}")
     assert taken[0][0] == "/metrics/job/drift"
     assert b'qf_drift_state{version="3"} 2.0' in taken[0][1]
 
@@ -62,4 +62,4 @@ def test_the_gauges_are_put_to_the_gateway():
 def test_a_gateway_that_is_down_is_an_error_the_flow_can_name():
     """Port 1 of the loopback interface never answers."""
     with pytest.raises(OSError):
-        exposure.push(VERDICT, "127.0.0.1:1")
+        exposure.push([VERDICT], "127.0.0.1:1")

@@ -106,21 +106,23 @@ def test_an_estimate_that_falls_is_red(estimator, reference):
 
 
 def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
-    """Late, repeated, contradicting, unknown and future outcomes: exact counts, nothing joined twice."""
-    predictions = pd.DataFrame({"prediction_id": ["a", "b", "c", "d"]})
+    """Repeated, contradicting, unknown and future outcomes: exact counts, nothing joined twice; other cohorts wait."""
+    cohort = pd.DataFrame({"hash": np.array([1, 2, 3, 4], dtype="uint64")})
     rows = [
-        ("a", "Good", "2026-10-01"),
-        ("a", "Good", "2026-10-02"),
-        ("b", "Good", "2026-10-01"),
-        ("b", "Poor", "2026-10-01"),
-        ("c", "Poor", "2027-01-01"),
-        ("d", "Poor", "no date"),
-        ("d", "Excellent", "2026-10-01"),
-        ("x", "Poor", "2026-10-01"),
+        (1, "Good", "2026-10-01", "known"),
+        (1, "Good", "2026-10-02", "known"),
+        (2, "Good", "2026-10-01", "known"),
+        (2, "Poor", "2026-10-01", "known"),
+        (3, "Poor", "2027-01-01", "known"),
+        (4, "Poor", "no date", "known"),
+        (4, "Excellent", "2026-10-01", "known"),
+        (8, "Poor", "2026-10-01", "unknown"),
+        (9, "Poor", "2026-10-01", "elsewhere"),
+        (7, "Poor", "2026-10-01T12:00:00Z", "known"),
     ]
-    outcomes = pd.DataFrame(rows, columns=["prediction_id", "observed_class", "observed_at"])
-    settled = performance.settle(predictions, outcomes, TODAY)
-    assert settled.frame.to_dict("records") == [{"prediction_id": "a", "observed_class": "Good"}]
+    outcomes = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"])
+    settled = performance.settle(cohort, outcomes, TODAY)
+    assert settled.frame.to_dict("records") == [{"hash": 1, "observed_class": "Good"}]
     assert settled.quarantined == {
         "in the future or undated": 2,
         "no such class": 1,

@@ -1,0 +1,54 @@
+"""Bucket `reports`: what drift leaves for people and programs, and links to it that a browser opens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+REPORTS: Final = "reports"
+LINK_LIFETIME: Final = timedelta(days=7)  # the longest a presigned link may live
+
+
+def object_store() -> S3Client:
+    """The object store by the usual AWS variables (AWS_ENDPOINT_URL_S3 and keys)."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(max_pool_connections=64))
+
+
+def put(client: S3Client, key: str, body: bytes, content_type: str) -> None:
+    """Store an object whole."""
+    client.put_object(Bucket=REPORTS, Key=key, Body=body, ContentType=content_type)
+
+
+def get(client: S3Client, key: str) -> bytes | None:
+    """The object's bytes, or None where it does not exist yet."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return client.get_object(Bucket=REPORTS, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        raise
+
+
+def link(key: str, store_url: str = "") -> str:
+    """A link to the object that needs no key and ends after seven days.
+
+    Args:
+        key: of the object.
+        store_url: the store as a browser reaches it; the worker's own endpoint if empty.
+    """
+    import boto3
+    from botocore.config import Config
+
+    # The host is part of the signature, so the link must be made for the address it is opened at.
+    client = boto3.client("s3", endpoint_url=store_url or None, config=Config(signature_version="s3v4"))
+    return client.generate_presigned_url(
+        "get_object", Params={"Bucket": REPORTS, "Key": key}, ExpiresIn=int(LINK_LIFETIME.total_seconds())
+    )

@@ -20,10 +20,10 @@ from service.examples import APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, probl
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
 SAMPLES: Final = Path(__file__).parent / "docs" / "samples"
-_LANGUAGES: Final = {
+SAMPLE_FILES: Final = {
     "score.sh": ("Shell", "curl"),
     "score.py": ("Python", "Python"),
-    "score.mjs": ("JavaScript", "Node"),
+    "score.mjs": ("JavaScript", "JavaScript"),
 }
 
 
@@ -183,7 +183,7 @@ _WRITING: Final = (400, 401, 403, 413, 415, 422, 429, 503)
 def _paths() -> Json:
     samples = [
         {"lang": language, "label": label, "source": (SAMPLES / file).read_text("utf-8")}
-        for file, (language, label) in _LANGUAGES.items()
+        for file, (language, label) in SAMPLE_FILES.items()
     ]
     return {
         "/v1/score": {

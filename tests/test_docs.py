@@ -51,6 +51,16 @@ def test_ports_and_settings_are_the_codes_own() -> None:
             assert f"`QF_{name.upper()}` ({field.default})" in README, name
 
 
+def test_every_setting_of_the_service_is_explained() -> None:
+    """Each stands in the table of service/README.md, and the table has no other."""
+    from service.settings import Settings
+
+    text = (ROOT / "service" / "README.md").read_text("utf-8")
+    table = text.partition("## Settings\n")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"QF_[A-Z_]+[A-Z]", table)) == {f"QF_{name.upper()}" for name in Settings.model_fields}
+
+
 def test_every_route_is_the_contracts() -> None:
     """A route of the README is served by the API, and every route of the API is in the README."""
     from service.openapi import document

@@ -18,7 +18,7 @@ import bentoml
 from service import problems
 from service.errors import Misconfigured
 from service.oddities import WARNINGS
-from service.openapi import SAMPLES, document
+from service.openapi import SAMPLE_FILES, SAMPLES, document
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")
@@ -83,9 +83,8 @@ def check() -> None:
 
 
 def _samples() -> str:
-    texts = [(path.suffix, path.read_text("utf-8")) for path in sorted(SAMPLES.glob("score.*"))]
-    names = {".sh": "curl", ".py": "Python", ".mjs": "JavaScript"}
-    return "".join(f"<h3>{names[suffix]}</h3><pre>{escape(text)}</pre>" for suffix, text in texts)
+    texts = [(name, (SAMPLES / file).read_text("utf-8")) for file, (_, name) in SAMPLE_FILES.items()]
+    return "".join(f"<h3>{name}</h3><pre>{escape(text)}</pre>" for name, text in texts)
 
 
 def _fields(language: str) -> str:
@@ -123,10 +122,15 @@ def _kind(part: dict[str, Any]) -> str:
 def _limits(field: dict[str, Any]) -> str:
     for part in field.get("anyOf", [field]):
         if "minimum" in part:
-            return f"{part['minimum']:g} – {part['maximum']:g}"
+            return f"{_plain(part['minimum'])} – {_plain(part['maximum'])}"
         if "pattern" in part:
             return str(part["pattern"])
     return ""
+
+
+def _plain(number: float) -> str:
+    """A number as both languages read it: digits in groups of three, parted by a narrow space."""
+    return f"{number:,.0f}".replace(",", "\u202f")
 
 
 def _problems() -> list[tuple[str, ...]]:

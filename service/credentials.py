@@ -106,7 +106,8 @@ def read_pepper(path: Path) -> bytes:
 def _make_pepper(path: Path) -> None:
     """Several workers may start at once: the link makes the first one win, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # No process number: containers that share the folder have the same ones, and a draft may outlive a crash.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, secrets.token_bytes(PEPPER_BYTES))

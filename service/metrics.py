@@ -64,9 +64,13 @@ class Metrics:
         for name, series in known.counters.items():
             self.counters[name].update(series)
         self.gauges: dict[str, Series] = {}
-        self._histograms = known.histograms
         self._edges = {name: list(values) for name, values in (edges or {}).items()}
         self._edges.setdefault("score", list(SCORE_EDGES))
+        # A new model brings new bins: what its predecessor counted in others cannot go on in them.
+        self._histograms = {
+            name: {label: found for label, found in series.items() if found.edges == self._bins(name, label)}
+            for name, series in known.histograms.items()
+        }
         self._requests = self.counters["qf_requests"]
         self._rows: list[tuple[Any, int]] = []
 
@@ -103,10 +107,16 @@ class Metrics:
         histogram.counts = [count + int(more) for count, more in zip(histogram.counts, added, strict=True)]
         histogram.total += float(sum(values))
 
+    def _bins(self, name: str, label: str) -> list[float] | None:
+        """Edges of a distribution, None if this model does not count it."""
+        if name == "qf_request_duration_seconds":
+            return list(LATENCY_EDGES_S)
+        return self._edges.get(label or "score")
+
     def _histogram(self, name: str, label: str, edges: Sequence[float]) -> Histogram:
         series = self._histograms.setdefault(name, {})
         found = series.get(label)
-        if found is None or len(found.edges) != len(edges):  # a new model may bring new bins
+        if found is None:
             found = series[label] = Histogram(list(edges), [0] * (len(edges) + 1))
         return found
 
@@ -180,8 +190,10 @@ def _add(into: Series, series: Mapping[str, float]) -> None:
 
 def _merge(into: dict[str, Histogram], label: str, histogram: Histogram) -> None:
     known = into.get(label)
-    if known is None or known.edges != histogram.edges:
+    if known is None:
         into[label] = Histogram(list(histogram.edges), list(histogram.counts), histogram.total)
         return
+    if known.edges != histogram.edges:
+        return  # the bins of another model's worker, gone or about to go: the one that was asked counts in its own
     known.counts = [one + other for one, other in zip(known.counts, histogram.counts, strict=True)]
     known.total += histogram.total

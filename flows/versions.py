@@ -13,13 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from flows.dataset_errors import DatasetError
 
 LOCK: Final = "dvc.lock"
-REMOTE: Final = "minio"
+DATA_STAGE: Final = "prepare"  # with what it needs; `evaluate` learns, which no choice of data asks for
 SETTINGS: Final = {
     "DVC_NO_ANALYTICS": "1",
     # boto3 since 1.36 sends checksums that S3 servers of other makers refuse.
@@ -28,15 +29,54 @@ SETTINGS: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Remote:
+    """A remote of `.dvc/config`, and the variables that lead to it."""
+
+    name: str
+    variables: Mapping[str, str]
+
+
+def remote_of(environment: Mapping[str, str]) -> Remote:
+    """Where data versions are pushed: MinIO, or DagsHub where `QF_DVC_ENDPOINT` names its S3 address.
+
+    DagsHub opens its MLflow and its S3 with one token, so the password of the one is both keys of the other. Only DVC's
+    own process sees them: predictions and reports stay in the store the usual AWS variables name.
+
+    Raises:
+        DatasetError: the address is set and the token is not.
+    """
+    endpoint = environment.get("QF_DVC_ENDPOINT", "")
+    if not endpoint:
+        return Remote("minio", {})
+    token = environment.get("MLFLOW_TRACKING_PASSWORD", "")
+    if not token:
+        raise DatasetError("QF_DVC_ENDPOINT is set, so MLFLOW_TRACKING_PASSWORD must hold DagsHub's token")
+    region = environment.get("AWS_DEFAULT_REGION") or "us-east-1"  # any: boto3 asks for one, DagsHub does not
+    keys = {"AWS_ACCESS_KEY_ID": token, "AWS_SECRET_ACCESS_KEY": token, "AWS_DEFAULT_REGION": region}
+    return Remote("dagshub", {"AWS_ENDPOINT_URL_S3": endpoint, **keys})
+
+
+def transfer(root: Path, direction: Literal["push", "pull"]) -> Remote:
+    """Push the versions that `dvc.lock` names, or pull them; the remote it was.
+
+    Raises:
+        DatasetError: DVC fails, or the remote's settings are incomplete.
+    """
+    remote = remote_of(os.environ)
+    _dvc(root, [direction, "--remote", remote.name], remote.variables)
+    return remote
+
+
 def reproduce(root: Path, state: Path, source: str, *, push: bool) -> Path:
-    """Run the DVC stages on `source` and push them if asked; the run's own lock file, kept under `state`.
+    """Run the DVC data stages on `source` and push them if asked; the run's own lock file, kept under `state`.
 
     Raises `DatasetError` if DVC fails; its own lines on standard error say why.
     """
     with lock_kept(root / LOCK, state) as kept:
-        _dvc(root, ["repro"], {"QF_DATA": source})
+        _dvc(root, ["repro", DATA_STAGE], {"QF_DATA": source})
         if push:
-            _dvc(root, ["push", "--remote", REMOTE], {})
+            transfer(root, "push")
     return kept
 
 

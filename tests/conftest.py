@@ -106,7 +106,7 @@ class ObjectStore:
 
 
 @contextmanager
-def _serving(part: Part, folder: Path) -> Iterator[None]:
+def serving(part: Part, folder: Path) -> Iterator[None]:
     """A part for as long as the block lasts."""
     shelf = Shelf(folder)
     untraced = {name: "" for name in os.environ if name.startswith("COV")}  # a traced server answers slowly
@@ -129,7 +129,7 @@ def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSt
     settings = StackSettings(state_dir=folder, port_store=free_port())
     pair = Credentials("qf-test", "qf-test-secret")
     store.format_volume(folder / "store")
-    with _serving(parts.object_store(settings, pair), folder):
+    with serving(parts.object_store(settings, pair), folder):
         store.make_buckets(settings.store_url, pair)
         yield ObjectStore(settings.store_url, pair.access_key, pair.secret_key)
 
@@ -138,7 +138,7 @@ def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSt
 def _mlflow_server(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Tracking URI of an MLflow server whose artifacts lie in bucket `mlflow`."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    with _serving(parts.mlflow(folder, port, object_store.variables), folder):
+    with serving(parts.mlflow(folder, port, object_store.variables), folder):
         yield f"http://{HOST}:{port}"
 
 
@@ -151,7 +151,7 @@ def _prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
     url = f"http://{HOST}:{port}/api"
-    with _serving(parts.prefect(folder, port), folder):
+    with serving(parts.prefect(folder, port), folder):
         with prefect.temporary_settings({prefect.PREFECT_API_URL: url, prefect.PREFECT_HOME: folder}):
             yield url
             # The senders of this process would try to reach the ended server, and complain after pytest's last word.

@@ -6,6 +6,7 @@ import json
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,16 @@ def test_a_second_demo_uses_what_stands(played: str, clone: Clone) -> None:
     assert "is the champion already" in done.stdout
     assert "is packed already" in done.stdout
     assert summary(done.stdout)["model"] == summary(played)["model"]
+
+
+def test_drift_can_be_asked_for_at_any_time(played: str, clone: Clone) -> None:
+    """`make drift` follows a run of the deployment to its verdict and keeps the report."""
+    asked = replace(clone, environment=clone.environment | read_exports(clone.state / "env"))
+
+    done = asked.run("infra.delivery.drift_check")
+
+    assert played and "# Drift" in done.stdout, done.stdout
+    assert (clone.state / "reports" / "drift.md").read_text().strip() in done.stdout
 
 
 class Look:

@@ -1,0 +1,155 @@
+"""`make rollout`: the champion's image, by digest, to where production runs; then the version counts as released.
+
+`QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
+`kubectl://namespace/deployment/container` sets the image of a Kubernetes deployment and waits until it is rolled out,
+or takes it back. Keys come from the environment, lie in files of their own for as long as the command runs, and are
+in no argument and no message.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.errors import BentosError
+from bentos.registry import CHAMPION, Registry
+from bentos.settings import BentosSettings
+from bentos.version import Version
+from infra.delivery.report import RELEASED_AT
+from infra.errors import StackError
+
+SHAPES: Final = "ssh://user@host[:port]/folder or kubectl://namespace/deployment/container"
+PATIENCE_S: Final = 1800
+ROLLED_OUT: Final = "--timeout=600s"
+
+
+class RolloutSettings(BaseSettings):
+    """Where production runs and what opens it."""
+
+    model_config = SettingsConfigDict(env_prefix="QF_DEPLOY_", extra="ignore")
+
+    to: str = Field(default="", description=f"Where to: {SHAPES}.")
+    key: SecretStr = Field(default=SecretStr(""), description="Private SSH key; the agent's or user's own if empty.")
+    known_hosts: str = Field(default="", description="Host keys, lines of known_hosts; the user's own file if empty.")
+    kubeconfig: SecretStr = Field(default=SecretStr(""), description="Kubernetes configuration; the user's if empty.")
+
+
+def image_of(version: Version) -> str:
+    """The version's image by digest, `registry/name@sha256:...`.
+
+    Raises:
+        StackError: none was pushed.
+    """
+    image, digest = version.tags.get("image", ""), version.tags.get("image_digest", "")
+    if not image or not digest:
+        raise StackError(f"version {version.number} has no image yet: run `make image` first")
+    return f"{image.rpartition(':')[0]}@{digest}"
+
+
+def roll_out(image: str, settings: RolloutSettings) -> None:
+    """Bring the image to production, its commands' output shown as it comes.
+
+    Raises:
+        StackError: QF_DEPLOY_TO is missing or of no known shape, a program is missing, or the rollout failed.
+    """
+    where = urlsplit(settings.to)
+    steps = [part for part in where.path.split("/") if part]
+    if where.scheme == "ssh" and where.hostname and steps:
+        return _by_ssh(image, settings)
+    if where.scheme == "kubectl" and where.netloc and len(steps) == 2:
+        return _by_kubectl(image, where.netloc, steps[0], steps[1], settings)
+    raise StackError(f"QF_DEPLOY_TO is {settings.to or 'not set'}; it takes {SHAPES}")
+
+
+def _by_ssh(image: str, settings: RolloutSettings) -> None:
+    where = urlsplit(settings.to)
+    with _files({"key": settings.key.get_secret_value(), "known_hosts": settings.known_hosts}) as files:
+        command = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+        if "key" in files:
+            command += ["-o", "IdentitiesOnly=yes", "-i", str(files["key"])]
+        if "known_hosts" in files:
+            command += ["-o", f"UserKnownHostsFile={files['known_hosts']}"]
+        if where.port:
+            command += ["-p", str(where.port)]
+        host = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
+        _run([*command, host, f"cd {shlex.quote(where.path)} && make deploy IMAGE={shlex.quote(image)}"])
+
+
+def _by_kubectl(image: str, namespace: str, deployment: str, container: str, settings: RolloutSettings) -> None:
+    name = f"deployment/{deployment}"
+    with _files({"kubeconfig": settings.kubeconfig.get_secret_value()}) as files:
+        kubectl = ["kubectl", "--namespace", namespace]
+        if "kubeconfig" in files:
+            kubectl += ["--kubeconfig", str(files["kubeconfig"])]
+        _run([*kubectl, "set", "image", name, f"{container}={image}"])
+        try:
+            _run([*kubectl, "rollout", "status", name, ROLLED_OUT])
+        except StackError:
+            _run([*kubectl, "rollout", "undo", name])
+            raise
+
+
+@contextmanager
+def _files(contents: dict[str, str]) -> Iterator[dict[str, Path]]:
+    """The contents that are not empty as private files, gone with the block."""
+    with tempfile.TemporaryDirectory(prefix="rollout-") as folder:
+        paths = {name: Path(folder) / name for name, text in contents.items() if text}
+        for name, path in paths.items():
+            path.touch(mode=0o600)
+            path.write_text(contents[name].rstrip("\n") + "\n", encoding="utf-8")
+        yield paths
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, check=False, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
+    except FileNotFoundError as error:
+        raise StackError(f"the program {command[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise StackError(
+            f"{command[0]} took more than {PATIENCE_S} s: look at production before trying again"
+        ) from error
+    if done.returncode:
+        raise StackError(f"{command[0]} failed with exit code {done.returncode}, see above; production kept its image")
+
+
+def release(registry: Registry, settings: RolloutSettings, now: datetime) -> str:
+    """The image that production runs from now on; the version carries the time of its release.
+
+    Raises:
+        BentosError: there is no approved champion, or MLflow does not answer.
+        StackError: there is no image, or the rollout failed; nothing is noted then.
+    """
+    version = registry.by_alias(CHAMPION)
+    registry.approved(version)
+    image = image_of(version)
+    roll_out(image, settings)
+    registry.record(version, {RELEASED_AT: now.isoformat(timespec="seconds")})
+    return image
+
+
+def main() -> int:
+    """Roll out the champion; exit code 1 and one line if it did not work."""
+    try:
+        image = release(Registry.connect(BentosSettings()), RolloutSettings(), datetime.now(UTC))
+    except (BentosError, StackError) as error:
+        print(f"rollout: {error}", file=sys.stderr)
+        return 1
+    print(f"released {image} to {urlsplit(os.environ['QF_DEPLOY_TO']).scheme}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

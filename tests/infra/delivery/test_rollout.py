@@ -1,0 +1,119 @@
+"""Production gets the approved champion by digest, or nothing, and no secret is shown."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bentos.errors import VersionMissing
+from bentos.registry import Registry
+from bentos.settings import BentosSettings
+from infra.delivery import rollout
+from infra.delivery.report import RELEASED_AT
+from infra.delivery.rollout import RolloutSettings, roll_out
+from infra.errors import StackError
+from tests.infra.delivery.registered import champion_of
+
+IMAGE = "registry.test/credit-score@sha256:" + "c" * 64
+# The far side of the network: a program that writes down what it was asked, and the key file it was given.
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*" >> "{log}"
+for word; do [ ! -f "$word" ] || {{ stat -c %a "$word"; cat "$word"; }} >> "{log}.files"; done
+case "$*" in {fails}) exit 7 ;; esac
+"""
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Put ssh and kubectl in place that fail where told; what they were asked."""
+
+    def make(fails: str = "nothing") -> Path:
+        for name in ("ssh", "kubectl"):
+            program = tmp_path / "bin" / name
+            program.parent.mkdir(exist_ok=True)
+            program.write_text(PROGRAM.format(log=tmp_path / "asked", fails=fails))
+            program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+        return tmp_path / "asked"
+
+    return make
+
+
+def test_ssh_gets_the_image_by_digest(asked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Strictly checked host, key in a private file that is gone afterwards, no key in an argument."""
+    log = asked()
+    settings = RolloutSettings(to="ssh://deploy@host.test:2222/srv/score", key="the key", known_hosts="host.test rsa")
+
+    roll_out(IMAGE, settings)
+
+    said = log.read_text()
+    assert f"-p 2222 deploy@host.test cd /srv/score && make deploy IMAGE={IMAGE}" in said
+    assert "StrictHostKeyChecking=yes" in said and "the key" not in said
+    assert (tmp_path / "asked.files").read_text() == "600\nthe key\n"
+    assert not Path(said.split("-i ")[1].split()[0]).exists()
+
+
+def test_kubernetes_gets_the_image_by_digest(asked) -> None:  # type: ignore[no-untyped-def]
+    """And is waited for."""
+    log = asked()
+
+    roll_out(IMAGE, RolloutSettings(to="kubectl://score/api/service"))
+
+    first, second = log.read_text().splitlines()
+    assert first == f"kubectl --namespace score set image deployment/api service={IMAGE}"
+    assert "rollout status deployment/api" in second
+
+
+def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-untyped-def]
+    """Kubernetes keeps the image that ran."""
+    log = asked("*status*")
+
+    with pytest.raises(StackError, match="kubectl failed with exit code 7"):
+        roll_out(IMAGE, RolloutSettings(to="kubectl://score/api/service"))
+    assert "rollout undo deployment/api" in log.read_text()
+
+
+@pytest.mark.parametrize("to", ["", "host.test", "ssh://host.test", "kubectl://score/api", "ftp://host.test/folder"])
+def test_a_place_of_no_known_shape_is_refused(to: str) -> None:
+    """The line names setting and shapes."""
+    with pytest.raises(StackError, match="QF_DEPLOY_TO is .* it takes ssh://"):
+        roll_out(IMAGE, RolloutSettings(to=to))
+
+
+def test_a_release_is_noted_once_it_is_out(
+    asked,  # type: ignore[no-untyped-def]
+    mlflow_server: str,
+    tmp_path: Path,
+) -> None:
+    """No champion, no image, a host that refuses: nothing is noted; then the version carries the time."""
+    name = f"credit-score-{uuid.uuid4().hex[:8]}"
+    registry = Registry.connect(BentosSettings(tracking_uri=mlflow_server, state_dir=tmp_path, model_name=name))
+    settings, now = RolloutSettings(to="ssh://host.test/srv"), datetime(2026, 11, 24, tzinfo=UTC)
+
+    with pytest.raises(VersionMissing, match="no champion"):
+        rollout.release(registry, settings, now)
+    champion = champion_of(registry, tmp_path, {})
+    with pytest.raises(StackError, match="make image"):
+        rollout.release(registry, settings, now)
+    registry.record(champion, {"image": "registry.test:5000/credit-score:1-a-b", "image_digest": "sha256:abc"})
+    asked("*")
+    with pytest.raises(StackError, match="ssh failed"):
+        rollout.release(registry, settings, now)
+    assert RELEASED_AT not in registry.version(champion.number).tags
+
+    asked()
+    assert rollout.release(registry, settings, now) == "registry.test:5000/credit-score@sha256:abc"
+    assert registry.version(champion.number).tags[RELEASED_AT] == "2026-11-24T00:00:00+00:00"
+
+
+def test_the_command_is_one_line_where_nothing_is_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, the setting named."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    assert rollout.main() == 1
+    assert "MLFLOW_TRACKING_URI" in capsys.readouterr().err

@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
 DATA ?= sample
-export DATA MONTHS RUN REGISTRY NAME DEST
+export DATA MONTHS RUN REGISTRY NAME DEST SHORT
 
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
@@ -108,7 +108,7 @@ reproduce: venv ## RUN=ID: train again from MLflow's record, prove the same bits
 	@$(CLIENT) $(PY) -m flows.reproduce --run "$$RUN"
 
 new: venv ## NAME=... DEST=...: a fresh project of this shape under another name
-	@$(PY) -m infra.delivery.template --name "$$NAME" --dest "$$DEST"
+	@$(PY) -m infra.delivery.template --name "$$NAME" --dest "$$DEST" --short "$$SHORT"
 
 lock: venv ## re-lock the requirements of every image; UPGRADE=--upgrade for newer versions
 	@$(PY) -m infra.locking $(UPGRADE)

@@ -1,7 +1,8 @@
 """The data stages: `python -m flows.dataset fetch | prepare | evaluate | reproduce | adopt | push | pull`, at the root.
 
-`fetch`, `prepare` and `evaluate` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs the first two through
-DVC for another source; `push` and `pull` move versions to and from MinIO, or DagsHub where the environment says so.
+`fetch`, `prepare` and `evaluate` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs the first two
+through DVC for another source; `push` and `pull` move versions to and from MinIO, or DagsHub where the environment
+says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stage `evaluate`: learn as the training flow does, judge on unseen customers, write what DVC compares and draws.
 
-Nothing is registered here: this is the model a revision of code, data and parameters gives, beside the data it gives, so
-that `dvc metrics diff` and `dvc plots diff` answer what a change does before anybody trains for approval.
+Nothing is registered here: this is the model that a revision of code, data and parameters gives, so `dvc metrics diff`
+and `dvc plots diff` answer what a change does before anybody trains for approval.
 """
 
 from __future__ import annotations

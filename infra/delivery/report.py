@@ -10,7 +10,6 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bentos.catalogue import CHAMPION, Catalogue, client_of

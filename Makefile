@@ -20,7 +20,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools up down status demo test lint workflows check bench image login report rollout drift audit sbom \
+.PHONY: help venv tools up down status demo test lint workflows check bench image login report deploy rollout drift audit sbom \
   scan replay faults reproduce new lock clean
 
 help: ## this list
@@ -81,6 +81,9 @@ login: ## to $$REGISTRY as $$REGISTRY_USER, the password on standard input of th
 
 report: venv ## the champion's figures beside those of the last release
 	@$(CLIENT) $(PY) -m infra.delivery.report
+
+deploy: venv ## the champion in front of partners, blue/green; ARGS= --version N, rollback, status, down
+	@$(CLIENT) $(PY) -m bentos.deploy $(ARGS)
 
 rollout: venv ## the champion's image to production: QF_DEPLOY_TO=ssh://... or kubectl://...
 	@$(CLIENT) $(PY) -m infra.delivery.rollout

@@ -58,8 +58,8 @@ def image_of(version: Version) -> str:
     return f"{image.rpartition(':')[0]}@{digest}"
 
 
-def roll_out(image: str, settings: RolloutSettings) -> None:
-    """Bring the image to production, its commands' output shown as it comes.
+def roll_out(image: str, number: int, settings: RolloutSettings) -> None:
+    """Bring the image of version `number` to production, its commands' output shown as it comes.
 
     Raises:
         StackError: QF_DEPLOY_TO is missing or of no known shape, a program is missing, or the rollout failed.
@@ -67,13 +67,13 @@ def roll_out(image: str, settings: RolloutSettings) -> None:
     where = urlsplit(settings.to)
     steps = [part for part in where.path.split("/") if part]
     if where.scheme == "ssh" and where.hostname and steps:
-        return _by_ssh(image, settings)
+        return _by_ssh(number, settings)
     if where.scheme == "kubectl" and where.netloc and len(steps) == 2:
         return _by_kubectl(image, where.netloc, steps[0], steps[1], settings)
     raise StackError(f"QF_DEPLOY_TO is {settings.to or 'not set'}; it takes {SHAPES}")
 
 
-def _by_ssh(image: str, settings: RolloutSettings) -> None:
+def _by_ssh(number: int, settings: RolloutSettings) -> None:
     where = urlsplit(settings.to)
     with _files({"key": settings.key.get_secret_value(), "known_hosts": settings.known_hosts}) as files:
         command = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
@@ -84,7 +84,7 @@ def _by_ssh(image: str, settings: RolloutSettings) -> None:
         if where.port:
             command += ["-p", str(where.port)]
         host = f"{where.username}@{where.hostname}" if where.username else str(where.hostname)
-        _run([*command, host, f"cd {shlex.quote(where.path)} && make deploy IMAGE={shlex.quote(image)}"])
+        _run([*command, host, f"cd {shlex.quote(where.path)} && make deploy ARGS='--version {number}'"])
 
 
 def _by_kubectl(image: str, namespace: str, deployment: str, container: str, settings: RolloutSettings) -> None:
@@ -135,7 +135,7 @@ def release(registry: Registry, settings: RolloutSettings, now: datetime) -> str
     version = registry.by_alias(CHAMPION)
     registry.approved(version)
     image = image_of(version)
-    roll_out(image, settings)
+    roll_out(image, version.number, settings)
     registry.record(version, {RELEASED_AT: now.isoformat(timespec="seconds")})
     return image
 

@@ -39,7 +39,7 @@ DELIMITERS: Final = {
 _NAMES: Final = re.compile(f"{NAME}|{SLUG}")
 # A prefix stands alone or before an underscore, a hyphen or a brace, or begins the mark of one of our file formats; inside
 # a hash it is chance.
-_SHORT: Final = re.compile(rf"(?<![A-Za-z0-9+/])(?:{SHORT}|{SHORT.upper()})(?=j\b|[JEX]1\b|LIMIT1\b|[^A-Za-z0-9+/]|$)")
+_SHORT: Final = re.compile(rf"(?<![A-Za-z0-9+/])(?:{SHORT}|{SHORT.upper()})(?=j\b|[JETX]1\b|LIMIT1\b|[^A-Za-z0-9+/]|$)")
 Say = Callable[[str], None]
 
 

@@ -29,7 +29,7 @@ from tests.conftest import ObjectStore, serving
 
 USER, TOKEN = "ana", "a-token-of-forty-characters-for-this-test"
 PROXY = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 64; }}
 http {{
   access_log off; client_max_body_size 0;
@@ -55,12 +55,10 @@ def _hosted_mlflow(
     folder, port = tmp_path_factory.mktemp("hosted"), free_port()
     hashed = subprocess.run(["openssl", "passwd", "-apr1", TOKEN], capture_output=True, text=True, check=True).stdout
     (folder / "users").write_text(f"{USER}:{hashed}")
-    (folder / "users").chmod(0o644)
     upstream = {"upstream": mlflow_server, "upstream_host": mlflow_server.removeprefix("http://")}
-    (folder / "nginx.conf").write_text(PROXY.format(folder=folder, host=HOST, port=port, **upstream))
-    for parent in (folder, *folder.parents[:3]):  # nginx's workers are another user
-        if parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            parent.chmod(0o755)
+    # As root its workers would become nobody, who may not read what a test writes.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(PROXY.format(folder=folder, host=HOST, port=port, user=user, **upstream))
     command = (require_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "error.log")
     url = f"http://{HOST}:{port}"
     with serving(parts.Part("nginx", Recipe(command, {}, folder, port), f"{url}/alive"), folder):

@@ -42,15 +42,15 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
     return make
 
 
-def test_ssh_gets_the_image_by_digest(asked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_ssh_names_the_version(asked, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Strictly checked host, key in a private file that is gone afterwards, no key in an argument."""
     log = asked()
     settings = RolloutSettings(to="ssh://deploy@host.test:2222/srv/score", key="the key", known_hosts="host.test rsa")
 
-    roll_out(IMAGE, settings)
+    roll_out(IMAGE, 3, settings)
 
     said = log.read_text()
-    assert f"-p 2222 deploy@host.test cd /srv/score && make deploy IMAGE={IMAGE}" in said
+    assert "-p 2222 deploy@host.test cd /srv/score && make deploy ARGS='--version 3'" in said
     assert "StrictHostKeyChecking=yes" in said and "the key" not in said
     assert (tmp_path / "asked.files").read_text() == "600\nthe key\n"
     assert not Path(said.split("-i ")[1].split()[0]).exists()
@@ -60,7 +60,7 @@ def test_kubernetes_gets_the_image_by_digest(asked) -> None:  # type: ignore[no-
     """And is waited for."""
     log = asked()
 
-    roll_out(IMAGE, RolloutSettings(to="kubectl://score/api/service"))
+    roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/api/service"))
 
     first, second = log.read_text().splitlines()
     assert first == f"kubectl --namespace score set image deployment/api service={IMAGE}"
@@ -72,7 +72,7 @@ def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-u
     log = asked("*status*")
 
     with pytest.raises(StackError, match="kubectl failed with exit code 7"):
-        roll_out(IMAGE, RolloutSettings(to="kubectl://score/api/service"))
+        roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/api/service"))
     assert "rollout undo deployment/api" in log.read_text()
 
 
@@ -80,7 +80,7 @@ def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-u
 def test_a_place_of_no_known_shape_is_refused(to: str) -> None:
     """The line names setting and shapes."""
     with pytest.raises(StackError, match="QF_DEPLOY_TO is .* it takes ssh://"):
-        roll_out(IMAGE, RolloutSettings(to=to))
+        roll_out(IMAGE, 3, RolloutSettings(to=to))
 
 
 def test_a_release_is_noted_once_it_is_out(

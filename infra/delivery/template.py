@@ -1,8 +1,8 @@
 """`make new NAME=... DEST=...`: a fresh project of this shape under another name.
 
-The repository is its own template: the files git tracks become a cookiecutter template, in which the company's name, its
-one-word form and the two-letter prefix of settings, metrics and keys are variables. So the template cannot fall behind
-the project. What the product is (the contract, the features, the words of the pages) stays: README.md says what to
+The repository is its own template: the files git tracks become a cookiecutter template, in which the company's name,
+its one-word form and the two-letter prefix of settings, metrics and keys are variables. So the template cannot fall
+behind the project. What the product is (the contract, the features, the words of the pages) stays: README.md says what to
 change by hand.
 """
 
@@ -37,8 +37,8 @@ DELIMITERS: Final = {
     "comment_end_string": f"#{CLOSE}",
 }
 _NAMES: Final = re.compile(f"{NAME}|{SLUG}")
-# A prefix stands alone or before an underscore, a hyphen or a brace, or begins the mark of one of our file formats; inside
-# a hash it is chance.
+# A prefix stands alone or before an underscore, a hyphen or a brace, or begins the mark of one of our file formats;
+# inside a hash it is chance.
 _SHORT: Final = re.compile(rf"(?<![A-Za-z0-9+/])(?:{SHORT}|{SHORT.upper()})(?=j\b|[JETX]1\b|LIMIT1\b|[^A-Za-z0-9+/]|$)")
 Say = Callable[[str], None]
 

@@ -63,7 +63,7 @@ def test_dvc_compares_and_draws_them(data: PreparedData, tmp_path: Path, monkeyp
         subprocess.run(["git", "-c", "user.name=ana", "-c", "user.email=ana@example.org", *command], check=True)
     after = evaluate(data, QUICK.model_copy(update={"iterations": 30}), dataset.EVALUATION)
 
-    moved = json.loads(dvc("metrics", "diff", "--json"))["diff"]["data/evaluation/metrics.json"]
+    moved = json.loads(dvc("metrics", "diff", "--json"))["data/evaluation/metrics.json"]
     dvc("plots", "show", "--out", "page", *(f"data/evaluation/{name}" for name in PLOTS))
 
     assert moved["log_loss.value"]["new"] == pytest.approx(after["log_loss"].value, abs=1e-6)

@@ -103,12 +103,12 @@ def deploy(settings: StackSettings, variables: dict[str, str]) -> bool:
             timeout=DEPLOY_TIMEOUT_S,
         )
     if done.returncode:
-        raise StackError(f"prefect deploy --all failed: {_reason(log.read_text(errors='replace'))}; the log is {log}")
+        raise StackError(f"prefect deploy --all failed: {reason(log.read_text(errors='replace'))}; the log is {log}")
     stamp.write_text(digest)
     return True
 
 
-def _reason(text: str) -> str:
+def reason(text: str) -> str:
     """The exception's own line; Prefect's very last one says only that there was one."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and "An exception occurred" not in line]
     return lines[-1][:300] if lines else "it said nothing"

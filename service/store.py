@@ -5,6 +5,7 @@ boto3 is imported when the bucket is first used, so a start does not wait for it
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,8 +89,36 @@ class BucketStore:
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
                 raise
-            if self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read() != data:
+            if not self._holds(key, data, metadata):
                 raise StoreConflict(key) from None
+
+    def _holds(self, key: str, data: bytes, metadata: Mapping[str, str]) -> bool:
+        """Whether the object there has these very bytes.
+
+        A key that may only put cannot read them: it puts them again, if the ETag there is their MD5.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read() == data
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
+                raise
+        etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        try:
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=data,
+                Metadata=dict(metadata),
+                ContentType="text/csv; charset=utf-8",
+                IfMatch=etag,
+            )
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
+                raise
+            return False
+        return True
 
 
 def in_one_line(error: Exception) -> str:

@@ -1,0 +1,180 @@
+"""The credentials of the compose stack: `python -m infra.passwords` makes what is missing and keeps what is there.
+
+Everything lies in one folder (`.local/compose`, mode 0700): `env` (0600) for compose itself, and the files that parts
+read as another user of their container (0644, behind the folder's mode). Nothing has a default: a name that is missing
+stops compose with a line that names this command.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from infra.credentials import Credentials, write_private
+from infra.errors import StackError
+from infra.rights import USERS, identities
+from infra.settings import read_settings
+
+LETTERS: Final = string.ascii_letters + string.digits  # safe in a URL, a shell, an ini file and SQL
+PASSWORD_LENGTH: Final = 40
+CERTIFICATE_DAYS: Final = 397  # longer is refused by browsers
+#: Names of compose's env file that hold one secret each, beside the pairs of the store's users.
+SECRETS: Final = (
+    "POSTGRES_PASSWORD",
+    "MLFLOW_DATABASE_PASSWORD",
+    "PREFECT_DATABASE_PASSWORD",
+    "MLFLOW_ADMIN_PASSWORD",
+    "MLFLOW_FLOWS_PASSWORD",
+    "MLFLOW_COOKIE_SECRET",
+    "PREFECT_PASSWORD",
+    "REDIS_PASSWORD",
+    "GRAFANA_PASSWORD",
+    "REGISTRY_PASSWORD",
+    "REGISTRY_COOKIE_SECRET",
+)
+
+
+def password() -> str:
+    """A new secret of 238 bits."""
+    return "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Names and values of compose's env file; empty where there is none."""
+    if not path.exists():
+        return {}
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def store_names(user: str) -> tuple[str, str]:
+    """Names of the access key and of the secret key of a user of the store."""
+    return f"STORE_{user.upper()}_ACCESS_KEY", f"STORE_{user.upper()}_SECRET_KEY"
+
+
+def completed(kept: Mapping[str, str]) -> dict[str, str]:
+    """`kept` and a new secret for each name that it lacks."""
+    wanted: dict[str, Callable[[], str]] = {name: password for name in SECRETS}
+    for user in USERS:
+        access, secret = store_names(user)
+        wanted[access] = lambda user=user: f"qf-{user}-{secrets.token_hex(6)}"  # type: ignore[misc]
+        wanted[secret] = password
+    return {**kept, **{name: kept.get(name) or make() for name, make in wanted.items()}}
+
+
+def pairs(values: Mapping[str, str]) -> dict[str, Credentials]:
+    """The key pair of each user of the store."""
+    return {user: Credentials(*(values[name] for name in store_names(user))) for user in USERS}
+
+
+def mlflow_users(values: Mapping[str, str]) -> str:
+    """MLflow's file of authentication; its administrator's password comes from the environment."""
+    database = f"postgresql+psycopg://mlflow:{values['MLFLOW_DATABASE_PASSWORD']}@postgres:5432/mlflow_users"
+    return (
+        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+        f"database_uri = {values.get('MLFLOW_USERS_DATABASE', database)}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "grant_default_workspace_access = false\n"
+    )
+
+
+def htpasswd(name: str, value: str) -> str:
+    """A line of the registry's user file; it reads bcrypt alone."""
+    import bcrypt
+
+    return f"{name}:{bcrypt.hashpw(value.encode(), bcrypt.gensalt(10)).decode()}\n"
+
+
+def certificate(host: str) -> tuple[str, str]:
+    """A self-signed certificate and its key, in PEM: enough to begin, to be replaced by a real one."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    names = [x509.DNSName(each) for each in dict.fromkeys((host, "localhost", "*.localhost", "proxy"))]
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def write(folder: Path, host: str = "localhost") -> list[str]:
+    """Bring the folder to its full state; the names of the files that are new or changed.
+
+    Raises:
+        StackError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        kept = read_env(folder / "env")
+        values = completed(kept)
+        changed = []
+        if values != kept:
+            text = "".join(f"{name}={value}\n" for name, value in values.items())
+            write_private(folder / "env", "# Made by python -m infra.passwords; keep it with your backups.\n" + text)
+            changed.append("env")
+        files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(values)}
+        changed += [name for name, text in files.items() if _replace(folder / name, text)]
+        registry = folder / "registry-htpasswd"
+        if "REGISTRY_PASSWORD" not in kept or not registry.exists():  # salted anew each time, so only when needed
+            _replace(registry, htpasswd("release", values["REGISTRY_PASSWORD"]))
+            changed.append(registry.name)
+        # What the proxy shares with who deploys (infra/proxy/nginx.conf.template); the folder above closes it to others.
+        for name in ("proxy", "proxy/switch", "proxy/tls"):
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name).chmod(0o777)
+        if not (folder / "proxy/tls/server.crt").exists():
+            for name, text in zip(("server.crt", "server.key"), certificate(host), strict=True):
+                _replace(folder / "proxy" / "tls" / name, text)
+                changed.append(f"proxy/tls/{name}")
+    except OSError as error:
+        raise StackError(f"{error.filename}: {error.strerror}; the credentials cannot be kept there") from error
+    return changed
+
+
+def _replace(path: Path, text: str) -> bool:
+    """Write a file that a container reads as its own user; whether that changed anything."""
+    if path.exists() and path.read_text() == text:
+        return False
+    # Written in place: compose mounts the file itself, and a new one in its stead would not be seen.
+    path.write_text(text)
+    path.chmod(0o644)
+    return True
+
+
+def main() -> int:
+    """Make what is missing below the state folder; 1 with one line where that is impossible."""
+    try:
+        folder = read_settings().state_dir / "compose"
+        changed = write(folder)
+    except StackError as error:
+        print(f"passwords: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder}: " + (f"made {', '.join(changed)}" if changed else "complete already, nothing changed"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Who may do what in the object store, outside of the embedded stack: one user a duty, no root for any part.
+
+The policies are plain AWS policy documents, so MinIO, SeaweedFS and S3 itself take them; SeaweedFS reads them with its
+users from one file when it starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from infra.credentials import Credentials
+
+READ: Final = ("s3:GetObject",)
+WRITE: Final = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+DELETE: Final = ("s3:DeleteObject",)
+LIST: Final = ("s3:ListBucket", "s3:GetBucketLocation")
+
+
+@dataclass(frozen=True)
+class Right:
+    """Actions on the objects of a bucket, or with `LIST` on the bucket itself."""
+
+    bucket: str
+    actions: tuple[str, ...]
+
+    def statement(self) -> dict[str, Any]:
+        """The statement of a policy."""
+        resource = f"arn:aws:s3:::{self.bucket}" + ("" if self.actions == LIST else "/*")
+        return {"Effect": "Allow", "Action": list(self.actions), "Resource": [resource]}
+
+
+#: user -> rights. Training is part of `model` and cannot reach `predictions`; drift is `watch` and can only read there.
+RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
+    "service": (Right("predictions", ("s3:PutObject",)),),
+    "mlflow": (Right("mlflow", (*READ, *WRITE, *DELETE)), Right("mlflow", LIST)),
+    "model": (Right("data", (*READ, *WRITE, *DELETE)), Right("data", LIST)),
+    "watch": (
+        Right("predictions", READ),
+        Right("predictions", LIST),
+        Right("reports", (*READ, *WRITE)),
+        Right("reports", LIST),
+    ),
+    "retention": tuple(
+        right
+        for bucket in ("predictions", "reports")
+        for right in (Right(bucket, (*READ, *WRITE, *DELETE)), Right(bucket, LIST))
+    ),
+    "ui": (Right("reports", READ),),
+}
+ADMIN: Final = "admin"  # bootstrap alone
+USERS: Final = (ADMIN, *RIGHTS)
+
+
+def policy(user: str) -> dict[str, Any]:
+    """The policy document of a user."""
+    return {"Version": "2012-10-17", "Statement": [right.statement() for right in RIGHTS[user]]}
+
+
+def identities(pairs: Mapping[str, Credentials]) -> str:
+    """SeaweedFS's file of users and policies (`-s3.config`), `pairs` holding every user of `USERS`."""
+
+    def identity(user: str) -> dict[str, Any]:
+        pair = pairs[user]
+        known = {"name": user, "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}]}
+        # Its administrator is told by actions, everybody else by policy alone.
+        return (
+            {**known, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+            if user == ADMIN
+            else ({**known, "policyNames": [user]})
+        )
+
+    policies = [{"name": user, "content": json.dumps(policy(user))} for user in RIGHTS]
+    return json.dumps({"identities": [identity(user) for user in USERS], "policies": policies}, indent=1)

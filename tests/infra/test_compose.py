@@ -1,0 +1,157 @@
+"""infra/compose.yaml: valid, closed to the outside, hardened, and without a single default password."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import passwords
+from infra.passwords import SECRETS, read_env, store_names
+from infra.rights import ADMIN, RIGHTS, USERS
+from infra.settings import ROOT
+from tests.infra import compose_file
+
+SERVICES: dict[str, dict[str, Any]] = compose_file.raw()["services"]
+ONCE = {"volumes", "bootstrap"}  # end when they are done
+PINNED = re.compile(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$")
+OWN = re.compile(r"^(credit-score-(flows|ui):\$\{QF_RELEASE:-[\d.]+\}|\$\{QF_IMAGE_(BLUE|GREEN):-.*\})$")
+
+
+def test_the_file_is_what_compose_takes() -> None:
+    """It holds against the schema of the compose specification."""
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(compose_file.FILE),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_part_is_pinned_and_hardened(name: str) -> None:
+    """An exact version, no writable root, no capability it does not need, bounds, and a check of its health."""
+    part = SERVICES[name]
+    assert PINNED.search(part["image"]) or OWN.match(part["image"]), part["image"]
+    assert part["read_only"] is True
+    assert part["cap_drop"] == ["ALL"]
+    assert part["security_opt"] == ["no-new-privileges:true"]
+    assert part["pids_limit"] and part["mem_limit"] and part["restart"]
+    assert name in ONCE or part["healthcheck"]["test"]
+    assert not part.get("privileged") and part.get("network_mode", "none") == "none"
+    assert not any("docker.sock" in volume for volume in part.get("volumes", []))
+
+
+def test_only_proxy_and_ui_are_published() -> None:
+    """The operators' door opens on this machine's loopback alone; nothing else has a port."""
+    ports = {name: part["ports"] for name, part in SERVICES.items() if part.get("ports")}
+    assert set(ports) == {"proxy", "ui", "operators"}
+    assert all(port.startswith("127.0.0.1:") for port in ports["operators"])
+
+
+def test_only_published_parts_have_a_way_out() -> None:
+    """Every other part is on internal networks, from which nothing leaves the host."""
+    networks = compose_file.raw()["networks"]
+    assert {name for name, network in networks.items() if not network.get("internal")} == {"edge"}
+    assert {name for name, part in SERVICES.items() if "edge" in part.get("networks", [])} == {
+        "proxy",
+        "ui",
+        "operators",
+    }
+
+
+def test_every_secret_is_made_and_none_has_a_default() -> None:
+    """What compose asks for is what `python -m infra.passwords` makes; a variable named like a secret is asked for."""
+    # The registry reads a digest of its password; the password itself is for who pushes and pulls.
+    made = {*SECRETS, *(name for user in USERS for name in store_names(user))} - {"REGISTRY_PASSWORD"}
+    assert compose_file.asked_for() == made
+    defaulted = re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*):-", compose_file.FILE.read_text())
+    assert not defaulted
+
+
+def test_each_part_holds_its_own_key_of_the_store() -> None:
+    """Nobody but bootstrap has the administrator's, training none that reaches predictions."""
+    held = {
+        name: {key for key in re.findall(r"STORE_(\w+)_SECRET_KEY", str(part.get("environment", "")))}
+        for name, part in SERVICES.items()
+    }
+    assert {name: users for name, users in held.items() if users} == {
+        "mlflow": {"MLFLOW"},
+        "bootstrap": {"ADMIN", "UI"},  # hands the UI's over to it
+        "worker-model": {"MODEL"},
+        "worker-watch": {"WATCH"},
+        "worker-retention": {"RETENTION"},
+        "api-blue": {"SERVICE"},
+        "api-green": {"SERVICE"},
+    }
+    assert "predictions" not in {right.bucket for right in RIGHTS["model"]}
+
+
+def test_credentials_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    """A second run changes nothing; the folder and the env file are their owner's alone; all secrets differ."""
+    folder = tmp_path / "compose"
+    assert passwords.write(folder)
+    values = read_env(folder / "env")
+
+    assert passwords.write(folder) == []
+    assert read_env(folder / "env") == values
+    assert (folder.stat().st_mode & 0o777, (folder / "env").stat().st_mode & 0o777) == (0o700, 0o600)
+    assert len(set(values.values())) == len(values)
+    assert all(len(value) >= 12 for value in values.values())
+
+
+def test_a_lost_name_is_made_anew_and_the_others_stay(tmp_path: Path) -> None:
+    """An env file of an older release is completed; a registry password that was lost renews its digest too."""
+    import bcrypt
+
+    passwords.write(tmp_path)
+    before = read_env(tmp_path / "env")
+    kept = {name: value for name, value in before.items() if name != "REGISTRY_PASSWORD"}
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in kept.items()))
+
+    assert passwords.write(tmp_path) == ["env", "registry-htpasswd"]
+
+    after = read_env(tmp_path / "env")
+    name, digest = (tmp_path / "registry-htpasswd").read_text().strip().split(":")
+    assert {key: value for key, value in after.items() if key in kept} == kept
+    assert name == "release"
+    assert bcrypt.checkpw(after["REGISTRY_PASSWORD"].encode(), digest.encode())
+    assert ADMIN in (tmp_path / "store.json").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says where and why, and ends with 1."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("QF_STATE_DIR", str(tmp_path / "file"))
+    assert passwords.main() == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_operators_door_is_a_server_nginx_takes(tmp_path: Path, require_program: Any) -> None:
+    """nginx accepts the template as compose fills it in, with the first certificate."""
+    passwords.write(tmp_path)
+    text = (ROOT / "infra" / "proxy" / "operators.conf.template").read_text().replace("${QF_RESOLVER}", "127.0.0.1")
+    for name, made in (("tls.crt", "server.crt"), ("tls.key", "server.key")):
+        text = text.replace(f"/run/secrets/{name}", str(tmp_path / "proxy" / "tls" / made))
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}\n}}\n"
+    )
+    command = [require_program("nginx"), "-t", "-q", "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_proxys_template_is_filled_in_whole() -> None:
+    """Every variable the proxy's template asks for is given by compose."""
+    wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "infra" / "proxy" / "nginx.conf.template").read_text()))
+    assert wanted <= set(SERVICES["proxy"]["environment"])

@@ -1,0 +1,185 @@
+"""infra/kubernetes: what kustomize makes of it holds against the cluster's own schemas, and is closed where it should be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.bootstrap import JOB_TEMPLATE
+from infra.rights import RIGHTS
+from infra.settings import ROOT
+from infra.store import program
+from tests.infra import compose_file
+
+FOLDER = ROOT / "infra" / "kubernetes"
+VERSIONS = ("1.32", "1.37")  # the oldest promised and the newest whose schemas are here
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+@pytest.fixture(scope="module", name="manifests")
+def _manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The production overlay as one file."""
+    command = [program("kubectl"), "kustomize", str(FOLDER / "overlays" / "production")]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    path = tmp_path_factory.mktemp("kubernetes") / "production.yaml"
+    path.write_text(made.stdout)
+    return path
+
+
+@pytest.fixture(scope="module", name="objects")
+def _objects(manifests: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Its objects by kind and name."""
+    loaded = yaml.safe_load_all(manifests.read_text())
+    return {(each["kind"], each["metadata"]["name"]): each for each in loaded}
+
+
+def pods(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Specification of each workload's pods, a flow run's Job included."""
+    found = {
+        name: each["spec"]["template"]["spec"]
+        for (_, name), each in objects.items()
+        if "template" in each.get("spec", {})
+    }
+    job = json.loads(JOB_TEMPLATE.read_text())["job_configuration"]["job_manifest"]
+    return {**found, "flow-run": job["spec"]["template"]["spec"]}
+
+
+def validated(path: Path, version: str) -> subprocess.CompletedProcess[str]:
+    """kubernetes-validate over a file, unknown fields refused."""
+    command = [program("kubernetes-validate"), "--strict", "-k", version, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_manifests_are_what_a_cluster_takes(manifests: Path, version: str) -> None:
+    """Every object holds against the schema of its kind, strictly."""
+    done = validated(manifests, version)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_misspelt_field_would_be_found(manifests: Path, tmp_path: Path) -> None:
+    """The check itself can fail."""
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(manifests.read_text().replace("minReplicas", "minReplica"))
+    assert validated(broken, VERSIONS[-1]).returncode != 0
+
+
+def test_every_pod_is_restricted(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """What the namespace's restricted profile demands, and a root that cannot be written."""
+    assert set(pods(objects)) == {"api", "redis", "ui", "worker", "flow-run"}
+    for name, pod in pods(objects).items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        # The worker alone talks to the cluster.
+        assert name == "worker" or pod["automountServiceAccountToken"] is False, name
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_no_secret_lies_in_the_manifests(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Secrets are named and never written: no object of the kind, and no variable that looks like one has a value."""
+    assert not any(kind == "Secret" for kind, _ in objects)
+    for pod in pods(objects).values():
+        for container in pod["containers"]:
+            written = {each["name"] for each in container.get("env", []) if isinstance(each, dict) and "value" in each}
+            assert not any(word in name for name in written for word in ("PASSWORD", "SECRET", "KEY", "AUTH", "URL"))
+
+
+def test_the_journal_survives_its_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Each pod of the API has a volume of its own that is kept when the pod goes, and time to drain."""
+    api = objects["StatefulSet", "api"]["spec"]
+    pod = api["template"]["spec"]
+    env = {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert api["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert [claim["metadata"]["name"] for claim in api["volumeClaimTemplates"]] == ["journal"]
+    assert mounts["journal"] == env["QF_SERVICE_DIR"]
+    assert pod["terminationGracePeriodSeconds"] > float(env["QF_DRAIN_S"]) + 30
+    assert objects["HorizontalPodAutoscaler", "api"]["spec"]["scaleTargetRef"]["kind"] == "StatefulSet"
+    assert objects["PodDisruptionBudget", "api"]["spec"]["maxUnavailable"] == 1
+
+
+def test_probes_ask_the_routes_that_need_no_key(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Readiness by /readyz, liveness by /livez, so a store that is away never restarts a pod."""
+    container = objects["StatefulSet", "api"]["spec"]["template"]["spec"]["containers"][0]
+    asked = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert asked == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
+
+
+def test_nothing_may_speak_unless_a_policy_says_so(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """All is denied first, and the API may reach neither MLflow nor Prefect nor the cluster."""
+    policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "NetworkPolicy"}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    ports = {port["port"] for rule in policies["api"]["egress"] for port in rule["ports"]}
+    assert ports == {6379, 8333}
+
+
+def test_the_init_container_brings_pepper_and_keys(
+    objects: dict[tuple[str, str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its script makes a private pepper and a link to the keys, again and again, as the service wants them."""
+    from service.credentials import read_pepper
+    from service.keystore import read_keys
+
+    script = objects["StatefulSet", "api"]["spec"]["template"]["spec"]["initContainers"][0]["command"][2]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pepper").write_bytes(b"p" * 32)
+    (tmp_path / "run" / "keys.json").write_text('{"version": 1, "keys": []}')
+    (tmp_path / "volume").mkdir()
+    script = script.replace("/run/keys", str(tmp_path / "run")).replace(
+        "/var/lib/credit-score", str(tmp_path / "volume")
+    )
+    for _ in range(2):
+        subprocess.run(["python3", "-c", script], check=True)
+
+    assert read_pepper(tmp_path / "volume" / "pepper") == b"p" * 32
+    assert read_keys(tmp_path / "volume" / "keys.json").keys == ()
+    assert (tmp_path / "volume" / "keys.json").is_symlink()
+
+
+def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
+    """Prefect's own code fills the template: Jobs valid for the cluster, each with the store key of its duty alone."""
+    from prefect.utilities.templating import apply_values
+
+    template = json.loads(JOB_TEMPLATE.read_text())
+    variables = template["variables"]["properties"]
+    defaults = {name: each["default"] for name, each in variables.items() if each.get("default") is not None}
+    jobs = []
+    for deployment in DEPLOYMENTS:
+        pool = deployment["work_pool"]
+        run = {"name": "a-run", "env": [], "labels": {}, "annotations": {}, "command": ["python"]}
+        job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **run, **pool["job_variables"]})
+        container = job["spec"]["template"]["spec"]["containers"][0]
+        duty = pool["job_variables"]["duty"]
+        secrets = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+        assert secrets == ["prefect", "mlflow", f"flows-store-{duty}"]
+        assert duty in RIGHTS and duty == pool["work_queue_name"]
+        jobs.append({**job, "metadata": {**job["metadata"], "name": deployment["name"]}})  # the cluster makes the name
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump_all(jobs))
+
+    done = validated(path, VERSIONS[-1])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_cluster_and_compose_run_the_same_redis() -> None:
+    """One release and one configuration, told twice."""
+    documents = yaml.safe_load_all((FOLDER / "base" / "redis.yaml").read_text())
+    container = next(each for each in documents if each["kind"] == "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    part = compose_file.raw()["services"]["redis"]
+    assert container["image"] == part["image"]
+    assert container["command"][-1] == part["command"][-1].replace("$$", "$")

@@ -141,7 +141,7 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
         if "REGISTRY_PASSWORD" not in kept or not registry.exists():  # salted anew each time, so only when needed
             _replace(registry, htpasswd("release", values["REGISTRY_PASSWORD"]))
             changed.append(registry.name)
-        # What the proxy shares with who deploys (infra/proxy/nginx.conf.template); the folder above closes it to others.
+        # What the proxy shares with who deploys (infra/proxy/); the folder above closes it to others.
         for name in ("proxy", "proxy/switch", "proxy/tls"):
             (folder / name).mkdir(exist_ok=True)
             (folder / name).chmod(0o777)

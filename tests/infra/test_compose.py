@@ -80,7 +80,7 @@ def test_every_secret_is_made_and_none_has_a_default() -> None:
 def test_each_part_holds_its_own_key_of_the_store() -> None:
     """Nobody but bootstrap has the administrator's, training none that reaches predictions."""
     held = {
-        name: {key for key in re.findall(r"STORE_(\w+)_SECRET_KEY", str(part.get("environment", "")))}
+        name: set(re.findall(r"STORE_(\w+)_SECRET_KEY", str(part.get("environment", ""))))
         for name, part in SERVICES.items()
     }
     assert {name: users for name, users in held.items() if users} == {

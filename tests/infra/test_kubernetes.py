@@ -1,4 +1,4 @@
-"""infra/kubernetes: what kustomize makes of it holds against the cluster's own schemas, and is closed where it should be."""
+"""infra/kubernetes: what kustomize makes of it holds against the cluster's schemas, and is closed where it should be."""
 
 from __future__ import annotations
 

@@ -32,17 +32,29 @@ class Engine:
         # A client without a server prints an empty version and may still exit with 0.
         return "" if answer.returncode == 0 and answer.stdout.strip() else f"{self.program} answers no engine"
 
-    def call(self, *arguments: str) -> str:
-        """Standard output of one command of the engine.
+    def call(self, *arguments: str, both: bool = False) -> str:
+        """Standard output of one command of the engine; what it said as an error too where `both` is asked for.
 
         Raises:
             PublishFailed: it failed or took too long.
         """
-        return run([self.program, *arguments], {})
+        return run([self.program, *arguments], {}, both=both)
 
     def image_id(self, reference: str) -> str:
         """Id of a local image, empty if it is not there."""
-        command = [self.program, "image", "inspect", "--format", "{{.Id}}", reference]
+        return self._inspect(reference, "{{.Id}}")
+
+    def label(self, reference: str, name: str) -> str:
+        """A label of a local image, empty if the image or the label is not there."""
+        return self._inspect(reference, f'{{{{index .Config.Labels "{name}"}}}}')
+
+    def drop(self, reference: str) -> None:
+        """Take a local image away, if it is there."""
+        if self.image_id(reference):
+            self.call("image", "rm", "--force", reference)
+
+    def _inspect(self, reference: str, wanted: str) -> str:
+        command = [self.program, "image", "inspect", "--format", wanted, reference]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=False)
         return answer.stdout.strip() if answer.returncode == 0 else ""
 
@@ -56,8 +68,8 @@ class Engine:
         return {} if probe.returncode == 0 else {"DOCKER_BUILDKIT": "0"}
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Standard output of `command`, run with `environment` added to this process's own.
+def run(command: Sequence[str], environment: Mapping[str, str], *, both: bool = False) -> str:
+    """Standard output of `command`, with `both` standard error too, run with `environment` added to this process's own.
 
     Raises:
         PublishFailed: it failed or took too long; the text holds its last line.
@@ -76,4 +88,4 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
         raise PublishFailed(f"{what} took more than {COMMAND_TIMEOUT_S} s") from error
     if answer.returncode != 0:
         raise PublishFailed(f"{what} failed: {last_line(answer.stderr or answer.stdout)}")
-    return answer.stdout
+    return answer.stderr + answer.stdout if both else answer.stdout

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,15 @@ from service.manifest import MODEL_FILE, Approval, Manifest, Override
 from service.model import Model
 
 BENTO_NAME: Final = "credit-score"
-STAGED: Final = ("bentofile.yaml", "service", "infra/locks/service.txt")
+#: where it lies in the project -> where it lies in the Bento
+STAGED: Final = {
+    "bentofile.yaml": "bentofile.yaml",
+    "service": "service",
+    "infra/locks/service.txt": "infra/locks/service.txt",
+    "infra/locks/uv.toml": "uv.toml",  # not at the project's root: it would rule the project's own locking too
+}
 BUILD_TIMEOUT_S: Final = 600
+COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 EPOCH_S: Final = 1_700_000_000
 """One time of modification for all staged files, so that image layers built twice are the same."""
 
@@ -88,13 +96,13 @@ def stage(home: Path, package: Path, staging: Path) -> str:
     Raises:
         PackFailed: the project's files are not below `home`.
     """
-    for name in STAGED:
-        source = home / name
+    for name, place in STAGED.items():
+        source, target = home / name, staging / place
         if source.is_dir():
-            shutil.copytree(source, staging / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.so"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.so"))
         elif source.is_file():
-            (staging / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, staging / name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
         else:
             raise PackFailed(f"{name} is not in {home.resolve().name}: set QF_HOME to the project's root")
     shutil.copytree(package, staging / "model")
@@ -122,6 +130,15 @@ def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, b
     found = file_sha256(package / MODEL_FILE) if (package / MODEL_FILE).is_file() else "none"
     if found != digest:
         raise ArtefactDamaged(f"version {version}: {MODEL_FILE} has digest {found[:12]}, approved was {digest[:12]}")
+    try:
+        return _packed(package, version, digest, home, store, base_image)
+    except OSError as error:
+        raise PackFailed(
+            f"packing version {version} failed: {error.strerror or error}; mend the disk, run again"
+        ) from error
+
+
+def _packed(package: Path, version: int, digest: str, home: Path, store: Path, base_image: str) -> Packed:
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         # Not below .local/: BentoML refuses to pack from a path with a dot-folder in it.
         staging = Path(scratch) / "context"
@@ -196,5 +213,5 @@ def bento_environment(store: Path) -> dict[str, str]:
 
 def last_line(text: str) -> str:
     """The last line that says something, cut to a readable length."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no output"

@@ -1,8 +1,8 @@
 """From a proved Bento to an image in the private registry, known by its digest.
 
 The container is proved before it is pushed, and what the registry gives back by digest must be the very image that was
-proved. A push that dies leaves no tag behind, since a registry takes the manifest last. `python -m bentos.publish`
-(`make image`) does the same for the champion's Bento from a shell.
+proved. A registry takes the manifest last, so a push that dies leaves no tag behind; a step that fails takes back what
+this run made, in the registry too. `python -m bentos.publish` (`make image`) does all of it for the champion.
 """
 
 from __future__ import annotations
@@ -10,32 +10,28 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos import pack
-from bentos.engine import Engine, run
-from bentos.errors import BentosError, PublishFailed, SmokeFailed
+from bentos import container, image, pack, sbom
+from bentos.engine import Engine
+from bentos.errors import BentosError, PublishFailed
 from bentos.golden import Golden, golden_applicants
 from bentos.pack import Packed
 from bentos.registry import CHAMPION, Registry
-from bentos.serving import Served, free_port
+from bentos.remote import Remote
+from bentos.revision import git_revision
+from bentos.serving import Served
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity, prove
+from bentos.smoke import Identity, SmokeReport, prove
+from bentos.version import Version
 
-LABEL_BENTO: Final = "quantumfinance.bento.digest"
-LABEL_MODEL: Final = "quantumfinance.model.digest"
-LABEL_VERSION: Final = "quantumfinance.model.version"
 PUSHED: Final = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 GOLDEN_ROWS: Final = 50
-CONTAINER_STATE: Final = ("BENTOML_HOME=/tmp/bentoml", "QF_SERVICE_DIR=/tmp/state", "BENTOML_DO_NOT_TRACK=True")
+MAX_PUSHED_MB: Final = 280
 
 
 class Published(BaseModel):
@@ -46,105 +42,173 @@ class Published(BaseModel):
     reference: str = ""
     digest: str = ""
     summary: str
+    pushed_mb: float = 0.0
+    sbom: Path | None = None
+
+
+class Publication:
+    """One image on its way into the registry. Each step may be repeated; `undo` takes back what this run made."""
+
+    def __init__(self, packed: Packed, identity: Identity, golden: Sequence[Golden], settings: BentosSettings) -> None:
+        self.engine = Engine(settings.engine)
+        self.reference = f"{settings.registry.rstrip('/')}/{packed.tag}"
+        self._repository, _, self._tag = self.reference.rpartition(":")
+        self._remote = Remote(self._repository)
+        self._packed, self._identity, self._golden, self._settings = packed, identity, golden, settings
+        self._built, self._pushed = False, ""
+
+    def obstacle(self) -> str:
+        """Why there can be no image here at all: no engine, or nowhere to push. Empty if there can be one.
+
+        Raises:
+            PublishFailed: a registry is named, but it does not answer or refuses the login.
+        """
+        if absence := self.engine.absence():
+            return f"skipped: {absence}; the Bento can be served without"
+        if not self._settings.registry:
+            return "skipped: REGISTRY is not set, so there is nowhere to push"
+        self._remote.check()
+        return ""
+
+    def build(self) -> bool:
+        """Whether the image had to be built; one that stands is used again.
+
+        Raises:
+            PublishFailed: it cannot be built, or is larger than promised.
+        """
+        known = self._identity
+        revision = git_revision(self._settings.home)
+        labels = image.labels_of(self._packed, known.version, known.digest, revision, self._settings.base_image)
+        self._built = image.build(self.engine, self._packed, self.reference, labels, self._settings)
+        return self._built
+
+    def bill(self) -> Path:
+        """The image's CycloneDX document, written beside the Bento store.
+
+        Raises:
+            PublishFailed: the image holds other packages than are locked.
+        """
+        lock = (self._packed.path / sbom.LOCK).read_text(encoding="utf-8")
+        lines = sbom.locked_lines(lock, sbom.inventory(self.engine, self.reference))
+        target = self._settings.bento_store / "sbom" / f"{self._tag}.cdx.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(sbom.bill(self._packed, self._identity.version, self._identity.digest, lines), "utf-8")
+        return target
+
+    def prove(self, reference: str = "") -> SmokeReport:
+        """How the running container answered: the one that was built, or the one at `reference`.
+
+        Raises:
+            SmokeFailed: not as the approved model must.
+        """
+        with container.running(self.engine, reference or self.reference, self._settings.smoke_timeout_s) as running:
+            return self.ask(running)
+
+    def ask(self, running: Served) -> SmokeReport:
+        """How a running service answered: golden applicants, contract, the smoke test's requests.
+
+        Raises:
+            SmokeFailed: not as the approved model must.
+        """
+        requests = self._settings.smoke_requests
+        return prove(running.url, running.key, self._identity, self._golden, requests=requests)
+
+    def push(self) -> str:
+        """Digest under which the registry now has the image.
+
+        Raises:
+            PublishFailed: the registry refused it, died, or has not got what was pushed.
+        """
+        before = self._remote.digest(self._tag)
+        found = PUSHED.search(self.engine.call("push", self.reference))
+        if not found:
+            raise PublishFailed(f"the push of {self.reference} named no digest: push again")
+        digest = found.group(1)
+        self._pushed = digest if digest != before else ""
+        return digest
+
+    def size_mb(self, digest: str) -> float:
+        """What a machine that has nothing yet pulls, in MB.
+
+        Raises:
+            PublishFailed: more than promised.
+        """
+        size_mb = self._remote.size_mb(digest)
+        if size_mb > MAX_PUSHED_MB:
+            raise PublishFailed(f"the image weighs {size_mb:.0f} MB in the registry, at most {MAX_PUSHED_MB} promised")
+        return round(size_mb, 1)
+
+    def pull(self, digest: str) -> str:
+        """The reference by digest, pulled and found to be the very image that was proved.
+
+        Raises:
+            PublishFailed: the registry gives back another one.
+        """
+        by_digest = f"{self._repository}@{digest}"
+        self.engine.call("pull", by_digest)
+        if self.engine.image_id(by_digest) != self.engine.image_id(self.reference):
+            raise PublishFailed(
+                f"the registry gives back another image for {digest[:19]} than was proved: do not deploy it"
+            )
+        return by_digest
+
+    def undo(self) -> list[str]:
+        """What was taken back, or could not be, one line each."""
+        said: list[str] = []
+        for present, what, take in (
+            (bool(self._pushed), f"manifest {self._pushed[:19]} of the registry", self._forget),
+            (self._built, f"image {self.reference}", lambda: self.engine.drop(self.reference)),
+        ):
+            if present:
+                try:
+                    take()
+                    said.append(f"took back {what}")
+                except BentosError as error:
+                    said.append(f"could not take back {what}: {error}")
+        self._built, self._pushed = False, ""
+        return said
+
+    def _forget(self) -> None:
+        if not self._remote.forget(self._pushed):
+            raise PublishFailed("the registry allows no deletion; delete the tag there")
 
 
 def publish(packed: Packed, identity: Identity, golden: Sequence[Golden], settings: BentosSettings) -> Published:
-    """The Bento's image, built, proved, pushed and proved to be what the registry gives back.
+    """The Bento's image, built, proved, pushed, and what the registry gives back proved again.
 
     Raises:
         PublishFailed: engine or registry refused; nothing was published.
         SmokeFailed: the container does not answer as the approved model; nothing was published.
     """
-    engine = Engine(settings.engine)
-    if absence := engine.absence():
-        return Published(summary=f"skipped: {absence}; the Bento can be served without")
-    if not settings.registry:
-        return Published(summary="skipped: REGISTRY is not set, so there is nowhere to push")
-    reference = f"{settings.registry.rstrip('/')}/{packed.tag}"
-    built = _build(engine, packed, reference, identity, settings)
+    work = Publication(packed, identity, golden, settings)
+    if obstacle := work.obstacle():
+        return Published(summary=obstacle)
     try:
-        with _container(engine, reference, settings.smoke_timeout_s) as running:
-            report = prove(running.url, running.key, identity, golden, requests=settings.smoke_requests)
-        digest = _push(engine, reference)
-        _prove_pushed(engine, reference, digest)
-    except BentosError:
-        if built:
-            engine.call("image", "rm", "--force", reference)
+        work.build()
+        document = work.bill()
+        report = work.prove()
+        digest = work.push()
+        size_mb = work.size_mb(digest)
+        work.prove(work.pull(digest))
+    except BaseException:
+        for line in work.undo():
+            print(line, file=sys.stderr)
         raise
-    return Published(
-        reference=reference,
-        digest=digest,
-        summary=f"{reference}@{digest}, {report.requests} answers right in the container, p99 {report.p99_ms} ms",
-    )
+    return published(work.reference, digest, report, size_mb, document)
 
 
-def _build(engine: Engine, packed: Packed, reference: str, identity: Identity, settings: BentosSettings) -> bool:
-    """Whether the image had to be built; one that stands with the Bento's digest as its label is used again."""
-    if engine.image_id(reference):
-        label = engine.call("image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL_BENTO}"}}}}', reference)
-        if label.strip() == packed.digest:
-            return False
-    command = [sys.executable, "-m", "bentoml", "containerize", packed.tag, "--backend", engine.program]
-    command += ["--image-tag", reference]
-    for label, value in (
-        (LABEL_BENTO, packed.digest),
-        (LABEL_MODEL, identity.digest),
-        (LABEL_VERSION, identity.version),
-    ):
-        command += ["--opt", f"label={label}={value}"]
-    environment = {**engine.build_environment(), "BENTOML_HOME": str(settings.bento_store)}
-    run(command, {**environment, "BENTOML_DO_NOT_TRACK": "True", "BENTO_BASE_IMAGE": settings.base_image})
-    if not engine.image_id(reference):
-        raise PublishFailed(f"{engine.program} built no image {reference}: see its own messages with --verbose")
-    return True
+def published(reference: str, digest: str, report: SmokeReport, pushed_mb: float, document: Path) -> Published:
+    """The record of an image that went all the way."""
+    summary = f"{reference}@{digest}, {report.requests} answers right in the container, p99 {report.p99_ms} ms, "
+    summary += f"{pushed_mb} MB to pull"
+    return Published(reference=reference, digest=digest, summary=summary, pushed_mb=pushed_mb, sbom=document)
 
 
-@contextmanager
-def _container(engine: Engine, reference: str, timeout_s: float) -> Iterator[Served]:
-    """The image running as it shall run in production: read-only, no capabilities, not root."""
-    port = free_port()
-    arguments = ["run", "--detach", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
-    arguments += ["--security-opt", "no-new-privileges", "--publish", f"127.0.0.1:{port}:3000"]
-    for pair in CONTAINER_STATE:
-        arguments += ["--env", pair]
-    container = engine.call(*arguments, reference).strip()
-    try:
-        _wait_ready(f"http://127.0.0.1:{port}", timeout_s)
-        # As the service's own program: `service` lies in the Bento's src folder, wherever the image puts it.
-        issue = "import runpy, sys; sys.argv = ['keys', 'issue', 'smoke', '--rate', '100000', '--burst', '100000', "
-        issue += "'--daily', '1000000']; runpy.run_module('service.keys', run_name='__main__')"
-        key = engine.call("exec", "--workdir", "/home/bentoml/bento/src", container, "python", "-c", issue).strip()
-        yield Served(url=f"http://127.0.0.1:{port}", key=key)
-    finally:
-        engine.call("rm", "--force", container)
-
-
-def _wait_ready(url: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < deadline:
-        try:
-            with opener.open(f"{url}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise SmokeFailed(f"the container is not ready after {timeout_s:g} s")
-
-
-def _push(engine: Engine, reference: str) -> str:
-    found = PUSHED.search(engine.call("push", reference))
-    if not found:
-        raise PublishFailed(f"the push of {reference} named no digest: push again")
-    return found.group(1)
-
-
-def _prove_pushed(engine: Engine, reference: str, digest: str) -> None:
-    by_digest = f"{reference.rpartition(':')[0]}@{digest}"
-    engine.call("pull", by_digest)
-    if engine.image_id(by_digest) != engine.image_id(reference):
-        raise PublishFailed(
-            f"the registry gives back another image for {digest[:19]} than was proved: do not deploy it"
-        )
+def record(registry: Registry, version: Version, made: Published) -> None:
+    """Keep the image's reference, digest and bill of materials with the version in MLflow."""
+    registry.record(version, {"image": made.reference, "image_digest": made.digest})
+    if made.sbom is not None:
+        registry.attach(version, f"packaging/version-{version.number}.cdx.json", made.sbom.read_text("utf-8"))
 
 
 def publish_champion(settings: BentosSettings) -> Published:
@@ -164,21 +228,21 @@ def publish_champion(settings: BentosSettings) -> Published:
             base_image=settings.base_image,
         )
         identity = Identity(version=str(version.number), digest=version.digest)
-        published = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
-    if published.digest:
-        registry.record(version, {"image": published.reference, "image_digest": published.digest})
-    return published
+        made = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
+    if made.digest:
+        record(registry, version, made)
+    return made
 
 
 def main() -> int:
     """Publish the champion; exit code 1 if no image was pushed."""
     try:
-        published = publish_champion(BentosSettings())
+        made = publish_champion(BentosSettings())
     except BentosError as error:
         print(error, file=sys.stderr)
         return 1
-    print(published.summary, file=sys.stdout if published.digest else sys.stderr)
-    return 0 if published.digest else 1
+    print(made.summary, file=sys.stdout if made.digest else sys.stderr)
+    return 0 if made.digest else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ found by its digest. A step that fails takes back what this run made, and the ch
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from bentos import pack, publish
 from bentos.golden import golden_applicants
 from bentos.pack import Packed
-from bentos.publish import Published
+from bentos.publish import GOLDEN_ROWS, Publication, Published, published
 from bentos.registry import CHAMPION, Registry
 from bentos.serving import served
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity, SmokeReport, prove
+from bentos.smoke import Identity, SmokeReport
 from bentos.version import Version
 from flows import artifacts
-
-GOLDEN_ROWS = 50
 
 
 class Outcome(BaseModel):
@@ -54,7 +54,7 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     progress = artifacts.Progress("packaging-progress", "Steps of packaging")
     registry = Registry.connect(settings)
     chosen = registry.version(version) if version else registry.by_alias(CHAMPION)
-    progress.at(10)
+    progress.at(5)
     with tempfile.TemporaryDirectory(prefix="packaging-") as scratch:
         outcome = _made(settings, registry, chosen, Path(scratch) / "package", progress)
     record(registry, outcome, settings.bento_store)
@@ -67,19 +67,58 @@ def _made(
     settings: BentosSettings, registry: Registry, version: Version, package: Path, progress: artifacts.Progress
 ) -> Outcome:
     fetch(registry, version, package, settings.max_model_mb)
-    progress.at(30)
+    progress.at(15)
     packed = build(version, package, settings)
-    progress.at(55)
+    progress.at(30)
+    work = Publication(
+        packed,
+        Identity(version=str(version.number), digest=version.digest),
+        golden_applicants(package, GOLDEN_ROWS),
+        settings,
+    )
+    with _taken_back(packed, work):
+        smoke = smoke_test(packed, work, settings)
+    progress.at(45)
+    made = published_or_taken_back(packed, work, progress)
+    return Outcome(version=version, packed=packed, smoke=smoke, published=made)
+
+
+def published_or_taken_back(packed: Packed, work: Publication, progress: artifacts.Progress) -> Published:
+    """The image, or the reason why there is none; a step that fails leaves nothing behind."""
+    with _taken_back(packed, work):
+        return _published(work, progress)
+
+
+def _published(work: Publication, progress: artifacts.Progress) -> Published:
+    """The image, step by step in Prefect, or the reason why there is none."""
+    if obstacle := work.obstacle():
+        get_run_logger().info("image: %s", obstacle)
+        return Published(summary=obstacle)
+    document = image(work)
+    progress.at(65)
+    report = run_image(work, work.reference)
+    progress.at(75)
+    digest, size_mb = push(work)
+    progress.at(85)
+    by_digest = pull(work, digest)
+    progress.at(90)
+    run_image(work, by_digest)
+    progress.at(95)
+    return published(work.reference, digest, report, size_mb, document)
+
+
+@contextmanager
+def _taken_back(packed: Packed, work: Publication) -> Iterator[None]:
+    """Leave nothing of a run that fails: registry, engine, Bento store. The champion is never touched."""
     try:
-        smoke = smoke_test(packed, version, package, settings)
-        progress.at(75)
-        published = image(packed, version, package, settings)
+        yield
     except BaseException:
+        for line in work.undo():
+            get_run_logger().warning(line)
         if not packed.reused:
             pack.remove(packed.path)
             get_run_logger().warning("took back %s: it was not proved", packed.tag)
         raise
-    return Outcome(version=version, packed=packed, smoke=smoke, published=published)
 
 
 @task(task_run_name="fetch version {version.number}", cache_policy=NO_CACHE)
@@ -108,37 +147,53 @@ def build(version: Version, package: Path, settings: BentosSettings) -> Packed:
 
 
 @task(task_run_name="smoke test {packed.tag}", cache_policy=NO_CACHE)
-def smoke_test(packed: Packed, version: Version, package: Path, settings: BentosSettings) -> SmokeReport:
+def smoke_test(packed: Packed, work: Publication, settings: BentosSettings) -> SmokeReport:
     """Serve the Bento and hold its answers against the approved model's."""
-    golden = golden_applicants(package, GOLDEN_ROWS)
-    identity = Identity(version=str(version.number), digest=version.digest)
     with served(packed.path, timeout_s=settings.smoke_timeout_s) as running:
         get_run_logger().info("ready, sending %s requests", settings.smoke_requests)
-        report = prove(running.url, running.key, identity, golden, requests=settings.smoke_requests)
+        report = work.ask(running)
     get_run_logger().info("%s answers right, p50 %.1f ms, p99 %.1f ms", report.requests, report.p50_ms, report.p99_ms)
     return report
 
 
-@task(task_run_name="image of {packed.tag}", cache_policy=NO_CACHE)
-def image(packed: Packed, version: Version, package: Path, settings: BentosSettings) -> Published:
-    """The pushed image, or the reason why there is none."""
-    golden = golden_applicants(package, GOLDEN_ROWS)
-    identity = Identity(version=str(version.number), digest=version.digest)
-    published = publish.publish(packed, identity, golden, settings)
-    get_run_logger().info("image: %s", published.summary)
-    return published
+@task(task_run_name="image {work.reference}", cache_policy=NO_CACHE)
+def image(work: Publication) -> Path:
+    """Build the image, or find it again, and write down what is in it."""
+    get_run_logger().info("built" if work.build() else "stands already, with the Bento's digest as its label")
+    document = work.bill()
+    get_run_logger().info("holds exactly the locked packages; bill of materials in %s", document.name)
+    return document
+
+
+@task(task_run_name="run {reference}", cache_policy=NO_CACHE)
+def run_image(work: Publication, reference: str) -> SmokeReport:
+    """Run the image as in production and hold its answers against the approved model's."""
+    report = work.prove(reference)
+    get_run_logger().info("%s answers right, p50 %.1f ms, p99 %.1f ms", report.requests, report.p50_ms, report.p99_ms)
+    return report
+
+
+@task(task_run_name="push {work.reference}", cache_policy=NO_CACHE)
+def push(work: Publication) -> tuple[str, float]:
+    """Push, and weigh what the registry holds, in MB."""
+    digest = work.push()
+    size_mb = work.size_mb(digest)
+    get_run_logger().info("%s, %s MB to pull", digest, size_mb)
+    return digest, size_mb
+
+
+@task(task_run_name="pull {digest}", cache_policy=NO_CACHE)
+def pull(work: Publication, digest: str) -> str:
+    """Fetch back by digest; it must be the very image that was proved."""
+    return work.pull(digest)
 
 
 @task(task_run_name="record version {outcome.version.number}", cache_policy=NO_CACHE)
 def record(registry: Registry, outcome: Outcome, store: Path) -> None:
     """Keep tags and digests with the version in MLflow; the champion's Bento becomes the one to be served."""
-    facts = {
-        "bento_tag": outcome.packed.tag,
-        "bento_digest": outcome.packed.digest,
-        "image": outcome.published.reference,
-        "image_digest": outcome.published.digest,
-    }
-    registry.record(outcome.version, {key: value for key, value in facts.items() if value})
+    registry.record(outcome.version, {"bento_tag": outcome.packed.tag, "bento_digest": outcome.packed.digest})
+    if outcome.published.digest:
+        publish.record(registry, outcome.version, outcome.published)
     registry.attach(
         outcome.version, f"packaging/version-{outcome.version.number}.json", outcome.model_dump_json(indent=2)
     )
@@ -159,6 +214,8 @@ def _show(outcome: Outcome) -> None:
                 f"p50 {smoke.p50_ms} ms, p99 {smoke.p99_ms} ms, {smoke.engine} engine",
             ),
             ("image", outcome.published.summary),
+            ("image digest", outcome.published.digest or "none"),
+            ("bill of materials", outcome.published.sbom.name if outcome.published.sbom else "none"),
         ]
     )
     artifacts.show_table("packaging", rows, f"Packaging of version {outcome.version.number}")

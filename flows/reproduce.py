@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bentos.digests import file_sha256
 from bentos.errors import BentosError
 from bentos.registry import Registry
+from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from flows.prepared import NotPrepared, PreparedData, read_prepared
-from flows.revision import git_revision
 from service.errors import ModelRefused
 from service.manifest import MODEL_FILE, Manifest
 

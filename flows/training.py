@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 
 from bentos.package import assemble
 from bentos.registry import CHAMPION, Registry
+from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from bentos.version import Version
 from flows import artifacts, baselines, evidence, tracking
@@ -29,7 +30,6 @@ from flows.prepared import PreparedData, before, contract_columns, during, quart
 from flows.recipes import TrainingForm
 from flows.reference import REFERENCE_FILE, reference_frame
 from flows.release import Evidence
-from flows.revision import git_revision
 from flows.search import Trial, search
 from flows.settings import FlowSettings
 from flows.tracking import POOLED, Exhibits, Logged

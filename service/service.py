@@ -37,7 +37,7 @@ IMAGE: Final = bentoml.images.Image(
     distro="none",  # leaves BentoML's compilers and git out: 535 MB
     python_version="3.11",
     lock_python_packages=False,
-)
+).build_include("uv.toml")  # keeps what the lock leaves out from coming back
 _opened: list[Runtime] = []
 
 

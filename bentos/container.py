@@ -1,0 +1,72 @@
+"""The image running for a moment as it shall run in production: what proves it before a push and after a pull."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from bentos.engine import Engine
+from bentos.errors import BentosError, SmokeFailed
+from bentos.pack import last_line
+from bentos.serving import Served, free_port
+
+STATE: Final = "/tmp/state"
+HARDENED: Final = (
+    "--read-only",
+    *("--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+    *("--pids-limit", "256"),
+    *("--memory", "1g"),
+)
+"""Not root either: the image names its user by number."""
+CODE: Final = "/home/bentoml/bento/src"
+ISSUE: Final = ("python", "-m", "service.keys", "issue", "smoke")
+LIMITS: Final = ("--rate", "100000", "--burst", "100000", "--daily", "1000000")
+POLL_S: Final = 0.5
+
+
+@contextmanager
+def running(engine: Engine, reference: str, timeout_s: float) -> Iterator[Served]:
+    """The image at `reference`, ready to answer, with a key it knows; it is removed afterwards.
+
+    Raises:
+        SmokeFailed: it ends or is not ready within `timeout_s`.
+        PublishFailed: the engine refuses to run it.
+    """
+    port = free_port()
+    told = ("--env", f"QF_SERVICE_DIR={STATE}", "--publish", f"127.0.0.1:{port}:3000")
+    container = engine.call("run", "--detach", *HARDENED, *told, reference).strip()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_ready(engine, container, url, timeout_s)
+        # The service reads its keys every other second: `bentos.smoke.prove` waits until this one is let in.
+        key = engine.call("exec", "--workdir", CODE, container, *ISSUE, *LIMITS).strip()
+        yield Served(url=url, key=key)
+    finally:
+        engine.call("rm", "--force", container)
+
+
+def _wait_ready(engine: Engine, container: str, url: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < deadline:
+        try:
+            with opener.open(f"{url}/readyz", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            if engine.call("inspect", "--format", "{{.State.Running}}", container).strip() == "false":
+                raise SmokeFailed(f"the container does not start: {_said(engine, container)}") from None
+            time.sleep(POLL_S)
+    raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_said(engine, container)}")
+
+
+def _said(engine: Engine, container: str) -> str:
+    try:
+        return last_line(engine.call("logs", "--tail", "20", container, both=True))
+    except BentosError as error:
+        return str(error)

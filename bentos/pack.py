@@ -133,9 +133,9 @@ def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, b
     try:
         return _packed(package, version, digest, home, store, base_image)
     except OSError as error:
-        raise PackFailed(
-            f"packing version {version} failed: {error.strerror or error}; mend the disk, run again"
-        ) from error
+        # Copying a folder raises one error that lists every file's: the first says it.
+        reason = str(error.args[0][0][2]) if isinstance(error, shutil.Error) else str(error)
+        raise PackFailed(f"packing version {version} failed: {reason[:200]}; mend that, run again") from error
 
 
 def _packed(package: Path, version: int, digest: str, home: Path, store: Path, base_image: str) -> Packed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -125,9 +127,28 @@ def test_a_failed_build_says_why(package: Path, tmp_path: Path) -> None:
     (home / "service").mkdir(parents=True)
     (home / "infra" / "locks").mkdir(parents=True)
     (home / "infra" / "locks" / "service.txt").write_text("")
+    (home / "infra" / "locks" / "uv.toml").write_text("")
     (home / "bentofile.yaml").write_text('service: "service.absent:Nothing"\n')
     digest = Manifest.read(package).digest
 
     with pytest.raises(PackFailed, match="building credit-score:3-.* failed"):
         pack.pack(package, version=3, digest=digest, home=home, store=tmp_path / "store", base_image="x")
     assert not list((tmp_path / "store").glob("bentos/credit-score/3-*"))
+
+
+def test_a_full_disk_is_one_line(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system that is really full: nothing is left in the store."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    digest = Manifest.read(package).digest
+    try:
+        with pytest.raises(PackFailed, match="packing version 3 failed: .*No space left on device"):
+            pack.pack(package, version=3, digest=digest, home=HOME, store=tmp_path / "store", base_image="x")
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert not (tmp_path / "store").exists()

@@ -191,7 +191,7 @@ def test_the_engine_makes_the_same_layers_twice(small: Callable[..., str], tmp_p
 def test_pushed_fetched_and_taken_back(small: Callable[..., str], registry: Registry) -> None:
     """The digest gives back the image that was pushed; undo leaves no manifest in the registry."""
     work = _publication(registry.host)
-    small(work.reference)
+    small(work.reference, noise=1_000_000)
     assert not work.obstacle()
 
     digest = work.push()

@@ -15,12 +15,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
 DATA ?= sample
-export DATA MONTHS RUN REGISTRY NAME DEST SHORT
+export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools up down status demo test lint workflows check bench image login report deploy rollout drift audit sbom \
+.PHONY: help venv tools up down status demo test lint workflows check bench image login report deploy rollback rollout drift audit sbom \
   scan replay faults reproduce new lock clean
 
 help: ## this list
@@ -38,6 +38,7 @@ up: venv ## start the embedded stack: store, MLflow, Prefect, worker, API, UI
 	@$(PY) -m infra.local up
 
 down: ## stop every process of the stack; its state stays in .local
+	-@if [ -x $(PY) ] && [ -d "$${QF_STATE_DIR:-.local}/deploy" ]; then $(CLIENT) $(PY) -m bentos.deploy down; fi
 	@if [ -x $(PY) ]; then $(PY) -m infra.local down; else echo "nothing runs: there is no $(VENV) yet"; fi
 
 status: venv ## what runs, where, since when
@@ -100,6 +101,9 @@ sbom: venv ## CycloneDX bills of materials of the images' locks, in build/sbom
 
 scan: venv ## no secret in tracked files or history, of ours or of others
 	@$(PY) -m infra.delivery.secret_scan
+
+rollback: venv ## the version before answers again, at once
+	@$(CLIENT) $(PY) -m bentos.deploy rollback --note "$${NOTE:-}"
 
 replay: venv ## DATA=PATH MONTHS=9,10: an unlabelled Kaggle file as months of traffic, drift after each
 	@$(PY) -m infra.replay --data "$$DATA" --months "$$MONTHS"

@@ -8,7 +8,9 @@
     ├── TrailBroken         the audit trail was altered: find out by whom before anything moves
     ├── PackFailed          the Bento could not be built from what was given
     ├── SmokeFailed         the Bento was built but does not answer as it must: nothing was published
-    └── PublishFailed       engine or registry refused: mend it and run again, every step is safe to repeat
+    ├── PublishFailed       engine or registry refused: mend it and run again, every step is safe to repeat
+    └── DeployRefused       nothing was switched: mend what it names and deploy again
+        └── TakenBack       it was switched, did badly and was taken back: find out why before the next try
 
 Every message is one line that says what was found and what to do.
 """
@@ -50,3 +52,11 @@ class SmokeFailed(BentosError):
 
 class PublishFailed(BentosError):
     """The image could not be built, pushed or proved."""
+
+
+class DeployRefused(BentosError):
+    """A deployment or rollback was not done; the colour that served still serves."""
+
+
+class TakenBack(DeployRefused):
+    """The new colour did badly in front of partners; the old one serves again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,3 +51,53 @@ class BentosSettings(BaseSettings):
     def lock_file(self) -> Path:
         """The lock that orders promotions of one host."""
         return (self.state_dir / "audit" / "registry.lock").absolute()
+
+
+class DeploySettings(BentosSettings):
+    """How a version is brought in front of partners, and when it is taken back."""
+
+    service_dir: Path = Field(
+        default=Path(".local/service"), description="Keys, records and limits; both colours share it, on a local disk."
+    )
+    deploy_as: Literal["bento", "image"] = Field(
+        default="bento", description="A colour is a Bento served by this Python, or an image run by the engine."
+    )
+    engine_network: str = Field(default="", description="Engine's network that colours join under their name.")
+    port_blue: int = Field(default=3001, ge=1, le=65535, description="Where blue listens, on the loopback interface.")
+    port_green: int = Field(default=3002, ge=1, le=65535, description="Where green listens, on the loopback interface.")
+    port_proxy: int = Field(default=3443, ge=1, le=65535, description="Where the proxy listens for TLS.")
+    proxy_bind: str = Field(default="127.0.0.1", description="Interface of the proxy; 0.0.0.0 for all.")
+    proxy_url: str = Field(
+        default="", description="A proxy somebody else runs (compose); empty: nginx is started here."
+    )
+    proxy_dir: Path | None = Field(
+        default=None, description="Switch, certificate and watch log, shared with the proxy; state_dir/proxy if unset."
+    )
+    nginx: str = Field(default="nginx", description="The proxy's program.")
+    golden_requests: int = Field(default=200, ge=1, le=10_000, description="Golden answers a new colour must give.")
+    shadow_requests: int = Field(default=1000, ge=1, le=100_000, description="Requests sent to both colours alike.")
+    shadow_p99_ratio: float = Field(default=1.2, gt=0, description="How much slower than the old colour it may be.")
+    watch_s: float = Field(default=60, ge=0, le=3600, description="How long a new colour is watched after the switch.")
+    watch_slice_s: float = Field(default=15, gt=0, description="Two slices in a row above the p99 limit are too slow.")
+    watch_error_share: float = Field(default=0.005, gt=0, lt=1, description="Share of 5xx that takes it back.")
+    watch_p99_ratio: float = Field(default=2.0, gt=0, description="How much slower it may be under live traffic.")
+    p99_floor_ms: float = Field(default=50, ge=0, description="A p99 below this promise is never too slow.")
+
+    @property
+    def deploy_dir(self) -> Path:
+        """State, lock and logs of deployments."""
+        return (self.state_dir / "deploy").absolute()
+
+    @property
+    def shared_dir(self) -> Path:
+        """The folder the proxy and the deployer share."""
+        return (self.proxy_dir or self.state_dir / "proxy").absolute()
+
+    @property
+    def public_url(self) -> str:
+        """Where partners reach the service."""
+        return self.proxy_url.rstrip("/") or f"https://127.0.0.1:{self.port_proxy}"
+
+    def port(self, colour: str) -> int:
+        """Where a colour listens."""
+        return self.port_green if colour == "green" else self.port_blue

@@ -1,0 +1,335 @@
+"""Two places for a release, blue and green, and the two ways to start one there: a served Bento or a container.
+
+A colour is found again by a mark its processes or its container carry, not by a pid in a file, so whatever dies when,
+nothing is forgotten and nothing foreign is ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from bentos.engine import Engine
+from bentos.errors import BentosError, DeployRefused
+from bentos.pack import bento_digest, bento_environment, last_line
+from bentos.settings import DeploySettings
+from service.settings import Settings as ServiceSettings
+
+Colour = Literal["blue", "green"]
+COLOURS: Final[tuple[Colour, Colour]] = ("blue", "green")
+HOST: Final = "127.0.0.1"
+MARK: Final = "QF_COLOUR"
+STACK: Final = "QF_STACK"
+"""What `make down` knows the embedded stack's processes by: it ends colours that somebody forgot."""
+STOP_TIMEOUT_S: Final = 25.0
+POLL_S: Final = 0.1
+INSIDE: Final = "/state"
+#: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
+_HANDLES: Final[list[subprocess.Popen[bytes]]] = []
+
+
+def other(colour: Colour) -> Colour:
+    """The colour that is not this one."""
+    return "green" if colour == "blue" else "blue"
+
+
+class Release(BaseModel):
+    """What a colour runs. `reference` is a Bento's tag or an image by digest, `content` the digest of its bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    digest: str
+    kind: Literal["bento", "image"]
+    reference: str
+    content: str
+
+
+class Runner(Protocol):
+    """A way to run a release as a colour."""
+
+    def check(self, release: Release) -> None:
+        """Prove that the release is there and is what was approved.
+
+        Raises:
+            BentosError: one line that says what is wrong.
+        """
+
+    def start(self, colour: Colour, release: Release) -> None:
+        """Start it; it outlives this program."""
+
+    def running(self, colour: Colour) -> bool:
+        """Whether anything of this colour runs."""
+
+    def stop(self, colour: Colour) -> None:
+        """End it, gently first."""
+
+    def last_words(self, colour: Colour) -> str:
+        """The last line it logged."""
+
+
+class BentoRunner:
+    """Serves a Bento of the store with this Python."""
+
+    def __init__(self, settings: DeploySettings) -> None:
+        self._settings = settings
+
+    def check(self, release: Release) -> None:
+        """The Bento stands in the store, byte for byte as it was proved."""
+        path = self._path(release)
+        if not (path / "bento.yaml").is_file():
+            raise DeployRefused(f"Bento {release.reference} is not in the store: run the packaging flow")
+        if (found := bento_digest(path)) != release.content:
+            raise DeployRefused(
+                f"Bento {release.reference} has digest {found[:12]}, recorded is {release.content[:12]}: "
+                "do not use it, run the packaging flow"
+            )
+
+    def start(self, colour: Colour, release: Release) -> None:
+        """`bentoml serve` in a session of its own."""
+        settings = self._settings
+        command = [sys.executable, "-m", "bentoml", "serve", str(self._path(release))]
+        command += ["--host", HOST, "--port", str(settings.port(colour))]
+        environment = bento_environment(settings.bento_store) | {
+            "QF_SERVICE_DIR": str(settings.service_dir.absolute()),
+            "QF_TRUSTED_PROXIES": "1",
+        }
+        spawn(command, settings, colour, environment)
+
+    def running(self, colour: Colour) -> bool:
+        """By the mark."""
+        return bool(marked(self._settings, colour))
+
+    def stop(self, colour: Colour) -> None:
+        """It drains, ends its workers and goes."""
+        end(marked(self._settings, colour))
+
+    def last_words(self, colour: Colour) -> str:
+        """Of its log file."""
+        log = log_file(self._settings, colour)
+        return last_line(log.read_text(errors="replace")) if log.exists() else "no log"
+
+    def _path(self, release: Release) -> Path:
+        return self._settings.bento_store / "bentos" / Path(*release.reference.split(":", 1))
+
+
+class ImageRunner:
+    """Runs an image by digest: read-only, no capabilities, as the owner of the service folder."""
+
+    def __init__(self, settings: DeploySettings) -> None:
+        self._settings = settings
+        self._engine = Engine(settings.engine)
+
+    def check(self, release: Release) -> None:
+        """The registry gives the image by digest, and its label names the approved model."""
+        if absence := self._engine.absence():
+            raise DeployRefused(f"no container engine: {absence}; set QF_DEPLOY_AS=bento to serve the Bento itself")
+        self._engine.call("pull", "--quiet", release.reference)
+        label = self._engine.call(
+            "image", "inspect", "--format", '{{index .Config.Labels "quantumfinance.model.digest"}}', release.reference
+        )
+        if label.strip() != release.digest:
+            raise DeployRefused(f"the image of version {release.version} holds another model than was approved")
+
+    def start(self, colour: Colour, release: Release) -> None:
+        """A container under the colour's name; values of settings go by name, never on the command line."""
+        settings = self._settings
+        folder = settings.service_dir.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        owner = folder.stat()
+        command = ["run", "--detach", "--name", self._name(colour), "--read-only", "--tmpfs", "/tmp"]
+        command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+        command += ["--user", f"{owner.st_uid}:{owner.st_gid}", "--volume", f"{folder}:{INSIDE}"]
+        command += ["--publish", f"{HOST}:{settings.port(colour)}:3000"]
+        if settings.engine_network:
+            command += ["--network", settings.engine_network, "--network-alias", colour]
+        command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", "QF_TRUSTED_PROXIES=1"]
+        command += ["--env", "BENTOML_HOME=/tmp/bentoml", "--env", "BENTOML_DO_NOT_TRACK=True"]
+        for name in carried(os.environ):
+            command += ["--env", name]
+        self._engine.call(*command, release.reference)
+
+    def running(self, colour: Colour) -> bool:
+        """By the container's name; a container that ended counts, for it must be removed."""
+        if shutil.which(self._settings.engine) is None:
+            return False
+        try:
+            return bool(
+                self._engine.call("ps", "--all", "--quiet", "--filter", f"name=^/?{self._name(colour)}$").strip()
+            )
+        except BentosError:
+            return False  # no engine, no container
+
+    def stop(self, colour: Colour) -> None:
+        """It drains and is removed."""
+        self._engine.call("stop", "--time", str(int(STOP_TIMEOUT_S)), self._name(colour))
+        self._engine.call("rm", "--force", self._name(colour))
+
+    def last_words(self, colour: Colour) -> str:
+        """Of the container's log."""
+        try:
+            return last_line(self._engine.call("logs", "--tail", "5", self._name(colour)))
+        except BentosError as error:
+            return str(error)
+
+    def _name(self, colour: Colour) -> str:
+        folder = hashlib.sha256(str(self._settings.deploy_dir).encode()).hexdigest()[:8]
+        return f"credit-score-{folder}-{colour}"
+
+
+def carried(environment: Mapping[str, str]) -> list[str]:
+    """Names of the variables a container needs from here: the service's settings and the store's credentials."""
+    settings = {f"QF_{name.upper()}" for name in dict(ServiceSettings.model_fields)}
+    own = {"QF_SERVICE_DIR", "QF_MODEL_DIR", "QF_TRUSTED_PROXIES"}
+    return sorted(name for name in environment if name in settings - own or name.startswith("AWS_"))
+
+
+def spawn(command: list[str], settings: DeploySettings, colour: Colour, environment: Mapping[str, str]) -> None:
+    """Start a marked process in a session of its own; its output is the colour's log."""
+    log = log_file(settings, colour)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
+            command,
+            cwd=log.parent,
+            env={**environment, MARK: _mark(settings, colour), STACK: str(settings.state_dir.absolute())},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _HANDLES.append(process)
+
+
+def log_file(settings: DeploySettings, colour: Colour) -> Path:
+    """Where a served colour's output goes."""
+    return settings.deploy_dir / f"{colour}.log"
+
+
+def marked(settings: DeploySettings, colour: Colour) -> list[psutil.Process]:
+    """The colour's processes, the one that started the others first."""
+    wanted, found = _mark(settings, colour), []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == wanted and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's
+    return sorted(found, key=lambda process: process.create_time())
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Ask the first to end the others; after `STOP_TIMEOUT_S` insist."""
+    for process in processes[:1]:
+        _signal(process, kill=False)
+    _, left = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
+    for process in left:
+        _signal(process, kill=True)
+    psutil.wait_procs(left, timeout=5)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        pass  # what was wanted
+
+
+def _mark(settings: DeploySettings, colour: Colour) -> str:
+    return f"{settings.deploy_dir}:{colour}"
+
+
+def port_taken(port: int) -> bool:
+    """Whether something listens on this port of the loopback interface, or may not be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def ready(url: str) -> bool:
+    """Whether the service at `url` says that it is ready."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/readyz", timeout=3):
+            return True
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+class Colours:
+    """Both places and all ways to run a release in them."""
+
+    def __init__(self, settings: DeploySettings, runners: Mapping[str, Runner] | None = None) -> None:
+        self._settings = settings
+        self._runners = runners or {"bento": BentoRunner(settings), "image": ImageRunner(settings)}
+
+    def check(self, release: Release) -> None:
+        """Prove the release before anything moves."""
+        self._runners[release.kind].check(release)
+
+    def url(self, colour: Colour) -> str:
+        """Where the colour answers, past the proxy."""
+        return f"http://{HOST}:{self._settings.port(colour)}"
+
+    def ready(self, colour: Colour) -> bool:
+        """Whether the colour answers that it is ready; something else on its port does not count."""
+        return self.running(colour) and ready(self.url(colour))
+
+    def running(self, colour: Colour) -> bool:
+        """Whether anything of this colour runs."""
+        return any(runner.running(colour) for runner in self._runners.values())
+
+    def stop(self, colour: Colour) -> None:
+        """Nothing of this colour runs afterwards."""
+        for runner in self._runners.values():
+            if runner.running(colour):
+                runner.stop(colour)
+
+    def start(self, colour: Colour, release: Release) -> None:
+        """The release, ready in this place.
+
+        Raises:
+            DeployRefused: the port is taken, it ends, or it is not ready in time; nothing of it is left.
+        """
+        port = self._settings.port(colour)
+        self.stop(colour)
+        if port_taken(port):
+            raise DeployRefused(
+                f"port {port} for {colour} is taken by another program: stop it, or set QF_PORT_{colour.upper()}"
+            )
+        runner = self._runners[release.kind]
+        runner.start(colour, release)
+        deadline = time.monotonic() + self._settings.smoke_timeout_s
+        try:
+            while not ready(self.url(colour)):
+                if not runner.running(colour):
+                    raise DeployRefused(f"{colour} ended at its start: {runner.last_words(colour)}")
+                if time.monotonic() > deadline:
+                    raise DeployRefused(
+                        f"{colour} is not ready after {self._settings.smoke_timeout_s:g} s (QF_SMOKE_TIMEOUT_S): "
+                        f"{runner.last_words(colour)}"
+                    )
+                time.sleep(POLL_S)
+        except BaseException:
+            self.stop(colour)
+            raise

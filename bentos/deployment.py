@@ -1,0 +1,278 @@
+"""A deployment, step by step: start beside, prove, shadow, switch, watch; and the ways back.
+
+Until the switch the colour in front of partners is not touched, whatever fails. After it the old colour stays up, so a
+way back is the same switch again, without registry or download. Every step may be cut off by a kill: see `standing`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from bentos.audit import Trail
+from bentos.colours import COLOURS, Colour, Colours, Release, other
+from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
+from bentos.golden import Golden
+from bentos.probe import asking, proof_key
+from bentos.proxy import Proxy, Switch, WatchLog
+from bentos.settings import DeploySettings
+from bentos.smoke import Identity, prove
+from bentos.standing import Book, Placed, Standing, Trial, now
+from bentos.watch import Limits, Verdict, p99, shadow
+
+PROBE_PAUSE_S: Final = 0.2
+LONG_AGO: Final = "2000-01-01"
+"""`as_of` of golden requests: outside every window, so that drift never takes them for applicants."""
+
+
+class Deployment:
+    """Deploys to one host's two colours."""
+
+    def __init__(
+        self, settings: DeploySettings, say: Callable[[str], None] = print, colours: Colours | None = None
+    ) -> None:
+        self._settings, self._say = settings, say
+        self._colours = colours or Colours(settings)
+        self._proxy = Proxy(settings)
+        self._switch = Switch(settings.shared_dir)
+        self._log = WatchLog(settings.shared_dir)
+        self._book = Book(settings.deploy_dir)
+        self._trail = Trail(settings.trail_file)
+
+    # -- forward ---------------------------------------------------------------------------------------------------
+
+    def deploy(self, release: Release, golden: Sequence[Golden], actor: str) -> None:
+        """Bring an approved release in front of partners.
+
+        Raises:
+            BentosError: it was refused or did not prove itself; the colour that served still serves.
+            TakenBack: it did badly after the switch; the old colour serves again.
+        """
+        with self._book.alone():
+            self._recover()
+            self._trail.entries()  # a broken trail stops a deployment, though never a rollback
+            self._colours.check(release)
+            self._say(f"version {release.version} is there and is what was approved ({release.reference})")
+            self._proxy.ensure()
+            old = self._switch.active()
+            placed = self._book.read().at(old) if old else None
+            if old and placed and placed.release == release and self._colours.ready(old):
+                self._say(f"version {release.version} serves already ({old})")
+                return
+            colour = other(old) if old else "blue"
+            rows = [one.model_copy(update={"body": {**one.body, "as_of": LONG_AGO}}) for one in golden]
+            with proof_key(self._settings.service_dir) as key:
+                self._try(release, colour, old, rows, key, actor)
+
+    def _try(
+        self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[Golden], key: str, actor: str
+    ) -> None:
+        trial = Trial(colour=colour, release=release, actor=actor)
+        self._change(lambda standing: standing.model_copy(update={"trial": trial}))
+        self._log.begin()
+        try:
+            usual_ms = self._prove(release, colour, old, golden, key)
+            self._switch.turn(colour)
+            self._settle()
+            replaced = self._book.read().at(old) if old else None
+            self._trail.append(
+                "deployed",
+                actor=actor,
+                version=release.version,
+                digest=release.digest,
+                replaced=replaced.release.version if replaced else "",
+                note=colour,
+            )
+            self._say(f"switched: {colour} answers with version {release.version}")
+            self._watch(colour, golden, key, usual_ms)
+        except BaseException as error:
+            self._undo(colour, old, actor, error)
+            raise
+        finally:
+            self._log.end()
+        if old:
+            self._say(f"{old} stays up for a rollback until the next deployment")
+
+    def _prove(self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[Golden], key: str) -> float:
+        """The usual p99 in milliseconds, once everything is right; 0 if there is nothing to compare with."""
+        settings = self._settings
+        begun = time.monotonic()
+        self._colours.start(colour, release)
+        self._say(f"{colour} is ready after {time.monotonic() - begun:.1f} s")
+        identity = Identity(version=release.version, digest=release.digest)
+        report = prove(self._colours.url(colour), key, identity, golden, requests=settings.golden_requests)
+        self._say(f"{colour} gives {report.requests} golden answers, p99 {report.p99_ms} ms")
+        with asking(self._colours.url(colour), golden, key) as fresh:
+            if old is None or not self._colours.ready(old):
+                shadow(fresh, None, settings.shadow_requests)
+                self._say(f"{settings.shadow_requests} shadow requests right; no other colour to compare with")
+                return 0.0
+            with asking(self._colours.url(old), golden, key) as known:
+                seen = shadow(fresh, known, settings.shadow_requests)
+        allowed = max(seen.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
+        told = f"{seen.requests} shadow requests: p99 {seen.new_ms} ms, {old} {seen.old_ms} ms"
+        if seen.new_ms > allowed:
+            raise SmokeFailed(f"{told}; at most {allowed:.0f} ms are allowed")
+        self._say(told)
+        live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.colour == old]
+        return max(seen.old_ms, p99(live))
+
+    def _watch(self, colour: Colour, golden: Sequence[Golden], key: str, usual_ms: float) -> None:
+        settings, begun = self._settings, time.time()
+        allowed = max(usual_ms * settings.watch_p99_ratio, settings.p99_floor_ms)
+        limits = Limits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
+        verdict = Verdict(limits, begun)
+        failures = 0
+        with asking(settings.public_url, golden, key, self._proxy.trust()) as prober:
+            while time.time() < begun + settings.watch_s:
+                try:
+                    prober.ask()
+                    failures = 0
+                except SmokeFailed as error:
+                    failures += 1
+                    if failures > 2 or "scores" in str(error):
+                        raise TakenBack(str(error)) from error
+                for seen in self._log.read():
+                    if seen.colour == colour and seen.at >= begun:
+                        verdict.add(seen)
+                if fault := verdict.fault(time.time()):
+                    raise TakenBack(fault)
+                time.sleep(PROBE_PAUSE_S)
+        self._say(
+            f"watched for {settings.watch_s:g} s: {verdict.requests} requests, {verdict.errors} with 5xx, "
+            f"p99 {p99(verdict.times):.1f} ms"
+        )
+
+    # -- back ------------------------------------------------------------------------------------------------------
+
+    def rollback(self, actor: str, note: str = "") -> None:
+        """Let the colour before answer again.
+
+        Raises:
+            DeployRefused: there is nothing to go back to, or it does not start.
+        """
+        if self._book.interrupt():
+            self._say("the deployment under way was told to take itself back")
+            return
+        with self._book.alone():
+            self._recover()
+            active = self._switch.active()
+            standing = self._book.read()
+            target = other(active) if active else None
+            placed = standing.at(target) if target else None
+            if active is None or target is None or placed is None:
+                raise DeployRefused("there is nothing to go back to: only one version was ever deployed here")
+            if placed.withdrawn:
+                raise DeployRefused(
+                    f"version {placed.release.version} was itself taken back: deploy the version that is wanted"
+                )
+            if not self._colours.ready(target):
+                self._say(f"{target} does not run any more, it is started again")
+                self._colours.start(target, placed.release)
+            self._turn_back(active, target, actor, note)
+
+    def _turn_back(self, bad: Colour, good: Colour, actor: str, note: str) -> None:
+        """Switch first; what is written down about it comes after."""
+        self._switch.turn(good)
+        standing = self._book.read()
+        placed, left = standing.at(good), standing.at(bad)
+        if left:
+            standing = standing.put(bad, left.model_copy(update={"withdrawn": True}))
+        if placed:
+            standing = standing.put(good, placed.model_copy(update={"since": now()}))
+        self._book.write(standing)
+        version, digest = (placed.release.version, placed.release.digest) if placed else ("", "")
+        self._say(f"rolled back: {good} answers with version {version}")
+        try:
+            replaced = left.release.version if left else ""
+            self._trail.append(
+                "deployment_rolled_back", actor=actor, version=version, digest=digest, replaced=replaced, note=note
+            )
+        except (BentosError, OSError) as error:
+            self._say(f"the audit trail does not have it: {error}")
+
+    def _undo(self, colour: Colour, old: Colour | None, actor: str, error: BaseException) -> None:
+        """Take back what a failed deployment did: the switch if it turned, and the new colour."""
+        reason = str(error) or type(error).__name__
+        if self._switch.active() != colour:
+            self._colours.stop(colour)
+            self._change(lambda standing: standing.model_copy(update={"trial": None}))
+            self._say(f"not deployed, {colour} is stopped: {old or 'nothing'} serves as before")
+            return
+        if self._book.read().trial:  # cut off between the switch and its note
+            self._settle()
+        placed = self._book.read().at(old) if old else None
+        if old is None or placed is None:
+            self._say("there is no version to go back to: the new one goes on serving")
+            return
+        if not self._colours.ready(old):
+            self._colours.start(old, placed.release)
+        self._turn_back(colour, old, actor, reason)
+        self._colours.stop(colour)
+
+    # -- telling, ending -------------------------------------------------------------------------------------------
+
+    def status(self) -> Iterator[str]:
+        """One line a colour, the one in front of partners first, and one of the proxy."""
+        standing, active = self._book.read(), self._switch.active()
+        order = [active, other(active)] if active else list(COLOURS)
+        for colour in order:
+            placed = standing.at(colour)
+            if placed is None:
+                yield f"{colour:<6} empty"
+                continue
+            role = "serves" if colour == active else "withdrawn" if placed.withdrawn else "stands by"
+            state = (
+                "ready" if self._colours.ready(colour) else "not ready" if self._colours.running(colour) else "stopped"
+            )
+            release = placed.release
+            yield (
+                f"{colour:<6} {role}, {state}: version {release.version}, model {release.digest[:12]}, "
+                f"{release.reference}, since {placed.since}"
+            )
+        if standing.trial:
+            yield f"{standing.trial.colour:<6} is being proved: version {standing.trial.release.version}"
+        yield f"proxy  {self._settings.public_url}"
+
+    def down(self) -> None:
+        """Stop the proxy and both colours; what stands is remembered."""
+        with self._book.alone():
+            self._recover()
+            self._proxy.stop()
+            for colour in COLOURS:
+                self._colours.stop(colour)
+        self._say("proxy and colours are stopped")
+
+    # -- the book --------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Settle what a killed deployment left."""
+        self._log.end()
+        trial = self._book.read().trial
+        if trial is None:
+            return
+        if self._switch.active() == trial.colour:
+            self._settle()
+            self._say(f"a deployment was cut off after its switch: version {trial.release.version} stands")
+            note = "cut off after the switch"
+            self._trail.append(
+                "deployed", actor=trial.actor, version=trial.release.version, digest=trial.release.digest, note=note
+            )
+            return
+        self._colours.stop(trial.colour)
+        self._change(lambda standing: standing.model_copy(update={"trial": None}))
+        self._say(f"a deployment was cut off before its switch: version {trial.release.version} is stopped")
+
+    def _settle(self) -> None:
+        def settled(standing: Standing) -> Standing:
+            trial = standing.trial
+            assert trial is not None
+            return standing.put(trial.colour, Placed(release=trial.release, since=now())).model_copy(
+                update={"trial": None}
+            )
+
+        self._change(settled)
+
+    def _change(self, change: Callable[[Standing], Standing]) -> None:
+        self._book.write(change(self._book.read()))

@@ -1,0 +1,154 @@
+"""What stands where: the releases of both colours and a trial under way, in one file that is replaced whole.
+
+Which colour answers is not in it: that is the proxy's switch, so the two can never disagree. A trial that was cut off
+by a kill is settled by the next command: if the switch had turned it stands, else it is ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bentos.colours import Colour, Release
+from bentos.errors import DeployRefused
+
+INTERRUPT_TIMEOUT_S: Final = 60.0
+
+
+class Placed(BaseModel):
+    """A release in a place: since when it answered partners, and whether it was taken back since."""
+
+    model_config = ConfigDict(frozen=True)
+
+    release: Release
+    since: str = ""
+    withdrawn: bool = False
+
+
+class Trial(BaseModel):
+    """A release that is being started and proved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    colour: Colour
+    release: Release
+    actor: str
+
+
+class Standing(BaseModel):
+    """Both places and the trial."""
+
+    model_config = ConfigDict(frozen=True)
+
+    blue: Placed | None = None
+    green: Placed | None = None
+    trial: Trial | None = None
+
+    def at(self, colour: Colour) -> Placed | None:
+        """What stands in this place."""
+        return self.green if colour == "green" else self.blue
+
+    def put(self, colour: Colour, placed: Placed | None) -> Standing:
+        """The same with another release in this place."""
+        return self.model_copy(update={colour: placed})
+
+
+class Book:
+    """The file, and the lock that lets one deployment run at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._lock = folder / "standing.json", folder / "lock"
+
+    def read(self) -> Standing:
+        """What stands.
+
+        Raises:
+            DeployRefused: the file is unreadable.
+        """
+        if not self._file.exists():
+            return Standing()
+        try:
+            return Standing.model_validate_json(self._file.read_bytes())
+        except ValidationError:
+            raise DeployRefused(
+                f"{self._file} is unreadable: put a backup back, or remove it and deploy again"
+            ) from None
+
+    def write(self, standing: Standing) -> None:
+        """Replace the file, whole or not at all."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._file.with_suffix(f".{os.getpid()}")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(standing.model_dump_json(indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._file)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock; the kernel frees it if this process dies.
+
+        Raises:
+            DeployRefused: another deployment is under way.
+        """
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeployRefused(
+                    f"a deployment is under way (process {self.holder() or '?'}): wait for its end"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def interrupt(self) -> bool:
+        """Tell a deployment under way to take itself back, and wait until it has; false if there was none.
+
+        Raises:
+            DeployRefused: it does not end.
+        """
+        if not self._held():
+            return False
+        os.kill(self.holder(), signal.SIGTERM)
+        deadline = time.monotonic() + INTERRUPT_TIMEOUT_S
+        while self._held():
+            if time.monotonic() > deadline:
+                raise DeployRefused(
+                    f"process {self.holder()} does not end its deployment: end it, then roll back again"
+                )
+            time.sleep(0.1)
+        return True
+
+    def _held(self) -> bool:
+        if not self.holder():
+            return False
+        with self._lock.open("a", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def holder(self) -> int:
+        """Process that deploys or deployed last; 0 if unknown."""
+        try:
+            return int(self._lock.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
+
+def now() -> str:
+    """This moment, as it is written down."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

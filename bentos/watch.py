@@ -1,0 +1,93 @@
+"""Judging a colour by what clients see: shadow traffic before the switch, live traffic after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from bentos.probe import Prober
+from bentos.proxy import Seen
+
+ERRORS_MIN: Final = 3
+"""One odd answer in a few is chance; so many above the allowed share are not."""
+SLICE_MIN: Final = 20
+"""Fewer scores than this tell nothing about a 99th percentile."""
+
+
+def p99(times_ms: Sequence[float]) -> float:
+    """The 99th percentile in milliseconds (nearest rank), 0 of none."""
+    if not times_ms:
+        return 0.0
+    return sorted(times_ms)[max(0, -(-len(times_ms) * 99 // 100) - 1)]
+
+
+class Limits(BaseModel):
+    """What takes a colour back: a share of 5xx, or two slices in a row above `p99_ms`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error_share: float
+    p99_ms: float
+    slice_s: float
+
+
+class Verdict:
+    """Collects what the proxy saw of a colour and says as soon as it is bad."""
+
+    def __init__(self, limits: Limits, begun: float) -> None:
+        self._limits = limits
+        self._slice_end = begun + limits.slice_s
+        self._slice: list[float] = []
+        self._slow = 0
+        self.requests = 0
+        self.errors = 0
+        self.times: list[float] = []
+
+    def add(self, seen: Seen) -> None:
+        """Take one request into account."""
+        self.requests += 1
+        self.errors += seen.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if (elapsed := seen.score_ms) is not None:
+            self._slice.append(elapsed)
+            self.times.append(elapsed)
+
+    def fault(self, now: float) -> str:
+        """Why the colour is bad; empty while it is not."""
+        share = self.errors / self.requests if self.requests else 0.0
+        if self.errors >= ERRORS_MIN and share > self._limits.error_share:
+            return f"{self.errors} of {self.requests} requests were answered with 5xx"
+        if now < self._slice_end:
+            return ""
+        found, enough = p99(self._slice), len(self._slice) >= SLICE_MIN
+        self._slice, self._slice_end = [], now + self._limits.slice_s
+        self._slow = self._slow + 1 if enough and found > self._limits.p99_ms else 0
+        if self._slow > 1:
+            return f"p99 is {found:.0f} ms, at most {self._limits.p99_ms:.0f} ms are allowed"
+        return ""
+
+
+class Shadow(BaseModel):
+    """p99 in milliseconds of the same requests to both colours; `old_ms` is 0 where there was no old one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int
+    new_ms: float
+    old_ms: float
+
+
+def shadow(new: Prober, old: Prober | None, requests: int) -> Shadow:
+    """Both colours asked the same in turn, so that a busy machine is unfair to neither.
+
+    Raises:
+        SmokeFailed: the new colour fails or scores otherwise than it must.
+    """
+    fresh, known = [], []
+    for _ in range(requests):
+        fresh.append(new.ask())
+        if old is not None:
+            known.append(old.ask(check=False))
+    return Shadow(requests=requests, new_ms=round(p99(fresh), 2), old_ms=round(p99(known), 2))

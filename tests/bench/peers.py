@@ -128,6 +128,7 @@ def save_for_mlflow(folder: Path, applicant: dict[str, Any]) -> bytes:
     """The model in MLflow's own CatBoost flavour, and a request to `mlflow models serve` for this applicant."""
     import mlflow.catboost  # pylint: disable=import-outside-toplevel
 
-    mlflow.catboost.save_model(MODEL, str(folder))
+    # Named, since MLflow would otherwise load the model in a process of its own to find out: a minute.
+    mlflow.catboost.save_model(MODEL, str(folder), pip_requirements=["catboost"])
     frame = _frame([Applicant.model_validate_json(json.dumps(applicant)).model_dump()])
     return json.dumps({"dataframe_split": json.loads(frame.to_json(orient="split", index=False))}).encode()

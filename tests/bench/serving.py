@@ -89,7 +89,8 @@ class Peer:
                 return
             except (urllib.error.URLError, OSError) as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{self.name} did not start: {error}; see {log.name}") from error
+                    said = (folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
+                    raise SystemExit(f"{self.name} did not start: {error}\n{said}") from error
                 time.sleep(0.3)
 
     def once(self) -> bytes:
@@ -108,8 +109,8 @@ class Peer:
         return sum(one.user + one.system for one in times)
 
     def stop(self) -> None:
-        """End the server."""
-        if self.process is not None:
+        """End the server, if it runs."""
+        if self.process is not None and self.process.poll() is None:
             family = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
             for one in family:
                 one.terminate()

@@ -33,6 +33,8 @@ from service.reasons import FAMILIES
 
 ABI: Final = 1
 SOURCE: Final = Path(__file__).with_name("kernel.c")
+BUILT: Final = SOURCE.with_suffix(".so")
+"""Lies there in images that pack (infra/Dockerfile.flows); like any kernel it is compared before it is packed."""
 BUILD_TIMEOUT_S: Final = 120.0
 # -ffp-contract=off: a fused multiply-add would differ from CatBoost and from Python in the last bit.
 FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-s", "-ffp-contract=off", "-Wno-psabi", "-Wl,--build-id=none")
@@ -54,11 +56,13 @@ def platform_tag() -> str:
 
 @lru_cache
 def build(compiler: str | None = None) -> bytes:
-    """The shared library of `kernel.c` as bytes, made by `compiler` or by the first of `compilers`.
+    """The shared library of `kernel.c` as bytes: the one built with an image, or made by `compiler` or `compilers`.
 
     Raises:
         KernelUnusable: there is no C compiler, or it refuses the source.
     """
+    if compiler is None and BUILT.exists():
+        return BUILT.read_bytes()
     said = "there is no C compiler here: cc, what CC names, or the locked wheel of infra/locks/compiler.txt"
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernel.so"
@@ -203,3 +207,7 @@ class Compiled:
         return Arrays(
             out["probability"], out["score"], out["band"], out["best"], out["band"] != out["best"], out["number"]
         )
+
+
+if __name__ == "__main__":  # python -m service.engine.compiled FILE: the kernel for an image that packs
+    Path(sys.argv[1]).write_bytes(build())

@@ -271,6 +271,18 @@ def test_the_locked_compiler_serves_where_a_machine_has_none(monkeypatch: pytest
     assert not compiled.compilers()
 
 
+def test_a_kernel_built_with_an_image_needs_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images that pack hold the kernel beside its source; who names a compiler means that compiler."""
+    there = tmp_path / "kernel.so"
+    there.write_bytes(b"built with the image")
+    monkeypatch.setattr(compiled, "BUILT", there)
+    build.cache_clear()
+    assert build() == b"built with the image"
+    with pytest.raises(KernelUnusable, match="no C compiler"):
+        build("no-such-compiler")
+    build.cache_clear()
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "ziglang"])
 def test_every_compiler_gives_the_same_answers(plain: Trained, compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever built the kernel: raw values are CatBoost's to the last bit, answers and reasons the portable ones."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -12,7 +14,8 @@ from prometheus_client.registry import Collector
 
 from service.exchange import Call, Reply
 from service.keystore import KeyStore
-from service.metrics import Histogram, Metrics, Snapshot
+from service.manifest import Distribution
+from service.metrics import Histogram, Metrics, Series, Snapshot
 from service.outbox import Outbox
 
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -22,6 +25,8 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "qf_scores": ("Scores given.", ("band",)),
     "qf_score": ("Distribution of scores, in the bins of the model's manifest.", ()),
     "qf_input": ("Distribution of an input field, in the bins of the model's manifest.", ("field",)),
+    "qf_score_reference_ratio": ("Share of the model's reference with at most this score.", ("le",)),
+    "qf_input_reference_ratio": ("Share of the model's reference with at most this value of a field.", ("field", "le")),
     "qf_input_missing": ("Scored applicants without a value of this field.", ("field",)),
     "qf_limiter_decisions": ("Decisions of the limiter.", ("decision",)),
     "qf_limiter_remote_failures": ("Redis did not answer, limits held per host.", ()),
@@ -65,9 +70,11 @@ class Health:
 class Operations:
     """The routes of operations."""
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    def __init__(self, health: Health, metrics: Metrics, reference: Mapping[str, Distribution]) -> None:
+        """`reference` has the distributions of the model's manifest: the same for every worker, so never added up."""
         self._health = health
         self._metrics = metrics
+        self._reference = reference_series(reference)
 
     async def livez(self, _call: Call) -> Reply:
         """The process answers."""
@@ -82,14 +89,15 @@ class Operations:
 
     async def metrics(self, _call: Call) -> Reply:
         """The counts of all workers of this host."""
-        return Reply(200, exposition(self._metrics.all_workers()), _TEXT)
+        return Reply(200, exposition(self._metrics.all_workers(), self._reference), _TEXT)
 
 
 class _Snapshots(Collector):
     """A snapshot as Prometheus' client wants it."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, fixed: Mapping[str, Series]) -> None:
         self._snapshot = snapshot
+        self._fixed = fixed
 
     def collect(self) -> list[Metric]:
         """The metric families, in the order of `FAMILIES`."""
@@ -100,9 +108,10 @@ class _Snapshots(Collector):
                 for label, value in self._snapshot.counters[name].items():
                     counter.add_metric(_labels(label), value)
                 found.append(counter)
-            if name in self._snapshot.gauges:
+            series = self._snapshot.gauges.get(name) or self._fixed.get(name)
+            if series is not None:
                 gauge = GaugeMetricFamily(name, text, labels=labels)
-                for label, value in self._snapshot.gauges[name].items():
+                for label, value in series.items():
                     gauge.add_metric(_labels(label), value)
                 found.append(gauge)
             if name in self._snapshot.histograms:
@@ -113,11 +122,23 @@ class _Snapshots(Collector):
         return found
 
 
-def exposition(snapshot: Snapshot) -> bytes:
-    """The snapshot in Prometheus' text format."""
+def exposition(snapshot: Snapshot, fixed: Mapping[str, Series] | None = None) -> bytes:
+    """The snapshot, and gauges that do not change, in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Snapshots(snapshot))
+    registry.register(_Snapshots(snapshot, fixed or {}))
     return generate_latest(registry)
+
+
+def reference_series(reference: Mapping[str, Distribution]) -> dict[str, Series]:
+    """The cumulative shares of the reference at the very edges of the histograms they are laid beside."""
+    found: dict[str, Series] = {"qf_score_reference_ratio": {}, "qf_input_reference_ratio": {}}
+    for name, one in reference.items():
+        family, label = (
+            ("qf_score_reference_ratio", "") if name == "score" else ("qf_input_reference_ratio", f"{name}\t")
+        )
+        for edge, share in zip([*map(repr, one.edges), "+Inf"], accumulate(one.shares), strict=True):
+            found[family][label + edge] = share
+    return {family: series for family, series in found.items() if series}
 
 
 def _labels(label: str) -> list[str]:

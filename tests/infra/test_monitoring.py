@@ -10,7 +10,9 @@ import yaml
 
 from flows import exposure
 from infra.settings import ROOT
-from service.endpoints.operations import FAMILIES
+from service.endpoints.operations import FAMILIES, exposition, reference_series
+from service.manifest import Distribution
+from service.metrics import Histogram, Snapshot
 
 MONITORING = ROOT / "infra" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
@@ -59,3 +61,39 @@ def test_every_alert_says_what_to_do_in_the_run_book():
     for rule in RULES:
         if "alert" in rule:
             assert rule["annotations"]["runbook"].removeprefix("infra/runbook.md#") in anchors, rule["alert"]
+
+
+def test_the_reference_lies_in_the_bins_of_what_it_is_compared_with():
+    """Live histogram and reference have the same edges, so the board joins them; the reference adds up to one."""
+    distribution = Distribution(edges=(300.0, 700.0), shares=(0.2, 0.5, 0.3))
+    series = reference_series({"score": distribution, "annual_income": distribution})
+    assert series["qf_score_reference_ratio"] == pytest.approx({"300.0": 0.2, "700.0": 0.7, "+Inf": 1.0})
+    assert series["qf_input_reference_ratio"]["annual_income\t700.0"] == pytest.approx(0.7)
+    histogram = Histogram([300.0, 700.0], [1, 2, 3])
+    text = exposition(Snapshot(histograms={"qf_score": {"": histogram}}), series).decode()
+    live, known = (
+        set(re.findall(rf'{name}{{le="(.*?)"', text)) for name in ("qf_score_bucket", "qf_score_reference_ratio")
+    )
+    assert live == known == {"300.0", "700.0", "+Inf"}
+
+
+def test_the_board_has_every_picture_that_the_issue_names():
+    """Traffic, latency, errors, limiter, backlog, distributions against reference, drift over time, model version."""
+    read = " ".join(target["expr"] for panel in BOARD["panels"] for target in panel["targets"])
+    for name in (
+        "qf_requests_total",
+        "qf_request_duration_seconds_bucket",
+        "qf:error_ratio:5m",
+        "qf_limiter_decisions_total",
+        "qf_outbox_rows_pending",
+        "qf_score_bucket",
+        "qf_score_reference_ratio",
+        "qf_input_bucket",
+        "qf_input_reference_ratio",
+        "qf_drift_state",
+        "qf_drift_column_state",
+        "qf_drift_psi",
+        "qf_model_info",
+    ):
+        assert name in read
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])

@@ -129,9 +129,13 @@ def probabilities_of(frame: pd.DataFrame) -> Matrix:
     return frame[PROBABILITIES].to_numpy(dtype=float)
 
 
-def interval(values: Matrix, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean of `values` (n,) by the central limit theorem, which the minimum sizes allow."""
-    reach = NormalDist().inv_cdf((1 + level) / 2) * float(values.std(ddof=1)) / math.sqrt(len(values))
+def interval(values: Matrix, level: float = 0.95, against: Matrix | None = None) -> tuple[float, float]:
+    """Interval of the mean of `values` (n,) by the central limit theorem, which the minimum sizes allow.
+
+    `against` (m,) are the values that the yardstick was fitted on: what chance did to their mean widens the interval.
+    """
+    variance = sum(float(one.var(ddof=1)) / len(one) for one in (values, against) if one is not None)
+    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
     middle = float(values.mean())
     return middle - reach, middle + reach
 
@@ -180,10 +184,13 @@ def realised_checks(
         ]
     right = (settled["observed_class"] == settled["predicted_class"]).to_numpy(dtype=float)
     chance = estimator.chance_of_being_right(probabilities_of(settled))
-    usual = float((reference["label"].astype(str) == reference["predicted_class"].astype(str)).mean())
+    hits = (reference["label"].astype(str) == reference["predicted_class"].astype(str)).to_numpy(dtype=float)
+    usual = float(hits.mean())
     return [
         _accuracy_check(right, usual, coverage, settings.thresholds),
-        _concept_check(right - chance, settings.thresholds),
+        _concept_check(
+            right - chance, hits - estimator.chance_of_being_right(probabilities_of(reference)), settings.thresholds
+        ),
         _calibration_check(settled, settings.thresholds),
     ]
 
@@ -200,8 +207,8 @@ def _accuracy_check(right: NDArray[Any], usual: float, coverage: float, threshol
     )
 
 
-def _concept_check(gap: Matrix, thresholds: Thresholds) -> Check:
-    low, high = interval(gap, CONCEPT_LEVEL)
+def _concept_check(gap: Matrix, reference_gap: Matrix, thresholds: Thresholds) -> Check:
+    low, high = interval(gap, CONCEPT_LEVEL, against=reference_gap)
     fired = gap.mean() < -thresholds.concept_gap and high < 0
     return Check(
         name="concept drift",

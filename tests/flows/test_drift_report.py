@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows import monitor, reports
@@ -113,7 +114,7 @@ def test_the_link_of_the_artifact_opens_in_a_browser(made, page, object_store, m
     link = reports.link(key)
     assert looked_at(page, link) == []
     assert [text for text in page.errors if "favicon" not in text] == []
-    assert page.goto(link.split("?")[0]).status == 403
+    assert httpx.get(link.split("?")[0], trust_env=False).status_code == 403
     reports.object_store().delete_object(Bucket=reports.REPORTS, Key=key)
 
 

@@ -72,6 +72,7 @@ test: ## every check CI makes
 
 bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR for another package
 	@$(PY) -m tests.bench.serving --model "$${MODEL:-$$($(PY) -m infra.local model)}" $(ARGS)
+	@$(PY) -m tests.bench.training
 
 image: venv ## the champion, by version and digest, as Bento and image, pushed to $$REGISTRY by digest
 	@$(CLIENT) $(PY) -m bentos.publish

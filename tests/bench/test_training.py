@@ -1,0 +1,41 @@
+"""The benchmark of training prints what it measured as ratios to the plain fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bench import training
+from tests.flows.learning import QUICK, frame
+
+
+def test_ratios_are_to_the_plain_fit() -> None:
+    """The plain fit is one, the others a share of it."""
+    told = training.report({"plain": 4.0, "ours": 1.0}, 100)
+    assert "| plain | 4.00 | 1.000 |" in told
+    assert "| ours | 1.00 | 0.250 |" in told
+
+
+def test_every_contender_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain fit first, then ours and the features of as many rows as asked; each is really run."""
+    from flows.learn import columns, rows_of
+
+    people = frame(40)
+    seen: list[int] = []
+    compute = training.matrix
+    monkeypatch.setattr(training, "default_catboost", lambda rows, threads: seen.append(threads))
+    monkeypatch.setattr(training, "matrix", lambda values: seen.append(len(values["annual_income"])) or compute(values))
+
+    found = training.measure(rows_of(people), columns(people), QUICK, 1_000)
+
+    assert next(iter(found)) == "plain CatBoostClassifier().fit"
+    assert seen == [QUICK.threads, 1_000]
+    assert len(found) == 4 and np.all(np.array(list(found.values())) > 0.0)
+
+
+def test_without_prepared_data_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that tells what to do."""
+    assert training.main(["--data", str(tmp_path)]) == 1
+    assert "dvc repro" in capsys.readouterr().err

@@ -195,7 +195,9 @@ def contenders(model: Path, folder: Path, wanted: list[str], batch: int) -> dict
                 "-w",
                 "1",
             ]
-            found[name] = Peer(name, [sys.executable, "-m", *serve], port, request, "/invocations", env)
+            # MLflow starts `uvicorn` by its name: this environment's must be found first.
+            there = {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+            found[name] = Peer(name, [sys.executable, "-m", *serve], port, request, "/invocations", there)
             continue
         serve = [
             "uvicorn",

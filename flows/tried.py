@@ -56,8 +56,8 @@ TRIED: Final = (
         "0.695",
         "0.677",
         "0.843",
-        verdict="a third of the time, and no worse: 0.694, 0.676, 0.843 with ten; ECE 0.018, severe errors 2.9 % over all "
-        "customers; among the 2,000 set aside accuracy 0.706, macro-F1 0.690, ECE 0.024, severe errors 3.3 %, "
+        verdict="a third of the time, and no worse: 0.694, 0.676, 0.843 with ten; ECE 0.018, severe errors 2.9 % over "
+        "all customers; among the 2,000 set aside accuracy 0.706, macro-F1 0.690, ECE 0.024, severe errors 3.3 %, "
         "disagreement 14.4 %; not kept: on the sample its ECE of 0.063 is above the limit",
     ),
     Attempt(

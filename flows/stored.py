@@ -1,7 +1,7 @@
 """Stored rows as they lie in bucket `predictions`: which objects a day has, and their rows as arrow tables.
 
-Objects lie in folders by the day their rows were recorded. Ids are compared by a 64-bit hash, which is short: two of ten
-million different ids share one with a chance of three in a million.
+Objects lie in folders by the day their rows were recorded. Ids are compared by a 64-bit hash, which is short: two of
+ten million different ids share one with a chance of three in a million.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def document() -> Json:
             "title": "QuantumFinance credit score",
             "version": VERSION,
             "description": "Scores applicants from 0 to 1000 with reasons. The partner guide is at `/docs`."
-            " Any path may also answer 405 (method), 431 (headers too large) or 500 (our failure), in the shape of every other error.",
+            " Any path may also answer 405 (method), 431 (headers too large) or 500 (our failure), in the shape of"
+            " every other error.",
         },
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],

@@ -58,7 +58,7 @@ def test_every_setting_of_the_service_is_explained() -> None:
     text = (ROOT / "service" / "README.md").read_text("utf-8")
     table = text.partition("## Settings\n")[2].partition("\n## ")[0]
 
-    assert set(re.findall(r"QF_[A-Z_]+[A-Z]", table)) == {f"QF_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"QF_[A-Z_]+[A-Z]", table)) == {f"QF_{name.upper()}" for name in list(Settings.model_fields)}
 
 
 def test_every_route_is_the_contracts() -> None:

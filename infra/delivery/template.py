@@ -2,8 +2,8 @@
 
 The repository is its own template: the files git tracks become a cookiecutter template, in which the company's name,
 its one-word form and the two-letter prefix of settings, metrics and keys are variables. So the template cannot fall
-behind the project. What the product is (the contract, the features, the words of the pages) stays: README.md says what to
-change by hand.
+behind the project. What the product is (the contract, the features, the words of the pages) stays: README.md says what
+to change by hand.
 """
 
 from __future__ import annotations

@@ -79,9 +79,10 @@ def run_once() -> None:
     reference = judgement.Reference(MODEL, answers(12_000, 7), ("annual_income",))
     verdict = judgement.judge(found, reference, settings, History(), LAST)
     judged = time.monotonic()
-    current = reference.rows_of(found.current)
+    shown = Comparison(
+        reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
+    )
     with tempfile.TemporaryDirectory() as place:
-        shown = Comparison(reference.frame, current, reference.columns, verdict, settings.thresholds)
         write_report(shown, Path(place, "report.html"), Path(place, "report.json"))
     print(
         f"{verdict.state}, {verdict.rows:,} rows in the window, {found.cohort_rows.total():,} in the cohort,"

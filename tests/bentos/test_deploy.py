@@ -449,7 +449,7 @@ def test_the_proxy_keeps_its_promises(settled: Host) -> None:
 
 
 def test_no_colour_is_never_guessed(settled: Host) -> None:
-    """Without the sign that a colour is up, and with a colour that is gone, the answer is 503 and says when to ask again."""
+    """Without the sign that a colour is up, or with a colour gone, the answer is 503 and says when to ask again."""
     switch, trust = Switch(settled.settings.shared_dir), Proxy(settled.settings).trust()
     answers = []
     try:

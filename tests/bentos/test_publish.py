@@ -94,7 +94,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Behaviour:
 
 @pytest.mark.usefixtures("answers")
 def test_proved_then_pushed_then_proved_again(engine: Engines, shelf: Shelf, packed: Packed) -> None:
-    """The image that stands is used again, proved, pushed, and fetched back by digest; its contents are written down."""
+    """The image that stands is used again, proved, pushed, and fetched back by digest; its contents are listed."""
     settings, log = engine()
 
     made = publish.publish(packed, WANTED, GOLDEN, settings)
@@ -137,6 +137,7 @@ def test_what_fails_is_one_line_and_taken_back(
     engine: Engines,
     shelf: Shelf,
     packed: Packed,
+    *,
     changes: dict[str, object],
     registry_is: dict[str, object],
     says: str,

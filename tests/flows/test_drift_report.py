@@ -87,7 +87,7 @@ def fixture_page(require_program: Callable[[str], str]) -> Iterator[Any]:
 
 
 def looked_at(page: Any, url: str) -> list[str]:
-    """Open the report and wait until its pictures are drawn; what was asked for beside the page and its inline parts."""
+    """Open the report and wait until its pictures are drawn; what was asked for beside the page itself."""
     page.goto(url, timeout=120_000)
     page.wait_for_function("document.querySelectorAll('svg').length > 10", timeout=120_000)
     return [
@@ -106,7 +106,7 @@ def test_the_report_opens_without_a_network(made, page):
 
 @pytest.mark.needs_browser
 def test_the_link_of_the_artifact_opens_in_a_browser(made, page, object_store, monkeypatch):
-    """A browser that knows no key gets the report out of the store, drawn and not downloaded; without signature none."""
+    """A browser that knows no key gets the report from the store, drawn and not downloaded; unsigned, none."""
     for name, value in object_store.variables.items():
         monkeypatch.setenv(name, value)
     key = "drift/dt=2026-10-08/report.html"

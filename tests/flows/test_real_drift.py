@@ -1,4 +1,4 @@
-"""The drift rule on the real data, whose label is set anew each quarter: it fires across quarters and is calm within."""
+"""The drift rule on the real data, whose label is set anew each quarter: it fires across them and is calm within."""
 
 import numpy as np
 import pandas as pd

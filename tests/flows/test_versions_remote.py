@@ -108,7 +108,7 @@ def test_runs_go_to_the_hosted_mlflow(hosted_mlflow: str, mlflow_server: str, mo
 
     catalogue = Catalogue(client_of(hosted_mlflow), "credit-score")
     assert catalogue.run_metrics(run_id) == {"macro_f1": 0.7}
-    assert catalogue.run_file(run_id, "notes.txt", tmp_path).read_text() == "kept"
+    assert catalogue.run_file(run_id, "notes.txt", tmp_path).read_text("utf-8") == "kept"
     assert Catalogue(client_of(mlflow_server), "credit-score").run_metrics(run_id), "the server behind is the same"
 
 

@@ -1,4 +1,4 @@
-"""The parts of compose that can run here do, under its own arguments: strangers refused, rights held, bootstrap at work.
+"""The parts of compose that can run here do, under its own arguments: strangers refused, rights held, bootstrap works.
 
 Run: the object store (SeaweedFS, compose's very release), PostgreSQL, Redis, the registry, MLflow and Prefect. Not run,
 since only an image carries them: Grafana and the push gateway; Prometheus and nginx have tests of their own.

@@ -1,4 +1,4 @@
-"""infra/kubernetes: what kustomize makes of it holds against the cluster's schemas, and is closed where it should be."""
+"""infra/kubernetes: what kustomize makes of it holds against the cluster's schemas, and is closed where it must be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bucket of drift reports at the network's edge: what the drift flow leaves there, small enough to read in a test."""
+"""The bucket of drift reports at the network's edge: what the drift flow leaves there, small enough to read."""
 
 from __future__ import annotations
 

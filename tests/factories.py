@@ -86,7 +86,14 @@ def applicant(columns: Columns, row: int, **overrides: Any) -> Applicant:
 
 
 def pack_small_model(
-    directory: Path, objective: Objective = "MultiClass", *, rows: int = 3000, trees: int = 60, seed: int = 0
+    directory: Path,
+    objective: Objective = "MultiClass",
+    *,
+    rows: int = 3000,
+    trees: int = 60,
+    seed: int = 0,
+    version: str = "1",
+    compile_kernel: bool = True,
 ) -> Manifest:
     """Train a small real model on generated applicants and pack it into `directory`; about two seconds."""
     from catboost import CatBoostClassifier
@@ -112,4 +119,4 @@ def pack_small_model(
         model_card="# A small model of generated applicants\n",
     )
     package.assemble(directory, model, draft, columns, classes == 2)
-    return package.complete(directory, version="1")
+    return package.complete(directory, version=version, compile_kernel=compile_kernel)

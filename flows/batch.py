@@ -1,41 +1,41 @@
-"""Scoring of whole files: chunks of a CSV or parquet file in, one parquet part a chunk out.
+"""A batch job: files in, one parquet part a chunk out, scored by the workers of a Dask scheduler.
 
-Pure of Prefect and MLflow. A part is written whole or not at all and named by its chunk's number, so a job that was
-killed goes on where it stopped: no row twice, none lost. Rows that break the contract are not guessed at: they get no
-score, and `problem` names the field. Columns that are no contract field (an id, say) are passed through.
+Knows nothing of Prefect and MLflow. The parent plans and counts; workers read their own bytes, and a part is written
+whole or not at all and named by its place, so a job that was killed goes on where it stopped: no row twice, none lost.
+A task that ran twice, after a worker's death say, writes the same bytes again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.prepared import FIELDS
-from service.contract import Applicant
-from service.features import matrix
+from flows import batch_files
+from flows.batch_files import Layout, Piece, Place, Source
+from flows.batch_rows import BatchRefused, refuse_columns, score_table
+from service.manifest import MODEL_FILE
 from service.model import Model
-from service.policy import CLASSES
-from service.reasons import CATALOGUE
 
 JOB_FILE: Final = "job.json"
-PROBABILITIES: Final = ("p_poor", "p_standard", "p_good")
-IN_FLIGHT: Final = 2  # chunks waiting for each process, so that memory is bounded by chunks, not by the file
-Bools = NDArray[np.bool_]
-
-
-class BatchRefused(RuntimeError):
-    """The file cannot be scored as asked; the text says what to change."""
+SUMMARY_FILE: Final = "summary.json"
+TALLY_KEY: Final = b"tally"
+TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
+JOIN_TIMEOUT_S: Final = 60
 
 
 class Job(BaseModel):
@@ -43,225 +43,260 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: str
-    size_bytes: int
-    modified_ns: int
+    sources: tuple[Source, ...]
     model_digest: str
     chunk_rows: int
     reasons: bool
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(source.size_bytes for source in self.sources)
+
 
 class Tally(BaseModel):
-    """Rows of a finished job."""
+    """Rows and parts so far; `problems` counts the refused rows by the field at fault."""
 
     model_config = ConfigDict(frozen=True)
 
     rows: int = 0
-    refused: int = 0
-    chunks: int = 0
+    problems: dict[str, int] = {}
+    parts: int = 0
     found_done: int = 0
+    read_bytes: int = 0
+    cpu_s: float = 0  # of the workers' threads: reading, scoring and writing
 
-    def plus(self, rows: int, refused: int, done: int) -> Tally:
-        """One more chunk."""
+    @property
+    def refused(self) -> int:
+        """Rows that break the contract."""
+        return sum(self.problems.values())
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
         return Tally(
-            rows=self.rows + rows,
-            refused=self.refused + refused,
-            chunks=self.chunks + 1,
-            found_done=self.found_done + done,
+            rows=self.rows + other.rows,
+            problems=dict(Counter(self.problems) + Counter(other.problems)),
+            parts=self.parts + other.parts,
+            found_done=self.found_done + other.found_done,
+            read_bytes=self.read_bytes + other.read_bytes,
+            cpu_s=self.cpu_s + other.cpu_s,
         )
 
 
-def job_of(source: Path, package: Path, chunk_rows: int, reasons: bool) -> Job:
-    """The job that scoring `source` with the model in `package` is.
+Told = Callable[[Tally], None]
+
+
+def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> Job:
+    """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
     Raises:
-        BatchRefused: no such file, or neither CSV nor parquet.
+        BatchRefused: nothing to score there.
     """
-    if not source.is_file():
-        raise BatchRefused(f"there is no file {source}: give the path of a CSV or parquet file")
-    if not source.name.endswith((".parquet", ".csv", ".csv.gz")):
-        raise BatchRefused(f"{source.name} is neither .parquet nor .csv nor .csv.gz")
-    stat = source.stat()
-    digest = hashlib.sha256((package / "model.cbm").read_bytes()).hexdigest()
-    return Job(
-        source=str(source.resolve()),
-        size_bytes=stat.st_size,
-        modified_ns=stat.st_mtime_ns,
-        model_digest=digest,
-        chunk_rows=chunk_rows,
-        reasons=reasons,
-    )
+    digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
+    return Job(sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons)
 
 
-def score_file(
-    job: Job, package: Path, target: Path, *, processes: int, told: Callable[[Tally], None] | None = None
-) -> Tally:
-    """The tally of a finished job; `target` holds its parts.
+@contextmanager
+def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) -> Iterator[Client]:
+    """Workers of the Dask scheduler at an address, or `processes` of this host if it is empty.
+
+    Raises:
+        BatchRefused: no scheduler answers there, or it has no workers.
+    """
+    if not scheduler:
+        # Encrypted even here: whoever may talk to a scheduler may run code, and other users of this host could.
+        with LocalCluster(
+            n_workers=processes, threads_per_worker=1, security=True, dashboard_address="127.0.0.1:0", silence_logs=40
+        ) as cluster:
+            with Client(cluster) as client:
+                yield client
+        return
+    try:
+        client = Client(scheduler, timeout=patience_s)
+        client.wait_for_workers(1, timeout=patience_s)
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise BatchRefused(f"no Dask scheduler with a worker answers at {scheduler}: QF_DASK_SCHEDULER") from error
+    with client:
+        yield client
+
+
+def score(job: Job, package: Path, target: str, client: Client, told: Told | None = None) -> Tally:
+    """The tally of a finished job; `target` (a folder or s3://bucket/prefix) holds its parts.
 
     Args:
         job: from `job_of`.
-        package: the model's package.
-        target: folder of the parts, made if absent; parts of the same job found there are kept.
-        processes: processes that score at once.
-        told: called after every chunk.
+        package: the model's package; its files are sent to the workers, which hold them against its manifest.
+        target: made if absent; parts of the same job found there are kept.
+        client: of the workers that score.
+        told: called with the tally so far after every part, in this thread.
 
     Raises:
-        BatchRefused: the folder holds another job's parts, or columns are missing.
+        BatchRefused: another job's parts are there, a file is damaged or lacks a column, a worker dies repeatedly.
     """
-    _claim(job, target)
-    tally = Tally()
-    running: dict[Future[tuple[int, int]], int] = {}
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_start, initargs=(package,)
-    ) as pool:
-        for number, chunk in enumerate(chunks(Path(job.source), job.chunk_rows)):
-            part = target / f"part-{number:06d}.parquet"
-            if part.exists():
-                rows, refused = _counted(part)
-                tally = tally.plus(rows, refused, 1)
-                continue
-            while len(running) >= IN_FLIGHT * processes:
-                tally = _collect(running, tally, told)
-            running[pool.submit(_score_part, chunk, part, job.reasons)] = number
-        while running:
-            tally = _collect(running, tally, told)
-    return tally
-
-
-def _collect(running: dict[Future[tuple[int, int]], int], tally: Tally, told: Callable[[Tally], None] | None) -> Tally:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in done:
-        del running[future]
-        tally = tally.plus(*future.result(), 0)
-        if told:
-            told(tally)
-    return tally
-
-
-def chunks(source: Path, rows: int) -> Iterator[pd.DataFrame]:
-    """The file's rows, `rows` at a time, always cut at the same places.
-
-    Raises:
-        BatchRefused: unreadable, empty, or contract fields are missing.
-    """
+    place = Place.of(target)
     try:
-        for number, chunk in enumerate(_parquet(source, rows) if source.suffix == ".parquet" else _csv(source, rows)):
-            if number == 0 and (missing := [name for name in FIELDS if name not in chunk]):
-                raise BatchRefused(f"{source.name} lacks {', '.join(missing)}: one column a contract field is needed")
-            yield chunk
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise BatchRefused(f"{source.name} cannot be read: {type(error).__name__}") from error
+        _claim(job, place)
+        tally = _scored(job, plan(job, client), Package.of(package), target, client, told)
+        if batch_files.changed(job.sources):
+            raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
+        place.at(SUMMARY_FILE).write(tally.model_dump_json(include={"rows", "problems", "parts"}).encode())
+    except KilledWorker as error:
+        raise BatchRefused("a worker died again and again over one chunk: make chunks smaller") from error
+    except OSError as error:
+        raise BatchRefused(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+    return tally
 
 
-def _parquet(source: Path, rows: int) -> Iterator[pd.DataFrame]:
-    import pyarrow.parquet
+def plan(job: Job, client: Client) -> list[Piece]:
+    """The pieces of all files, in order; workers look into the files.
 
-    with pyarrow.parquet.ParquetFile(source) as file:
-        for batch in file.iter_batches(batch_size=rows):
-            yield batch.to_pandas()
-
-
-def _csv(source: Path, rows: int) -> Iterator[pd.DataFrame]:
-    # Texts stay texts: "NA" in a pass-through column is no missing value, an empty cell is one.
-    yield from pd.read_csv(source, chunksize=rows, dtype=str, keep_default_na=False, na_values=[""])
-
-
-_MODEL: list[Model] = []
-
-
-def _start(package: Path) -> None:
-    """Load the model once a process."""
-    _MODEL[:] = [Model.load(package)]
-
-
-def _score_part(chunk: pd.DataFrame, part: Path, reasons: bool) -> tuple[int, int]:
-    scored = score_frame(_MODEL[0], chunk, reasons=reasons)
-    draft = part.with_name(f".{part.name}.{os.getpid()}")
-    scored.to_parquet(draft, index=False)
-    draft.replace(part)
-    return len(scored), int((scored["problem"] != "").sum())
-
-
-def score_frame(model: Model, frame: pd.DataFrame, *, reasons: bool) -> pd.DataFrame:
-    """The pass-through columns of `frame` with score, band, class, probabilities, borderline, reasons and problem."""
-    columns, problem = checked(frame)
-    answers = model.assess_arrays(matrix(columns), reasons=reasons)
-    names = np.array([str(name) for name in CLASSES])
-    good = problem == ""
-    result = frame.drop(columns=list(FIELDS)).reset_index(drop=True)
-    result["score"] = pd.array(answers.score.astype("int64"), dtype="Int64")
-    result["band"] = names[answers.band]
-    result["predicted_class"] = names[answers.predicted_class]
-    for place, name in enumerate(PROBABILITIES):
-        result[name] = answers.probabilities[:, place]
-    result["borderline"] = pd.array(answers.borderline, dtype="boolean")
-    codes = np.array([*(reason.code for reason in CATALOGUE), ""])
-    result["reasons"] = ["|".join(code for code in row if code) for row in codes[answers.numbers]] if reasons else ""
-    answered = [name for name in result.columns if name not in frame.columns]
-    result.loc[~good, answered] = None
-    result["problem"] = problem
-    result["model_digest"] = model.ref.digest
-    return result
-
-
-def checked(frame: pd.DataFrame) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
-    """Contract fields as arrays for `service.features.matrix`, and per row the first field that breaks the contract.
-
-    A broken field is empty in the arrays, so that the row's answer can be computed and thrown away.
+    Raises:
+        BatchRefused: a file cannot be read, or its columns are not the contract's.
     """
-    columns: dict[str, NDArray[Any]] = {}
-    problem = np.full(len(frame), "", dtype=object)
-    schema = Applicant.model_json_schema()
-    for name in FIELDS:
-        rule, nullable = _rule(schema["properties"][name])
-        values, bad = _field(frame[name], rule, schema["$defs"], nullable)
-        problem[bad & (problem == "")] = name
-        columns[name] = values
-    told = np.array([len([kind for kind in kinds.split("|") if kind]) for kinds in columns["loan_types"]])
-    uneven = (told > 0) & (told != np.nan_to_num(columns["num_loans"], nan=-1))
-    problem[uneven & (problem == "")] = "loan_types"
-    return columns, problem
+    numbers = range(len(job.sources))
+    looked = client.gather(client.map(_looked, job.sources, numbers, rows=job.chunk_rows, pure=False))
+    blocks = [(layout, *block) for layout, _ in looked for block in batch_files.blocks(layout)]
+    surveys = iter(
+        client.gather(client.map(batch_files.survey, *zip(*blocks, strict=True), pure=False)) if blocks else []
+    )
+    pieces: list[Piece] = []
+    for layout, whole in looked:
+        pieces += whole or batch_files.cut(layout, [next(surveys) for _ in batch_files.blocks(layout)])
+    return pieces
 
 
-def _rule(field: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    choices = field.get("anyOf", [field])
-    return next(choice for choice in choices if choice.get("type") != "null"), {"type": "null"} in choices
+def _looked(source: Source, number: int, rows: int) -> tuple[Layout, list[Piece]]:
+    layout, schema = batch_files.opened(source, number, rows)
+    refuse_columns(schema, batch_files.short(source.address))
+    return layout, [] if source.address.endswith(".csv") else batch_files.whole(layout, rows)
 
 
-def _field(cells: pd.Series, rule: dict[str, Any], known: dict[str, Any], nullable: bool) -> tuple[NDArray[Any], Bools]:
-    absent = cells.isna().to_numpy()
-    if rule.get("type") == "array":
-        return _loan_types(cells.fillna("").astype(str), known["LoanType"]["enum"])
-    if "$ref" in rule:
-        levels = known[rule["$ref"].rpartition("/")[2]]["enum"]
-        bad = ~cells.isin(levels).to_numpy() & ~absent
-        values = cells.astype(object).where(~(absent | bad), None).to_numpy()
-    else:
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        with np.errstate(invalid="ignore"):
-            bad = ~absent & ~((values >= rule["minimum"]) & (values <= rule["maximum"]))
-            if rule["type"] == "integer":
-                bad |= ~absent & (values != np.floor(values))
-        values[bad] = np.nan
-    return values, bad if nullable else bad | absent
+class Package(NamedTuple):
+    """A model's package as it travels to workers: Dask brings it to each of them once."""
+
+    digest: str
+    files: dict[str, bytes]
+
+    @classmethod
+    def of(cls, folder: Path) -> Package:
+        """The package in a folder."""
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        return cls(hashlib.sha256(b"".join(files.values())).hexdigest(), files)
 
 
-def _loan_types(cells: pd.Series, levels: list[str]) -> tuple[NDArray[Any], Bools]:
-    allowed = set(levels)
-    bad = np.array([not allowed.issuperset(kind for kind in text.split("|") if kind) for text in cells], dtype=bool)
-    return cells.where(~bad, "").to_numpy(dtype=object), bad
+_LOADED: Final[dict[str, Model]] = {}
+_LOADING: Final = Lock()
 
 
-def _claim(job: Job, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    file = target / JOB_FILE
-    if file.exists():
-        if json.loads(file.read_text(encoding="utf-8")) != job.model_dump():
-            raise BatchRefused(f"{target} holds the parts of another job: give another folder or empty it")
+def _model(package: Package) -> Model:
+    """The package's model, loaded once a process and through all the gates that serving has."""
+    with _LOADING:
+        if package.digest not in _LOADED:
+            _LOADED.clear()
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in package.files.items():
+                    Path(folder, name).write_bytes(content)
+                _LOADED[package.digest] = Model.load(Path(folder))
+        return _LOADED[package.digest]
+
+
+def _same(package: Package) -> Package:
+    return package
+
+
+def _scored(job: Job, pieces: list[Piece], package: Package, target: str, client: Client, told: Told | None) -> Tally:
+    """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
+    news: SimpleQueue[Any] = SimpleQueue()
+    topic, done = f"scoring-{uuid4()}", Place.of(target).names()
+    client.subscribe_topic(topic, lambda event: news.put(Tally.model_validate(event[1])))
+    found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
+    # A task's result, unlike scattered data, is made again when the workers that hold it die.
+    sent = client.submit(_same, package, pure=False)
+    rules: dict[str, Any] = {"target": target, "rows": job.chunk_rows, "reasons": job.reasons, "topic": topic}
+    futures = client.map(_on_worker, pieces, found, package=sent, **rules, pure=False)
+    for future in futures:
+        future.add_done_callback(news.put)
+    so_far, total, left = Tally(), Tally(), len(futures)
+    while left:
+        one = news.get()
+        if isinstance(one, Future):
+            total, left = total.plus(one.result()), left - 1
+            continue
+        so_far = so_far.plus(one)
+        if told:
+            told(so_far)
+    client.unsubscribe_topic(topic)
+    if told:
+        told(total)
+    return total
+
+
+def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
+    piece: Piece, found: list[str], package: Package, target: str, rows: int, reasons: bool, topic: str
+) -> Tally:
+    worker, model = get_worker(), _model(package)
+    return score_piece(
+        model, piece, found, target, rows, reasons, lambda one: worker.log_event(topic, one.model_dump())
+    )
+
+
+def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
+    model: Model, piece: Piece, found: list[str], target: str, rows: int, reasons: bool, told: Told
+) -> Tally:
+    """A piece's tally, its parts written; those in `found` are kept."""
+    place, total = Place.of(target), Tally()
+    if piece.parts and len(found) == piece.parts:
+        one = Tally(read_bytes=piece.weight)
+        for name in found:
+            one = one.plus(counted(place.at(name)))
+        told(one)
+        return one
+    started = time.thread_time()
+    for number, table in enumerate(batch_files.tables(piece, rows)):
+        part = place.at(piece.part(number))
+        known = piece.part(number) in found
+        one = counted(part) if known else _write(score_table(model, table, reasons=reasons), part)
+        ended = time.thread_time()
+        weight = piece.weight // piece.parts if piece.parts else 0
+        one = one.plus(Tally(read_bytes=weight, cpu_s=ended - started))
+        started = ended
+        told(one)
+        total = total.plus(one)
+    return total.plus(Tally(read_bytes=piece.weight - total.read_bytes))
+
+
+def _write(scored: pa.Table, part: Place) -> Tally:
+    counts = scored.column("problem").value_counts().to_pylist()
+    tally = Tally(rows=len(scored), parts=1, problems={one["values"]: one["counts"] for one in counts if one["values"]})
+    sink = pa.BufferOutputStream()
+    # Without Arrow's own schema readers see plain texts, not dictionaries, and parts are alike whatever came in. That
+    # schema would have carried the table's metadata, so the tally is put into the footer by itself.
+    plain = scored.replace_schema_metadata(None)
+    with pq.ParquetWriter(
+        sink, plain.schema, compression="zstd", use_dictionary=TEXT_ANSWERS, store_schema=False
+    ) as writer:
+        writer.write_table(plain)
+        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include={"rows", "problems"})})
+    part.write(sink.getvalue())
+    return tally
+
+
+def counted(part: Place) -> Tally:
+    """The tally of a part that is there, from its footer."""
+    metadata = pq.read_metadata(part.path, filesystem=part.system).metadata or {}
+    return Tally.model_validate({**json.loads(metadata[TALLY_KEY]), "parts": 1, "found_done": 1})
+
+
+def _claim(job: Job, target: Place) -> None:
+    names = target.names()
+    if JOB_FILE not in names:
+        if any(name.startswith("part-") for name in names):
+            raise BatchRefused("the result folder holds parts of no known job: give another folder or empty it")
+        target.at(JOB_FILE).write(job.model_dump_json().encode())
         return
-    file.write_text(job.model_dump_json(), encoding="utf-8")
-
-
-def _counted(part: Path) -> tuple[int, int]:
-    problem = pd.read_parquet(part, columns=["problem"])["problem"]
-    return len(problem), int((problem != "").sum())
+    try:
+        same = Job.model_validate_json(target.at(JOB_FILE).read()) == job
+    except ValidationError:
+        same = False
+    if not same:
+        raise BatchRefused("the result folder holds the parts of another job: give another folder or empty it")

@@ -1,8 +1,13 @@
-"""The `scoring` flow: score a file of any size with the champion, chunk by chunk, on processes of this host."""
+"""The `scoring` flow: score files of any size with the champion, on Dask workers of this host or of a cluster.
+
+`python -m flows.scoring SOURCE` runs it from a terminal, with a bar; Prefect shows the same progress in the run's page.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,11 +15,15 @@ from pathlib import Path
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bentos.registry import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
-from flows.batch import Tally, job_of, score_file
+from flows.batch import Tally, job_of, score, workers
+from flows.batch_rows import BatchRefused
+from flows.settings import FlowSettings
 
 
 class ScoringForm(BaseModel):
@@ -22,51 +31,128 @@ class ScoringForm(BaseModel):
 
     model_config = ConfigDict(title="Batch scoring", extra="forbid")
 
-    source: str = Field(default="", title="File", description="CSV or parquet with one column a contract field.")
-    target: str = Field(default="", title="Result folder", description="For the parts; beside the file if empty.")
-    reasons: bool = Field(
-        default=False, title="With reasons", description="At most four a row; about five times slower."
+    source: str = Field(
+        default="",
+        title="File, folder or s3://bucket/prefix",
+        description="CSV (.gz too) or parquet, with one column a contract field.",
     )
-    chunk_rows: int = Field(default=100_000, ge=100, le=2_000_000, title="Rows a chunk")
-    processes: int = Field(default=0, ge=0, le=256, title="Processes", description="0: one a core.")
+    target: str = Field(
+        default="",
+        title="Result folder or s3://bucket/prefix",
+        description="For the parts; beside the source if empty.",
+    )
+    reasons: bool = Field(
+        default=False, title="With reasons", description="At most four a row; about four times slower."
+    )
+    chunk_rows: int = Field(default=100_000, ge=100, le=2_000_000, title="Rows a part, about")
+    processes: int = Field(
+        default=0, ge=0, le=256, title="Processes", description="Of this host, 0: one a core; a cluster has its own."
+    )
+
+    @property
+    def place(self) -> str:
+        """Where the parts go.
+
+        Raises:
+            BatchRefused: no source, or the parts would lie among what is scored.
+        """
+        source = self.source.rstrip("/")
+        if not source:
+            raise BatchRefused("there is nothing to score: give a file, a folder or s3://bucket/prefix as source")
+        target = self.target.rstrip("/") or f"{source}.scored"
+        if f"{target}/".startswith(f"{source}/"):
+            raise BatchRefused("the result folder lies within the source: give another")
+        return target
 
 
 @flow(name="scoring", log_prints=True)
 def scoring(form: ScoringForm = ScoringForm()) -> str:
-    """Score a file with the champion.
+    """Score files with the champion.
 
     Args:
-        form: File, result folder, and how to work.
+        form: Files, result folder, and how to work.
 
     Returns:
         The folder that holds the parts.
     """
+    target, started = form.place, time.monotonic()
     registry = Registry.connect(BentosSettings())
     champion = registry.by_alias(CHAMPION)
-    source = Path(form.source)
-    target = Path(form.target) if form.target else source.with_name(f"{source.name}.scored")
-    log, started = get_run_logger(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
-        job = job_of(source, package, form.chunk_rows, form.reasons)
-        tally = score_file(
-            job,
-            package,
-            target,
-            processes=form.processes or os.cpu_count() or 1,
-            told=lambda so_far: log.info("%s rows in %s chunks", f"{so_far.rows:,}", so_far.chunks),
-        )
+        job = job_of(form.source, package, form.chunk_rows, form.reasons)
+        with (
+            workers(FlowSettings().dask_scheduler, form.processes or os.cpu_count() or 1) as client,
+            _Shown(job.size_bytes) as shown,
+        ):
+            tally = score(job, package, target, client, shown)
     _show(tally, champion.number, time.monotonic() - started, target)
-    return str(target)
+    return target
 
 
-def _show(tally: Tally, version: int, seconds: float, target: Path) -> None:
+class _Shown:
+    """Progress as a log line a part, a bar in the run's page, and a bar in the terminal if there is one."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size = max(size_bytes, 1)
+        self._log = get_run_logger()
+        self._page = artifacts.Progress("scoring-progress", "Share of the bytes that are scored")
+        self._at = 0
+        self._bar = Progress(
+            *(TextColumn("scoring"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows")),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("scoring", total=self._size, rows=0)
+
+    def __enter__(self) -> _Shown:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, so_far: Tally) -> None:
+        self._log.info("%s rows in %s parts", f"{so_far.rows:,}", so_far.parts)
+        self._bar.update(self._task, completed=so_far.read_bytes, rows=so_far.rows)
+        percent = min(100 * so_far.read_bytes // self._size, 100)
+        if percent > self._at:  # at most a hundred calls of the server, however many parts
+            self._at = percent
+            self._page.at(percent)
+
+
+def _show(tally: Tally, version: int, seconds: float, target: str) -> None:
     rows = [
         {"figure": "rows", "value": f"{tally.rows:,}"},
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},
-        {"figure": "chunks", "value": f"{tally.chunks}, of them {tally.found_done} found done"},
+        *({"figure": f"of them in {name}", "value": f"{count:,}"} for name, count in sorted(tally.problems.items())),
+        {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},
         {"figure": "seconds", "value": f"{seconds:.1f}"},
+        {"figure": "rows a second and core", "value": f"{tally.rows / tally.cpu_s:,.0f}" if tally.cpu_s else "-"},
         {"figure": "model version", "value": str(version)},
-        {"figure": "result", "value": str(target)},
+        {"figure": "result", "value": target},
     ]
     artifacts.show_table("scoring", rows, "Batch scoring")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the flow from a terminal; 1 and one line if the job is refused."""
+    parser = argparse.ArgumentParser(prog="python -m flows.scoring", description="Score files with the champion.")
+    parser.add_argument("source", help="file, folder or s3://bucket/prefix: CSV, .csv.gz or parquet")
+    parser.add_argument(
+        "--target", default="", help="folder or s3://bucket/prefix of the parts; SOURCE.scored if left out"
+    )
+    parser.add_argument("--reasons", action="store_true", help="at most four a row; about four times slower")
+    parser.add_argument("--chunk-rows", type=int, default=100_000, help="rows a part, about")
+    parser.add_argument("--processes", type=int, default=0, help="processes of this host; one a core if left out")
+    try:
+        print(scoring(ScoringForm(**vars(parser.parse_args(arguments)))))
+    except BatchRefused as error:
+        print(f"scoring: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,6 +28,9 @@ class FlowSettings(BaseSettings):
     )
     runbook_url: str = Field(default="infra/runbook.md", description="Where people find the run-book, for alerts.")
     pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
+    dask_scheduler: str = Field(
+        default="", description="Dask scheduler of batch scoring, tcp://host:port; processes of this host if empty."
+    )
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
 
     @property

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ Column = NDArray[np.float64]
 Number = TypeVar("Number", float, Column)
 
 NAN: Final = float("nan")
+
+
+class Coded(NamedTuple):
+    """A column of few distinct values: each once, and per row the position of its own; millions of rows cost little."""
+
+    values: list[Any]
+    codes: NDArray[np.intp]
 
 
 class _Ordinals(dict[str | None, float]):
@@ -230,22 +237,29 @@ def row(applicant: Applicant) -> list[float]:
 
 
 def _texts(column: Any, table: _Ordinals) -> Column:
+    if isinstance(column, Coded):
+        return _texts(column.values, table)[column.codes]
     values = np.asarray(column, dtype=object)
     return np.fromiter((table[value] for value in values), dtype=np.float64, count=len(values))
 
 
 def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
     """Counts per kind of every row; a million rows hold a few thousand distinct lists, each counted once."""
-    texts = [value if isinstance(value, str) else "|".join(value) if _is_list(value) else "" for value in column]
-    numbers: dict[str, int] = {}
-    codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), dtype=np.intp, count=len(texts))
-    known = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in numbers]).reshape(
+    texts, codes = column if isinstance(column, Coded) else _distinct(column)
+    known = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in texts]).reshape(
         -1, len(LOAN_KINDS)
     )
     counts = known[codes]
-    untold = np.array([not text for text in numbers], dtype=bool)[codes] & (num_loans != 0.0)
+    untold = np.array([not text for text in texts], dtype=bool)[codes] & (num_loans != 0.0)
     counts[untold] = NAN
     return counts
+
+
+def _distinct(column: Any) -> Coded:
+    texts = [value if isinstance(value, str) else "|".join(value) if _is_list(value) else "" for value in column]
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), dtype=np.intp, count=len(texts))
+    return Coded(list(numbers), codes)
 
 
 def _is_list(value: object) -> bool:
@@ -256,7 +270,8 @@ def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
     """The features of many applicants, shape (rows, len(FEATURE_NAMES)), each row equal to `row` to the last bit.
 
     `columns` are arrays named like the fields of `Applicant`: numbers as floats with NaN (None is read as NaN too),
-    categories as the contract's texts with None or NaN, `loan_types` as lists or as text joined by `|`.
+    categories as the contract's texts with None or NaN, `loan_types` as lists or as text joined by `|`. Categories and
+    `loan_types` (as text) may also be `Coded`.
     """
     value = {name: np.asarray(columns[name], dtype=np.float64) for name in _NUMBERS}
     behaviour = columns["payment_behaviour"]

@@ -3,8 +3,9 @@
 A day becomes one Parquet object beside the rows, `days/<kind>/dt=YYYY-MM-DD.parquet`. Of predictions it holds, for each
 described day and model version, the KEPT rows whose ids hash lowest, whole, then hash, described day and model version
 of all others; of outcomes it holds every one. Its metadata has the counts and the objects it was made from: new
-objects are added, and where one changed or went (retention, an erasure) the day is made again. A day can be thrown away at any time, and
-erasures do. Since the lowest hashes are kept, the sample of a window is the same in whatever order rows came.
+objects are added, and where one changed or went (retention, an erasure) the day is made again. A day can be thrown away
+at any time, and erasures do. Since the lowest hashes are kept, the sample of a window is the same in whatever order
+rows came.
 """
 
 from __future__ import annotations

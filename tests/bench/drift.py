@@ -73,21 +73,24 @@ def run_once() -> None:
     from flows.windows import DriftSettings, window_of
     from tests.flows.answered import MODEL, answers
 
-    settings, begun = DriftSettings(), time.monotonic()
+    settings = DriftSettings()
+    moments = [time.monotonic()]
     found = traffic.read_traffic(reports.object_store(), settings, window_of(settings, LAST), LAST)
-    read = time.monotonic()
+    moments.append(time.monotonic())
     reference = judgement.Reference(MODEL, answers(12_000, 7), ("annual_income",))
     verdict = judgement.judge(found, reference, settings, History(), LAST)
-    judged = time.monotonic()
+    moments.append(time.monotonic())
     shown = Comparison(
         reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
     )
     with tempfile.TemporaryDirectory() as place:
         write_report(shown, Path(place, "report.html"), Path(place, "report.json"))
+    moments.append(time.monotonic())
+    spent = [f"{after - before:.1f} s" for before, after in zip(moments, moments[1:])]
     print(
         f"{verdict.state}, {verdict.rows:,} rows in the window, {found.cohort_rows.total():,} in the cohort,"
-        f" {len(found.outcomes):,} outcomes, {verdict.compared_rows:,} compared: read {read - begun:.1f} s,"
-        f" judged {judged - read:.1f} s, drawn {time.monotonic() - judged:.1f} s,"
+        f" {len(found.outcomes):,} outcomes, {verdict.compared_rows:,} compared: read {spent[0]},"
+        f" judged {spent[1]}, drawn {spent[2]},"
         f" peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB",
         flush=True,
     )

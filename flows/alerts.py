@@ -10,7 +10,7 @@ from typing import Any, Final
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from flows.monitor import worst_columns
+from flows.decision import worst_columns
 from flows.settings import FlowSettings
 from flows.verdicts import RUNBOOK_PLACE, History, WindowVerdict, summary_markdown
 from flows.windows import DriftSettings

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import judge
 from flows.judge import Answers, Figure
-from flows.performance import CLASSES, Estimator, interval, probabilities_of
+from flows.outcomes import CLASSES
+from flows.performance import Estimator, customers_of, interval, probabilities_of, right
 from flows.windows import Window
 
 SHOWN: Final = ("accuracy", "macro_f1", "gini_poor", "log_loss", "severe_error_rate", "ece")
@@ -78,16 +79,17 @@ def _cohort(name: str, settled: pd.DataFrame, rows: int, estimator: Estimator) -
     if len(settled) < SMALLEST:
         return Cohort(name=name, rows=rows, outcomes=len(settled))
     said = probabilities_of(settled)
-    right = (settled["observed_class"] == settled["predicted_class"]).to_numpy(dtype=float)
+    customers = customers_of(settled)
     chance = estimator.chance_of_being_right(said)
-    low, high = interval(right - chance)
+    gaps = right(settled, "observed_class") - chance
+    low, high = interval(gaps, customers)
     labels = pd.Categorical(settled["observed_class"], categories=CLASSES).codes.astype(np.int64)
-    figures = judge.judge(Answers(labels, said, np.arange(len(settled))), DRAWS)
+    figures = judge.judge(Answers(labels, said, np.unique(customers, return_inverse=True)[1]), DRAWS)
     return Cohort(
         name=name,
         rows=rows,
         outcomes=len(settled),
         metrics={metric: figures[metric] for metric in SHOWN if np.isfinite(figures[metric].value)},
         estimated=float(chance.mean()),
-        gap=Figure(value=float((right - chance).mean()), low=low, high=high),
+        gap=Figure(value=float(gaps.mean()), low=low, high=high),
     )

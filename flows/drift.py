@@ -20,10 +20,11 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from flows import alerts, judgement, monitor, reports, traffic, verdicts
+from flows import alerts, judgement, reports, traffic, verdicts
+from flows.decision import worst_columns
 from flows.judgement import Reference
-from flows.monitor import State
 from flows.settings import FlowSettings
+from flows.states import State
 from flows.traffic import Traffic
 from flows.verdicts import History, ModelInWindow, WindowVerdict
 from flows.windows import DriftSettings, Window, window_of
@@ -113,7 +114,7 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
         create_link_artifact(
             report, "Open the interactive report", key="drift-report", description="Evidently; the link lives 7 days"
         )
-    worst = [column.name for column in monitor.worst_columns(verdict.columns)]
+    worst = [column.name for column in worst_columns(verdict.columns)]
     reports.put(client, "drift/trend.png", verdicts.trend_picture(history, ["score", *worst]), PNG)
     picture = reports.link("drift/trend.png", places.store_url)
     create_image_artifact(picture, key="drift-trend", description="State and PSI by window")

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from flows import divergence
-from flows.monitor import LIST_SEPARATOR, Column, ColumnVerdict
+from flows.states import ColumnVerdict
 from flows.verdicts import WindowVerdict
+from flows.watched import LIST_SEPARATOR, Column
 from flows.windows import Thresholds
 
 Statistic = Callable[[pd.Series, pd.Series, Any, float], tuple[float, bool]]

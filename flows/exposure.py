@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
 
-from flows.monitor import SEVERITY
+from flows.states import SEVERITY
 from flows.verdicts import WindowVerdict
 
 JOB: Final = "drift"

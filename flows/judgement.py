@@ -9,11 +9,12 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 
-from flows import cohorts, monitor, performance
+from flows import cohorts, decision, monitor, outcomes, performance, watched
 from flows.cohorts import Cohort
-from flows.monitor import Check, Column, ColumnVerdict, State
+from flows.states import Cause, Check, ColumnVerdict, State
 from flows.traffic import Traffic, windows_of
 from flows.verdicts import History, ModelInWindow, WindowVerdict
+from flows.watched import Column
 from flows.windows import DriftSettings
 
 ANSWERED = frozenset({"score", "predicted_class", "reasons"})
@@ -30,8 +31,8 @@ class Reference:
     @property
     def columns(self) -> list[Column]:
         """The contract's fields and the answer's own columns, as far as the reference holds them."""
-        answered = monitor.prediction_columns(reasons="reasons" in self.frame)
-        return monitor.contract_columns(self.key_columns) + answered
+        answered = watched.prediction_columns(reasons="reasons" in self.frame)
+        return watched.contract_columns(self.key_columns) + answered
 
     @property
     def labelled(self) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def judge(
 ) -> WindowVerdict:
     """The verdict of one window for one model version."""
     current, cohort = reference.rows_of(traffic.current), reference.rows_of(traffic.cohort)
-    settled = performance.settle(cohort, traffic.outcomes, today)
+    settled = outcomes.settle(cohort, traffic.outcomes, today)
     rows = traffic.by_version[reference.model.version]
     base = {
         "window": {"start": traffic.window.start, "end": traffic.window.end},
@@ -60,10 +61,11 @@ def judge(
         "made_at": datetime.now(UTC),
     }
     if len(current) < settings.minimum_rows:
-        why = f"{len(current)} predictions of version {reference.model.version}, {settings.minimum_rows} are needed"
-        return WindowVerdict(state=State.INSUFFICIENT, reasons=(why,), columns=[], checks=[], **base)
+        return WindowVerdict(
+            state=State.INSUFFICIENT, causes=(_too_few(len(current), settings),), columns=[], checks=[], **base
+        )
     judged = monitor.judge_columns(reference.columns, reference.frame, current, settings.thresholds)
-    volume = monitor.volume_check(
+    volume = decision.volume_check(
         rows,
         traffic.window.days,
         history.usual_rows_a_day(traffic.window.start, reference.model.version),
@@ -72,17 +74,22 @@ def judge(
     checks = [volume, _multivariate(judged, reference, current, settings)]
     measured, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
     amber = history.amber_before(traffic.window.start, reference.model.version)
-    decision = monitor.decide(judged, checks, measured, amber, settings.thresholds)
+    decided = decision.decide(judged, checks, measured, amber, settings.thresholds)
     return WindowVerdict(
-        state=decision.state,
-        reasons=decision.reasons,
-        data_quality_red=decision.data_quality_red,
-        performance_red=decision.performance_red,
+        state=decided.state,
+        causes=decided.causes,
+        data_quality_red=decided.data_quality_red,
+        performance_red=decided.performance_red,
         columns=judged,
         checks=checks + measured,
         cohorts=weeks,
         **base,
     )
+
+
+def _too_few(rows: int, settings: DriftSettings) -> Cause:
+    text = f"{rows} predictions, {settings.minimum_rows} are needed"
+    return Cause(rule="too_few_rows", text=text, figures={"rows": rows, "needed": settings.minimum_rows})
 
 
 def _multivariate(
@@ -91,7 +98,7 @@ def _multivariate(
     """The domain classifier over the applicant's columns that could be compared."""
     sound = {verdict.name for verdict in judged if not verdict.broken} - ANSWERED
     comparable = [column for column in reference.columns if column.name in sound]
-    return monitor.domain_classifier(comparable, reference.frame, current, settings.thresholds)
+    return decision.domain_classifier(comparable, reference.frame, current, settings.thresholds)
 
 
 def _performance(

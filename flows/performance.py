@@ -8,9 +8,7 @@ minus estimated performance is the signal of concept drift.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from statistics import NormalDist
 from typing import Any
 
@@ -18,102 +16,59 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.monitor import Check, State
-from flows.traffic import KNOWN, UNKNOWN
+from flows.outcomes import CLASSES
+from flows.states import Check, State
 from flows.windows import DriftSettings, Thresholds
 
-CLASSES = ("Poor", "Standard", "Good")
 PROBABILITIES = ["p_poor", "p_standard", "p_good"]
 # The alarm is one-sided: a false one in 1 of 200 cohorts.
 CONCEPT_LEVEL = 0.99
 CHUNKS = 20
+BAND_ROWS = 50  # below this a band says nothing
 Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Settled:
-    """Predictions with exactly one outcome, and what had to be set aside, by reason."""
-
-    frame: pd.DataFrame
-    quarantined: Mapping[str, int]
-
-
-def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled:
-    """Join outcomes on the prediction; a repeat counts once, a contradiction not at all.
-
-    Args:
-        cohort: with `hash` (of the prediction's id).
-        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as `flows.traffic` reads them.
-        today: outcomes observed later are in the future and set aside.
-    """
-    future = ~(_dates(outcomes["observed_at"]) <= np.datetime64(today, "ns"))
-    invalid = ~outcomes["observed_class"].isin(CLASSES).to_numpy()
-    unknown = (outcomes["standing"] == UNKNOWN).to_numpy()
-    known = (outcomes["standing"] == KNOWN).to_numpy()
-    usable = pd.DataFrame(
-        {
-            "hash": outcomes["hash"].to_numpy(dtype="uint64"),
-            "code": _codes(outcomes["observed_class"]),
-        }
-    )[known & ~future & ~invalid].sort_values(["hash", "code"], kind="stable")
-    same = usable.groupby("hash", sort=False)["code"]
-    conflicting = (same.transform("min") != same.transform("max")).to_numpy()
-    once = usable[~conflicting].drop_duplicates("hash")
-    quarantined = {
-        "in the future or undated": int(future.sum()),
-        "no such class": int((invalid & ~future).sum()),
-        "unknown prediction": int((unknown & ~future & ~invalid).sum()),
-        "contradicting": int(conflicting.sum()),
-        "repeated": int((~conflicting).sum() - len(once)),
-    }
-    joined = cohort.merge(once, on="hash", how="inner")
-    joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
-    return Settled(joined, quarantined)
-
-
-def _codes(classes: pd.Series) -> NDArray[np.int64]:
-    """Position of each class in CLASSES, -1 where it is none of them; the few different texts are looked up once."""
-    found = classes.astype("category").cat
-    places = [CLASSES.index(text) if text in CLASSES else -1 for text in found.categories.astype(str)]
-    return np.append(places, -1).astype(np.int64)[found.codes.to_numpy()]
-
-
-def _dates(texts: pd.Series) -> NDArray[np.datetime64]:
-    """Each text as a date, not-a-time where it is none; the few different texts are parsed once each."""
-    categories = texts.astype("category").cat
-    parsed = pd.to_datetime(pd.Series(categories.categories.astype(str)), format="ISO8601", errors="coerce", utc=True)
-    days = np.append(parsed.dt.tz_localize(None).to_numpy("datetime64[ns]"), np.datetime64("NaT"))
-    return np.asarray(days[categories.codes.to_numpy()])
+Map = tuple[Matrix, Matrix]
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """CBPE fitted on the reference: one isotonic map per class, probabilities renormalised after it."""
+    """CBPE fitted on the reference: what the stored probabilities are worth, by isotonic maps.
 
-    maps: tuple[tuple[Matrix, Matrix], ...]
+    `tops` calibrate the predicted class among the rows that were predicted so (top-label calibration, Gupta and Ramdas
+    2022), so on the reference the estimate is the truth, class by class; one-vs-rest maps brought to a sum of one, as
+    CBPE is usually told, promise half a point too much on the real data, which is a false signal of concept drift.
+    `maps` share what is left among the other classes.
+    """
+
+    maps: tuple[Map, ...]
+    tops: tuple[Map, ...]
 
     @classmethod
     def fit(cls, probabilities: Matrix, labels: NDArray[Any]) -> Estimator:
         """Fit on out-of-sample rows: probabilities (n, 3) in the order of CLASSES and their true labels (n,)."""
-        from sklearn.isotonic import IsotonicRegression
-
-        maps = []
-        for column, name in enumerate(CLASSES):
-            fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-            fitted.fit(probabilities[:, column], labels == name)
-            maps.append((np.asarray(fitted.X_thresholds_, float), np.asarray(fitted.y_thresholds_, float)))
-        return cls(tuple(maps))
-
-    def calibrated(self, probabilities: Matrix) -> Matrix:
-        """Probabilities (n, 3) as often true as they say on the reference."""
-        mapped = np.column_stack([np.interp(probabilities[:, i], *self.maps[i]) for i in range(len(CLASSES))])
-        total = mapped.sum(axis=1, keepdims=True)
-        return np.where(total > 0, mapped / np.where(total > 0, total, 1), probabilities)
+        predicted = probabilities.argmax(axis=1)
+        maps = tuple(_isotonic(probabilities[:, k], labels == name) for k, name in enumerate(CLASSES))
+        tops = []
+        for k, name in enumerate(CLASSES):
+            rows = predicted == k
+            tops.append(_isotonic(probabilities[rows, k], labels[rows] == name) if rows.any() else maps[k])
+        return cls(maps, tuple(tops))
 
     def chance_of_being_right(self, probabilities: Matrix) -> Matrix:
         """Estimated probability (n,) that each row's predicted class is the true one."""
         predicted = probabilities.argmax(axis=1)
-        return np.asarray(self.calibrated(probabilities)[np.arange(len(probabilities)), predicted])
+        chances = [np.interp(probabilities[:, k], *self.tops[k]) for k in range(len(CLASSES))]
+        return np.asarray(np.choose(predicted, chances), dtype=np.float64)
+
+    def calibrated(self, probabilities: Matrix) -> Matrix:
+        """Probabilities (n, 3) as often true as they say on the reference."""
+        place = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+        chance = self.chance_of_being_right(probabilities)
+        mapped = np.column_stack([np.interp(probabilities[:, k], *self.maps[k]) for k in range(len(CLASSES))])
+        others = mapped + np.finfo(float).tiny  # where no other class is likely they share evenly
+        others[place] = 0
+        found = others * ((1 - chance) / others.sum(axis=1))[:, None]
+        found[place] = chance
+        return np.asarray(found, dtype=np.float64)
 
     def macro_f1(self, probabilities: Matrix) -> float:
         """Macro-F1 expected from the expected confusion matrix."""
@@ -124,20 +79,56 @@ class Estimator:
         return float(np.mean(2 * hits / np.maximum(claimed + true, 1e-12)))
 
 
+def _isotonic(probabilities: Matrix, true: NDArray[Any]) -> Map:
+    """The rising map from a probability (n,) to how often it was true: its knots."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(probabilities, true)
+    return np.asarray(fitted.X_thresholds_, float), np.asarray(fitted.y_thresholds_, float)
+
+
 def probabilities_of(frame: pd.DataFrame) -> Matrix:
     """The stored probabilities as (n, 3) in the order of CLASSES."""
     return frame[PROBABILITIES].to_numpy(dtype=float)
 
 
-def interval(values: Matrix, level: float = 0.95, against: Matrix | None = None) -> tuple[float, float]:
+def variance_of_mean(values: Matrix, customers: NDArray[Any]) -> float:
+    """Variance of the mean of `values` (n,) whose rows depend on each other where `customers` (n,) are equal.
+
+    The cluster-robust estimate (Liang and Zeger 1986) with the small-sample factor G / (G - 1) for G customers (Cameron
+    and Miller 2015); with one row a customer it is the usual variance / n. Needs two customers; 0 for one.
+    """
+    groups = np.unique(customers, return_inverse=True)[1]
+    sums = np.bincount(groups, weights=values - values.mean())
+    count = len(sums)
+    return float(count / (count - 1) * np.sum(sums**2)) / len(values) ** 2 if count > 1 else 0.0
+
+
+def interval(
+    values: Matrix, customers: NDArray[Any], level: float = 0.95, yardstick: float = 0.0
+) -> tuple[float, float]:
     """Interval of the mean of `values` (n,) by the central limit theorem, which the minimum sizes allow.
 
-    `against` (m,) are the values that the yardstick was fitted on: what chance did to their mean widens the interval.
+    Args:
+        values: one a row.
+        customers: whose row it is (n,); rows of one customer are not independent.
+        level: how often the interval holds the true mean.
+        yardstick: variance of what the values are measured against, where that was estimated too.
     """
-    variance = sum(float(one.var(ddof=1)) / len(one) for one in (values, against) if one is not None)
-    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance_of_mean(values, customers) + yardstick)
     middle = float(values.mean())
     return middle - reach, middle + reach
+
+
+def customers_of(frame: pd.DataFrame) -> NDArray[Any]:
+    """Whose row each is (n,), as numbers; a frame that does not tell (an older reference) has one customer a row."""
+    return frame["customer"].to_numpy() if "customer" in frame else np.arange(len(frame))
+
+
+def right(frame: pd.DataFrame, column: str) -> Matrix:
+    """1 where the predicted class is the one in `column`, else 0 (n,)."""
+    hits = frame[column].astype(str) == frame["predicted_class"].astype(str)
+    return np.asarray(hits, dtype=np.float64)
 
 
 def estimated_check(
@@ -156,6 +147,8 @@ def estimated_check(
         state=state,
         value=now,
         explanation=f"estimated accuracy {now:.3f}, reference {usual.mean():.3f}; valid while only applicants change",
+        rule="estimated_accuracy",
+        figures={"now": now, "reference": float(usual.mean())},
     )
 
 
@@ -166,73 +159,97 @@ def realised_checks(
 
     Args:
         estimator: fitted on the reference.
-        reference: with stored probabilities and `label`.
-        settled: the matured cohort's rows that have an outcome.
+        reference: with stored probabilities, `label` and, where known, `customer`.
+        settled: the matured cohort's rows that have an outcome, with `customer` where known.
         cohort_rows: all matured predictions, with or without one.
         settings: minimum sizes and thresholds.
     """
     coverage = len(settled) / cohort_rows if cohort_rows else 0.0
     if len(settled) < settings.minimum_labels or coverage < settings.minimum_coverage:
-        return [
-            Check(
-                name="realised accuracy",
-                state=State.INSUFFICIENT,
-                value=coverage,
-                explanation=f"{len(settled)} outcomes for {cohort_rows} matured predictions"
-                f" ({coverage:.0%}); too few to judge",
-            )
-        ]
-    right = (settled["observed_class"] == settled["predicted_class"]).to_numpy(dtype=float)
-    chance = estimator.chance_of_being_right(probabilities_of(settled))
-    hits = (reference["label"].astype(str) == reference["predicted_class"].astype(str)).to_numpy(dtype=float)
-    usual = float(hits.mean())
+        return [_too_few(len(settled), cohort_rows, coverage)]
     return [
-        _accuracy_check(right, usual, coverage, settings.thresholds),
-        _concept_check(
-            right - chance, hits - estimator.chance_of_being_right(probabilities_of(reference)), settings.thresholds
-        ),
+        _accuracy_check(reference, settled, coverage, settings.thresholds),
+        _concept_check(estimator, reference, settled, settings.thresholds),
         _calibration_check(settled, settings.thresholds),
     ]
 
 
-def _accuracy_check(right: NDArray[Any], usual: float, coverage: float, thresholds: Thresholds) -> Check:
-    low, high = interval(right)
-    lost = usual - high > 0 and usual - right.mean() > thresholds.accuracy_drop
+def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> Check:
     return Check(
         name="realised accuracy",
-        state=State.RED if lost else State.GREEN,
-        value=float(right.mean()),
-        explanation=f"accuracy {right.mean():.3f} [{low:.3f}, {high:.3f}] on {len(right)} outcomes"
-        f" ({coverage:.0%} of the cohort), reference {usual:.3f}",
+        state=State.INSUFFICIENT,
+        value=coverage,
+        explanation=f"{outcomes} outcomes for {cohort_rows} matured predictions ({coverage:.0%}); too few to judge",
+        rule="too_few_outcomes",
+        figures={"outcomes": outcomes, "predictions": cohort_rows, "coverage": coverage},
     )
 
 
-def _concept_check(gap: Matrix, reference_gap: Matrix, thresholds: Thresholds) -> Check:
-    low, high = interval(gap, CONCEPT_LEVEL, against=reference_gap)
-    fired = gap.mean() < -thresholds.concept_gap and high < 0
+def _accuracy_check(reference: pd.DataFrame, settled: pd.DataFrame, coverage: float, thresholds: Thresholds) -> Check:
+    hits, usual = right(settled, "observed_class"), float(right(reference, "label").mean())
+    now = float(hits.mean())
+    low, high = interval(hits, customers_of(settled))
+    lost = usual - high > 0 and usual - now > thresholds.accuracy_drop
+    return Check(
+        name="realised accuracy",
+        state=State.RED if lost else State.GREEN,
+        value=now,
+        explanation=f"accuracy {now:.3f} [{low:.3f}, {high:.3f}] on {len(settled)} outcomes"
+        f" ({coverage:.0%} of the cohort), reference {usual:.3f}",
+        rule="realised_accuracy",
+        figures={
+            "now": now,
+            "low": low,
+            "high": high,
+            "outcomes": len(settled),
+            "coverage": coverage,
+            "reference": usual,
+        },
+    )
+
+
+def _concept_check(
+    estimator: Estimator, reference: pd.DataFrame, settled: pd.DataFrame, thresholds: Thresholds
+) -> Check:
+    """Realised minus estimated accuracy: red beyond the threshold with the interval below zero.
+
+    The interval counts rows by customer, and what chance did to the reference that the estimate was fitted on.
+    """
+    fitted = right(reference, "label") - estimator.chance_of_being_right(probabilities_of(reference))
+    gaps = right(settled, "observed_class") - estimator.chance_of_being_right(probabilities_of(settled))
+    yardstick = variance_of_mean(fitted, customers_of(reference))
+    gap = float(gaps.mean())
+    low, high = interval(gaps, customers_of(settled), CONCEPT_LEVEL, yardstick)
     return Check(
         name="concept drift",
-        state=State.RED if fired else State.GREEN,
-        value=float(gap.mean()),
-        explanation=f"realised minus estimated accuracy {gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+        state=State.RED if gap < -thresholds.concept_gap and high < 0 else State.GREEN,
+        value=gap,
+        explanation=f"realised minus estimated accuracy {gap:+.3f} [{low:+.3f}, {high:+.3f}]",
+        rule="concept_drift",
+        figures={"gap": gap, "low": low, "high": high},
     )
 
 
 def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> Check:
     """Observed minus expected share of Poor by band; amber beyond the concept gap with its interval clear of zero."""
     poor = (settled["observed_class"] == "Poor").to_numpy(dtype=float)
-    off, texts = [], []
+    off, texts = 0, []
+    figures: dict[str, float] = {}
     for band in CLASSES:
         rows = (settled["band"] == band).to_numpy()
-        if rows.sum() < 50:
+        if rows.sum() < BAND_ROWS:
             continue
-        gap = poor[rows] - settled.loc[rows, "p_poor"].to_numpy(dtype=float)
-        low, high = interval(gap)
-        texts.append(f"{band} {gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
-        off.append(abs(gap.mean()) > thresholds.concept_gap and (low > 0 or high < 0))
+        gaps = poor[rows] - settled.loc[rows, "p_poor"].to_numpy(dtype=float)
+        gap = float(gaps.mean())
+        low, high = interval(gaps, customers_of(settled)[rows])
+        texts.append(f"{band} {gap:+.3f} [{low:+.3f}, {high:+.3f}]")
+        figures |= {band: gap, f"{band}_low": low, f"{band}_high": high}
+        off += abs(gap) > thresholds.concept_gap and (low > 0 or high < 0)
     return Check(
         name="calibration by band",
-        state=State.AMBER if any(off) else State.GREEN,
-        value=float(sum(off)),
+        state=State.AMBER if off else State.GREEN,
+        value=float(off),
         explanation=f"observed minus expected share of Poor: {'; '.join(texts) or 'too few rows in every band'}",
+        rule="calibration",
+        figures=figures,
     )

@@ -1,7 +1,8 @@
 """The drift reference of a model: unseen customers' rows with the answers the packed model gives them.
 
 It travels in the package (`reference.parquet`), so what production answers is always compared with the very model
-that answered; packing takes its golden applicants from it. The columns are those of stored predictions, plus `label`.
+that answered; packing takes its golden applicants from it. The columns are those of stored predictions, plus `label` and
+`customer`, a number that rows of one customer share.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
     """
     answers = Model.load(package).assess_arrays(matrix(columns(unseen)), reasons=True)
     frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
+    frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
     frame["score"] = answers.score.astype("int64")
     frame["band"] = [str(CLASSES[place]) for place in answers.band]
     frame["predicted_class"] = [str(CLASSES[place]) for place in answers.predicted_class]

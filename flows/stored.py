@@ -21,7 +21,7 @@ from pyarrow import compute
 from pyarrow import csv as arrow_csv
 
 from flows.erasure import DECISIONS
-from flows.monitor import contract_columns
+from flows.watched import contract_columns
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -49,9 +49,10 @@ NUMBER_COLUMNS: Final = (
     "p_good",
 )
 PREDICTION_TYPES: Final = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
+PREDICTION_COLUMNS: Final = (*PREDICTION_TYPES, "hash", "customer")
 OUTCOME_TYPES: Final = dict.fromkeys(("prediction_id", "observed_class", "observed_at"), pa.string())
 OUTCOME_COLUMNS: Final = ("hash", "recorded", "observed_class", "observed_at")
-TYPES: Final = {"predictions": PREDICTION_TYPES, "outcomes": OUTCOME_TYPES}
+_READ_TYPES: Final = {"predictions": PREDICTION_TYPES | {"customer_ref": pa.string()}, "outcomes": OUTCOME_TYPES}
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ def objects_of(client: S3Client, kind: str, day: date) -> list[StoredObject]:
 def tables(client: S3Client, objects: Sequence[StoredObject], kind: str) -> Iterator[pa.Table]:
     """Each object's rows in order, `hash` of the prediction's id added; columns it lacks are null.
 
-    Of outcomes the id itself is left out. A few objects are fetched ahead: that hides a slow store and bounds memory.
+    Of predictions `customer` tells whose row it is, a hash of the pseudonym: rows of one customer are not independent.
+    Without a pseudonym a row stands alone. Of outcomes the id itself is left out. A few objects are fetched ahead: that hides a slow store and bounds memory.
     """
-    types = TYPES[kind]
+    types = _READ_TYPES[kind]
     options = arrow_csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
@@ -113,8 +115,8 @@ def tables(client: S3Client, objects: Sequence[StoredObject], kind: str) -> Iter
         table = table.append_column("hash", pa.array(hashed(ids)))
         if kind == "outcomes":
             table = table.append_column("recorded", compute.utf8_slice_codeunits(ids, 0, _DAY_LENGTH))
-            table = table.select(OUTCOME_COLUMNS)
-        return table
+            return table.select(OUTCOME_COLUMNS)
+        return table.append_column("customer", _customers(table)).select(PREDICTION_COLUMNS)
 
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         for batch in _batches(objects):
@@ -131,6 +133,13 @@ def _batches(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
         batch.append(one)
     if batch:
         yield batch
+
+
+def _customers(table: pa.Table) -> pa.Array:
+    """Hash of each row's pseudonym, of its id where it has none."""
+    named = table["customer_ref"].combine_chunks().dictionary_encode()
+    hashes = pa.array(hashed(named.dictionary)).take(named.indices)
+    return compute.coalesce(hashes, table["hash"])
 
 
 def hashed(ids: Any) -> NDArray[np.uint64]:

@@ -56,7 +56,7 @@ class Sampler:
     def frame(self) -> pd.DataFrame:
         """The kept rows in a fixed order; empty with the same columns if nothing fell into the window."""
         if not self._kept:
-            return pd.DataFrame(columns=[*stored.PREDICTION_TYPES, "hash"])
+            return pd.DataFrame(columns=list(stored.PREDICTION_COLUMNS))
         frame: pd.DataFrame = self._lowest().to_pandas()
         for name in LIST_COLUMNS:  # an empty cell of a list is an empty list; of anything else it is a missing value
             frame[name] = frame[name].fillna("")
@@ -72,7 +72,7 @@ class Sampler:
 class Traffic:
     """The rows of a window, of the matured cohort, and the outcomes stored since the cohort began.
 
-    `current` and `cohort` hold the columns of stored predictions and `hash`; `outcomes` holds `hash`, `observed_class`,
+    `current` and `cohort` hold the columns of stored predictions, `hash` and `customer`; `outcomes` holds `hash`, `observed_class`,
     `observed_at` and `standing` (known, unknown or elsewhere: recorded on a day that was not read).
     """
 

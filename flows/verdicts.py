@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from statistics import median
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from flows.cohorts import Cohort
+from flows.decision import worst_columns
 from flows.judge import Figure
-from flows.monitor import SEVERITY, Check, ColumnVerdict, State, worst_columns
+from flows.states import SEVERITY, Cause, Check, ColumnVerdict, State
 
 HISTORY_LENGTH = 400
 RUNBOOK = "infra/runbook.md"
@@ -37,7 +38,7 @@ class WindowVerdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     state: State
-    reasons: tuple[str, ...]
+    causes: tuple[Cause, ...] = ()
     window: dict[str, date]
     model: ModelInWindow
     rows: int
@@ -51,6 +52,12 @@ class WindowVerdict(BaseModel):
     report: str = ""
     fingerprint: str = ""
     made_at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own advice: mypy allows nothing on top of a property
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The causes in words."""
+        return tuple(cause.text for cause in self.causes)
 
     @property
     def identity(self) -> tuple[str, str, str, str]:

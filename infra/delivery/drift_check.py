@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from flows.monitor import State
+from flows.states import State
 from flows.verdicts import WindowVerdict, summary_markdown
 from infra.delivery import job_summary
 from infra.errors import StackError

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from flows import monitor, performance
+from flows import outcomes, performance, watched
 from flows.verdicts import ModelInWindow
 
 TODAY = datetime.now(UTC).date()
@@ -18,7 +18,7 @@ CANARY = "CANARY-7731"
 def answers(rows: int, seed: int) -> pd.DataFrame:
     """Applicants within the contract, honest probabilities and true labels."""
     rng = np.random.default_rng(seed)
-    columns = monitor.contract_columns()
+    columns = watched.contract_columns()
     frame = {}
     for column in columns:
         if column.kind == "number":
@@ -28,7 +28,7 @@ def answers(rows: int, seed: int) -> pd.DataFrame:
         else:
             frame[column.name] = rng.choice(["", "auto", "auto|personal"], rows)
     shares = rng.dirichlet((2, 3, 2), rows)
-    classes = np.array(performance.CLASSES)
+    classes = np.array(outcomes.CLASSES)
     label = classes[(shares.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)]
     predicted = classes[shares.argmax(axis=1)]
     probabilities = dict(zip(performance.PROBABILITIES, shares.T, strict=True))

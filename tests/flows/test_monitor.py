@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import monitor
-from flows.monitor import Check, Column, State
+from flows import decision, monitor, watched
+from flows.states import Check, ColumnVerdict, State, worst
+from flows.watched import Column
 from flows.windows import Thresholds
 
 THRESHOLDS = Thresholds()
@@ -40,9 +41,9 @@ def states(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, State]:
 @pytest.mark.parametrize("seeds", [12, pytest.param(200, marks=pytest.mark.full)])
 def test_no_drift_raises_no_alarm(reference, seeds):
     """Over many seeds of 1,000 rows and 25 columns: red never, amber in at most 2 %."""
-    worst = [monitor.worst(states(reference, draw(1_000, seed)).values()) for seed in range(seeds)]
-    assert State.RED not in worst
-    assert worst.count(State.AMBER) <= 0.02 * seeds
+    found = [worst(states(reference, draw(1_000, seed)).values()) for seed in range(seeds)]
+    assert State.RED not in found
+    assert found.count(State.AMBER) <= 0.02 * seeds
 
 
 @pytest.mark.parametrize(("factor", "share"), [(1.2, 0.85), (1.3, 0.99), (1.5, 1.0)], ids=["+20 %", "+30 %", "+50 %"])
@@ -141,9 +142,9 @@ def test_an_empty_list_is_a_value_not_a_missing_one():
     assert (found.state, found.missing_current) == (State.GREEN, 0.0)
 
 
-def verdict(name: str, state: State, **figures) -> monitor.ColumnVerdict:
+def verdict(name: str, state: State, **figures) -> ColumnVerdict:
     """A column verdict whose values decide."""
-    return monitor.ColumnVerdict(
+    return ColumnVerdict(
         name=name, state=state, values_state=state, missing_state=State.GREEN, **({"psi": 0.15} | figures)
     )
 
@@ -161,7 +162,7 @@ RED_CHECK = Check(name="concept drift", state=State.RED, explanation="realised m
         ([*GREENS, verdict("a", State.AMBER)], [], {"b"}, State.AMBER),
         ([*GREENS, verdict("a", State.RED)], [], set(), State.AMBER),
         ([*GREENS, verdict("a", State.RED, key=True)], [], set(), State.RED),
-        ([*GREENS, verdict("a", State.RED, note="3 values out of range")], [], set(), State.RED),
+        ([*GREENS, verdict("a", State.RED, problem="out_of_range")], [], set(), State.RED),
         ([*GREENS, *[verdict(n, State.AMBER) for n in "abc"]], [], set(), State.RED),
         (GREENS, [RED_CHECK], set(), State.RED),
         (GREENS, [RED_CHECK.model_copy(update={"state": State.AMBER})], set(), State.AMBER),
@@ -183,14 +184,14 @@ RED_CHECK = Check(name="concept drift", state=State.RED, explanation="realised m
 )
 def test_the_decision_follows_the_written_rules(verdicts, performance, previous, state):
     """Each rule alone gives its state, with a reason whenever it is not green."""
-    decision = monitor.decide(verdicts, [], performance, frozenset(previous), THRESHOLDS)
-    assert decision.state is state
-    assert bool(decision.reasons) == (state is not State.GREEN)
+    decided = decision.decide(verdicts, [], performance, frozenset(previous), THRESHOLDS)
+    assert decided.state is state
+    assert bool(decided.causes) == (state is not State.GREEN)
 
 
 def test_every_field_of_the_contract_is_watched_but_the_reference_and_the_date():
     """Ranges and levels come from the contract itself."""
-    columns = {column.name: column for column in monitor.contract_columns(("annual_income",))}
+    columns = {column.name: column for column in watched.contract_columns(("annual_income",))}
     assert len(columns) == 20
     assert columns["annual_income"] == Column("annual_income", "number", 0, 1e7, key=True)
     assert columns["credit_mix"].levels == ("Bad", "Standard", "Good")
@@ -206,11 +207,11 @@ def test_the_domain_classifier_sees_what_no_single_column_shows():
     after = pd.DataFrame({"x": x, "y": -x + rng.normal(scale=0.3, size=3_000)})
     same = pd.DataFrame({"x": x[::-1], "y": x[::-1] + rng.normal(scale=0.3, size=3_000)})
     assert {v.state for v in monitor.judge_columns(columns, before, after, THRESHOLDS)} == {State.GREEN}
-    assert monitor.domain_classifier(columns, before, after, THRESHOLDS).state is State.RED
-    assert monitor.domain_classifier(columns, before, same, THRESHOLDS).state is State.GREEN
+    assert decision.domain_classifier(columns, before, after, THRESHOLDS).state is State.RED
+    assert decision.domain_classifier(columns, before, same, THRESHOLDS).state is State.GREEN
 
 
 def test_the_worst_columns_come_first_and_green_ones_never():
     """By state, then by PSI, at most three."""
     listed = [*GREENS, verdict("a", State.AMBER, psi=0.12), verdict("b", State.AMBER, psi=0.2), verdict("c", State.RED)]
-    assert [v.name for v in monitor.worst_columns(listed)] == ["c", "b", "a"]
+    assert [v.name for v in decision.worst_columns(listed)] == ["c", "b", "a"]

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import performance
-from flows.monitor import State
+from flows import outcomes, performance
+from flows.states import State
 from flows.windows import DriftSettings, Thresholds
 
 TODAY = date(2026, 11, 1)
@@ -22,7 +22,7 @@ def answered(rows: int, seed: int, shift: float = 0.0, flipped: float = 0.0) -> 
     shares = raw / raw.sum(axis=1, keepdims=True)
     label = (shares.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)
     moved = np.where(rng.random(rows) < flipped, np.where(label == 1, 0, 1), label)
-    names = np.array(performance.CLASSES)
+    names = np.array(outcomes.CLASSES)
     predicted = names[shares.argmax(axis=1)]
     return pd.DataFrame(shares, columns=performance.PROBABILITIES).assign(
         prediction_id=[f"{seed}-{i}" for i in range(rows)],
@@ -120,8 +120,8 @@ def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
         (9, "Poor", "2026-10-01", "elsewhere"),
         (7, "Poor", "2026-10-01T12:00:00Z", "known"),
     ]
-    outcomes = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"])
-    settled = performance.settle(cohort, outcomes, TODAY)
+    came = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"])
+    settled = outcomes.settle(cohort, came, TODAY)
     assert settled.frame.to_dict("records") == [{"hash": 1, "observed_class": "Good"}]
     assert settled.quarantined == {
         "in the future or undated": 2,
@@ -132,11 +132,52 @@ def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
     }
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says():
-    """The 95 % interval of 300 coin throws covers one half in 92 to 98 of 100 draws."""
+def test_the_estimate_is_the_truth_on_the_rows_it_was_fitted_on(estimator, reference):
+    """Of every predicted class: a yardstick with an error of its own would be taken for concept drift."""
+    gaps = performance.right(reference, "label") - estimator.chance_of_being_right(
+        performance.probabilities_of(reference)
+    )
+    by_class = pd.Series(gaps).groupby(reference["predicted_class"].to_numpy()).mean()
+    assert len(by_class) == len(outcomes.CLASSES)
+    assert by_class.abs().max() < 1e-12
+
+
+def test_calibrated_probabilities_add_up_and_hold_the_chance_of_being_right(estimator):
+    """Also where a model is sure of itself."""
+    said = np.vstack([performance.probabilities_of(answered(500, 8)), np.eye(3)])
+    found = estimator.calibrated(said)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert ((found >= 0) & (found <= 1)).all()
+    top = found[np.arange(len(said)), said.argmax(axis=1)]
+    assert top == pytest.approx(estimator.chance_of_being_right(said))
+
+
+def test_a_class_that_the_reference_never_predicted_has_an_estimate():
+    """Its chance is read off the map of the class over all rows."""
+    said = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
+    fitted = performance.Estimator.fit(said, np.array(["Poor", "Standard", "Standard", "Standard"]))
+    assert np.isfinite(fitted.chance_of_being_right(np.array([[0.1, 0.1, 0.8]]))).all()
+
+
+def test_the_variance_of_a_mean_counts_customers_not_rows():
+    """By hand: residual sums of -1 and +1 of two customers; one row a customer is the usual variance of a mean."""
+    values = np.array([0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+    customers = np.array([7, 7, 7, 7, 9, 9, 9, 9])
+    halves = np.array([0.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.5, 0.5])
+    assert performance.variance_of_mean(values, customers) == pytest.approx(0, abs=1e-12)
+    assert performance.variance_of_mean(halves, customers) == pytest.approx(2 * 2 * 0.5**2 / 8**2, abs=1e-12)
+    assert performance.variance_of_mean(values, np.arange(8)) == pytest.approx(values.var(ddof=1) / 8, abs=1e-12)
+    assert performance.variance_of_mean(values, np.zeros(8)) == 0
+
+
+@pytest.mark.parametrize("rows_each", [1, 4], ids=["one row each", "four rows each"])
+def test_the_interval_covers_the_mean_as_often_as_it_says(rows_each):
+    """The 95 % interval of 300 customers' coin throws covers one half in 92 to 98 of 100 draws, repeats or not."""
     rng = np.random.default_rng(0)
+    customers = np.repeat(np.arange(300), rows_each)
     covered = []
     for _ in range(1_000):
-        low, high = performance.interval((rng.random(300) < 0.5).astype(float))
+        throws = (rng.random(300) < 0.5).astype(float)
+        low, high = performance.interval(np.repeat(throws, rows_each), customers)
         covered.append(low <= 0.5 <= high)
     assert 0.92 <= np.mean(covered) <= 0.98

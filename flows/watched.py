@@ -1,0 +1,86 @@
+"""The columns that are watched: which there are, what each may hold, and how its values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from service.contract import Applicant
+
+LIST_SEPARATOR: Final = "|"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column to watch: its kind, its allowed range or levels, and whether the model leans on it."""
+
+    name: str
+    kind: Literal["number", "category", "list"]
+    low: float = -np.inf
+    high: float = np.inf
+    levels: tuple[str, ...] = ()
+    key: bool = False
+
+
+def contract_columns(key: Sequence[str] = ()) -> list[Column]:
+    """The applicant's fields as columns, ranges and levels from the contract; `key` names the model's main ones."""
+    schema = Applicant.model_json_schema()
+    columns = []
+    for name, field in schema["properties"].items():
+        if name in ("customer_ref", "as_of"):
+            continue
+        options = field.get("anyOf", [field])
+        first = options[0]
+        levels = schema["$defs"].get(first.get("items", first).get("$ref", "").rsplit("/", 1)[-1], {}).get("enum", ())
+        kind: Literal["number", "category", "list"] = (
+            "list" if first.get("type") == "array" else "category" if levels else "number"
+        )
+        columns.append(
+            Column(
+                name,
+                kind,
+                low=first.get("minimum", -np.inf),
+                high=first.get("maximum", np.inf),
+                levels=tuple(levels),
+                key=name in key,
+            )
+        )
+    return columns
+
+
+def prediction_columns(reasons: bool = True) -> list[Column]:
+    """The answer's own columns: the score (always key), the class and, where they were stored, the reasons."""
+    columns = [
+        Column("score", "number", 0, 1000, key=True),
+        Column("predicted_class", "category", levels=("Poor", "Standard", "Good")),
+    ]
+    return columns + ([Column("reasons", "list")] if reasons else [])
+
+
+def numbers_of(values: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def present(column: Column, values: pd.Series) -> Any:
+    """The usable values: finite numbers, or texts (the items of a list column)."""
+    if column.kind == "number":
+        numbers = numbers_of(values)
+        return numbers[np.isfinite(numbers)]
+    texts = values.dropna().astype(str)
+    if column.kind == "category":
+        return texts[texts != ""].to_numpy()
+    return texts.str.split(LIST_SEPARATOR, regex=False).explode().loc[lambda items: items != ""].to_numpy()
+
+
+def missing_share(column: Column, values: pd.Series) -> float:
+    """Share of rows without a usable value; an empty list is a value."""
+    if values.empty:
+        return 0.0
+    if column.kind == "number":
+        return float(np.mean(~np.isfinite(numbers_of(values))))
+    empty = values.isna() if column.kind == "list" else values.isna() | (values.astype(str) == "")
+    return float(empty.mean())

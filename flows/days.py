@@ -22,7 +22,7 @@ from pyarrow import compute, parquet
 from pydantic import BaseModel, ConfigDict
 
 from flows import stored
-from flows.erasure import BOILED
+from flows.erasure import boiled_key
 from flows.stored import StoredObject
 
 if TYPE_CHECKING:
@@ -84,18 +84,13 @@ class Day:
         return any(first.isoformat() <= as_of < end.isoformat() for as_of, _, _ in self.ledger.counts)
 
 
-def day_key(kind: str, day: date) -> str:
-    """Where a day is kept in bucket `predictions`."""
-    return f"{BOILED}{kind}/dt={day.isoformat()}.parquet"
-
-
 def read_day(client: S3Client, kind: str, day: date) -> Day | None:
     """The day brought up to date with its objects, or None where it has none; only new objects are read."""
     found = stored.objects_of(client, kind, day)
     if not found:
         return None
     stamps = {one.key: one.stamp for one in found}
-    known = _load(client, day_key(kind, day))
+    known = _load(client, boiled_key(kind, day))
     if known and any(stamps.get(key) != read.stamp for key, read in known.ledger.objects.items()):
         known = None
     fresh = [one for one in found if known is None or one.key not in known.ledger.objects]
@@ -103,7 +98,7 @@ def read_day(client: S3Client, kind: str, day: date) -> Day | None:
         return known
     tables = stored.tables(client, fresh, kind)
     made = _boiled(kind, known, zip(fresh, tables, strict=True))
-    client.put_object(Bucket=stored.BUCKET, Key=day_key(kind, day), Body=made.content)
+    client.put_object(Bucket=stored.BUCKET, Key=boiled_key(kind, day), Body=made.content)
     return made
 
 

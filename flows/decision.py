@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from flows.states import SEVERITY, Cause, Check, ColumnVerdict, State
+from flows.states import SEVERITY, Cause, Check, ColumnVerdict, Rule, State
 from flows.watched import Column, numbers_of
 from flows.windows import Thresholds
 
@@ -29,7 +29,7 @@ def volume_check(rows: int, days: int, usual: float | None, thresholds: Threshol
             state=State.GREEN,
             value=a_day,
             explanation=f"{a_day:,.0f} predictions a day",
-            rule="traffic_alone",
+            rule=Rule.TRAFFIC_ALONE,
             figures={"a_day": round(a_day)},
         )
     return Check(
@@ -37,7 +37,7 @@ def volume_check(rows: int, days: int, usual: float | None, thresholds: Threshol
         state=State.AMBER if a_day < thresholds.traffic_amber * usual else State.GREEN,
         value=a_day,
         explanation=f"{a_day:,.0f} predictions a day, usually {usual:,.0f}",
-        rule="traffic",
+        rule=Rule.TRAFFIC,
         figures={"a_day": round(a_day), "usual": round(usual)},
     )
 
@@ -73,7 +73,7 @@ def domain_classifier(
         state=state,
         value=auc,
         explanation=f"a model tells reference from current with AUC {auc:.3f} (0.5 is a coin)",
-        rule="domain_classifier",
+        rule=Rule.DOMAIN_CLASSIFIER,
         figures={"auc": auc},
     )
 
@@ -120,7 +120,7 @@ def decide(
         *failed,
         *(check.cause for check in checks if check.state is State.RED),
     ]
-    amber = [_named("columns_moved", "columns moved", moved)] if moved and not red else []
+    amber = [_named(Rule.COLUMNS_MOVED, "columns moved", moved)] if moved and not red else []
     amber += [check.cause for check in [*checks, *performance] if check.state is State.AMBER]
     state = State.RED if red else State.AMBER if amber else State.GREEN
     return Decision(state, tuple(red + amber), bool(quality), bool(failed))
@@ -138,20 +138,20 @@ def _columns_red(
     again = sorted(previous_amber & {v.name for v in verdicts if v.state is State.AMBER})
     red = []
     if quality:
-        red.append(_named("data_quality", "data quality", quality))
+        red.append(_named(Rule.DATA_QUALITY, "data quality", quality))
     if drifted:
-        red.append(_named("key_columns", "key columns drifted", drifted))
+        red.append(_named(Rule.KEY_COLUMNS, "key columns drifted", drifted))
     if len(moved) >= thresholds.amber_columns_red * max(len(verdicts), 1):
-        counts = {"moved": len(moved), "columns": len(verdicts)}
+        counts = {"moved": len(moved), "all": len(verdicts)}
         red.append(
-            Cause(rule="many_columns", text="{moved} of {columns} columns moved".format(**counts), figures=counts)
+            Cause(rule=Rule.MANY_COLUMNS, text="{moved} of {all} columns moved".format(**counts), figures=counts)
         )
     if again:
-        red.append(_named("amber_again", "amber twice running", again))
+        red.append(_named(Rule.AMBER_AGAIN, "amber twice running", again))
     return red
 
 
-def _named(rule: str, title: str, columns: Sequence[str]) -> Cause:
+def _named(rule: Rule, title: str, columns: Sequence[str]) -> Cause:
     return Cause(rule=rule, text=f"{title}: {', '.join(columns)}", columns=tuple(columns))
 
 

@@ -87,6 +87,11 @@ def day_of(key: str) -> date | None:
     return date.fromisoformat(found[2]) if found else None
 
 
+def boiled_key(kind: str, day: date) -> str:
+    """Where the drift flow keeps a boiled day of `kind` (predictions, outcomes)."""
+    return f"{BOILED}{kind}/dt={day.isoformat()}.parquet"
+
+
 def retain(bucket: Bucket, today: date, *, feature_days: int, decision_days: int) -> Aged:
     """Empties the features of predictions older than `feature_days`, deletes all rows older than `decision_days`."""
     emptied = rows = deleted = 0
@@ -120,6 +125,9 @@ def _empty(bucket: Bucket, key: str) -> int:
 def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
     """Erases these pseudonyms' predictions, what refers to them, and every report that names one of them.
 
+    A boiled day goes before the rows that it was made of. Where no row is found, an erasure may have broken off after
+    the rows and before the scan: nobody knows which days, so all of them go and are made again from what is left.
+
     Raises:
         RowsLeft: the scan that follows still found some.
     """
@@ -129,8 +137,8 @@ def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
         for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, gone)):
             rows, objects = rows + len(removed), objects + bool(removed)
             gone.update(removed if kind is Kind.PREDICTION else ())
-    if gone:
-        for key in bucket.keys(BOILED):
+    if not rows:
+        for key in list(bucket.keys(BOILED)):
             bucket.delete(key)
     naming = _naming(reports, refs, gone)
     for key in naming:
@@ -180,6 +188,9 @@ def _erase_from(bucket: Bucket, key: str, refs: frozenset[str], predictions: Col
     rest, removed = records.without_customers(data, refs, predictions)
     if not removed:
         return []
+    day = day_of(key)
+    if day is not None:
+        bucket.delete(boiled_key(key.partition("/")[0], day))
     if any(records.read(rest)):
         bucket.put_csv(key, rest)
     else:

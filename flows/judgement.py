@@ -11,7 +11,7 @@ import pandas as pd
 
 from flows import cohorts, decision, monitor, outcomes, performance, watched
 from flows.cohorts import Cohort
-from flows.states import Cause, Check, ColumnVerdict, State
+from flows.states import Cause, Check, ColumnVerdict, Rule, State
 from flows.traffic import Traffic, windows_of
 from flows.verdicts import History, ModelInWindow, WindowVerdict
 from flows.watched import Column
@@ -89,7 +89,7 @@ def judge(
 
 def _too_few(rows: int, settings: DriftSettings) -> Cause:
     text = f"{rows} predictions, {settings.minimum_rows} are needed"
-    return Cause(rule="too_few_rows", text=text, figures={"rows": rows, "needed": settings.minimum_rows})
+    return Cause(rule=Rule.TOO_FEW_ROWS, text=text, figures={"rows": rows, "needed": settings.minimum_rows})
 
 
 def _multivariate(

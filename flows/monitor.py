@@ -16,7 +16,7 @@ import pandas as pd
 
 from flows import divergence
 from flows.states import DATA_QUALITY, PROBLEMS, ColumnVerdict, State, worst
-from flows.watched import Column, missing_share, numbers_of, present
+from flows.watched import Column, missing_share, present
 from flows.windows import Thresholds
 
 # A missing share moves for real only when chance alone would move it so far once in a thousand windows.

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.outcomes import CLASSES
-from flows.states import Check, State
+from flows.states import Check, Rule, State
 from flows.windows import DriftSettings, Thresholds
 
 PROBABILITIES = ["p_poor", "p_standard", "p_good"]
@@ -147,7 +147,7 @@ def estimated_check(
         state=state,
         value=now,
         explanation=f"estimated accuracy {now:.3f}, reference {usual.mean():.3f}; valid while only applicants change",
-        rule="estimated_accuracy",
+        rule=Rule.ESTIMATED_ACCURACY,
         figures={"now": now, "reference": float(usual.mean())},
     )
 
@@ -180,7 +180,7 @@ def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> Check:
         state=State.INSUFFICIENT,
         value=coverage,
         explanation=f"{outcomes} outcomes for {cohort_rows} matured predictions ({coverage:.0%}); too few to judge",
-        rule="too_few_outcomes",
+        rule=Rule.TOO_FEW_OUTCOMES,
         figures={"outcomes": outcomes, "predictions": cohort_rows, "coverage": coverage},
     )
 
@@ -196,7 +196,7 @@ def _accuracy_check(reference: pd.DataFrame, settled: pd.DataFrame, coverage: fl
         value=now,
         explanation=f"accuracy {now:.3f} [{low:.3f}, {high:.3f}] on {len(settled)} outcomes"
         f" ({coverage:.0%} of the cohort), reference {usual:.3f}",
-        rule="realised_accuracy",
+        rule=Rule.REALISED_ACCURACY,
         figures={
             "now": now,
             "low": low,
@@ -225,7 +225,7 @@ def _concept_check(
         state=State.RED if gap < -thresholds.concept_gap and high < 0 else State.GREEN,
         value=gap,
         explanation=f"realised minus estimated accuracy {gap:+.3f} [{low:+.3f}, {high:+.3f}]",
-        rule="concept_drift",
+        rule=Rule.CONCEPT_DRIFT,
         figures={"gap": gap, "low": low, "high": high},
     )
 
@@ -250,6 +250,6 @@ def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> Check:
         state=State.AMBER if off else State.GREEN,
         value=float(off),
         explanation=f"observed minus expected share of Poor: {'; '.join(texts) or 'too few rows in every band'}",
-        rule="calibration",
+        rule=Rule.CALIBRATION,
         figures=figures,
     )

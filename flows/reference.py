@@ -1,8 +1,8 @@
 """The drift reference of a model: unseen customers' rows with the answers the packed model gives them.
 
 It travels in the package (`reference.parquet`), so what production answers is always compared with the very model
-that answered; packing takes its golden applicants from it. The columns are those of stored predictions, plus `label` and
-`customer`, a number that rows of one customer share.
+that answered; packing takes its golden applicants from it. The columns are those of stored predictions, plus `label`
+and `customer`, a number that rows of one customer share.
 """
 
 from __future__ import annotations

@@ -67,15 +67,34 @@ class ColumnVerdict(BaseModel):
         return self.method == DATA_QUALITY
 
 
+class Rule(StrEnum):
+    """The rules that can speak, by codes that a page puts into its own language."""
+
+    DATA_QUALITY = "data_quality"
+    KEY_COLUMNS = "key_columns"
+    MANY_COLUMNS = "many_columns"
+    AMBER_AGAIN = "amber_again"
+    COLUMNS_MOVED = "columns_moved"
+    TOO_FEW_ROWS = "too_few_rows"
+    TRAFFIC = "traffic"
+    TRAFFIC_ALONE = "traffic_alone"
+    DOMAIN_CLASSIFIER = "domain_classifier"
+    ESTIMATED_ACCURACY = "estimated_accuracy"
+    REALISED_ACCURACY = "realised_accuracy"
+    TOO_FEW_OUTCOMES = "too_few_outcomes"
+    CONCEPT_DRIFT = "concept_drift"
+    CALIBRATION = "calibration"
+
+
 class Cause(BaseModel):
-    """Why a window is not green: the rule that spoke, by a code that a page puts into its own language, and in words.
+    """Why a window is not green: the rule that spoke, and the same in words.
 
     `figures` are the numbers of the text by name, `columns` the columns it names.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    rule: str
+    rule: Rule | None
     text: str
     columns: tuple[str, ...] = ()
     figures: Mapping[str, int | float] = {}
@@ -90,7 +109,7 @@ class Check(BaseModel):
     state: State
     value: float | None = None
     explanation: str
-    rule: str = ""
+    rule: Rule | None = Field(None, description="none in a verdict of a release that did not say")
     figures: Mapping[str, int | float] = {}
 
     @property

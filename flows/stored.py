@@ -96,7 +96,9 @@ def tables(client: S3Client, objects: Sequence[StoredObject], kind: str) -> Iter
     """Each object's rows in order, `hash` of the prediction's id added; columns it lacks are null.
 
     Of predictions `customer` tells whose row it is, a hash of the pseudonym: rows of one customer are not independent.
-    Without a pseudonym a row stands alone. Of outcomes the id itself is left out. A few objects are fetched ahead: that hides a slow store and bounds memory.
+    Without a pseudonym a row stands alone. Of outcomes the id itself is left out.
+
+    A few objects are fetched ahead: that hides a slow store and bounds memory.
     """
     types = _READ_TYPES[kind]
     options = arrow_csv.ConvertOptions(

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from service.contract import Applicant
 
@@ -61,7 +62,8 @@ def prediction_columns(reasons: bool = True) -> list[Column]:
     return columns + ([Column("reasons", "list")] if reasons else [])
 
 
-def numbers_of(values: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
+def numbers_of(values: pd.Series) -> NDArray[np.float64]:
+    """The values as numbers (n,), not-a-number where one is none."""
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 

@@ -7,8 +7,14 @@ README, and `make bench` repeats the measurement.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Index = Annotated[float, Field(gt=0, le=5)]
+Auc = Annotated[float, Field(gt=0.5, le=1)]
+Rows = Annotated[int, Field(ge=50, le=1_000_000)]
 
 
 class Thresholds(BaseModel):
@@ -16,54 +22,34 @@ class Thresholds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    psi_amber: float = Field(0.1, gt=0, le=1, title="PSI, amber", description="Population stability index of a column.")
-    psi_red: float = Field(0.25, gt=0, le=5, title="PSI, red", description="PSI from which a column is red.")
-    psi_red_key: float = Field(
-        0.2, gt=0, le=5, title="PSI, red for key columns", description="A stricter red for the score and top features."
+    psi_amber: Share = Field(0.1, title="PSI, amber", description="Population stability index of a column.")
+    psi_red: Index = Field(0.25, title="PSI, red", description="PSI from which a column is red.")
+    psi_red_key: Index = Field(
+        0.2, title="PSI, red for key columns", description="A stricter red for the score and top features."
     )
-    effect_amber: float = Field(
-        0.08,
-        gt=0,
-        le=1,
-        title="Effect size, amber",
-        description="KS distance or Cramer's V, with a significant p-value.",
+    effect_amber: Share = Field(
+        0.08, title="Effect size, amber", description="KS distance or Cramer's V, with a significant p-value."
     )
     p_value: float = Field(
-        0.05,
-        gt=0,
-        lt=1,
-        title="Significance",
-        description="False discovery rate over all columns (Benjamini-Hochberg).",
+        0.05, gt=0, lt=1, title="Significance", description="False discovery rate (Benjamini-Hochberg)."
     )
-    missing_amber: float = Field(
-        0.05, gt=0, le=1, title="Missing share, amber", description="Rise of the missing share."
-    )
-    missing_red: float = Field(0.1, gt=0, le=1, title="Missing share, red", description="Rise of the missing share.")
-    amber_columns_red: float = Field(
-        0.2, gt=0, le=1, title="Share of amber columns that is red", description="Many small shifts are a large one."
+    missing_amber: Share = Field(0.05, title="Missing share, amber", description="Rise of the missing share.")
+    missing_red: Share = Field(0.1, title="Missing share, red", description="Rise from which a column is red.")
+    amber_columns_red: Share = Field(
+        0.2, title="Share of amber columns that is red", description="Many small shifts are a large one."
     )
     traffic_amber: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        title="Traffic, amber",
-        description="Share of the usual predictions a day below which it warns.",
+        0.5, ge=0, le=1, title="Traffic, amber", description="Warns below this share of the usual traffic."
     )
-    domain_auc_amber: float = Field(
-        0.65, gt=0.5, le=1, title="Domain classifier AUC, amber", description="Can a model tell the windows apart?"
+    domain_auc_amber: Auc = Field(
+        0.65, title="Domain classifier AUC, amber", description="Can a model tell the windows apart?"
     )
-    domain_auc_red: float = Field(
-        0.75, gt=0.5, le=1, title="Domain classifier AUC, red", description="Can it tell them apart well?"
+    domain_auc_red: Auc = Field(0.75, title="Domain classifier AUC, red", description="Can it tell them apart well?")
+    accuracy_drop: Share = Field(
+        0.05, title="Drop of accuracy, red", description="Estimated or realised, against the reference."
     )
-    accuracy_drop: float = Field(
-        0.05, gt=0, le=1, title="Drop of accuracy, red", description="Estimated or realised, against the reference."
-    )
-    concept_gap: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        title="Concept gap, red",
-        description="Realised minus estimated accuracy, its interval below zero.",
+    concept_gap: Share = Field(
+        0.03, title="Concept gap, red", description="Realised minus estimated accuracy, its interval below zero."
     )
 
 
@@ -93,9 +79,7 @@ class DriftSettings(BaseModel):
         title="Only after new rows",
         description="Judge only if so many predictions were stored since the last verdict; 0 judges always.",
     )
-    minimum_rows: int = Field(
-        500, ge=50, le=1_000_000, title="Minimum rows", description="Fewer are insufficient, not green."
-    )
+    minimum_rows: Rows = Field(500, title="Minimum rows", description="Fewer are insufficient, not green.")
     maximum_rows: int = Field(
         50_000,
         ge=1_000,
@@ -103,9 +87,9 @@ class DriftSettings(BaseModel):
         title="Rows compared at most",
         description="Above this a fixed sample by prediction id, of at most 20,000 for each described day.",
     )
-    minimum_labels: int = Field(300, ge=50, le=1_000_000, title="Minimum outcomes", description="Fewer are not judged.")
-    minimum_coverage: float = Field(
-        0.6, gt=0, le=1, title="Minimum coverage", description="Share of the cohort whose outcome must have come."
+    minimum_labels: Rows = Field(300, title="Minimum outcomes", description="Fewer are not judged.")
+    minimum_coverage: Share = Field(
+        0.6, title="Minimum coverage", description="Share of the cohort whose outcome must have come."
     )
     maturity_days: int = Field(30, ge=0, le=720, title="Maturity, days", description="Age at which an outcome counts.")
     cooldown_days: int = Field(

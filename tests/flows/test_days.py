@@ -1,5 +1,6 @@
 """Stored days boiled down: only what is new is read, and the result is the one that all rows at once would give."""
 
+import io
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -9,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from flows import days, stored, traffic
 from flows.days import read_day
+from flows.erasure import boiled_key
 from flows.windows import DriftSettings, Window
 
 DAY = date(2026, 10, 5)
@@ -81,7 +84,7 @@ def test_a_day_is_made_again_when_an_object_changed_or_went(client, kind):
 def test_a_damaged_day_is_made_again(client, damage):
     """It is a cache: whatever is wrong with it costs time, never a run."""
     put(client, ["a"], "w-1")
-    client.put_object(Bucket="predictions", Key=days.day_key("predictions", DAY), Body=damage)
+    client.put_object(Bucket="predictions", Key=boiled_key("predictions", DAY), Body=damage)
     assert len(read_day(client, "predictions", DAY).rows()) == 1
 
 
@@ -163,6 +166,19 @@ def test_every_version_with_enough_rows_is_judged_the_busiest_first(client):
     found = traffic.read_traffic(client, SETTINGS, WEEK, date(2026, 10, 7))
     assert found.versions(50) == ["2", "1"]
     assert found.versions(500) == ["2"]
+
+
+def test_rows_of_one_customer_share_a_number_and_a_row_without_one_stands_alone(client):
+    """Intervals count customers; the pseudonym itself is not kept in the day."""
+    pseudonym = "c" * 32
+    put(client, ["a", "b"], "w-1", customer_ref=pseudonym)
+    put(client, ["c", "d"], "w-2", customer_ref=[pseudonym, None])
+    put(client, ["e"], "w-3")
+    rows = read_day(client, "predictions", DAY).rows().to_pandas().set_index("prediction_id")["customer"]
+    assert rows["a"] == rows["b"] == rows["c"]
+    assert rows.nunique() == 3
+    kept = client.get_object(Bucket="predictions", Key=boiled_key("predictions", DAY))["Body"].read()
+    assert pseudonym not in str(parquet.read_table(io.BytesIO(kept)).to_pydict())
 
 
 def test_nothing_stored_gives_empty_frames_with_every_column(client):

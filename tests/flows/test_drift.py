@@ -10,7 +10,7 @@ import pytest
 from flows import alerts
 from flows import drift as drift_module
 from flows.judgement import Reference
-from flows.states import Cause, State
+from flows.states import Cause, Rule, State
 from flows.verdicts import History, Moment, WindowVerdict
 from flows.windows import DriftSettings
 from tests.flows.answered import CANARY, MODEL, TODAY, answers
@@ -124,7 +124,7 @@ def verdict(performance_red: bool = False, data_quality_red: bool = False) -> Wi
     """A red verdict for the given causes."""
     return WindowVerdict(
         state=State.RED,
-        causes=(Cause(rule="concept_drift", text="it is red"),),
+        causes=(Cause(rule=Rule.CONCEPT_DRIFT, text="it is red"),),
         performance_red=performance_red,
         data_quality_red=data_quality_red,
         window={"start": TODAY, "end": TODAY + timedelta(days=1)},

@@ -12,7 +12,7 @@ import pytest
 from flows import monitor, reports
 from flows.drift_report import EFFECT, PSI, Comparison, write_report
 from flows.judgement import Reference
-from flows.states import Cause, ColumnVerdict, State
+from flows.states import Cause, ColumnVerdict, Rule, State
 from flows.verdicts import WindowVerdict
 from flows.windows import Thresholds
 from tests.flows.answered import CANARY, MODEL, answers
@@ -30,7 +30,7 @@ def fixture_made(tmp_path_factory) -> tuple[Path, list[ColumnVerdict]]:
     judged = monitor.judge_columns(reference.columns, reference.frame, current, THRESHOLDS)
     verdict = WindowVerdict(
         state=State.RED,
-        causes=(Cause(rule="key_columns", text="it moved"),),
+        causes=(Cause(rule=Rule.KEY_COLUMNS, text="it moved"),),
         window={"start": date(2026, 10, 1), "end": date(2026, 10, 8)},
         model=MODEL,
         rows=1_000,

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from flows import exposure
-from flows.states import Cause, ColumnVerdict, State
+from flows.states import Cause, ColumnVerdict, Rule, State
 from flows.verdicts import ModelInWindow, WindowVerdict
 
 COLUMN = ColumnVerdict(
@@ -16,7 +16,7 @@ COLUMN = ColumnVerdict(
 VERDICT = WindowVerdict(
     state=State.AMBER,
     causes=(
-        Cause(rule="columns_moved", text="columns moved: num_credit_inquiries", columns=("num_credit_inquiries",)),
+        Cause(rule=Rule.COLUMNS_MOVED, text="columns moved: num_credit_inquiries", columns=("num_credit_inquiries",)),
     ),
     window={"start": date(2026, 10, 1), "end": date(2026, 10, 8)},
     model=ModelInWindow(name="credit-score", version="3", digest="d" * 64),

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from flows import erasure
+from flows import days, erasure
 from flows.erasure import Aged, Bucket, Erased, RowsLeft
 from service import records
 from service.answers import Answers
@@ -143,6 +143,50 @@ def test_an_erasure_reaches_every_object(client: Any, rows: Bucket, reports: Buc
     assert [row["prediction_id"] for row in records.read(rows.get(dated(1, Kind.OUTCOME)))] == [prediction(2)]
     assert list(reports.keys()) == ["c.html", "d.html"]
     assert erasure.scan(rows, reports, frozenset({ANA}), {prediction(1), prediction(3), prediction(4)}) == []
+
+
+def boiled(rows: Bucket, client: Any, kind: Kind, days_ago: int) -> str:
+    """Have the drift flow boil down a day; the key it is kept under."""
+    day = TODAY - timedelta(days=days_ago)
+    assert days.read_day(client, kind.folder, day) is not None
+    key = erasure.boiled_key(kind.folder, day)
+    assert key in set(rows.keys())
+    return key
+
+
+def test_an_erasure_takes_the_boiled_days_of_its_rows_alone(client: Any, rows: Bucket, reports: Bucket) -> None:
+    """Days of other customers stay, so that the next drift run reads one day again and not its whole past."""
+    rows.put_csv(dated(1), predictions(ANA, BEN))
+    rows.put_csv(dated(2), predictions(BEN, start=3))
+    outcome = OutcomeRow(prediction(9), "t", "demo", "", prediction(1), "Poor", "2026-11-01").line()
+    rows.put_csv(dated(1, Kind.OUTCOME), records.header(Kind.OUTCOME) + outcome)
+    gone = {boiled(rows, client, kind, 1) for kind in (Kind.PREDICTION, Kind.OUTCOME)}
+    kept = boiled(rows, client, Kind.PREDICTION, 2)
+    assert erasure.scan(rows, reports, frozenset(), {prediction(1)})
+    assert erasure.erase(rows, reports, frozenset({ANA})).rows == 2
+    left = set(rows.keys())
+    assert kept in left and not gone & left
+    assert erasure.scan(rows, reports, frozenset({ANA}), {prediction(1)}) == []
+    again = days.read_day(client, "predictions", TODAY - timedelta(days=1))
+    assert again is not None and again.rows()["prediction_id"].to_pylist() == [prediction(2)]
+
+
+def test_an_erasure_that_broke_off_is_finished_by_the_next(client: Any, rows: Bucket, reports: Bucket) -> None:
+    """The rows are gone and a day made of them is not: nothing names the customer any more, so every day goes."""
+    rows.put_csv(dated(1), predictions(ANA))
+    boiled(rows, client, Kind.PREDICTION, 1)
+    rows.delete(dated(1))
+    assert erasure.erase(rows, reports, frozenset({ANA})) == Erased(rows=0, objects=0, reports=0)
+    assert not list(rows.keys())
+
+
+def test_boiled_days_age_with_the_features_they_hold(client: Any, rows: Bucket) -> None:
+    """After 180 days they go, a day earlier they stay."""
+    for days_ago in (180, 181):
+        rows.put_csv(dated(days_ago), predictions(ANA))
+    kept, gone = (boiled(rows, client, Kind.PREDICTION, days_ago) for days_ago in (180, 181))
+    assert erasure.retain(rows, TODAY, feature_days=180, decision_days=1825) == Aged(1, 1, 1)
+    assert kept in set(rows.keys()) and gone not in set(rows.keys())
 
 
 def test_an_erasure_that_leaves_something_fails(rows: Bucket, reports: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

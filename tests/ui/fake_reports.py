@@ -28,7 +28,8 @@ def moment(day: int, state: str) -> dict[str, Any]:
 
 CURRENT: Final[dict[str, Any]] = {
     "state": "amber",
-    "reasons": ["inquiries moved"],
+    "reasons": ["columns moved: num_credit_inquiries"],
+    "causes": [{"rule": "columns_moved", "text": "inquiries moved", "columns": ["num_credit_inquiries"]}],
     "window": {"start": "2026-11-02", "end": "2026-11-03"},
     "model": {"name": "credit-score", "version": "7"},
     "rows": 1234,
@@ -36,7 +37,15 @@ CURRENT: Final[dict[str, Any]] = {
         {"name": "annual_income", "state": "green", "psi": 0.01},
         {"name": "num_credit_inquiries", "state": "amber", "psi": 0.21, "note": "up"},
     ],
-    "checks": [{"name": "volume", "state": "green", "explanation": "as usual"}],
+    "checks": [
+        {
+            "name": "traffic",
+            "state": "green",
+            "explanation": "617 predictions a day",
+            "rule": "traffic_alone",
+            "figures": {"a_day": 617},
+        }
+    ],
 }
 OBJECTS: Final = {
     f"/{BUCKET}/current.json": json.dumps(CURRENT),

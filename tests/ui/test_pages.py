@@ -228,7 +228,8 @@ def test_health(open_page: Open, api: FakeApi) -> None:
     at = open_as_staff(open_page, api, fake_reports.answer)
     assert not at.exception
     shown = everything(at)
-    assert "Amber" in shown and "1,234 predictions" in shown and "inquiries moved" in shown
+    assert "Amber" in shown and "1,234 predictions" in shown and "Moved: Credit inquiries." in shown
+    assert list(at.dataframe[0].value["Why"]) == ["617 predictions a day."]
     inputs = at.dataframe[1].value
     assert list(inputs["Input"]) == ["Credit inquiries", "Annual income"]
     at.selectbox(key="health.report").select_index(0).run()

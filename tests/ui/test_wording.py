@@ -77,6 +77,16 @@ def test_the_contract_is_worded(language: str) -> None:
     assert wanted <= set(entries)
 
 
+def test_what_the_drift_flow_says_is_worded() -> None:
+    """Each rule that can speak and each problem of a column has a sentence with the figures the flow gives."""
+    from flows.states import PROBLEMS, Rule
+
+    entries = texts("pt").entries
+    assert {f"causes.{rule}" for rule in Rule} <= set(entries)
+    for problem, words in PROBLEMS.items():
+        assert PLACEHOLDER.findall(entries[f"problems.{problem}"]) == PLACEHOLDER.findall(words)
+
+
 def test_warnings_of_the_service_are_worded() -> None:
     """Each oddity the service can warn of has a sentence."""
     from service.oddities import WARNINGS

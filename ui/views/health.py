@@ -13,6 +13,7 @@ import httpx
 import pandas as pd
 import streamlit as st
 
+from ui import causes
 from ui.components import charts
 from ui.errors import ApiError
 from ui.reports import Bucket
@@ -90,13 +91,13 @@ def _now(desk: Desk, current: dict[str, Any]) -> None:
             version=model.get("version", "?"),
         )
     )
-    for reason in current.get("reasons", []):
+    for reason in causes.causes(desk, current):
         st.markdown(f"- {reason}")
     checks = [
         {
-            t("health.check"): check.get("name"),
+            t("health.check"): causes.check_name(desk, check),
             t("health.state"): t.get(f"states.{check.get('state')}", str(check.get("state"))),
-            t("health.why"): check.get("explanation"),
+            t("health.why"): causes.sentence(desk, check, str(check.get("explanation", ""))),
         }
         for check in current.get("checks", [])
     ]
@@ -120,13 +121,13 @@ def _columns(desk: Desk, current: dict[str, Any]) -> None:
     st.header(t("health.columns"), anchor=False)
     rows = [
         {
-            t("health.input"): t.label(str(each.get("name"))),
+            t("health.input"): causes.column(desk, str(each.get("name"))),
             t("health.state"): t.get(f"states.{each.get('state')}", str(each.get("state"))),
             "PSI": figure(each, "psi"),
             t("health.effect"): figure(each, "effect"),
             t("health.p_value"): figure(each, "p_value"),
             t("health.missing"): figure(each, "missing_current"),
-            t("health.note"): each.get("note", ""),
+            t("health.note"): causes.note(desk, each),
         }
         for each in columns
     ]

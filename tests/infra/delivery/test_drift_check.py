@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prefect import states
 
-from flows.states import Cause, State
+from flows.states import Cause, Rule, State
 from flows.verdicts import ModelInWindow, WindowVerdict
 from infra.delivery import drift_check
 from infra.delivery.drift_check import follow, latest, told
@@ -22,7 +22,7 @@ def verdict(state: State) -> WindowVerdict:
     """A verdict of one window."""
     return WindowVerdict(
         state=state,
-        causes=(Cause(rule="key_columns", text="score moved"),),
+        causes=(Cause(rule=Rule.KEY_COLUMNS, text="score moved"),),
         window={"start": date(2026, 11, 1), "end": date(2026, 11, 8)},
         model=ModelInWindow(name="credit-score", version="3", digest="d" * 64),
         rows=900,

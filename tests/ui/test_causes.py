@@ -1,0 +1,107 @@
+"""What the drift flow found, told in the page's language with every figure in its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flows import decision, performance
+from flows.states import Cause, ColumnVerdict, Rule, State
+from flows.windows import DriftSettings, Thresholds
+from tests.flows.answered import answers
+from ui import causes
+from ui.formats import Formats
+from ui.session import Desk
+from ui.wording import LANGUAGES, texts
+
+SETTINGS = DriftSettings(maturity_days=0)
+
+
+def moved(name: str, state: State, **facts: object) -> ColumnVerdict:
+    """A column whose values moved."""
+    return ColumnVerdict(name=name, state=state, values_state=state, missing_state=State.GREEN, **facts)
+
+
+def spoken() -> list[Cause]:
+    """One cause of each rule, as the flow itself makes it."""
+    reference = answers(2_000, 1)
+    settled = answers(600, 2).assign(observed_class=lambda frame: frame["label"])
+    estimator = performance.Estimator.fit(performance.probabilities_of(reference), reference["label"].to_numpy())
+    checks = [
+        decision.volume_check(700, 7, None, Thresholds()),
+        decision.volume_check(700, 7, 400.0, Thresholds()),
+        performance.estimated_check(estimator, reference, settled, Thresholds()),
+        *performance.realised_checks(estimator, reference, settled, len(settled), SETTINGS),
+        *performance.realised_checks(estimator, reference, settled[:20], 600, SETTINGS),
+    ]
+    columns = [
+        moved("annual_income", State.RED, key=True),
+        moved("num_loans", State.RED, problem="constant"),
+        moved("score", State.AMBER),
+    ]
+    red = decision.decide(columns, [], [], frozenset({"score"}), Thresholds())
+    sound = [moved(f"green_{number}", State.GREEN) for number in range(9)]
+    amber = decision.decide([moved("credit_mix", State.AMBER), *sound], [], [], frozenset(), Thresholds())
+    auc = Cause(rule=Rule.DOMAIN_CLASSIFIER, text="a model tells them apart", figures={"auc": 0.7})
+    few = Cause(rule=Rule.TOO_FEW_ROWS, text="too few", figures={"rows": 3, "needed": 500})
+    return [check.cause for check in checks] + [*red.causes, *amber.causes, auc, few]
+
+
+CAUSES = spoken()
+
+
+def desk_in(desk: Desk, language: str) -> Desk:
+    """The desk of a reader of the language."""
+    return replace(desk, texts=texts(language), formats=Formats(language))
+
+
+def test_each_rule_has_spoken():
+    """The causes of these tests leave none out."""
+    assert {cause.rule for cause in CAUSES} == set(Rule)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: str(cause.rule))
+def test_a_cause_is_told_with_all_its_figures(desk: Desk, language: str, cause: Cause):
+    """No placeholder is left, the flow's English is not shown, and columns have their names."""
+    told = causes.sentence(desk_in(desk, language), cause.model_dump(mode="json"), "the flow's own words")
+    assert "{" not in told and told != "the flow's own words"
+    for name in cause.columns:
+        assert causes.column(desk_in(desk, language), name) in told
+
+
+def test_the_same_cause_in_both_languages(desk: Desk):
+    """Decimal commas for a Portuguese reader, shares in per cent."""
+    figures = {"outcomes": 1_234, "predictions": 5_000, "coverage": 0.2468}
+    cause = {"rule": "too_few_outcomes", "figures": figures}
+    english, portuguese = (causes.sentence(desk_in(desk, language), cause, "") for language in ("en", "pt"))
+    assert english == "1,234 outcomes for 5,000 matured predictions (25%): too few to judge."
+    assert portuguese == "1.234 desfechos para 5.000 predições maduras (25%): poucos para avaliar."
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        {"rule": "sunspots", "text": "the flow's own words"},
+        {"rule": "concept_drift", "figures": {"other": 1.5}, "text": "the flow's own words"},
+        {"text": "the flow's own words"},
+    ],
+    ids=["a rule of later", "other figures", "no rule"],
+)
+def test_what_the_page_does_not_know_is_told_in_the_flows_words(desk: Desk, cause: dict[str, object]):
+    """A page and a flow of different releases still understand each other."""
+    assert causes.causes(desk, {"causes": [cause]}) == ["the flow's own words"]
+
+
+def test_a_verdict_of_before_the_codes_is_shown_as_it_is(desk: Desk):
+    """Its reasons are texts alone, and so are its notes and checks."""
+    assert causes.causes(desk, {"reasons": ["income moved"]}) == ["income moved"]
+    assert causes.note(desk, {"note": "3 values out of range"}) == "3 values out of range"
+    assert causes.check_name(desk, {"name": "traffic jam"}) == "traffic jam"
+
+
+def test_a_columns_problem_is_told_with_its_rows(desk: Desk):
+    """Counts as the reader's language writes them."""
+    verdict = {"problem": "out_of_range", "problem_rows": 1_234, "note": "1234 values out of range"}
+    assert causes.note(desk_in(desk, "pt"), verdict) == "1.234 valores fora do intervalo"

@@ -1,0 +1,67 @@
+"""Why a window of traffic is what it is, in the page's language, from the codes and figures of the drift flow.
+
+What is newer than this page, or older than the codes, is shown in the flow's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ui.session import Desk
+
+_SHARES: Final = {"coverage"}
+_BANDS: Final = ("Poor", "Standard", "Good")
+_DECIMALS: Final = 3
+
+
+def causes(desk: Desk, verdict: Mapping[str, Any]) -> list[str]:
+    """Every reason for the window's state."""
+    told = verdict.get("causes") or [{"text": reason} for reason in verdict.get("reasons") or []]
+    return [sentence(desk, cause, str(cause.get("text", ""))) for cause in told]
+
+
+def sentence(desk: Desk, spoken: Mapping[str, Any], otherwise: str) -> str:
+    """What a cause or check says, `otherwise` where the page has no words for it."""
+    t = desk.texts
+    template = t.get(f"causes.{spoken.get('rule')}", "")
+    figures = spoken.get("figures") or {}
+    values = {name: _figure(desk, name, value) for name, value in figures.items()}
+    values["columns"] = ", ".join(column(desk, str(name)) for name in spoken.get("columns") or [])
+    values["bands"] = _bands(desk, values) or t("causes.no_bands")
+    try:
+        return template.format(**values) or otherwise
+    except KeyError:  # a flow of another release, whose rule has other figures
+        return otherwise
+
+
+def check_name(desk: Desk, check: Mapping[str, Any]) -> str:
+    """A check's name."""
+    return desk.texts.get(f"check_names.{check.get('rule')}", str(check.get("name")))
+
+
+def note(desk: Desk, verdict: Mapping[str, Any]) -> str:
+    """What is wrong with a column."""
+    words = str(verdict.get("note", ""))
+    rows = desk.formats.number(int(verdict.get("problem_rows") or 0))
+    return desk.texts.get(f"problems.{verdict.get('problem')}", "").format(rows=rows) or words
+
+
+def column(desk: Desk, name: str) -> str:
+    """An applicant's field or a part of the answer, in words."""
+    return desk.texts.get(f"outputs.{name}", desk.texts.label(name))
+
+
+def _figure(desk: Desk, name: str, value: float) -> str:
+    if name in _SHARES:
+        return desk.formats.percent(value)
+    return desk.formats.number(value, 0 if isinstance(value, int) else _DECIMALS)
+
+
+def _bands(desk: Desk, values: Mapping[str, str]) -> str:
+    """Gap and interval of each band that had enough rows."""
+    return "; ".join(
+        f"{desk.texts(f'options.band_{band}')} {values[band]} [{values[f'{band}_low']}, {values[f'{band}_high']}]"
+        for band in _BANDS
+        if {band, f"{band}_low", f"{band}_high"} <= values.keys()
+    )

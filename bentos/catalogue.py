@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 PREVIOUS: Final = "previous"
+_HINTS: Final = {
+    CHAMPION: "approve a challenger first",
+    PREVIOUS: "there is nothing to go back to, a promotion leaves the one before it",
+}
 PACKAGE: Final = "package"
 
 
@@ -99,8 +103,9 @@ class Catalogue:
         """
         found = self.find(alias)
         if found is None:
-            hint = "approve a challenger first" if alias == CHAMPION else "run the training flow first"
-            raise VersionMissing(f"model {self.name} has no {alias}: {hint}")
+            raise VersionMissing(
+                f"model {self.name} has no {alias}: {_HINTS.get(alias, 'run the training flow first')}"
+            )
         return found
 
     def download(self, number: int, digest: str, target: Path) -> Path:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -22,6 +21,7 @@ from typing import Final, Literal, Protocol
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from bentos import processes
 from bentos.engine import Engine
 from bentos.errors import BentosError, DeployRefused
 from bentos.pack import bento_digest, bento_environment, last_line
@@ -37,8 +37,6 @@ STACK: Final = "QF_STACK"
 STOP_TIMEOUT_S: Final = 25.0
 POLL_S: Final = 0.1
 INSIDE: Final = "/state"
-#: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
-_HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
 
 def other(colour: Colour) -> Colour:
@@ -115,7 +113,7 @@ class BentoRunner:
 
     def stop(self, colour: Colour) -> None:
         """It drains, ends its workers and goes."""
-        end(marked(self._settings, colour))
+        processes.end(marked(self._settings, colour), STOP_TIMEOUT_S)
 
     def last_words(self, colour: Colour) -> str:
         """Of its log file."""
@@ -202,16 +200,8 @@ def spawn(command: list[str], settings: DeploySettings, colour: Colour, environm
     log = log_file(settings, colour)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
-            command,
-            cwd=log.parent,
-            env={**environment, MARK: _mark(settings, colour), STACK: str(settings.state_dir.absolute())},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    _HANDLES.append(process)
+        marks = {MARK: _mark(settings, colour), STACK: str(settings.state_dir.absolute())}
+        processes.spawn(command, env={**environment, **marks}, cwd=log.parent, output=output)
 
 
 def log_file(settings: DeploySettings, colour: Colour) -> Path:
@@ -229,26 +219,6 @@ def marked(settings: DeploySettings, colour: Colour) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
     return sorted(found, key=lambda process: process.create_time())
-
-
-def end(processes: list[psutil.Process]) -> None:
-    """Ask the first to end the others; after `STOP_TIMEOUT_S` insist."""
-    for process in processes[:1]:
-        _signal(process, kill=False)
-    _, left = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
-    for process in left:
-        _signal(process, kill=True)
-    psutil.wait_procs(left, timeout=5)
-
-
-def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
-        pass  # what was wanted
 
 
 def _mark(settings: DeploySettings, colour: Colour) -> str:

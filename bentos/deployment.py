@@ -163,13 +163,20 @@ class Deployment:
             placed = standing.at(target) if target else None
             if active is None or target is None or placed is None:
                 raise DeployRefused("there is nothing to go back to: only one version was ever deployed here")
-            if placed.withdrawn:
+            release = placed.good
+            if release is None:
                 raise DeployRefused(
                     f"version {placed.release.version} was itself taken back: deploy the version that is wanted"
                 )
-            if not self._colours.ready(target):
+            if placed.withdrawn:
+                self._say(
+                    f"version {placed.release.version} was itself taken back, version {release.version} was before"
+                )
+                self._colours.start(target, release)  # ends the other first
+                self._change(lambda standing: standing.put(target, Placed(release=release)))
+            elif not self._colours.ready(target):
                 self._say(f"{target} does not run any more, it is started again")
-                self._colours.start(target, placed.release)
+                self._colours.start(target, release)
             self._turn_back(active, target, actor, note)
 
     def _turn_back(self, bad: Colour, good: Colour, actor: str, note: str) -> None:
@@ -268,9 +275,12 @@ class Deployment:
         def settled(standing: Standing) -> Standing:
             trial = standing.trial
             assert trial is not None
-            return standing.put(trial.colour, Placed(release=trial.release, since=now())).model_copy(
-                update={"trial": None}
-            )
+            replaced = standing.at(trial.colour)
+            before = replaced.good if replaced else None
+            if before == trial.release:
+                before = None
+            placed = Placed(release=trial.release, since=now(), before=before)
+            return standing.put(trial.colour, placed).model_copy(update={"trial": None})
 
         self._change(settled)
 

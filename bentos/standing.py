@@ -25,13 +25,23 @@ INTERRUPT_TIMEOUT_S: Final = 60.0
 
 
 class Placed(BaseModel):
-    """A release in a place: since when it answered partners, and whether it was taken back since."""
+    """A release in a place: since when it answered partners, whether it was taken back since, what stood here before.
+
+    `before` was pushed out by a deployment without having been taken back itself: if this one is, it is what there is
+    to go back to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     release: Release
     since: str = ""
     withdrawn: bool = False
+    before: Release | None = None
+
+    @property
+    def good(self) -> Release | None:
+        """What may answer partners from this place; None if all that stood here was taken back."""
+        return self.before if self.withdrawn else self.release
 
 
 class Trial(BaseModel):

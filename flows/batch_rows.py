@@ -51,6 +51,9 @@ CATEGORIES: Final = tuple(name for name, (rule, _) in _RULES.items() if "$ref" i
 """Fields whose cells are texts of few distinct values; all others are numbers."""
 
 
+pa.scalar(0)  # pyarrow looks for pandas at its first conversion: a second of a process's start, not of its first part
+
+
 def refuse_columns(schema: pa.Schema, name: str) -> None:
     """Nothing, if a file of this schema can be scored.
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from bentos import processes
+
 MARKER: Final = "QF_STACK"
 LOG_BYTES_MAX: Final = 20_000_000  # an older log than this makes way at the next start
-#: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
-_HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 CLOCK_SLACK_S: Final = 1.0  # psutil derives start times from the boot time, which may shift by a tick
 
 
@@ -90,17 +89,9 @@ class Shelf:
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
-            process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
-                recipe.command,
-                env={**os.environ, **recipe.env, MARKER: str(self.state)},
-                cwd=recipe.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        _HANDLES.append(process)
-        running = Running(process.pid, psutil.Process(process.pid).create_time(), recipe.port, recipe.digest)
+            environment = {**os.environ, **recipe.env, MARKER: str(self.state)}
+            pid = processes.spawn(recipe.command, env=environment, cwd=recipe.cwd, output=out)
+        running = Running(pid, psutil.Process(pid).create_time(), recipe.port, recipe.digest)
         self.pid_file(name).write_text(json.dumps(asdict(running)))
         return running
 
@@ -142,29 +133,5 @@ def family(running: Running) -> list[psutil.Process]:
 
 def end(running: Running, patience_s: float) -> None:
     """Ask a part to end and let it end its children; after `patience_s` insist, with all it started."""
-    members = family(running)
-    for process in members[:1]:
-        _signal(process, kill=False)
-    psutil.wait_procs(members, timeout=patience_s)
-    sweep([*members, *family(running)], patience_s=1)
-
-
-def sweep(processes: Iterable[psutil.Process], patience_s: float) -> list[psutil.Process]:
-    """End processes whatever they say; returns those that are still there."""
-    remaining = [process for process in set(processes) if process.is_running()]
-    for process in remaining:
-        _signal(process, kill=False)
-    _, remaining = psutil.wait_procs(remaining, timeout=patience_s)
-    for process in remaining:
-        _signal(process, kill=True)
-    return list(psutil.wait_procs(remaining, timeout=5)[1])
-
-
-def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
-        pass  # what was wanted
+    left = processes.end(family(running), patience_s)
+    processes.sweep([*left, *family(running)], processes.INSIST_S)

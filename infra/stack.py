@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from bentos.processes import sweep
 from infra import parts
 from infra.credentials import credentials, stack_variables, write_exports, write_private
 from infra.deployments import Prefect, deploy, work_pool
@@ -15,7 +16,7 @@ from infra.errors import StackError
 from infra.guards import exclusive, interruptible, uninterrupted
 from infra.parts import Part
 from infra.ports import port_taken
-from infra.processes import Shelf, end, marked, sweep
+from infra.processes import Shelf, end, marked
 from infra.settings import ROOT, StackSettings
 from infra.store import format_volume, make_buckets
 

@@ -58,7 +58,8 @@ def _held(process: psutil.Process) -> int:
 
 def measure(source: Path, package: Path, *, chunk_rows: int, processes: int, reasons: bool) -> dict[str, float]:
     """Figures of one job: rows, rows_a_core_s, rows_wall_s, gib, start_s."""
-    target = source.with_name("out")
+    target = source.with_name(f"{source.name}.scored")
+    shutil.rmtree(target, ignore_errors=True)  # of a measurement that was cut off: found parts cost nothing
     told = {"source": str(source), "target": str(target), "package": str(package), "chunk_rows": chunk_rows}
     command = [
         sys.executable,
@@ -87,6 +88,15 @@ def measure(source: Path, package: Path, *, chunk_rows: int, processes: int, rea
     }
 
 
+def _applicants(path: Path, rows: int) -> Path:
+    """A file of applicants, made whole if it is not there."""
+    if not path.exists():
+        draft = path.with_stem(f"{path.stem}.draft")
+        write_applicants(draft, rows, seed=1)
+        draft.replace(path)
+    return path
+
+
 def main() -> None:
     """Print the table, a line as soon as it is measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scoring", description=__doc__)
@@ -96,18 +106,19 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--chunk-rows", type=int, default=100_000)
     parser.add_argument("--reasons", action="store_true")
-    parser.add_argument("--folder", type=Path, help="where the files go; the temporary folder if left out")
+    parser.add_argument(
+        "--folder", type=Path, help="where the files stay, to be used again; a temporary folder if left out"
+    )
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=told.folder) as folder:
-        package = told.model or Path(folder) / "model"
+    with tempfile.TemporaryDirectory() as scratch:
+        package, folder = told.model or Path(scratch) / "model", told.folder or Path(scratch)
         if told.model is None:
             pack_small_model(package, rows=20_000, trees=500)
         print("| file | rows | workers | reasons | rows/s and core | rows/s wall | GiB | start s |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for kind in told.formats:
             for rows in told.rows:
-                source = Path(folder) / f"applicants.{kind}"
-                write_applicants(source, rows, seed=1)
+                source = _applicants(folder / f"applicants-{rows}.{kind}", rows)
                 for processes in told.processes:
                     found = measure(
                         source, package, chunk_rows=told.chunk_rows, processes=processes, reasons=told.reasons

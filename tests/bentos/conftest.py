@@ -1,9 +1,11 @@
-"""Registries of their own for tests, all on one real MLflow server."""
+"""Registries of their own for tests, all on one real MLflow server; hosts to deploy to."""
+
+# pylint: disable=redefined-outer-name  # how pytest hands fixtures over
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 from bentos.decision import Decision
 from bentos.registry import PACKAGE, Registry
 from bentos.settings import BentosSettings
+from bentos.standing import Book
 from bentos.version import Version
+from tests.bentos.hosts import StandInHost, passing
 
 
 @pytest.fixture
@@ -56,3 +60,29 @@ def decide() -> Callable[..., Decision]:
         return Decision.model_validate(base | {"at": datetime(2026, 11, 23, tzinfo=UTC), "trainer": "bob"} | changes)
 
     return make
+
+
+@pytest.fixture
+def host(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[StandInHost]:
+    """A host of this test alone."""
+    with passing(StandInHost(tmp_path, require_program("nginx"))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", name="busy")
+def _busy(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[StandInHost]:
+    """A host whose blue serves version 1, whatever the tests before tried on it."""
+    with passing(StandInHost(tmp_path_factory.mktemp("busy"), require_program("nginx"))) as made:
+        made.deploy(1)
+        yield made
+
+
+@pytest.fixture
+def settled(busy: StandInHost) -> Iterator[StandInHost]:
+    """The busy host, with the settings it began with and blue in front of partners afterwards too."""
+    kept = busy.settings
+    yield busy
+    busy.settings = kept
+    assert busy.serves() == "1"
+    assert busy.running("green") == 0
+    assert Book(kept.deploy_dir).read().trial is None

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bentos.processes import sweep
 from infra.ports import free_port
-from infra.processes import marked, sweep
+from infra.processes import marked
 from infra.settings import HOST, ROOT
 
 if TYPE_CHECKING:

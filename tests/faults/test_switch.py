@@ -10,26 +10,24 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from bentos.colours import BentoRunner, Colour, Colours, Release, marked, spawn
-from bentos.deployment import Deployment
+from bentos.colours import BentoRunner, Colour, Release, spawn
 from bentos.golden import Golden
 from bentos.proxy import Proxy
-from bentos.settings import DeploySettings
 from bentos.watch import p99
-from infra.ports import free_port
 from service import features, keys
 from service.model import Model
 from service.openapi import APPLICANT
+from tests.bentos.hosts import HOME, Host, passing
 from tests.factories import applicant, applicant_columns, pack_small_model
 from tests.faults.load import Load
 
-HOME = Path(__file__).resolve().parents[2]
 ROLLBACK_MAX_S = 60
 DEPLOYMENTS = 20
 ROLLBACK_EVERY = 4
@@ -79,24 +77,11 @@ class Models:
             self.made.append((release, golden))
 
 
-class Front:
+class Front(Host):
     """What a partner talks to."""
 
     def __init__(self, folder: Path, nginx: str, **changes: Any) -> None:
-        self.settings = DeploySettings(
-            home=HOME,
-            state_dir=folder / "state",
-            service_dir=folder / "service",
-            port_blue=free_port(),
-            port_green=free_port(),
-            port_proxy=free_port(),
-            nginx=nginx,
-            **changes,
-        )
-        self.said: list[str] = []
-        self.deployment = Deployment(
-            self.settings, self.said.append, Colours(self.settings, {"bento": FromSource(self.settings)})
-        )
+        super().__init__(folder, nginx, FromSource, **changes)
         self.key = keys.issue(self.settings.service_dir, "acme", rate=1e5, burst=1_000_000, daily=10**9)
         self.body = json.dumps(APPLICANT).encode()
 
@@ -127,18 +112,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 @pytest.fixture
 def front(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[Callable[..., Front]]:
     """Make a front; it is taken down afterwards, with all it started."""
-    nginx, made = require_program("nginx"), []
-
-    def make(**changes: Any) -> Front:
-        made.append(Front(tmp_path, nginx, **changes))
-        return made[-1]
-
-    try:
-        yield make
-    finally:
-        for one in made:
-            one.deployment.down()
-            assert not marked(one.settings, "blue") and not marked(one.settings, "green")
+    nginx = require_program("nginx")
+    with ExitStack() as made:
+        yield lambda **changes: made.enter_context(passing(Front(tmp_path, nginx, **changes)))
 
 
 def test_keys_quotas_answers_and_repeats_hold_across_the_switch(front: Callable[..., Front], models: Models) -> None:

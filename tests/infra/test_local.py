@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from bentos.processes import sweep
 from infra.guards import exclusive
 from infra.ports import free_port
-from infra.processes import marked, sweep
+from infra.processes import marked
 from infra.settings import HOST, ROOT
 from infra.store import format_volume
 

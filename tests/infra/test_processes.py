@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked, sweep
+from bentos.processes import sweep
+from infra.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
 
 SLEEPER = "import time; time.sleep(300)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); time.sleep(300)"

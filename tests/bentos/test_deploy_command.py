@@ -1,0 +1,95 @@
+"""What is deployed is what was packed, and the command says in one line what is wrong."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from bentos import deploy
+from bentos.colours import BentoRunner, carried
+from bentos.deployment import Deployment
+from bentos.errors import DeployRefused
+from bentos.settings import DeploySettings
+from bentos.standing import Book
+from bentos.version import Version
+from tests.bentos.hosts import release
+
+
+def test_what_was_packed_is_what_is_deployed() -> None:
+    """By the digests the packaging flow recorded; without them there is nothing to deploy."""
+    tags = {"bento_tag": "credit-score:3-a-b", "bento_digest": "d", "image": "r:5000/credit-score:3-a-b"}
+    version = Version(number=3, run_id="r", digest="m", package_sha256="p", tags=tags | {"image_digest": "sha256:e"})
+
+    assert deploy.release_of(version, "bento").reference == "credit-score:3-a-b"
+    assert deploy.release_of(version, "image").reference == "r:5000/credit-score@sha256:e"
+    for kind, says in (("bento", "version 3 is not packed"), ("image", "version 3 has no image: set REGISTRY")):
+        with pytest.raises(DeployRefused, match=says):
+            deploy.release_of(version.model_copy(update={"tags": {}}), kind)
+
+
+def test_a_bento_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
+    """Before anything is started."""
+    settings = DeploySettings(state_dir=tmp_path)
+    bento = tmp_path / "bentoml" / "bentos" / "credit-score" / "2"
+
+    with pytest.raises(DeployRefused, match="credit-score:2 is not in the store: run the packaging flow"):
+        BentoRunner(settings).check(release(2))
+    bento.mkdir(parents=True)
+    (bento / "bento.yaml").write_text("name: credit-score")
+    with pytest.raises(DeployRefused, match="has digest .*, recorded is none: do not use it"):
+        BentoRunner(settings).check(release(2))
+
+
+def test_secrets_are_named_on_the_command_line_and_never_told() -> None:
+    """A container gets the service's settings and the store's credentials by name."""
+    environment = {"QF_REDIS_URL": "x", "AWS_SECRET_ACCESS_KEY": "s", "QF_SERVICE_DIR": "d", "REGISTRY_PASSWORD": "p"}
+
+    assert carried(environment) == ["AWS_SECRET_ACCESS_KEY", "QF_REDIS_URL"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "says"),
+    [
+        pytest.param({}, ["rollback"], "nothing to go back to", id="nothing"),
+        pytest.param({"QF_PORT_BLUE": "none"}, ["status"], "QF_PORT_BLUE: ", id="setting"),
+        pytest.param({"MLFLOW_TRACKING_URI": ""}, ["deploy"], "MLFLOW_TRACKING_URI", id="no-mlflow"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    """And ends with 1."""
+    for name, value in {"QF_STATE_DIR": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    kept = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        assert deploy.main(arguments) == 1
+    finally:
+        for one, handler in kept.items():
+            signal.signal(one, handler)
+
+    told = capsys.readouterr()
+    assert says in told.err and told.err.count("\n") == 1
+
+
+def test_status_of_an_empty_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both places are empty, and the address is where it will be."""
+    deployment = Deployment(DeploySettings(state_dir=tmp_path))
+
+    assert list(deployment.status()) == ["blue   empty", "green  empty", "proxy  https://127.0.0.1:3443"]
+    assert not capsys.readouterr().out
+
+
+def test_an_unreadable_book_stops_a_deployment(tmp_path: Path) -> None:
+    """Nobody guesses what stands where."""
+    (tmp_path / "standing.json").write_text("{")
+
+    with pytest.raises(DeployRefused, match="is unreadable: put a backup back"):
+        Book(tmp_path).read()

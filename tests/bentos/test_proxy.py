@@ -1,0 +1,54 @@
+"""The proxy in front of both colours keeps its promises, whatever stands behind it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import httpx
+
+from bentos.colours import HOST
+from bentos.proxy import Proxy, Switch
+from tests.bentos.hosts import StandInHost
+
+
+def test_the_proxy_keeps_its_promises(settled: StandInHost) -> None:
+    """TLS only, HSTS, sizes, no metrics, headers in time; each refusal in the shape of all others."""
+    trust, port = Proxy(settled.settings).trust(), settled.settings.port_proxy
+    assert isinstance(trust, ssl.SSLContext)
+    with httpx.Client(base_url=settled.settings.public_url, verify=trust) as client:
+        right = client.get("/v1/model")
+        refused = [
+            client.get("/metrics"),
+            client.get("/v1/model", headers={"x-large": "x" * 17_000}),
+            client.post("/v1/score", content=b" " * (2**21 + 1)),
+            httpx.get(f"http://{HOST}:{port}/livez"),
+        ]
+
+    assert right.status_code == 200
+    assert right.headers["strict-transport-security"] == "max-age=31536000"
+    assert [answer.status_code for answer in refused] == [404, 431, 413, 400]
+    for answer in refused:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        assert answer.json()["instance"].startswith("urn:request:")
+    with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as slow:
+        slow.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\nx-slow: ")
+        slow.settimeout(15)
+        assert slow.recv(100) == b""
+
+
+def test_no_colour_is_never_guessed(settled: StandInHost) -> None:
+    """Without the sign that a colour is up, or with a colour gone, the answer is 503 and says when to ask again."""
+    switch, trust = Switch(settled.settings.shared_dir), Proxy(settled.settings).trust()
+    answers = []
+    try:
+        for spoil in (switch.close, lambda: switch.turn("green")):
+            spoil()
+            answers.append(httpx.get(f"{settled.settings.public_url}/v1/model", verify=trust))
+    finally:
+        switch.turn("blue")
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["status"], answer.headers["retry-after"]) == (503, 503, "1")
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"

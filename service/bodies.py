@@ -38,6 +38,10 @@ class Bodies:
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 9 or int(length) > limit):
             raise ProblemError(_too_large(limit))
+        if call.body is not None:
+            if len(call.body) > limit:
+                raise ProblemError(_too_large(limit))
+            return call.body
         task = asyncio.current_task()
         assert task is not None
         self._waiting[task] = time.monotonic() + self._timeout_s

@@ -44,6 +44,7 @@ class Call:
     key: ApiKey | None = None
     limits: Headers = ()
     scope: Scope | None = None
+    body: bytes | None = None  # where it came whole with the headers
 
     @property
     def owner(self) -> ApiKey:

@@ -2,16 +2,14 @@
 
 Without this a thousand connections that never finish their headers stay open for ever, and a header may have any size.
 One sweep a second watches all connections that owe headers, so a request costs two dictionary operations and no timer.
-uvicorn picks its protocol by name from a module; `install` puts ours there before the server starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.exchange import Receive, Scope, Send, new_request_id
@@ -27,14 +25,15 @@ class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's protocol, impatient with headers."""
 
     header_timeout_s: ClassVar[float] = 10.0
-    _owing: ClassVar[dict[DeadlineProtocol, float]] = {}
+    _owing: ClassVar[dict[DeadlineProtocol, float]] = {}  # until when
     _sweeper: ClassVar[asyncio.TimerHandle | None] = None
     _seen = 0
+    _rests = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection owes headers from its first moment."""
         super().connection_made(transport)
-        self._owe()
+        self._owe(self.header_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A closed connection owes nothing."""
@@ -44,13 +43,13 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        if self not in self._owing:
-            self._owe()
+        if self._rests or self not in self._owing:
+            self._owe(self.header_timeout_s)
+            self._rests = False
 
     def on_headers_complete(self) -> None:
         """Headers are there: in time, and if small enough the request is answered."""
-        self._owing.pop(self, None)
-        seen, self._seen = self._seen, 0
+        seen = self.paid()
         if seen > HEADER_BYTES and sum(len(name) + len(value) for name, value in self.headers) > HEADER_BYTES:
             answering, self.app = self.app, _too_large
             super().on_headers_complete()
@@ -80,16 +79,27 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.transport.write(head % values + body)
         self.transport.close()
 
-    def _owe(self) -> None:
-        self._owing[self] = time.monotonic()
+    def paid(self) -> int:
+        """Nothing is owed any more; how many bytes were seen since the connection owed."""
+        self._owing.pop(self, None)
+        seen, self._seen = self._seen, 0
+        return seen
+
+    def rest(self) -> None:
+        """A request was answered: the next one is owed within the time that a connection is kept."""
+        self._owe(self.timeout_keep_alive)
+        self._rests = True
+
+    def _owe(self, seconds: float) -> None:
+        self._owing[self] = time.monotonic() + seconds
         self._seen = 0
         if DeadlineProtocol._sweeper is None:
             DeadlineProtocol._sweeper = self.loop.call_later(_SWEEP_S, DeadlineProtocol._sweep, self.loop)
 
     @classmethod
     def _sweep(cls, loop: asyncio.AbstractEventLoop) -> None:
-        overdue = time.monotonic() - cls.header_timeout_s
-        for protocol in [one for one, since in cls._owing.items() if since < overdue]:
+        now = time.monotonic()
+        for protocol in [one for one, deadline in cls._owing.items() if deadline < now]:
             protocol.transport.close()
         DeadlineProtocol._sweeper = loop.call_later(_SWEEP_S, cls._sweep, loop) if cls._owing else None
 
@@ -99,10 +109,3 @@ async def _too_large(_scope: Scope, _receive: Receive, send: Send) -> None:
     headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": HEADERS_TOO_LARGE.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def install(header_timeout_s: float) -> None:
-    """Have uvicorn use this protocol in every server that this process starts from now on."""
-    DeadlineProtocol.header_timeout_s = header_timeout_s
-    chosen: Any = auto
-    chosen.AutoHTTPProtocol = DeadlineProtocol

@@ -117,7 +117,10 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         records = Records(self.answers, self.outbox, self.throttle, bodies)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
-        self.post = Post(Routes(route_table(scores, records, pages, operations)), self.access, self.metrics, self.log)
+        routes = Routes(route_table(scores, records, pages, operations))
+        # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.
+        at_once = self.redis is None and self.settings.fast_route
+        self.post = Post(routes, self.access, self.metrics, self.log, at_once)
         edge.post = self.post
         self.health.model_ready = True
         if self.shipper is not None:

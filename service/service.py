@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 
-from service import logs, protocol
+from service import express, logs
 from service.contract import Applicant, Batch, Score, Scores
 from service.credentials import read_pepper
 from service.docs import guide
@@ -47,8 +47,9 @@ class GuardedService(bentoml.Service[Inner]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """BentoML's application behind the edge, which starts and stops with it."""
-        protocol.install(settings().header_timeout_s)
-        return Guarded(Edge(super().to_asgi(is_main=is_main)))
+        edge = Edge(super().to_asgi(is_main=is_main))
+        express.install(edge, settings().header_timeout_s)
+        return Guarded(edge)
 
 
 class Guarded:

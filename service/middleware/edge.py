@@ -38,7 +38,45 @@ class Post:
     access: Access
     metrics: Metrics
     log: RequestLog
+    at_once: bool = False  # whether whole scoring requests may be answered without a task, see `service.express`
     draining: bool = False
+
+    async def answer(self, call: Call) -> Reply:
+        """The answer to a request, whatever happens."""
+        try:
+            route = self.routes.find(call.path)
+            if route is not None:
+                call.route = route.path
+            refusal = self._refusal(call, route)
+            if refusal is not None or route is None:
+                return problem_reply(refusal or NOT_FOUND, call)
+            return await route.handler(call)
+        except ProblemError as error:
+            return problem_reply(error.problem, call)
+        except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence answers, in one shape
+            where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+            _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
+            return problem_reply(INTERNAL, call)
+
+    def _refusal(self, call: Call, route: Route | None) -> Problem | None:
+        """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""
+        if route is None or not route.open:
+            admitted = self.access.admit(call, route.scope if route else None)
+            if not isinstance(admitted, ApiKey):
+                return admitted
+        if route is None:
+            return NOT_FOUND
+        if not route.takes(call.method):
+            return METHOD_NOT_ALLOWED.with_headers((b"allow", route.allow))
+        if b"host" not in call.headers:
+            return BAD_HEADER.saying("The header Host is missing")
+        return None
+
+    def note(self, call: Call, reply: Reply) -> None:
+        """Count and log what was answered."""
+        seconds = time.perf_counter() - call.started
+        self.metrics.request(call.route, reply.status, seconds)
+        self.log.write(call, reply, seconds)
 
 
 class Edge:
@@ -63,57 +101,26 @@ class Edge:
         call = Call(
             scope["method"], scope["path"], dict(scope["headers"]), client[0] if client else "", receive, scope=scope
         )
-        reply = await _answer(post, call)
-        await _send(post, call, reply, send)
-        seconds = time.perf_counter() - call.started
-        post.metrics.request(call.route, reply.status, seconds)
-        post.log.write(call, reply, seconds)
+        reply = await post.answer(call)
+        own = own_headers(call, reply, closing=reply.close or post.draining)
+        headers = [*own, *fixed_headers(reply.media_type)]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        post.note(call, reply)
 
 
-async def _answer(post: Post, call: Call) -> Reply:
-    try:
-        route = post.routes.find(call.path)
-        if route is not None:
-            call.route = route.path
-        refusal = _refusal(post, call, route)
-        if refusal is not None or route is None:
-            return problem_reply(refusal or NOT_FOUND, call)
-        return await route.handler(call)
-    except ProblemError as error:
-        return problem_reply(error.problem, call)
-    except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence answers, in one shape
-        where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-        _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
-        return problem_reply(INTERNAL, call)
-
-
-def _refusal(post: Post, call: Call, route: Route | None) -> Problem | None:
-    """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""
-    if route is None or not route.open:
-        admitted = post.access.admit(call, route.scope if route else None)
-        if not isinstance(admitted, ApiKey):
-            return admitted
-    if route is None:
-        return NOT_FOUND
-    if not route.takes(call.method):
-        return METHOD_NOT_ALLOWED.with_headers((b"allow", route.allow))
-    if b"host" not in call.headers:
-        return BAD_HEADER.saying("The header Host is missing")
-    return None
-
-
-async def _send(post: Post, call: Call, reply: Reply, send: Send) -> None:
-    headers = [
+def own_headers(call: Call, reply: Reply, *, closing: bool) -> Headers:
+    """The headers of this very answer; none holds text of the caller's."""
+    headers: Headers = (
         (b"content-type", reply.media_type),
         (b"content-length", b"%d" % len(reply.body)),
         (b"x-request-id", call.request_id.encode()),
-        *SECURITY,
         *call.limits,
         *reply.headers,
-    ]
-    if reply.media_type[:9] != b"text/html":  # a page brings its own policy
-        headers.append(_CLOSED)
-    if reply.close or post.draining:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    )
+    return (*headers, (b"connection", b"close")) if closing else headers
+
+
+def fixed_headers(media_type: bytes) -> Headers:
+    """The headers that every answer of this kind has."""
+    return SECURITY if media_type[:9] == b"text/html" else (*SECURITY, _CLOSED)  # a page brings its own policy

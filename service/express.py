@@ -92,7 +92,7 @@ class ExpressProtocol(DeadlineProtocol):
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
-            and _ORDINARY.isdisjoint([name for name, _ in self.headers])
+            and _ORDINARY.isdisjoint(dict(self.headers))
         )
 
     def on_body(self, body: bytes) -> None:

@@ -82,7 +82,7 @@ class GroupCommit:
         """Day and run, the first part of the ids given out now."""
         # One step is atomic: ids are taken by the event loop, the names of files by the thread.
         self.numbers = itertools.count()
-        self.queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[list[Waiting] | None] = queue.SimpleQueue()
         self._folders, self._run, self._limits = folders, run, limits
         self._writer: JournalWriter | None = None
         self._sealed: dict[str, _Sealed] = {}
@@ -104,9 +104,7 @@ class GroupCommit:
         look_at = time.monotonic() + _TICK_S
         going = True
         while going:
-            group = self._take(max(0.0, look_at - time.monotonic()))
-            going = not group or group[-1] is not None
-            waiting = [item for item in group if item is not None]
+            waiting, going = self._take(max(0.0, look_at - time.monotonic()))
             if waiting:
                 self._commit(waiting)
             if time.monotonic() >= look_at:
@@ -115,19 +113,21 @@ class GroupCommit:
             self._roll_if_due()
         self._end()
 
-    def _take(self, timeout_s: float) -> list[Waiting | None]:
-        """All that wait, up to a group's size; nothing if nobody came in time. None is the end."""
-        try:
-            group = [self.queue.get(timeout=timeout_s)]
-        except queue.Empty:
-            return []
+    def _take(self, timeout_s: float) -> tuple[list[Waiting], bool]:
+        """All that wait, up to a group's size, nobody if nobody came in time; and whether more may come."""
+        group: list[Waiting] = []
         size = 0
-        while (item := group[-1]) is not None and (size := size + len(item.frame)) < _GROUP_BYTES:
-            try:
-                group.append(self.queue.get_nowait())
-            except queue.Empty:
-                break
-        return group
+        try:
+            found = self.queue.get(timeout=timeout_s)
+            while found is not None:
+                group += found
+                size += sum([len(item.frame) for item in found])
+                if size >= _GROUP_BYTES:
+                    return group, True
+                found = self.queue.get_nowait()
+        except queue.Empty:
+            return group, True
+        return group, False
 
     def _commit(self, group: Sequence[Waiting]) -> None:
         refusal = "the outbox failed"  # what they hear if anything unforeseen ends this thread

@@ -108,8 +108,8 @@ class Outbox:
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end: the thread wakes once and finds a whole group."""
         gathered, self._gathered = self._gathered, []
-        for waiting in gathered:
-            self._group.queue.put(waiting)
+        if gathered:
+            self._group.queue.put(gathered)
 
     def backlog(self) -> Backlog:
         """What this worker wrote and nobody has shipped yet."""

@@ -7,8 +7,9 @@ are sent, stored for `GET /v1/predictions/{id}` and replayed for a repeated Idem
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -43,7 +44,7 @@ class Scoring:
         self._pseudonyms = pseudonyms
         self._metrics = metrics
         self._lines = PredictionLines(ref.name, ref.version, ref.digest)
-        self._model_json = ref.model_dump_json().encode()
+        self._model_json = f',"model":{ref.model_dump_json()},"created_at":"'.encode()
 
     async def one(self, key: ApiKey, applicant: Applicant, mark: KeyMark | None = None) -> bytes:
         """The answer to one applicant as JSON; on return it is durable.
@@ -92,25 +93,22 @@ class Scoring:
         """Id, answer and log line of one score."""
         identifier = self._outbox.next_id()
         odd = warnings_of(applicant)
-        poor, standard, good = (round(value, 6) for value in assessment.probabilities)
+        probabilities, points, band, best, borderline, numbers = assessment
+        poor, standard, good = round(probabilities[0], 6), round(probabilities[1], 6), round(probabilities[2], 6)
+        head = (
+            f'{{"prediction_id":"{identifier}","score":{points},"band":"{band}","predicted_class":"{best}"'
+            f',"probabilities":{{"Poor":{poor},"Standard":{standard},"Good":{good}}}'
+            f',"borderline":{"true" if borderline else "false"},"reasons":'
+        )
         answer = b"".join(
             (
-                b'{"prediction_id":"%s","score":%d,"band":"%s","predicted_class":"%s","probabilities":{"Poor":%s'
-                % (
-                    identifier.encode(),
-                    assessment.score,
-                    assessment.band.encode(),
-                    assessment.predicted_class.encode(),
-                    repr(poor).encode(),
-                ),
-                b',"Standard":%s,"Good":%s},"borderline":%s,"reasons":'
-                % (repr(standard).encode(), repr(good).encode(), b"true" if assessment.borderline else b"false"),
+                head.encode(),
                 assessment.reasons_json,
                 b',"warnings":',
                 _encode(odd) if odd else b"[]",
-                b',"model":',
                 self._model_json,
-                b',"created_at":"%s"}' % moment.encode(),
+                moment.encode(),
+                b'"}',
             )
         )
         subject = Subject(
@@ -121,14 +119,14 @@ class Scoring:
             self._pseudonyms.of(key.partner, applicant.customer_ref),
         )
         decision = Decision(
-            assessment.score,
-            assessment.band,
-            assessment.predicted_class,
+            points,
+            band,
+            best,
             poor,
             standard,
             good,
-            assessment.borderline,
-            "|".join([CODES[number] for number in assessment.numbers]),
+            borderline,
+            "|".join([CODES[number] for number in numbers]),
             "|".join(odd),
         )
         return identifier, answer, self._lines.render(subject, _inputs(applicant), decision)
@@ -141,7 +139,14 @@ def _inputs(applicant: Applicant) -> list[Cell]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """This moment in ISO 8601, UTC, to the millisecond."""
+    second, millisecond = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _spans(answers: Sequence[bytes]) -> list[tuple[int, int]]:

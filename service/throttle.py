@@ -25,7 +25,7 @@ class Throttle:
     max_in_flight_per_key: int
     in_flight: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
-    _held: Counter[str] = field(default_factory=Counter)
+    _held: dict[str, int] = field(default_factory=dict)
 
     async def charge(self, call: Call, cost: int) -> None:
         """Take `cost` tokens of the caller's key; 0 only asks whether one is left.
@@ -56,20 +56,23 @@ class Throttle:
         if self.in_flight >= self.max_in_flight:
             self.decisions["shed"] += 1
             raise ProblemError(OVERLOADED)
-        if self._held[name] >= self.max_in_flight_per_key:
+        held = self._held.get(name, 0)
+        if held >= self.max_in_flight_per_key:
             self.decisions["in-flight"] += 1
             detail = f"At most {self.max_in_flight_per_key} requests of a key are answered at once"
             extra = {"violated-policies": ["in-flight"]}
             raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
         self.in_flight += 1
-        self._held[name] += 1
+        self._held[name] = held + 1
 
     def leave(self, call: Call) -> None:
         """Count a request out."""
         name = call.owner.id
         self.in_flight -= 1
-        self._held[name] -= 1
-        if not self._held[name]:
+        left = self._held[name] - 1
+        if left:
+            self._held[name] = left
+        else:
             del self._held[name]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from service.keystore import ApiKey
 
@@ -26,6 +26,10 @@ class Policy:
     daily: int
 
 
+Terms = Policy | ApiKey
+"""What a bucket goes by: a key holds its own policy."""
+
+
 @dataclass(slots=True)
 class State:
     """What is left: `tokens` at monotonic second `at`; `used` of the quota of UTC day number `day`."""
@@ -36,8 +40,7 @@ class State:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether the request may go on, and what the caller is told about it.
 
     `retry_after_s` is None where waiting cannot help: the request costs more than the policy ever holds.
@@ -62,7 +65,7 @@ class Limiter(Protocol):
         """
 
 
-def take(state: State, policy: Policy, cost: int, now: float, wall: float) -> Decision:
+def take(state: State, policy: Terms, cost: int, now: float, wall: float) -> Decision:
     """Take `cost` tokens if both bucket and quota have them, changing `state`; otherwise change nothing but time.
 
     `now` in monotonic seconds, `wall` in seconds since 1970.
@@ -87,7 +90,7 @@ def take(state: State, policy: Policy, cost: int, now: float, wall: float) -> De
     return describe(state, policy, needed, violated, wall)
 
 
-def refill(state: State, policy: Policy, now: float) -> None:
+def refill(state: State, policy: Terms, now: float) -> None:
     """Let time pass. After a reboot the monotonic clock starts anew: then nothing is added and the count goes on."""
     if now > state.at:
         state.tokens = min(float(policy.burst), state.tokens + (now - state.at) * policy.rate)
@@ -96,7 +99,7 @@ def refill(state: State, policy: Policy, now: float) -> None:
     state.at = now
 
 
-def describe(state: State, policy: Policy, needed: int, violated: str | None, wall: float) -> Decision:
+def describe(state: State, policy: Terms, needed: int, violated: str | None, wall: float) -> Decision:
     """The decision in whole tokens and seconds, rounded so that who obeys it is admitted."""
     daily_reset = DAY_S - int(wall % DAY_S)
     retry: int | None = 0

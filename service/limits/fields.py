@@ -7,6 +7,7 @@ admitted, which `Retry-After` says too. Obeying either is enough.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from service.keystore import ApiKey
 from service.limits.bucket import DAY_S, Decision
@@ -16,12 +17,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 def limit_headers(key: ApiKey, decision: Decision) -> Headers:
     """`RateLimit-Policy`, `RateLimit`, and `Retry-After` where waiting helps."""
-    window = math.ceil(key.burst / key.rate)
     headers: Headers = (
-        (
-            b"ratelimit-policy",
-            b'"burst";q=%d;w=%d, "daily";q=%d;w=%d' % (key.burst, window, key.daily, DAY_S),
-        ),
+        _policy(key.rate, key.burst, key.daily),
         (
             b"ratelimit",
             b'"burst";r=%d;t=%d, "daily";r=%d;t=%d'
@@ -31,3 +28,9 @@ def limit_headers(key: ApiKey, decision: Decision) -> Headers:
     if not decision.allowed and decision.retry_after_s is not None:
         headers += ((b"retry-after", b"%d" % decision.retry_after_s),)
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _policy(rate: float, burst: int, daily: int) -> tuple[bytes, bytes]:
+    window = math.ceil(burst / rate)
+    return b"ratelimit-policy", b'"burst";q=%d;w=%d, "daily";q=%d;w=%d' % (burst, window, daily, DAY_S)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.keystore import ApiKey
-from service.limits.bucket import Decision, Limiter, Policy, State, describe
+from service.limits.bucket import Decision, Limiter, State, describe
 from service.limits.shared import Clock
 
 _SCRIPT: Final = """
@@ -86,5 +86,4 @@ class RemoteLimiter:
             return await self._fallback.take(key, cost)
         self._down = False
         state = State(float(tokens), 0.0, 0, int(used))
-        policy = Policy(key.rate, key.burst, key.daily)
-        return describe(state, policy, cost or 1, violated.decode() or None, float(wall))
+        return describe(state, key, cost or 1, violated.decode() or None, float(wall))

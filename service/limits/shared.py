@@ -25,7 +25,7 @@ from typing import Final
 
 from service.errors import Misconfigured
 from service.keystore import ApiKey
-from service.limits.bucket import Decision, Policy, State, take
+from service.limits.bucket import Decision, Policy, State, Terms, take
 
 _MAGIC: Final = b"QFLIMIT1"
 _SLOT: Final = struct.Struct("<8sddqq")  # name, tokens, monotonic second, UTC day, used today
@@ -65,7 +65,7 @@ class SharedTable:
         if others:
             time.sleep(_GRACE_S)
 
-    def take(self, name: bytes, policy: Policy, cost: int, now: float, wall: float) -> Decision:
+    def take(self, name: bytes, policy: Terms, cost: int, now: float, wall: float) -> Decision:
         """`bucket.take` on the bucket of this name (8 bytes), as one step for the whole host."""
         with self._thread_lock:
             shared = self._memory[_COUNT_AT] > 1
@@ -140,8 +140,7 @@ class SharedLimiter:
 
     async def take(self, key: ApiKey, cost: int) -> Decision:
         """Take tokens of a key, or none."""
-        policy = Policy(key.rate, key.burst, key.daily)
-        return self._table.take(key.id.encode(), policy, cost, self._clock(), self._wall())
+        return self._table.take(key.id.encode(), key, cost, self._clock(), self._wall())
 
 
 class FailureLimiter:

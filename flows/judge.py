@@ -2,18 +2,20 @@
 
 Rows of one customer resemble each other, so the bootstrap draws customers, not rows. All metrics but AUC and KS are
 functions of sums, which are added up per customer once and re-weighted in one matrix product; AUC and KS are counted
-again for each draw over rows sorted once. A thousand draws of 12,000 rows take about a second.
+again for each draw. Those of the sample itself are exact; in draws, rows within one of 2,048 steps of the ranking tie,
+which moves an interval by less than its last digit shown. A thousand draws of 12,000 rows take a third of a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.sparse import csr_array
 
 from service import policy
 
@@ -43,7 +45,7 @@ ECE_BINS: Final = 15
 DRAWS: Final = 1_000
 _SMALLEST: Final = 1e-15  # keeps the logarithm of a probability of zero finite, as scikit-learn does
 _KINDS: Final = len(policy.CLASSES)
-_CHUNK: Final = 64  # draws re-ranked at once: bounds memory to 64 x rows floats
+_STEPS: Final = 2_048  # of the ranking in a draw: bounds memory to that many floats a draw
 
 
 class Figure(BaseModel):
@@ -103,8 +105,11 @@ class Draws:
         """Draws of as many customers, with replacement, as there are."""
         names, position = np.unique(customers, return_inverse=True)
         count = len(names)
-        times = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=draws)
-        return cls(np.vstack([np.ones(count), times]), position.astype(np.int64))
+        chosen = np.random.default_rng(seed).integers(count, size=(draws, count))
+        weights = np.ones((draws + 1, count))
+        for row, drawn_customers in zip(weights[1:], chosen, strict=True):
+            row[:] = np.bincount(drawn_customers, minlength=count)
+        return cls(weights, position.astype(np.int64))
 
     def totals(self, values: Array) -> Array:
         """Weighted column sums of per-row `values` (n, k): shape (draws + 1, k)."""
@@ -113,10 +118,11 @@ class Draws:
         )
         return np.asarray(self.weights @ sums, dtype=np.float64)
 
-    def chunks(self) -> Iterator[Array]:
-        """Row weights of some draws at a time, shape (at most _CHUNK, n)."""
-        for start in range(0, len(self.weights), _CHUNK):
-            yield self.weights[start : start + _CHUNK][:, self.position]
+    def again(self, steps: Ints, kind: NDArray[np.bool_]) -> Array:
+        """Rows of that kind at each step, as often as their customers are drawn: shape (steps, draws)."""
+        shape = (int(steps.max()) + 1, self.weights.shape[1])
+        counted = csr_array((kind[kind].astype(np.float64), (steps[kind], self.position[kind])), shape=shape)
+        return np.asarray(counted @ np.ascontiguousarray(self.weights[1:].T))
 
 
 def judge(answers: Answers, draws: int = DRAWS, seed: int = 0) -> Figures:
@@ -250,20 +256,25 @@ def _from_ranks(answers: Answers, draws: Draws) -> dict[str, Array]:
 
 
 def _ranked(positive: NDArray[np.bool_], said: Array, draws: Draws) -> tuple[Array, Array]:
-    """AUC (ties count half) and Kolmogorov-Smirnov distance of `said` for each draw."""
-    order = np.argsort(said, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(said[order]) > 0.0])
-    areas, distances = [], []
-    for weights in draws.chunks():
-        ordered = weights[:, order]
-        hits = np.add.reduceat(ordered * positive[order], starts, axis=1)
-        misses = np.add.reduceat(ordered, starts, axis=1) - hits
-        below_hits, below_misses = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            areas.append((hits * (below_misses - 0.5 * misses)).sum(axis=1) / (below_hits[:, -1] * below_misses[:, -1]))
-            gap = below_misses / below_misses[:, -1:] - below_hits / below_hits[:, -1:]
-        distances.append(np.abs(gap).max(axis=1))
-    return np.concatenate(areas), np.concatenate(distances)
+    """AUC (ties count half) and Kolmogorov-Smirnov distance of `said`: exact for the sample, then for each draw."""
+    kinds = (positive, ~positive)
+    steps = np.unique(said, return_inverse=True)[1]
+    own = _rank_metrics(
+        *(np.bincount(steps[kind], minlength=int(steps.max()) + 1)[:, None].astype(np.float64) for kind in kinds)
+    )
+    coarse = steps * min(_STEPS, steps.max() + 1) // (steps.max() + 1)
+    drawn_again = _rank_metrics(*(draws.again(coarse, kind) for kind in kinds))
+    area, distance = (np.concatenate(pair) for pair in zip(own, drawn_again, strict=True))
+    return area, distance
+
+
+def _rank_metrics(hits: Array, misses: Array) -> tuple[Array, Array]:
+    """AUC and KS of each column of weights; rows are the steps of the ranking, lowest first."""
+    below_hits, below_misses = np.cumsum(hits, axis=0), np.cumsum(misses, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (hits * (below_misses - 0.5 * misses)).sum(axis=0) / (below_hits[-1] * below_misses[-1])
+        gap = below_misses / below_misses[-1] - below_hits / below_hits[-1]
+    return area, np.abs(gap).max(axis=0)
 
 
 class Difference(BaseModel):

@@ -7,8 +7,9 @@ comes from a model that never saw the row's customer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,8 +19,8 @@ from catboost import CatBoost, sum_models
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.calibration import Aims, Bend, calibrate
 from service import policy
-from service.contract import CreditClass
 from service.features import FEATURE_NAMES, FEATURES, matrix
 
 Array = NDArray[np.float64]
@@ -29,8 +30,6 @@ Progress = Callable[[float, str], None]  # share done (0 to 1), what is being do
 QUARTER_MONTHS: Final = 3
 SOURCES: Final = tuple(dict.fromkeys(field for feature in FEATURES for field in feature.sources))
 _CATEGORIES: Final = ("credit_mix", "payment_of_min_amount", "payment_behaviour", "loan_types")
-_SMALLEST_CALIBRATED: Final = 1e-4  # no class is ever said to be impossible: a table of 60,000 rows cannot know that
-_GRID_PER_CELL: Final = 16
 
 
 class Parameters(BaseModel):
@@ -43,24 +42,19 @@ class Parameters(BaseModel):
         title="Objective",
         description="Three classes at once, or two cumulative curves: better than Poor, better than Standard.",
     )
-    iterations: int = Field(default=300, ge=1, le=2000, title="Trees a member")
+    iterations: int = Field(default=200, ge=1, le=2000, title="Trees a member")
     members: int = Field(
         default=1, ge=1, le=8, title="Members", description="Models of different seeds, averaged into one file."
     )
     depth: int = Field(default=6, ge=1, le=8, title="Depth of a tree")
-    learning_rate: float = Field(default=0.05, gt=0, le=1, title="Learning rate")
+    learning_rate: float = Field(default=0.075, gt=0, le=1, title="Learning rate")
     l2_leaf_reg: float = Field(default=20.0, ge=0, le=1000, title="Leaf regularisation (L2)")
     feature_share: float = Field(default=0.4, gt=0, le=1, title="Share of features tried at a split")
     row_share: float = Field(default=0.6, gt=0, le=1, title="Share of rows a tree learns from")
     random_strength: float = Field(default=1.0, ge=0, le=20, title="Randomness of split scores")
-    leaf_steps: int = Field(
-        default=10,
-        ge=1,
-        le=10,
-        title="Newton steps a leaf",
-        description="One step takes a third of the time and answers as well, but wants its own sharpness and caution.",
-    )
-    borders: int = Field(default=254, ge=8, le=254, title="Borders tried in a feature")
+    split_score: Literal["L2", "Cosine"] = Field(default="L2", title="Score of a split")
+    leaf_steps: int = Field(default=1, ge=1, le=10, title="Newton steps a leaf")
+    borders: int = Field(default=64, ge=8, le=254, title="Borders tried in a feature")
     settle_labels: bool = Field(
         default=False,
         title="Settle labels within a quarter",
@@ -76,24 +70,28 @@ class Parameters(BaseModel):
     balance_classes: float = Field(
         default=0.0, ge=0, le=1, title="Balance of classes", description="0: as they come; 1: equal total weight."
     )
-    sharpness: float = Field(
-        default=1.03,
-        ge=0.5,
-        le=2,
-        title="Sharpness of probabilities",
-        description="Power put on the calibrated probabilities; 1 leaves them. A little above 1 makes the likeliest "
-        "class and the score's band agree more often, for a little calibration error.",
+    severe_errors: float = Field(
+        default=0.027,
+        gt=0,
+        le=1,
+        title="Severe errors aimed at",
+        description="Share of held-out rows that take Poor for Good or the other way; the calibration is bent to it.",
     )
-    caution: float = Field(
-        default=1.05,
-        ge=1,
-        le=2,
-        title="Caution",
-        description="Weight of Standard over both extremes; a little above 1 takes fewer Poor for Good.",
+    disagreement: float = Field(
+        default=0.14,
+        gt=0,
+        le=1,
+        title="Disagreement aimed at",
+        description="Share of held-out rows whose likeliest class is not the score's band; the same.",
     )
     folds: int = Field(default=5, ge=2, le=10, title="Folds of customers")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, title="Seed")
     threads: int = Field(default=2, ge=1, le=64, title="Threads", description="Part of what makes a fit repeatable.")
+
+    @classmethod
+    def among(cls, recorded: Mapping[str, object]) -> Parameters:
+        """The parameters among what a manifest recorded; other code's names are left out, what it lacks is default."""
+        return cls.model_validate({name: value for name, value in recorded.items() if name in cls.model_fields})
 
 
 @dataclass(frozen=True)
@@ -120,13 +118,20 @@ class Learned:
     """A model and the table that calibrates it.
 
     `out_of_fold` holds the uncalibrated probabilities of the rows learned from, each by a model that never saw the
-    row's customer: material for calibration, drift references and reasons.
+    row's customer: material for calibration and judgement. `bend` is how the table departs from the plain one.
     """
 
     model: CatBoost
     parameters: Parameters
     calibration: policy.Calibration
+    bend: Bend
     out_of_fold: Array
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What run, manifest and card say of the learning: the parameters, and how the calibration was bent."""
+        bend = {f"calibration_{name}": value for name, value in asdict(self.bend).items()}
+        return {**self.parameters.model_dump(mode="json"), **bend}
 
     def probabilities(self, features: Array) -> Array:
         """Calibrated probabilities, shape (n, 3)."""
@@ -222,6 +227,7 @@ def _catboost_parameters(parameters: Parameters, seed: int) -> dict[str, Any]:
         "bootstrap_type": "Bernoulli",
         "subsample": parameters.row_share,
         "random_strength": parameters.random_strength,
+        "score_function": parameters.split_score,
         "leaf_estimation_iterations": parameters.leaf_steps,
         "border_count": parameters.borders,
         "boosting_type": "Plain",
@@ -239,57 +245,30 @@ def uncalibrated(model: CatBoost, features: Array, parameters: Parameters) -> Ar
     return policy.probabilities_many(np.asarray(raw, dtype=np.float64), parameters.objective)
 
 
-def out_of_fold(rows: Rows, parameters: Parameters, progress: Progress | None = None) -> Array:
-    """Uncalibrated probabilities of every row by a model that never saw its customer, shape (n, 3)."""
-    result = np.empty((len(rows.labels), len(policy.CLASSES)))
-    for number, (taught, hold) in enumerate(folds(rows.customers, parameters.folds, parameters.seed)):
-        if progress:
-            progress(number / parameters.folds, f"fold {number + 1} of {parameters.folds}")
-        model = fit_model(rows.where(taught), parameters)
-        result[hold] = uncalibrated(model, rows.features[hold], parameters)
-    return result
-
-
-def calibrate(said: Array, labels: Ints, sharpness: float = 1.0, caution: float = 1.0) -> policy.Calibration:
-    """The table that turns what a model says into how often it comes true, class by class.
-
-    `sharpness` and `caution` then bend it on purpose, as `Parameters` says; 1 and 1 leave it true.
-
-    An isotonic curve, averaged around each knot of the table with a triangular window one cell wide, so that a knot
-    does not hang on the single step it happens to fall on; the curve stays monotone.
-    """
-    from sklearn.isotonic import IsotonicRegression
-
-    fine = np.linspace(0.0, 1.0, policy.CELLS * _GRID_PER_CELL + 1)
-    offset = np.arange(-_GRID_PER_CELL + 1, _GRID_PER_CELL)
-    window = 1.0 - np.abs(offset) / _GRID_PER_CELL
-    window /= window.sum()
-    table = []
-    for kind, name in enumerate(policy.CLASSES):
-        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(said[:, kind], labels == kind)
-        padded = np.pad(curve.predict(fine), _GRID_PER_CELL - 1, mode="edge")
-        smooth = np.convolve(padded, window, mode="valid")[::_GRID_PER_CELL]
-        # Rounding may dip by an ulp. Power and weight of each class act on all when they are made to add up.
-        weight = 1.0 if name is CreditClass.STANDARD else 1.0 / caution
-        rising = np.maximum.accumulate(weight * np.clip(smooth, _SMALLEST_CALIBRATED, 1.0) ** sharpness)
-        table.append(tuple(float(value) for value in rising))
-    return policy.Calibration(tuple(table))
-
-
 def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) -> Learned:
-    """A calibrated model of all rows: folds for the calibration first, then one fit on everything.
+    """A calibrated model of all rows, and of every fold's a model for the calibration.
 
     Same rows, parameters (threads included) and library versions give bit-identical predictions. Raises ValueError if
     a class is absent or customers are fewer than folds.
     """
-
-    def told(share: float, what: str) -> None:
-        if progress:
-            progress(share * parameters.folds / (parameters.folds + 1), what)
-
-    said = out_of_fold(rows, parameters, told)
-    told(1.0, "final model")
-    model = fit_model(rows, parameters)
+    parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
+    model, *others = fit_models([rows, *(rows.where(taught) for taught, _ in parts)], parameters, progress)
     if model.feature_names_ and len(model.feature_names_) != len(FEATURE_NAMES):
         raise ValueError(f"the model takes {len(model.feature_names_)} features, the code has {len(FEATURE_NAMES)}")
-    return Learned(model, parameters, calibrate(said, rows.labels, parameters.sharpness, parameters.caution), said)
+    said = np.empty((len(rows.labels), len(policy.CLASSES)))
+    for (_, held), other in zip(parts, others, strict=True):
+        said[held] = uncalibrated(other, rows.features[held], parameters)
+    table, bend = calibrate(said, rows.labels, parts, Aims(parameters.severe_errors, parameters.disagreement))
+    return Learned(model, parameters, table, bend, said)
+
+
+def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:
+    """A model of each part, as many at a time as there are threads: one small fit gains little from a second thread."""
+    lanes = min(parameters.threads, len(parts))
+    alone = parameters.model_copy(update={"threads": parameters.threads // lanes})
+    with ThreadPoolExecutor(lanes, thread_name_prefix="fit") as pool:
+        started = [pool.submit(fit_model, part, alone) for part in parts]
+        for count, _ in enumerate(as_completed(started), start=1):
+            if progress:
+                progress(count / len(parts), f"fit {count} of {len(parts)}")
+        return [one.result() for one in started]

@@ -69,17 +69,24 @@ def test_the_model_can_be_served_from_leaf_tables(taught: Rows, objective: str, 
 
 def test_probabilities_are_learned(taught: Rows) -> None:
     """Better than chance on customers the folds never saw, and a probability everywhere."""
-    told = learn.out_of_fold(taught, QUICK)
+    told = learn.learn(taught, QUICK).out_of_fold
     assert np.allclose(told.sum(axis=1), 1.0)
     assert (told.argmax(axis=1) == taught.labels).mean() > 0.5
 
 
-def test_progress_rises_to_the_final_model(taught: Rows) -> None:
-    """Whoever watches sees each fold, then the final model, never a step back."""
+def test_progress_counts_every_fit(taught: Rows) -> None:
+    """Whoever watches sees each fold's fit and the final one, never a step back."""
     seen: list[tuple[float, str]] = []
     learn.learn(taught, QUICK, lambda share, what: seen.append((share, what)))
-    assert [share for share, _ in seen] == sorted(share for share, _ in seen)
-    assert seen[-1][1] == "final model" and 0.0 <= seen[-1][0] <= 1.0
+    assert seen == [(count / 4, f"fit {count} of 4") for count in range(1, 5)]
+
+
+def test_fits_side_by_side_are_the_fits_alone(taught: Rows) -> None:
+    """Lanes change the time a training takes, not a bit of its models, which keep their order."""
+    parts = [taught, taught.where(taught.customers > 20), taught.where(taught.customers > 40)]
+    beside = learn.fit_models(parts, QUICK.model_copy(update={"threads": 2}))
+    for part, model in zip(parts, beside, strict=True):
+        assert np.array_equal(model.predict(taught.features), learn.fit_model(part, QUICK).predict(taught.features))
 
 
 def test_settled_labels_follow_the_quarter() -> None:
@@ -103,28 +110,6 @@ def test_weights_by_quarter_and_class() -> None:
     assert recent.mean() == pytest.approx(1.0)
 
 
-def test_calibration_makes_probabilities_come_true() -> None:
-    """An overconfident model is pulled back; the table is a valid one."""
-    generator = np.random.default_rng(0)
-    true = generator.dirichlet([1.5, 1.5, 1.5], 20_000)
-    labels = (generator.random(20_000)[:, None] > np.cumsum(true, axis=1)).sum(axis=1)
-    boastful = true**2 / (true**2).sum(axis=1, keepdims=True)
-    table = learn.calibrate(boastful[:10_000], labels[:10_000])
-    repaired = policy.calibrated_many(boastful[10_000:], table)
-    assert np.abs(repaired - true[10_000:]).mean() < 0.5 * np.abs(boastful[10_000:] - true[10_000:]).mean()
-
-
-def test_sharpness_and_caution_bend_the_table_as_told() -> None:
-    """A power and a weight on Standard of the true table's probabilities, in every cell of it."""
-    generator = np.random.default_rng(1)
-    said = generator.dirichlet([2, 2, 2], 5_000)
-    labels = (generator.random(5_000)[:, None] > np.cumsum(said, axis=1)).sum(axis=1)
-    plain = np.array(learn.calibrate(said, labels).knots)
-    bent = np.array(learn.calibrate(said, labels, sharpness=1.5, caution=1.25).knots)
-    assert bent[1] == pytest.approx(plain[1] ** 1.5)
-    assert bent[[0, 2]] == pytest.approx(plain[[0, 2]] ** 1.5 / 1.25)
-
-
 def test_an_absent_class_is_refused(taught: Rows) -> None:
     """A model that never saw Good cannot say Good."""
     with pytest.raises(ValueError, match="no row of class Good"):
@@ -141,3 +126,9 @@ def test_the_form_refuses_what_makes_no_sense(bad: dict[str, float]) -> None:
 def test_every_parameter_has_a_title() -> None:
     """The form speaks to people."""
     assert all(field.title for field in Parameters.model_fields.values())
+
+
+def test_parameters_are_found_in_what_another_version_recorded(taught: Rows) -> None:
+    """A champion of older code still has a recipe; what a model says of itself gives its parameters back."""
+    assert Parameters.among({"depth": 4, "sharpness": 1.03}) == Parameters(depth=4)
+    assert Parameters.among(learn.learn(taught, QUICK).recipe) == QUICK

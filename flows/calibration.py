@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.judge import ECE_BINS
 from service import policy
 from service.contract import CreditClass
 
@@ -89,7 +90,7 @@ def bent(table: Array, bend: Bend) -> policy.Calibration:
 
 
 def choose(said: Array, labels: Ints, parts: Parts, aims: Aims) -> Bend:
-    """Of the bends that meet the aims on held-out customers the one with the lowest log loss there.
+    """Of the bends that meet the aims on held-out customers the one whose probabilities come true best there.
 
     If none does, the one that exceeds an aim by the least share.
     """
@@ -99,7 +100,7 @@ def choose(said: Array, labels: Ints, parts: Parts, aims: Aims) -> Bend:
     for bend in _bends():
         for judged, table in tables:
             answers[judged] = policy.calibrated_many(said[judged], bent(table, bend))
-        ranked.append((_excess(answers, labels, aims), _log_loss(answers, labels), bend))
+        ranked.append((_excess(answers, labels, aims), expected_error(answers, labels), bend))
     return min(ranked, key=lambda one: one[:2])[2]
 
 
@@ -115,5 +116,11 @@ def _excess(answers: Array, labels: Ints, aims: Aims) -> float:
     return max(0.0, float(severe) / aims.severe_errors - 1.0, float(disagree) / aims.disagreement - 1.0)
 
 
-def _log_loss(answers: Array, labels: Ints) -> float:
-    return float(-np.log(answers[np.arange(len(labels)), labels]).mean())
+def expected_error(answers: Array, labels: Ints) -> float:
+    """Expected calibration error of the worst class, as `flows.judge` has it."""
+    worst = 0.0
+    for kind in range(len(policy.CLASSES)):
+        said = answers[:, kind]
+        bins = np.minimum((said * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+        worst = max(worst, float(np.abs(np.bincount(bins, said - (labels == kind))).sum() / len(said)))
+    return worst

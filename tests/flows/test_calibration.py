@@ -7,6 +7,7 @@ import pytest
 
 from flows import calibration
 from flows.calibration import Aims, Array, Bend, Ints, Parts
+from flows.judge import Answers, judge
 from service import policy
 
 LAX = Aims(severe_errors=1.0, disagreement=1.0)
@@ -83,3 +84,10 @@ def test_what_no_bend_reaches_is_approached() -> None:
     nothing = Aims(severe_errors=1e-6, disagreement=1.0)
     chosen = calibration.choose(said, labels, parts, nothing)
     assert chosen.caution == max(calibration.CAUTIONS)
+
+
+def test_the_error_is_the_one_the_model_is_judged_by() -> None:
+    """Two definitions would choose for one figure and fail by the other."""
+    said, labels, _ = told(500, power=2.0)
+    judged = judge(Answers(labels, said, np.arange(len(labels))), draws=1)["ece"].value
+    assert calibration.expected_error(said, labels) == pytest.approx(judged)

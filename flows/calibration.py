@@ -1,7 +1,7 @@
 """Calibration: from what a model says to how often it comes true, bent no further than the aims ask for.
 
-A true table is not all that is wanted of the answers. Poor taken for Good must stay rare, and the likeliest class should
-lie in the score's band. Three numbers bend the table towards that; how far is chosen per data set, on held-out
+A true table is not all that is wanted of the answers. Poor taken for Good must stay rare, and the likeliest class
+should lie in the score's band. Three numbers bend the table towards that; how far is chosen per data set, on held-out
 customers, never on rows the model is judged on.
 """
 
@@ -24,8 +24,8 @@ Ints = NDArray[np.int64]
 Parts = Sequence[tuple[Ints, Ints]]
 
 TRUSTS: Final = (1.0, 0.75, 0.5, 0.25, 0.0)
-SHARPNESSES: Final = (1.0, 1.03, 1.06, 1.1, 1.15)
-CAUTIONS: Final = (1.0, 1.03, 1.06, 1.1)
+SHARPNESSES: Final = (1.0, 1.03, 1.07, 1.12)
+CAUTIONS: Final = (1.0, 1.04, 1.08)
 _SMALLEST: Final = 1e-4  # no class is ever said to be impossible: a table of 60,000 rows cannot know that
 _GRID_PER_CELL: Final = 16
 

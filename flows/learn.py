@@ -91,7 +91,8 @@ class Parameters(BaseModel):
     @classmethod
     def among(cls, recorded: Mapping[str, object]) -> Parameters:
         """The parameters among what a manifest recorded; other code's names are left out, what it lacks is default."""
-        return cls.model_validate({name: value for name, value in recorded.items() if name in cls.model_fields})
+        known = recorded.keys() & cls.model_fields.keys()
+        return cls.model_validate({name: recorded[name] for name in known})
 
 
 @dataclass(frozen=True)

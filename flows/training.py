@@ -7,7 +7,6 @@ Nothing is registered unless everything before it worked, and the event is the l
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -84,7 +83,9 @@ def training(form: TrainingForm = TrainingForm()) -> int:
         parameters = best_parameters(data, form, _told(progress, 5, 5))
         plain = {} if _champion(bentos) else start_default_catboost(data, parameters.threads)
         trained = fit(data, parameters, _told(progress, 5, 40))
-        yardsticks = compare_with_baselines(data, parameters, plain, _told(progress, 40, 75))
+        figures = compare_with_baselines(data, parameters, _told(progress, 40, 60))
+        yardsticks = judge_default_catboost(figures, {which: future.result() for which, future in plain.items()})
+        progress.at(75)
         package = Path(scratch) / "package"
         logged = judge_and_log(data, trained, yardsticks, package, tags)
         progress.at(90)
@@ -144,23 +145,26 @@ def default_catboost(rows: Rows, unseen: Rows, threads: int, which: str) -> Answ
 
 
 @task(task_run_name="baselines", cache_policy=NO_CACHE)
-def compare_with_baselines(
-    data: PreparedData, parameters: Parameters, plain: Mapping[str, PrefectFuture[Answers]], told: Progress
-) -> Yardsticks:
-    """Baselines on the same rows, each logged; the default CatBoost last, once it has learned."""
+def compare_with_baselines(data: PreparedData, parameters: Parameters, told: Progress) -> dict[str, Figures]:
+    """Figures of the cheap baselines, which learn from the same rows; each is logged."""
     train, unseen = rows_of(data.train), rows_of(data.unseen)
-    figures: dict[str, Figures] = {}
+    figures = {}
     for number, name in enumerate(CHEAP):
-        told(number / (len(CHEAP) + 1), f"baseline {name}")
+        told(number / len(CHEAP), f"baseline {name}")
         with tracking.baseline(name) as log_figures:
             figures[name] = judge(baselines.answer((name,), train, unseen, parameters.threads)[name])
             log_figures(figures[name])
-    if not plain:
+    told(1.0, "waiting for the default CatBoost, unless there is a champion")
+    return figures
+
+
+@task(task_run_name="judge the default CatBoost", cache_policy=NO_CACHE)
+def judge_default_catboost(figures: dict[str, Figures], answers: dict[str, Answers]) -> Yardsticks:
+    """All yardsticks: the baselines' figures, and what the default CatBoost answered, if it was asked."""
+    if not answers:
         return Yardsticks(figures)
-    told(len(CHEAP) / (len(CHEAP) + 1), f"baseline {baselines.YARDSTICK}")
-    answers = {which: future.result() for which, future in plain.items()}
     with tracking.baseline(baselines.YARDSTICK) as log_figures:
-        figures[baselines.YARDSTICK] = judge(answers[POOLED])
+        figures = {**figures, baselines.YARDSTICK: judge(answers[POOLED])}
         log_figures(figures[baselines.YARDSTICK])
     return Yardsticks(figures, answers[POOLED], answers.get(OUT_OF_TIME))
 

@@ -24,7 +24,7 @@ def told(count: int = 6_000, power: float = 1.0, seed: int = 1) -> tuple[Array, 
 
 def halves(count: int) -> Parts:
     """Two parts, each judged on once."""
-    one, other = np.array_split(np.arange(count), 2)
+    one, other = np.arange(count // 2), np.arange(count // 2, count)
     return ((one, other), (other, one))
 
 

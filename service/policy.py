@@ -84,14 +84,17 @@ def probabilities_many(raw: Array, objective: Objective) -> Array:
 
 def calibrated(values: Sequence[float], calibration: Calibration) -> Triple:
     """Calibrated probabilities of one applicant; they add up to one."""
-    poor, standard, good = (_at(value, knots) for value, knots in zip(values, calibration.knots, strict=True))
+    of_poor, of_standard, of_good = calibration.knots
+    poor, standard, good = _at(values[0], of_poor), _at(values[1], of_standard), _at(values[2], of_good)
     total = poor + standard + good
     return poor / total, standard / total, good / total
 
 
 def _at(value: float, knots: Sequence[float]) -> float:
     place = value * CELLS
-    cell = min(int(place), CELLS - 1)
+    cell = int(place)
+    if cell == CELLS:
+        cell = CELLS - 1
     low = knots[cell]
     return low + (place - cell) * (knots[cell + 1] - low)
 
@@ -131,7 +134,10 @@ def band_many(points: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def predicted_class(values: Sequence[float]) -> CreditClass:
     """The likeliest class; of equals the worse one, as numpy's argmax."""
-    return CLASSES[max(range(len(CLASSES)), key=lambda position: (values[position], -position))]
+    poor, standard, good = values
+    if good > standard and good > poor:
+        return CreditClass.GOOD
+    return CreditClass.STANDARD if standard > poor else CreditClass.POOR
 
 
 def borderline(values: Sequence[float]) -> bool:

@@ -7,9 +7,7 @@ CatBoost does, so they are equal to the last bit.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from ctypes import c_float
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -19,34 +17,20 @@ from numpy.typing import NDArray
 
 from service import policy
 from service.contract import MAX_REASONS
-from service.engine.formulas import record
 from service.engine.grid import Bytes, grid
+from service.engine.moves import Moves, Pairs, Trial, pairs
 from service.engine.rules import FAMILY_OF, Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
-from service.features import DERIVED_FROM, FEATURE_NAMES, derived
 from service.reasons import CANDIDATES, FAMILIES, Candidate, direction_of
 
 CHUNK_ROWS: Final = 2048  # leaves of a chunk stay in the cache
 TRIED_AT_ONCE: Final = 5  # four reasons are mostly found among the first five families
 BITS: Final = 8
 
-_INPUTS: Final = tuple(FEATURE_NAMES.index(name) for name in DERIVED_FROM)
-_PROGRAM: Final = record()
-_FIRST_DERIVED: Final = len(FEATURE_NAMES) - len(_PROGRAM.outputs)
 _OF_FAMILY: Final = tuple(
     tuple((number, item) for number, item in enumerate(CANDIDATES) if item.family == family)
     for family in range(len(FAMILIES))
 )
-_MOVED: Final = {candidate.field: frozenset(candidate.moved) for candidate in CANDIDATES}
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """What taking one field to the reference does to the leaves."""
-
-    keep: Bytes  # (T,) bits that do not depend on the field
-    new: Bytes  # (T,) bits of the features that take the reference's value
-    derived: tuple[int, ...]  # features to be computed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,7 @@ class _Lookup:
     asked: NDArray[np.intp]  # (T * 8,) feature of each answer
     borders: NDArray[np.float32]  # (T * 8,)
     offsets: NDArray[np.intp]  # (T,) first row of each tree
-    columns: list[Float]  # leaf values, one array an output
+    columns: Pairs  # leaf values, two outputs a number
     shap: Float  # (T * leaves, D)
     slots: NDArray[np.intp]  # (T * D,) family of each SHAP value
     spread: NDArray[np.bool_] | None  # features whose missing values are above every border, if there are any
@@ -71,7 +55,7 @@ class _Lookup:
             asked=np.pad(trees.split_feature, spare).astype(np.intp).ravel(),
             borders=np.pad(trees.split_border, spare, constant_values=np.inf).ravel(),
             offsets=(np.arange(count) * 2**depth).astype(np.intp),
-            columns=[np.ascontiguousarray(column) for column in trees.leaf_values.reshape(-1, trees.outputs).T],
+            columns=pairs(trees.leaf_values.reshape(-1, trees.outputs)),
             shap=table.shap.reshape(-1, depth),
             slots=np.asarray(FAMILY_OF, np.intp)[trees.split_feature].ravel(),
             spread=trees.missing_high if trees.missing_high.any() else None,
@@ -91,51 +75,42 @@ class Portable:
         self._look = _Lookup.of(table)
         self._scale, self._bias = trees.scale, trees.bias.tolist()
         self._even = np.asarray(rules.even)
-        self._lists = [
-            self._grid.borders[self._grid.starts[f] : self._grid.starts[f + 1]].tolist() for f in range(trees.features)
-        ]
         self._reference = list(rules.reference)
-        self._moves = {candidate.field: self._move(candidate) for candidate in CANDIDATES}
-
-    def _move(self, candidate: Candidate) -> _Move:
-        moved = frozenset(candidate.moved)
-        again = tuple(position for position, uses in _PROGRAM.depends.items() if uses & moved)
-        owned = np.bitwise_or.reduce(self._grid.owned[[*candidate.moved, *again]], axis=0)
-        rows = [self._grid.cell(position, self._reference[position]) for position in candidate.moved]
-        return _Move(~owned, np.bitwise_or.reduce(self._grid.masks[rows], axis=0), again)
+        self._moves = Moves(trees, self._grid, rules)
 
     # -- one row ------------------------------------------------------------------------------------------------
 
     def assess(self, values: list[float]) -> Assessment:
         """The answer to one row of features."""
         look = self._look
-        found = np.array(values, np.float32)
+        row = np.array(values, np.float32)
         if look.spread is not None:
-            found[np.isnan(found) & look.spread] = np.inf
-        leaves = np.packbits(found.take(look.asked) > look.borders, bitorder="little")
+            row[np.isnan(row) & look.spread] = np.inf
+        leaves = np.packbits(row.take(look.asked) > look.borders, bitorder="little")
         index = leaves + look.offsets
+        found = [column.take(index) for column in look.columns]
         # accumulate adds from the first tree to the last; sum would add in pairs and differ in the last bit
-        raw = [
-            float(np.add.accumulate(column.take(index))[-1]) * self._scale + bias
-            for column, bias in zip(look.columns, self._bias, strict=True)
-        ]
+        sums = [complex(np.add.accumulate(pair)[-1]) for pair in found]
+        parts = [part for pair in sums for part in (pair.real, pair.imag)]
+        raw = [part * self._scale + bias for part, bias in zip(parts, self._bias, strict=False)]
         triple = self._rules.triple(raw)
         points = policy.score(triple)
         shap = np.bincount(look.slots, look.shap.take(index, axis=0).ravel(), len(FAMILIES))
-        numbers = self._numbers(values, leaves, (shap - self._even).tolist(), points)
+        trial = self._moves.of(values, leaves, found)
+        numbers = self._numbers(trial, (shap - self._even).tolist(), points)
         band, best = policy.band(points), policy.predicted_class(triple)
         return Assessment(triple, points, band, best, band is not best, numbers)
 
-    def _numbers(self, values: list[float], leaves: Bytes, lost: list[float], points: int) -> tuple[int, ...]:
+    def _numbers(self, trial: Trial, lost: list[float], points: int) -> tuple[int, ...]:
         """Positions in the catalogue of the reasons, most points lost first."""
         ranked = sorted((family for family, value in enumerate(lost) if value < 0.0), key=lost.__getitem__)
-        tellable = ((family, told) for family in ranked if (told := self._tellable(values, family)))
+        tellable = ((family, told) for family in ranked if (told := self._tellable(trial.values, family)))
         chosen: list[int] = []
         named: set[str] = set()
         after: dict[str, int] = {}
         while window := list(islice(tellable, TRIED_AT_ONCE)):
             fields = {item.field for _, told in window for _, item in told} - after.keys()
-            after |= self._moved_points(values, leaves, list(fields))
+            after |= trial.points(fields)
             for _, told in window:
                 left = [option for option in told if option[1].field not in named]
                 best = max(left, key=lambda option: after[option[1].field], default=None)
@@ -154,41 +129,6 @@ class Portable:
             for number, item in _OF_FAMILY[family]
             if (direction := direction_of(values, self._reference, item)) >= 0
         ]
-
-    def _moved_points(self, values: list[float], leaves: Bytes, fields: list[str]) -> dict[str, int]:
-        """The score after each of the fields alone is moved to the reference."""
-        changed = np.empty((len(fields), len(leaves)), np.uint8)
-        for place, field in zip(changed, fields, strict=True):
-            move = self._moves[field]
-            np.bitwise_and(leaves, move.keep, out=place)
-            np.bitwise_or(place, move.new, out=place)
-            if move.derived:
-                again = self._derived_after(values, field)
-                for position in move.derived:
-                    cell = self._cell(position, again[position - _FIRST_DERIVED])
-                    np.bitwise_or(place, self._grid.masks[cell], out=place)
-        if not fields:
-            return {}
-        index = changed + self._look.offsets
-        sums = [column.take(index).sum(axis=1).tolist() for column in self._look.columns]
-        return {
-            field: policy.score(
-                self._rules.triple([total * self._scale + bias for total, bias in zip(row, self._bias, strict=True)])
-            )
-            for field, row in zip(fields, zip(*sums, strict=True), strict=True)
-        }
-
-    def _derived_after(self, values: list[float], field: str) -> tuple[float, ...]:
-        moved = _MOVED[field]
-        return derived(*[self._reference[place] if place in moved else values[place] for place in _INPUTS])
-
-    def _cell(self, feature: int, value: float) -> int:
-        """`Grid.cell` on plain floats: a microsecond instead of ten."""
-        borders = self._lists[feature]
-        start = int(self._grid.starts[feature]) + feature
-        if value != value:  # pylint: disable=comparison-with-itself  # NaN, without the cost of a call
-            return start + (len(borders) if self._grid.missing_high[feature] else 0)
-        return start + bisect_left(borders, c_float(value).value)
 
     # -- many rows ----------------------------------------------------------------------------------------------
 
@@ -239,7 +179,8 @@ class Portable:
         if reasons:
             lost = (self._contributions_of(leaves) - self._even).tolist()
             for row, values in enumerate(matrix.tolist()):
-                chosen = self._numbers(values, leaves[row], lost[row], int(points[row]))
+                found = [column.take(leaves[row] + self._look.offsets) for column in self._look.columns]
+                chosen = self._numbers(self._moves.of(values, leaves[row], found), lost[row], int(points[row]))
                 numbers[row, : len(chosen)] = chosen
         return Arrays(
             triples,

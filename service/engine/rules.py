@@ -77,6 +77,10 @@ class Rules:
         """Calibrated probabilities of one row's raw values."""
         return policy.calibrated(policy.probabilities(raw, self.objective), self.calibration)
 
+    def points(self, raw: list[float]) -> int:
+        """The score of one row's raw values."""
+        return policy.score(self.triple(raw))
+
     def triples(self, raw: Float) -> Float:
         """`triple` of many rows, shape (n, 3)."""
         return policy.calibrated_many(policy.probabilities_many(raw, self.objective), self.calibration)

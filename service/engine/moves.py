@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service import policy
 from service.engine.formulas import record
 from service.engine.grid import Bytes, Grid
 from service.engine.rules import Rules

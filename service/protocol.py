@@ -27,7 +27,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     header_timeout_s: ClassVar[float] = 10.0
     _owing: ClassVar[dict[DeadlineProtocol, float]] = {}  # until when
     _sweeper: ClassVar[asyncio.TimerHandle | None] = None
-    _seen = 0
+    _seen = 0  # bytes since headers are owed
+    _read = 0  # bytes of this read
     _rests = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,6 +47,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._rests or self not in self._owing:
             self._owe(self.header_timeout_s)
             self._rests = False
+            # Where in this read the request begins is unknown: enough to have its headers measured.
+            self._seen = min(self._read, HEADER_BYTES + 1)
 
     def on_headers_complete(self) -> None:
         """Headers are there: in time, and if small enough the request is answered."""
@@ -59,8 +62,9 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the wire; who sends headers without end is cut off."""
+        self._read = len(data)
         if self in self._owing:
-            self._seen += len(data)
+            self._seen += self._read
         super().data_received(data)
         if self._seen > _UNFINISHED_BYTES and self in self._owing:
             self._refuse(HEADERS_TOO_LARGE)

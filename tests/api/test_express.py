@@ -87,7 +87,7 @@ async def _answer(reader: asyncio.StreamReader) -> Heard:
     return Heard(int(first.split()[1]), headers, await reader.readexactly(int(headers[b"content-length"])))
 
 
-def _request(key: str, body: bytes = BODY, *more: str, method: str = "POST", path: str = "/v1/score") -> bytes:
+def _request(key: str, *more: str, body: bytes = BODY, method: str = "POST", path: str = "/v1/score") -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *more]
     lines += [f"X-Api-Key: {key}"] if key else []
     if not any(line.lower().startswith("content-type") for line in more):
@@ -104,18 +104,20 @@ def _told(body: bytes) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("case", "status"),
+    ("body", "more", "status"),
     [
-        ((BODY,), 200),
-        ((b'{"annual_income":',), 400),
-        ((b"{}",), 422),
-        ((BODY, "Content-Type: text/plain"), 415),
-        ((BODY, "Content-Encoding: gzip"), 415),
+        (BODY, (), 200),
+        (b'{"annual_income":', (), 400),
+        (b"{}", (), 422),
+        (BODY, ("Content-Type: text/plain",), 415),
+        (BODY, ("Content-Encoding: gzip",), 415),
     ],
 )
-def test_both_ways_answer_alike(wire: Wire, api: Api, taken: list[bool], case: tuple[bytes, str], status: int) -> None:
+def test_both_ways_answer_alike(
+    wire: Wire, api: Api, taken: list[bool], body: bytes, more: tuple[str, ...], status: int
+) -> None:
     """Whole on the short way, and in two pieces on the ordinary one: status, headers and body agree."""
-    whole = _request(api.key, *case)
+    whole = _request(api.key, *more, body=body)
     cut = len(whole) - 1
     (short,) = wire(whole)
     assert taken == [True]
@@ -140,7 +142,7 @@ def test_without_a_good_key_nothing_is_answered(wire: Wire, key: str) -> None:
 def test_what_needs_more_goes_the_ordinary_way(wire: Wire, api: Api, taken: list[bool], more: str) -> None:
     """Repeats, announced bodies, closing connections and upgrades are uvicorn's business."""
     try:
-        wire(_request(api.key, BODY, more))
+        wire(_request(api.key, more))
     except (asyncio.IncompleteReadError, KeyError):
         pass  # an interim answer, or none: what matters is who took it
     assert True not in taken
@@ -157,16 +159,23 @@ def test_bytes_may_trickle(wire: Wire, api: Api, size: int) -> None:
 def test_pipelined_requests_are_answered_in_order(wire: Wire, api: Api) -> None:
     """Three at once on one connection: the first the short way, the others behind it, all once and in order."""
     bodies = [BODY, b"{}", BODY]
-    heard = wire(b"".join(_request(api.key, body) for body in bodies), answers=3)
+    heard = wire(b"".join(_request(api.key, body=body) for body in bodies), answers=3)
     assert [one.status for one in heard] == [200, 422, 200]
     assert len({one.headers[b"x-request-id"] for one in heard}) == 3
 
 
 def test_one_connection_serves_many(wire: Wire, api: Api, taken: list[bool]) -> None:
     """One after the other, short ways and others mixed."""
-    asked = [_request(api.key), _request(api.key, b"", method="GET", path="/v1/model"), _request(api.key)]
+    asked = [_request(api.key), _request(api.key, body=b"", method="GET", path="/v1/model"), _request(api.key)]
     heard = wire(*asked, answers=3)
     assert ([one.status for one in heard], taken) == ([200, 200, 200], [True, False, True])
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/score?"])
+def test_headers_are_measured_on_kept_connections_too(wire: Wire, api: Api, path: str) -> None:
+    """16 KiB hold for the second request as for the first, whichever way it goes."""
+    _, heard = wire(_request(api.key), _request(api.key, "X-Long: " + "x" * 20_000, path=path), answers=2)
+    assert heard.status == 431
 
 
 def test_a_draining_worker_closes_its_connections(wire: Wire, api: Api, edge: Edge, taken: list[bool]) -> None:

@@ -87,11 +87,12 @@ def run_once() -> None:
         write_report(shown, Path(place, "report.html"), Path(place, "report.json"))
     moments.append(time.monotonic())
     spent = [f"{after - before:.1f} s" for before, after in zip(moments, moments[1:])]
+    used = resource.getrusage(resource.RUSAGE_SELF)
     print(
         f"{verdict.state}, {verdict.rows:,} rows in the window, {found.cohort_rows.total():,} in the cohort,"
         f" {len(found.outcomes):,} outcomes, {verdict.compared_rows:,} compared: read {spent[0]},"
         f" judged {spent[1]}, drawn {spent[2]},"
-        f" peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB",
+        f" {used.ru_utime + used.ru_stime:.1f} s of a core, peak {used.ru_maxrss / 1024:,.0f} MiB",
         flush=True,
     )
 

@@ -17,12 +17,18 @@ COHORT = 1_000
 SPLITS = 100
 
 
+@pytest.fixture(name="cleaned", scope="module")
+def fixture_cleaned(shared_data) -> pd.DataFrame:
+    """January to August, labelled, every clean row."""
+    return clean_rows(read_raw(shared_data / "train.csv.gz", labelled=True)).frame
+
+
 @pytest.fixture(name="answered", scope="module")
-def fixture_answered(shared_data) -> pd.DataFrame:
+def fixture_answered(cleaned) -> pd.DataFrame:
     """Rows of customers that a model of the first quarter never saw, with its answers and their labels."""
     from catboost import CatBoostClassifier
 
-    frame = clean_rows(read_raw(shared_data / "train.csv.gz", labelled=True)).frame
+    frame = cleaned
     codes = {c.name: frame[c.name].astype("category").cat.codes for c in COLUMNS if c.kind == "category"}
     inputs = pd.DataFrame(
         {c.name: pd.to_numeric(frame[c.name]).astype(float) for c in COLUMNS if c.kind == "number"} | codes
@@ -104,3 +110,18 @@ def test_a_cohort_of_whole_customers_is_calm(answered):
             cohorts += 1
     print(f"{alarms} alarms in {cohorts} cohorts")
     assert alarms <= 0.02 * cohorts
+
+
+def test_the_months_that_follow_move_inquiries_and_nothing_else(cleaned, shared_data):
+    """September to December of the raw test file: inquiries are flagged from October, what people earn and owe not."""
+    rows = clean_rows(read_raw(shared_data / "test_raw.csv.gz", labelled=False)).frame
+    months = {
+        month: {one.name: one for one in monitor.judge_columns(COLUMNS, cleaned, part, Thresholds())}
+        for month, part in rows.groupby("month")
+    }
+    print(pd.DataFrame({month: {name: one.psi for name, one in found.items()} for month, found in months.items()}))
+    assert list(months) == [9, 10, 11, 12]
+    for month, found in months.items():
+        calm = {name for name, one in found.items() if one.values_state is State.GREEN}
+        assert {"annual_income", "outstanding_debt", "interest_rate", "credit_utilization_ratio"} <= calm
+        assert month == 9 or "num_credit_inquiries" not in calm

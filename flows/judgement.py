@@ -18,6 +18,8 @@ from flows.watched import Column
 from flows.windows import DriftSettings
 
 ANSWERED = frozenset({"score", "predicted_class", "reasons"})
+# Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
+RULES_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def _performance(
 
 
 def _fingerprint(current: pd.DataFrame, settled: pd.DataFrame, settings: DriftSettings) -> str:
-    """SHA-256 of which rows and outcomes were compared under which settings."""
+    """SHA-256 of which rows and outcomes were compared under which rules and settings."""
     outcomes = zip(settled["hash"].tolist(), settled["observed_class"], strict=True)
-    parts = [sorted(current["hash"].tolist()), sorted(map(list, outcomes))]
+    parts = [RULES_VERSION, sorted(current["hash"].tolist()), sorted(map(list, outcomes))]
     text = json.dumps([parts, settings.model_dump(mode="json", exclude={"notify", "retrain", "after_rows"})])
     return hashlib.sha256(text.encode()).hexdigest()

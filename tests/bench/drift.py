@@ -17,7 +17,7 @@ import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import csv
@@ -27,6 +27,10 @@ from infra.credentials import Credentials, store_variables
 from infra.ports import free_port
 from infra.processes import Shelf, end
 from infra.settings import StackSettings
+
+if TYPE_CHECKING:
+    from flows.traffic import Traffic
+    from flows.verdicts import WindowVerdict
 
 LAST = date(2026, 11, 24)
 OBJECT_ROWS = 10_000
@@ -86,14 +90,18 @@ def run_once() -> None:
     with tempfile.TemporaryDirectory() as place:
         write_report(shown, Path(place, "report.html"), Path(place, "report.json"))
     moments.append(time.monotonic())
-    spent = [f"{after - before:.1f} s" for before, after in zip(moments, moments[1:])]
+    print(_told(found, verdict, moments), flush=True)
+
+
+def _told(found: Traffic, verdict: WindowVerdict, moments: list[float]) -> str:
+    """What was read and judged, how long each step took, and what this process has used of a core and of memory."""
+    read, judged, drawn = (f"{after - before:.1f} s" for before, after in zip(moments, moments[1:]))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print(
+    return (
         f"{verdict.state}, {verdict.rows:,} rows in the window, {found.cohort_rows.total():,} in the cohort,"
-        f" {len(found.outcomes):,} outcomes, {verdict.compared_rows:,} compared: read {spent[0]},"
-        f" judged {spent[1]}, drawn {spent[2]},"
-        f" {used.ru_utime + used.ru_stime:.1f} s of a core, peak {used.ru_maxrss / 1024:,.0f} MiB",
-        flush=True,
+        f" {len(found.outcomes):,} outcomes, {verdict.compared_rows:,} compared: read {read},"
+        f" judged {judged}, drawn {drawn},"
+        f" {used.ru_utime + used.ru_stime:.1f} s of a core, peak {used.ru_maxrss / 1024:,.0f} MiB"
     )
 
 

@@ -17,6 +17,7 @@ from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 
 UNFINISHED: Final = ("RUNNING", "PENDING", "CANCELLING")
+DEPLOY_ALL: Final = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
 DEPLOY_TIMEOUT_S: Final = 300
 
 
@@ -98,20 +99,25 @@ def deploy_all(variables: dict[str, str], log: Path | None = None) -> None:
     """`prefect deploy --all` in this environment and `variables`; what it said is added to `log`.
 
     Raises:
-        StackError: a deployment is refused; the line names the reason.
+        StackError: a deployment is refused, or it took too long; the line names the reason.
     """
-    done = subprocess.run(
-        (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
-        env={**os.environ, **variables},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-        timeout=DEPLOY_TIMEOUT_S,
-    )
+    try:
+        done = subprocess.run(
+            DEPLOY_ALL,
+            env={**os.environ, **variables},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=DEPLOY_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StackError(
+            f"prefect deploy --all was not over after {DEPLOY_TIMEOUT_S:g} s: the machine is overloaded; run this again"
+        ) from error
     if log:
         with log.open("a") as out:
             out.write(done.stdout)

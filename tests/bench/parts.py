@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,24 @@ from service.runtime import Runtime
 from service.settings import Settings
 
 TIMES = 3_000
+WRITES = 200
+GROUP_BYTES = 37_000  # sixteen answers and their rows
+
+
+def group_commit_ms(folder: Path) -> dict[str, float]:
+    """Milliseconds until a group of answers is durable on this disk: no answer of a group leaves earlier."""
+    descriptor = os.open(folder / "probe", os.O_RDWR | os.O_CREAT | os.O_DSYNC)
+    try:
+        os.pwrite(descriptor, bytes(WRITES * GROUP_BYTES), 0)
+        took = []
+        for number in range(WRITES):
+            began = time.perf_counter()
+            os.pwrite(descriptor, bytes(GROUP_BYTES), number * GROUP_BYTES)
+            took.append((time.perf_counter() - began) * 1e3)
+    finally:
+        os.close(descriptor)
+    took.sort()
+    return {"half of the writes within": took[WRITES // 2], "99 of 100 within": took[WRITES * 99 // 100]}
 
 
 async def measure(model: Path, folder: Path) -> dict[str, float]:

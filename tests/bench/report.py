@@ -67,7 +67,7 @@ def relative(ours: Peer, peers: Iterable[Peer], connections: int) -> str:
     return "\n".join(lines)
 
 
-def parts(title: str, costs: dict[str, float]) -> str:
-    """Microseconds of processor time, a line each."""
-    lines = [f"\n**{title}**\n", "| what | µs |", "|---|---:|"]
+def parts(title: str, costs: dict[str, float], unit: str = "µs") -> str:
+    """A line a cost."""
+    lines = [f"\n**{title}**\n", f"| what | {unit} |", "|---|---:|"]
     return "\n".join([*lines, *(f"| {name} | {value:.2f} |" for name, value in costs.items())])

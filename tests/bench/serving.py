@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -117,12 +118,16 @@ def compare(options: argparse.Namespace, folder: Path, until: float) -> dict[str
 def in_process(model: Path, folder: Path) -> str:
     """Tables of the engines and of the parts of one answer."""
     from tests.bench import engine  # pylint: disable=import-outside-toplevel  # loads CatBoost
-    from tests.bench.parts import measure as measured  # pylint: disable=import-outside-toplevel
+    from tests.bench import parts as of_answer  # pylint: disable=import-outside-toplevel
 
     return "\n".join(
         (
             parts("In process, a row (targets with exact reasons: portable 80, compiled 5)", engine.medians(model)),
-            parts("Where the time of one answer goes, CPU in process", asyncio.run(measured(model, folder / "parts"))),
+            parts(
+                "Where the time of one answer goes, CPU in process",
+                asyncio.run(of_answer.measure(model, folder / "parts")),
+            ),
+            parts("A group of 16 answers made durable, wall", of_answer.group_commit_ms(folder), "ms"),
         )
     )
 
@@ -140,6 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON of every visit")
     options = parser.parse_args()
     until = time.monotonic() + options.within
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers end with it
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:

@@ -23,7 +23,7 @@ SUFFIXES = re.compile(r"_(total|bucket|sum|count)$")
 
 def metrics_in(expression: str) -> set[str]:
     """Names of our metrics that an expression reads."""
-    return {SUFFIXES.sub("", name) for name in re.findall(r"\bqf_[a-z0-9_]+", expression)}
+    return {SUFFIXES.sub("", name) for name in re.findall(r"(?<!\w)qf_[a-z0-9_]+", expression)}
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ class GroupCommit:
             found = self.queue.get(timeout=timeout_s)
             while found is not None:
                 group += found
-                size += sum([len(item.frame) for item in found])
+                size += sum(len(item.frame) for item in found)
                 if size >= _GROUP_BYTES:
                     return group, True
                 found = self.queue.get_nowait()

@@ -78,7 +78,7 @@ workflows: venv tools ## the workflows alone: actionlint for what they say, zizm
 	@$(BIN)/zizmor --offline --no-progress --quiet .github
 
 check: venv ## the tests alone, with coverage; ARGS= goes to pytest
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90 --durations=20 -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90 --durations=20 -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test: ## every check CI makes
 	@$(MAKE) --no-print-directory lint

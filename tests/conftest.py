@@ -37,7 +37,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 START_TIMEOUT_S = 240
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
-LONGEST = ("demo", "servers")  # groups that would hold up the end if they began late
+LONGEST = ("demo", "servers", "browser")  # groups that would hold up the end if they began late
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: a third of the time a test waits for servers, timers or a disk."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -135,9 +135,9 @@ def test_a_kill_before_the_switch_is_settled_by_the_next_command(settled: StandI
 
 def test_behind_a_version_that_was_taken_back_the_older_one_is_remembered(host: StandInHost) -> None:
     """It was pushed out to make room, not because it was bad: a rollback starts it again."""
-    host.change(watch_s=30, watch_slice_s=1.5, golden_requests=2, shadow_requests=3)
     host.deploy(1)
     host.deploy(2)
+    host.change(watch_s=30, watch_slice_s=1.5, golden_requests=2, shadow_requests=3)
     with pytest.raises(TakenBack):
         host.deploy(3, "live-wrong")
     assert host.serves() == "2"

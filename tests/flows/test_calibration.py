@@ -61,20 +61,20 @@ def test_without_need_nothing_is_bent() -> None:
     assert (bend.sharpness, bend.caution) == (1.0, 1.0) and bend.trust >= 0.5
 
 
-@pytest.mark.parametrize("aim", ["severe_errors", "disagreement"])
-def test_a_bend_meets_its_aim_on_customers_it_was_not_chosen_on(aim: str) -> None:
-    """The plain table exceeds the aim, the chosen one does not, and not for nothing: it is less true."""
-    said, labels, _ = told()
-    fresh, truth, _ = told(seed=2)
+@pytest.mark.parametrize(("aim", "share"), [("severe_errors", 0.97), ("disagreement", 0.92)])
+def test_a_bend_meets_its_aim_on_customers_it_was_not_chosen_on(aim: str, share: float) -> None:
+    """The plain table exceeds the aim, the chosen one meets it but for what chance may do, and is bent for it."""
+    said, labels, _ = told(20_000)
+    fresh, truth, _ = told(20_000, seed=2)
     plain = calibration.bent(calibration.isotonic(said, labels), Bend())
     place = ["severe_errors", "disagreement"].index(aim)
     before = severe_and_disagreement(policy.calibrated_many(fresh, plain), truth)[place]
-    asked = Aims(**{"severe_errors": 1.0, "disagreement": 1.0} | {aim: before * 0.9})
+    asked = Aims(**{"severe_errors": 1.0, "disagreement": 1.0} | {aim: before * share})
 
     table, bend = calibration.calibrate(said, labels, halves(len(labels)), asked)
 
     after = severe_and_disagreement(policy.calibrated_many(fresh, table), truth)[place]
-    assert bend != Bend() and after < before * 0.95
+    assert bend != Bend() and after < before * (1 + share) / 2
 
 
 def test_what_no_bend_reaches_is_approached() -> None:

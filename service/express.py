@@ -72,6 +72,7 @@ class ExpressProtocol(DeadlineProtocol):
     edge: ClassVar[Edge]
     cycle: Any
     _held: list[bytes] | None = None  # the body, so far, of a request that may go the short way
+    _named: dict[bytes, bytes] = {}  # its headers
 
     def on_headers_complete(self) -> None:
         """Hold back a request that may go the short way until its body is there."""
@@ -81,7 +82,7 @@ class ExpressProtocol(DeadlineProtocol):
             super().on_headers_complete()
 
     def _may_be_quick(self) -> bool:
-        post = self.edge.post
+        post, self._named = self.edge.post, dict(self.headers)
         return (
             post is not None
             and post.at_once
@@ -92,7 +93,7 @@ class ExpressProtocol(DeadlineProtocol):
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
-            and _ORDINARY.isdisjoint(dict(self.headers))
+            and _ORDINARY.isdisjoint(self._named)
         )
 
     def on_body(self, body: bytes) -> None:
@@ -111,7 +112,7 @@ class ExpressProtocol(DeadlineProtocol):
         assert post is not None and self.client is not None
         self.paid()
         cycle = self.cycle = _Cycle()
-        call = Call("POST", "/v1/score", dict(self.headers), self.client[0], _nothing, body=body)
+        call = Call("POST", "/v1/score", self._named, self.client[0], _nothing, body=body)
         Errand(post.answer(call), lambda reply: self._reply(post, cycle, call, reply)).go()
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """The one file a worker appends to: every append is on the disk when it returns, or did not happen.
 
 The file is filled with zeros ahead and opened with O_DSYNC, so an append changes no size and is one system call: half
-the latency of append and fdatasync here (0.12 against 0.24 ms), and a full disk shows when space is reserved.
+the latency of append and fdatasync here (0.12 against 0.24 ms), and a full disk shows when space is reserved. What is
+larger than the filling, such as a batch, would only be written twice by it and goes straight behind the last entry.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class JournalWriter:
         data = b"".join([frame for frame, _ in frames])
         start = self.end
         try:
-            self._reserve(start + len(data))
+            if len(data) < self._fill_bytes:
+                self._reserve(start + len(data))
             self._write(data, start)
         except OSError:
             # What was half written must never be read as an answer that was given.
@@ -70,6 +72,7 @@ class JournalWriter:
             self._entries.append((self.end, numbers))
             self.end += len(frame)
             self.rows += len(numbers)
+        self._filled = max(self._filled, self.end)
         self.first_row_at = self.first_row_at or time.monotonic()
 
     def seal(self) -> None:

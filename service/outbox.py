@@ -50,7 +50,7 @@ class Outbox:
         root: Path,
         *,
         cap_bytes: int = 1 << 30,
-        segment_bytes: int = 4 << 20,
+        segment_bytes: int = 16 << 20,
         segment_age_s: float = 30.0,
         min_free_bytes: int = 64 << 20,
     ) -> Outbox:

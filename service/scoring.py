@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from service.contract import Applicant, ModelRef
+from service.contract import Applicant, CreditClass, ModelRef
 from service.features import row
 from service.journal import KeyMark
 from service.keystore import ApiKey
@@ -32,7 +32,31 @@ CHUNK_ROWS: Final = 100  # scored before other requests get their turn
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
+_MILLION: Final = 1e6  # probabilities are told to six decimals
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
+
+
+class _Probabilities(msgspec.Struct, gc=False):
+    """As `contract.Score` has them, by class."""
+
+    Poor: float  # pylint: disable=invalid-name  # names of classes, as they are sent
+    Standard: float  # pylint: disable=invalid-name
+    Good: float  # pylint: disable=invalid-name
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """`contract.Score` as it is written: msgspec takes a fifth of the time of formatted text."""
+
+    prediction_id: str
+    score: int
+    band: CreditClass
+    predicted_class: CreditClass
+    probabilities: _Probabilities
+    borderline: bool
+    reasons: msgspec.Raw
+    warnings: tuple[str, ...]
+    model: msgspec.Raw
+    created_at: str
 
 
 class Scoring:
@@ -44,7 +68,7 @@ class Scoring:
         self._pseudonyms = pseudonyms
         self._metrics = metrics
         self._lines = PredictionLines(ref.name, ref.version, ref.digest)
-        self._model_json = f',"model":{ref.model_dump_json()},"created_at":"'.encode()
+        self._ref = msgspec.Raw(ref.model_dump_json().encode())
 
     async def one(self, key: ApiKey, applicant: Applicant, mark: KeyMark | None = None) -> bytes:
         """The answer to one applicant as JSON; on return it is durable.
@@ -94,21 +118,19 @@ class Scoring:
         identifier = self._outbox.next_id()
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
-        poor, standard, good = round(probabilities[0], 6), round(probabilities[1], 6), round(probabilities[2], 6)
-        head = (
-            f'{{"prediction_id":"{identifier}","score":{points},"band":"{band}","predicted_class":"{best}"'
-            f',"probabilities":{{"Poor":{poor},"Standard":{standard},"Good":{good}}}'
-            f',"borderline":{"true" if borderline else "false"},"reasons":'
-        )
-        answer = b"".join(
-            (
-                head.encode(),
-                assessment.reasons_json,
-                b',"warnings":',
-                _encode(odd) if odd else b"[]",
-                self._model_json,
-                moment.encode(),
-                b'"}',
+        poor, standard, good = [round(value * _MILLION) / _MILLION for value in probabilities]
+        answer = _encode(
+            _Answer(
+                identifier,
+                points,
+                band,
+                best,
+                _Probabilities(poor, standard, good),
+                borderline,
+                msgspec.Raw(assessment.reasons_json),
+                odd,
+                self._ref,
+                moment,
             )
         )
         subject = Subject(

@@ -110,11 +110,11 @@ def describe(state: State, policy: Terms, needed: int, violated: str | None, wal
     elif violated == DAILY:
         retry = daily_reset if needed <= policy.daily else None
     return Decision(
-        allowed=violated is None,
-        violated=violated,
-        remaining=max(0, int(state.tokens)),
-        reset_s=reset,
-        daily_remaining=max(0, policy.daily - state.used),
-        daily_reset_s=daily_reset,
-        retry_after_s=max(1, retry) if violated and retry is not None else retry,
+        violated is None,
+        violated,
+        max(0, int(state.tokens)),
+        reset,
+        max(0, policy.daily - state.used),
+        daily_reset,
+        max(1, retry) if violated and retry is not None else retry,
     )

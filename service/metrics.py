@@ -14,13 +14,16 @@ import os
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from service.contract import Applicant
 
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))
@@ -67,7 +70,7 @@ class Metrics:
         self.gauges: dict[str, Series] = {}
         given = {name: list(values) for name, values in (edges or {}).items()}
         self._edges = {"score": given.pop("score", list(SCORE_EDGES)), **given}
-        self._fields = tuple(given)
+        self._inputs = _values_of(tuple(given))
         # A new model brings new bins: what its predecessor counted in others cannot go on in them.
         self._histograms = {
             name: {label: found for label, found in series.items() if found.edges == self._bins(name, label)}
@@ -93,9 +96,7 @@ class Metrics:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        fields = self._fields
-        inputs = [[score, *[getattr(applicant, field, None) for field in fields]] for applicant, score in rows]
-        table = np.array(inputs, np.float64)  # None becomes NaN
+        table = np.array([(score, *self._inputs(applicant)) for applicant, score in rows], np.float64)  # None: NaN
         for name, values in zip(self._edges, table.T, strict=True):
             known = values[values == values]  # pylint: disable=comparison-with-itself  # what is no NaN
             if name == "score":
@@ -150,6 +151,13 @@ class Metrics:
 
     def _path(self, place: int) -> Path:
         return self._folder / f"worker-{place}.json"
+
+
+def _values_of(fields: tuple[str, ...]) -> Callable[[Any], Sequence[float | None]]:
+    """Takes an applicant's values of these fields, None where there is none."""
+    if len(fields) > 1 and set(fields) <= set(Applicant.model_fields):
+        return attrgetter(*fields)
+    return lambda applicant: [getattr(applicant, field, None) for field in fields]
 
 
 def _claim(folder: Path) -> tuple[int, int]:

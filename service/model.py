@@ -100,7 +100,7 @@ class Model:
                 CLASSES[band],
                 CLASSES[best],
                 band != best,
-                tuple(number for number in numbers if number >= 0),
+                tuple(numbers) if numbers[-1] >= 0 else tuple(number for number in numbers if number >= 0),
             )
             for probabilities, score, band, best, numbers in zip(*columns, strict=True)
         ]

@@ -36,6 +36,8 @@ STACK: Final = "QF_STACK"
 """What `make down` knows the embedded stack's processes by: it ends colours that somebody forgot."""
 STOP_TIMEOUT_S: Final = 25.0
 POLL_S: Final = 0.1
+MARKED_S: Final = 5.0
+MARK_POLL_S: Final = 0.005
 INSIDE: Final = "/state"
 
 
@@ -201,7 +203,21 @@ def spawn(command: list[str], settings: DeploySettings, colour: Colour, environm
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         marks = {MARK: _mark(settings, colour), STACK: str(settings.state_dir.absolute())}
-        processes.spawn(command, env={**environment, **marks}, cwd=log.parent, output=output)
+        pid = processes.spawn(command, env={**environment, **marks}, cwd=log.parent, output=output)
+    _await_mark(pid)
+
+
+def _await_mark(pid: int) -> None:
+    """A new program's environment can be read a moment after it began: before that nobody finds it by its mark."""
+    deadline = time.monotonic() + MARKED_S
+    while time.monotonic() < deadline:
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE or process.environ():
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(MARK_POLL_S)
 
 
 def log_file(settings: DeploySettings, colour: Colour) -> Path:

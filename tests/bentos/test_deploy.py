@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bentos import deploy
@@ -162,6 +163,20 @@ def test_a_kill_after_the_switch_stands(host: StandInHost) -> None:
 
     assert host.serves() == "1"
     assert [one.version for one in Trail(host.settings.trail_file).entries()] == ["1", "2", "1"]
+
+
+def test_a_colour_whose_mark_shows_late_is_waited_for(host: StandInHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel shows a program's environment only when it has been loaded: until then it has not ended."""
+    read, blank = psutil.Process.environ, iter([True] * 5)
+    monkeypatch.setattr(psutil.Process, "environ", lambda self: {} if _new(self) and next(blank, False) else read(self))
+
+    host.deploy(1)
+
+    assert host.serves() == "1" and next(blank, "all were read") == "all were read"
+
+
+def _new(process: psutil.Process) -> bool:
+    return "tests.bentos.standin" in process.cmdline()
 
 
 def test_a_colour_that_died_is_started_again_to_go_back(host: StandInHost) -> None:

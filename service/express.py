@@ -5,14 +5,17 @@ For every request a server makes a scope, an event, a task and two messages, whi
 the wire. Any other (in pieces, pipelined, with an Idempotency-Key, while draining) goes uvicorn's way to the same
 `Post.answer`: no rule of the service is here, only the way. uvicorn picks its protocol by name from a module; `install`
 puts ours there before the server starts.
+
+A caller sends the same head (request line and headers) again and again on a connection that it keeps. The same bytes at
+the same place read the same, so a head that was parsed once is looked up the next time.
 """
 
 from __future__ import annotations
 
-from asyncio import Future
+from asyncio import Future, Transport
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from uvicorn.protocols.http import auto
 
@@ -21,6 +24,8 @@ from service.middleware.edge import Edge, Post, fixed_headers, own_headers
 from service.protocol import HEADER_BYTES, DeadlineProtocol
 
 PATH: Final = b"/v1/score"
+HEADS: Final = 16  # remembered of a connection: bodies of some lengths
+_HEAD_BYTES: Final = 2048
 _ORDINARY: Final = frozenset((b"idempotency-key", b"expect", b"upgrade", b"transfer-encoding"))
 _STATUS_LINES: Final = {int(one): b"HTTP/1.1 %d %s\r\n" % (one, one.phrase.encode()) for one in HTTPStatus}
 
@@ -29,6 +34,7 @@ def _lines(headers: Headers) -> list[bytes]:
     return [b"%s: %s\r\n" % pair for pair in headers]
 
 
+_GAP: Final = b"\r\n\r\n"
 _END: Final = b"".join((*_lines(fixed_headers(JSON)), b"\r\n"))
 
 
@@ -66,6 +72,13 @@ class _Cycle:
         """Nobody waits for more of the body: it is whole."""
 
 
+class Head(NamedTuple):
+    """A request's head that went the short way: its headers, and how long it says the body is."""
+
+    headers: dict[bytes, bytes]
+    body_bytes: int
+
+
 class ExpressProtocol(DeadlineProtocol):
     """uvicorn's protocol with the short way."""
 
@@ -73,6 +86,19 @@ class ExpressProtocol(DeadlineProtocol):
     cycle: Any
     _held: list[bytes] | None = None  # the body, so far, of a request that may go the short way
     _named: dict[bytes, bytes] = {}  # its headers
+    _between = False  # whether the parser stands between two requests
+    _read_there = b""  # what was read when it stood there
+    _heads: dict[bytes, Head]
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """A connection of which nothing is known yet."""
+        super().connection_made(transport)
+        self._heads = {}
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Hold back a request that may go the short way until its body is there."""
@@ -105,24 +131,56 @@ class ExpressProtocol(DeadlineProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._between = True
         if self._held is None:
             super().on_message_complete()
             return
         post, body, self._held = self.edge.post, b"".join(self._held), None
-        assert post is not None and self.client is not None
+        assert post is not None
+        self._remember(len(body))
+        self._answer(post, self._named, body)
+
+    def _remember(self, body_bytes: int) -> None:
+        """Keep the head of a request that came whole in one read, alone."""
+        end = len(self._read_there) - body_bytes
+        if 0 < end <= _HEAD_BYTES and self._read_there.find(_GAP) + len(_GAP) == end:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[self._read_there[:end]] = Head(self._named, body_bytes)
+
+    def _answer(self, post: Post, headers: dict[bytes, bytes], body: bytes) -> None:
+        assert self.client is not None
         self.paid()
         cycle = self.cycle = _Cycle()
-        call = Call("POST", "/v1/score", self._named, self.client[0], _nothing, body=body)
+        call = Call("POST", "/v1/score", headers, self.client[0], _nothing, body=body)
         Errand(post.answer(call), lambda reply: self._reply(post, cycle, call, reply)).go()
 
     def data_received(self, data: bytes) -> None:
         """What is not whole by the end of a read goes the ordinary way, which has a deadline for bodies."""
+        if self._between and self._heads and self._known(data):
+            return
+        self._read_there = data if self._between else b""
         super().data_received(data)
         if self._held is not None:
             held, self._held = self._held, None
             super().on_headers_complete()
             for part in held:
                 super().on_body(part)
+
+    def _known(self, data: bytes) -> bool:
+        """Answer a whole request whose head was parsed before; False if this is none, or none for the short way."""
+        end = data.find(_GAP) + len(_GAP)
+        head, post = self._heads.get(data[:end]), self.edge.post
+        if head is None or len(data) - end != head.body_bytes:
+            return False
+        if post is None or not post.at_once or post.draining:
+            return False
+        if not self.cycle.response_complete or self.flow.write_paused:
+            return False
+        self._unset_keepalive_if_required()
+        self._rests = False
+        self._answer(post, head.headers, data[end:])
+        return True
 
     def _reply(self, post: Post, cycle: _Cycle, call: Call, reply: Reply) -> None:
         closing = reply.close or post.draining or not cycle.keep_alive

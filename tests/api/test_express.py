@@ -171,6 +171,51 @@ def test_one_connection_serves_many(wire: Wire, api: Api, taken: list[bool]) -> 
     assert ([one.status for one in heard], taken) == ([200, 200, 200], [True, False, True])
 
 
+def test_a_head_is_parsed_once(wire: Wire, api: Api, taken: list[bool]) -> None:
+    """From the second request on it is known, whatever the body; each answer is of its own body."""
+    other = BODY.replace(b"12", b"21", 1)
+    assert len(other) == len(BODY) != len(BODY[:-1])
+    bodies = [BODY, BODY, other, b"{" + b" " * (len(BODY) - 2) + b"}", BODY]
+    heard = wire(*[_request(api.key, body=body) for body in bodies], answers=5)
+    assert ([one.status for one in heard], taken) == ([200, 200, 200, 422, 200], [True, True])
+    assert len({one.headers[b"x-request-id"] for one in heard}) == 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "statuses"),
+    [
+        pytest.param(lambda again, bad: [again[:9], again[9:]], [200], id="in pieces"),
+        pytest.param(lambda again, bad: [again + again], [200, 200], id="pipelined"),
+        pytest.param(lambda again, bad: [again + again[:50], again[50:]], [200, 200], id="one and a part"),
+        pytest.param(lambda again, bad: [again + b"PO", again[2:]], [200, 200], id="one and two bytes"),
+        pytest.param(lambda again, bad: [b"\r\n" + again, again], [200, 200], id="an empty line before"),
+        pytest.param(lambda again, bad: [bad, again], [401, 200], id="a head of another key"),
+        pytest.param(lambda again, bad: [again[:-1] + b" ", again], [400, 200], id="a body that breaks off"),
+        pytest.param(lambda again, bad: [again + b"PO", again], [200, 400], id="a known head inside another request"),
+    ],
+)
+def test_a_known_head_is_known_only_where_a_request_begins(
+    wire: Wire, api: Api, parts: Callable[[bytes, bytes], list[bytes]], statuses: list[int]
+) -> None:
+    """The bytes decide as they would have without it."""
+    again = _request(api.key)
+    bad = _request("x" * len(api.key))
+    heard = wire(again, again, *parts(again, bad), answers=2 + len(statuses))
+    assert [one.status for one in heard[2:]] == statuses
+
+
+def test_a_key_that_was_revoked_is_refused_though_its_head_is_known(
+    wire: Wire, api: Api, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered is how bytes read, never whether they are let in."""
+    assert edge.post is not None
+    store, asked = edge.post.access.store, iter([False, False])
+    verify = store.verify
+    monkeypatch.setattr(store, "verify", lambda shown, now: None if next(asked, True) else verify(shown, now))
+    heard = wire(*[_request(api.key)] * 3, answers=3)
+    assert [one.status for one in heard] == [200, 200, 401]
+
+
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/score?"])
 def test_headers_are_measured_on_kept_connections_too(wire: Wire, api: Api, path: str) -> None:
     """16 KiB hold for the second request as for the first, whichever way it goes."""

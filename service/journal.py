@@ -122,9 +122,12 @@ def number_of(identifier: str) -> int:
     return int(identifier.rpartition("-")[2], 16)
 
 
-def frame(magic: bytes, payload: bytes) -> bytes:
-    """The payload with its magic, checksum and length."""
-    return _FRAME.pack(magic, zlib.crc32(payload), len(payload)) + payload
+def frame(magic: bytes, *payload: bytes) -> bytes:
+    """The payload, in parts, with its magic, checksum and length; copied once."""
+    checksum = length = 0
+    for part in payload:
+        checksum, length = zlib.crc32(part, checksum), length + len(part)
+    return b"".join((_FRAME.pack(magic, checksum, length), *payload))
 
 
 def header_frame(*, rewritten: bool = False) -> bytes:
@@ -146,7 +149,7 @@ def encode(entry: Entry, numbers: Sequence[int], at_us: int | None = None) -> by
         _ROW.pack(number, start, end, len(line))
         for number, (start, end), line in zip(numbers, entry.spans, lines, strict=True)
     ]
-    return frame(_ENTRY_MAGIC, b"".join((fixed, partner, *rows, body, *lines)))
+    return frame(_ENTRY_MAGIC, b"".join((fixed, partner, *rows)), body, b"".join(lines))
 
 
 def decode(payload: bytes) -> StoredEntry:

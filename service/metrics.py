@@ -13,7 +13,7 @@ import fcntl
 import os
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import Applicant
+from service.engine.rules import Assessment
 
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))
@@ -88,6 +89,14 @@ class Metrics:
         """Count one score given; the applicant's values go into bins and nowhere else."""
         self.counters["qf_scores"][band] += 1
         self._rows.append((applicant, score))
+        if len(self._rows) >= _BULK:
+            self.fold()
+
+    def scored_many(self, applicants: Sequence[Any], found: Sequence[Assessment]) -> None:
+        """Count the scores of a batch."""
+        for band, count in Counter([one.band for one in found]).items():
+            self.counters["qf_scores"][band] += count
+        self._rows += zip(applicants, [one.score for one in found], strict=True)
         if len(self._rows) >= _BULK:
             self.fold()
 

@@ -99,32 +99,10 @@ class RecordsDamaged(ValueError):
     """The bytes are not an object that this module wrote; the text names the line, never a cell."""
 
 
-class Subject(NamedTuple):
-    """Whom and when a prediction is about: texts as they are written, timestamps in ISO 8601 with `Z`."""
-
-    prediction_id: str
-    created_at: str
-    as_of: str
-    partner: str
-    customer_ref: str
-
-
-class Decision(NamedTuple):
-    """What was answered; `reasons` and `warnings` are codes joined by `|`."""
-
-    score: int
-    band: str
-    predicted_class: str
-    p_poor: float
-    p_standard: float
-    p_good: float
-    borderline: bool
-    reasons: str
-    warnings: str
-
-
 Cell = str | int | float | bool | None
+Cells = Sequence[Cell]
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 @lru_cache(maxsize=4096)
@@ -157,7 +135,13 @@ def header(kind: Kind) -> bytes:
 
 
 class PredictionLines:
-    """Renders prediction rows of one model; make it once when the model is loaded."""
+    """Renders prediction rows of one model; make it once when the model is loaded.
+
+    A row comes in three parts, in the order of the columns. Its subject: id, when it was made (ISO 8601 with `Z`), the day
+    it is as of, partner, pseudonym. Its inputs, the values of `INPUT_COLUMNS`: numbers as numbers, categories as their
+    contract text, `loan_types` joined by `|`, None where unknown. Its decision: what was answered, reasons and warnings
+    as codes joined by `|`.
+    """
 
     __slots__ = ("_model", "_model_cells")
 
@@ -165,21 +149,31 @@ class PredictionLines:
         self._model = (name, version, digest)
         self._model_cells = b"," + _encode([guarded(cell) for cell in self._model])[1:-1] + b","
 
-    def render(self, subject: Subject, inputs: Sequence[Cell], decision: Decision) -> bytes:
-        """The row as CSV bytes with its line end.
+    def render(self, subject: Cells, inputs: Cells, decision: Cells) -> bytes:
+        """The row as CSV bytes with its line end."""
+        known = _encode(inputs).replace(b"null", b"")  # no category of the contract contains the word
+        return self._line(_encode(_safe(subject)), known, _encode(decision)) or self._written(subject, inputs, decision)
 
-        `inputs` holds the values of `INPUT_COLUMNS`: numbers as numbers, categories as their contract text,
-        `loan_types` joined by `|`, None where unknown.
-        """
-        partner = guarded(subject.partner)
-        known = _encode(inputs)[1:-1].replace(b"null", b"")  # no category of the contract contains the word
-        line = b"".join(
-            (b"1,", _encode((*subject[:3], partner, subject[4]))[1:-1], self._model_cells)
-            + (known, b",", _encode(decision)[1:-1], EOL)
-        )
-        if b"\\" in line:  # JSON escaped something, and CSV escapes otherwise
-            return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
-        return line
+    def render_many(self, rows: Sequence[tuple[Cells, Cells, Cells]]) -> list[bytes]:
+        """The rows, each as `render` has it, in half its time."""
+        subjects, inputs, decisions = zip(*rows, strict=True)
+        heads = _encode_lines([_safe(subject) for subject in subjects]).split(b"\n")
+        known = _encode_lines(inputs).replace(b"null", b"").split(b"\n")
+        tails = _encode_lines(decisions).split(b"\n")
+        return [self._line(*parts) or self._written(*row) for parts, row in zip(zip(heads, known, tails), rows)]
+
+    def _line(self, head: bytes, known: bytes, tail: bytes) -> bytes:
+        """The line of JSON arrays; nothing where JSON escaped something, for CSV escapes otherwise."""
+        line = b"".join((b"1,", head[1:-1], self._model_cells, known[1:-1], b",", tail[1:-1], EOL))
+        return b"" if b"\\" in line else line
+
+    def _written(self, subject: Cells, inputs: Cells, decision: Cells) -> bytes:
+        return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
+
+
+def _safe(subject: Cells) -> Cells:
+    identifier, created_at, as_of, partner, customer_ref = subject
+    return identifier, created_at, as_of, guarded(str(partner)), customer_ref
 
 
 class OutcomeRow(NamedTuple):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,13 +25,15 @@ from service.model import Assessment, Model
 from service.oddities import warnings_of
 from service.outbox import Entry, Outbox
 from service.pseudonyms import Pseudonyms
-from service.reasons import CATALOGUE
-from service.records import INPUT_COLUMNS, Cell, Decision, Kind, PredictionLines, Subject
+from service.reasons import CATALOGUE, FRAGMENTS
+from service.records import INPUT_COLUMNS, Cells, Kind, PredictionLines
 
 CHUNK_ROWS: Final = 100  # scored before other requests get their turn
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+_BEGIN: Final = b'{"scores":['
 _MILLION: Final = 1e6  # probabilities are told to six decimals
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
 
@@ -57,6 +59,15 @@ class _Answer(msgspec.Struct, gc=False):
     warnings: tuple[str, ...]
     model: msgspec.Raw
     created_at: str
+
+
+class _Told(NamedTuple):
+    """A score on its way: the answer, and the parts of its row in the log."""
+
+    answer: _Answer
+    subject: Cells
+    inputs: Cells
+    decision: Cells
 
 
 class Scoring:
@@ -91,70 +102,65 @@ class Scoring:
         Raises:
             OutboxFull: as `one`.
         """
-        assessments: list[Assessment] = []
+        told: list[_Told] = []
+        moment = _now()
         for start in range(0, len(applicants), CHUNK_ROWS):
             chunk = applicants[start : start + CHUNK_ROWS]
-            assessments += self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
+            assessments = self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
+            told += [self._tell(key, *pair, moment) for pair in zip(chunk, assessments, strict=True)]
+            self._metrics.scored_many(chunk, assessments)
             await asyncio.sleep(0)
-        moment = _now()
-        rendered = []
-        for number, (applicant, assessment) in enumerate(zip(applicants, assessments, strict=True)):
-            rendered.append(self.render(key, applicant, assessment, moment))
-            if number % CHUNK_ROWS == CHUNK_ROWS - 1:
-                await asyncio.sleep(0)
-        identifiers, answers, lines = zip(*rendered, strict=True)
-        body = b'{"scores":[' + b",".join(answers) + b"]}"
+        answers = _encode_lines([one.answer for one in told]).split(b"\n")[:-1]  # no line end stands inside an answer
+        await asyncio.sleep(0)
+        lines = self._lines.render_many([one[1:] for one in told])
+        body = b"".join((_BEGIN, b",".join(answers), b"]}"))
+        identifiers = [one.answer.prediction_id for one in told]
         await self._outbox.append(
             Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, _spans(answers), 200, mark)
         )
-        for applicant, assessment in zip(applicants, assessments, strict=True):
-            self._metrics.scored(applicant, assessment.score, assessment.band)
         return body
 
-    def render(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
+    def render(
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
     ) -> tuple[str, bytes, bytes]:
         """Id, answer and log line of one score."""
-        identifier = self._outbox.next_id()
+        answer, *parts = self._tell(key, applicant, assessment, moment)
+        return answer.prediction_id, _encode(answer), self._lines.render(*parts)
+
+    def _tell(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
+        self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
+    ) -> _Told:
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
         poor, standard, good = [round(value * _MILLION) / _MILLION for value in probabilities]
-        answer = _encode(
-            _Answer(
-                identifier,
-                points,
-                band,
-                best,
-                _Probabilities(poor, standard, good),
-                borderline,
-                msgspec.Raw(assessment.reasons_json),
-                odd,
-                self._ref,
-                moment,
-            )
-        )
-        subject = Subject(
+        identifier = self._outbox.next_id()
+        reasons, codes = _reasons(numbers)
+        answer = _Answer(
             identifier,
-            moment,
-            applicant.as_of.isoformat() if applicant.as_of else moment[:10],
-            key.partner,
-            self._pseudonyms.of(key.partner, applicant.customer_ref),
-        )
-        decision = Decision(
             points,
             band,
             best,
-            poor,
-            standard,
-            good,
+            _Probabilities(poor, standard, good),
             borderline,
-            "|".join([CODES[number] for number in numbers]),
-            "|".join(odd),
+            reasons,
+            odd,
+            self._ref,
+            moment,
         )
-        return identifier, answer, self._lines.render(subject, _inputs(applicant), decision)
+        as_of = applicant.as_of.isoformat() if applicant.as_of else moment[:10]
+        subject = (identifier, moment, as_of, key.partner, self._pseudonyms.of(key.partner, applicant.customer_ref))
+        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd))
+        return _Told(answer, subject, _inputs(applicant), decision)
 
 
-def _inputs(applicant: Applicant) -> list[Cell]:
+@lru_cache(maxsize=4096)
+def _reasons(numbers: tuple[int, ...]) -> tuple[msgspec.Raw, str]:
+    """Reasons as a JSON array, and their codes; a few thousand of these are nearly all that are ever given."""
+    fragments = b",".join([FRAGMENTS[number] for number in numbers])
+    return msgspec.Raw(b"[" + fragments + b"]"), "|".join([CODES[number] for number in numbers])
+
+
+def _inputs(applicant: Applicant) -> Cells:
     values = list(_INPUTS(applicant))
     values[_LOANS] = "|".join(values[_LOANS])
     return values
@@ -172,7 +178,7 @@ def _second(second: int) -> str:
 
 
 def _spans(answers: Sequence[bytes]) -> list[tuple[int, int]]:
-    spans, start = [], len(b'{"scores":[')
+    spans, start = [], len(_BEGIN)
     for answer in answers:
         spans.append((start, start + len(answer)))
         start += len(answer) + 1

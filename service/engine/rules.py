@@ -14,7 +14,7 @@ from service.engine.trees import Float
 from service.features import FEATURES, row
 from service.manifest import Manifest
 from service.policy import Calibration, Objective, Triple
-from service.reasons import CATALOGUE, FAMILIES, FRAGMENTS
+from service.reasons import CATALOGUE, FAMILIES
 
 # Grows with creditworthiness: Good minus Poor, or the sum of the two cumulative logits.
 MARGINS: Final[dict[Objective, tuple[float, ...]]] = {"MultiClass": (-1.0, 0.0, 1.0), "MultiLogloss": (1.0, 1.0)}
@@ -35,11 +35,6 @@ class Assessment(NamedTuple):
     def reasons(self) -> tuple[Reason, ...]:
         """The reasons as the contract has them."""
         return tuple(CATALOGUE[number] for number in self.numbers)
-
-    @property
-    def reasons_json(self) -> bytes:
-        """The reasons as a JSON array, put together from parts that were rendered once."""
-        return b"[" + b",".join([FRAGMENTS[number] for number in self.numbers]) + b"]"
 
 
 class Arrays(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.journal import Entry, KeyMark
 from service.outbox import Outbox
-from service.records import Decision, Kind, PredictionLines, Subject
+from service.records import Kind, PredictionLines
 
 INPUTS = (
     *(
@@ -23,14 +23,14 @@ INPUTS = (
     ),
     *(809.98, 26.822619623699016, 265, "No", 49.57494921489417, 80.41529543900253, None, 312.49408867943663),
 )
-DECISION = Decision(712, "Good", "Good", 0.1, 0.2, 0.7123456789012, True, "A|B", "")
+DECISION = (712, "Good", "Good", 0.1, 0.2, 0.7123456789012, True, "A|B", "")
 LINES = PredictionLines("credit-score", "7", "ab" * 32)
 PARTNER = "demo"
 
 
 def line(identifier: str, *, partner: str = PARTNER, customer_ref: str = "c" * 32) -> bytes:
     """The CSV row of a prediction."""
-    subject = Subject(identifier, "2026-11-23T07:00:00.123456Z", "2026-11-23", partner, customer_ref)
+    subject = (identifier, "2026-11-23T07:00:00.123456Z", "2026-11-23", partner, customer_ref)
     return LINES.render(subject, INPUTS, DECISION)
 
 

@@ -137,10 +137,10 @@ def header(kind: Kind) -> bytes:
 class PredictionLines:
     """Renders prediction rows of one model; make it once when the model is loaded.
 
-    A row comes in three parts, in the order of the columns. Its subject: id, when it was made (ISO 8601 with `Z`), what
-    day it is as of, partner, pseudonym. Its inputs, the values of `INPUT_COLUMNS`: numbers as numbers, categories as their
-    contract text, `loan_types` joined by `|`, None where unknown. Its decision: what was answered, reasons and warnings
-    as codes joined by `|`.
+    A row comes in three parts, in the order of the columns. Its subject: id, when it was made (ISO 8601 with `Z`), the
+    day it is as of, partner, pseudonym. Its inputs, the values of `INPUT_COLUMNS`: numbers as numbers, categories as
+    their contract text, `loan_types` joined by `|`, None where unknown. Its decision: what was answered, reasons and
+    warnings as codes joined by `|`.
     """
 
     __slots__ = ("_model", "_model_cells")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from math import exp
 from typing import Final, Literal, cast
 
@@ -44,6 +46,14 @@ class Calibration:
             if not all(0.0 < value <= 1.0 for value in row) or any(a > b for a, b in zip(row, row[1:], strict=False)):
                 raise ValueError("calibration values must lie in (0, 1] and never fall")
 
+    @cached_property
+    def lines(self) -> tuple[tuple[tuple[float, float], ...], ...]:
+        """The value at the start of each cell and the rise to its end, by class; past the end it stays."""
+        return tuple(
+            (*((low, high - low) for low, high in pairwise(row)), (row[-2] + (row[-1] - row[-2]), 0.0))
+            for row in self.knots
+        )
+
 
 IDENTITY: Final = Calibration(
     ((1e-6, *(cell / CELLS for cell in range(1, CELLS)), 1.0),) * len(CLASSES)  # above zero: rows must normalise
@@ -58,8 +68,10 @@ def probabilities(raw: Sequence[float], objective: Objective) -> Triple:
         total = poor + standard + good
         return poor / total, standard / total, good / total
     above_poor = _sigmoid(raw[0])
-    # The two curves are learned apart and may cross by a hair: Good can never be likelier than better-than-Poor.
-    good = min(_sigmoid(raw[1]), above_poor)
+    good = _sigmoid(raw[1])
+    if good > above_poor:  # pylint: disable=consider-using-min-builtin  # a call takes as long as all else
+        # The two curves are learned apart and may cross by a hair: Good can never be likelier than better-than-Poor.
+        good = above_poor
     return 1.0 - above_poor, above_poor - good, good
 
 
@@ -84,19 +96,23 @@ def probabilities_many(raw: Array, objective: Objective) -> Array:
 
 def calibrated(values: Sequence[float], calibration: Calibration) -> Triple:
     """Calibrated probabilities of one applicant; they add up to one."""
-    of_poor, of_standard, of_good = calibration.knots
-    poor, standard, good = _at(values[0], of_poor), _at(values[1], of_standard), _at(values[2], of_good)
+    poor, standard, good = values
+    of_poor, of_standard, of_good = calibration.lines
+    # Written out: a call for each class would take as long as its arithmetic.
+    place = poor * CELLS
+    cell = int(place)
+    low, rise = of_poor[cell]
+    poor = low + (place - cell) * rise
+    place = standard * CELLS
+    cell = int(place)
+    low, rise = of_standard[cell]
+    standard = low + (place - cell) * rise
+    place = good * CELLS
+    cell = int(place)
+    low, rise = of_good[cell]
+    good = low + (place - cell) * rise
     total = poor + standard + good
     return poor / total, standard / total, good / total
-
-
-def _at(value: float, knots: Sequence[float]) -> float:
-    place = value * CELLS
-    cell = int(place)
-    if cell == CELLS:
-        cell = CELLS - 1
-    low = knots[cell]
-    return low + (place - cell) * (knots[cell + 1] - low)
 
 
 def calibrated_many(values: Array, calibration: Calibration) -> Array:

@@ -2,37 +2,34 @@
 
 A move changes the leaves of those trees only that ask about the field or about something derived from it. So the sums
 are not made anew: per field, the changed trees' new values minus their old ones. All fields' trees lie in one array,
-which numpy handles in the time that it takes for one field; what depends on derived features is patched in for the
-fields that are asked for.
+which numpy handles in little more than the time that it takes for one field.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection
-from ctypes import c_float
+from array import array
 from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.formulas import record
-from service.engine.grid import Bytes, Grid
 from service.engine.rules import Rules
-from service.engine.trees import Ensemble
+from service.engine.trees import MAX_DEPTH, Ensemble, Float
 from service.features import DERIVED_FROM, FEATURE_NAMES, derived
 from service.reasons import CANDIDATES
 
+Index = NDArray[np.intp]
 Pairs = list[NDArray[np.complex128]]
 """Values of two outputs each, as real and imaginary part: one operation on both, and each sum the same to the bit."""
 
 _INPUTS: Final = tuple(FEATURE_NAMES.index(name) for name in DERIVED_FROM)
-_PROGRAM: Final = record()
-_FIRST_DERIVED: Final = len(FEATURE_NAMES) - len(_PROGRAM.outputs)
+_DEPENDS: Final = record().depends
 
 
-def pairs(values: NDArray[np.float64]) -> Pairs:
+def pairs(values: Float) -> Pairs:
     """Columns of (n, outputs) values, two by two; an odd last one is paired with zeros."""
     even = np.pad(values, ((0, 0), (0, values.shape[1] % 2)))
     halves = [np.ascontiguousarray(even[:, place : place + 2]) for place in range(0, even.shape[1], 2)]
@@ -40,110 +37,123 @@ def pairs(values: NDArray[np.float64]) -> Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """One move: the trees it touches, and what becomes of their leaves."""
+class Questions:
+    """Which value of a row must lie above which border: eight questions a place, so that packing gives it a byte."""
 
-    trees: NDArray[np.intp]
-    keep: Bytes  # bits that do not depend on what moves
-    fresh: Bytes  # bits of the features that take the reference's value
-    again: tuple[tuple[int, Bytes], ...]  # features to be derived again, with the bits each of their cells sets
-    replaced: tuple[tuple[int, float], ...]  # arguments of `derived` that take the reference's value
+    asked: Index  # (places * 8,)
+    borders: NDArray[np.float32]  # (places * 8,)
+
+    @classmethod
+    def of(cls, asked: NDArray[Any], borders: NDArray[np.float32]) -> Questions:
+        """The questions of (places, levels); spare ones are answered no."""
+        spare = ((0, 0), (0, MAX_DEPTH - asked.shape[1]))
+        return cls(
+            asked=np.pad(asked, spare).astype(np.intp).ravel(),
+            borders=np.pad(borders, spare, constant_values=np.inf).ravel(),
+        )
 
 
 class Moves:
-    """The moves of every field of the catalogue, laid out for one row at a time."""
+    """The moves of every field of the catalogue, laid out for one row at a time.
 
-    def __init__(self, ensemble: Ensemble, cells: Grid, rules: Rules) -> None:
-        self._rules, self._cells = rules, cells
-        self._outputs, self._scale, self._bias = ensemble.outputs, ensemble.scale, ensemble.bias.tolist()
-        starts = cells.starts.tolist()
-        self._borders = [cells.borders[start:end].tolist() for start, end in zip(starts, starts[1:], strict=False)]
-        moved = {item.field: item.moved for item in CANDIDATES}
-        distinct = list(dict.fromkeys(moved.values()))  # fields that move the same features share a segment
-        self._segments = [self._segment(features) for features in distinct]
-        self._place = {field: distinct.index(features) for field, features in moved.items()}
-        self._ends = np.cumsum([0, *(len(one.trees) for one in self._segments)]).tolist()
-        self._starts = np.array(self._ends[:-1], np.intp)
-        self._trees = np.concatenate([one.trees for one in self._segments])
-        self._keep = np.concatenate([one.keep for one in self._segments])
-        self._fresh = np.concatenate([one.fresh for one in self._segments])
-        self._offsets = self._trees * ensemble.leaf_values.shape[1]
-        self._columns = pairs(ensemble.leaf_values.reshape(-1, ensemble.outputs))
+    A place is a move and one of the trees that it changes. A row is followed by what its derived features become, so
+    that the questions which places ask about them are answered together with all others.
+    """
 
-    def _segment(self, moved: tuple[int, ...]) -> _Segment:
-        again = [position for position, uses in _PROGRAM.depends.items() if uses & frozenset(moved)]
-        owned = np.bitwise_or.reduce(self._cells.owned[[*moved, *again]], axis=0)
-        trees = np.flatnonzero(owned) if owned.any() else np.zeros(1, np.intp)  # an empty segment cannot be summed
-        rows = [self._cells.cell(position, self._rules.reference[position]) for position in moved]
-        return _Segment(
-            trees=trees,
-            keep=~owned[trees],
-            fresh=np.bitwise_or.reduce(self._cells.masks[rows], axis=0)[trees],
-            again=tuple((position, self._masks(position, trees)) for position in again),
-            replaced=tuple(
-                (place, self._rules.reference[position]) for place, position in enumerate(_INPUTS) if position in moved
-            ),
-        )
-
-    def _masks(self, feature: int, trees: NDArray[np.intp]) -> Bytes:
-        first = int(self._cells.starts[feature]) + feature
-        return np.ascontiguousarray(self._cells.masks[first : first + len(self._borders[feature]) + 1][:, trees])
-
-    def of(self, values: list[float], leaves: Bytes, found: Pairs) -> Trial:
-        """The moves of one row; `found` holds the values of its leaves, tree by tree."""
-        changed = leaves.take(self._trees)
-        changed &= self._keep
-        changed |= self._fresh
-        old = [pair.take(self._trees) for pair in found]
-        totals = [complex(pair.sum()) for pair in found]
-        return Trial(self, values, changed, old, totals)
-
-    def patch(self, place: int, values: list[float], changed: Bytes) -> None:
-        """Set the bits of what is derived again after the move of segment `place`."""
-        segment = self._segments[place]
-        if not segment.again:
-            return
-        inputs = [values[position] for position in _INPUTS]
-        for argument, value in segment.replaced:
-            inputs[argument] = value
-        new = derived(*inputs)
-        part = changed[self._ends[place] : self._ends[place + 1]]
-        for position, masks in segment.again:
-            part |= masks[self._cell(position, new[position - _FIRST_DERIVED])]
-
-    def _cell(self, feature: int, value: float) -> int:
-        """How many borders of a feature lie below a value; `Grid.cell` on plain floats, in a tenth of its time."""
-        if value != value:  # pylint: disable=comparison-with-itself  # NaN, without the cost of a call
-            return len(self._borders[feature]) if self._cells.missing_high[feature] else 0
-        return bisect_left(self._borders[feature], c_float(value).value)
-
-    def points(self, fields: Collection[str], trial: Trial) -> dict[str, int]:
-        """The score after each of the fields alone is moved to the reference."""
-        places = {field: self._place[field] for field in fields}
-        for place in set(places.values()):
-            self.patch(place, trial.values, trial.changed)
-        index = trial.changed + self._offsets
-        sums: list[list[complex]] = [
-            (np.add.reduceat(column.take(index) - old, self._starts) + total).tolist()
-            for column, old, total in zip(self._columns, trial.old, trial.totals, strict=True)
+    def __init__(self, ensemble: Ensemble, rules: Rules) -> None:
+        self._columns = pairs(ensemble.scale * ensemble.leaf_values.reshape(-1, ensemble.outputs))
+        self._reference = list(rules.reference)
+        fields = {item.field: item.moved for item in CANDIDATES}
+        moves = list(dict.fromkeys(fields.values()))  # fields that move the same features share their places
+        again = [tuple(feature for feature, uses in _DEPENDS.items() if uses & set(moved)) for moved in moves]
+        rounds = _rounds(again)
+        self.number = {field: moves.index(moved) for field, moved in fields.items()}
+        self._inputs = [
+            _inputs({feature for moved, own in zip(moves, rounds, strict=True) if own == number for feature in moved})
+            for number in range(max(rounds) + 1)
         ]
-        return {field: self._points([pair[place] for pair in sums]) for field, place in places.items()}
+        self._high = np.concatenate(
+            [ensemble.missing_high, *[ensemble.missing_high[-len(_DEPENDS) :]] * len(self._inputs)]
+        )
+        self._any_high = bool(self._high.any())
+        levels = [_levels(groups, ensemble) for groups in (moves, again)]
+        touched: NDArray[np.bool_] = np.any(np.concatenate(levels, axis=2), axis=2)
+        touched[:, 0] |= ~touched.any(axis=1)  # the changes of no tree at all could not be summed
+        move, self._trees = np.nonzero(touched)
+        self._starts = np.flatnonzero(np.diff(move, prepend=-1))
+        given, anew = (groups[touched] for groups in levels)  # (places, levels)
+        features, borders = ensemble.split_feature[self._trees], ensemble.split_border[self._trees]
+        bits = 1 << np.arange(features.shape[1])
+        above = _filled(np.array(rules.reference, np.float32), ensemble.missing_high)[features] > borders
+        self._keep = ~((given | anew) @ bits)  # bits that do not depend on what moves
+        self._fresh = (given & above) @ bits  # bits of the features that take the reference's value
+        asking = anew.any(axis=1)
+        position = features + (len(_DEPENDS) * (1 + np.array(rounds)))[move, None]
+        self.questions = Questions.of(
+            np.pad(position[asking], ((0, 1), (0, 0))),
+            np.pad(np.where(anew, borders, np.float32(np.inf))[asking], ((0, 1), (0, 0)), constant_values=np.inf),
+        )
+        self._again = np.where(asking, np.cumsum(asking) - 1, asking.sum())  # the last asks nothing
 
-    def _points(self, sums: list[complex]) -> int:
-        raw = [part for pair in sums for part in (pair.real, pair.imag)][: self._outputs]
-        return self._rules.points([total * self._scale + bias for total, bias in zip(raw, self._bias, strict=True)])
+    def row(self, values: list[float]) -> NDArray[np.float32]:
+        """A row and what its derived features become, as questions are asked of it."""
+        both, extended = values + self._reference, values.copy()
+        for inputs in self._inputs:
+            extended += _derived(inputs(both))
+        row = np.frombuffer(array("f", extended), np.float32)  # too large a number becomes infinite without a warning
+        return _filled(row, self._high) if self._any_high else row
+
+    def raw(self, index: Index, again: Index, raw: list[float]) -> list[list[float]]:
+        """Raw values after each move, a list an output.
+
+        `index` holds the row's leaves, `again` the answers to `questions`, `raw` the values before any move.
+        """
+        before = index.take(self._trees)
+        moved = before & self._keep
+        moved |= self._fresh
+        moved |= again.take(self._again)
+        outputs = []
+        for column, real, imaginary in zip(self._columns, raw[::2], [*raw[1::2], 0.0], strict=False):
+            change = column.take(moved)
+            change -= column.take(before)
+            pair = np.add.reduceat(change, self._starts)
+            pair += complex(real, imaginary)
+            outputs += [pair.real.tolist(), pair.imag.tolist()]
+        return outputs[: len(raw)]
 
 
-@dataclass(slots=True)
-class Trial:
-    """One row on trial: its leaves after every move, and the values of its own leaves in the same places."""
+def _rounds(again: list[tuple[int, ...]]) -> list[int]:
+    """A number for each move: moves of one number change no derived feature in common, so one evaluation serves all."""
+    taken: list[set[int]] = [set() for _ in again]
+    numbers = []
+    for changed in again:
+        number = next(number for number, own in enumerate(taken) if own.isdisjoint(changed))
+        taken[number].update(changed)
+        numbers.append(number)
+    return numbers
 
-    moves: Moves
-    values: list[float]
-    changed: Bytes
-    old: Pairs
-    totals: list[complex]
 
-    def points(self, fields: Collection[str]) -> dict[str, int]:
-        """The score after each of the fields alone is moved to the reference."""
-        return self.moves.points(fields, self)
+def _inputs(moved: set[int]) -> itemgetter[tuple[float, ...]]:
+    """Takes the arguments of `derived` from a row followed by the reference."""
+    return itemgetter(*(place + len(FEATURE_NAMES) if place in moved else place for place in _INPUTS))
+
+
+def _derived(arguments: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        return derived(*arguments)
+    except ZeroDivisionError:  # of no applicant; numpy divides as the kernel does
+        with np.errstate(all="ignore"):
+            return derived(*np.array(arguments))
+
+
+def _levels(groups: list[tuple[int, ...]], ensemble: Ensemble) -> NDArray[np.bool_]:
+    """Which levels (groups, trees, levels) ask about a feature of a group."""
+    member = np.zeros((len(groups), ensemble.features), np.bool_)
+    for number, group in enumerate(groups):
+        member[number, list(group)] = True
+    return member[:, ensemble.split_feature] & np.isfinite(ensemble.split_border)
+
+
+def _filled(row: NDArray[np.float32], high: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The row with missing values above every border where the model has them so."""
+    return np.where(np.isnan(row) & high, np.float32(np.inf), row)

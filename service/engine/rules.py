@@ -74,7 +74,7 @@ class Rules:
 
     def points(self, raw: list[float]) -> int:
         """The score of one row's raw values."""
-        return policy.score(self.triple(raw))
+        return policy.score(policy.calibrated(policy.probabilities(raw, self.objective), self.calibration))
 
     def triples(self, raw: Float) -> Float:
         """`triple` of many rows, shape (n, 3)."""

@@ -103,12 +103,13 @@ class Scoring:
             OutboxFull: as `one`.
         """
         told: list[_Told] = []
+        assessments: list[Assessment] = []
         moment = _now()
         for start in range(0, len(applicants), CHUNK_ROWS):
             chunk = applicants[start : start + CHUNK_ROWS]
-            assessments = self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
-            told += [self._tell(key, *pair, moment) for pair in zip(chunk, assessments, strict=True)]
-            self._metrics.scored_many(chunk, assessments)
+            found = self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
+            told += [self._tell(key, *pair, moment) for pair in zip(chunk, found, strict=True)]
+            assessments += found
             await asyncio.sleep(0)
         answers = _encode_lines([one.answer for one in told]).split(b"\n")[:-1]  # no line end stands inside an answer
         await asyncio.sleep(0)
@@ -118,6 +119,7 @@ class Scoring:
         await self._outbox.append(
             Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, _spans(answers), 200, mark)
         )
+        self._metrics.scored_many(applicants, assessments)
         return body
 
     def render(

@@ -64,15 +64,24 @@ def test_the_daily_quota_holds_and_tells_when_it_ends(api: Api, new_key) -> None
     assert 1 <= int(answer.headers["retry-after"]) <= 86_400
 
 
-def test_an_answer_that_was_not_durable_costs_nothing(api: Api, new_key, runtime: Runtime, monkeypatch) -> None:
-    """503 gives the token back, says when to come again, and no score leaves."""
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/score", applicant()), ("/v1/score/batch", {"applicants": [applicant()] * 3})],
+    ids=["one", "batch"],
+)
+def test_an_answer_that_was_not_durable_costs_nothing(
+    api: Api, new_key, runtime: Runtime, monkeypatch, path: str, body: object
+) -> None:
+    """503 gives the tokens back, says when to come again, counts no score, and none leaves."""
     key = new_key("unlucky", rate=0.001, burst=5, daily=5)
+    counted = dict(runtime.metrics.counters["qf_scores"])
     monkeypatch.setattr(type(runtime.outbox), "full_because", "the disk is full")
-    answer = api.post("/v1/score", applicant(), key=key)
+    answer = api.post(path, body, key=key)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert b"score" not in answer.body.replace(b"problem", b"") or "probabilities" not in answer.json
     assert api.get("/readyz", key=None).status == 503
     monkeypatch.undo()
+    assert dict(runtime.metrics.counters["qf_scores"]) == counted
     assert api.post("/v1/score", applicant(), key=key).limits == {"burst": 4, "daily": 4}
 
 

@@ -51,20 +51,24 @@ def taken(edge: Edge) -> Iterator[list[bool]]:
 
 @pytest.fixture
 def wire(edge: Edge, runner: asyncio.Runner, taken: list[bool]) -> Wire:
-    """Sends parts of bytes on one connection and reads so many answers."""
+    """Sends parts of bytes on one connection and reads so many answers, or one after each part."""
 
-    async def talk(parts: tuple[bytes, ...], answers: int) -> list[Heard]:
+    async def talk(parts: tuple[bytes, ...], answers: int, in_turn: bool) -> list[Heard]:
         config = Config(edge, lifespan="off", access_log=False, log_level="critical")
         config.load()
         state, loop = ServerState(), asyncio.get_running_loop()
         server = await loop.create_server(lambda: express.ExpressProtocol(config, state, {}), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        heard = []
         try:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-                await asyncio.sleep(0.002)
-            return [await asyncio.wait_for(_answer(reader), 10) for _ in range(answers)]
+                if in_turn:
+                    heard.append(await asyncio.wait_for(_answer(reader), 10))
+                else:
+                    await asyncio.sleep(0.002)
+            return heard + [await asyncio.wait_for(_answer(reader), 10) for _ in range(answers)]
         finally:
             writer.close()
             await writer.wait_closed()
@@ -73,9 +77,9 @@ def wire(edge: Edge, runner: asyncio.Runner, taken: list[bool]) -> Wire:
             while state.connections:
                 await asyncio.sleep(0.01)
 
-    def send(*parts: bytes, answers: int = 1) -> list[Heard]:
+    def send(*parts: bytes, answers: int = 1, in_turn: bool = False) -> list[Heard]:
         taken.clear()
-        return runner.run(talk(parts, answers))
+        return runner.run(talk(parts, 0 if in_turn else answers, in_turn))
 
     return send
 
@@ -167,7 +171,7 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire, api: Api) -> None:
 def test_one_connection_serves_many(wire: Wire, api: Api, taken: list[bool]) -> None:
     """One after the other, short ways and others mixed."""
     asked = [_request(api.key), _request(api.key, body=b"", method="GET", path="/v1/model"), _request(api.key)]
-    heard = wire(*asked, answers=3)
+    heard = wire(*asked, in_turn=True)
     assert ([one.status for one in heard], taken) == ([200, 200, 200], [True, False, True])
 
 
@@ -176,7 +180,7 @@ def test_a_head_is_parsed_once(wire: Wire, api: Api, taken: list[bool]) -> None:
     other = BODY.replace(b"12", b"21", 1)
     assert len(other) == len(BODY) != len(BODY[:-1])
     bodies = [BODY, BODY, other, b"{" + b" " * (len(BODY) - 2) + b"}", BODY]
-    heard = wire(*[_request(api.key, body=body) for body in bodies], answers=5)
+    heard = wire(*[_request(api.key, body=body) for body in bodies], in_turn=True)
     assert ([one.status for one in heard], taken) == ([200, 200, 200, 422, 200], [True, True])
     assert len({one.headers[b"x-request-id"] for one in heard}) == 5
 
@@ -205,15 +209,15 @@ def test_a_known_head_is_known_only_where_a_request_begins(
 
 
 def test_a_key_that_was_revoked_is_refused_though_its_head_is_known(
-    wire: Wire, api: Api, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, api: Api, edge: Edge, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is remembered is how bytes read, never whether they are let in."""
     assert edge.post is not None
     store, asked = edge.post.access.store, iter([False, False])
     verify = store.verify
     monkeypatch.setattr(store, "verify", lambda shown, now: None if next(asked, True) else verify(shown, now))
-    heard = wire(*[_request(api.key)] * 3, answers=3)
-    assert [one.status for one in heard] == [200, 200, 401]
+    heard = wire(*[_request(api.key)] * 3, in_turn=True)
+    assert ([one.status for one in heard], taken) == ([200, 200, 401], [True, True])
 
 
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/score?"])

@@ -14,7 +14,7 @@ from typing import Any
 
 PORT, VERSION, DIGEST, FAULT = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 IDENTITY = {"name": "credit-score", "version": VERSION, "digest": DIGEST}
-SLOW_S = 0.4
+SLOW_S = 1.0
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -38,7 +38,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "people")
 START_TIMEOUT_S = 240
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Groups that would hold up the end if they began late.
-LONGEST = ("demo", "servers", "browser", "compose", "tests/bentos/test_deploy.py", "tests/bentos/test_image.py")
+LONGEST = ("demo", "servers", "browser")
 
 
 def pytest_xdist_auto_num_workers() -> int:

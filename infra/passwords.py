@@ -12,6 +12,7 @@ import string
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -57,12 +58,16 @@ def store_names(user: str) -> tuple[str, str]:
     return f"STORE_{user.upper()}_ACCESS_KEY", f"STORE_{user.upper()}_SECRET_KEY"
 
 
+def _access_name(user: str) -> str:
+    return f"qf-{user}-{secrets.token_hex(6)}"
+
+
 def completed(kept: Mapping[str, str]) -> dict[str, str]:
     """`kept` and a new secret for each name that it lacks."""
     wanted: dict[str, Callable[[], str]] = {name: password for name in SECRETS}
     for user in USERS:
         access, secret = store_names(user)
-        wanted[access] = lambda user=user: f"qf-{user}-{secrets.token_hex(6)}"  # type: ignore[misc]
+        wanted[access] = partial(_access_name, user)
         wanted[secret] = password
     return {**kept, **{name: kept.get(name) or make() for name, make in wanted.items()}}
 

@@ -161,6 +161,7 @@ class ExpressProtocol(DeadlineProtocol):
             return
         self._read_there = data if self._between else b""
         super().data_received(data)
+        self._read_there = b""  # an applicant's values are not kept
         if self._held is not None:
             held, self._held = self._held, None
             super().on_headers_complete()

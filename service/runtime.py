@@ -222,7 +222,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
 
 
 def _keep_memory() -> None:
-    """Have glibc keep what a batch frees: given back, it is faulted in page by page for the next one, half of its time.
+    """Have glibc keep what a batch frees: given back, it is faulted in again page by page, a quarter of a batch's time.
 
     Other C libraries know no `mallopt` and decide for themselves.
     """

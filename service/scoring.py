@@ -113,7 +113,7 @@ class Scoring:
             await asyncio.sleep(0)
         answers = _encode_lines([one.answer for one in told]).split(b"\n")[:-1]  # no line end stands inside an answer
         await asyncio.sleep(0)
-        lines = self._lines.render_many([one[1:] for one in told])
+        lines = [self._lines.render(*one[1:]) for one in told]
         body = b"".join((_BEGIN, b",".join(answers), b"]}"))
         identifiers = [one.answer.prediction_id for one in told]
         await self._outbox.append(

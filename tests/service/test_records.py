@@ -123,13 +123,6 @@ def test_features_are_taken_out_of_a_decision() -> None:
     assert records.without_inputs(bare) == bare
 
 
-def test_many_rows_are_the_rows_one_by_one() -> None:
-    """A batch writes the bytes that its applicants alone would, odd texts among them."""
-    subjects = [("i", "t", "d", partner, "") for partner in ("demo", "-p", 'a"b', "back\\slash", "null, null")]
-    rows = [(subject, INPUTS, DECISION) for subject in subjects]
-    assert LINES.render_many(rows) == [LINES.render(*row) for row in rows]
-
-
 def test_rows_have_the_columns_names() -> None:
     """Of the kinds that are written by name."""
     assert records.OUTCOME_COLUMNS[1:] == OutcomeRow._fields and records.REVIEW_COLUMNS[1:] == ReviewRow._fields

@@ -58,7 +58,7 @@ _VALUE: Final = _ordinals(
 LOAN_KINDS: Final = tuple(str(kind) for kind in LoanType)
 _LOAN_POSITION: Final = {kind: position for position, kind in enumerate(LOAN_KINDS)}
 
-_NUMBERS: Final = (
+NUMBERS: Final = (
     "annual_income",
     "monthly_inhand_salary",
     "num_bank_accounts",
@@ -75,6 +75,7 @@ _NUMBERS: Final = (
     "amount_invested_monthly",
     "monthly_balance",
 )
+"""The fields that are features as they are, in the order of `FEATURES`."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,7 @@ def row(applicant: Applicant) -> list[float]:
 def _texts(column: Any, table: _Ordinals) -> Column:
     if isinstance(column, Coded):
         return _texts(column.values, table)[column.codes]
-    values = np.asarray(column, dtype=object)
-    return np.fromiter((table[value] for value in values), dtype=np.float64, count=len(values))
+    return np.fromiter(map(table.__getitem__, column), dtype=np.float64, count=len(column))
 
 
 def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
@@ -273,7 +273,7 @@ def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
     categories as the contract's texts with None or NaN, `loan_types` as lists or as text joined by `|`. Categories and
     `loan_types` (as text) may also be `Coded`.
     """
-    value = {name: np.asarray(columns[name], dtype=np.float64) for name in _NUMBERS}
+    value = {name: np.asarray(columns[name], dtype=np.float64) for name in NUMBERS}
     behaviour = columns["payment_behaviour"]
     ratios = derived(
         value["annual_income"],
@@ -291,7 +291,7 @@ def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
         value["monthly_balance"],
     )
     single = (
-        *(value[name] for name in _NUMBERS),
+        *(value[name] for name in NUMBERS),
         _texts(columns["credit_mix"], _MIX),
         _texts(columns["payment_of_min_amount"], _MINIMUM),
         _texts(behaviour, _SPENT),

@@ -13,7 +13,10 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from service.records import Kind, cells_of, header
 
@@ -23,6 +26,7 @@ _ENTRY: Final = struct.Struct(
 )  # kind, length of partner, status, rows, length of body, µs, key, fingerprint
 _ROW: Final = struct.Struct("<QIII")  # number in the id, start and end of its answer in the body, length of the line
 _INDEX: Final = struct.Struct("<QII")  # number in the id, offset of the frame, position of the row in the entry
+_INDEX_ROW: Final = np.dtype([("number", "<u8"), ("offset", "<u4"), ("position", "<u4")])
 _TRAILER: Final = struct.Struct("<Q4s")  # offset of the index frame
 _HEADER_MAGIC: Final = b"QFJ1"
 _ENTRY_MAGIC: Final = b"QFE1"
@@ -259,8 +263,12 @@ def _frame_after(data: bytes, offset: int, gaps: list[Gap]) -> tuple[int, bytes,
 
 def seal_bytes(entries: Sequence[tuple[int, Sequence[int]]], offset: int) -> bytes:
     """Index frame and trailer to write at `offset`, for entries given as (offset of the frame, numbers of its rows)."""
-    table = sorted((number, start, position) for start, numbers in entries for position, number in enumerate(numbers))
-    index = frame(_INDEX_MAGIC, b"".join(_INDEX.pack(*line) for line in table))
+    counts = np.array([len(numbers) for _, numbers in entries], np.int64)
+    table = np.empty(counts.sum(), _INDEX_ROW)
+    table["number"] = np.fromiter(chain.from_iterable(numbers for _, numbers in entries), np.uint64, len(table))
+    table["offset"] = np.repeat([start for start, _ in entries], counts)
+    table["position"] = np.arange(len(table)) - np.repeat(np.cumsum(counts) - counts, counts)
+    index = frame(_INDEX_MAGIC, table[table["number"].argsort(kind="stable")].tobytes())
     return index + _TRAILER.pack(offset, _TRAILER_MAGIC)
 
 

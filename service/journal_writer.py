@@ -56,7 +56,7 @@ class JournalWriter:
         Raises:
             OSError: none is durable; the file must be sealed and another begun.
         """
-        data = b"".join([frame for frame, _ in frames])
+        data = frames[0][0] if len(frames) == 1 else b"".join([frame for frame, _ in frames])  # a batch is large
         start = self.end
         try:
             if len(data) < self._fill_bytes:

@@ -13,7 +13,7 @@ import fcntl
 import os
 import time
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import Applicant
-from service.engine.rules import Assessment
+from service.engine.rules import Arrays
+from service.policy import CLASSES
 
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))
@@ -79,6 +80,8 @@ class Metrics:
         }
         self._requests = self.counters["qf_requests"]
         self._rows: list[tuple[Any, int]] = []
+        self._tables: list[NDArray[np.float64]] = []  # of batches: a column for each of `_edges`
+        self._waiting = 0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -89,24 +92,32 @@ class Metrics:
         """Count one score given; the applicant's values go into bins and nowhere else."""
         self.counters["qf_scores"][band] += 1
         self._rows.append((applicant, score))
-        if len(self._rows) >= _BULK:
-            self.fold()
+        self._counted(1)
 
-    def scored_many(self, applicants: Sequence[Any], found: Sequence[Assessment]) -> None:
-        """Count the scores of a batch."""
-        for band, count in Counter([one.band for one in found]).items():
-            self.counters["qf_scores"][band] += count
-        self._rows += zip(applicants, [one.score for one in found], strict=True)
-        if len(self._rows) >= _BULK:
+    def scored_many(self, columns: Mapping[str, Any], found: Arrays) -> None:
+        """Count the scores of a batch; `columns` hold the applicants' values by field, NaN or None where unknown."""
+        for band, count in zip(CLASSES, np.bincount(found.band, minlength=len(CLASSES)).tolist(), strict=True):
+            if count:
+                self.counters["qf_scores"][band] += count
+        inputs = [np.asarray(columns[name], np.float64) for name in self._edges if name != "score"]
+        self._tables.append(np.column_stack([found.score, *inputs]))
+        self._counted(len(found.score))
+
+    def _counted(self, rows: int) -> None:
+        self._waiting += rows
+        if self._waiting >= _BULK:
             self.fold()
 
     def fold(self) -> None:
         """Put the rows that were scored since the last time into their bins."""
+        tables, self._tables = self._tables, []
         rows, self._rows = self._rows, []
-        if not rows:
+        self._waiting = 0
+        if rows:
+            tables.append(np.array([(score, *self._inputs(one)) for one, score in rows], np.float64))  # None: NaN
+        if not tables:
             return
-        table = np.array([(score, *self._inputs(applicant)) for applicant, score in rows], np.float64)  # None: NaN
-        for name, values in zip(self._edges, table.T, strict=True):
+        for name, values in zip(self._edges, np.concatenate(tables).T, strict=True):
             known = values[values == values]  # pylint: disable=comparison-with-itself  # what is no NaN
             if name == "score":
                 self._bulk("qf_score", "", known)

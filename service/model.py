@@ -24,7 +24,6 @@ from service.engine.rules import MARGINS, Arrays, Assessment, Engine, Rules
 from service.engine.trees import Float, LeafTable, read_table
 from service.errors import ModelRefused
 from service.manifest import GOLDEN_FILE, KERNEL_FILE, MODEL_FILE, TABLE_FILE, Manifest
-from service.policy import CLASSES
 
 EngineChoice = Literal["auto", "portable", "compiled"]
 START_CHECK_ROWS: Final = 400
@@ -83,30 +82,8 @@ class Model:
         golden.check(compiled)
         return cls(manifest, compiled)
 
-    def assess_many(self, matrix: Float, reasons: bool = True) -> list[Assessment]:
-        """The answers to many rows of features, in order."""
-        found = self.engine.assess_many(np.ascontiguousarray(matrix, np.float64), reasons)
-        columns = (
-            found.probabilities.tolist(),
-            found.score.tolist(),
-            found.band.tolist(),
-            found.predicted_class.tolist(),
-            found.numbers.tolist(),
-        )
-        return [
-            Assessment(
-                (probabilities[0], probabilities[1], probabilities[2]),
-                score,
-                CLASSES[band],
-                CLASSES[best],
-                band != best,
-                tuple(numbers) if numbers[-1] >= 0 else tuple(number for number in numbers if number >= 0),
-            )
-            for probabilities, score, band, best, numbers in zip(*columns, strict=True)
-        ]
-
     def assess_arrays(self, matrix: Float, reasons: bool = False) -> Arrays:
-        """The answers to many rows of features as arrays: for millions of rows."""
+        """The answers to many rows of features."""
         return self.engine.assess_many(np.ascontiguousarray(matrix, np.float64), reasons)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import lru_cache
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import msgspec
@@ -101,7 +102,9 @@ class RecordsDamaged(ValueError):
 
 Cell = str | int | float | bool | None
 Cells = Sequence[Cell]
-_encode = msgspec.json.Encoder().encode
+Columns = Sequence[Iterable[Cell]]
+_encode: Final = msgspec.json.Encoder().encode
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 @lru_cache(maxsize=4096)
@@ -142,11 +145,12 @@ class PredictionLines:
     warnings as codes joined by `|`.
     """
 
-    __slots__ = ("_model", "_model_cells")
+    __slots__ = ("_model", "_model_cells", "_raw")
 
     def __init__(self, name: str, version: str, digest: str) -> None:
         self._model = (name, version, digest)
         self._model_cells = b"," + _encode([guarded(cell) for cell in self._model])[1:-1] + b","
+        self._raw = msgspec.Raw(self._model_cells[1:-1])
 
     def render(self, subject: Cells, inputs: Cells, decision: Cells) -> bytes:
         """The row as CSV bytes with its line end."""
@@ -157,6 +161,19 @@ class PredictionLines:
         if b"\\" in line:  # JSON escaped something, and CSV escapes otherwise
             return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
         return line
+
+    def render_many(self, subject: Columns, inputs: Columns, decision: Columns) -> list[bytes]:
+        """`render` of many rows, the same parts by columns, in half the time.
+
+        Partners, reasons and warnings are told by names of lower-case letters, digits, `-` and `_`: no text holds a
+        comma, and none begins a formula.
+        """
+        rows = list(zip(repeat(SCHEMA_VERSION), *subject, repeat(self._raw), *inputs, *decision))
+        text = _encode_lines(rows)[1:-2]
+        if b"\\" in text:  # as in `render`
+            first, last = len(subject) + 1, -len(decision)
+            return [self.render(row[1:first], row[first + 1 : last], row[last:]) for row in rows]
+        return [line + EOL for line in text.replace(b",null", b",").split(b"]\n[")]
 
 
 class OutcomeRow(NamedTuple):

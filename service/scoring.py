@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from service import features
 from service.contract import Applicant, CreditClass, ModelRef
-from service.features import row
 from service.journal import KeyMark
 from service.keystore import ApiKey
 from service.metrics import Metrics
-from service.model import Assessment, Model
+from service.model import Arrays, Assessment, Model
 from service.oddities import warnings_of
 from service.outbox import Entry, Outbox
+from service.policy import CLASSES
 from service.pseudonyms import Pseudonyms
 from service.reasons import CATALOGUE, FRAGMENTS
 from service.records import INPUT_COLUMNS, Cells, Kind, PredictionLines
 
-CHUNK_ROWS: Final = 100  # scored before other requests get their turn
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
@@ -61,15 +62,6 @@ class _Answer(msgspec.Struct, gc=False):
     created_at: str
 
 
-class _Told(NamedTuple):
-    """A score on its way: the answer, and the parts of its row in the log."""
-
-    answer: _Answer
-    subject: Cells
-    inputs: Cells
-    decision: Cells
-
-
 class Scoring:
     """Scores applicants of partners."""
 
@@ -87,7 +79,7 @@ class Scoring:
         Raises:
             OutboxFull: it could not be made durable, so there is no answer.
         """
-        assessment = self._model.assess(row(applicant))
+        assessment = self._model.assess(features.row(applicant))
         moment = _now()
         identifier, answer, line = self.render(key, applicant, assessment, moment)
         await self._outbox.append(
@@ -99,39 +91,61 @@ class Scoring:
     async def many(self, key: ApiKey, applicants: Sequence[Applicant], mark: KeyMark | None = None) -> bytes:
         """The answers to a batch, in order, as one JSON document and one durable entry: all or nothing.
 
+        It goes by columns, which takes half the time of going by rows. The engine runs in a thread; between the other
+        steps, of a few milliseconds each, requests get their turn.
+
         Raises:
             OutboxFull: as `one`.
         """
-        told: list[_Told] = []
-        assessments: list[Assessment] = []
-        moment = _now()
-        for start in range(0, len(applicants), CHUNK_ROWS):
-            chunk = applicants[start : start + CHUNK_ROWS]
-            found = self._model.assess_many(np.array([row(one) for one in chunk], dtype=np.float64))
-            told += [self._tell(key, *pair, moment) for pair in zip(chunk, found, strict=True)]
-            assessments += found
-            await asyncio.sleep(0)
-        answers = _encode_lines([one.answer for one in told]).split(b"\n")[:-1]  # no line end stands inside an answer
+        columns = _columns(applicants)
+        numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
+        matrix = features.matrix(columns | numbers)
+        found = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
+        identifiers, answers, lines = self._render_many(key, applicants, columns, found)
         await asyncio.sleep(0)
-        lines = [self._lines.render(*one[1:]) for one in told]
-        body = b"".join((_BEGIN, b",".join(answers), b"]}"))
-        identifiers = [one.answer.prediction_id for one in told]
-        await self._outbox.append(
-            Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, _spans(answers), 200, mark)
-        )
-        self._metrics.scored_many(applicants, assessments)
+        body, spans = _document(answers)
+        await self._outbox.append(Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, spans, 200, mark))
+        # Counted in the loop's next turn: the answer need not wait for it.
+        asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, found)
         return body
 
-    def render(
+    def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
+        self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], found: Arrays
+    ) -> tuple[list[str], bytes, list[bytes]]:
+        """Ids, answers (a line each) and log lines of a batch."""
+        moment = _now()
+        odd = list(map(warnings_of, applicants))
+        reasons, codes = zip(*map(_reasons, found.reasons()), strict=True)
+        bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
+        scores, borderline = found.score.tolist(), found.borderline.tolist()
+        triples = (np.rint(found.probabilities.T * _MILLION) / _MILLION).tolist()
+        as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]
+        refs = [self._pseudonyms.of(key.partner, one.customer_ref) for one in applicants]
+        identifiers = [self._outbox.next_id() for _ in applicants]
+        answers = map(
+            _Answer,
+            identifiers,
+            scores,
+            bands,
+            best,
+            map(_Probabilities, *triples),
+            borderline,
+            reasons,
+            odd,
+            repeat(self._ref),
+            repeat(moment),
+        )
+        lines = self._lines.render_many(
+            (identifiers, repeat(moment), as_of, repeat(key.partner), refs),
+            [columns[name] for name in INPUT_COLUMNS],
+            (scores, bands, best, *triples, borderline, codes, map("|".join, odd)),
+        )
+        return identifiers, _encode_lines(list(answers)), lines
+
+    def render(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
     ) -> tuple[str, bytes, bytes]:
         """Id, answer and log line of one score."""
-        answer, *parts = self._tell(key, applicant, assessment, moment)
-        return answer.prediction_id, _encode(answer), self._lines.render(*parts)
-
-    def _tell(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
-        self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
-    ) -> _Told:
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
         poor, standard, good = [round(value * _MILLION) / _MILLION for value in probabilities]
@@ -152,7 +166,7 @@ class Scoring:
         as_of = applicant.as_of.isoformat() if applicant.as_of else moment[:10]
         subject = (identifier, moment, as_of, key.partner, self._pseudonyms.of(key.partner, applicant.customer_ref))
         decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd))
-        return _Told(answer, subject, _inputs(applicant), decision)
+        return identifier, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
 
 
 @lru_cache(maxsize=4096)
@@ -168,6 +182,13 @@ def _inputs(applicant: Applicant) -> Cells:
     return values
 
 
+def _columns(applicants: Sequence[Applicant]) -> dict[str, Any]:
+    """`_inputs` of many applicants, by field: as they came, categories and numbers, None where unknown."""
+    columns = dict(zip(INPUT_COLUMNS, zip(*map(_INPUTS, applicants), strict=True), strict=True))
+    columns["loan_types"] = tuple(map("|".join, columns["loan_types"]))
+    return columns
+
+
 def _now() -> str:
     """This moment in ISO 8601, UTC, to the millisecond."""
     second, millisecond = divmod(time.time_ns() // 1_000_000, 1000)
@@ -179,9 +200,9 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _spans(answers: Sequence[bytes]) -> list[tuple[int, int]]:
-    spans, start = [], len(_BEGIN)
-    for answer in answers:
-        spans.append((start, start + len(answer)))
-        start += len(answer) + 1
-    return spans
+def _document(answers: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """A batch's answer, from its answers a line each, and where each of them stands in it."""
+    ends = np.flatnonzero(np.frombuffer(answers, np.uint8) == ord("\n")) + len(_BEGIN)  # none stands inside an answer
+    starts = np.concatenate([[len(_BEGIN)], ends[:-1] + 1])
+    body = b"".join((_BEGIN, answers[:-1].replace(b"\n", b","), b"]}"))
+    return body, list(zip(starts.tolist(), ends.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -46,6 +47,11 @@ class Arrays(NamedTuple):
     predicted_class: NDArray[np.int8]
     borderline: NDArray[np.bool_]
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
+
+    def reasons(self) -> Iterator[tuple[int, ...]]:
+        """The `numbers` of each applicant, without what stands for none."""
+        for numbers in self.numbers.tolist():
+            yield tuple(numbers) if numbers[-1] >= 0 else tuple(number for number in numbers if number >= 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,20 @@ from tests.bench.report import OURS, PORTABLE, absolute, parts, ratios, relative
 
 PEERS: Final = "echo,fastapi_df,fastapi_df_shap,fastapi_list,mlflow"
 BATCH_PEER: Final = "fastapi_df"
+CAP: Final = str(32 << 30)
 
 
 def served(name: str, model: Path, folder: Path, engine: str) -> Peer:
     """The service as it is run, not started yet."""
     service_dir, port = folder / f"service-{engine}", free_port()
     key = keys.issue(service_dir, "bench", rate=1e6, burst=1_000_000, daily=10**12)
-    env = {"QF_MODEL_DIR": str(model), "QF_SERVICE_DIR": str(service_dir), "QF_ENGINE": engine}
+    # Nothing is shipped here: all that a bench answers must fit, or it is refused.
+    env = {
+        "QF_MODEL_DIR": str(model),
+        "QF_SERVICE_DIR": str(service_dir),
+        "QF_ENGINE": engine,
+        "QF_OUTBOX_MAX_BYTES": CAP,
+    }
     command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
     body = json.dumps(APPLICANT).encode()
     return Peer(name, [*command, "-p", str(port)], port, body, env={**env, "BENTOML_DO_NOT_TRACK": "True"}, key=key)

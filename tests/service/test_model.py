@@ -50,9 +50,9 @@ def test_a_sound_package_answers(loaded_model: Model) -> None:
     """Probabilities add up, score, band and classes follow from them, and the reference explains itself."""
     columns, _ = applicant_columns(200, seed=7)
 
-    found = loaded_model.assess_many(features.matrix(columns))
+    rows = features.matrix(columns).tolist()
 
-    for answer in found:
+    for answer in map(loaded_model.assess, rows):
         assert sum(answer.probabilities) == pytest.approx(1.0, abs=1e-12)
         assert answer.score == round(1000 * (answer.probabilities[2] + 0.5 * answer.probabilities[1]))
         assert answer.predicted_class is CLASSES[int(np.argmax(answer.probabilities))]
@@ -60,16 +60,19 @@ def test_a_sound_package_answers(loaded_model: Model) -> None:
     assert loaded_model.assess(features.row(loaded_model.manifest.reference.applicant)).numbers == ()
 
 
-def test_arrays_lists_and_single_rows_agree(loaded_model: Model) -> None:
-    """One row alone, among many and in arrays is answered the same."""
+def test_arrays_and_single_rows_agree(loaded_model: Model) -> None:
+    """One row alone and among many is answered the same."""
     columns, _ = applicant_columns(300, seed=8)
     rows = features.matrix(columns)
 
-    many, arrays = loaded_model.assess_many(rows), loaded_model.assess_arrays(rows, reasons=True)
+    alone, arrays = [loaded_model.assess(row) for row in rows.tolist()], loaded_model.assess_arrays(rows, reasons=True)
 
-    assert [loaded_model.assess(row) for row in rows.tolist()] == many
-    assert arrays.score.tolist() == [answer.score for answer in many]
-    assert [[n for n in row if n >= 0] for row in arrays.numbers.tolist()] == [list(a.numbers) for a in many]
+    assert arrays.probabilities.tolist() == [list(answer.probabilities) for answer in alone]
+    assert arrays.score.tolist() == [answer.score for answer in alone]
+    assert [CLASSES[band] for band in arrays.band] == [answer.band for answer in alone]
+    assert [CLASSES[best] for best in arrays.predicted_class] == [answer.predicted_class for answer in alone]
+    assert arrays.borderline.tolist() == [answer.borderline for answer in alone]
+    assert list(arrays.reasons()) == [answer.numbers for answer in alone]
     assert (loaded_model.assess_arrays(rows).numbers == -1).all()
 
 

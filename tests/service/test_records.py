@@ -66,6 +66,18 @@ def test_the_fast_row_guards_its_texts_too() -> None:
     assert row[4:9] == ["'-p", "", "'=name", "'+1", "'@d"]
 
 
+@pytest.mark.parametrize("name", ["credit-score", 'a "quoted" name'])
+def test_rows_by_columns_are_the_rows_one_by_one(name: str) -> None:
+    """Many rows take another way to the same bytes, gaps and names that JSON escapes included."""
+    lines = PredictionLines(name, "7", "ab" * 32)
+    parts = [(("i1", "t", "d", "p", ""), INPUTS, DECISION), (("i2", "t", "d", "p", "c"), (None, *INPUTS[1:]), DECISION)]
+    subjects, inputs, decisions = zip(*parts, strict=True)
+
+    found = lines.render_many(*(tuple(zip(*part, strict=True)) for part in (subjects, inputs, decisions)))
+
+    assert found == [lines.render(*part) for part in parts]
+
+
 @given(partner=TEXTS, warnings=TEXTS)
 def test_any_text_survives_the_fast_row(partner: str, warnings: str) -> None:
     """Quotes, commas, line ends, control characters and every script come back unchanged."""

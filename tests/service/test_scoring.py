@@ -1,0 +1,102 @@
+"""One function scores: a batch, which goes by columns, tells of each row what the row alone is told."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import journal, records
+from service.contract import Applicant
+from service.keystore import ApiKey, Scope
+from service.metrics import Metrics, Snapshot
+from service.model import Model
+from service.outbox import Outbox
+from service.pseudonyms import Pseudonyms
+from service.records import Kind
+from service.scoring import Scoring
+from service.segments import Folders
+from tests.factories import applicant, applicant_columns
+
+pytestmark = pytest.mark.anyio
+KEY = ApiKey("a" * 8, "acme", frozenset({Scope.SCORE}), rate=1.0, burst=1, daily=1)
+OF_THE_MOMENT = {"prediction_id", "created_at"}
+KINDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"customer_ref": "c-1"},
+    {"as_of": date(2026, 1, 31)},
+    {"monthly_inhand_salary": None, "credit_mix": None, "payment_behaviour": None, "payment_of_min_amount": None},
+    {"num_loans": 0, "loan_types": [], "total_emi_per_month": 80.5},
+    {"credit_utilization_ratio": 120.0},
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The service runs on asyncio alone."""
+    return "asyncio"
+
+
+def applicants(count: int) -> list[Applicant]:
+    """All kinds of them: named or not, of another day, with gaps, odd."""
+    columns, _ = applicant_columns(count, seed=3)
+    return [applicant(columns, row, **KINDS[row % len(KINDS)]) for row in range(count)]
+
+
+async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> tuple[list[Any], list[Any], Snapshot]:
+    """Answers, logged rows and counts of applicants: a batch of one goes alone."""
+    outbox = Outbox.open(folder / "outbox", min_free_bytes=0)
+    edges = {name: one.edges for name, one in model.manifest.distributions.items() if one.edges}
+    metrics = Metrics(folder / "metrics", edges)
+    scoring = Scoring(model, model.manifest.ref, outbox, Pseudonyms(b"p" * 16), metrics)
+    answers = []
+    for batch in batches:
+        if len(batch) == 1:
+            answers.append(json.loads(await scoring.one(KEY, batch[0])))
+        else:
+            answers += json.loads(await scoring.many(KEY, batch))["scores"]
+    await outbox.aclose()
+    rows = []
+    for path in Folders(folder / "outbox").paths():
+        ((data, _),) = journal.csv_objects(journal.parse(path.read_bytes()).entries).values()
+        assert records.kind_of(data) is Kind.PREDICTION
+        rows += list(records.read(data))
+    counts = metrics.snapshot()
+    metrics.close()
+    return answers, rows, counts
+
+
+def lasting(found: list[Any]) -> list[Any]:
+    """Without what is of the moment."""
+    return [{name: value for name, value in one.items() if name not in OF_THE_MOMENT} for one in found]
+
+
+async def test_a_batch_tells_each_row_what_the_row_alone_is_told(loaded_model: Model, tmp_path: Path) -> None:
+    """The same answers, the same rows in the log, the same counts."""
+    given = applicants(60)
+
+    alone = await scored(loaded_model, tmp_path / "alone", [[one] for one in given])
+    together = await scored(loaded_model, tmp_path / "together", [given])
+
+    assert lasting(together[0]) == lasting(alone[0])
+    assert lasting(together[1]) == lasting(alone[1])
+    assert [answer["prediction_id"] for answer in together[0]] == [row["prediction_id"] for row in together[1]]
+    assert together[2].counters == alone[2].counters
+    for name, series in alone[2].histograms.items():
+        for label, histogram in series.items():
+            other = together[2].histograms[name][label]
+            assert (other.edges, other.counts) == (histogram.edges, histogram.counts)
+            assert other.total == pytest.approx(histogram.total)
+
+
+async def test_counts_of_many_batches_are_folded_once(loaded_model: Model, tmp_path: Path) -> None:
+    """Singles and batches in any order add up."""
+    given = applicants(30)
+
+    _, _, counts = await scored(loaded_model, tmp_path, [given[:1], given[1:9], given[9:10], given[10:]])
+
+    assert sum(counts.histograms["qf_score"][""].counts) == len(given)
+    assert sum(counts.counters["qf_scores"].values()) == len(given)

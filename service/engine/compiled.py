@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,14 +25,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import MAX_REASONS
 from service.engine.layout import ANSWER, Layout, Model, fits
 from service.engine.rules import Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
 from service.policy import CLASSES
 from service.reasons import FAMILIES
 
-ABI: Final = 1
+ABI: Final = 2
 SOURCE: Final = Path(__file__).with_name("kernel.c")
 BUILT: Final = SOURCE.with_suffix(".so")
 """Lies there in images that pack (infra/Dockerfile.flows); like any kernel it is compared before it is packed."""
@@ -121,11 +121,11 @@ def _open(content: bytes) -> _Library:
         raise KernelUnusable("the kernel does not load here") from error
 
 
-class _Slot(NamedTuple):
-    """A place the kernel writes one answer to."""
+_Slot = tuple[Callable[[bytes], None], Callable[[], tuple[Any, ...]]]
+"""A place for one answer: what asks the kernel to write it, given a row, and what reads it."""
 
-    memory: Any
-    address: int
+_unpack: Final = struct.Struct("3di2b2x4h").unpack_from
+_VERDICTS: Final = tuple((band, best, band is not best) for band in CLASSES for best in CLASSES)
 
 
 class Compiled:
@@ -146,12 +146,9 @@ class Compiled:
         self._outputs = table.ensemble.outputs
         self._model = ctypes.addressof(self._layout.model)
         self._releasing = opened.releasing
-        one = opened.holding.qf_assess
-        one.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
-        one.restype = None
-        self._one = partial(one, self._model)
+        self._one = opened.holding.qf_assess
+        self._one.restype = None
         self._pack = struct.Struct(f"{self._features}d").pack
-        self._unpack = struct.Struct("3di4b4h").unpack_from
         self._free: list[_Slot] = []
 
     def assess(self, values: list[float]) -> Assessment:
@@ -159,21 +156,18 @@ class Compiled:
         try:
             slot = self._free.pop()  # list.pop and append are atomic: every call has a place of its own
         except IndexError:
-            memory = ctypes.create_string_buffer(ANSWER.itemsize)
-            slot = _Slot(memory, ctypes.addressof(memory))
-        self._one(self._pack(*values), slot[1])
-        poor, standard, good, points, band, best, count, _, *numbers = self._unpack(slot[0])
+            slot = self._slot()
+        ask, answer = slot
+        ask(self._pack(*values))
+        poor, standard, good, points, verdict, count, first, second, third, fourth = answer()
         self._free.append(slot)
-        return _make(
-            (
-                (poor, standard, good),
-                points,
-                CLASSES[band],
-                CLASSES[best],
-                band != best,
-                tuple(numbers) if count == MAX_REASONS else tuple(numbers[:count]),
-            )
-        )
+        band, best, borderline = _VERDICTS[verdict]
+        return _make(((poor, standard, good), points, band, best, borderline, (first, second, third, fourth)[:count]))
+
+    def _slot(self) -> _Slot:
+        memory = ctypes.create_string_buffer(ANSWER.itemsize)
+        # References made once: an address with a declared type would be converted at every call.
+        return partial(self._one, ctypes.byref(self._layout.model), ctypes.byref(memory)), partial(_unpack, memory)
 
     def _call(self, name: str, matrix: Float, out: NDArray[Any], *extra: int) -> None:
         rows = np.ascontiguousarray(matrix, np.float64)

@@ -9,22 +9,19 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 1
+#define ABI 2
 #define MAX_TREES 4096   /* leaf numbers of a row live on the stack */
 #define MAX_FEATURES 256
 #define MAX_REGISTERS 512
 #define MAX_FAMILIES 64
 #define MAX_FIELDS 64
-#define MAX_CANDIDATES 128
-#define UNKNOWN (-1)     /* score of a move: not asked yet, or asked and about to be known */
-#define ASKED (-2)
+#define UNKNOWN (-1)     /* score of a move that was not asked for yet */
 #define MAX_REASONS 4
-#define WINDOW 4         /* families tried at once: as many as reasons are wanted */
-#define QUAD 4           /* moves evaluated at once: their sums do not wait for one another */
-#define BANKS 4          /* independent sums, so that adding to a family does not wait for the last addition */
-#define LANES 4          /* outputs padded to one vector */
+#define LANES 4          /* doubles in a vector; outputs fill one, with whatever follows them */
 #define BLOCK 64         /* leaf numbers handled at once; rows of masks are padded to it */
 #define VECTOR 32        /* a wider one is taken apart through memory where the processor has none */
+#define WIDE 8           /* features compared at once */
+#define HANDFUL 8        /* a family's values that are added at once */
 #define CELLS 32
 #define SCORE_MAX 1000.0
 #define POOR_MAX 300
@@ -38,22 +35,27 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef double lanes __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double))));
+typedef float floats __attribute__((vector_size(WIDE * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef int32_t ints __attribute__((vector_size(WIDE * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
 typedef uint64_t bytes __attribute__((vector_size(VECTOR), aligned(1), may_alias));
 
 struct model {
-    int32_t features, trees, stride, leaf_bits, outputs, families, slots, candidates, fields;
+    int32_t features, trees, stride, leaf_bits, outputs, families, width, handfuls, fields;
     int32_t objective;             /* 0: three margins, 1: two cumulative logits */
-    int32_t constants, active;
+    int32_t constants, active, groups;
     double scale;
     const float *borders;          /* by feature, rising */
     const int32_t *starts;         /* features + 1 */
-    const uint8_t *missing_high;
-    const int32_t *asked;          /* the `active` features that any tree asks about */
+    const float *missing;          /* features: what a missing value counts as */
+    const int32_t *asked;          /* (groups, WIDE): the `active` features that trees ask about, most borders first */
+    const int32_t *first;          /* (groups, WIDE): their first rows of masks */
+    const int32_t *rungs;          /* groups: the most borders that one of its features has */
+    const float *ladder;           /* (rungs of all groups, WIDE): a column of borders a feature, infinity below them */
     const uint8_t *masks;          /* (borders + features, stride) */
-    const double *values;          /* (trees, leaves, LANES) */
+    const double *said;            /* (trees, leaves, width): raw values by output, then contributions */
     const double *bias;            /* LANES */
-    const double *shap;            /* (trees, leaves, slots) */
-    const uint8_t *slot_family;    /* (trees, slots); `families` for a slot that is empty */
+    const uint16_t *place;         /* (handfuls, HANDFUL): where one family's contributions lie among a row's leaves */
+    const uint8_t *whose;          /* handfuls: the family */
     const double *knots;           /* (3, CELLS + 1) */
     const double *reference;       /* features */
     const double *even;            /* families */
@@ -66,6 +68,8 @@ struct model {
     const int32_t *moved;
     const int32_t *again_start;    /* fields + 1: derived features to compute again, as positions in `output_*` */
     const int32_t *again;
+    const int32_t *touched_start;  /* fields + 1: the trees that a move can change */
+    const uint16_t *touched;
     const uint8_t *keep;           /* (fields, stride) */
     const uint8_t *fresh;          /* (fields, stride) */
     const double *constant;
@@ -78,7 +82,7 @@ struct model {
 struct answer {
     double probability[3];
     int32_t score;
-    int8_t band, best, count, spare;
+    int8_t verdict, count, band, best; /* verdict: band and best as one number */
     int16_t number[MAX_REASONS];
 };
 
@@ -86,29 +90,45 @@ int32_t qf_abi(void) { return ABI; }
 int32_t qf_model_size(void) { return (int32_t)sizeof(struct model); }
 int32_t qf_answer_size(void) { return (int32_t)sizeof(struct answer); }
 
-/* The row of masks for a value: how many borders lie below it. */
+/* The row of masks for a value of one feature: how many borders lie below it. */
 INLINE int32_t cell_of(const struct model *m, int32_t feature, double value)
 {
-    const float *base = m->borders + m->starts[feature], *at = base;
-    int32_t n = m->starts[feature + 1] - m->starts[feature];
-    const int32_t first = m->starts[feature] + feature;
-    const float x = (float)value;
-    if (x != x)
-        return first + (m->missing_high[feature] ? n : 0);
-    while (n > 1) {
-        const int32_t half = n >> 1;
-        at = at[half - 1] < x ? at + half : at;
-        n -= half;
+    const float *border = m->borders + m->starts[feature];
+    const int32_t n = m->starts[feature + 1] - m->starts[feature];
+    const float x = value == value ? (float)value : m->missing[feature];
+    int32_t below = 0;
+    for (int32_t i = 0; i < n; i++)
+        below += border[i] < x;
+    return m->starts[feature] + feature + below;
+}
+
+/* The same for all features that trees ask about, WIDE of them at once. Every border is compared: that takes less time
+ * than one branch of a search that is guessed wrong. */
+INLINE void cells_of(const struct model *m, const double *row, int32_t *cell)
+{
+    float x[MAX_FEATURES];
+    for (int32_t i = 0; i < m->groups * WIDE; i++) {
+        const double value = row[m->asked[i]];
+        x[i] = value == value ? (float)value : m->missing[m->asked[i]];
     }
-    return first + (int32_t)(at - base) + (n == 1 && *at < x);
+    const floats *border = (const floats *)m->ladder;
+    for (int32_t group = 0; group < m->groups; group++) {
+        const floats own = *(const floats *)(x + group * WIDE);
+        ints found = *(const ints *)(m->first + group * WIDE);
+        for (int32_t n = m->rungs[group]; n; n--)
+            found -= *border++ < own; /* a comparison that holds is -1 */
+        *(ints *)(cell + group * WIDE) = found;
+    }
 }
 
 INLINE void leaves_of(const struct model *m, const double *row, uint8_t *restrict leaf)
 {
     const uint8_t *rows[MAX_FEATURES];
-    for (int32_t i = 0; i < m->active; i++)
-        rows[i] = m->masks + (int64_t)cell_of(m, m->asked[i], row[m->asked[i]]) * m->stride;
+    int32_t cell[MAX_FEATURES];
     const int32_t active = m->active, stride = m->stride;
+    cells_of(m, row, cell);
+    for (int32_t i = 0; i < active; i++)
+        rows[i] = m->masks + (int64_t)cell[i] * stride;
     for (int32_t block = 0; block < stride; block += BLOCK) {
         bytes low = {0}, high = {0};
         for (int32_t i = 0; i < active; i++) {
@@ -131,39 +151,48 @@ INLINE void finish(const struct model *m, lanes *sum)
 INLINE void raw_of(const struct model *m, const uint8_t *leaf, lanes *raw)
 {
     lanes sum = {0};
-    const double *tree = m->values;
-    const int64_t step = (int64_t)LANES << m->leaf_bits;
+    const double *tree = m->said;
+    const int64_t width = m->width, step = width << m->leaf_bits;
     for (int32_t t = 0; t < m->trees; t++, tree += step)
-        sum += *(const lanes *)(tree + LANES * leaf[t]);
+        sum += *(const lanes *)(tree + width * leaf[t]);
     finish(m, &sum);
     *raw = sum;
 }
 
-/* `slots` is a constant wherever this is called: the inner loop becomes straight code. */
-INLINE void add_slots(const struct model *m, const uint8_t *leaf, double (*sums)[MAX_FAMILIES + 1], const int32_t slots)
+/* Raw values, and what the row's leaves say side by side. `parts` is a constant wherever this is called: the inner loop
+ * becomes straight code. */
+INLINE void gather(const struct model *m, const uint8_t *leaf, lanes *raw, double *said, const int32_t parts)
 {
-    const double *tree = m->shap;
-    const uint8_t *family = m->slot_family;
-    const int64_t step = (int64_t)slots << m->leaf_bits;
-    for (int32_t t = 0; t < m->trees; t++, tree += step, family += slots) {
-        const double *value = tree + slots * leaf[t];
-        double *bank = sums[t % BANKS];
-        for (int32_t s = 0; s < slots; s++)
-            bank[family[s]] += value[s];
+    lanes sum = {0};
+    const double *tree = m->said;
+    const int64_t width = parts * LANES, step = width << m->leaf_bits;
+    for (int32_t t = 0; t < m->trees; t++, tree += step, said += width) {
+        const double *from = tree + width * leaf[t];
+        sum += *(const lanes *)from;
+        for (int32_t k = 0; k < parts; k++)
+            *(lanes *)(said + k * LANES) = *(const lanes *)(from + k * LANES);
     }
+    *said = 0.0; /* what places that fill a handful refer to */
+    finish(m, &sum);
+    *raw = sum;
 }
 
-INLINE void contributions_of(const struct model *m, const uint8_t *leaf, double *total)
+/* Raw values and contributions. A family's values are picked from among all, since adding each tree's values to their
+ * families would store to memory at every step. */
+INLINE void sums_of(const struct model *m, const uint8_t *leaf, lanes *raw, double *total)
 {
-    double sums[BANKS][MAX_FAMILIES + 1] = {{0}};
-    switch (m->slots) {
-    case 4: add_slots(m, leaf, sums, 4); break;
-    case 5: add_slots(m, leaf, sums, 5); break;
-    case 6: add_slots(m, leaf, sums, 6); break;
-    default: add_slots(m, leaf, sums, m->slots);
+    double said[m->trees * m->width + 1]; /* as large as this model needs: the largest would not fit small stacks */
+    switch (m->width / LANES) {
+    case 2: gather(m, leaf, raw, said, 2); break;
+    case 3: gather(m, leaf, raw, said, 3); break;
+    default: gather(m, leaf, raw, said, m->width / LANES);
     }
-    for (int32_t f = 0; f < m->families; f++)
-        total[f] = (sums[0][f] + sums[1][f]) + (sums[2][f] + sums[3][f]);
+    memset(total, 0, sizeof(double) * m->families);
+    for (int32_t h = 0; h < m->handfuls; h++) {
+        const uint16_t *at = m->place + h * HANDFUL;
+        total[m->whose[h]] += ((said[at[0]] + said[at[1]]) + (said[at[2]] + said[at[3]])) +
+                              ((said[at[4]] + said[at[5]]) + (said[at[6]] + said[at[7]]));
+    }
 }
 
 INLINE double sigmoid(double value)
@@ -251,30 +280,24 @@ INLINE void moved_leaves(const struct model *m, const double *row, double *regis
     }
 }
 
-/* The score after each of 1 to QUAD fields alone is moved to the reference. */
-INLINE void moved_scores(const struct model *m, const double *row, double *registers, const uint8_t *leaf,
-                         const int32_t *field, int32_t count, int32_t *after)
+/* The score after a field alone is moved to the reference: the raw values, and what the trees that the move can change
+ * say then less what they said before. */
+INLINE int32_t moved_score(const struct model *m, const double *row, double *registers, const uint8_t *leaf,
+                           const lanes *raw, int32_t field)
 {
-    uint8_t moved[QUAD][MAX_TREES + BLOCK]; /* not a multiple of the page: the rows must not share cache sets */
-    for (int32_t i = 0; i < count; i++)
-        moved_leaves(m, row, registers, leaf, field[i], moved[i]);
-    const uint8_t *a = moved[0], *b = moved[count > 1 ? 1 : 0], *c = moved[count > 2 ? 2 : 0],
-                  *d = moved[count > 3 ? 3 : 0];
-    lanes sum[QUAD] = {{0}};
-    const double *tree = m->values;
-    const int64_t step = (int64_t)LANES << m->leaf_bits;
-    for (int32_t t = 0; t < m->trees; t++, tree += step) {
-        sum[0] += *(const lanes *)(tree + LANES * a[t]);
-        sum[1] += *(const lanes *)(tree + LANES * b[t]);
-        sum[2] += *(const lanes *)(tree + LANES * c[t]);
-        sum[3] += *(const lanes *)(tree + LANES * d[t]);
+    uint8_t moved[MAX_TREES];
+    double p[3];
+    lanes change = {0};
+    const int64_t width = m->width;
+    moved_leaves(m, row, registers, leaf, field, moved);
+    for (int32_t i = m->touched_start[field]; i < m->touched_start[field + 1]; i++) {
+        const int64_t t = m->touched[i];
+        const double *tree = m->said + (t << m->leaf_bits) * width;
+        change += *(const lanes *)(tree + width * moved[t]) - *(const lanes *)(tree + width * leaf[t]);
     }
-    for (int32_t i = 0; i < count; i++) {
-        double p[3];
-        finish(m, &sum[i]);
-        probabilities(m, &sum[i], p);
-        after[field[i]] = calibrate(m, p);
-    }
+    change = *raw + change * m->scale;
+    probabilities(m, &change, p);
+    return calibrate(m, p);
 }
 
 /* Missing before the first lead that differs from the reference; -1 if none differs or it may not be told. */
@@ -291,84 +314,84 @@ INLINE int32_t direction_of(const struct model *m, const double *row, int32_t ca
     return found < 0 || m->allowed[3 * candidate + found] ? found : -1;
 }
 
-INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_t *leaf, int32_t score, int16_t *number)
+/* The family that lost most; -1 if none lost anything. Negative numbers, read as bits, rise as they fall: compared so,
+ * they are chosen without a branch that might be guessed wrong. */
+INLINE int32_t worst_of(const double *lost, int32_t families)
 {
-    double lost[MAX_FAMILIES], registers[MAX_REGISTERS];
-    int32_t after[MAX_FIELDS], direction[MAX_CANDIDATES], count = 0;
+    uint64_t most = (uint64_t)1 << 63; /* the bits of -0.0 */
+    int32_t worst = -1;
+    for (int32_t f = 0; f < families; f++) {
+        uint64_t bits;
+        memcpy(&bits, lost + f, sizeof bits);
+        worst = bits > most ? f : worst;
+        most = bits > most ? bits : most;
+    }
+    return worst;
+}
+
+/* Fills `number` with the reasons and returns how many there are; `lost` begins as the contributions. */
+INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_t *leaf, const lanes *raw, int32_t score,
+                          double *lost, int16_t *number)
+{
+    double registers[MAX_REGISTERS];
+    int32_t after[MAX_FIELDS], count = 0;
     uint64_t named = 0;
     memcpy(registers, row, sizeof(double) * m->features);
     memcpy(registers + m->features, m->constant, sizeof(double) * m->constants);
-    contributions_of(m, leaf, lost);
     for (int32_t f = 0; f < m->families; f++)
         lost[f] -= m->even[f];
     for (int32_t f = 0; f < m->fields; f++)
         after[f] = UNKNOWN;
-    for (;;) {
-        int32_t window[WINDOW], width = 0, tried[QUAD], trying = 0;
-        while (width < WINDOW) {
-            int32_t worst = -1, tellable = 0;
-            for (int32_t f = 0; f < m->families; f++)
-                if (lost[f] < 0.0 && (worst < 0 || lost[f] < lost[worst]))
-                    worst = f;
-            if (worst < 0)
-                break;
-            lost[worst] = 0.0;
-            for (int32_t c = m->family_start[worst]; c < m->family_start[worst + 1]; c++) {
-                const int32_t field = m->candidate_field[c];
-                direction[c] = direction_of(m, row, c);
-                if (direction[c] < 0)
-                    continue;
-                tellable = 1;
-                if (after[field] != UNKNOWN)
-                    continue;
-                after[field] = ASKED;
-                tried[trying++] = field;
-                if (trying == QUAD) {
-                    moved_scores(m, row, registers, leaf, tried, trying, after);
-                    trying = 0;
-                }
-            }
-            if (tellable)
-                window[width++] = worst;
-        }
-        if (!width)
-            return count;
-        if (trying)
-            moved_scores(m, row, registers, leaf, tried, trying, after);
-        for (int32_t w = 0; w < width; w++) {
-            int32_t best = -1;
-            for (int32_t c = m->family_start[window[w]]; c < m->family_start[window[w] + 1]; c++)
-                if (direction[c] >= 0 && !(named >> m->candidate_field[c] & 1) &&
-                    (best < 0 || after[m->candidate_field[c]] > after[m->candidate_field[best]]))
-                    best = c;
-            if (best < 0 || after[m->candidate_field[best]] <= score)
+    while (count < MAX_REASONS) {
+        const int32_t worst = worst_of(lost, m->families);
+        int32_t most = score, best = -1, reason = -1;
+        if (worst < 0)
+            break;
+        lost[worst] = 0.0;
+        for (int32_t c = m->family_start[worst]; c < m->family_start[worst + 1]; c++) {
+            const int32_t field = m->candidate_field[c];
+            if (named >> field & 1)
                 continue;
-            named |= (uint64_t)1 << m->candidate_field[best];
-            number[count++] = (int16_t)(best * 3 + direction[best]);
-            if (count == MAX_REASONS)
-                return count;
+            const int32_t direction = direction_of(m, row, c);
+            if (direction < 0)
+                continue;
+            if (after[field] == UNKNOWN)
+                after[field] = moved_score(m, row, registers, leaf, raw, field);
+            if (after[field] > most) {
+                most = after[field];
+                best = field;
+                reason = 3 * c + direction;
+            }
+        }
+        if (best >= 0) {
+            named |= (uint64_t)1 << best;
+            number[count++] = (int16_t)reason;
         }
     }
+    return count;
 }
 
 INLINE void answer_row(const struct model *m, const double *row, int32_t reasons, struct answer *out)
 {
     uint8_t leaf[MAX_TREES];
-    double *p = out->probability;
+    double *p = out->probability, lost[MAX_FAMILIES];
     lanes raw;
     leaves_of(m, row, leaf);
-    raw_of(m, leaf, &raw);
+    if (reasons)
+        sums_of(m, leaf, &raw, lost);
+    else
+        raw_of(m, leaf, &raw);
     probabilities(m, &raw, p);
     out->score = calibrate(m, p);
     out->band = (int8_t)((out->score > POOR_MAX) + (out->score > STANDARD_MAX));
     out->best = (int8_t)(p[1] > p[0] ? (p[2] > p[1] ? 2 : 1) : (p[2] > p[0] ? 2 : 0));
-    out->spare = 0;
+    out->verdict = (int8_t)(3 * out->band + out->best);
     for (int i = 0; i < MAX_REASONS; i++)
         out->number[i] = -1;
-    out->count = reasons ? (int8_t)reasons_of(m, row, leaf, out->score, out->number) : 0;
+    out->count = reasons ? (int8_t)reasons_of(m, row, leaf, &raw, out->score, lost, out->number) : 0;
 }
 
-FOR_EACH_CPU void qf_assess(const struct model *m, const double *row, struct answer *out) { answer_row(m, row, 1, out); }
+FOR_EACH_CPU void qf_assess(const struct model *m, struct answer *out, const double *row) { answer_row(m, row, 1, out); }
 
 FOR_EACH_CPU void qf_assess_many(const struct model *m, const double *rows, int64_t count, int32_t reasons,
                                  struct answer *out)
@@ -394,6 +417,7 @@ FOR_EACH_CPU void qf_contributions(const struct model *m, const double *rows, in
     uint8_t leaf[MAX_TREES];
     for (int64_t i = 0; i < count; i++) {
         leaves_of(m, rows + i * m->features, leaf);
-        contributions_of(m, leaf, out + i * m->families);
+        lanes raw;
+        sums_of(m, leaf, &raw, out + i * m->families);
     }
 }

@@ -21,30 +21,31 @@ MAX_FEATURES: Final = 256
 MAX_REGISTERS: Final = 512
 MAX_FAMILIES: Final = 64
 MAX_FIELDS: Final = 64
-MAX_CANDIDATES: Final = 128
 LANES: Final = 4
 BLOCK: Final = 64
+WIDE: Final = 8
+HANDFUL: Final = 8
 ALIGNMENT: Final = 64
 
 ANSWER: Final = np.dtype(
     [
         ("probability", np.float64, 3),
         ("score", np.int32),
+        ("verdict", np.int8),
+        ("count", np.int8),
         ("band", np.int8),
         ("best", np.int8),
-        ("count", np.int8),
-        ("spare", np.int8),
         ("number", np.int16, 4),
     ]
 )
 
 _NUMBERS: Final = (
-    "features trees stride leaf_bits outputs families slots candidates fields objective constants active"
+    "features trees stride leaf_bits outputs families width handfuls fields objective constants active groups"
 ).split()
 _POINTERS: Final = (
-    "borders starts missing_high asked masks values bias shap slot_family knots reference even family_start "
-    "candidate_field allowed lead_start leads moved_start moved again_start again keep fresh constant step_start step "
-    "output_feature output_register"
+    "borders starts missing asked first rungs ladder masks said bias place whose knots reference even family_start "
+    "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched keep fresh "
+    "constant step_start step output_feature output_register"
 ).split()
 
 
@@ -68,7 +69,6 @@ def fits(table: LeafTable) -> bool:
         (registers, MAX_REGISTERS),
         (len(FAMILIES), MAX_FAMILIES),
         (len({item.field for item in CANDIDATES}), MAX_FIELDS),
-        (len(CANDIDATES), MAX_CANDIDATES),
     )
     return all(size <= most for size, most in sizes)
 
@@ -92,12 +92,13 @@ class Layout:
             "leaf_bits": depth,
             "outputs": table.ensemble.outputs,
             "families": len(FAMILIES),
-            "slots": arrays["slot_family"].shape[1],
-            "candidates": len(CANDIDATES),
+            "width": arrays["said"].shape[2],
+            "handfuls": len(arrays["whose"]),
             "fields": len(arrays["keep"]),
             "objective": 0 if rules.objective == "MultiClass" else 1,
             "constants": len(arrays["constant"]),
-            "active": len(arrays["asked"]),
+            "active": np.count_nonzero(np.diff(cells.starts)),
+            "groups": len(arrays["rungs"]),
         }
         self.model = Model(
             **numbers,
@@ -108,16 +109,17 @@ class Layout:
     def _trees(self, table: LeafTable, cells: Grid) -> dict[str, NDArray[Any]]:
         trees = table.ensemble
         families, shap = _merged(table)
+        said = np.concatenate([trees.leaf_values, shap], axis=2)
+        said = np.pad(said, ((0, 0), (0, 0), (0, -said.shape[2] % LANES)))
         return {
             "borders": cells.borders,
             "starts": cells.starts.astype(np.int32),
-            "missing_high": cells.missing_high.astype(np.uint8),
-            "asked": np.flatnonzero(np.diff(cells.starts)).astype(np.int32),
+            "missing": np.where(cells.missing_high, np.inf, -np.inf).astype(np.float32),
+            **_ladders(cells),
             "masks": self._wide(cells.masks),
-            "values": np.pad(trees.leaf_values, ((0, 0), (0, 0), (0, LANES - trees.outputs))),
+            "said": said,
             "bias": np.pad(trees.bias, (0, LANES - trees.outputs)),
-            "shap": shap,
-            "slot_family": families,
+            **_handfuls(families, trees.outputs, said.shape[2]),
         }
 
     def _wide(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -141,6 +143,7 @@ class Layout:
             rows = [cells.cell(feature, rules.reference[feature]) for feature in moved]
             fresh.append(np.bitwise_or.reduce(cells.masks[rows], axis=0))
         by_family = [[item for item in CANDIDATES if item.family == family] for family in range(len(FAMILIES))]
+        touched = [np.flatnonzero(~mask) for mask in keep]
         return {
             "family_start": _starts(by_family),
             "candidate_field": np.array([names.index(item.field) for item in CANDIDATES], np.int32),
@@ -153,9 +156,50 @@ class Layout:
             "again": np.array([number for numbers in again for number in numbers], np.int32),
             "step_start": _starts(steps),
             "step": np.array([step for group in steps for step in group], np.int32),
+            "touched_start": _starts(touched),
+            "touched": np.concatenate(touched).astype(np.uint16),
             "keep": self._wide(np.stack(keep)),
             "fresh": self._wide(np.stack(fresh)),
         }
+
+
+def _ladders(cells: Grid) -> dict[str, NDArray[Any]]:
+    """The features that trees ask about, WIDE side by side: most borders first, so that columns are alike."""
+    counts = np.diff(cells.starts)
+    asked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    groups = [asked[first : first + WIDE] for first in range(0, len(asked), WIDE)]
+    ladder = np.full((sum(counts[group[0]] for group in groups), WIDE), np.inf, np.float32)
+    top = 0
+    for group in groups:
+        for column, feature in enumerate(group):
+            own = cells.borders[cells.starts[feature] : cells.starts[feature + 1]]
+            ladder[top : top + len(own), column] = own
+        top += counts[group[0]]
+    spare = (0, -len(asked) % WIDE)
+    return {
+        "asked": np.pad(asked, spare).astype(np.int32),
+        "first": np.pad(cells.starts[asked] + asked, spare).astype(np.int32),
+        "rungs": np.array([counts[group[0]] for group in groups], np.int32),
+        "ladder": ladder,
+    }
+
+
+def _handfuls(families: NDArray[np.uint8], outputs: int, width: int) -> dict[str, NDArray[Any]]:
+    """Where the contributions of each family lie when a row's leaves are side by side, HANDFUL at a time.
+
+    Families take turns, so that no sum waits for the one before. Places beyond the last leaf hold zero.
+    """
+    turns = []
+    for family in range(len(FAMILIES)):
+        tree, slot = np.nonzero(families == family)
+        places = tree * width + outputs + slot
+        places = np.pad(places, (0, -len(places) % HANDFUL), constant_values=len(families) * width)
+        turns += [(turn, family, handful) for turn, handful in enumerate(places.reshape(-1, HANDFUL).tolist())]
+    turns.sort()
+    return {
+        "place": np.array([handful for _, _, handful in turns], np.uint16),
+        "whose": np.array([family for _, family, _ in turns], np.uint8),
+    }
 
 
 def _formulas() -> dict[str, NDArray[Any]]:
@@ -180,7 +224,10 @@ def _steps(program: Program, results: list[int]) -> list[tuple[int, int, int, in
 
 
 def _merged(table: LeafTable) -> tuple[NDArray[np.uint8], Float]:
-    """SHAP values by tree and leaf with one slot a family, as many slots as the richest tree needs."""
+    """Families by tree and slot, and SHAP values by tree, leaf and slot.
+
+    A tree has one slot a family; `len(FAMILIES)` marks those that only richer trees need.
+    """
     own = np.asarray(FAMILY_OF)[table.ensemble.split_feature]
     distinct = [sorted(set(families)) for families in own.tolist()]
     slots = max(len(families) for families in distinct)

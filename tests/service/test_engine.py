@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,8 +77,14 @@ def _train(objective: Objective, **changes: Any) -> Trained:
         ("MultiClass", {"nan_mode": "Max", "depth": 4, "iterations": 70}),
         ("MultiClass", {"depth": 8, "iterations": 10}),
         ("MultiClass", {"depth": 1, "iterations": 5}),
+        ("MultiLogloss", {"depth": 8, "iterations": 10}),
+        ("MultiLogloss", {"depth": 2, "iterations": 1}),
+        ("MultiLogloss", {"depth": 6, "iterations": 64, "learning_rate": 0.5}),
     ],
-    ids=["three-classes", "two-cumulative", "missing-high", "deep", "stumps"],
+    ids=[
+        *("three-classes", "two-cumulative", "missing-high", "deep", "stumps"),
+        *("two-deep", "one-tree", "whole-blocks"),
+    ],
 )
 def _trained(request: pytest.FixtureRequest) -> Trained:
     objective, changes = request.param
@@ -122,6 +129,21 @@ def test_both_engines_give_the_same_answers(trained: Trained) -> None:
         left, right = trained.compiled.assess(row), trained.portable.assess(row)
         assert left[1:] == right[1:]
         assert left.probabilities == pytest.approx(right.probabilities, abs=1e-12)
+
+
+def test_threads_do_not_mix_their_answers(trained: Trained) -> None:
+    """Many threads at once, one row at a time: everyone gets the answer to their own row."""
+    rows = trained.rows[:200].tolist() * 5
+    wanted = [trained.compiled.assess(row) for row in rows]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(trained.compiled.assess, rows)) == wanted
+
+
+def test_trees_differ_in_their_families(plain: Trained) -> None:
+    """What the kernel adds up by family covers trees that ask about few families beside trees that ask about many."""
+    own = np.array(FAMILY_OF)[plain.table.ensemble.split_feature]
+    assert len({len(set(families)) for families in own.tolist()}) > 2
 
 
 @pytest.fixture(name="plain", scope="module")

@@ -105,6 +105,7 @@ Cells = Sequence[Cell]
 Columns = Sequence[Iterable[Cell]]
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
+_EMPTY: Final = msgspec.Raw(b"")
 
 
 @lru_cache(maxsize=4096)
@@ -162,18 +163,16 @@ class PredictionLines:
             return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
         return line
 
-    def render_many(self, subject: Columns, inputs: Columns, decision: Columns) -> list[bytes]:
-        """`render` of many rows, the same parts by columns, in half the time.
-
-        Partners, reasons and warnings are told by names of lower-case letters, digits, `-` and `_`: no text holds a
-        comma, and none begins a formula.
-        """
-        rows = list(zip(repeat(SCHEMA_VERSION), *subject, repeat(self._raw), *inputs, *decision))
+    def render_many(self, subject: Columns, inputs: Sequence[Cells], decision: Columns) -> list[bytes]:
+        """`render` of many rows, the same parts by columns (partners by names that need no guard), in half the time."""
+        known = [[_EMPTY if cell is None else cell for cell in one] if None in one else one for one in inputs]
+        rows = list(zip(repeat(SCHEMA_VERSION), *subject, repeat(self._raw), *known, *decision))
         text = _encode_lines(rows)[1:-2]
         if b"\\" in text:  # as in `render`
             first, last = len(subject) + 1, -len(decision)
-            return [self.render(row[1:first], row[first + 1 : last], row[last:]) for row in rows]
-        return [line + EOL for line in text.replace(b",null", b",").split(b"]\n[")]
+            given = zip(*inputs, strict=True)
+            return [self.render(row[1:first], own, row[last:]) for row, own in zip(rows, given, strict=True)]
+        return [line + EOL for line in text.split(b"]\n[")]
 
 
 class OutcomeRow(NamedTuple):

@@ -84,6 +84,7 @@ class JournalWriter:
             with suppress(OSError):  # without an index the shipper makes one, as after a crash
                 os.ftruncate(self._descriptor, self.end)
                 self._write(journal.seal_bytes(self._entries, self.end), self.end)
+            _let_go(self._descriptor)
         finally:
             os.close(self._descriptor)
 
@@ -97,3 +98,13 @@ class JournalWriter:
         while view:
             written = os.pwrite(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
+
+
+def _let_go(descriptor: int) -> None:
+    """Give the file's memory back: it is read once more, by the shipper, and the next file is written into it.
+
+    A journal that grows in memory takes ever new pages, which a virtual machine has to get from its host one by one:
+    a write of two megabytes took up to 4 ms instead of 1.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

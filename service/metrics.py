@@ -99,7 +99,8 @@ class Metrics:
         for band, count in zip(CLASSES, np.bincount(found.band, minlength=len(CLASSES)).tolist(), strict=True):
             if count:
                 self.counters["qf_scores"][band] += count
-        inputs = [np.asarray(columns[name], np.float64) for name in self._edges if name != "score"]
+        unknown = np.full(len(found.score), np.nan)
+        inputs = [np.asarray(columns.get(name, unknown), np.float64) for name in self._edges if name != "score"]
         self._tables.append(np.column_stack([found.score, *inputs]))
         self._counted(len(found.score))
 

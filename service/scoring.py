@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from operator import attrgetter
@@ -19,6 +19,7 @@ import numpy as np
 
 from service import features
 from service.contract import Applicant, CreditClass, ModelRef
+from service.engine.leaf_table import Portable
 from service.journal import KeyMark
 from service.keystore import ApiKey
 from service.metrics import Metrics
@@ -62,11 +63,42 @@ class _Answer(msgspec.Struct, gc=False):
     created_at: str
 
 
+class _Turn:
+    """Evaluates, one after the other, what one turn of the event loop gathered.
+
+    The portable engine's many small steps take half the time when its code and tables are still in the caches.
+    """
+
+    def __init__(self, assess: Callable[[list[float]], Assessment]) -> None:
+        self._assess = assess
+        self._gathered: list[tuple[list[float], asyncio.Future[Assessment]]] = []
+
+    def assess(self, values: list[float]) -> asyncio.Future[Assessment]:
+        """The answer to one row of features, at the end of this turn."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Assessment] = loop.create_future()
+        self._gathered.append((values, answer))
+        if len(self._gathered) == 1:
+            loop.call_soon(self._work)
+        return answer
+
+    def _work(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for values, answer in gathered:
+            if answer.done():  # its request was cancelled
+                continue
+            try:
+                answer.set_result(self._assess(values))
+            except Exception as error:  # pylint: disable=broad-exception-caught  # raised where it is waited for
+                answer.set_exception(error)
+
+
 class Scoring:
     """Scores applicants of partners."""
 
     def __init__(self, model: Model, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics) -> None:
         self._model = model
+        self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
         self._outbox = outbox
         self._pseudonyms = pseudonyms
         self._metrics = metrics
@@ -79,7 +111,8 @@ class Scoring:
         Raises:
             OutboxFull: it could not be made durable, so there is no answer.
         """
-        assessment = self._model.assess(features.row(applicant))
+        values = features.row(applicant)
+        assessment = self._model.assess(values) if self._turn is None else await self._turn.assess(values)
         moment = _now()
         identifier, answer, line = self.render(key, applicant, assessment, moment)
         await self._outbox.append(

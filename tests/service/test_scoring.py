@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from service import journal, records
 from service.contract import Applicant
+from service.engine.leaf_table import Portable
+from service.engine.rules import Assessment
 from service.keystore import ApiKey, Scope
 from service.metrics import Metrics, Snapshot
 from service.model import Model
@@ -46,12 +49,17 @@ def applicants(count: int) -> list[Applicant]:
     return [applicant(columns, row, **KINDS[row % len(KINDS)]) for row in range(count)]
 
 
-async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> tuple[list[Any], list[Any], Snapshot]:
-    """Answers, logged rows and counts of applicants: a batch of one goes alone."""
+def service(model: Model, folder: Path) -> tuple[Scoring, Outbox, Metrics]:
+    """Scoring and what it writes to."""
     outbox = Outbox.open(folder / "outbox", min_free_bytes=0)
     edges = {name: one.edges for name, one in model.manifest.distributions.items() if one.edges}
     metrics = Metrics(folder / "metrics", edges)
-    scoring = Scoring(model, model.manifest.ref, outbox, Pseudonyms(b"p" * 16), metrics)
+    return Scoring(model, model.manifest.ref, outbox, Pseudonyms(b"p" * 16), metrics), outbox, metrics
+
+
+async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> tuple[list[Any], list[Any], Snapshot]:
+    """Answers, logged rows and counts of applicants: a batch of one goes alone."""
+    scoring, outbox, metrics = service(model, folder)
     answers = []
     for batch in batches:
         if len(batch) == 1:
@@ -100,3 +108,41 @@ async def test_counts_of_many_batches_are_folded_once(loaded_model: Model, tmp_p
 
     assert sum(counts.histograms["qf_score"][""].counts) == len(given)
     assert sum(counts.counters["qf_scores"].values()) == len(given)
+
+
+async def test_what_a_turn_gathers_is_answered_to_each_their_own(
+    packed_model: Path, loaded_model: Model, tmp_path: Path
+) -> None:
+    """The portable engine evaluates the requests of one turn together; a request that is cancelled holds nobody up."""
+    given = applicants(24)
+    scoring, outbox, _ = service(Model.load(packed_model, "portable"), tmp_path / "portable")
+
+    waiting = [asyncio.create_task(scoring.one(KEY, one)) for one in given]
+    await asyncio.sleep(0)
+    waiting[7].cancel()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    await outbox.aclose()
+
+    assert isinstance(found.pop(7), asyncio.CancelledError)
+    answers = [json.loads(one) for one in found if isinstance(one, bytes)]
+    alone, _, _ = await scored(loaded_model, tmp_path / "alone", [[one] for one in given])
+    del alone[7]
+    assert lasting(answers) == lasting(alone)
+
+
+async def test_an_engine_that_fails_fails_the_requests_of_its_turn(loaded_model: Model, tmp_path: Path) -> None:
+    """Nobody waits for an answer that will not come."""
+
+    class Broken(Portable):
+        """Fails at every row."""
+
+        def __init__(self) -> None:  # pylint: disable=super-init-not-called  # it has no table
+            pass
+
+        def assess(self, values: list[float]) -> Assessment:
+            raise ArithmeticError("no answer")
+
+    scoring, outbox, _ = service(Model(loaded_model.manifest, Broken()), tmp_path)
+    with pytest.raises(ArithmeticError):
+        await asyncio.wait_for(scoring.one(KEY, applicants(1)[0]), 10)
+    await outbox.aclose()

@@ -90,7 +90,7 @@ class ExpressProtocol(DeadlineProtocol):
     _read_there = b""  # what was read when it stood there
     _heads: dict[bytes, Head]
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # narrower, as uvicorn's own is
         """A connection of which nothing is known yet."""
         super().connection_made(transport)
         self._heads = {}

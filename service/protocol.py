@@ -31,7 +31,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _read = 0  # bytes of this read
     _rests = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A connection owes headers from its first moment."""
         super().connection_made(transport)
         self._owe(self.header_timeout_s)

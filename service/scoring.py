@@ -148,7 +148,7 @@ class Scoring:
         """Ids, answers (a line each) and log lines of a batch."""
         moment = _now()
         odd = list(map(warnings_of, applicants))
-        reasons, codes = zip(*map(_reasons, found.reasons()), strict=True)
+        reasons, codes = zip(*map(_reasons, found.numbers_told()), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
         scores, borderline = found.score.tolist(), found.borderline.tolist()
         triples = (np.rint(found.probabilities.T * _MILLION) / _MILLION).tolist()

@@ -48,7 +48,7 @@ class Arrays(NamedTuple):
     borderline: NDArray[np.bool_]
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
 
-    def reasons(self) -> Iterator[tuple[int, ...]]:
+    def numbers_told(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""
         for numbers in self.numbers.tolist():
             yield tuple(numbers) if numbers[-1] >= 0 else tuple(number for number in numbers if number >= 0)

@@ -14,7 +14,7 @@ from bentos.decision import Decision
 from bentos.digests import combined, file_sha256, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, VersionMissing
 from bentos.version import Version, version_of
-from service.manifest import MODEL_FILE
+from service.score.manifest import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -24,8 +24,8 @@ from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.package import complete
 from service.errors import ModelRefused
-from service.manifest import MODEL_FILE, Approval, Manifest, Override
-from service.model import Model
+from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
+from service.engine.packed_model import Model
 
 BENTO_NAME: Final = "credit-score"
 #: where it lies in the project -> where it lies in the Bento

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from service.contract import Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
 from service.engine.compiled import Compiled, KernelUnusable, build, platform_tag
-from service.engine.golden import GOLDEN_ROWS, Golden
-from service.engine.leaf_table import Portable
+from service.engine.golden_rows import GOLDEN_ROWS, Golden
+from service.engine.portable import Portable
 from service.engine.rules import MARGINS, Rules
 from service.engine.shapley import leaf_table
 from service.engine.trees import Float, LeafTable, read_ensemble, read_table
 from service.errors import ModelRefused
-from service.features import FEATURES, LOAN_KINDS, matrix, row
-from service.manifest import (
+from service.score.features import FEATURES, LOAN_KINDS, matrix, row
+from service.score.manifest import (
     GOLDEN_FILE,
     KERNEL_FILE,
     MANIFEST_FILE,
@@ -44,8 +44,8 @@ from service.manifest import (
     now,
     replace,
 )
-from service.policy import CLASSES, STANDARD_MAX, Calibration, Objective, score_many
-from service.reasons import FAMILIES
+from service.score.policy import CLASSES, STANDARD_MAX, Calibration, Objective, score_many
+from service.score.reasons import FAMILIES
 
 if TYPE_CHECKING:
     from catboost import CatBoost
@@ -69,10 +69,10 @@ def assemble(directory: Path, model: CatBoost, draft: Draft, columns: Columns, g
 
     Args:
         directory: made if absent.
-        model: trained on `service.features.matrix`, symmetric trees, classes named as the contract has them or
+        model: trained on `service.score.features.matrix`, symmetric trees, classes named as the contract has them or
             numbered 0 to 2 (MultiClass), or two cumulative labels (MultiLogloss).
         draft: what training knows; its objective and calibration belong to `model`.
-        columns: the training rows as `service.features.matrix` takes them.
+        columns: the training rows as `service.score.features.matrix` takes them.
         good: which of these rows turned out Good; the reference for reasons is made from those the model approves.
 
     Raises:
@@ -100,7 +100,7 @@ def _write(directory: Path, contents: Mapping[str, bytes], manifest: Manifest) -
 def _table(model: CatBoost, objective: Objective) -> LeafTable:
     ensemble = read_ensemble(model, _order(model, objective))
     if ensemble.features != len(FEATURES):
-        raise ModelRefused(f"the model takes {ensemble.features} features, service.features makes {len(FEATURES)}")
+        raise ModelRefused(f"the model takes {ensemble.features} features, service.score.features makes {len(FEATURES)}")
     return leaf_table(ensemble, np.array(MARGINS[objective]))
 
 

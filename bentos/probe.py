@@ -15,7 +15,7 @@ from bentos.errors import DeployRefused, SmokeFailed
 from bentos.golden import Golden
 from service import keys
 from service.errors import ServiceError
-from service.keystore import read_keys
+from service.access.keystore import read_keys
 
 if TYPE_CHECKING:
     import httpx

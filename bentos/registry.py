@@ -23,7 +23,7 @@ from bentos.digests import combined, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken
 from bentos.settings import BentosSettings
 from bentos.version import Version, version_of
-from service.manifest import MODEL_FILE
+from service.score.manifest import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flows.judge import Answers
 from flows.learn import Rows
-from service.policy import CLASSES
+from service.score.policy import CLASSES
 
 Array = NDArray[np.float64]
 Predict = Callable[[Array], Array]

@@ -28,8 +28,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows import batch_files
 from flows.batch_files import Layout, Piece, Place, Source
 from flows.batch_rows import BatchRefused, refuse_columns, score_table
-from service.manifest import MODEL_FILE
-from service.model import Model
+from service.score.manifest import MODEL_FILE
+from service.engine.packed_model import Model
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.contract import Applicant
-from service.features import LOAN_KINDS, Coded, matrix
-from service.model import Arrays, Model
-from service.policy import CLASSES
-from service.reasons import CATALOGUE
+from service.score.features import LOAN_KINDS, Coded, matrix
+from service.engine.packed_model import Arrays, Model
+from service.score.policy import CLASSES
+from service.score.reasons import CATALOGUE
 
 _SCHEMA: Final = Applicant.model_json_schema()
 FIELDS: Final = tuple(name for name in _SCHEMA["properties"] if name not in {"customer_ref", "as_of"})
@@ -133,7 +133,7 @@ def _reason_texts(numbers: NDArray[np.int16]) -> Coded:
 
 
 def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
-    """Contract fields for `service.features.matrix`, and per row 0 or 1 + the position in FIELDS of the field at fault.
+    """Contract fields for `service.score.features.matrix`, and per row 0 or 1 + the position in FIELDS of the field at fault.
 
     A broken field is empty in the columns, so that the row's answer can be computed and thrown away.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.judge import ECE_BINS
-from service import policy
+from service.score import policy
 from service.contract import CreditClass
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ from flows.fairness import FairnessReport
 from flows.judge import METRICS, Figure, Figures
 from flows.stability import DIRECTIONS, StabilityReport
 from flows.tried import CEILING, LEARNING_CURVE, STRONGEST, TRIED, Attempt
-from service.features import FEATURES
+from service.score.features import FEATURES
 
 PURPOSE: Final = """\
 Scores an applicant's creditworthiness from the most recent month's data, 0 to 1000, for partner companies that weigh

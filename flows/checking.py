@@ -18,9 +18,9 @@ from flows.learn import Parameters
 from flows.prepared import NotPrepared, PreparedData, read_prepared
 from flows.release import Check, Evidence, run_checks
 from flows.tracking import ANSWERS, EVIDENCE_FILE
-from service.manifest import Manifest
-from service.model import Model
-from service.policy import Calibration
+from service.score.manifest import Manifest
+from service.engine.packed_model import Model
+from service.score.policy import Calibration
 
 UNSEEN: Final = "unseen"
 OUT_OF_TIME: Final = "out_of_time"

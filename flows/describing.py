@@ -15,7 +15,7 @@ from flows.judge import Figures
 from flows.prepared import FIELDS
 from flows.reference import REFERENCE_FILE
 from flows.release import Evidence
-from service.manifest import Distribution, Estimate, Manifest, entries
+from service.score.manifest import Distribution, Estimate, Manifest, entries
 
 CARD_FILE: Final = "model_card.md"
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(100, 1000, 100))

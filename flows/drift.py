@@ -61,7 +61,7 @@ def load_reference(version: str, digest: str) -> Reference:
     """
     from bentos.registry import Registry
     from bentos.settings import BentosSettings
-    from service.manifest import Manifest
+    from service.score.manifest import Manifest
 
     if not version.isdigit():
         raise NoReference(f"answers name model version {version}, which no registry issued: serve a registered model")

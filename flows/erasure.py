@@ -16,8 +16,8 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from service import records
-from service.records import Kind
+from service.ledger import records
+from service.ledger.records import Kind
 
 Result = TypeVar("Result")
 

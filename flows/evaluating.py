@@ -19,7 +19,7 @@ from sklearn.calibration import calibration_curve
 from flows.judge import Answers, Figures, by_slice, judge
 from flows.learn import Parameters, Progress, Rows, learn, rows_of
 from flows.prepared import PreparedData
-from service import policy
+from service.score import policy
 
 METRICS_FILE: Final = "metrics.json"
 PLOTS: Final = ("confusion.csv", "reliability.csv", "months.csv")

@@ -20,10 +20,10 @@ from flows.reasoning import judge_reasons
 from flows.release import DataEvidence, Evidence
 from flows.schemas import clean_schema, hold
 from flows.stability import StabilityReport, stability
-from service import policy
+from service.score import policy
 from service.contract import CreditClass
-from service.features import matrix
-from service.model import Model
+from service.score.features import matrix
+from service.engine.packed_model import Model
 
 PROBABILITIES = ("p_poor", "p_standard", "p_good")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.judge import DRAWS, Answers, Draws, Figure, figure
-from service import policy
+from service.score import policy
 
 LEAST_ROWS: Final = 200
 AGE_EDGES: Final = (18, 25, 40, 62)  # 62+ is a group of its own in US law (Reg B): it may not be scored worse

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
-from service import policy
+from service.score import policy
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

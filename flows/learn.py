@@ -1,7 +1,7 @@
 """Learning: from clean rows to one calibrated CatBoost model of symmetric trees.
 
 Pure: knows nothing of Prefect or MLflow; progress is told through a callback. The model's classes are positions in
-`service.policy.CLASSES`, its features those of `service.features`. Every probability that is judged or calibrated on
+`service.score.policy.CLASSES`, its features those of `service.score.features`. Every probability that is judged or calibrated on
 comes from a model that never saw the row's customer.
 """
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.calibration import Aims, Bend, calibrate
-from service import policy
-from service.features import FEATURE_NAMES, FEATURES, matrix
+from service.score import policy
+from service.score.features import FEATURE_NAMES, FEATURES, matrix
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -145,7 +145,7 @@ class Learned:
 
 
 def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Clean rows as the arrays that `service.features.matrix` takes; missing is NaN in numbers, None in texts."""
+    """Clean rows as the arrays that `service.score.features.matrix` takes; missing is NaN in numbers, None in texts."""
     return {
         name: frame[name].astype(object).where(frame[name].notna(), None).to_numpy()
         if name in _CATEGORIES

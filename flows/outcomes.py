@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.traffic import KNOWN, UNKNOWN
-from service import policy
+from service.score import policy
 
 CLASSES: Final = tuple(str(one) for one in policy.CLASSES)
 

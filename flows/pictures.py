@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from flows.judge import ECE_BINS, Answers
-from service.policy import CLASSES, POOR_MAX, STANDARD_MAX
+from service.score.policy import CLASSES, POOR_MAX, STANDARD_MAX
 
 _COLOURS = ("#c0392b", "#f39c12", "#27ae60")  # Poor, Standard, Good
 _SIZE_INCHES = (6.0, 5.0)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from flows.stability import noisy, some_rows
 from service.contract import Applicant
-from service.features import matrix
-from service.reasons import CATALOGUE, DIRECTIONS
+from service.score.features import matrix
+from service.score.reasons import CATALOGUE, DIRECTIONS
 
 if TYPE_CHECKING:
-    from service.model import Model
+    from service.engine.packed_model import Model
 
 Columns = Mapping[str, NDArray[Any]]
 REASON_ROWS: Final = 1_000

@@ -14,10 +14,10 @@ import pandas as pd
 
 from flows.learn import columns
 from flows.prepared import FIELDS
-from service.features import matrix
-from service.model import Model
-from service.policy import CLASSES
-from service.reasons import CATALOGUE
+from service.score.features import matrix
+from service.engine.packed_model import Model
+from service.score.policy import CLASSES
+from service.score.reasons import CATALOGUE
 
 REFERENCE_FILE: Final = "reference.parquet"
 

@@ -23,7 +23,7 @@ from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from flows.prepared import NotPrepared, PreparedData, read_prepared
 from service.errors import ModelRefused
-from service.manifest import MODEL_FILE, Manifest
+from service.score.manifest import MODEL_FILE, Manifest
 
 if TYPE_CHECKING:
     from flows.learn import Learned, Parameters

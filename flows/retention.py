@@ -2,7 +2,7 @@
 
 How long is a choice of policy and stands in the form: features 180 days, decisions 5 years without features. Stored
 answers go on the hosts themselves after `QF_ANSWERS_DAYS`. An erasure names the pseudonym, never the partner's own
-reference (`python -m service.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit trail.
+reference (`python -m service.access.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit trail.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.audit import Trail
 from flows.erasure import Aged, Bucket, Erased, day_of, erase, retain
-from service import records
+from service.ledger import records
 from service.erasure import HostErasure, erase_host
-from service.records import Kind
+from service.ledger.records import Kind
 
 REVIEW_DAYS = 30
 
@@ -43,7 +43,7 @@ class RetentionForm(BaseModel):
         default="",
         pattern=r"^([0-9a-f]{32})?$",
         title="Erase customer",
-        description="Pseudonym of a customer to erase; made by python -m service.pseudonyms PARTNER.",
+        description="Pseudonym of a customer to erase; made by python -m service.access.pseudonyms PARTNER.",
     )
     requested_by: str = Field(
         default="",

@@ -20,7 +20,7 @@ from flows.dataset_errors import ContractBroken
 from flows.parsing import CATEGORIES, text
 from flows.raw import LABEL_COLUMN, LABELS, LOAN_TYPES, MASKS, MONTHS, NUMERIC, RAW_COLUMNS
 from service.contract import Applicant, LoanType
-from service.features import FEATURE_NAMES
+from service.score.features import FEATURE_NAMES
 
 HISTORY_FORM: Final = r"\d{1,2} Years? and \d{1,2} Months?"
 LOAN_FORM: Final = "|".join(re.escape(name) for name in LOAN_TYPES)
@@ -79,7 +79,7 @@ def clean_schema(*, labelled: bool) -> pa.DataFrameSchema:
 
 
 def features_schema() -> pa.DataFrameSchema:
-    """What `service.features.matrix` promises as a frame: the named columns, float64, NaN for unknown, no infinity."""
+    """What `service.score.features.matrix` promises as a frame: the named columns, float64, NaN for unknown, no infinity."""
     finite = pa.Check(lambda cells: cells.isna() | cells.abs().lt(float("inf")), name="finite")
     return pa.DataFrameSchema(
         {name: pa.Column("float64", finite, nullable=True) for name in FEATURE_NAMES},

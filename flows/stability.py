@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import policy
-from service.features import matrix
+from service.score import policy
+from service.score.features import matrix
 
 Columns = Mapping[str, NDArray[Any]]
 Points = NDArray[np.int64]

@@ -27,10 +27,10 @@ from flows.judge import Answers, Figures, by_slice, judge
 from flows.learn import Learned, Rows
 from flows.pictures import pictures
 from flows.search import Trial
-from service import policy
+from service.score import policy
 from service.contract import Applicant
-from service.features import FEATURE_NAMES, row
-from service.manifest import Manifest
+from service.score.features import FEATURE_NAMES, row
+from service.score.manifest import Manifest
 
 CURVE_POINTS: Final = 20
 EVIDENCE_FILE: Final = "evidence.json"

@@ -34,8 +34,8 @@ from flows.release import Evidence
 from flows.search import Trial, search
 from flows.settings import FlowSettings
 from flows.tracking import POOLED, Exhibits, Logged
-from service.manifest import Data, Draft
-from service.model import Model
+from service.score.manifest import Data, Draft
+from service.engine.packed_model import Model
 
 REGISTERED: Final = "quantumfinance.model.registered"
 OUT_OF_TIME: Final = "out_of_time"

@@ -26,7 +26,7 @@ from infra.errors import StackError
 from infra.settings import BUCKETS, ROOT
 from service import keys
 from service.errors import ServiceError
-from service.keystore import PARTNER_SCOPES, Scope, read_keys
+from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
 
 MODEL: Final = "credit-score"  # MLflow's experiment and registered model
 FLOWS: Final = "flows"  # MLflow's user of the workers

@@ -88,9 +88,9 @@ def partner_key(service_dir: Path, key_file: Path, partner: str = PARTNER, **lim
         StackError: no key can be issued.
     """
     from service import keys
-    from service.credentials import digest, read_pepper
+    from service.access.credentials import digest, read_pepper
     from service.errors import ServiceError
-    from service.keystore import read_keys
+    from service.access.keystore import read_keys
 
     try:
         if key_file.exists():

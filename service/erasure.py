@@ -14,10 +14,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from service import journal
-from service.idempotency import KeyIndex
-from service.pseudonyms import HEX_LENGTH
-from service.segments import Folders, locked, remove_customers
+from service.ledger.journal import frames
+from service.ledger.journal.idempotency import KeyIndex
+from service.access.pseudonyms import HEX_LENGTH
+from service.ledger.journal.segments import Folders, locked, remove_customers
 from service.settings import settings
 
 _PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
@@ -44,7 +44,7 @@ def checked(pseudonyms: Collection[str]) -> frozenset[str]:
         ValueError: one is not 32 hexadecimal digits; it may be a customer's own reference, so it is not shown.
     """
     if not all(_PSEUDONYM.fullmatch(pseudonym) for pseudonym in pseudonyms):
-        raise ValueError(f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.pseudonyms")
+        raise ValueError(f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.access.pseudonyms")
     return frozenset(pseudonyms)
 
 
@@ -90,10 +90,10 @@ def _mentions(path: Path, refs: frozenset[str]) -> bool:
 
 def _rows(path: Path, refs: frozenset[str]) -> bool:
     try:
-        contents = journal.parse(path.read_bytes())
+        contents = frames.parse(path.read_bytes())
     except FileNotFoundError:
         return True  # look again
-    return any(journal.erase(payload, refs) != payload for _, payload in contents.entries)
+    return any(frames.erase(payload, refs) != payload for _, payload in contents.entries)
 
 
 def main() -> int:

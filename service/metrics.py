@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from service.contract import Applicant
 from service.engine.rules import Arrays
-from service.policy import CLASSES
+from service.score.policy import CLASSES
 
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))

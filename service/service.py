@@ -13,15 +13,16 @@ from typing import Any, Final, TypeVar, cast
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 
-from service import express, logs
+from service.protocol import express
+from service.web import logs
 from service.contract import Applicant, Batch, Score, Scores
-from service.credentials import read_pepper
+from service.access.credentials import read_pepper
 from service.docs import guide
 from service.errors import Misconfigured, OutboxFull
-from service.exchange import App, Message, Receive, Send
-from service.exchange import Scope as AsgiScope
-from service.keystore import PARTNER_SCOPES, ApiKey, read_keys
-from service.manifest import Manifest
+from service.web.exchange import App, Message, Receive, Send
+from service.web.exchange import Scope as AsgiScope
+from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
+from service.score.manifest import Manifest
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
 from service.runtime import Runtime

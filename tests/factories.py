@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos import package
-from service import features
+from service.score import features
 from service.contract import Applicant, CreditMix, MinimumPayment, PaymentBehaviour
-from service.manifest import Data, Draft, Manifest
-from service.policy import CLASSES, Objective
+from service.score.manifest import Data, Draft, Manifest
+from service.score.policy import CLASSES, Objective
 
 Columns = dict[str, Any]
 

@@ -63,7 +63,7 @@ def test_every_setting_of_the_service_is_explained() -> None:
 
 def test_every_route_is_the_contracts() -> None:
     """A route of the README is served by the API, and every route of the API is in the README."""
-    from service.openapi import document
+    from service.docs.openapi import document
 
     served = set(document()["paths"])
     named = set(re.findall(r"(/v1/[a-z/{}]+)", README.split("## Operate")[0]))

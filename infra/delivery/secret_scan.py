@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from infra.errors import StackError
 from infra.settings import ROOT
-from service.credentials import KEY_LENGTH, PREFIX, well_formed
+from service.access.credentials import KEY_LENGTH, PREFIX, well_formed
 
 if TYPE_CHECKING:
     from detect_secrets.plugins.base import RegexBasedDetector

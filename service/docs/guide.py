@@ -17,8 +17,8 @@ import bentoml
 
 from service import problems
 from service.errors import Misconfigured
-from service.oddities import WARNINGS
-from service.openapi import SAMPLE_FILES, SAMPLES, document
+from service.score.input_warnings import WARNINGS
+from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")

@@ -9,11 +9,11 @@ import msgspec
 
 from service.docs import guide
 from service.errors import ProblemError
-from service.exchange import Call, Headers, Reply
-from service.manifest import Manifest
-from service.openapi import document
+from service.web.exchange import Call, Headers, Reply
+from service.score.manifest import Manifest
+from service.docs.openapi import document
 from service.problems import NOT_FOUND
-from service.throttle import Throttle
+from service.middleware.rate_limit import Throttle
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)

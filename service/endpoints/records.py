@@ -8,16 +8,16 @@ from typing import Final
 
 import msgspec
 
-from service import requests
-from service.answers import Answers, StoredAnswer
-from service.bodies import ONE_BYTES, Bodies
+from service.web import decoding
+from service.ledger.journal.answers import Answers, StoredAnswer
+from service.web.bodies import ONE_BYTES, Bodies
 from service.contract import Outcome, Review
 from service.errors import AnswerNotFound, OutboxFull, ProblemError
-from service.exchange import Call, Reply
-from service.outbox import Entry, Outbox
+from service.web.exchange import Call, Reply
+from service.ledger.journal.outbox import Entry, Outbox
 from service.problems import INVALID, NOT_DURABLE, PREDICTION_NOT_FOUND, Fault
-from service.records import Kind, OutcomeRow, ReviewRow
-from service.throttle import Throttle
+from service.ledger.records import Kind, OutcomeRow, ReviewRow
+from service.middleware.rate_limit import Throttle
 
 PREFIX: Final = "/v1/predictions/"
 
@@ -41,7 +41,7 @@ class Records:
         """Record a person's review of an answer."""
         body = await self._bodies.read(call, ONE_BYTES)
         await self._throttle.charge(call, 1)
-        review = requests.document(Review, body)
+        review = decoding.document(Review, body)
         stored = await self._find(call, call.path.removeprefix(PREFIX).removesuffix("/review"))
         prediction = stored.row["prediction_id"]
         identifier, moment = self._outbox.next_id(), _now()
@@ -62,7 +62,7 @@ class Records:
         counted once by prediction when they are read."""
         body = await self._bodies.read(call, ONE_BYTES)
         await self._throttle.charge(call, 1)
-        outcome = requests.document(Outcome, body)
+        outcome = decoding.document(Outcome, body)
         stored = await self._find(call, outcome.prediction_id)
         scored_on = stored.row["as_of"] or stored.row["created_at"][:10]
         if outcome.observed_at.isoformat() < scored_on:

@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from service import requests
-from service.bodies import BATCH_BYTES, ONE_BYTES, Bodies
+from service.web import decoding
+from service.web.bodies import BATCH_BYTES, ONE_BYTES, Bodies
 from service.contract import Applicant
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
-from service.exchange import Call, Reply
-from service.idempotency import Idempotency, Replay
-from service.journal import KeyMark
+from service.web.exchange import Call, Reply
+from service.ledger.journal.idempotency import Idempotency, Replay
+from service.ledger.journal.frames import KeyMark
 from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.scoring import Scoring
-from service.throttle import Throttle
+from service.middleware.rate_limit import Throttle
 
 _REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
 _KEY_MAX: Final = 255
@@ -47,7 +47,7 @@ class Scores:
         await self._throttle.charge(call, 1)
         self._throttle.enter(call)
         try:
-            applicant = requests.applicant(body)
+            applicant = decoding.applicant(body)
             if self.through:
                 return await self.through(call, body)
             if b"idempotency-key" in call.headers:
@@ -78,7 +78,7 @@ class Scores:
 
     async def _batch(self, call: Call, body: bytes) -> list[Applicant]:
         try:
-            return requests.applicants(body)
+            return decoding.applicants(body)
         except ProblemError:
             await self._throttle.charge(call, 1)
             raise

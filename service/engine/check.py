@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from service.engine import trial
+from service.engine import catboost_child
 from service.engine.rules import MARGINS, Arrays, Engine
 from service.engine.trees import Ensemble, Float, read_archive
 from service.errors import ModelRefused
-from service.policy import CLASSES, Objective
+from service.score.policy import CLASSES, Objective
 
 TRIAL_TIMEOUT_S: Final = 180.0  # CatBoost takes 2 s to import, more where many workers start at once
 RAW_TOLERANCE: Final = 1e-9
@@ -90,7 +90,7 @@ def ask_catboost(model: bytes, rows: Float, objective: Objective) -> Verdict:
     try:
         done = subprocess.run(
             # -P: the folder of the program holds modules whose names are no one's business but ours
-            [sys.executable, "-P", str(Path(trial.__file__))],
+            [sys.executable, "-P", str(Path(catboost_child.__file__))],
             input=struct.pack("<q", len(model)) + model + packed.getvalue(),
             capture_output=True,
             timeout=TRIAL_TIMEOUT_S,

@@ -1,7 +1,7 @@
 """The compiled engine: `kernel.c`, built when a model is packed where a C compiler is, used where it is sound.
 
 It is an accelerator and nothing depends on it: a kernel that is absent, was built for another platform, does not load
-or answers one row differently is left alone and the portable engine answers (`service.model` decides). One row goes
+or answers one row differently is left alone and the portable engine answers (`service.engine.packed_model` decides). One row goes
 through `PyDLL`, which keeps the interpreter's lock for the few microseconds; many rows through `CDLL`, which lets
 other threads run.
 """
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from service.engine.layout import ANSWER, Layout, Model, fits
 from service.engine.rules import Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
-from service.policy import CLASSES
-from service.reasons import FAMILIES
+from service.score.policy import CLASSES
+from service.score.reasons import FAMILIES
 
 ABI: Final = 2
 SOURCE: Final = Path(__file__).with_name("kernel.c")

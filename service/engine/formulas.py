@@ -1,6 +1,6 @@
 """The derived features as arithmetic that both engines can repeat when one field of an applicant is moved.
 
-`service.features.derived` is the one place where ratios are defined. Here it is run once on symbols instead of
+`service.score.features.derived` is the one place where ratios are defined. Here it is run once on symbols instead of
 numbers, which records its operations in order; the compiled engine replays them on doubles (`+ - * /` are exact IEEE
 in C, numpy and Python alike, so the results are equal to the last bit), and the record tells which derived feature
 depends on which inputs.
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.features import DERIVED_FROM, FEATURE_NAMES, derived
+from service.score.features import DERIVED_FROM, FEATURE_NAMES, derived
 
 ADD: Final = 0
 SUBTRACT: Final = 1
@@ -90,7 +90,7 @@ class _Symbol:
 
 
 def record() -> Program:
-    """The program of `service.features.derived`."""
+    """The program of `service.score.features.derived`."""
     recorder = _Recorder()
     inputs = [FEATURE_NAMES.index(name) for name in DERIVED_FROM]
     formulas: Any = derived  # it is written for floats and arrays; symbols do the same arithmetic

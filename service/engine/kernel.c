@@ -1,6 +1,6 @@
 /* The compiled engine: one row of features to probabilities, score and reasons in a few microseconds.
  *
- * Repeats service/engine/leaf_table.py, service/policy.py and the rules of service/reasons.py operation by operation;
+ * Repeats service/engine/portable.py, service/score/policy.py and the rules of service/score/reasons.py operation by operation;
  * build with -ffp-contract=off, since a fused multiply-add would differ in the last bit. Everything is read from
  * `struct model`, which service/engine/compiled.py fills and keeps alive; nothing is allocated, nothing is global,
  * so any number of threads may call at once. */

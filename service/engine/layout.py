@@ -12,8 +12,8 @@ from service.engine.formulas import Program, record
 from service.engine.grid import Grid, grid
 from service.engine.rules import FAMILY_OF, Rules
 from service.engine.trees import Float, LeafTable
-from service.features import FEATURE_NAMES
-from service.reasons import CANDIDATES, FAMILIES
+from service.score.features import FEATURE_NAMES
+from service.score.reasons import CANDIDATES, FAMILIES
 
 # The limits of the arrays that kernel.c keeps on its stack.
 MAX_TREES: Final = 4096

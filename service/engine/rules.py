@@ -9,13 +9,13 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service import policy
+from service.score import policy
 from service.contract import CreditClass, Reason
 from service.engine.trees import Float
-from service.features import FEATURES, row
-from service.manifest import Manifest
-from service.policy import Calibration, Objective, Triple
-from service.reasons import CATALOGUE, FAMILIES
+from service.score.features import FEATURES, row
+from service.score.manifest import Manifest
+from service.score.policy import Calibration, Objective, Triple
+from service.score.reasons import CATALOGUE, FAMILIES
 
 # Grows with creditworthiness: Good minus Poor, or the sum of the two cumulative logits.
 MARGINS: Final[dict[Objective, tuple[float, ...]]] = {"MultiClass": (-1.0, 0.0, 1.0), "MultiLogloss": (1.0, 1.0)}

@@ -60,7 +60,7 @@ def read_ensemble(model: CatBoost, order: list[int]) -> Ensemble:
     if "oblivious_trees" not in document:
         raise ModelRefused("the trees are not symmetric: train with grow_policy=SymmetricTree")
     if document["features_info"].keys() - {"float_features"}:
-        raise ModelRefused("the model has features that are not numeric: encode them in service.features")
+        raise ModelRefused("the model has features that are not numeric: encode them in service.score.features")
     return _ensemble(document, order)
 
 

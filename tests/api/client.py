@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.examples import APPLICANT
-from service.exchange import App, Message
+from service.docs.examples import APPLICANT
+from service.web.exchange import App, Message
 
 JSON_TYPE = "application/json"
 

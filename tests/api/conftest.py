@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service import keys
-from service.keystore import Scope
+from service.access.keystore import Scope
 from service.middleware.edge import Edge
 from service.runtime import Runtime
 from service.settings import Settings

@@ -16,7 +16,7 @@ import psutil
 
 from infra.ports import free_port
 from service import keys
-from service.examples import APPLICANT
+from service.docs.examples import APPLICANT
 
 ROOT: Final = Path(__file__).parents[2]
 BODY: Final = json.dumps(APPLICANT).encode()

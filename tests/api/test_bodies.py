@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from service.bodies import BATCH_BYTES, ONE_BYTES
+from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from tests.api.client import Api, applicant
 
 GOOD = json.dumps(applicant()).encode()

@@ -7,7 +7,7 @@ import pytest
 from service import problems
 from service.contract import Applicant
 from service.docs.guide import LANGUAGES
-from service.oddities import WARNINGS
+from service.score.input_warnings import WARNINGS
 from tests.api.client import Api
 
 

@@ -13,8 +13,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from service import express
-from service.exchange import Reply
+from service.protocol import express
+from service.web.exchange import Reply
 from service.middleware.edge import Edge
 from tests.api.client import Api
 from tests.api.running import BODY

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from service.errors import ProblemError
-from service.exchange import Call
-from service.keystore import PARTNER_SCOPES, ApiKey
+from service.web.exchange import Call
+from service.access.keystore import PARTNER_SCOPES, ApiKey
 from service.runtime import Runtime
 from tests.api.client import Api, applicant
 

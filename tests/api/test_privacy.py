@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.exchange import Call
-from service.logs import JsonFormatter, RequestLog
-from service.routes import Routes
+from service.web.exchange import Call
+from service.web.logs import JsonFormatter, RequestLog
+from service.web.routes import Routes
 from service.runtime import Runtime
 from tests.api.client import Api, applicant
 

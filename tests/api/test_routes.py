@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.keystore import Scope
-from service.openapi import document
+from service.access.keystore import Scope
+from service.docs.openapi import document
 from service.runtime import Runtime
 from tests.api.client import Api, basic
 

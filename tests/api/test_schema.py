@@ -13,8 +13,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from service import problems
 from service.contract import Applicant, Score
-from service.examples import APPLICANT, SCORE, rendered
-from service.openapi import ProblemSchema, document
+from service.docs.examples import APPLICANT, SCORE, rendered
+from service.docs.openapi import ProblemSchema, document
 from tests.api.client import Api
 
 CASES = int(os.environ.get("QF_SCHEMA_CASES", "250"))  # an operation; 8 of them make the 2,000 of a quick run

@@ -22,9 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.ports import free_port
 from service import keys
-from service.examples import APPLICANT
-from service.keystore import Scope
-from service.openapi import SAMPLES
+from service.docs.examples import APPLICANT
+from service.access.keystore import Scope
+from service.docs.openapi import SAMPLES
 from tests.api.client import applicant
 from tests.api.running import BODY, ROOT, Served, end, serve
 

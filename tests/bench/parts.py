@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service import keys, requests
-from service.examples import APPLICANT
-from service.features import row
-from service.journal import Entry, encode
-from service.limits.bucket import Policy
-from service.records import Kind
+from service import keys
+from service.web import decoding
+from service.docs.examples import APPLICANT
+from service.score.features import row
+from service.ledger.journal.frames import Entry, encode
+from service.access.token_bucket import Policy
+from service.ledger.records import Kind
 from service.runtime import Runtime
 from service.settings import Settings
 
@@ -43,7 +44,7 @@ async def measure(model: Path, folder: Path) -> dict[str, float]:
     key = keys.issue(folder, "bench", rate=1e6, burst=1_000_000, daily=10**12)
     runtime = Runtime.open(Settings(model_dir=model, service_dir=folder, access_log=False))
     body = json.dumps(APPLICANT).encode()
-    applicant = requests.applicant(body)
+    applicant = decoding.applicant(body)
     features = row(applicant)
     found = runtime.store.verify(key.encode(), time.time())
     assert found is not None
@@ -54,7 +55,7 @@ async def measure(model: Path, folder: Path) -> dict[str, float]:
     parts: dict[str, Callable[[], object]] = {
         "key": lambda: runtime.store.verify(key.encode(), time.time()),
         "limits": lambda: runtime.table.take(b"benchkey", policy, 1, time.monotonic(), time.time()),
-        "parse and validate": lambda: requests.applicant(body),
+        "parse and validate": lambda: decoding.applicant(body),
         "features": lambda: row(applicant),
         "score and exact reasons": lambda: runtime.model.assess(features),
         "render answer and record": lambda: runtime.scoring.render(

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from infra.ports import free_port
 from service import keys
-from service.examples import APPLICANT
+from service.docs.examples import APPLICANT
 from tests.bench.load import Peer, visit
 from tests.bench.report import OURS, PORTABLE, absolute, parts, ratios, relative
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service import policy
-from service.examples import APPLICANT
-from service.features import row
-from service.model import Model
-from service.policy import Objective
-from service.requests import applicant
+from service.score import policy
+from service.docs.examples import APPLICANT
+from service.score.features import row
+from service.engine.packed_model import Model
+from service.score.policy import Objective
+from service.web.decoding import applicant
 from tests.api.running import BODY
 from tests.factories import pack_small_model
 

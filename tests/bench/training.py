@@ -26,7 +26,7 @@ from flows.prepared import NotPrepared, read_prepared
 from flows.quality import suspect_repeats
 from flows.search import search
 from flows.sources import read_raw
-from service.features import matrix
+from service.score.features import matrix
 
 MANY_ROWS = 1_000_000
 TRIALS = 6

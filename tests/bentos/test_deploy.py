@@ -23,7 +23,7 @@ from bentos.colours import HOST
 from bentos.errors import BentosError, DeployRefused, TakenBack
 from bentos.proxy import Switch
 from bentos.standing import Book, Trial
-from service.keystore import read_keys
+from service.access.keystore import read_keys
 from tests.bentos.hosts import GOLDEN, HOME, StandInHost, StandIns, release
 
 

@@ -13,7 +13,7 @@ import pytest
 from bentos import pack
 from bentos.decision import Decision
 from bentos.errors import ArtefactDamaged, PackFailed
-from service.manifest import Manifest
+from service.score.manifest import Manifest
 from tests.factories import pack_small_model
 
 HOME = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 
 from infra.ports import free_port
-from service import records
+from service.ledger import records
 from tests.conftest import ObjectStore
 from tests.faults.proxy import FaultyStore
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from service import keys
-from service.credentials import read_pepper
-from service.examples import APPLICANT
-from service.pseudonyms import Pseudonyms
+from service.access.credentials import read_pepper
+from service.docs.examples import APPLICANT
+from service.access.pseudonyms import Pseudonyms
 from tests.conftest import ObjectStore
 from tests.faults.chaos import Chaos, Plan
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from service import journal
+from service.ledger.journal import frames
 from service.errors import OutboxFull
-from service.idempotency import Claim, Idempotency
-from service.outbox import Outbox
-from service.segments import Folders
+from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.outbox import Outbox
+from service.ledger.journal.segments import Folders
 from tests.service.rows import entry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -43,9 +43,9 @@ def durable(folder: Path) -> list[int]:
     """Numbers of all rows on the disk; no file may be damaged."""
     numbers = []
     for path in Folders(folder).paths():
-        contents = journal.parse(path.read_bytes())
+        contents = frames.parse(path.read_bytes())
         assert not contents.gaps
-        numbers += [number for _, payload in contents.entries for number in journal.numbers_of(payload)]
+        numbers += [number for _, payload in contents.entries for number in frames.numbers_of(payload)]
     return numbers
 
 
@@ -62,7 +62,7 @@ async def test_a_full_disk_loses_nothing_and_heals(disk: Path) -> None:
         with claim:
             identifiers = [outbox.next_id() for _ in range(100)]
             await outbox.append(entry(*identifiers, key=claim.mark))
-            answered.extend(journal.number_of(identifier) for identifier in identifiers)
+            answered.extend(frames.number_of(identifier) for identifier in identifiers)
 
     asked = 0
     with pytest.raises(OutboxFull):

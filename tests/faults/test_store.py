@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.outbox import Outbox
-from service.shipping import Shipper, StoreSettings
+from service.ledger.journal.outbox import Outbox
+from service.ledger.journal.shipping import Shipper, StoreSettings
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client, rows_in
 from tests.faults.proxy import Faults, FaultyStore

@@ -21,9 +21,10 @@ from bentos.colours import BentoRunner, Colour, Release, spawn
 from bentos.golden import Golden
 from bentos.proxy import Proxy
 from bentos.watch import p99
-from service import features, keys
-from service.model import Model
-from service.openapi import APPLICANT
+from service.score import features
+from service import keys
+from service.engine.packed_model import Model
+from service.docs.openapi import APPLICANT
 from tests.bentos.hosts import HOME, Host, passing
 from tests.factories import applicant, applicant_columns, pack_small_model
 from tests.faults.load import Load

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull
-from service.idempotency import Claim, Idempotency
-from service.outbox import Outbox
-from service.shipping import Shipper, StoreSettings
+from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.outbox import Outbox
+from service.ledger.journal.shipping import Shipper, StoreSettings
 from tests.service.rows import entry
 
 

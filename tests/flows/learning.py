@@ -7,7 +7,7 @@ import pandas as pd
 
 from flows.judge import Answers
 from flows.learn import Parameters, Rows, rows_of
-from service.policy import CLASSES
+from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 
 QUICK = Parameters(iterations=8, depth=3, learning_rate=0.3, folds=3, threads=1)

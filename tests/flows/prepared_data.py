@@ -10,7 +10,7 @@ import pandas as pd
 
 from flows.dataset_errors import DatasetError
 from flows.schemas import CLEAN_COLUMNS, clean_schema, hold
-from service.policy import CLASSES
+from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 
 MONTHS = 8

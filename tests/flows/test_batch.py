@@ -23,7 +23,7 @@ from flows.batch_files import Place
 from flows.batch_rows import score_table
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
-from service.model import Model
+from service.engine.packed_model import Model
 from tests.bench.applicants import write_applicants
 from tests.conftest import ObjectStore
 from tests.factories import applicant_columns, pack_small_model

@@ -8,7 +8,7 @@ import pytest
 from flows import calibration
 from flows.calibration import Aims, Array, Bend, Ints, Parts
 from flows.judge import Answers, judge
-from service import policy
+from service.score import policy
 
 LAX = Aims(severe_errors=1.0, disagreement=1.0)
 

@@ -7,10 +7,10 @@ import pytest
 
 from flows import learn
 from flows.learn import Parameters, Rows
-from service import policy
+from service.score import policy
 from service.engine.check import output_order
 from service.engine.trees import read_ensemble
-from service.features import FEATURE_NAMES
+from service.score.features import FEATURE_NAMES
 from tests.flows.learning import MONTHS, QUICK, frame, rows
 
 

@@ -17,15 +17,15 @@ from pydantic import ValidationError
 
 from flows import days, erasure
 from flows.erasure import Aged, Bucket, Erased, RowsLeft
-from service import records
-from service.answers import Answers
+from service.ledger import records
+from service.ledger.journal.answers import Answers
 from service.erasure import FileBusy, HostErasure, erase_host
 from service.errors import AnswerNotFound
-from service.idempotency import Claim, Idempotency
-from service.journal import Entry
-from service.outbox import Outbox
-from service.records import Kind, OutcomeRow, ReviewRow
-from service.shipping import Shipper, StoreSettings
+from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.frames import Entry
+from service.ledger.journal.outbox import Outbox
+from service.ledger.records import Kind, OutcomeRow, ReviewRow
+from service.ledger.journal.shipping import Shipper, StoreSettings
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client as store_client
 from tests.service.rows import answered, entry, line

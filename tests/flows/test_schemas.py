@@ -12,7 +12,7 @@ from flows.cleaning import APPLICANT_COLUMNS, clean_rows
 from flows.dataset_errors import ContractBroken
 from flows.schemas import clean_schema, features_schema, hold, raw_schema, raw_violations
 from service.contract import Applicant
-from service.features import FEATURE_NAMES
+from service.score.features import FEATURE_NAMES
 
 BROKEN_CELLS = [
     ("Age", "24_", "a plain number"),

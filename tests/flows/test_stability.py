@@ -9,7 +9,7 @@ import pytest
 
 from flows import stability
 from flows.stability import Direction
-from service.features import FEATURE_NAMES, matrix
+from service.score.features import FEATURE_NAMES, matrix
 from tests.factories import applicant_columns
 
 RATE = FEATURE_NAMES.index("interest_rate")

@@ -21,8 +21,8 @@ from infra import bootstrap, passwords
 from infra.bootstrap import BootstrapSettings
 from infra.rights import ADMIN, RIGHTS
 from infra.settings import BUCKETS, HOST, ROOT
-from service.keystore import Scope, read_keys
-from service.store import BucketStore, StoreConflict, StoreSettings
+from service.access.keystore import Scope, read_keys
+from service.ledger.bucket import BucketStore, StoreConflict, StoreSettings
 from tests.infra import compose_parts
 from tests.infra.compose_parts import Parts
 

@@ -129,8 +129,8 @@ def test_the_init_container_brings_pepper_and_keys(
     objects: dict[tuple[str, str], dict[str, Any]], tmp_path: Path
 ) -> None:
     """Its script makes a private pepper and a link to the keys, again and again, as the service wants them."""
-    from service.credentials import read_pepper
-    from service.keystore import read_keys
+    from service.access.credentials import read_pepper
+    from service.access.keystore import read_keys
 
     script = objects["StatefulSet", "api"]["spec"]["template"]["spec"]["initContainers"][0]["command"][2]
     (tmp_path / "run").mkdir()

@@ -11,7 +11,7 @@ import yaml
 from flows import exposure
 from infra.settings import ROOT
 from service.endpoints.operations import FAMILIES, exposition, reference_series
-from service.manifest import Distribution
+from service.score.manifest import Distribution
 from service.metrics import Histogram, Snapshot
 
 MONITORING = ROOT / "infra" / "monitoring"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.model import Model
+from service.engine.packed_model import Model
 from tests.factories import pack_small_model
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.journal import Entry, KeyMark
-from service.outbox import Outbox
-from service.records import Kind, PredictionLines
+from service.ledger.journal.frames import Entry, KeyMark
+from service.ledger.journal.outbox import Outbox
+from service.ledger.records import Kind, PredictionLines
 
 INPUTS = (
     *(

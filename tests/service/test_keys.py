@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import credentials, keys
+from service.access import credentials
+from service import keys
 from service.errors import KeyRefused, KeyStoreBroken, Misconfigured
-from service.keystore import STALE_AFTER_S, KeyRecord, KeyStore, read_keys
+from service.access.keystore import STALE_AFTER_S, KeyRecord, KeyStore, read_keys
 
 PEPPER = b"p" * 32
 

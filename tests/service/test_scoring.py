@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from service import journal, records
+from service.ledger.journal import frames
+from service.ledger import records
 from service.contract import Applicant
-from service.engine.leaf_table import Portable
+from service.engine.portable import Portable
 from service.engine.rules import Assessment
-from service.keystore import ApiKey, Scope
+from service.access.keystore import ApiKey, Scope
 from service.metrics import Metrics, Snapshot
-from service.model import Model
-from service.outbox import Outbox
-from service.pseudonyms import Pseudonyms
-from service.records import Kind
+from service.engine.packed_model import Model
+from service.ledger.journal.outbox import Outbox
+from service.access.pseudonyms import Pseudonyms
+from service.ledger.records import Kind
 from service.scoring import Scoring
-from service.segments import Folders
+from service.ledger.journal.segments import Folders
 from tests.factories import applicant, applicant_columns
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +70,7 @@ async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> 
     await outbox.aclose()
     rows = []
     for path in Folders(folder / "outbox").paths():
-        ((data, _),) = journal.csv_objects(journal.parse(path.read_bytes()).entries).values()
+        ((data, _),) = frames.csv_objects(frames.parse(path.read_bytes()).entries).values()
         assert records.kind_of(data) is Kind.PREDICTION
         rows += list(records.read(data))
     counts = metrics.snapshot()

@@ -89,7 +89,7 @@ def test_what_the_drift_flow_says_is_worded() -> None:
 
 def test_warnings_of_the_service_are_worded() -> None:
     """Each oddity the service can warn of has a sentence."""
-    from service.oddities import WARNINGS
+    from service.score.input_warnings import WARNINGS
 
     assert {f"warnings.{code}" for code in WARNINGS} <= set(texts("pt").entries)
 

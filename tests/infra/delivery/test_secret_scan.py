@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.delivery import secret_scan
-from service.credentials import mint
+from service.access.credentials import mint
 
 Git = Callable[..., None]
 AWS_KEY = "AKIA" + "Q3EGWRNBTZ7KD2XV"  # in two pieces: this file is scanned too

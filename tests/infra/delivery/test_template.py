@@ -15,7 +15,7 @@ from infra.delivery.template import NAME, SHORT, SLUG, context_of
 from infra.errors import StackError
 
 #: A part of the tests that needs no server: the contract, the score, keys under the new prefix, READMEs, the template.
-LIGHT = ("tests/service/test_policy.py", "tests/service/test_pseudonyms.py", "tests/test_docs.py")
+LIGHT = ("tests/service/score/test_policy.py", "tests/service/access/test_pseudonyms.py", "tests/test_docs.py")
 
 
 @pytest.fixture(scope="module", name="stamped")
@@ -45,7 +45,7 @@ def test_no_old_name_is_left(stamped: Path) -> None:
             continue
         assert SLUG not in text.lower(), path
         assert not re.search(rf"(?<![A-Za-z0-9+/])({SHORT}|{SHORT.upper()})(?![a-z0-9+/])", text), path
-    assert 'PREFIX: Final = "ac_live_"' in (stamped / "service/credentials.py").read_text()
+    assert 'PREFIX: Final = "ac_live_"' in (stamped / "service/access/credentials.py").read_text()
     assert 'name = "acmecredit-credit-score"' in (stamped / "pyproject.toml").read_text()
     assert "# Acme Credit credit score" in (stamped / "README.md").read_text()
 
@@ -68,7 +68,7 @@ def test_its_own_tests_pass(stamped: Path) -> None:
     done = in_project(stamped, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", *LIGHT)
 
     assert done.returncode == 0, done.stdout[-3000:]
-    minted = "from service.credentials import mint, well_formed; key = mint()[0]; print(key[:8], well_formed(key))"
+    minted = "from service.access.credentials import mint, well_formed; key = mint()[0]; print(key[:8], well_formed(key))"
     assert in_project(stamped, sys.executable, "-c", minted).stdout == "ac_live_ True\n"
 
 

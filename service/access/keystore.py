@@ -1,0 +1,229 @@
+"""The partners' keys: a JSON file of records without secrets, replaced atomically and re-read without a restart.
+
+The service looks at the file every half second. A file that does not parse keeps the last good set in force and raises
+an alarm (metric, log, readiness stays); after 15 minutes of that nobody is let in any more, because a revocation
+may be waiting in the broken file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hmac
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from service.access.credentials import ID_SLICE, KEY_LENGTH, Mac
+from service.errors import KeyStoreBroken
+
+STALE_AFTER_S: Final = 15 * 60.0
+_DUMMY: Final = b"\0" * 32
+_FILE_MAX_BYTES: Final = 16 << 20
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    SCORE = "score"
+    READ = "read"
+    DOCS = "docs"
+    METRICS = "metrics"
+    STAFF = "staff"
+
+
+PARTNER_SCOPES: Final = (Scope.SCORE, Scope.READ, Scope.DOCS)
+
+
+class KeyRecord(BaseModel):
+    """One key as it is stored: everything but the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{8}$")]
+    partner: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    rate: Annotated[float, Field(gt=0, le=1e6, description="tokens a second")]
+    burst: Annotated[int, Field(ge=1, le=1_000_000, description="tokens at most at once")]
+    daily: Annotated[int, Field(ge=1, le=10**12, description="tokens a UTC day")]
+    not_before: AwareDatetime
+    expires_at: AwareDatetime
+    revoked_at: AwareDatetime | None = None
+    created_at: AwareDatetime
+    created_by: str = ""
+
+    def live(self, now: datetime) -> bool:
+        """Whether the key opens anything now or later: neither revoked nor past its expiry."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+class KeyFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    keys: tuple[KeyRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that was shown and is good: who calls and what he may."""
+
+    id: str
+    partner: str
+    scopes: frozenset[Scope]
+    rate: float
+    burst: int
+    daily: int
+    expires_ts: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a request needs of a record, ready to compare."""
+
+    digest: bytes
+    key: ApiKey
+    not_before_ts: float
+    expires_ts: float
+
+
+def read_keys(path: Path) -> KeyFile:
+    """The key file; an absent file holds no keys, so nobody gets in.
+
+    Raises:
+        KeyStoreBroken: unreadable, too large, or not what `KeyFile` says.
+    """
+    try:
+        if path.stat().st_size > _FILE_MAX_BYTES:
+            raise KeyStoreBroken(f"{path}: larger than {_FILE_MAX_BYTES} bytes; restore it from your backup")
+        return KeyFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return KeyFile()
+    except OSError as error:
+        raise KeyStoreBroken(f"{path}: cannot be read ({error.strerror}); mend its owner or mode") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = "/".join(str(part) for part in first["loc"]) or "the file"
+        raise KeyStoreBroken(f"{path}: {where}: {first['msg']}; restore it from your backup") from None
+
+
+@contextmanager
+def changing_keys(path: Path) -> Iterator[list[KeyRecord]]:
+    """The records to change in place; written back whole when the block ends well. One writer at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        records = list(read_keys(path).keys)
+        before = list(records)
+        yield records
+        if records != before:
+            _replace(path, KeyFile(keys=tuple(records)).model_dump_json(indent=1).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, and so does whoever looks after a power cut."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class KeyStore:
+    """The keys in force in this process."""
+
+    def __init__(self, path: Path, pepper: bytes) -> None:
+        self._path = path
+        self._mac = Mac(pepper)
+        self._stamp: tuple[int, int, int] | None = None
+        self._entries: dict[bytes, _Entry] = {}
+        self._broken_since: float | None = None
+        self.fault = ""  # one line while the file on disk cannot be used
+        self._stamp = self._look()
+        self._load()
+
+    def verify(self, shown: bytes, now: float) -> ApiKey | None:
+        """Who shows this key, or None: unknown, wrong, revoked, not yet valid and expired look alike.
+
+        Always one HMAC and one comparison, so that the time taken tells nothing. `now` in seconds since 1970.
+        """
+        if len(shown) != KEY_LENGTH:
+            return None
+        entry = self._entries.get(shown[ID_SLICE])
+        good = hmac.compare_digest(self._mac.digest(shown), entry.digest if entry else _DUMMY)
+        if not good or entry is None or not entry.not_before_ts <= now < entry.expires_ts or self.closed:
+            return None
+        return entry.key
+
+    @property
+    def closed(self) -> bool:
+        """True once the file has been unusable so long that waiting revocations weigh more than partners' service."""
+        return self._broken_since is not None and time.monotonic() - self._broken_since > STALE_AFTER_S
+
+    def refresh(self) -> bool:
+        """Read the file again if it changed. True if the set in force was replaced."""
+        stamp = self._look()
+        if stamp == self._stamp and not self.fault:
+            return False
+        try:
+            self._load()
+        except KeyStoreBroken as error:
+            self.fault = str(error)
+            if self._broken_since is None:
+                self._broken_since = time.monotonic()
+            return False
+        self._stamp, self.fault, self._broken_since = stamp, "", None
+        return True
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _load(self) -> None:
+        if self._entries and not self._path.exists():
+            raise KeyStoreBroken(f"{self._path}: is gone; restore it from your backup")
+        self._entries = {record.id.encode(): _entry(record) for record in read_keys(self._path).keys if _usable(record)}
+
+
+def _usable(record: KeyRecord) -> bool:
+    return record.live(datetime.now(UTC))
+
+
+def _entry(record: KeyRecord) -> _Entry:
+    expires = record.expires_at.timestamp()
+    key = ApiKey(
+        id=record.id,
+        partner=record.partner,
+        scopes=frozenset(record.scopes),
+        rate=record.rate,
+        burst=record.burst,
+        daily=record.daily,
+        expires_ts=expires,
+    )
+    return _Entry(bytes.fromhex(record.digest), key, record.not_before.timestamp(), expires)

@@ -1,0 +1,51 @@
+"""The pseudonym that stands for a partner's customer wherever we store one.
+
+HMAC-SHA-256 under a key derived from the service's pepper and the partner: the same customer of two partners cannot be
+linked, and nobody without the pepper can tell who it is or try references out (LGPD art. 12; the pepper is kept apart).
+`python -m service.access.pseudonyms PARTNER` reads a reference from standard input and prints its pseudonym: an erasure is
+asked for by the pseudonym, so that the partner's own reference never reaches Prefect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import sys
+from typing import Final
+
+from service.access.credentials import read_pepper
+from service.settings import settings
+
+HEX_LENGTH: Final = 32
+"""128 bits: no two customers of a partner meet in any number that exists."""
+
+
+class Pseudonyms:
+    """Makes pseudonyms; derives each partner's key once."""
+
+    def __init__(self, pepper: bytes) -> None:
+        if len(pepper) < 16:
+            raise ValueError("the pepper must have at least 16 bytes")
+        self._pepper = pepper
+        self._keys: dict[str, bytes] = {}
+
+    def of(self, partner: str, customer_ref: str | None) -> str:
+        """The pseudonym, 32 hexadecimal digits; empty where the partner named no customer."""
+        if not customer_ref:
+            return ""
+        key = self._keys.get(partner)
+        if key is None:
+            key = self._keys[partner] = hmac.digest(self._pepper, b"pseudonym\0" + partner.encode(), "sha256")
+        return hmac.digest(key, customer_ref.encode(), "sha256").hex()[:HEX_LENGTH]
+
+
+def main() -> None:
+    """Prints the pseudonym of the reference on standard input."""
+    parser = argparse.ArgumentParser(prog="python -m service.access.pseudonyms", description=main.__doc__)
+    parser.add_argument("partner")
+    partner = parser.parse_args().partner
+    print(Pseudonyms(read_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Buckets in Redis: exact over several hosts. The same arithmetic as `bucket`, as one atomic Lua script.
+
+When Redis does not answer, the burst is still held by this host's shared memory and the daily quota fails open with an
+alarm (`qf_limiter_remote_failures_total`): refusing every partner because a counter is away would be worse.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from service.access.keystore import ApiKey
+from service.access.token_bucket import Decision, Limiter, State, describe
+from service.access.shared_limits import Clock
+
+_SCRIPT: Final = """
+local rate, burst, daily, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now, wall
+if ARGV[5] == '' then
+  local t = redis.call('TIME')
+  now = tonumber(t[1]) + tonumber(t[2]) / 1e6
+  wall = now
+else
+  now, wall = tonumber(ARGV[5]), tonumber(ARGV[6])
+end
+local s = redis.call('HMGET', KEYS[1], 't', 'a', 'd', 'u')
+local tokens, at = tonumber(s[1]) or burst, tonumber(s[2]) or now
+local today, used = tonumber(s[3]) or 0, tonumber(s[4]) or 0
+if now > at then tokens = tokens + (now - at) * rate end
+if tokens > burst then tokens = burst end
+local day = math.floor(wall / 86400)
+if day > today or today - day > 1 then today = day; used = 0 end
+local needed = cost
+if needed == 0 then needed = 1 end
+local violated = ''
+if cost < 0 then
+  tokens = math.min(burst, tokens - cost)
+  used = math.max(0, used + cost)
+elseif used + needed > daily then violated = 'daily'
+elseif tokens < needed then violated = 'burst'
+else tokens = tokens - cost; used = used + cost end
+redis.call('HSET', KEYS[1], 't', string.format('%.17g', tokens), 'a', string.format('%.17g', now), 'd', today, 'u', used)
+redis.call('EXPIRE', KEYS[1], 172800)
+return {violated, string.format('%.17g', tokens), used, string.format('%.17g', wall)}
+"""
+_PREFIX: Final = "qf:limit:"
+_log = logging.getLogger("service.limits")
+
+
+class RemoteLimiter:
+    """Limits of keys over several hosts. Implements `bucket.Limiter`."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        fallback: Limiter,
+        *,
+        clock: Clock | None = None,
+        wall: Clock = time.time,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        # register_script falls back to EVAL by itself after a Redis restart (NOSCRIPT).
+        self._script = redis.register_script(_SCRIPT)
+        self._fallback = fallback
+        self._clock = clock  # None: Redis' own clock, the only one all hosts share
+        self._wall = wall
+        self._on_failure = on_failure
+        self._down = False
+
+    async def take(self, key: ApiKey, cost: int) -> Decision:
+        """Take tokens of a key, or none."""
+        moment: list[Any] = ["", ""] if self._clock is None else [repr(self._clock()), repr(self._wall())]
+        arguments = [repr(key.rate), key.burst, key.daily, cost, *moment]
+        try:
+            violated, tokens, used, wall = await self._script(keys=[_PREFIX + key.id], args=arguments)
+        except RedisError as error:
+            self._on_failure()
+            if not self._down:
+                _log.error("redis does not answer (%s): limits hold per host until it does", type(error).__name__)
+                self._down = True
+            return await self._fallback.take(key, cost)
+        self._down = False
+        state = State(float(tokens), 0.0, 0, int(used))
+        return describe(state, key, cost or 1, violated.decode() or None, float(wall))

@@ -1,0 +1,165 @@
+"""Buckets in shared memory: exact over all workers of one host, and kept over a restart.
+
+A fixed table in a memory-mapped file. One step is a lock (a thread lock within the process, a file lock between
+processes, freed by the kernel if its holder dies), some arithmetic and a write: about 5 us, no server. The monotonic
+clock is the same for every process of a host.
+
+A file lock is two system calls, each of which lets go of the interpreter's lock: 50 us on a busy machine. So a process
+that is alone leaves it out. Who is there is written into the file: each process holds a byte of it locked for life, and
+counts the others' when it comes. It then waits longer than any step takes before its own first one, so that nobody who
+believed himself alone is still in a step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from service.errors import Misconfigured
+from service.access.keystore import ApiKey
+from service.access.token_bucket import Decision, Policy, State, Terms, take
+
+_MAGIC: Final = b"QFLIMIT1"
+_SLOT: Final = struct.Struct("<8sddqq")  # name, tokens, monotonic second, UTC day, used today
+_NOBODY: Final = b"\0" * 8
+SLOTS: Final = 8_192  # keys ever seen; 320 KiB
+_PROBES: Final = 32
+_HEADER: Final = 128
+_COUNT_AT: Final = 8  # how many processes use the table, as one byte
+_SEATS_AT: Final = 64  # one byte a process, locked while it lives
+_SEATS: Final = 64
+_GRACE_S: Final = 0.05
+
+Clock = Callable[[], float]
+
+
+class SharedTable:
+    """A table of named buckets that several processes change one at a time."""
+
+    def __init__(self, path: Path, *, slots: int = SLOTS) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._slots = slots
+        size = _HEADER + slots * _SLOT.size
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._thread_lock = threading.Lock()
+        self._places: dict[bytes, int] = {}
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
+        try:
+            if os.fstat(self._descriptor).st_size != size or os.pread(self._descriptor, 8, 0) != _MAGIC:
+                os.ftruncate(self._descriptor, 0)
+                os.ftruncate(self._descriptor, size)
+                os.pwrite(self._descriptor, _MAGIC, 0)
+            self._memory = mmap.mmap(self._descriptor, size)
+            others = self._sit_down()
+            self._memory[_COUNT_AT] = others + 1
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+        if others:
+            time.sleep(_GRACE_S)
+
+    def take(self, name: bytes, policy: Terms, cost: int, now: float, wall: float) -> Decision:
+        """`bucket.take` on the bucket of this name (8 bytes), as one step for the whole host."""
+        with self._thread_lock:
+            shared = self._memory[_COUNT_AT] > 1
+            if shared:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
+            try:
+                place = self._place(name)
+                held, tokens, at, day, used = _SLOT.unpack_from(self._memory, place)
+                state = State(float(policy.burst), now, 0, 0) if held != name else State(tokens, at, day, used)
+                decision = take(state, policy, cost, now, wall)
+                _SLOT.pack_into(self._memory, place, name, state.tokens, state.at, state.day, state.used)
+            finally:
+                if shared:
+                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+        return decision
+
+    def close(self) -> None:
+        """Write back and let go; the file keeps the counts."""
+        self._memory.flush()
+        self._memory.close()
+        os.close(self._descriptor)
+
+    def flush(self) -> None:
+        """Bring the counts to disk, so that a power cut loses seconds of quota and not a day's."""
+        self._memory.flush()
+
+    def _sit_down(self) -> int:
+        """Lock the first free seat for life; how many others are taken."""
+        taken, own = 0, False
+        for seat in range(_SEATS):
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _SEATS_AT + seat)
+            except (BlockingIOError, PermissionError):
+                taken += 1
+                continue
+            if own:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _SEATS_AT + seat)
+            own = True
+        if not own:
+            raise Misconfigured(f"more than {_SEATS} processes share one limits file: raise QF_WORKERS no further")
+        return taken
+
+    def _place(self, name: bytes) -> int:
+        """Offset of the name's slot; for a new name a free one, or the one that was quiet longest."""
+        known = self._places.get(name)
+        if known is not None and self._memory[known : known + 8] == name:
+            return known
+        start = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "little") % self._slots
+        oldest, oldest_at = 0, float("inf")
+        for probe in range(_PROBES):
+            place = _HEADER + (start + probe) % self._slots * _SLOT.size
+            held, _, at, _, _ = _SLOT.unpack_from(self._memory, place)
+            if held in (name, _NOBODY):
+                break
+            if at < oldest_at:
+                oldest, oldest_at = place, at
+        else:
+            place = oldest
+        if len(self._places) > self._slots:
+            self._places.clear()
+        self._places[name] = place
+        return place
+
+
+class SharedLimiter:
+    """Limits of keys, exact on one host. Implements `bucket.Limiter`."""
+
+    def __init__(self, table: SharedTable, *, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self._table = table
+        self._clock = clock
+        self._wall = wall
+
+    async def take(self, key: ApiKey, cost: int) -> Decision:
+        """Take tokens of a key, or none."""
+        return self._table.take(key.id.encode(), key, cost, self._clock(), self._wall())
+
+
+class FailureLimiter:
+    """Throttles who shows bad keys, by address. A good key is never asked about here, so it cannot be locked out."""
+
+    def __init__(
+        self, table: SharedTable, *, per_minute: int, clock: Clock = time.monotonic, wall: Clock = time.time
+    ) -> None:
+        self._table = table
+        self._policy = Policy(per_minute / 60, per_minute, 10**15)
+        self._clock = clock
+        self._wall = wall
+
+    def failed(self, address: str) -> Decision:
+        """Count one refused key of this address; not allowed means: answer 429 instead of 401."""
+        name = hashlib.blake2b(_network(address).encode(), digest_size=8).digest()
+        return self._table.take(name, self._policy, 1, self._clock(), self._wall())
+
+
+def _network(address: str) -> str:
+    """An IPv6 customer owns a /64 and more: throttle the network, not one of its 2^64 addresses."""
+    return ":".join(address.split(":")[:4]) if ":" in address else address

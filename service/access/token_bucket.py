@@ -1,0 +1,120 @@
+"""The arithmetic of throttling: a token bucket and a daily quota, checked and taken in one step.
+
+Pure: time comes in as numbers. The bucket refills by the monotonic clock, which no clock change moves; the quota counts
+UTC days by the wall clock. Whoever stores the state makes the step atomic (`shared`, `remote`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from service.access.keystore import ApiKey
+
+DAY_S: Final = 86_400
+BURST: Final = "burst"
+DAILY: Final = "daily"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is allowed: `rate` tokens a second up to `burst` at once, and `daily` a UTC day."""
+
+    rate: float
+    burst: int
+    daily: int
+
+
+Terms = Policy | ApiKey
+"""What a bucket goes by: a key holds its own policy."""
+
+
+@dataclass(slots=True)
+class State:
+    """What is left: `tokens` at monotonic second `at`; `used` of the quota of UTC day number `day`."""
+
+    tokens: float
+    at: float
+    day: int
+    used: int
+
+
+class Decision(NamedTuple):
+    """Whether the request may go on, and what the caller is told about it.
+
+    `retry_after_s` is None where waiting cannot help: the request costs more than the policy ever holds.
+    """
+
+    allowed: bool
+    violated: str | None
+    remaining: int
+    reset_s: int
+    daily_remaining: int
+    daily_reset_s: int
+    retry_after_s: int | None = 0
+
+
+class Limiter(Protocol):
+    """A store of buckets that many requests, workers or hosts share."""
+
+    async def take(self, key: ApiKey, cost: int) -> Decision:
+        """Take `cost` tokens of a key, or none.
+
+        A cost of 0 takes nothing and is refused where 1 would be; a negative cost gives back.
+        """
+
+
+def take(state: State, policy: Terms, cost: int, now: float, wall: float) -> Decision:
+    """Take `cost` tokens if both bucket and quota have them, changing `state`; otherwise change nothing but time.
+
+    `now` in monotonic seconds, `wall` in seconds since 1970.
+    """
+    refill(state, policy, now)
+    day = int(wall // DAY_S)
+    # A clock set back by a day or less keeps the later day, so that no quota is given twice.
+    if day > state.day or state.day - day > 1:
+        state.day, state.used = day, 0
+    needed = cost or 1
+    violated = None
+    if cost < 0:  # given back
+        state.tokens = min(float(policy.burst), state.tokens - cost)
+        state.used = max(0, state.used + cost)
+    elif state.used + needed > policy.daily:
+        violated = DAILY
+    elif state.tokens < needed:
+        violated = BURST
+    else:
+        state.tokens -= cost
+        state.used += cost
+    return describe(state, policy, needed, violated, wall)
+
+
+def refill(state: State, policy: Terms, now: float) -> None:
+    """Let time pass. After a reboot the monotonic clock starts anew: then nothing is added and the count goes on."""
+    if now > state.at:
+        state.tokens = min(float(policy.burst), state.tokens + (now - state.at) * policy.rate)
+    else:
+        state.tokens = min(float(policy.burst), state.tokens)
+    state.at = now
+
+
+def describe(state: State, policy: Terms, needed: int, violated: str | None, wall: float) -> Decision:
+    """The decision in whole tokens and seconds, rounded so that who obeys it is admitted."""
+    daily_reset = DAY_S - int(wall % DAY_S)
+    retry: int | None = 0
+    reset = math.ceil((policy.burst - state.tokens) / policy.rate)
+    if violated == BURST:
+        retry = math.ceil((needed - state.tokens) / policy.rate) if needed <= policy.burst else None
+        reset = max(1, reset if retry is None else retry)
+    elif violated == DAILY:
+        retry = daily_reset if needed <= policy.daily else None
+    return Decision(
+        violated is None,
+        violated,
+        max(0, int(state.tokens)),
+        reset,
+        max(0, policy.daily - state.used),
+        daily_reset,
+        max(1, retry) if violated and retry is not None else retry,
+    )

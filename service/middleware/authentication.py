@@ -1,0 +1,83 @@
+"""Who may in. Everything is shut but liveness and readiness; three ways to show a key, and each only where it belongs.
+
+A partner shows his key in `x-api-key`. A browser opens the documentation with HTTP Basic, key as password;
+Prometheus reads the metrics with a bearer key. All refusals read alike. An address that shows wrong keys is answered
+429 after the first few, but a good key is good from any address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from service.web.exchange import Call
+from service.access.keystore import ApiKey, KeyStore, Scope
+from service.access.shared_limits import FailureLimiter
+from service.problems import FORBIDDEN, TOO_MANY_FAILURES, UNAUTHORIZED, Problem
+
+_REALM: Final = b'realm="QuantumFinance"'
+_CHALLENGE: Final = {
+    Scope.DOCS: b"Basic " + _REALM + b', charset="UTF-8"',
+    Scope.METRICS: b"Bearer " + _REALM,
+}
+_API_KEY: Final = b"ApiKey " + _REALM
+
+
+@dataclass(slots=True)
+class Access:
+    """Admits requests by key and scope."""
+
+    store: KeyStore
+    failures: FailureLimiter
+    trusted_proxies: int = 0
+    now: Callable[[], float] = time.time
+
+    def admit(self, call: Call, scope: Scope | None) -> ApiKey | Problem:
+        """The key shown, or why the request goes no further. `scope` None: any good key will do.
+
+        A good key is noted in the call even where its scopes refuse, so that the log can tell whose it was.
+        """
+        shown = _shown(call.headers, scope)
+        key = self.store.verify(shown, self.now()) if shown else None
+        if key is None:
+            return self._refuse(call, scope, bool(shown))
+        call.key = key
+        if scope is not None and scope not in key.scopes:
+            return FORBIDDEN
+        return key
+
+    def _refuse(self, call: Call, scope: Scope | None, guessed: bool) -> Problem:
+        if guessed:
+            decision = self.failures.failed(self.address(call))
+            if not decision.allowed:
+                return TOO_MANY_FAILURES.with_headers((b"retry-after", b"%d" % (decision.retry_after_s or 1)))
+        challenges = [_CHALLENGE[scope]] if scope in _CHALLENGE else []
+        return replace(UNAUTHORIZED, headers=tuple((b"www-authenticate", text) for text in (*challenges, _API_KEY)))
+
+    def address(self, call: Call) -> str:
+        """Where the request comes from: the peer, or what the nearest trusted proxy says."""
+        if self.trusted_proxies:
+            hops = call.headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+            if len(hops) >= self.trusted_proxies and hops[-self.trusted_proxies].strip():
+                return hops[-self.trusted_proxies].strip()
+        return call.address
+
+
+def _shown(headers: dict[bytes, bytes], scope: Scope | None) -> bytes:
+    """The key in the request, or nothing; Basic and Bearer count on the routes they are for alone."""
+    shown = headers.get(b"x-api-key")
+    if shown:
+        return shown
+    kind, _, value = headers.get(b"authorization", b"").partition(b" ")
+    if scope is Scope.METRICS and kind.lower() == b"bearer":
+        return value.strip()
+    if scope is Scope.DOCS and kind.lower() == b"basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b"?"  # a try all the same
+    return b""

@@ -1,0 +1,85 @@
+"""Spends a key's tokens and bounds what runs at once: the last gate before work is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from service.errors import ProblemError
+from service.web.exchange import Call
+from service.access.keystore import ApiKey
+from service.access.token_bucket import BURST, Decision, Limiter
+from service.access.limit_headers import limit_headers
+from service.problems import OVERLOADED, QUOTA, Problem
+
+
+@dataclass(slots=True)
+class Throttle:
+    """Charges requests and counts those in flight in this worker.
+
+    Bodies are read before a request counts as in flight, so slow senders hold nothing.
+    """
+
+    limiter: Limiter
+    max_in_flight: int
+    max_in_flight_per_key: int
+    in_flight: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
+    _held: dict[str, int] = field(default_factory=dict)
+
+    async def charge(self, call: Call, cost: int) -> None:
+        """Take `cost` tokens of the caller's key; 0 only asks whether one is left.
+
+        Raises:
+            ProblemError: 429, telling when to come back; nothing was taken.
+        """
+        key = call.owner
+        decision = await self.limiter.take(key, cost)
+        call.limits = limit_headers(key, decision)
+        if decision.allowed:
+            self.decisions["admitted"] += 1
+            return
+        self.decisions[decision.violated or BURST] += 1
+        raise ProblemError(_refusal(key, decision, cost))
+
+    async def refund(self, call: Call, cost: int) -> None:
+        """Give tokens back that paid for an answer we failed to give."""
+        call.limits = limit_headers(call.owner, await self.limiter.take(call.owner, -cost))
+
+    def enter(self, call: Call) -> None:
+        """Count a request in.
+
+        Raises:
+            ProblemError: 503 when the worker is full, 429 when this key fills too much of it.
+        """
+        name = call.owner.id
+        if self.in_flight >= self.max_in_flight:
+            self.decisions["shed"] += 1
+            raise ProblemError(OVERLOADED)
+        held = self._held.get(name, 0)
+        if held >= self.max_in_flight_per_key:
+            self.decisions["in-flight"] += 1
+            detail = f"At most {self.max_in_flight_per_key} requests of a key are answered at once"
+            extra = {"violated-policies": ["in-flight"]}
+            raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
+        self.in_flight += 1
+        self._held[name] = held + 1
+
+    def leave(self, call: Call) -> None:
+        """Count a request out."""
+        name = call.owner.id
+        self.in_flight -= 1
+        left = self._held[name] - 1
+        if left:
+            self._held[name] = left
+        else:
+            del self._held[name]
+
+
+def _refusal(key: ApiKey, decision: Decision, cost: int) -> Problem:
+    most = key.burst if decision.violated == BURST else key.daily
+    if decision.retry_after_s is None:
+        detail = f"This request costs {cost} tokens and the key never holds more than {most}: send fewer rows at once"
+    else:
+        detail = f"The {decision.violated} limit of this key is used up; try again in {decision.retry_after_s} s"
+    return replace(QUOTA, detail=detail, extra={"violated-policies": [decision.violated]})

@@ -1,0 +1,283 @@
+"""The manifest of a packed model, `model_metadata.json`: what the model is, where it comes from, who let it out.
+
+It lies beside the model it describes and names every file of the package with size and SHA-256, so that nothing is
+loaded that is not what was approved. It holds no applicant: the reference in it is an applicant made of medians.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+from service.contract import Applicant, CreditClass, ModelRef
+from service.errors import ModelRefused
+from service.score.features import FEATURES
+from service.score.policy import CLASSES, IDENTITY, Calibration
+
+SCHEMA_VERSION: Final = 1
+MANIFEST_FILE: Final = "model_metadata.json"
+MODEL_FILE: Final = "model.cbm"
+TABLE_FILE: Final = "leaf_table.npz"
+GOLDEN_FILE: Final = "golden.json"
+KERNEL_FILE: Final = "kernel.so"
+REQUIRED_FILES: Final = (MODEL_FILE, TABLE_FILE, GOLDEN_FILE)
+UNREGISTERED: Final = "unregistered"
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Part(BaseModel):
+    """Base of the manifest's parts: unknown keys refused, nothing changes after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(Part):
+    """One file of the package."""
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    sha256: Digest
+
+
+class FeatureEntry(Part):
+    """One input of the model, as `service.score.features` computes it."""
+
+    name: str
+    type: Literal["float64"] = "float64"
+    source: Annotated[tuple[str, ...], Field(description="Contract fields it is computed from.")]
+    family: Annotated[str, Field(description="Features that tell the same story; one reason a family.")]
+    risk: Annotated[int, Field(ge=-1, le=1, description="+1 a greater value is riskier, -1 safer, 0 not declared.")]
+    categories: Annotated[
+        tuple[str, ...], Field(description="Always empty: categories are ordinals before the model sees them.")
+    ] = ()
+
+
+class Reference(Part):
+    """What reasons are measured against."""
+
+    meaning: Annotated[str, Field(description="Whom the reference stands for and how it was made.")]
+    applicant: Annotated[Applicant, Field(description="Its field values; a named field moved here raises the score.")]
+    contributions: Annotated[
+        dict[str, float], Field(description="SHAP value of the margin, by family, that is 'even'.")
+    ]
+    rows: Annotated[int, Field(ge=0, description="Training rows it was made from.")] = 0
+
+
+class Data(Part):
+    """The data the model learned from."""
+
+    source: str = "unknown"
+    sha256: str = ""
+    rows: Annotated[int, Field(ge=0)] = 0
+    customers: Annotated[int, Field(ge=0)] = 0
+
+
+class Estimate(Part):
+    """A measured figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Override(Part):
+    """A release check that a person overruled; it stays visible for as long as the version is served."""
+
+    checks: tuple[str, ...] = ()
+    reason: str
+    expires: date
+    second_name: str
+
+
+class Approval(Part):
+    """The person's verdict that let this version out."""
+
+    reviewer: str
+    verdict: str
+    note: str = ""
+    at: datetime
+    override: Override | None = None
+
+
+class Distribution(Part):
+    """Bins and shares of one column over the reference rows; `missing` is the share of rows without a value."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    missing: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_share_a_bin(self) -> Distribution:
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError("one share more than inner edges is needed")
+        return self
+
+
+class Draft(Part):
+    """What training knows of a model before it is put together; every part but the name may come later."""
+
+    name: str = "credit-score"
+    version: str = UNREGISTERED
+    objective: Literal["MultiClass", "MultiLogloss"] = "MultiClass"
+    calibration: tuple[tuple[float, ...], ...] = IDENTITY.knots
+    data: Data = Data()
+    git_revision: str = ""
+    parameters: dict[str, JsonValue] = {}
+    metrics: dict[str, float] = {}
+    slices: Annotated[
+        dict[str, dict[str, Estimate]], Field(description="Metrics with intervals by slice (pooled, quarters, ...).")
+    ] = {}
+    fairness: dict[str, JsonValue] = {}
+    approval: Approval | None = None
+    model_card: Annotated[str, Field(description="Markdown.")] = ""
+    distributions: Annotated[
+        dict[str, Distribution], Field(description="Of the score and of fields, over out-of-sample rows.")
+    ] = {}
+
+    @field_validator("calibration")
+    @classmethod
+    def _a_calibration_table(cls, value: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        Calibration(value)
+        return value
+
+
+def feature_entries() -> tuple[FeatureEntry, ...]:
+    """The features of this code base as manifest entries."""
+    return tuple(
+        FeatureEntry(name=item.name, source=item.sources, family=item.family, risk=item.risk) for item in FEATURES
+    )
+
+
+class Manifest(Draft):
+    """Everything there is to know about a packed model; read it with `Manifest.read`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    digest: Digest
+    size_bytes: Annotated[int, Field(ge=1)]
+    features: tuple[FeatureEntry, ...]
+    classes: tuple[CreditClass, ...]
+    reference: Reference
+    importance: Annotated[dict[str, float], Field(description="Mean absolute SHAP value of each contract field.")] = {}
+    golden_sha256: Digest
+    files: dict[str, FileEntry]
+    created_at: datetime
+    libraries: dict[str, str] = {}
+    platform: Annotated[str, Field(description="What the compiled kernel was built for; empty without one.")] = ""
+
+    @model_validator(mode="after")
+    def _fits_this_code(self) -> Manifest:
+        if self.classes != CLASSES:
+            raise ValueError(f"classes must be {', '.join(CLASSES)} in this order")
+        if self.features != feature_entries():
+            raise ValueError("features are not those of service.score.features: train and pack with this version of the code")
+        for name in REQUIRED_FILES:
+            if name not in self.files:
+                raise ValueError(f"files lacks {name}")
+        for name in self.files:
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError("files names something outside the package")
+        model = self.files[MODEL_FILE]
+        if (self.digest, self.size_bytes, self.golden_sha256) != (
+            model.sha256,
+            model.size_bytes,
+            self.files[GOLDEN_FILE].sha256,
+        ):
+            raise ValueError("digest, size_bytes and golden_sha256 must repeat the entries of files")
+        return self
+
+    @property
+    def ref(self) -> ModelRef:
+        """How answers name this model."""
+        return ModelRef(name=self.name, version=self.version, digest=self.digest)
+
+    def key_fields(self, count: int) -> list[str]:
+        """The contract fields that move the margin most, most important first, at most `count`."""
+        ordered = sorted(self.importance, key=lambda name: (-self.importance[name], name))
+        return ordered[:count]
+
+    @classmethod
+    def read(cls, directory: Path) -> Manifest:
+        """The manifest of the package in `directory`; ModelRefused in one line if it is not there or does not fit."""
+        try:
+            content = (directory / MANIFEST_FILE).read_bytes()
+        except OSError as error:
+            raise ModelRefused(f"{MANIFEST_FILE} cannot be read: {error.strerror}: set QF_MODEL_DIR") from error
+        return cls.parse(content)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Manifest:
+        """The manifest in `content`; ModelRefused in one line if it is damaged, older or of other code."""
+        try:
+            found = json.loads(content).get("schema_version")
+        except (ValueError, AttributeError) as error:
+            raise ModelRefused(f"{MANIFEST_FILE} is not a JSON object") from error
+        if found != SCHEMA_VERSION:
+            raise ModelRefused(
+                f"{MANIFEST_FILE} has schema_version {found!r:.20}, {SCHEMA_VERSION} is served: pack again"
+            )
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "as a whole"
+            raise ModelRefused(f"{MANIFEST_FILE}: {place}: {first['msg']}") from None
+
+    def content(self) -> bytes:
+        """The manifest as the bytes of its file."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+    def write(self, directory: Path) -> None:
+        """Put the manifest into `directory`, whole or not at all."""
+        replace(directory / MANIFEST_FILE, self.content())
+
+    def verified_files(self, directory: Path) -> dict[str, bytes]:
+        """The bytes of every file of the package; ModelRefused if one is missing or not as the manifest says.
+
+        Callers use these bytes and never read the file again, so nothing can change in between.
+        """
+        return {name: _verified(directory / name, entry) for name, entry in self.files.items()}
+
+
+def _verified(path: Path, entry: FileEntry) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size != entry.size_bytes:
+            raise ModelRefused(f"{path.name} has {size} bytes, the manifest says {entry.size_bytes}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelRefused(f"{path.name} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ModelRefused(f"{path.name} is damaged: its SHA-256 is not the manifest's")
+    return content
+
+
+def entries(contents: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """The manifest entries of files by name."""
+    return {
+        name: FileEntry(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in sorted(contents.items())
+    }
+
+
+def now() -> datetime:
+    """The time for `created_at`, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside it, flushed to disk, then renamed over it."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

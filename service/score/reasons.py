@@ -1,0 +1,188 @@
+"""Reasons: what an applicant is told about points that were lost, and the catalogue of everything that can be said.
+
+A reason names one contract field. Which reasons are given follows four rules, carried out by the engines:
+
+1. *How much.* The exact SHAP value of the margin, added up by family (features that tell the same story), minus the
+   same figure of the reference applicant. Families that lost nothing against the reference are never named.
+2. *Really.* A family is named through one of its fields only if moving that field alone to the reference's value,
+   everything derived from it included, raises the score by at least a point. SHAP values share interactions out among
+   features, so the rule of thumb "negative, therefore harmful" is wrong for one in five; this rule cannot be.
+3. *Sensible.* Nothing is said against the direction declared in `service.score.features`: nobody is told that they pay
+   their debts too early, even where the model, which learned from data, would have it so.
+4. *Which.* At most four, most points lost first, no field twice. Of a family's fields the one that raises the score
+   most is named.
+
+`num_loans` and `loan_types` belong together in the contract, so moving one moves the other to the reference too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from service.contract import Direction, Reason, Text
+from service.score.features import FEATURES, Feature
+
+FAMILIES: Final = tuple(dict.fromkeys(feature.family for feature in FEATURES))
+DIRECTIONS: Final = (Direction.TOO_HIGH, Direction.TOO_LOW, Direction.MISSING)
+LOAN_FIELDS: Final = ("num_loans", "loan_types")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a family of features is called, and its own words where "above" and "below" would not do."""
+
+    pt: str
+    en: str
+    high: Text | None = None
+    low: Text | None = None
+
+
+STORIES: Final[dict[str, Story]] = {
+    "income": Story("Renda", "Income"),
+    "bank_accounts": Story("Número de contas bancárias", "The number of bank accounts"),
+    "credit_cards": Story("Número de cartões de crédito", "The number of credit cards"),
+    "loans": Story("Número de empréstimos em aberto", "The number of running loans"),
+    "interest_rate": Story("Taxa de juros dos cartões", "The interest rate on credit cards"),
+    "delay": Story("Atraso médio após o vencimento, em dias,", "The average delay after the due date"),
+    "delayed_payments": Story("Número de pagamentos atrasados", "The number of delayed payments"),
+    "inquiries": Story("Número de consultas de crédito", "The number of credit inquiries"),
+    "credit_limit": Story("Variação do limite do cartão", "The change of the card limit"),
+    "debt": Story("Dívida em aberto", "Outstanding debt"),
+    "history": Story(
+        "Tempo de histórico de crédito",
+        "The length of the credit history",
+        low=Text(pt="Histórico de crédito curto", en="The credit history is short"),
+    ),
+    "instalments": Story("Total de parcelas mensais", "The total of monthly instalments"),
+    "investment": Story("Valor investido por mês", "The amount invested per month"),
+    "balance": Story("Saldo ao fim do mês", "The balance left at the end of the month"),
+    "credit_mix": Story(
+        "Avaliação da combinação de produtos de crédito",
+        "The rating of the mix of credit products",
+    ),
+    "minimum_payment": Story(
+        "Pagamento apenas do valor mínimo",
+        "Paying only the minimum amount due",
+        high=Text(pt="É pago apenas o valor mínimo devido", en="Only the minimum amount due is paid"),
+        low=Text(pt="O pagamento excede o valor mínimo devido", en="More than the minimum amount due is paid"),
+    ),
+    "behaviour": Story(
+        "Perfil de gastos e de pagamentos",
+        "The pattern of spending and payments",
+        high=Text(
+            pt="Gastos ou valores de pagamento acima dos habituais entre clientes bem avaliados",
+            en="Spending or the size of payments is above what is usual for well-rated customers",
+        ),
+        low=Text(
+            pt="Gastos ou valores de pagamento abaixo dos habituais entre clientes bem avaliados",
+            en="Spending or the size of payments is below what is usual for well-rated customers",
+        ),
+    ),
+    "loan_kinds": Story(
+        "Tipos de empréstimo",
+        "The kinds of loan",
+        high=Text(
+            pt="Mais empréstimos de certos tipos do que é habitual entre clientes bem avaliados",
+            en="More loans of certain kinds than is usual for well-rated customers",
+        ),
+        low=Text(
+            pt="Menos empréstimos de certos tipos do que é habitual entre clientes bem avaliados",
+            en="Fewer loans of certain kinds than is usual for well-rated customers",
+        ),
+    ),
+    "credit_lines": Story(
+        "Total de contas, cartões e empréstimos",
+        "The total of accounts, cards and loans",
+    ),
+}
+
+
+def text(family: str, direction: Direction) -> Text:
+    """The sentence for a family and direction, in both languages."""
+    story = STORIES[family]
+    if direction is Direction.MISSING:
+        return Text(pt=f"{story.pt.rstrip(',')}: informação não fornecida", en=f"{story.en} was not given")
+    own = story.high if direction is Direction.TOO_HIGH else story.low
+    if own is not None:
+        return own
+    pt, en = ("acima", "above") if direction is Direction.TOO_HIGH else ("abaixo", "below")
+    return Text(
+        pt=f"{story.pt} {pt} do habitual entre clientes bem avaliados",
+        en=f"{story.en} is {en} what is usual for well-rated customers",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A field through which a family can be named: what moves with it, and what tells its direction."""
+
+    family: int  # position in FAMILIES
+    field: str
+    moved: tuple[int, ...]  # positions of the features that take the reference's value
+    leads: tuple[int, ...]  # positions of the features that say whether the field is high, low or missing
+    allowed: tuple[bool, bool, bool]  # which of DIRECTIONS may be told, after the declared risk
+
+
+def _own(field: str) -> tuple[int, ...]:
+    """The features that are this field, recoded and nothing else."""
+    return tuple(
+        position for position, feature in enumerate(FEATURES) if _recodes(feature) and feature.sources[0] == field
+    )
+
+
+def _recodes(feature: Feature) -> bool:
+    return len(feature.sources) == 1 or feature.name.startswith("loans_")
+
+
+def _allowed(leads: tuple[int, ...]) -> tuple[bool, bool, bool]:
+    risks = {FEATURES[lead].risk for lead in leads}
+    return (risks != {-1}, risks != {1}, True)
+
+
+def _candidates() -> tuple[Candidate, ...]:
+    found = []
+    for number, family in enumerate(FAMILIES):
+        members = [feature for feature in FEATURES if feature.family == family]
+        recoded = [feature.sources[0] for feature in members if _recodes(feature)]
+        # A family of ratios alone is named through whatever the ratios are made of.
+        fields = recoded or [source for feature in members for source in feature.sources]
+        for field in dict.fromkeys(fields):
+            own = _own(field)
+            moved = tuple(position for name in LOAN_FIELDS for position in _own(name)) if field in LOAN_FIELDS else own
+            found.append(Candidate(number, field, moved, own, _allowed(own)))
+    return tuple(found)
+
+
+CANDIDATES: Final = _candidates()
+"""Every (family, field) that can be named, families in the order of FAMILIES."""
+
+CATALOGUE: Final[tuple[Reason, ...]] = tuple(
+    Reason(
+        code=FAMILIES[candidate.family].upper(),
+        text=text(FAMILIES[candidate.family], direction),
+        feature=candidate.field,
+        direction=direction,
+    )
+    for candidate in CANDIDATES
+    for direction in DIRECTIONS
+)
+"""Every reason there is; the engines answer with positions in it: candidate * 3 + direction."""
+
+FRAGMENTS: Final[tuple[bytes, ...]] = tuple(reason.model_dump_json().encode() for reason in CATALOGUE)
+"""The reasons as JSON objects, ready to be joined by commas."""
+
+
+def direction_of(row: list[float], reference: list[float], candidate: Candidate) -> int:
+    """Position in DIRECTIONS: missing before the first lead that differs from the reference.
+
+    -1 if none differs, or if the direction is one that may not be told.
+    """
+    found = -1
+    for lead in candidate.leads:
+        value = row[lead]
+        if value != value:  # pylint: disable=comparison-with-itself  # NaN, without the cost of a call
+            return 2
+        if found < 0 and value != reference[lead]:
+            found = 0 if value > reference[lead] else 1
+    return found if found < 0 or candidate.allowed[found] else -1

@@ -1,0 +1,77 @@
+"""One request and its answer, as every part of the service passes them on: no framework, no body unless asked for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.access.keystore import ApiKey
+from service.problems import MEDIA_TYPE, Problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON: Final = b"application/json"
+_COUNT: Final = itertools.count(1)
+_RUN: Final = [os.urandom(8).hex()]
+
+
+def _new_run() -> None:
+    _RUN[0] = os.urandom(8).hex()
+
+
+os.register_at_fork(after_in_child=_new_run)
+
+
+def new_request_id() -> str:
+    """An id that no other request of any worker has: a random part per process and a counter."""
+    return f"{_RUN[0]}-{next(_COUNT):x}"
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way. `key` is set once it was admitted, `limits` once tokens were asked for."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    address: str
+    receive: Receive
+    request_id: str = field(default_factory=new_request_id)
+    started: float = field(default_factory=time.perf_counter)
+    route: str = "other"
+    key: ApiKey | None = None
+    limits: Headers = ()
+    scope: Scope | None = None
+    body: bytes | None = None  # where it came whole with the headers
+
+    @property
+    def owner(self) -> ApiKey:
+        """The key of an admitted request."""
+        if self.key is None:
+            raise RuntimeError("the request was not admitted")
+        return self.key
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: everything that is sent, but the headers that every answer has."""
+
+    status: int
+    body: bytes
+    media_type: bytes = JSON
+    headers: Headers = ()
+    close: bool = False
+
+
+def problem_reply(problem: Problem, call: Call) -> Reply:
+    """The problem as the answer to this request."""
+    return Reply(problem.status, problem.render(call.request_id), MEDIA_TYPE, problem.headers, problem.close)

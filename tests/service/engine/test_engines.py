@@ -1,0 +1,333 @@
+"""Both engines against CatBoost itself: raw values, exact SHAP values, missing values, limits."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from catboost import CatBoost, CatBoostClassifier, Pool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bentos import package
+from service.score import features
+from service.engine import compiled
+from service.engine.check import ask_catboost, border_rows, output_order, raw_difference, unlike
+from service.engine.compiled import Compiled, KernelUnusable, build
+from service.engine.formulas import record
+from service.engine.portable import Portable
+from service.engine.rules import FAMILY_OF, MARGINS, Rules
+from service.engine.shapley import leaf_table
+from service.engine.trees import LeafTable, read_ensemble, read_table
+from service.errors import ModelRefused
+from service.score.features import FEATURE_NAMES
+from service.score.manifest import KERNEL_FILE, Draft, Manifest
+from service.score.policy import IDENTITY, Objective
+from service.score.reasons import FAMILIES
+from tests.factories import applicant_columns
+
+WIDTH = len(FEATURE_NAMES)
+
+
+class Trained(NamedTuple):
+    """A model, its leaf table, both engines and rows along its borders with CatBoost's raw values."""
+
+    objective: Objective
+    model: CatBoost
+    table: LeafTable
+    rules: Rules
+    portable: Portable
+    compiled: Compiled
+    rows: np.ndarray
+    raw: np.ndarray
+    order: list[int]
+
+
+def _train(objective: Objective, **changes: Any) -> Trained:
+    columns, classes = applicant_columns(2500, seed=3)
+    labels: Any = np.array(["Poor", "Standard", "Good"])[classes]
+    if objective == "MultiLogloss":
+        labels = np.column_stack([classes > 0, classes > 1]).astype(np.int64)
+    settled: dict[str, Any] = {"iterations": 40, "depth": 6, "learning_rate": 0.2, "loss_function": objective} | changes
+    model = CatBoostClassifier(**settled, thread_count=2, random_seed=1, allow_writing_files=False, verbose=False)
+    model.fit(Pool(features.matrix(columns), labels, weight=np.linspace(0.5, 2, len(classes))))
+    order = output_order([str(name) for name in model.classes_], objective)
+    table = leaf_table(read_ensemble(model, order), np.array(MARGINS[objective]))
+    reference = features.matrix(columns)[np.flatnonzero(classes == 2)[:1]]
+    even = Portable(table, Rules(objective, IDENTITY, tuple(reference[0]), (0.0,) * len(FAMILIES)))
+    rules = Rules(objective, IDENTITY, tuple(reference[0].tolist()), tuple(even.contributions(reference)[0].tolist()))
+    rows = np.concatenate([border_rows(table.ensemble, 700), features.matrix(columns)[:300]])
+    raw = np.asarray(model.predict(rows, prediction_type="RawFormulaVal"))[:, order]
+    return Trained(
+        objective, model, table, rules, Portable(table, rules), Compiled(table, rules, build()), rows, raw, order
+    )
+
+
+@pytest.fixture(
+    name="trained",
+    scope="module",
+    params=[
+        ("MultiClass", {}),
+        ("MultiLogloss", {}),
+        ("MultiClass", {"nan_mode": "Max", "depth": 4, "iterations": 70}),
+        ("MultiClass", {"depth": 8, "iterations": 10}),
+        ("MultiClass", {"depth": 1, "iterations": 5}),
+        ("MultiLogloss", {"depth": 8, "iterations": 10}),
+        ("MultiLogloss", {"depth": 2, "iterations": 1}),
+        ("MultiLogloss", {"depth": 6, "iterations": 64, "learning_rate": 0.5}),
+    ],
+    ids=[
+        *("three-classes", "two-cumulative", "missing-high", "deep", "stumps"),
+        *("two-deep", "one-tree", "whole-blocks"),
+    ],
+)
+def _trained(request: pytest.FixtureRequest) -> Trained:
+    objective, changes = request.param
+    return _train(objective, **changes)
+
+
+def test_raw_values_equal_catboost_to_the_last_bit(trained: Trained) -> None:
+    """1,000 rows, along every border and with missing values: no difference at all."""
+    assert np.isnan(trained.rows).any()
+    np.testing.assert_array_equal(trained.portable.raw(trained.rows), trained.raw)
+    np.testing.assert_array_equal(trained.compiled.raw(trained.rows), trained.raw)
+
+
+def test_shap_values_equal_catboost(trained: Trained) -> None:
+    """1,000 rows: the table's SHAP values are CatBoost's to 1e-9, and so are both engines' sums by family."""
+    values = trained.model.get_feature_importance(Pool(trained.rows), type="ShapValues", thread_count=2)
+    wanted = np.tensordot(values[:, trained.order], trained.table.direction, (1, 0))
+
+    found = trained.portable.feature_contributions(trained.rows)
+
+    assert raw_difference(found, wanted[:, :-1]) < 1e-9
+    assert trained.table.base == pytest.approx(wanted[0, -1], abs=1e-9)
+    by_family = np.zeros((len(found), len(FAMILIES)))
+    np.add.at(by_family.T, np.array(FAMILY_OF), wanted[:, :-1].T)
+    assert raw_difference(trained.portable.contributions(trained.rows), by_family) < 1e-9
+    assert raw_difference(trained.compiled.contributions(trained.rows), by_family) < 1e-9
+
+
+def test_contributions_add_up_to_the_margin(trained: Trained) -> None:
+    """Additivity: base and contributions are the margin, for every row."""
+    margin = trained.raw @ trained.table.direction
+
+    total = trained.compiled.contributions(trained.rows).sum(axis=1) + trained.table.base
+
+    np.testing.assert_allclose(total, margin, rtol=0, atol=1e-9)
+
+
+def test_both_engines_give_the_same_answers(trained: Trained) -> None:
+    """Scores, bands, classes and reasons are equal, alone and among many."""
+    assert unlike(trained.compiled, trained.portable, trained.rows, trained.raw) == ""
+    for row in trained.rows[:200].tolist():
+        left, right = trained.compiled.assess(row), trained.portable.assess(row)
+        assert left[1:] == right[1:]
+        assert left.probabilities == pytest.approx(right.probabilities, abs=1e-12)
+
+
+def test_threads_do_not_mix_their_answers(trained: Trained) -> None:
+    """Many threads at once, one row at a time: everyone gets the answer to their own row."""
+    rows = trained.rows[:200].tolist() * 5
+    wanted = [trained.compiled.assess(row) for row in rows]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(trained.compiled.assess, rows)) == wanted
+
+
+def test_trees_differ_in_their_families(plain: Trained) -> None:
+    """What the kernel adds up by family covers trees that ask about few families beside trees that ask about many."""
+    own = np.array(FAMILY_OF)[plain.table.ensemble.split_feature]
+    assert len({len(set(families)) for families in own.tolist()}) > 2
+
+
+@pytest.fixture(name="plain", scope="module")
+def _plain() -> Trained:
+    return _train("MultiClass")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    row=st.lists(
+        st.one_of(st.floats(-1e12, 1e12), st.floats(0, 50), st.just(float("nan")), st.just(1e30)),
+        min_size=WIDTH,
+        max_size=WIDTH,
+    )
+)
+def test_any_row_is_answered_alike(plain: Trained, row: list[float]) -> None:
+    """Whatever the numbers, CatBoost and both engines agree."""
+    matrix = np.array([row])
+    raw = np.asarray(plain.model.predict(matrix, prediction_type="RawFormulaVal"))[:, plain.order]
+
+    np.testing.assert_array_equal(plain.compiled.raw(matrix), raw)
+    np.testing.assert_array_equal(plain.portable.raw(matrix), raw)
+    assert plain.compiled.assess(row)[1:] == plain.portable.assess(row)[1:]
+
+
+def test_no_rows_are_no_answers(plain: Trained) -> None:
+    """An empty matrix gives empty arrays of the right shape."""
+    nothing = np.empty((0, WIDTH))
+    for engine in (plain.portable, plain.compiled):
+        assert engine.raw(nothing).shape == (0, 3)
+        assert engine.contributions(nothing).shape == (0, len(FAMILIES))
+        assert len(engine.assess_many(nothing, True).score) == 0
+
+
+def test_rows_of_another_width_are_refused(plain: Trained) -> None:
+    """The kernel never reads beyond a row."""
+    with pytest.raises(ValueError, match=f"rows of {WIDTH} features"):
+        plain.compiled.raw(np.zeros((3, WIDTH - 1)))
+
+
+def test_a_table_survives_its_archive(plain: Trained) -> None:
+    """What is read back is what was written."""
+    read = read_table(plain.table.archive())
+
+    np.testing.assert_array_equal(read.shap, plain.table.shap)
+    np.testing.assert_array_equal(read.ensemble.split_border, plain.table.ensemble.split_border)
+    assert read.base == plain.table.base
+
+
+def test_the_program_repeats_the_formulas() -> None:
+    """Replaying the recorded operations on a row gives its derived features to the last bit."""
+    columns, _ = applicant_columns(50, seed=4)
+    program = record()
+    for row in features.matrix(columns).tolist():
+        registers = [*row, *program.constants]
+        for operation, left, right in program.operations.tolist():
+            a, b = registers[left], registers[right]
+            registers.append((a + b, a - b, a * b, a / b if b else float("nan"))[operation])
+        for feature, register in program.outputs:
+            np.testing.assert_equal(registers[register], row[feature])
+
+
+def test_a_kernel_that_answers_otherwise_is_told(plain: Trained) -> None:
+    """The comparison names what differs: raw values, SHAP values, probabilities, reasons."""
+    rows, raw = plain.rows[:50], plain.raw[:50]
+    assert "raw values" in unlike(plain.compiled, plain.portable, rows, raw + 1e-12)
+
+    def other(**changes: Any) -> Portable:
+        rules = {name: getattr(plain.rules, name) for name in ("objective", "calibration", "reference", "even")}
+        return Portable(plain.table, Rules(**(rules | changes)))
+
+    assert "numbers" in unlike(plain.compiled, other(even=(-1e9,) * len(FAMILIES)), rows, raw)
+    assert raw_difference(raw, raw[:3]) == float("inf")
+    assert raw_difference(raw, raw * np.nan) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"grow_policy": "Lossguide"}, "not symmetric"), ({"depth": 9, "iterations": 2}, "9 levels, 1 to 8")],
+    ids=["asymmetric", "too-deep"],
+)
+def test_models_that_cannot_be_served_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    """Packing refuses trees that have no leaf table, before anything is written."""
+    columns, classes = applicant_columns(400, seed=5)
+    model = CatBoostClassifier(
+        **({"iterations": 5, "depth": 3} | changes),
+        loss_function="MultiClass",
+        allow_writing_files=False,
+        verbose=False,
+    ).fit(features.matrix(columns), classes)
+
+    with pytest.raises(ModelRefused, match=said):
+        package.assemble(tmp_path / "model", model, Draft(), columns, classes == 2)
+
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_of_other_inputs_is_refused(tmp_path: Path) -> None:
+    """Categories, other columns and other classes are each refused in one line."""
+    columns, classes = applicant_columns(400, seed=5)
+    frame = features.matrix(columns)
+    quick = {"iterations": 3, "depth": 2, "loss_function": "MultiClass", "allow_writing_files": False, "verbose": False}
+    kinds = [[str(row[2]), *row[:2]] for row in frame.tolist()]
+
+    for model, said in (
+        (CatBoostClassifier(**quick).fit(frame[:, :5], classes), "takes 5 features"),
+        (CatBoostClassifier(**quick).fit(frame, classes + 4), "tells 4, 5, 6 apart"),
+        (CatBoostClassifier(**quick).fit(Pool(kinds, classes, cat_features=[0])), "not numeric"),
+    ):
+        with pytest.raises(ModelRefused, match=said):
+            package.assemble(tmp_path, model, Draft(), columns, classes == 2)
+
+
+def test_packing_without_a_compiler_leaves_the_kernel_out(
+    packed_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No compiler, or one that refuses the source, is a line in the log and a package that serves all the same."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    build.cache_clear()
+    for name in Manifest.read(packed_model).files:
+        (tmp_path / name).write_bytes((packed_model / name).read_bytes())
+    Manifest.read(packed_model).write(tmp_path)
+
+    with caplog.at_level(logging.WARNING):
+        manifest = package.complete(tmp_path, version="2")
+
+    build.cache_clear()
+    assert "no C compiler" in caplog.text
+    assert KERNEL_FILE not in manifest.files and manifest.platform == "" and manifest.version == "2"
+    monkeypatch.setattr(compiled, "SOURCE", tmp_path / "absent.c")
+    with pytest.raises(KernelUnusable, match="refuses the kernel"):
+        build("cc")
+    build.cache_clear()
+
+
+def test_the_locked_compiler_serves_where_a_machine_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own first, then the wheel; one that is named stands alone."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(compiled.shutil, "which", {"cc": "/bin/cc", "clang": "/bin/clang"}.get)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: name)
+    own, wheel = compiled.compilers()
+    assert own == ["/bin/cc"] and wheel[1:4] == ["-m", "ziglang", "cc"]
+    assert compiled.compilers("clang") == [["/bin/clang"]]
+    monkeypatch.setattr(compiled.shutil, "which", lambda _name: None)
+    assert compiled.compilers() == [wheel]
+    monkeypatch.setattr(compiled, "find_spec", lambda _name: None)
+    assert not compiled.compilers()
+
+
+def test_a_kernel_built_with_an_image_needs_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images that pack hold the kernel beside its source; who names a compiler means that compiler."""
+    there = tmp_path / "kernel.so"
+    there.write_bytes(b"built with the image")
+    monkeypatch.setattr(compiled, "BUILT", there)
+    build.cache_clear()
+    assert build() == b"built with the image"
+    with pytest.raises(KernelUnusable, match="no C compiler"):
+        build("no-such-compiler")
+    build.cache_clear()
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "ziglang"])
+def test_every_compiler_gives_the_same_answers(plain: Trained, compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever built the kernel: raw values are CatBoost's to the last bit, answers and reasons the portable ones."""
+    if compiler == "ziglang":
+        pytest.importorskip("ziglang", reason="infra/locks/compiler.txt is installed where a machine has no compiler")
+        monkeypatch.setattr(compiled.shutil, "which", lambda _name: None)
+    elif shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    build.cache_clear()
+    kernel = build() if compiler == "ziglang" else build(compiler)
+    build.cache_clear()
+
+    found = Compiled(plain.table, plain.rules, kernel)
+
+    assert np.array_equal(found.raw(plain.rows), plain.raw)
+    assert not unlike(found, plain.portable, plain.rows, plain.raw)
+
+
+def test_a_dead_or_late_trial_is_a_refusal(plain: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial process that is killed by the model or hangs refuses the model."""
+    rows = plain.rows[:1]
+    with pytest.raises(ModelRefused, match="does not load"):
+        ask_catboost(b"no model", rows, "MultiClass")
+    monkeypatch.setattr("service.engine.check.TRIAL_TIMEOUT_S", 0.01)
+    with pytest.raises(ModelRefused, match="not loaded within"):
+        ask_catboost(b"no model", rows, "MultiClass")

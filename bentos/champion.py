@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from bentos.errors import BentosError
-from bentos.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from bentos.settings import BentosSettings
 
 

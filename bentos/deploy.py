@@ -20,13 +20,13 @@ from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
-from bentos.colours import Release
-from bentos.deployment import Deployment
+from bentos.deploying.slots import Release
+from bentos.deploying.steps import Deployment
 from bentos.errors import BentosError, DeployRefused
-from bentos.golden import Golden, golden_applicants
-from bentos.registry import CHAMPION, Registry
+from bentos.packing.golden_requests import Golden, golden_applicants
+from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import DeploySettings
-from bentos.version import Version
+from bentos.registry.version import Version
 
 GOLDEN_ROWS: Final = 200
 

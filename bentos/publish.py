@@ -16,18 +16,18 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos import container, image, pack, sbom
-from bentos.engine import Engine
+from bentos.packing import container, image, bento, sbom
+from bentos.packing.container_engine import Engine
 from bentos.errors import BentosError, PublishFailed
-from bentos.golden import Golden, golden_applicants
-from bentos.pack import Packed
-from bentos.registry import CHAMPION, Registry
-from bentos.remote import Remote
+from bentos.packing.golden_requests import Golden, golden_applicants
+from bentos.packing.bento import Packed
+from bentos.registry.versions import CHAMPION, Registry
+from bentos.packing.image_registry import Remote
 from bentos.revision import git_revision
-from bentos.serving import Served
+from bentos.packing.serving import Served
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity, SmokeReport, prove
-from bentos.version import Version
+from bentos.packing.smoke import Identity, SmokeReport, prove
+from bentos.registry.version import Version
 
 PUSHED: Final = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 GOLDEN_ROWS: Final = 50
@@ -218,8 +218,8 @@ def publish_champion(settings: BentosSettings) -> Published:
     decision = registry.approved(version)
     with tempfile.TemporaryDirectory(prefix="publish-") as scratch:
         package = registry.download(version.number, version.digest, Path(scratch) / "package")
-        pack.finish(package, version.number, decision)
-        packed = pack.pack(
+        bento.finish(package, version.number, decision)
+        packed = bento.pack(
             package,
             version=version.number,
             digest=version.digest,

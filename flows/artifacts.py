@@ -16,8 +16,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from bentos.decision import Decision
-from bentos.version import Version
+from bentos.registry.decision import Decision
+from bentos.registry.version import Version
 from flows.release import Check, Result
 
 if TYPE_CHECKING:

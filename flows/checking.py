@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from bentos.errors import ArtefactDamaged
-from bentos.registry import Registry
-from bentos.version import Version
+from bentos.registry.versions import Registry
+from bentos.registry.version import Version
 from flows import evidence
 from flows.judge import Answers
 from flows.learn import Parameters

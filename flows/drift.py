@@ -59,7 +59,7 @@ def load_reference(version: str, digest: str) -> Reference:
     Raises:
         NoReference: the version or its reference is not there.
     """
-    from bentos.registry import Registry
+    from bentos.registry.versions import Registry
     from bentos.settings import BentosSettings
     from service.score.manifest import Manifest
 

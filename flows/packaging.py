@@ -17,15 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
-from bentos import pack, publish
-from bentos.golden import golden_applicants
-from bentos.pack import Packed
+from bentos.packing import bento
+from bentos import publish
+from bentos.packing.golden_requests import golden_applicants
+from bentos.packing.bento import Packed
 from bentos.publish import GOLDEN_ROWS, Publication, Published, published
-from bentos.registry import CHAMPION, Registry
-from bentos.serving import served
+from bentos.registry.versions import CHAMPION, Registry
+from bentos.packing.serving import served
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity, SmokeReport
-from bentos.version import Version
+from bentos.packing.smoke import Identity, SmokeReport
+from bentos.registry.version import Version
 from flows import artifacts
 
 
@@ -116,7 +117,7 @@ def _taken_back(packed: Packed, work: Publication) -> Iterator[None]:
         for line in work.undo():
             get_run_logger().warning(line)
         if not packed.reused:
-            pack.remove(packed.path)
+            bento.remove(packed.path)
             get_run_logger().warning("took back %s: it was not proved", packed.tag)
         raise
 
@@ -126,15 +127,15 @@ def fetch(registry: Registry, version: Version, package: Path, max_model_mb: flo
     """Download the package, prove its bytes, and complete its manifest with the verdict."""
     decision = registry.approved(version)
     registry.download(version.number, version.digest, package)
-    pack.check_size(package, max_model_mb)
-    pack.finish(package, version.number, decision)
+    bento.check_size(package, max_model_mb)
+    bento.finish(package, version.number, decision)
     get_run_logger().info("version %s approved by %s, package is intact", version.number, decision.reviewer)
 
 
 @task(task_run_name="build the Bento of version {version.number}", cache_policy=NO_CACHE)
 def build(version: Version, package: Path, settings: BentosSettings) -> Packed:
     """The Bento, built or found again."""
-    packed = pack.pack(
+    packed = bento.pack(
         package,
         version=version.number,
         digest=version.digest,
@@ -199,7 +200,7 @@ def record(registry: Registry, outcome: Outcome, store: Path) -> None:
     )
     champion = registry.find(CHAMPION)
     if champion is not None and champion.number == outcome.version.number:
-        pack.choose(store, outcome.packed.tag)
+        bento.choose(store, outcome.packed.tag)
 
 
 def _show(outcome: Outcome) -> None:

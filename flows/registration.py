@@ -18,11 +18,11 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bentos.decision import Decision
+from bentos.registry.decision import Decision
 from bentos.errors import BentosError
-from bentos.registry import CHALLENGER, CHAMPION, Registry
+from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from bentos.version import Version
+from bentos.registry.version import Version
 from flows import artifacts
 from flows.forms import VerdictForm, expiry, refusal
 from flows.release import Check, failed, to_review

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.digests import file_sha256
 from bentos.errors import BentosError
-from bentos.registry import Registry
+from bentos.registry.versions import Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from flows.prepared import NotPrepared, PreparedData, read_prepared

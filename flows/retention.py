@@ -19,7 +19,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bentos.audit import Trail
+from bentos.registry.audit_trail import Trail
 from flows.erasure import Aged, Bucket, Erased, day_of, erase, retain
 from service.ledger import records
 from service.erasure import HostErasure, erase_host

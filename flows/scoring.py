@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from bentos.registry import CHAMPION, Registry
+from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.batch import Tally, job_of, score, workers

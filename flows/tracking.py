@@ -1,6 +1,6 @@
 """What a training run leaves in MLflow: one `evaluate_and_log_model`, the only place that logs.
 
-Besides `bentos.registry` this is the only module that imports mlflow, for its fluent logging; versions, aliases and
+Besides `bentos.registry.versions` this is the only module that imports mlflow, for its fluent logging; versions, aliases and
 downloads are the registry's.
 """
 
@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bentos.errors import BentosError
-from bentos.registry import PACKAGE
+from bentos.registry.versions import PACKAGE
 from flows.evidence import as_frame
 from flows.judge import Answers, Figures, by_slice, judge
 from flows.learn import Learned, Rows

@@ -17,11 +17,11 @@ from prefect.events import emit_event
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
-from bentos.package import assemble
-from bentos.registry import CHAMPION, Registry
+from bentos.packing.model_package import assemble
+from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
-from bentos.version import Version
+from bentos.registry.version import Version
 from flows import artifacts, baselines, evidence, tracking
 from flows.card import CardFacts, model_card
 from flows.describing import describe

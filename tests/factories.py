@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos import package
+from bentos.packing import model_package
 from service.score import features
 from service.contract import Applicant, CreditMix, MinimumPayment, PaymentBehaviour
 from service.score.manifest import Data, Draft, Manifest
@@ -118,5 +118,5 @@ def pack_small_model(
         data=Data(source="generated", rows=rows, customers=rows),
         model_card="# A small model of generated applicants\n",
     )
-    package.assemble(directory, model, draft, columns, classes == 2)
-    return package.complete(directory, version=version, compile_kernel=compile_kernel)
+    model_package.assemble(directory, model, draft, columns, classes == 2)
+    return model_package.complete(directory, version=version, compile_kernel=compile_kernel)

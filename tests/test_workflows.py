@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bentos.registry import Registry
+from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.settings import ROOT
 from tests.infra.delivery.registered import champion_of

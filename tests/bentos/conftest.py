@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bentos.decision import Decision
-from bentos.registry import PACKAGE, Registry
+from bentos.registry.decision import Decision
+from bentos.registry.versions import PACKAGE, Registry
 from bentos.settings import BentosSettings
-from bentos.standing import Book
-from bentos.version import Version
+from bentos.deploying.state import Book
+from bentos.registry.version import Version
 from tests.bentos.hosts import StandInHost, passing
 
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import httpx
 
-from bentos.colours import BentoRunner, Colour, Colours, Release, marked, spawn
-from bentos.deployment import Deployment
+from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, marked, spawn
+from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
-from bentos.golden import Golden
-from bentos.proxy import Proxy
+from bentos.packing.golden_requests import Golden
+from bentos.deploying.proxy import Proxy
 from bentos.settings import DeploySettings
 from infra.ports import free_port
 

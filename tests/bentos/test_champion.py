@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bentos import champion
-from bentos.audit import Trail
-from bentos.decision import Decision
-from bentos.registry import CHAMPION, Registry
+from bentos.registry.audit_trail import Trail
+from bentos.registry.decision import Decision
+from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 
 Told = pytest.CaptureFixture[str]

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from bentos import deploy
-from bentos.audit import Trail
-from bentos.colours import HOST
+from bentos.registry.audit_trail import Trail
+from bentos.deploying.slots import HOST
 from bentos.errors import BentosError, DeployRefused, TakenBack
-from bentos.proxy import Switch
-from bentos.standing import Book, Trial
+from bentos.deploying.proxy import Switch
+from bentos.deploying.state import Book, Trial
 from service.access.keystore import read_keys
 from tests.bentos.hosts import GOLDEN, HOME, StandInHost, StandIns, release
 
@@ -86,7 +86,7 @@ def test_what_does_badly_is_taken_back_by_itself(
     settled: StandInHost, fault: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proof could not see it, live traffic does."""
-    monkeypatch.setattr("bentos.watch.SLICE_MIN", 2)
+    monkeypatch.setattr("bentos.deploying.watch.SLICE_MIN", 2)
     settled.change(watch_s=30, watch_slice_s=1.5, golden_requests=2, shadow_requests=3)
 
     with pytest.raises(TakenBack, match=says):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bentos import deploy
-from bentos.colours import BentoRunner, carried
-from bentos.deployment import Deployment
+from bentos.deploying.slots import BentoRunner, carried
+from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.settings import DeploySettings
-from bentos.standing import Book
-from bentos.version import Version
+from bentos.deploying.state import Book
+from bentos.registry.version import Version
 from tests.bentos.hosts import release
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.colours import BentoRunner, Colour, Release, spawn
-from bentos.golden import Golden
-from bentos.proxy import Proxy
-from bentos.watch import p99
+from bentos.deploying.slots import BentoRunner, Colour, Release, spawn
+from bentos.packing.golden_requests import Golden
+from bentos.deploying.proxy import Proxy
+from bentos.deploying.watch import p99
 from service.score import features
 from service import keys
 from service.engine.packed_model import Model

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from bentos import container, image
+from bentos.packing import container, image
 from bentos.errors import SmokeFailed
-from bentos.golden import Golden
-from bentos.pack import Packed
+from bentos.packing.golden_requests import Golden
+from bentos.packing.bento import Packed
 from bentos.publish import Publication, Published
-from bentos.serving import Served
+from bentos.packing.serving import Served
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity
+from bentos.packing.smoke import Identity
 from flows import artifacts, packaging
 from tests.bentos.fake_registry import registry
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bentos.version import Version
+from bentos.registry.version import Version
 from flows import registration
 from flows.forms import VerdictForm
 from flows.registration import Checked, Unanswered, ask, decided, question

@@ -309,7 +309,7 @@ def test_the_flow_erases_proves_and_records(
     """From outbox and bucket to an audit line without the pseudonym; a review is listed without its free text."""
     from prefect.client.orchestration import get_client
 
-    from bentos.audit import Trail
+    from bentos.registry.audit_trail import Trail
     from flows.retention import ErasureRefused, RetentionForm, retention
 
     assert prefect_server

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.decision import Decision
+from bentos.registry.decision import Decision
 from bentos.errors import ApprovalMissing, VersionMissing
-from bentos.registry import CHALLENGER, CHAMPION, Registry
+from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from bentos.version import Version
+from bentos.registry.version import Version
 from flows import baselines
 from flows.learn import Rows
 from flows.reproduce import NotReproduced, reproduce

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from bentos.catalogue import Catalogue, client_of
+from bentos.registry.catalogue import Catalogue, client_of
 from bentos.errors import BentosError
 from bentos.settings import BentosSettings
 from flows import dataset, tracking, versions

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bentos.decision import Decision
-from bentos.registry import PACKAGE, Registry
-from bentos.version import Version
+from bentos.registry.decision import Decision
+from bentos.registry.versions import PACKAGE, Registry
+from bentos.registry.version import Version
 
 
 def champion_of(registry: Registry, folder: Path, metrics: Mapping[str, float], *, expected: int = 0) -> Version:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bentos.errors import VersionMissing
-from bentos.registry import Registry
+from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.delivery import rollout
 from infra.delivery.report import RELEASED_AT

@@ -14,7 +14,7 @@ from catboost import CatBoost, CatBoostClassifier, Pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentos import package
+from bentos.packing import model_package
 from service.score import features
 from service.engine import compiled
 from service.engine.check import ask_catboost, border_rows, output_order, raw_difference, unlike
@@ -236,7 +236,7 @@ def test_models_that_cannot_be_served_are_refused(tmp_path: Path, changes: dict[
     ).fit(features.matrix(columns), classes)
 
     with pytest.raises(ModelRefused, match=said):
-        package.assemble(tmp_path / "model", model, Draft(), columns, classes == 2)
+        model_package.assemble(tmp_path / "model", model, Draft(), columns, classes == 2)
 
     assert not (tmp_path / "model").exists()
 
@@ -254,7 +254,7 @@ def test_a_model_of_other_inputs_is_refused(tmp_path: Path) -> None:
         (CatBoostClassifier(**quick).fit(Pool(kinds, classes, cat_features=[0])), "not numeric"),
     ):
         with pytest.raises(ModelRefused, match=said):
-            package.assemble(tmp_path, model, Draft(), columns, classes == 2)
+            model_package.assemble(tmp_path, model, Draft(), columns, classes == 2)
 
 
 def test_packing_without_a_compiler_leaves_the_kernel_out(
@@ -268,7 +268,7 @@ def test_packing_without_a_compiler_leaves_the_kernel_out(
     Manifest.read(packed_model).write(tmp_path)
 
     with caplog.at_level(logging.WARNING):
-        manifest = package.complete(tmp_path, version="2")
+        manifest = model_package.complete(tmp_path, version="2")
 
     build.cache_clear()
     assert "no C compiler" in caplog.text

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from bentos.engine import Engine
+from bentos.packing.container_engine import Engine
 from bentos.errors import BentosError, SmokeFailed
-from bentos.pack import last_line
-from bentos.serving import Served, free_port
+from bentos.packing.bento import last_line
+from bentos.packing.serving import Served, free_port
 
 STATE: Final = "/tmp/state"
 HARDENED: Final = (
@@ -44,7 +44,7 @@ def running(engine: Engine, reference: str, timeout_s: float) -> Iterator[Served
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_ready(engine, container, url, timeout_s)
-        # The service reads its keys every other second: `bentos.smoke.prove` waits until this one is let in.
+        # The service reads its keys every other second: `bentos.packing.smoke.prove` waits until this one is let in.
         key = engine.call("exec", "--workdir", CODE, container, *ISSUE, *LIMITS).strip()
         yield Served(url=url, key=key)
     finally:

@@ -18,9 +18,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.colours import HOST, Colour, port_taken
+from bentos.deploying.slots import HOST, Colour, port_taken
 from bentos.errors import DeployRefused
-from bentos.pack import last_line
+from bentos.packing.bento import last_line
 from bentos.settings import DeploySettings
 
 TEMPLATE: Final = Path("infra/proxy/nginx.conf.template")

@@ -7,8 +7,8 @@ import ssl
 
 import httpx
 
-from bentos.colours import HOST
-from bentos.proxy import Proxy, Switch
+from bentos.deploying.slots import HOST
+from bentos.deploying.proxy import Proxy, Switch
 from tests.bentos.hosts import StandInHost
 
 

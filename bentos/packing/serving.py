@@ -20,7 +20,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from bentos.errors import SmokeFailed
-from bentos.pack import bento_environment, last_line
+from bentos.packing.bento import bento_environment, last_line
 
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.25

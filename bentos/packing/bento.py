@@ -19,10 +19,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.decision import Decision
+from bentos.registry.decision import Decision
 from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
-from bentos.package import complete
+from bentos.packing.model_package import complete
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
 from service.engine.packed_model import Model

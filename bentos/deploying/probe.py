@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bentos.errors import DeployRefused, SmokeFailed
-from bentos.golden import Golden
+from bentos.packing.golden_requests import Golden
 from service import keys
 from service.errors import ServiceError
 from service.access.keystore import read_keys

@@ -8,8 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.probe import Prober
-from bentos.proxy import Seen
+from bentos.deploying.probe import Prober
+from bentos.deploying.proxy import Seen
 
 ERRORS_MIN: Final = 3
 """One odd answer in a few is chance; so many above the allowed share are not."""

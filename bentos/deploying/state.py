@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bentos.colours import Colour, Release
+from bentos.deploying.slots import Colour, Release
 from bentos.errors import DeployRefused
 
 INTERRUPT_TIMEOUT_S: Final = 60.0

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from bentos import image, sbom
-from bentos.engine import Engine
+from bentos.packing import image, sbom
+from bentos.packing.container_engine import Engine
 from bentos.errors import PublishFailed
-from bentos.pack import EPOCH_S, Packed
+from bentos.packing.bento import EPOCH_S, Packed
 from bentos.publish import Publication
 from bentos.settings import BentosSettings
-from bentos.smoke import Identity
+from bentos.packing.smoke import Identity
 from infra.ports import free_port
 
 LAYERS = ("code.tar", "model.tar")

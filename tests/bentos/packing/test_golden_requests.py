@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bentos.errors import ArtefactDamaged
-from bentos.golden import REFERENCE_FILE, golden_applicants
+from bentos.packing.golden_requests import REFERENCE_FILE, golden_applicants
 from service.contract import Applicant
 from tests.factories import applicant_columns
 

@@ -4,7 +4,7 @@ A changed, removed or inserted line breaks every hash after it. A cut-off tail w
 of the newest line with the registered model (`audit_head`) and compares. Lines hold names of reviewers, versions and
 digests; nothing about applicants.
 
-`python -m bentos.audit` verifies the trail and prints it.
+`python -m bentos.registry.audit_trail` verifies the trail and prints it.
 """
 
 from __future__ import annotations

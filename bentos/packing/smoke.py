@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from bentos.errors import SmokeFailed
-from bentos.golden import Golden
+from bentos.packing.golden_requests import Golden
 
 if TYPE_CHECKING:
     import httpx

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bentos import audit
-from bentos.audit import GENESIS, Trail
+from bentos.registry import audit_trail
+from bentos.registry.audit_trail import GENESIS, Trail
 from bentos.errors import TrailBroken
 
 
@@ -64,7 +64,7 @@ def test_a_recomputed_hash_does_not_hide_a_change(trail: Trail, tmp_path: Path) 
     """Who changes an entry and its own hash still breaks the link of the next one."""
     file = tmp_path / "trail.jsonl"
     lines = file.read_text().splitlines()
-    forged = audit.Entry.model_validate(json.loads(lines[0]) | {"actor": "eve"})
+    forged = audit_trail.Entry.model_validate(json.loads(lines[0]) | {"actor": "eve"})
     lines[0] = forged.model_copy(update={"hash": forged.computed_hash()}).model_dump_json()
     file.write_text("\n".join(lines) + "\n")
 
@@ -95,13 +95,13 @@ def test_appending_at_once_loses_nothing(tmp_path: Path) -> None:
 def test_the_command_prints_an_intact_trail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`python -m bentos.audit` lists the events and vouches for the chain."""
+    """`python -m bentos.registry.audit_trail` lists the events and vouches for the chain."""
     monkeypatch.setenv("QF_STATE_DIR", str(tmp_path))
     Trail(tmp_path / "audit" / "registry.jsonl").append(
         "promoted", actor="ana", version="2", replaced="1", note="better"
     )
 
-    assert audit.main() == 0
+    assert audit_trail.main() == 0
     printed = capsys.readouterr().out
     assert "promoted version 2 (replaces 1) by ana: better" in printed
     assert "1 entries, chain intact" in printed
@@ -115,5 +115,5 @@ def test_the_command_fails_on_a_broken_trail(
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "registry.jsonl").write_text("nonsense\n")
 
-    assert audit.main() == 1
+    assert audit_trail.main() == 1
     assert "line 1 is unreadable" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bentos.proxy import Seen
-from bentos.watch import Limits, Verdict, p99
+from bentos.deploying.proxy import Seen
+from bentos.deploying.watch import Limits, Verdict, p99
 
 
 def test_the_verdict_needs_more_than_one_odd_answer() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bentos import pack
-from bentos.decision import Decision
+from bentos.packing import bento
+from bentos.registry.decision import Decision
 from bentos.errors import ArtefactDamaged, PackFailed
 from service.score.manifest import Manifest
 from tests.factories import pack_small_model
@@ -37,12 +37,12 @@ def test_the_manifest_is_finished_with_version_and_verdict(package: Path) -> Non
     digest = Manifest.read(package).digest
     changes = {"failed_checks": ("ece",), "override_reason": "pilot", "second_reviewer": "eva"}
 
-    manifest = pack.finish(package, 3, _decision(digest, override_expires=date(2027, 1, 1), **changes))
+    manifest = bento.finish(package, 3, _decision(digest, override_expires=date(2027, 1, 1), **changes))
 
     assert (manifest.version, manifest.digest) == ("3", digest)
     assert manifest.approval is not None and manifest.approval.reviewer == "ana"
     assert manifest.approval.override is not None and manifest.approval.override.second_name == "eva"
-    assert pack.finish(package, 3, _decision(digest)).approval is not None
+    assert bento.finish(package, 3, _decision(digest)).approval is not None
 
 
 def test_a_damaged_package_is_refused(package: Path, tmp_path: Path) -> None:
@@ -52,16 +52,16 @@ def test_a_damaged_package_is_refused(package: Path, tmp_path: Path) -> None:
     (damaged / "model.cbm").write_bytes(b"CBM1 but not a model")
 
     with pytest.raises(ArtefactDamaged, match="version 3: model.cbm"):
-        pack.finish(damaged, 3, _decision("0" * 64))
+        bento.finish(damaged, 3, _decision("0" * 64))
     with pytest.raises(ArtefactDamaged, match="approved was 000000000000"):
-        pack.pack(damaged, version=3, digest="0" * 64, home=HOME, store=tmp_path, base_image="x")
+        bento.pack(damaged, version=3, digest="0" * 64, home=HOME, store=tmp_path, base_image="x")
 
 
 def test_a_large_model_is_not_packed(package: Path) -> None:
     """The line says how large it may be."""
-    pack.check_size(package, 50)
+    bento.check_size(package, 50)
     with pytest.raises(PackFailed, match="at most 0.001 MB"):
-        pack.check_size(package, 0.001)
+        bento.check_size(package, 0.001)
 
 
 def test_staging_is_the_same_every_time(package: Path, tmp_path: Path) -> None:
@@ -69,11 +69,11 @@ def test_staging_is_the_same_every_time(package: Path, tmp_path: Path) -> None:
     digests = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        digests.append(pack.stage(HOME, package, tmp_path / name))
+        digests.append(bento.stage(HOME, package, tmp_path / name))
 
     assert digests[0] == digests[1]
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
-    assert {int(path.stat().st_mtime) for path in files} == {pack.EPOCH_S}
+    assert {int(path.stat().st_mtime) for path in files} == {bento.EPOCH_S}
     assert not [path for path in files if "__pycache__" in path.parts]
 
 
@@ -81,7 +81,7 @@ def test_a_home_without_the_project_is_refused(package: Path, tmp_path: Path) ->
     """QF_HOME must name the project."""
     (tmp_path / "staging").mkdir()
     with pytest.raises(PackFailed, match="QF_HOME"):
-        pack.stage(tmp_path, package, tmp_path / "staging")
+        bento.stage(tmp_path, package, tmp_path / "staging")
 
 
 def test_choosing_and_removing(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_choosing_and_removing(tmp_path: Path) -> None:
     path.mkdir(parents=True)
     (path.parent / "latest").write_text("3-a-b")
 
-    pack.choose(tmp_path, "credit-score:3-a-b")
-    pack.remove(path)
-    pack.remove(path)
+    bento.choose(tmp_path, "credit-score:3-a-b")
+    bento.remove(path)
+    bento.remove(path)
 
     assert (tmp_path / "serving").read_text() == "credit-score:3-a-b\n"
     assert not (path.parent / "latest").exists()
@@ -103,21 +103,21 @@ def test_built_once_proved_ever_after(package: Path, tmp_path: Path) -> None:
     """Built, found again byte for byte, built anew once it was tampered with; a failed build leaves nothing."""
     digest = Manifest.read(package).digest
     home = tmp_path / "home"  # a copy, so that an edit of the working tree meanwhile is no other input
-    for name in pack.STAGED:
+    for name in bento.STAGED:
         copy = shutil.copytree if (HOME / name).is_dir() else shutil.copyfile
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         copy(HOME / name, home / name)
     given = {"version": 3, "digest": digest, "home": home, "store": tmp_path, "base_image": "python:3.11-slim"}
 
-    built = pack.pack(package, **given)  # type: ignore[arg-type]
-    again = pack.pack(package, **given)  # type: ignore[arg-type]
+    built = bento.pack(package, **given)  # type: ignore[arg-type]
+    again = bento.pack(package, **given)  # type: ignore[arg-type]
     (built.path / "src" / "service" / "policy.py").write_text("# tampered\n")
-    mended = pack.pack(package, **given)  # type: ignore[arg-type]
+    mended = bento.pack(package, **given)  # type: ignore[arg-type]
 
     assert (built.reused, again.reused, mended.reused) == (False, True, False)
     assert built.tag == again.tag == mended.tag
-    assert built.digest == again.digest == mended.digest == pack.bento_digest(mended.path)
-    other = pack.pack(package, **(given | {"base_image": "python:3.12-slim"}))  # type: ignore[arg-type]
+    assert built.digest == again.digest == mended.digest == bento.bento_digest(mended.path)
+    other = bento.pack(package, **(given | {"base_image": "python:3.12-slim"}))  # type: ignore[arg-type]
     assert other.tag != built.tag
 
 
@@ -132,7 +132,7 @@ def test_a_failed_build_says_why(package: Path, tmp_path: Path) -> None:
     digest = Manifest.read(package).digest
 
     with pytest.raises(PackFailed, match="building credit-score:3-.* failed"):
-        pack.pack(package, version=3, digest=digest, home=home, store=tmp_path / "store", base_image="x")
+        bento.pack(package, version=3, digest=digest, home=home, store=tmp_path / "store", base_image="x")
     assert not list((tmp_path / "store").glob("bentos/credit-score/3-*"))
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_is_one_line(package: Path, tmp_path: Path, monkeypatch: pyt
     digest = Manifest.read(package).digest
     try:
         with pytest.raises(PackFailed, match="packing version 3 failed: .*No space left on device"):
-            pack.pack(package, version=3, digest=digest, home=HOME, store=tmp_path / "store", base_image="x")
+            bento.pack(package, version=3, digest=digest, home=HOME, store=tmp_path / "store", base_image="x")
         assert not list(disk.iterdir())
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

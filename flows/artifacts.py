@@ -18,10 +18,10 @@ from prefect.artifacts import (
 
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version
-from flows.release import Check, Result
+from flows.review.release_checks import Check, Result
 
 if TYPE_CHECKING:
-    from flows.judge import Figures
+    from flows.learning.model_metrics import Figures
 
 
 def metric_rows(figures: Figures) -> list[dict[str, Any]]:

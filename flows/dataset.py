@@ -15,8 +15,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from flows.data_params import read_params
-from flows.dataset_errors import DatasetError
+from flows.data.params import read_params
+from flows.errors import DatasetError
 
 RAW_FILE: Final = Path("data/raw/train.csv")
 PROCESSED: Final = Path("data/processed")
@@ -27,7 +27,7 @@ STATE: Final = Path("dvc")  # under the state folder
 
 def _fetch(source: str | None) -> str:
     """Fetch the source; without one the file that is there stays, and where none is the sample comes."""
-    from flows.sources import SAMPLE, fetch
+    from flows.data.sources import SAMPLE, fetch
 
     if source is None:
         if RAW_FILE.is_file():
@@ -40,9 +40,9 @@ def _fetch(source: str | None) -> str:
 
 def _evaluate() -> str:
     """Learn and judge; one line of figures."""
-    from flows.evaluating import evaluate
-    from flows.learn import Parameters
-    from flows.prepared import NotPrepared, read_prepared
+    from flows.learning.dvc_stage import evaluate
+    from flows.learning.fit import Parameters
+    from flows.learning.prepared_data import NotPrepared, read_prepared
 
     try:
         parameters = Parameters.model_validate(read_params(PARAMS).evaluate.learning)
@@ -60,13 +60,13 @@ def _run(arguments: argparse.Namespace) -> str:
     if arguments.command == "fetch":
         return _fetch(arguments.data)
     if arguments.command == "prepare":
-        from flows.preparing import prepare
-        from flows.quality import as_markdown
+        from flows.data.prepare import prepare
+        from flows.cleaning.quality import as_markdown
 
         return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare))
     if arguments.command == "evaluate":
         return _evaluate()
-    from flows.versions import adopt, reproduce, transfer
+    from flows.data.dvc_versions import adopt, reproduce, transfer
 
     if arguments.command in ("push", "pull"):
         return f"{arguments.command} done, remote {transfer(Path.cwd(), arguments.command).name}"

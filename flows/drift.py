@@ -20,14 +20,14 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from flows import alerts, judgement, reports, traffic, verdicts
-from flows.decision import worst_columns
-from flows.judgement import Reference
+from flows.monitoring import alerts, judge_window, report_store, traffic, history as verdicts
+from flows.monitoring.window_rules import worst_columns
+from flows.monitoring.judge_window import Reference
 from flows.settings import FlowSettings
-from flows.states import State
-from flows.traffic import Traffic
-from flows.verdicts import History, ModelInWindow, WindowVerdict
-from flows.windows import DriftSettings, Window, window_of
+from flows.monitoring.verdict_types import State
+from flows.monitoring.traffic import Traffic
+from flows.monitoring.history import History, ModelInWindow, WindowVerdict
+from flows.monitoring.window_settings import DriftSettings, Window, window_of
 
 REFERENCE_FILE = "reference.parquet"
 KEY_COLUMNS = 10
@@ -42,7 +42,7 @@ class NoReference(RuntimeError):
 @task(task_run_name="read predictions of {window.name}")
 def read_traffic(settings: DriftSettings, window: Window, today: date) -> Traffic:
     """The window's rows, the matured cohort and its outcomes; only objects that are new are read."""
-    found = traffic.read_traffic(reports.object_store(), settings, window, today)
+    found = traffic.read_traffic(report_store.object_store(), settings, window, today)
     get_run_logger().info(
         "%s predictions in %s, %s in the matured cohort, %s outcomes since it began",
         *(f"{count:,}" for count in (found.by_version.total(),)),
@@ -80,9 +80,9 @@ def load_reference(version: str, digest: str) -> Reference:
 @task(task_run_name="report of version {reference.model.version}")
 def publish(verdict: WindowVerdict, found: Traffic, reference: Reference, settings: DriftSettings) -> WindowVerdict:
     """Write Evidently's HTML and JSON and the summary to bucket `reports`; the verdict with the report's key."""
-    from flows.drift_report import Comparison, write_report
+    from flows.monitoring.evidently_report import Comparison, write_report
 
-    client = reports.object_store()
+    client = report_store.object_store()
     if verdict.state is not State.INSUFFICIENT:
         shown = Comparison(
             reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
@@ -90,19 +90,19 @@ def publish(verdict: WindowVerdict, found: Traffic, reference: Reference, settin
         with tempfile.TemporaryDirectory() as place:
             html, data = Path(place, "report.html"), Path(place, "report.json")
             write_report(shown, html, data)
-            reports.put(client, f"{verdict.folder}/report.html", html.read_bytes(), HTML)
-            reports.put(client, f"{verdict.folder}/report.json", data.read_bytes(), JSON)
+            report_store.put(client, f"{verdict.folder}/report.html", html.read_bytes(), HTML)
+            report_store.put(client, f"{verdict.folder}/report.json", data.read_bytes(), JSON)
         verdict = verdict.model_copy(update={"report": f"{verdict.folder}/report.html"})
     # Last, since it says that this window was judged: a run that crashed before it does it all again.
-    reports.put(client, f"{verdict.folder}/summary.json", verdict.model_dump_json(indent=1).encode(), JSON)
+    report_store.put(client, f"{verdict.folder}/summary.json", verdict.model_dump_json(indent=1).encode(), JSON)
     return verdict
 
 
 @task
 def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None:
     """Publish the Prefect artifacts: state, tables, link to the report, trend picture."""
-    client = reports.object_store()
-    report = reports.link(verdict.report, places.store_url) if verdict.report else ""
+    client = report_store.object_store()
+    report = report_store.link(verdict.report, places.store_url) if verdict.report else ""
     text = verdicts.summary_markdown(verdict, places.runbook_url)
     create_markdown_artifact(text, key="drift-summary", description="Drift of the last window")
     create_table_artifact(verdicts.table_rows(verdict), key="drift-columns", description="Every column and check")
@@ -115,8 +115,8 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
             report, "Open the interactive report", key="drift-report", description="Evidently; the link lives 7 days"
         )
     worst = [column.name for column in worst_columns(verdict.columns)]
-    reports.put(client, "drift/trend.png", verdicts.trend_picture(history, ["score", *worst]), PNG)
-    picture = reports.link("drift/trend.png", places.store_url)
+    report_store.put(client, "drift/trend.png", verdicts.trend_picture(history, ["score", *worst]), PNG)
+    picture = report_store.link("drift/trend.png", places.store_url)
     create_image_artifact(picture, key="drift-trend", description="State and PSI by window")
 
 
@@ -130,8 +130,8 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
     Returns:
         The state of the busiest version: green, amber, red or insufficient; `skipped` if too little is new.
     """
-    log, client, today = get_run_logger(), reports.object_store(), datetime.now(UTC).date()
-    known = reports.get(client, CURRENT)
+    log, client, today = get_run_logger(), report_store.object_store(), datetime.now(UTC).date()
+    known = report_store.get(client, CURRENT)
     if settings.after_rows and known:
         new = traffic.new_rows(client, today, WindowVerdict.model_validate_json(known).made_at)
         if new < settings.after_rows:
@@ -144,18 +144,18 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
         return State.INSUFFICIENT
     made = [_judged(found, version, settings, today) for version in versions]
     _expose(made)
-    reports.put(client, CURRENT, made[0].model_dump_json(indent=1).encode(), JSON)
+    report_store.put(client, CURRENT, made[0].model_dump_json(indent=1).encode(), JSON)
     return made[0].state
 
 
 def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) -> WindowVerdict:
     """The verdict of one version, with all that follows from it the first time it is made."""
-    log, client, places = get_run_logger(), reports.object_store(), FlowSettings()
+    log, client, places = get_run_logger(), report_store.object_store(), FlowSettings()
     digest = found.current.loc[found.current["model_version"] == version, "model_digest"].iloc[0]
     reference = load_reference(version, digest)
-    history = History.model_validate_json(reports.get(client, HISTORY) or b"{}")
-    verdict = judgement.judge(found, reference, settings, history, today)
-    judged = reports.get(client, f"{verdict.folder}/summary.json")
+    history = History.model_validate_json(report_store.get(client, HISTORY) or b"{}")
+    verdict = judge_window.judge(found, reference, settings, history, today)
+    judged = report_store.get(client, f"{verdict.folder}/summary.json")
     if judged and history.holds(before := WindowVerdict.model_validate_json(judged)):
         log.info("this window, model and data were judged before: %s", before.state)
         show(before, history, places)
@@ -163,10 +163,10 @@ def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) 
     verdict = publish(verdict, found, reference, settings)
     retrain = alerts.may_retrain(verdict, history, settings, today)
     if verdict.state is not history.state_before(verdict.window["end"], version):
-        report = reports.link(verdict.report, places.store_url) if verdict.report else ""
+        report = report_store.link(verdict.report, places.store_url) if verdict.report else ""
         alerts.announce(verdict, settings.notify, places, report)
     history = history.with_moment(verdicts.moment_of(verdict, retrain))
-    reports.put(client, HISTORY, history.model_dump_json(indent=1).encode(), JSON)
+    report_store.put(client, HISTORY, history.model_dump_json(indent=1).encode(), JSON)
     show(verdict, history, places)
     if retrain:
         alerts.start_training(verdict)
@@ -176,7 +176,7 @@ def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) 
 
 def _expose(made: list[WindowVerdict]) -> None:
     """Show the states to Prometheus; a gateway that is down costs a gap in a picture, never the verdict."""
-    from flows.exposure import push
+    from flows.monitoring.pushgateway import push
 
     gateway = FlowSettings().pushgateway
     if not gateway:

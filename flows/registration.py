@@ -24,8 +24,8 @@ from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from bentos.registry.version import Version
 from flows import artifacts
-from flows.forms import VerdictForm, expiry, refusal
-from flows.release import Check, failed, to_review
+from flows.review.verdict_form import VerdictForm, expiry, refusal
+from flows.review.release_checks import Check, failed, to_review
 from flows.settings import FlowSettings
 
 APPROVED: Final = "quantumfinance.model.approved"
@@ -86,7 +86,7 @@ def check(registry: Registry, challenger: Version, champion: Version | None) -> 
         return kept
     get_run_logger().info("comparing with %s", f"champion {number}" if number else "the default CatBoost")
     # CatBoost, scikit-learn and pandera: seconds that a resumed run, which finds its checks kept, need not spend.
-    from flows.checking import checks_of
+    from flows.review.against_champion import checks_of
 
     checks = checks_of(registry, challenger, champion)
     checked = Checked(digest=challenger.digest, champion=number, champion_digest=digest, checks=checks)

@@ -21,12 +21,12 @@ from bentos.errors import BentosError
 from bentos.registry.versions import Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
-from flows.prepared import NotPrepared, PreparedData, read_prepared
+from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Manifest
 
 if TYPE_CHECKING:
-    from flows.learn import Learned, Parameters
+    from flows.learning.fit import Learned, Parameters
 
 
 class NotReproduced(RuntimeError):
@@ -57,7 +57,7 @@ def reproduce(registry: Registry, run_id: str, data_dir: Path | None = None, hom
         NotReproduced: other data, or other predictions.
         BentosError: no such run, or it logged no package.
     """
-    from flows.learn import learn, rows_of
+    from flows.learning.fit import learn, rows_of
 
     recorded, tags = registry.run_parameters(run_id)
     data = _same_data(tags, data_dir or Path(tags.get("data_dir", "data/processed")))
@@ -98,7 +98,7 @@ def _same_data(tags: dict[str, str], folder: Path) -> PreparedData:
 
 
 def _parameters(recorded: dict[str, str], tags: dict[str, str]) -> Parameters:
-    from flows.learn import Parameters
+    from flows.learning.fit import Parameters
 
     names = tuple(Parameters().model_dump())
     missing = [name for name in names if name not in recorded]
@@ -116,7 +116,7 @@ def _parameters(recorded: dict[str, str], tags: dict[str, str]) -> Parameters:
 def _identical(learned: Learned, package: Path, manifest: Manifest, unseen: np.ndarray) -> bool:
     from catboost import CatBoost
 
-    from flows.learn import uncalibrated
+    from flows.learning.fit import uncalibrated
 
     kept = CatBoost().load_model(str(package / MODEL_FILE))
     ours, theirs = (uncalibrated(model, unseen, learned.parameters) for model in (learned.model, kept))

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
-from flows.erasure import Aged, Bucket, Erased, day_of, erase, retain
+from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
 from service.ledger import records
 from service.erasure import HostErasure, erase_host
 from service.ledger.records import Kind

@@ -21,8 +21,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
-from flows.batch import Tally, job_of, score, workers
-from flows.batch_rows import BatchRefused
+from flows.batch.job import Tally, job_of, score, workers
+from flows.batch.rows import BatchRefused
 from flows.settings import FlowSettings
 
 

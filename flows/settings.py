@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class FlowSettings(BaseSettings):
-    """What a worker tells the flows. What a person may choose for one run is in `flows.forms` instead."""
+    """What a worker tells the flows. What a person may choose for one run is in `flows.review.verdict_form` instead."""
 
     model_config = SettingsConfigDict(env_prefix="QF_", populate_by_name=True, extra="ignore")
 

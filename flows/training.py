@@ -1,6 +1,6 @@
 """The `training` flow: from prepared data to a registered challenger.
 
-Thin: learning and judging are pure functions beside it, logging is in `flows.tracking`, versions are the registry's.
+Thin: learning and judging are pure functions beside it, logging is in `flows.review.mlflow_run`, versions are the registry's.
 Nothing is registered unless everything before it worked, and the event is the last thing that happens.
 """
 
@@ -22,18 +22,20 @@ from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from bentos.registry.version import Version
-from flows import artifacts, baselines, evidence, tracking
-from flows.card import CardFacts, model_card
-from flows.describing import describe
-from flows.judge import Answers, Figures, judge
-from flows.learn import Learned, Parameters, Progress, Rows, learn, rows_of
-from flows.prepared import PreparedData, before, contract_columns, during, quarters, read_prepared
+from flows import artifacts
+from flows.learning import baselines
+from flows.review import evidence, mlflow_run
+from flows.review.model_card import CardFacts, model_card
+from flows.review.package_facts import describe
+from flows.learning.model_metrics import Answers, Figures, judge
+from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
+from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
 from flows.recipes import TrainingForm
-from flows.reference import REFERENCE_FILE, reference_frame
-from flows.release import Evidence
-from flows.search import Trial, search
+from flows.review.reference_sample import REFERENCE_FILE, reference_frame
+from flows.review.release_checks import Evidence
+from flows.learning.search import Trial, search
 from flows.settings import FlowSettings
-from flows.tracking import POOLED, Exhibits, Logged
+from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from service.score.manifest import Data, Draft
 from service.engine.packed_model import Model
 
@@ -77,7 +79,7 @@ def training(form: TrainingForm = TrainingForm()) -> int:
     log.info("%s rows of %s customers to learn from, %s unseen rows", len(data.train), data.customers, len(data.unseen))
     tags = _tags(data, form.trainer or settings.responsible, bentos.home)
     with (
-        tracking.run(settings.tracking_uri, settings.experiment, f"training by {tags['trainer']}"),
+        mlflow_run.run(settings.tracking_uri, settings.experiment, f"training by {tags['trainer']}"),
         tempfile.TemporaryDirectory(prefix="training-") as scratch,
     ):
         parameters = best_parameters(data, form, _told(progress, 5, 5))
@@ -113,7 +115,7 @@ def best_parameters(data: PreparedData, form: TrainingForm, told: Progress) -> P
         return form.learning
 
     def logged(trial: Trial) -> None:
-        tracking.log_trial(trial)
+        mlflow_run.log_trial(trial)
         told(0.0, f"trial {trial.number}: log loss {trial.log_loss:.4f}{' (pruned)' if trial.pruned else ''}")
 
     return search(rows_of(data.train), form.learning, form.search_seconds, logged).best
@@ -151,7 +153,7 @@ def compare_with_baselines(data: PreparedData, parameters: Parameters, told: Pro
     figures = {}
     for number, name in enumerate(CHEAP):
         told(number / len(CHEAP), f"baseline {name}")
-        with tracking.baseline(name) as log_figures:
+        with mlflow_run.baseline(name) as log_figures:
             figures[name] = judge(baselines.answer((name,), train, unseen, parameters.threads)[name])
             log_figures(figures[name])
     told(1.0, "waiting for the default CatBoost, unless there is a champion")
@@ -163,7 +165,7 @@ def judge_default_catboost(figures: dict[str, Figures], answers: dict[str, Answe
     """All yardsticks: the baselines' figures, and what the default CatBoost answered, if it was asked."""
     if not answers:
         return Yardsticks(figures)
-    with tracking.baseline(baselines.YARDSTICK) as log_figures:
+    with mlflow_run.baseline(baselines.YARDSTICK) as log_figures:
         figures = {**figures, baselines.YARDSTICK: judge(answers[POOLED])}
         log_figures(figures[baselines.YARDSTICK])
     return Yardsticks(figures, answers[POOLED], answers.get(OUT_OF_TIME))
@@ -179,7 +181,7 @@ def judge_and_log(
     answers = Answers(unseen.labels, trained.learned.probabilities(unseen.features), unseen.customers)
     folds = evidence.in_folds(data, trained.learned)
     further = {IN_FOLDS: judge(folds)} | ({OUT_OF_TIME: judge(trained.later)} if trained.later else {})
-    figures = tracking.evaluated(answers, quarters(unseen), further)
+    figures = mlflow_run.evaluated(answers, quarters(unseen), further)
     found = evidence.alone(data, Model.load(package), answers, folds, figures[POOLED])
     found = evidence.compared(found, 0, (answers, yardsticks.pooled), (trained.later, yardsticks.later))
     card = model_card(_card_facts(data, trained.learned, figures, yardsticks, found, tags))
@@ -188,12 +190,12 @@ def judge_and_log(
     exhibits = Exhibits(
         parameters=parameters,
         tags=tags,
-        curves=tracking.learning_curves(trained.learned, unseen),
-        texts={"model_card.md": card, tracking.EVIDENCE_FILE: found.model_dump_json(indent=2)},
+        curves=mlflow_run.learning_curves(trained.learned, unseen),
+        texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: found.model_dump_json(indent=2)},
         answers={"unseen": answers, **({OUT_OF_TIME: trained.later} if trained.later else {})},
         baselines=yardsticks.figures,
     )
-    return tracking.evaluate_and_log_model(trained.learned, answers, figures, package, exhibits)
+    return mlflow_run.evaluate_and_log_model(trained.learned, answers, figures, package, exhibits)
 
 
 def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, str]) -> None:

@@ -110,7 +110,7 @@ def applicants(processed: Path, count: int) -> list[dict[str, Any]]:
     """Applicants the model has never seen: rows of the customers that were kept back, always the same ones."""
     import pandas as pd
 
-    from flows.applicants import to_applicants
+    from flows.cleaning.applicants import to_applicants
 
     unseen = pd.read_parquet(processed / "test.parquet")
     rows = random.Random(SEED).sample(range(len(unseen)), min(count, len(unseen)))

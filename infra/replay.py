@@ -50,10 +50,10 @@ def applicants_of(path: Path, days: dict[int, date]) -> dict[int, list[dict[str,
     Raises:
         StackError: the file is not there, is no Kaggle file, or lacks a month.
     """
-    from flows.applicants import to_applicants
-    from flows.cleaning import clean_rows
-    from flows.dataset_errors import SourceError
-    from flows.sources import read_raw
+    from flows.cleaning.applicants import to_applicants
+    from flows.cleaning.pipeline import clean_rows
+    from flows.errors import SourceError
+    from flows.data.sources import read_raw
 
     try:
         raw = read_raw(path, labelled=False)

@@ -1,4 +1,4 @@
-"""Erases customers from one host's outbox and stored answers; `flows.erasure` does the buckets.
+"""Erases customers from one host's outbox and stored answers; `flows.predictions.erasure` does the buckets.
 
 `python -m service.erasure PSEUDONYM ...` does it on a host that the flow's worker cannot reach, and prints what went.
 Run it before the buckets: what this host has not shipped yet is then shipped without the rows.

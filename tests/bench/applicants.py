@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from flows.batch_rows import FIELDS
-from flows.cleaning import clean_rows
-from flows.sample import MONTHS_OF_TRAINING, generate
+from flows.batch.rows import FIELDS
+from flows.cleaning.pipeline import clean_rows
+from flows.data.sample import MONTHS_OF_TRAINING, generate
 
 CUSTOMERS: Final = 2_000
 BLOCK_ROWS: Final = 100_000

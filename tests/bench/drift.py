@@ -29,8 +29,8 @@ from infra.processes import Shelf, end
 from infra.settings import StackSettings
 
 if TYPE_CHECKING:
-    from flows.traffic import Traffic
-    from flows.verdicts import WindowVerdict
+    from flows.monitoring.traffic import Traffic
+    from flows.monitoring.history import WindowVerdict
 
 LAST = date(2026, 11, 24)
 OBJECT_ROWS = 10_000
@@ -71,18 +71,18 @@ def _put(client: Any, key: str, table: pa.Table) -> None:
 
 def run_once() -> None:
     """One run, told on standard output."""
-    from flows import judgement, reports, traffic
-    from flows.drift_report import Comparison, write_report
-    from flows.verdicts import History
-    from flows.windows import DriftSettings, window_of
+    from flows.monitoring import judge_window, report_store, traffic
+    from flows.monitoring.evidently_report import Comparison, write_report
+    from flows.monitoring.history import History
+    from flows.monitoring.window_settings import DriftSettings, window_of
     from tests.flows.answered import MODEL, answers
 
     settings = DriftSettings()
     moments = [time.monotonic()]
-    found = traffic.read_traffic(reports.object_store(), settings, window_of(settings, LAST), LAST)
+    found = traffic.read_traffic(report_store.object_store(), settings, window_of(settings, LAST), LAST)
     moments.append(time.monotonic())
-    reference = judgement.Reference(MODEL, answers(12_000, 7), ("annual_income",))
-    verdict = judgement.judge(found, reference, settings, History(), LAST)
+    reference = judge_window.Reference(MODEL, answers(12_000, 7), ("annual_income",))
+    verdict = judge_window.judge(found, reference, settings, History(), LAST)
     moments.append(time.monotonic())
     shown = Comparison(
         reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.sample import generate
+from flows.data.sample import generate
 from tests.bench import training
-from tests.flows.learning import QUICK, frame
+from tests.flows.small_training import QUICK, frame
 
 
 def test_ratios_are_to_the_plain_fit() -> None:
@@ -21,7 +21,7 @@ def test_ratios_are_to_the_plain_fit() -> None:
 
 def test_every_contender_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain fit first, then ours and the features of as many rows as asked; each is really run."""
-    from flows.learn import columns, rows_of
+    from flows.learning.fit import columns, rows_of
 
     people = frame(40)
     seen: list[int] = []

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from flows import outcomes, performance, watched
-from flows.verdicts import ModelInWindow
+from flows.monitoring import outcomes, performance
+from flows.predictions import columns as watched
+from flows.monitoring.history import ModelInWindow
 
 TODAY = datetime.now(UTC).date()
 MODEL = ModelInWindow(name="credit-score", version="3", digest="d" * 64)

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.raw import MONTHS
-from flows.sample import generate
+from flows.cleaning.raw_table import MONTHS
+from flows.data.sample import generate
 
 RawCustomer = Callable[..., pd.DataFrame]
 SALARY, EMI, SPENDING = 2_000.0, 45.0, 260.0  # High_spent_Small_value_payments

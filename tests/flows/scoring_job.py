@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.batch import Tally, job_of, score, workers
+from flows.batch.job import Tally, job_of, score, workers
 
 
 def main() -> None:

@@ -18,15 +18,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows import dataset, sources, versions
-from flows.cleaning import CLEAN_COLUMNS
-from flows.data_params import read_params
-from flows.dataset_errors import DatasetError, SourceError
-from flows.preparing import prepare
-from flows.quality import Quality, suspect_repeats
-from flows.raw import LABEL_COLUMN, RAW_COLUMNS
-from flows.sources import fetch, read_raw
-from flows.splitting import is_test_customer, last_months
+from flows import dataset
+from flows.data import sources, dvc_versions
+from flows.cleaning.pipeline import CLEAN_COLUMNS
+from flows.data.params import read_params
+from flows.errors import DatasetError, SourceError
+from flows.data.prepare import prepare
+from flows.cleaning.quality import Quality, suspect_repeats
+from flows.cleaning.raw_table import LABEL_COLUMN, RAW_COLUMNS
+from flows.data.sources import fetch, read_raw
+from flows.data.split import is_test_customer, last_months
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "data/params.yaml")
@@ -304,25 +305,25 @@ def test_the_tracked_lock_survives_other_data(tmp_path: Path) -> None:
     """A run may write its lock; the tracked one is back afterwards, after an error and after a kill."""
     lock, state = tmp_path / "dvc.lock", tmp_path / "state"
     lock.write_text("tracked")
-    with versions.lock_kept(lock, state) as kept:
+    with dvc_versions.lock_kept(lock, state) as kept:
         lock.write_text("of this run")
     assert (lock.read_text(), kept.read_text()) == ("tracked", "of this run")
-    with pytest.raises(DatasetError), versions.lock_kept(lock, state):
+    with pytest.raises(DatasetError), dvc_versions.lock_kept(lock, state):
         lock.write_text("half")
         raise DatasetError("stop")
     assert lock.read_text() == "tracked"
     (state / "dvc.lock.tracked").write_text("tracked")  # what a killed run leaves
     lock.write_text("half")
-    with versions.lock_kept(lock, state):
+    with dvc_versions.lock_kept(lock, state):
         assert lock.read_text() == "tracked"
-    assert versions.adopt(tmp_path, state).read_text() == "tracked"
+    assert dvc_versions.adopt(tmp_path, state).read_text() == "tracked"
 
 
 def test_a_first_lock_is_kept_and_adopting_needs_a_run(tmp_path: Path) -> None:
     """Without a tracked lock the run's own stays; without a run there is nothing to adopt."""
     with pytest.raises(DatasetError, match="reproduce"):
-        versions.adopt(tmp_path, tmp_path / "state")
-    with versions.lock_kept(tmp_path / "dvc.lock", tmp_path / "state"):
+        dvc_versions.adopt(tmp_path, tmp_path / "state")
+    with dvc_versions.lock_kept(tmp_path / "dvc.lock", tmp_path / "state"):
         (tmp_path / "dvc.lock").write_text("first")
     assert (tmp_path / "dvc.lock").read_text() == "first"
 
@@ -347,7 +348,7 @@ def test_a_second_clone_pulls_what_the_first_pushed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Raw file and outputs go to bucket `data`; a clone with the adopted lock gets the same bytes by `dvc pull`."""
-    for name, value in {**object_store.variables, **versions.SETTINGS}.items():
+    for name, value in {**object_store.variables, **dvc_versions.SETTINGS}.items():
         monkeypatch.setenv(name, value)
     shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     for name in ("dvc.yaml", ".dvcignore", "data/.gitignore"):

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import alerts
+from flows.monitoring import alerts
 from flows import drift as drift_module
-from flows.judgement import Reference
-from flows.states import Cause, Rule, State
-from flows.verdicts import History, Moment, WindowVerdict
-from flows.windows import DriftSettings
+from flows.monitoring.judge_window import Reference
+from flows.monitoring.verdict_types import Cause, Rule, State
+from flows.monitoring.history import History, Moment, WindowVerdict
+from flows.monitoring.window_settings import DriftSettings
 from tests.flows.answered import CANARY, MODEL, TODAY, answers
 
 SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False)

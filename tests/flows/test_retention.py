@@ -15,8 +15,8 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from flows import days, erasure
-from flows.erasure import Aged, Bucket, Erased, RowsLeft
+from flows.predictions import daily_digest as days, erasure
+from flows.predictions.erasure import Aged, Bucket, Erased, RowsLeft
 from service.ledger import records
 from service.ledger.journal.answers import Answers
 from service.erasure import FileBusy, HostErasure, erase_host

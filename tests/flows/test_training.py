@@ -16,8 +16,8 @@ from bentos.errors import ApprovalMissing, VersionMissing
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from bentos.registry.version import Version
-from flows import baselines
-from flows.learn import Rows
+from flows.learning import baselines
+from flows.learning.fit import Rows
 from flows.reproduce import NotReproduced, reproduce
 from tests.flows.prepared_data import write_prepared
 
@@ -63,7 +63,7 @@ def place(
 @pytest.fixture(scope="module")
 def challenger(place: tuple[Registry, Path]) -> Version:
     """The version that the training flow registers from these data."""
-    from flows.learn import Parameters
+    from flows.learning.fit import Parameters
     from flows.recipes import TrainingForm
     from flows.training import training
 
@@ -83,7 +83,7 @@ def champion(place: tuple[Registry, Path], challenger: Version) -> Version:
 
 def test_packing_without_champion_or_approval_is_refused(place: tuple[Registry, Path], challenger: Version) -> None:
     """One line each, and nothing is built."""
-    from flows.packaging import packaging
+    from flows.bento_packaging import packaging
 
     with pytest.raises(VersionMissing, match="no champion"):
         packaging()
@@ -96,7 +96,7 @@ def test_a_training_leaves_a_challenger_that_says_where_it_comes_from(
     place: tuple[Registry, Path], challenger: Version
 ) -> None:
     """Tags name trainer, data and code; the run holds package, evidence, card, pictures and every metric."""
-    from flows.judge import METRICS
+    from flows.learning.model_metrics import METRICS
 
     registry, folder = place
     found = registry.by_alias(CHALLENGER)
@@ -114,7 +114,7 @@ def test_a_training_leaves_a_challenger_that_says_where_it_comes_from(
 
 def test_checks_without_champion_use_the_default_catboost(place: tuple[Registry, Path], challenger: Version) -> None:
     """Everything was measured: no check fails for want of evidence."""
-    from flows.checking import checks_of
+    from flows.review.against_champion import checks_of
 
     checks = {check.code: check for check in checks_of(place[0], challenger, None)}
 
@@ -137,7 +137,7 @@ def test_the_run_is_reproduced_to_the_last_bit(place: tuple[Registry, Path], cha
 
 def test_checks_compare_with_the_champion(place: tuple[Registry, Path], champion: Version) -> None:
     """A version against itself differs in nothing; on other data the champion answers the challenger's rows."""
-    from flows.checking import checks_of
+    from flows.review.against_champion import checks_of
 
     checks = {check.code: check for check in checks_of(place[0], champion, champion)}
     elsewhere = champion.model_copy(update={"tags": champion.tags | {"data_sha256": "0" * 64}})
@@ -150,7 +150,7 @@ def test_checks_compare_with_the_champion(place: tuple[Registry, Path], champion
 
 def test_the_champion_is_packed_proved_and_chosen(place: tuple[Registry, Path], champion: Version) -> None:
     """The Bento stands, answers as the approved model, is recorded, and is used again the next time."""
-    from flows.packaging import packaging
+    from flows.bento_packaging import packaging
 
     registry, folder = place
 

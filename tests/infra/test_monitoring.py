@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import exposure
+from flows.monitoring import pushgateway
 from infra.settings import ROOT
 from service.endpoints.operations import FAMILIES, exposition, reference_series
 from service.score.manifest import Distribution
@@ -40,7 +40,7 @@ def test_the_rules_hold_in_promtool(require_program, command):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rules_read_metrics_that_exist(rule):
     """A renamed metric would silence its alert for good."""
-    assert metrics_in(rule["expr"]) <= {*FAMILIES, *exposure.FAMILIES}
+    assert metrics_in(rule["expr"]) <= {*FAMILIES, *pushgateway.FAMILIES}
 
 
 @pytest.mark.parametrize("panel", BOARD["panels"], ids=lambda panel: panel["title"])
@@ -50,7 +50,7 @@ def test_panels_read_metrics_that_exist(panel):
         names = metrics_in(target["expr"])
         recorded = set(re.findall(r"qf:[a-z0-9_:]+", target["expr"]))
         assert names or recorded
-        assert names <= {*FAMILIES, *exposure.FAMILIES}
+        assert names <= {*FAMILIES, *pushgateway.FAMILIES}
         assert recorded <= RECORDED
 
 

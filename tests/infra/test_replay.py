@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from flows.sample import generate
+from flows.data.sample import generate
 from infra import replay
 from infra.errors import StackError
 

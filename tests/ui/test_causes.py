@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows import decision, performance
-from flows.states import Cause, ColumnVerdict, Rule, State
-from flows.windows import DriftSettings, Thresholds
+from flows.monitoring import window_rules, performance
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
+from flows.monitoring.window_settings import DriftSettings, Thresholds
 from tests.flows.answered import answers
 from ui import causes
 from ui.formats import Formats
@@ -29,8 +29,8 @@ def spoken() -> list[Cause]:
     settled = answers(600, 2).assign(observed_class=lambda frame: frame["label"])
     estimator = performance.Estimator.fit(performance.probabilities_of(reference), reference["label"].to_numpy())
     checks = [
-        decision.volume_check(700, 7, None, Thresholds()),
-        decision.volume_check(700, 7, 400.0, Thresholds()),
+        window_rules.volume_check(700, 7, None, Thresholds()),
+        window_rules.volume_check(700, 7, 400.0, Thresholds()),
         performance.estimated_check(estimator, reference, settled, Thresholds()),
         *performance.realised_checks(estimator, reference, settled, len(settled), SETTINGS),
         *performance.realised_checks(estimator, reference, settled[:20], 600, SETTINGS),
@@ -40,9 +40,9 @@ def spoken() -> list[Cause]:
         moved("num_loans", State.RED, problem="constant"),
         moved("score", State.AMBER),
     ]
-    red = decision.decide(columns, [], [], frozenset({"score"}), Thresholds())
+    red = window_rules.decide(columns, [], [], frozenset({"score"}), Thresholds())
     sound = [moved(f"green_{number}", State.GREEN) for number in range(9)]
-    amber = decision.decide([moved("credit_mix", State.AMBER), *sound], [], [], frozenset(), Thresholds())
+    amber = window_rules.decide([moved("credit_mix", State.AMBER), *sound], [], [], frozenset(), Thresholds())
     auc = Cause(rule=Rule.DOMAIN_CLASSIFIER, text="a model tells them apart", figures={"auc": 0.7})
     few = Cause(rule=Rule.TOO_FEW_ROWS, text="too few", figures={"rows": 3, "needed": 500})
     return [check.cause for check in checks] + [*red.causes, *amber.causes, auc, few]

@@ -11,7 +11,7 @@ import pytest
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from bentos.registry.version import Version
-from flows.judge import METRICS
+from flows.learning.model_metrics import METRICS
 from infra.delivery import report
 from infra.delivery.report import FALLS, RELEASED_AT, RISES, Judged, last_released, render
 from tests.infra.delivery.registered import champion_of

@@ -1,0 +1,302 @@
+"""A batch job: files in, one parquet part a chunk out, scored by the workers of a Dask scheduler.
+
+Knows nothing of Prefect and MLflow. The parent plans and counts; workers read their own bytes, and a part is written
+whole or not at all and named by its place, so a job that was killed goes on where it stopped: no row twice, none lost.
+A task that ran twice, after a worker's death say, writes the same bytes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flows.batch import files as batch_files
+from flows.batch.files import Layout, Piece, Place, Source
+from flows.batch.rows import BatchRefused, refuse_columns, score_table
+from service.score.manifest import MODEL_FILE
+from service.engine.packed_model import Model
+
+JOB_FILE: Final = "job.json"
+SUMMARY_FILE: Final = "summary.json"
+TALLY_KEY: Final = b"tally"
+TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
+JOIN_TIMEOUT_S: Final = 60
+
+
+class Job(BaseModel):
+    """What a result folder belongs to: parts of another job are never mixed in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sources: tuple[Source, ...]
+    model_digest: str
+    chunk_rows: int
+    reasons: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(source.size_bytes for source in self.sources)
+
+
+class Tally(BaseModel):
+    """Rows and parts so far; `problems` counts the refused rows by the field at fault."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int = 0
+    problems: dict[str, int] = {}
+    parts: int = 0
+    found_done: int = 0
+    read_bytes: int = 0
+    cpu_s: float = 0  # of the workers' threads: reading, scoring and writing
+
+    @property
+    def refused(self) -> int:
+        """Rows that break the contract."""
+        return sum(self.problems.values())
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            rows=self.rows + other.rows,
+            problems=dict(Counter(self.problems) + Counter(other.problems)),
+            parts=self.parts + other.parts,
+            found_done=self.found_done + other.found_done,
+            read_bytes=self.read_bytes + other.read_bytes,
+            cpu_s=self.cpu_s + other.cpu_s,
+        )
+
+
+Told = Callable[[Tally], None]
+
+
+def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> Job:
+    """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
+
+    Raises:
+        BatchRefused: nothing to score there.
+    """
+    digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
+    return Job(sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons)
+
+
+@contextmanager
+def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) -> Iterator[Client]:
+    """Workers of the Dask scheduler at an address, or `processes` of this host if it is empty.
+
+    Raises:
+        BatchRefused: no scheduler answers there, or it has no workers.
+    """
+    if not scheduler:
+        # Encrypted even here: whoever may talk to a scheduler may run code, and other users of this host could.
+        with LocalCluster(
+            n_workers=processes, threads_per_worker=1, security=True, dashboard_address="127.0.0.1:0", silence_logs=40
+        ) as cluster:
+            with Client(cluster) as client:
+                yield client
+        return
+    try:
+        client = Client(scheduler, timeout=patience_s)
+        client.wait_for_workers(1, timeout=patience_s)
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise BatchRefused(f"no Dask scheduler with a worker answers at {scheduler}: QF_DASK_SCHEDULER") from error
+    with client:
+        yield client
+
+
+def score(job: Job, package: Path, target: str, client: Client, told: Told | None = None) -> Tally:
+    """The tally of a finished job; `target` (a folder or s3://bucket/prefix) holds its parts.
+
+    Args:
+        job: from `job_of`.
+        package: the model's package; its files are sent to the workers, which hold them against its manifest.
+        target: made if absent; parts of the same job found there are kept.
+        client: of the workers that score.
+        told: called with the tally so far after every part, in this thread.
+
+    Raises:
+        BatchRefused: another job's parts are there, a file is damaged or lacks a column, a worker dies repeatedly.
+    """
+    place = Place.of(target)
+    try:
+        _claim(job, place)
+        tally = _scored(job, plan(job, client), Package.of(package), target, client, told)
+        if batch_files.changed(job.sources):
+            raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
+        place.at(SUMMARY_FILE).write(tally.model_dump_json(include={"rows", "problems", "parts"}).encode())
+    except KilledWorker as error:
+        raise BatchRefused("a worker died again and again over one chunk: make chunks smaller") from error
+    except OSError as error:
+        raise BatchRefused(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+    return tally
+
+
+def plan(job: Job, client: Client) -> list[Piece]:
+    """The pieces of all files, in order; workers look into the files.
+
+    Raises:
+        BatchRefused: a file cannot be read, or its columns are not the contract's.
+    """
+    numbers = range(len(job.sources))
+    looked = client.gather(client.map(_looked, job.sources, numbers, rows=job.chunk_rows, pure=False))
+    blocks = [(layout, *block) for layout, _ in looked for block in batch_files.blocks(layout)]
+    surveys = iter(
+        client.gather(client.map(batch_files.survey, *zip(*blocks, strict=True), pure=False)) if blocks else []
+    )
+    pieces: list[Piece] = []
+    for layout, whole in looked:
+        pieces += whole or batch_files.cut(layout, [next(surveys) for _ in batch_files.blocks(layout)])
+    return pieces
+
+
+def _looked(source: Source, number: int, rows: int) -> tuple[Layout, list[Piece]]:
+    layout, schema = batch_files.opened(source, number, rows)
+    refuse_columns(schema, batch_files.short(source.address))
+    return layout, [] if source.address.endswith(".csv") else batch_files.whole(layout, rows)
+
+
+class Package(NamedTuple):
+    """A model's package as it travels to workers: Dask brings it to each of them once."""
+
+    digest: str
+    files: dict[str, bytes]
+
+    @classmethod
+    def of(cls, folder: Path) -> Package:
+        """The package in a folder."""
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        return cls(hashlib.sha256(b"".join(files.values())).hexdigest(), files)
+
+
+_LOADED: Final[dict[str, Model]] = {}
+_LOADING: Final = Lock()
+
+
+def _model(package: Package) -> Model:
+    """The package's model, loaded once a process and through all the gates that serving has."""
+    with _LOADING:
+        if package.digest not in _LOADED:
+            _LOADED.clear()
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in package.files.items():
+                    Path(folder, name).write_bytes(content)
+                _LOADED[package.digest] = Model.load(Path(folder))
+        return _LOADED[package.digest]
+
+
+def _same(package: Package) -> Package:
+    return package
+
+
+def _scored(job: Job, pieces: list[Piece], package: Package, target: str, client: Client, told: Told | None) -> Tally:
+    """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
+    news: SimpleQueue[Any] = SimpleQueue()
+    topic, done = f"scoring-{uuid4()}", Place.of(target).names()
+    client.subscribe_topic(topic, lambda event: news.put(Tally.model_validate(event[1])))
+    found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
+    # A task's result, unlike scattered data, is made again when the workers that hold it die.
+    sent = client.submit(_same, package, pure=False)
+    rules: dict[str, Any] = {"target": target, "rows": job.chunk_rows, "reasons": job.reasons, "topic": topic}
+    futures = client.map(_on_worker, pieces, found, package=sent, **rules, pure=False)
+    for future in futures:
+        future.add_done_callback(news.put)
+    so_far, total, left = Tally(), Tally(), len(futures)
+    while left:
+        one = news.get()
+        if isinstance(one, Future):
+            total, left = total.plus(one.result()), left - 1
+            continue
+        so_far = so_far.plus(one)
+        if told:
+            told(so_far)
+    client.unsubscribe_topic(topic)
+    if told:
+        told(total)
+    return total
+
+
+def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
+    piece: Piece, found: list[str], package: Package, target: str, rows: int, reasons: bool, topic: str
+) -> Tally:
+    worker, model = get_worker(), _model(package)
+    return score_piece(
+        model, piece, found, target, rows, reasons, lambda one: worker.log_event(topic, one.model_dump())
+    )
+
+
+def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
+    model: Model, piece: Piece, found: list[str], target: str, rows: int, reasons: bool, told: Told
+) -> Tally:
+    """A piece's tally, its parts written; those in `found` are kept."""
+    place, total = Place.of(target), Tally()
+    if piece.parts and len(found) == piece.parts:
+        one = Tally(read_bytes=piece.weight)
+        for name in found:
+            one = one.plus(counted(place.at(name)))
+        told(one)
+        return one
+    started = time.thread_time()
+    for number, table in enumerate(batch_files.tables(piece, rows)):
+        part = place.at(piece.part(number))
+        known = piece.part(number) in found
+        one = counted(part) if known else _write(score_table(model, table, reasons=reasons), part)
+        ended = time.thread_time()
+        weight = piece.weight // piece.parts if piece.parts else 0
+        one = one.plus(Tally(read_bytes=weight, cpu_s=ended - started))
+        started = ended
+        told(one)
+        total = total.plus(one)
+    return total.plus(Tally(read_bytes=piece.weight - total.read_bytes))
+
+
+def _write(scored: pa.Table, part: Place) -> Tally:
+    counts = scored.column("problem").value_counts().to_pylist()
+    tally = Tally(rows=len(scored), parts=1, problems={one["values"]: one["counts"] for one in counts if one["values"]})
+    sink = pa.BufferOutputStream()
+    # Without Arrow's own schema readers see plain texts, not dictionaries, and parts are alike whatever came in. That
+    # schema would have carried the table's metadata, so the tally is put into the footer by itself.
+    plain = scored.replace_schema_metadata(None)
+    with pq.ParquetWriter(
+        sink, plain.schema, compression="zstd", use_dictionary=TEXT_ANSWERS, store_schema=False
+    ) as writer:
+        writer.write_table(plain)
+        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include={"rows", "problems"})})
+    part.write(sink.getvalue())
+    return tally
+
+
+def counted(part: Place) -> Tally:
+    """The tally of a part that is there, from its footer."""
+    metadata = pq.read_metadata(part.path, filesystem=part.system).metadata or {}
+    return Tally.model_validate({**json.loads(metadata[TALLY_KEY]), "parts": 1, "found_done": 1})
+
+
+def _claim(job: Job, target: Place) -> None:
+    names = target.names()
+    if JOB_FILE not in names:
+        if any(name.startswith("part-") for name in names):
+            raise BatchRefused("the result folder holds parts of no known job: give another folder or empty it")
+        target.at(JOB_FILE).write(job.model_dump_json().encode())
+        return
+    try:
+        same = Job.model_validate_json(target.at(JOB_FILE).read()) == job
+    except ValidationError:
+        same = False
+    if not same:
+        raise BatchRefused("the result folder holds the parts of another job: give another folder or empty it")

@@ -1,0 +1,131 @@
+"""From raw text to typed cells, one cell at a time: nothing here looks at another row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from flows.cleaning.raw_table import (
+    BEHAVIOUR_SUMS,
+    CREDIT_MIXES,
+    LABEL_COLUMN,
+    LABELS,
+    LOAN_TYPES,
+    MASKS,
+    MINIMUM_PAYMENTS,
+    MONTH_NUMBERS,
+    NUMERIC,
+    OCCUPATIONS,
+    Column,
+    spelling,
+)
+from flows.cleaning.cleaning_rules import Rule, Tally
+
+WHOLE: Final = frozenset(
+    {"age", "num_bank_accounts", "num_credit_cards", "num_loans", "num_delayed_payments", "num_credit_inquiries"}
+)
+FILL_TOLERANCE: Final = 1e-6  # copies round to nine digits
+CATEGORIES: Final = {
+    "Occupation": ("occupation", {name: name for name in OCCUPATIONS}),
+    "Credit_Mix": ("credit_mix", {name: name for name in CREDIT_MIXES}),
+    "Payment_of_Min_Amount": ("payment_of_min_amount", {name: name for name in MINIMUM_PAYMENTS}),
+    "Payment_Behaviour": ("payment_behaviour", {spelling(name): name for name in BEHAVIOUR_SUMS}),
+}
+Fills = Mapping[str, tuple[float, ...]]
+
+
+def parse(raw: pd.DataFrame, tally: Tally, extra_fills: Fills | None = None) -> pd.DataFrame:
+    """The contract's columns, typed, NaN where a cell says nothing believable; same rows, same index.
+
+    `extra_fills` names further constants per raw column that count as missing (see `flows.cleaning.quality.suspect_repeats`).
+    """
+    parsed: dict[str, pd.Series] = {
+        "customer_id": text(raw["Customer_ID"]).replace("", None),
+        "month": text(raw["Month"]).map(MONTH_NUMBERS).astype("float64"),
+    }
+    if LABEL_COLUMN in raw.columns:
+        parsed["label"] = text(raw[LABEL_COLUMN]).map({name: name for name in LABELS}).astype("str")
+    for name, column in NUMERIC.items():
+        fills = column.fills + tuple((extra_fills or {}).get(name, ()))
+        parsed[column.name] = _number(raw[name], column, fills, tally)
+    for name, (target, known) in CATEGORIES.items():
+        parsed[target] = _category(raw[name], target, known, tally)
+    parsed["credit_history_months"] = _history(raw["Credit_History_Age"], tally)
+    parsed["loan_types"] = _loan_types(raw["Type_of_Loan"], tally)
+    return pd.DataFrame(parsed, index=raw.index)
+
+
+def text(cells: pd.Series) -> pd.Series:
+    """The cells as stripped text, empty where missing."""
+    return cells.astype("str").fillna("").str.strip()
+
+
+def _told(cells: pd.Series, name: str, tally: Tally) -> pd.Series:
+    """The cells as text, empty where empty or masked; both counted."""
+    words = text(cells)
+    empty = words == ""
+    masked = words.isin(MASKS)
+    tally.add(Rule.EMPTY, name, empty)
+    tally.add(Rule.MASKED, name, masked)
+    return words.mask(masked, "")
+
+
+def _number(cells: pd.Series, column: Column, fills: tuple[float, ...], tally: Tally) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(cells):
+        values = cells.astype("float64")
+        told = values.notna()
+        tally.add(Rule.EMPTY, column.name, ~told)
+    else:
+        words = _told(cells, column.name, tally)
+        bare = words.str.strip("_")
+        tally.add(Rule.TRAILING_UNDERSCORE, column.name, words != bare)
+        told = words != ""
+        values = pd.to_numeric(bare, errors="coerce").astype("float64")
+    tally.add(Rule.NOT_A_NUMBER, column.name, told & values.isna())
+    outside = values.notna() & ~values.between(column.low, column.high)
+    tally.add(Rule.OUT_OF_RANGE, column.name, outside)
+    values = values.mask(outside)
+    if column.name in WHOLE:
+        broken = values.notna() & (values % 1 != 0)
+        tally.add(Rule.NOT_WHOLE, column.name, broken)
+        values = values.mask(broken)
+    filled = np.zeros(len(values), dtype=bool)
+    for fill in fills:
+        filled |= np.abs(values.to_numpy() - fill) < FILL_TOLERANCE
+    tally.add(Rule.COPY_FILL, column.name, filled)
+    return values.mask(filled)
+
+
+def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: Tally) -> pd.Series:
+    words = _told(cells, name, tally)
+    values = words.map(known).astype("str")
+    tally.add(Rule.UNKNOWN_CATEGORY, name, (words != "") & values.isna())
+    return values
+
+
+def _history(cells: pd.Series, tally: Tally) -> pd.Series:
+    """Months out of "22 Years and 1 Months"; at most a few hundred spellings, so each is read once."""
+    name = "credit_history_months"
+    words = _told(cells, name, tally)
+    spellings = pd.Series(words.unique(), dtype="str")
+    parts = spellings.str.extract(r"^(\d{1,2}) Years? and (\d{1,2}) Months?$").astype("float64")
+    months = words.map(dict(zip(spellings, parts[0] * 12 + parts[1], strict=True))).astype("float64")
+    tally.add(Rule.NOT_A_NUMBER, name, (words != "") & months.isna())
+    return months
+
+
+def _loan_types(cells: pd.Series, tally: Tally) -> pd.Series:
+    """ "Auto Loan, Payday Loan, and Auto Loan" as "auto|payday|auto"; empty text where no loan is named."""
+    words = _told(cells, "loan_types", tally)
+    joined: dict[str, str] = {}
+    strange: dict[str, bool] = {}
+    for spoken in words.unique():
+        names = [part.strip().removeprefix("and ").strip() for part in spoken.split(",")]
+        names = [name for name in names if name]
+        joined[spoken] = "|".join(LOAN_TYPES.get(name, "not_specified") for name in names)
+        strange[spoken] = any(name not in LOAN_TYPES for name in names)
+    tally.add(Rule.UNKNOWN_CATEGORY, "loan_types", words.map(strange).astype(bool))
+    return words.map(joined).astype("str")

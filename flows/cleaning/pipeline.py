@@ -1,0 +1,245 @@
+"""From the raw table to rows the public contract accepts: every change a named, counted rule, no row lost.
+
+Rows in = rows out + rows in quarantine. A missing value is filled from the row itself (loan names, balance identity) or
+from the same customer's earlier months; never from a later month and never from another customer, so cleaning the
+months up to March gives the same rows as cleaning the year. What stays unknown stays null, or, where the contract
+requires it, sets the row aside with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from flows.cleaning.balance_identity import Amounts, repair
+from flows.cleaning.own_past import OwnPast
+from flows.cleaning.parsing import Fills, parse, text
+from flows.cleaning.raw_table import BEHAVIOUR_SUMS, INCOME_TO_SALARY, LABEL_COLUMN, PERSONAL_COLUMNS
+from flows.cleaning.cleaning_rules import Rule, Tally
+
+APPLICANT_COLUMNS: Final = (
+    "annual_income",
+    "monthly_inhand_salary",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "num_loans",
+    "loan_types",
+    "interest_rate",
+    "delay_from_due_date",
+    "num_delayed_payments",
+    "num_credit_inquiries",
+    "changed_credit_limit",
+    "credit_mix",
+    "outstanding_debt",
+    "credit_utilization_ratio",
+    "credit_history_months",
+    "payment_of_min_amount",
+    "total_emi_per_month",
+    "amount_invested_monthly",
+    "payment_behaviour",
+    "monthly_balance",
+)
+IDENTITY_COLUMN: Final = "balance_identity"
+CLEAN_COLUMNS: Final = ("customer_id", "month", "label", "age", "occupation", *APPLICANT_COLUMNS, IDENTITY_COLUMN)
+REQUIRED: Final = (
+    "annual_income",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "interest_rate",
+    "delay_from_due_date",
+    "outstanding_debt",
+    "credit_utilization_ratio",
+    "total_emi_per_month",
+)
+WHOLE: Final = (
+    "age",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "num_loans",
+    "num_delayed_payments",
+    "num_credit_inquiries",
+    "credit_history_months",
+)
+# Constants of the customer, or a constant base with small steps: the last known month is the best guess of this one.
+NUMBERS_THAT_LAST: Final = (
+    "age",
+    "num_bank_accounts",
+    "num_credit_cards",
+    "interest_rate",
+    "delay_from_due_date",
+    "num_delayed_payments",
+    "num_credit_inquiries",
+    "changed_credit_limit",
+    "outstanding_debt",
+    "credit_utilization_ratio",
+)
+WORDS_THAT_LAST: Final = ("occupation", "credit_mix", "payment_of_min_amount")
+NOISE_OF_DELAYED_PAYMENTS: Final = 6  # monthly steps are at most 3 either way, so two months differ by at most 6
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """What cleaning gives: clean rows by customer and month, rows set aside with `reason`, and what was done."""
+
+    frame: pd.DataFrame
+    quarantine: pd.DataFrame
+    counts: Tally
+
+
+def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResult:
+    """Clean rows with the columns of Kaggle's train.csv, or of its test.csv without the label.
+
+    The frame has `CLEAN_COLUMNS`, contract-valid; the index is the raw row's. `extra_fills` names constants per raw
+    column that a copy's maker wrote into missing cells, beside those of `flows.cleaning.raw_table`.
+    """
+    tally = Tally()
+    raw = raw.reset_index(drop=True)
+    parsed = parse(raw, tally, extra_fills)
+    reasons = _unusable(parsed, labelled=LABEL_COLUMN in raw.columns, codes=raw)
+    frame = parsed[reasons == ""].sort_values(["customer_id", "month"], kind="stable")
+    past = OwnPast(frame["customer_id"])
+    _loans(frame, tally)
+    _reject_unlike_past(frame, past, tally)
+    _fill_from_past(frame, past, tally)
+    _amounts(frame, past, tally)
+    unknown = _unknown_required(frame)
+    reasons.loc[frame.index] = unknown
+    clean = _finish(frame[unknown == ""])
+    quarantine = raw.drop(columns=list(PERSONAL_COLUMNS), errors="ignore")[reasons != ""].assign(
+        reason=reasons[reasons != ""]
+    )
+    for reason in quarantine["reason"].unique():
+        tally.add(Rule.QUARANTINED, reason, quarantine["reason"] == reason)
+    return CleanResult(clean, quarantine, tally)
+
+
+def _unusable(parsed: pd.DataFrame, *, labelled: bool, codes: pd.DataFrame) -> pd.Series:
+    """Why a row cannot be used at all, empty where it can; of two rows of one customer and month the first stays."""
+    reasons = pd.Series("", index=parsed.index, dtype="object")
+    if labelled:
+        told = text(codes[LABEL_COLUMN]) != ""
+        reasons[parsed["label"].isna()] = np.where(told, "unknown label", "no label")[parsed["label"].isna()]
+    reasons[parsed["month"].isna()] = "unknown month"
+    reasons[parsed["customer_id"].isna()] = "no customer id"
+    usable = parsed[reasons == ""]
+    again = usable.duplicated(["customer_id", "month"], keep="first")
+    reasons.loc[again[again].index] = "same customer and month twice"
+    return reasons
+
+
+def _loans(frame: pd.DataFrame, tally: Tally) -> None:
+    """As many loans as are named; the source names none exactly where there is none."""
+    names = frame["loan_types"]
+    named = names.str.count(r"\|").to_numpy("float64") + (names != "").to_numpy()
+    told = frame["num_loans"].to_numpy("float64")
+    wrong = ((named > 0) & (told != named)) | np.isnan(told)
+    tally.add(Rule.FROM_LOAN_NAMES, "num_loans", wrong)
+    frame["num_loans"] = np.where(wrong, named, told)
+
+
+def _reject_unlike_past(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+    """Values that the customer's own last one rules out become missing; counts just below zero become zero."""
+    delayed = frame["num_delayed_payments"].to_numpy(copy=True)
+    limit = frame["changed_credit_limit"].to_numpy(copy=True)
+    inquiries = frame["num_credit_inquiries"].to_numpy(copy=True)
+    step = limit - past.last(limit)  # the limit moves by whole points only
+    unlike = {
+        "num_delayed_payments": (delayed < 0) & (past.last(delayed) > NOISE_OF_DELAYED_PAYMENTS),
+        "changed_credit_limit": np.abs(step - np.round(step)) > 0.005,
+        "num_credit_inquiries": (inquiries == 0) & (past.last(inquiries) > 0),  # they only ever step up
+    }
+    for column, mask in unlike.items():
+        tally.add(Rule.UNLIKE_OWN_PAST, column, mask)
+        frame[column] = frame[column].mask(mask)
+    for column in ("num_delayed_payments", "num_bank_accounts"):
+        negative = frame[column] < 0
+        tally.add(Rule.NEGATIVE_TO_ZERO, column, negative)
+        frame[column] = frame[column].mask(negative, 0.0)
+
+
+def _fill_from_past(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+    for column in NUMBERS_THAT_LAST:
+        values = frame[column].to_numpy("float64")
+        earlier = past.last(values)
+        filled = np.isnan(values) & ~np.isnan(earlier)
+        tally.add(Rule.FROM_OWN_PAST, column, filled)
+        frame[column] = np.where(filled, earlier, values)
+    for column in WORDS_THAT_LAST:
+        codes, words = pd.factorize(frame[column])
+        numbers = np.where(codes < 0, np.nan, codes)
+        earlier = past.last(numbers)
+        filled = np.isnan(numbers) & ~np.isnan(earlier)
+        tally.add(Rule.FROM_OWN_PAST, column, filled)
+        frame[column] = _words(np.where(filled, earlier, numbers), list(words), frame.index)
+    history = frame["credit_history_months"].to_numpy("float64")
+    month = frame["month"].to_numpy("float64")
+    grown = past.last(history - month) + month  # one month a month, exactly
+    filled = np.isnan(history) & ~np.isnan(grown)
+    tally.add(Rule.FROM_OWN_PAST, "credit_history_months", filled)
+    frame["credit_history_months"] = np.where(filled, grown, history)
+
+
+def _words(numbers: np.ndarray, words: list[str], index: pd.Index) -> pd.Series:
+    """Codes (NaN for none) back to words, null where there is none."""
+    lookup = np.array([*words, None], dtype="object")
+    codes = np.where(np.isnan(numbers), len(words), numbers).astype("int64")
+    return pd.Series(lookup[codes], index=index, dtype="str")
+
+
+def _amounts(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+    """Income, and the five amounts of the balance identity."""
+    behaviours = list(BEHAVIOUR_SUMS)
+    sums = np.array([*BEHAVIOUR_SUMS.values()], dtype="float64")
+    amounts = Amounts(
+        income=frame["annual_income"].to_numpy("float64", copy=True),
+        salary=frame["monthly_inhand_salary"].to_numpy("float64", copy=True),
+        loans=frame["num_loans"].to_numpy("float64", copy=True),
+        emi=frame["total_emi_per_month"].to_numpy("float64", copy=True),
+        invested=frame["amount_invested_monthly"].to_numpy("float64", copy=True),
+        balance=frame["monthly_balance"].to_numpy("float64", copy=True),
+        spending=np.array(frame["payment_behaviour"].map(BEHAVIOUR_SUMS), dtype=np.float64),
+    )
+    frame[IDENTITY_COLUMN] = repair(amounts, past, tally)
+    _income(amounts, past, tally)
+    frame["annual_income"] = amounts.income
+    frame["monthly_inhand_salary"] = amounts.salary
+    frame["total_emi_per_month"] = amounts.emi
+    frame["amount_invested_monthly"] = amounts.invested
+    frame["monthly_balance"] = amounts.balance
+    codes = np.where(np.isnan(amounts.spending), np.nan, np.searchsorted(sums, np.nan_to_num(amounts.spending)))
+    frame["payment_behaviour"] = _words(codes, behaviours, frame.index)
+
+
+def _income(amounts: Amounts, past: OwnPast, tally: Tally) -> None:
+    ratio = amounts.income / 12 / amounts.salary
+    unlike = (ratio < INCOME_TO_SALARY[0]) | (ratio > INCOME_TO_SALARY[1])
+    tally.add(Rule.UNLIKE_SALARY, "annual_income", unlike)
+    income = np.where(unlike, np.nan, amounts.income)
+    earlier = past.last(income)
+    filled = np.isnan(income) & ~np.isnan(earlier)
+    tally.add(Rule.FROM_OWN_PAST, "annual_income", filled)
+    income = np.where(filled, earlier, income)
+    earned = np.isnan(income) & ~np.isnan(amounts.salary)
+    tally.add(Rule.FROM_SALARY, "annual_income", earned)
+    amounts.income = np.where(earned, 12 * amounts.salary, income)
+
+
+def _unknown_required(frame: pd.DataFrame) -> pd.Series:
+    """Which required values are unknown, as the reason; empty where the row is complete."""
+    reasons = pd.Series("", index=frame.index, dtype="object")
+    for column in REQUIRED:
+        unknown = frame[column].isna()
+        reasons[unknown] = reasons[unknown].where(reasons[unknown] == "", reasons[unknown] + ", ") + column
+    return reasons.mask(reasons != "", "unknown " + reasons)
+
+
+def _finish(frame: pd.DataFrame) -> pd.DataFrame:
+    """The agreed columns, in order and typed; the label is null where the file has none."""
+    if "label" not in frame.columns:
+        frame = frame.assign(label=pd.Series(None, index=frame.index, dtype="str"))
+    types: dict[str, str] = {name: "Int64" for name in WHOLE} | {"month": "int64"}
+    types |= {name: "str" for name in ("customer_id", "label", "loan_types", IDENTITY_COLUMN)}
+    return frame[list(CLEAN_COLUMNS)].astype(types)

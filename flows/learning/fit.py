@@ -1,0 +1,275 @@
+"""Learning: from clean rows to one calibrated CatBoost model of symmetric trees.
+
+Pure: knows nothing of Prefect or MLflow; progress is told through a callback. The model's classes are positions in
+`service.score.policy.CLASSES`, its features those of `service.score.features`. Every probability that is judged or calibrated on
+comes from a model that never saw the row's customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from catboost import CatBoost, sum_models
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.learning.calibration import Aims, Bend, calibrate
+from service.score import policy
+from service.score.features import FEATURE_NAMES, FEATURES, matrix
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Progress = Callable[[float, str], None]  # share done (0 to 1), what is being done
+
+QUARTER_MONTHS: Final = 3
+SOURCES: Final = tuple(dict.fromkeys(field for feature in FEATURES for field in feature.sources))
+_CATEGORIES: Final = ("credit_mix", "payment_of_min_amount", "payment_behaviour", "loan_types")
+
+
+class Parameters(BaseModel):
+    """How to learn. The defaults won on grouped folds; the model card says what else was tried."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Learning")
+
+    objective: Literal["MultiClass", "MultiLogloss"] = Field(
+        default="MultiLogloss",
+        title="Objective",
+        description="Three classes at once, or two cumulative curves: better than Poor, better than Standard.",
+    )
+    iterations: int = Field(default=200, ge=1, le=2000, title="Trees a member")
+    members: int = Field(
+        default=1, ge=1, le=8, title="Members", description="Models of different seeds, averaged into one file."
+    )
+    depth: int = Field(default=6, ge=1, le=8, title="Depth of a tree")
+    learning_rate: float = Field(default=0.075, gt=0, le=1, title="Learning rate")
+    l2_leaf_reg: float = Field(default=20.0, ge=0, le=1000, title="Leaf regularisation (L2)")
+    feature_share: float = Field(default=0.4, gt=0, le=1, title="Share of features tried at a split")
+    row_share: float = Field(default=0.6, gt=0, le=1, title="Share of rows a tree learns from")
+    random_strength: float = Field(default=1.0, ge=0, le=20, title="Randomness of split scores")
+    split_score: Literal["L2", "Cosine"] = Field(default="L2", title="Score of a split")
+    leaf_steps: int = Field(default=1, ge=1, le=10, title="Newton steps a leaf")
+    borders: int = Field(default=64, ge=8, le=254, title="Borders tried in a feature")
+    settle_labels: bool = Field(
+        default=False,
+        title="Settle labels within a quarter",
+        description="Learn from the label most of the customer's months of that quarter carry; judge on the real one.",
+    )
+    recency: float = Field(
+        default=1.0,
+        ge=0.25,
+        le=4,
+        title="Weight of a quarter over the one before",
+        description="1 weighs all quarters alike.",
+    )
+    balance_classes: float = Field(
+        default=0.0, ge=0, le=1, title="Balance of classes", description="0: as they come; 1: equal total weight."
+    )
+    severe_errors: float = Field(
+        default=0.027,
+        gt=0,
+        le=1,
+        title="Severe errors aimed at",
+        description="Share of held-out rows that take Poor for Good or the other way; the calibration is bent to it.",
+    )
+    disagreement: float = Field(
+        default=0.14,
+        gt=0,
+        le=1,
+        title="Disagreement aimed at",
+        description="Share of held-out rows whose likeliest class is not the score's band; the same.",
+    )
+    folds: int = Field(default=5, ge=2, le=10, title="Folds of customers")
+    seed: int = Field(default=7, ge=0, le=2**31 - 1, title="Seed")
+    threads: int = Field(default=2, ge=1, le=64, title="Threads", description="Part of what makes a fit repeatable.")
+
+    @classmethod
+    def among(cls, recorded: Mapping[str, object]) -> Parameters:
+        """The parameters among what a manifest recorded; other code's names are left out, what it lacks is default."""
+        known = recorded.keys() & cls.model_fields.keys()
+        return cls.model_validate({name: recorded[name] for name in known})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows: features (n, k), `labels` as positions in CLASSES, `customers` as codes, `months` 1 to 12."""
+
+    features: Array
+    labels: Ints
+    customers: Ints
+    months: Ints
+
+    @property
+    def quarters(self) -> Ints:
+        """Calendar quarter, 1 to 4, of each row: the label is set anew at each quarter's start."""
+        return (self.months - 1) // QUARTER_MONTHS + 1
+
+    def where(self, chosen: NDArray[Any]) -> Rows:
+        """The chosen rows, by mask or by position."""
+        return Rows(self.features[chosen], self.labels[chosen], self.customers[chosen], self.months[chosen])
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model and the table that calibrates it.
+
+    `out_of_fold` holds the uncalibrated probabilities of the rows learned from, each by a model that never saw the
+    row's customer: material for calibration and judgement. `bend` is how the table departs from the plain one.
+    """
+
+    model: CatBoost
+    parameters: Parameters
+    calibration: policy.Calibration
+    bend: Bend
+    out_of_fold: Array
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What run, manifest and card say of the learning: the parameters, and how the calibration was bent."""
+        bend = {f"calibration_{name}": value for name, value in asdict(self.bend).items()}
+        return {**self.parameters.model_dump(mode="json"), **bend}
+
+    def probabilities(self, features: Array) -> Array:
+        """Calibrated probabilities, shape (n, 3)."""
+        raw = uncalibrated(self.model, features, self.parameters)
+        return policy.calibrated_many(raw, self.calibration)
+
+    def save(self, path: Path) -> None:
+        """The model alone, as CatBoost's own binary."""
+        self.model.save_model(str(path))
+
+
+def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Clean rows as the arrays that `service.score.features.matrix` takes; missing is NaN in numbers, None in texts."""
+    return {
+        name: frame[name].astype(object).where(frame[name].notna(), None).to_numpy()
+        if name in _CATEGORIES
+        else frame[name].to_numpy(dtype="float64", na_value=np.nan)
+        for name in SOURCES
+    }
+
+
+def rows_of(frame: pd.DataFrame) -> Rows:
+    """The labelled rows of a prepared frame; a row without a label cannot teach or judge and is left out."""
+    labelled = frame[frame["label"].notna()]
+    position = {str(name): place for place, name in enumerate(policy.CLASSES)}
+    customers, _ = pd.factorize(labelled["customer_id"], sort=True)
+    return Rows(
+        matrix(columns(labelled)),
+        np.asarray(labelled["label"].map(position), dtype=np.int64),
+        np.asarray(customers, dtype=np.int64),
+        np.asarray(labelled["month"], dtype=np.int64),
+    )
+
+
+def folds(customers: Ints, count: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
+    """Positions to learn from and to judge on, fold by fold; a customer is never on both sides."""
+    names, position = np.unique(customers, return_inverse=True)
+    if len(names) < count:
+        raise ValueError(f"{len(names)} customers cannot be split into {count} folds: prepare more data")
+    fold = (np.random.default_rng(seed).permutation(len(names)) % count)[position]
+    for number in range(count):
+        yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+
+
+def settled(rows: Rows) -> Ints:
+    """Labels with one-month flips undone: what more than half of the customer's rows of the quarter say.
+
+    Only labels to learn from may be settled: about 7 % of months flip by a step and back at random, which no model
+    can know. Rows that are judged keep their own.
+    """
+    _, group = np.unique(rows.customers * 8 + rows.quarters, return_inverse=True)
+    votes = np.zeros((group.max() + 1, len(policy.CLASSES)))
+    np.add.at(votes, (group, rows.labels), 1.0)
+    most = votes.argmax(axis=1).astype(np.int64)
+    clear = votes.max(axis=1) * 2 > votes.sum(axis=1)
+    return np.where(clear[group], most[group], rows.labels).astype(np.int64)
+
+
+def weights(rows: Rows, labels: Ints, parameters: Parameters) -> Array:
+    """Weight of each row: later quarters by `recency`, rarer classes by `balance_classes`; mean one."""
+    weight = parameters.recency ** (rows.quarters - rows.quarters.max()).astype(np.float64)
+    share = np.bincount(labels, weight, len(policy.CLASSES)) / weight.sum()
+    weight = weight * (1.0 / np.maximum(share, 1e-12)[labels]) ** parameters.balance_classes
+    return np.asarray(weight / weight.mean())
+
+
+def fit_model(rows: Rows, parameters: Parameters) -> CatBoost:
+    """One CatBoost model of symmetric trees; several members are averaged into one file."""
+    missing = [str(name) for place, name in enumerate(policy.CLASSES) if not np.any(rows.labels == place)]
+    if missing:
+        raise ValueError(f"no row of class {', '.join(missing)}: the model needs all three to learn from")
+    labels = settled(rows) if parameters.settle_labels else rows.labels
+    target: NDArray[Any] = labels
+    if parameters.objective == "MultiLogloss":
+        target = np.column_stack([labels > 0, labels > 1]).astype(np.int64)
+    weight = weights(rows, labels, parameters)
+    members = []
+    for member in range(parameters.members):
+        model = CatBoost(_catboost_parameters(parameters, parameters.seed + member))
+        model.fit(rows.features, target, sample_weight=weight)
+        members.append(model)
+    return members[0] if len(members) == 1 else sum_models(members, weights=[1.0 / len(members)] * len(members))
+
+
+def _catboost_parameters(parameters: Parameters, seed: int) -> dict[str, Any]:
+    return {
+        "loss_function": parameters.objective,
+        "iterations": parameters.iterations,
+        "depth": parameters.depth,
+        "learning_rate": parameters.learning_rate,
+        "l2_leaf_reg": parameters.l2_leaf_reg,
+        "rsm": parameters.feature_share,
+        "bootstrap_type": "Bernoulli",
+        "subsample": parameters.row_share,
+        "random_strength": parameters.random_strength,
+        "score_function": parameters.split_score,
+        "leaf_estimation_iterations": parameters.leaf_steps,
+        "border_count": parameters.borders,
+        "boosting_type": "Plain",
+        "grow_policy": "SymmetricTree",  # serving reads leaves from a table, which needs one split a level
+        "random_seed": seed,
+        "thread_count": parameters.threads,
+        "verbose": False,
+        "allow_writing_files": False,
+    }
+
+
+def uncalibrated(model: CatBoost, features: Array, parameters: Parameters) -> Array:
+    """The model's own probabilities of Poor, Standard, Good, shape (n, 3)."""
+    raw = model.predict(features, prediction_type="RawFormulaVal", thread_count=parameters.threads)
+    return policy.probabilities_many(np.asarray(raw, dtype=np.float64), parameters.objective)
+
+
+def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) -> Learned:
+    """A calibrated model of all rows, and of every fold's a model for the calibration.
+
+    Same rows, parameters (threads included) and library versions give bit-identical predictions. Raises ValueError if
+    a class is absent or customers are fewer than folds.
+    """
+    parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
+    model, *others = fit_models([rows, *(rows.where(taught) for taught, _ in parts)], parameters, progress)
+    if model.feature_names_ and len(model.feature_names_) != len(FEATURE_NAMES):
+        raise ValueError(f"the model takes {len(model.feature_names_)} features, the code has {len(FEATURE_NAMES)}")
+    said = np.empty((len(rows.labels), len(policy.CLASSES)))
+    for (_, held), other in zip(parts, others, strict=True):
+        said[held] = uncalibrated(other, rows.features[held], parameters)
+    table, bend = calibrate(said, rows.labels, parts, Aims(parameters.severe_errors, parameters.disagreement))
+    return Learned(model, parameters, table, bend, said)
+
+
+def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:
+    """A model of each part, as many at a time as there are threads: one small fit gains little from a second thread."""
+    lanes = min(parameters.threads, len(parts))
+    alone = parameters.model_copy(update={"threads": parameters.threads // lanes})
+    with ThreadPoolExecutor(lanes, thread_name_prefix="fit") as pool:
+        started = [pool.submit(fit_model, part, alone) for part in parts]
+        for count, _ in enumerate(as_completed(started), start=1):
+            if progress:
+                progress(count / len(parts), f"fit {count} of {len(parts)}")
+        return [one.result() for one in started]

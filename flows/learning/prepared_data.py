@@ -1,0 +1,92 @@
+"""The prepared data a training starts from: frames, their digest, and which rows are judged how."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bentos.digests import combined, file_sha256
+from flows.learning.fit import Rows, columns, rows_of
+from service.contract import Applicant
+
+FRAMES: Final = ("train.parquet", "test.parquet")
+FIELDS: Final = tuple(
+    name for name in Applicant.model_json_schema()["properties"] if name not in {"customer_ref", "as_of"}
+)
+"""Contract fields that describe an applicant; a few of them are accepted and stored but are no feature."""
+
+
+class NotPrepared(RuntimeError):
+    """The prepared data is missing or unusable: prepare it again."""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Training and unseen customers' rows.
+
+    `sha256` covers both parquet files, so equal digests mean equal rows in equal order; `raw_sha256` is the raw
+    file's, as DVC knows it.
+    """
+
+    folder: Path
+    train: pd.DataFrame
+    unseen: pd.DataFrame
+    out_of_time_months: tuple[int, ...]
+    sha256: str
+    raw_sha256: str
+
+    @property
+    def customers(self) -> int:
+        """Customers on the training side."""
+        return int(self.train["customer_id"].nunique())
+
+
+def read_prepared(folder: Path) -> PreparedData:
+    """The prepared data in `folder`.
+
+    Raises:
+        NotPrepared: a file is missing, unreadable, empty, or a customer is on both sides.
+    """
+    try:
+        quality: dict[str, Any] = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
+        train, unseen = (pd.read_parquet(folder / name) for name in FRAMES)
+        months = tuple(int(month) for month in quality["out_of_time_months"])
+        raw_sha256 = str(quality["raw_sha256"])
+    except FileNotFoundError as error:
+        raise NotPrepared(f"{folder}/{Path(str(error.filename)).name} is missing: run `dvc repro` first") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise NotPrepared(f"{folder} cannot be read ({type(error).__name__}): run `dvc repro` again") from error
+    if train.empty or unseen.empty:
+        raise NotPrepared(f"{folder} holds no rows: prepare more data")
+    if shared := set(train["customer_id"]) & set(unseen["customer_id"]):
+        raise NotPrepared(f"{len(shared)} customers are both in training and test data: run `dvc repro` again")
+    digest = combined({name: file_sha256(folder / name) for name in FRAMES})
+    return PreparedData(folder, train, unseen, months, digest, raw_sha256)
+
+
+def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Every contract field as an array: those of features as learning takes them, the others as plain numbers."""
+    learned = columns(frame)
+    others = [name for name in FIELDS if name not in learned]
+    return {**learned, **{name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in others}}
+
+
+def quarters(rows: Rows) -> dict[str, NDArray[np.bool_]]:
+    """Rows of each calendar quarter that is present, as slices to judge: the label is set anew each quarter."""
+    return {f"quarter_{number}": rows.quarters == number for number in np.unique(rows.quarters).tolist()}
+
+
+def before(frame: pd.DataFrame, months: tuple[int, ...]) -> pd.DataFrame:
+    """The rows of months other than these, to learn what is judged out of time from."""
+    return frame[~frame["month"].isin(months)]
+
+
+def during(frame: pd.DataFrame, months: tuple[int, ...]) -> Rows:
+    """The labelled rows of these months."""
+    return rows_of(frame[frame["month"].isin(months)])

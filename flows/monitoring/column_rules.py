@@ -1,0 +1,168 @@
+"""The drift rule: what makes a column and a window green, amber, red or insufficient. Pure; frames in, verdict out.
+
+Order matters. Data quality comes first: a broken column turns red and is skipped, so one bad column never hides the
+others. Values are then compared column by column, the p-values corrected over all columns together, and the decision
+follows from written rules with a reason for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from flows.monitoring import drift_statistics
+from flows.monitoring.verdict_types import DATA_QUALITY, PROBLEMS, ColumnVerdict, State, worst
+from flows.predictions.columns import Column, missing_share, present
+from flows.monitoring.window_settings import Thresholds
+
+# A missing share moves for real only when chance alone would move it so far once in a thousand windows.
+MISSING_P_VALUE: Final = 1e-3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The raw figures of one column before p-values are corrected."""
+
+    column: Column
+    psi: float
+    effect: float
+    p_value: float
+    jensen_shannon: float
+    kullback_leibler: float
+    wasserstein: float | None
+
+
+def _broken(column: Column, reference: pd.DataFrame, current: pd.DataFrame) -> str:
+    """Which of the PROBLEMS keeps the column from being compared, or an empty string."""
+    if column.name not in current:
+        return "lost"
+    if column.name not in reference:
+        return "new"
+    before, after = present(column, reference[column.name]), present(column, current[column.name])
+    if column.kind == "list" and before.size == after.size == 0:
+        return ""
+    if before.size == 0:
+        return "no_reference"
+    if after.size == 0:
+        return "all_missing"
+    constant = len(set(after)) == 1 < min(len(set(before)), after.size)
+    return "constant" if constant else ""
+
+
+def _odd_values(column: Column, values: Any) -> tuple[str, int]:
+    """Which problem values outside the contract's range or levels are, and how many; never a value."""
+    if column.kind == "number":
+        outside = int(np.sum((values < column.low) | (values > column.high)))
+        return ("out_of_range" if outside else ""), outside
+    unseen = int(np.sum(~np.isin(values, column.levels))) if column.levels else 0
+    return ("unseen" if unseen else ""), unseen
+
+
+def _missing_state(shares: tuple[float, float], rows: tuple[int, int], thresholds: Thresholds) -> State:
+    """State of a missing share against the reference's: only a rise beyond chance counts."""
+    rise = shares[1] - shares[0]
+    if rise < thresholds.missing_amber:
+        return State.GREEN
+    counts = [np.array([share * n, (1 - share) * n]) for share, n in zip(shares, rows, strict=True)]
+    if drift_statistics.homogeneity(counts[0], counts[1]).p_value >= MISSING_P_VALUE:
+        return State.GREEN
+    return State.RED if rise >= thresholds.missing_red else State.AMBER
+
+
+def _compare(column: Column, before: Any, after: Any) -> Comparison:
+    """All distances of two samples of one column."""
+    if column.kind == "number":
+        edges = drift_statistics.decile_edges(before)
+        counts = drift_statistics.bin_counts(before, edges), drift_statistics.bin_counts(after, edges)
+        test = drift_statistics.kolmogorov_smirnov(before, after)
+        moved = drift_statistics.wasserstein_clipped(before, after)
+    else:
+        _, *aligned = drift_statistics.category_counts(before, after)
+        counts = aligned[0], aligned[1]
+        test = drift_statistics.homogeneity(*counts)
+        moved = None
+    return Comparison(
+        column,
+        drift_statistics.psi(*counts),
+        test.statistic,
+        test.p_value,
+        drift_statistics.jensen_shannon(*counts),
+        drift_statistics.kullback_leibler(*counts),
+        moved,
+    )
+
+
+def _values_state(comparison: Comparison, adjusted: float, thresholds: Thresholds) -> State:
+    """Decile PSI decides; a significant and large enough test warns."""
+    red = thresholds.psi_red_key if comparison.column.key else thresholds.psi_red
+    if comparison.psi >= red:
+        return State.RED
+    significant = comparison.effect >= thresholds.effect_amber and adjusted < thresholds.p_value
+    return State.AMBER if comparison.psi >= thresholds.psi_amber or significant else State.GREEN
+
+
+def judge_columns(
+    columns: Sequence[Column], reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
+) -> list[ColumnVerdict]:
+    """Every column's verdict, in the order given; both frames have rows."""
+    broken = {column.name: _broken(column, reference, current) for column in columns}
+    compared = [
+        _compare(column, present(column, reference[column.name]), present(column, current[column.name]))
+        for column in columns
+        if not broken[column.name]
+    ]
+    adjusted = drift_statistics.benjamini_hochberg([comparison.p_value for comparison in compared])
+    figures = {c.column.name: (c, p) for c, p in zip(compared, adjusted, strict=True)}
+    return [
+        _broken_verdict(column, broken[column.name])
+        if broken[column.name]
+        else _verdict(*figures[column.name], reference, current, thresholds)
+        for column in columns
+    ]
+
+
+def _broken_verdict(column: Column, problem: str) -> ColumnVerdict:
+    return ColumnVerdict(
+        name=column.name,
+        state=State.RED,
+        values_state=State.RED,
+        missing_state=State.RED if problem in ("all_missing", "lost") else State.GREEN,
+        key=column.key,
+        method=DATA_QUALITY,
+        problem=problem,
+        note=PROBLEMS[problem],
+    )
+
+
+def _verdict(
+    comparison: Comparison, adjusted: float, reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
+) -> ColumnVerdict:
+    column = comparison.column
+    before, after = reference[column.name], current[column.name]
+    missing = missing_share(column, before), missing_share(column, after)
+    missing_state = _missing_state(missing, (len(before), len(after)), thresholds)
+    problem, rows = _odd_values(column, present(column, after))
+    values_state = State.RED if problem else _values_state(comparison, adjusted, thresholds)
+    return ColumnVerdict(
+        name=column.name,
+        state=worst([values_state, missing_state]),
+        values_state=values_state,
+        missing_state=missing_state,
+        key=column.key,
+        method="psi_decile" if column.kind == "number" else "psi",
+        psi=comparison.psi,
+        effect=comparison.effect,
+        p_value=adjusted,
+        wasserstein=comparison.wasserstein,
+        jensen_shannon=comparison.jensen_shannon,
+        kullback_leibler=comparison.kullback_leibler,
+        missing_reference=missing[0],
+        missing_current=missing[1],
+        problem=problem,
+        problem_rows=rows,
+        note=PROBLEMS[problem].format(rows=rows) if problem else "",
+    )

@@ -1,0 +1,228 @@
+"""The interactive report: Evidently draws it, with the statistics that decided registered in it.
+
+For each column the report shows first the two statistics that decide (PSI; effect with its corrected p-value), then
+those kept for the record. Importing Evidently costs ten to twenty seconds, so it happens inside the function. Only the
+compared columns go in: no id, no reference of a customer.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from flows.monitoring import drift_statistics
+from flows.monitoring.verdict_types import ColumnVerdict
+from flows.monitoring.history import WindowVerdict
+from flows.predictions.columns import LIST_SEPARATOR, Column
+from flows.monitoring.window_settings import Thresholds
+
+Statistic = Callable[[pd.Series, pd.Series, Any, float], tuple[float, bool]]
+Result = TypeVar("Result")
+NEVER: Final = 1e9  # threshold of a statistic that is shown and decides nothing
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A statistic as the report names it."""
+
+    name: str
+    title: str
+    decides: bool
+
+
+PSI: Final = {
+    "number": Shown("psi_decile", "PSI over reference deciles", True),
+    "category": Shown("psi_category", "PSI over categories", True),
+    "list": Shown("psi_items", "PSI over items (the picture has the first item only)", True),
+}
+EFFECT: Final = {
+    "number": Shown("ks_corrected", "KS distance, with p corrected by Benjamini-Hochberg", True),
+    "category": Shown("homogeneity", "Cramer's V of a homogeneity test, with p corrected by Benjamini-Hochberg", True),
+    "list": Shown("homogeneity_items", "Cramer's V of items, with p corrected by Benjamini-Hochberg", True),
+}
+RECORD: Final = {
+    "number": (
+        Shown("wasserstein_clipped", "Wasserstein, clipped at reference p1 and p99 (for the record)", False),
+        Shown("jensen_shannon_decile", "Jensen-Shannon over reference deciles (for the record)", False),
+        Shown("kullback_leibler_decile", "Kullback-Leibler over reference deciles (for the record)", False),
+    ),
+    "category": (
+        Shown("jensen_shannon_category", "Jensen-Shannon over categories (for the record)", False),
+        Shown("kullback_leibler_category", "Kullback-Leibler over categories (for the record)", False),
+    ),
+    "list": (),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a report shows: two frames, the columns watched and what became of them."""
+
+    reference: pd.DataFrame
+    current: pd.DataFrame
+    columns: Sequence[Column]
+    verdict: WindowVerdict
+    thresholds: Thresholds
+
+    @property
+    def shown(self) -> list[Column]:
+        """Columns that can be drawn, most moved first; one that is all missing would stop the whole report."""
+        order = {
+            one.name: (-(one.psi or 0.0)) for one in self.verdict.columns if not one.broken and one.psi is not None
+        }
+        return sorted(
+            (column for column in self.columns if column.name in order), key=lambda column: order[column.name]
+        )
+
+
+def write_report(comparison: Comparison, html: Path, json: Path) -> None:
+    """Write Evidently's report of the columns that could be compared, as offline HTML and as JSON.
+
+    What is left out of it (broken columns) stands in the summary with its verdict.
+    """
+    _quiet_import()
+    from evidently import DataDefinition, Dataset, Report
+
+    _register(comparison)
+    shown = comparison.shown
+    definition = DataDefinition(
+        numerical_columns=[column.name for column in shown if column.kind == "number"],
+        categorical_columns=[column.name for column in shown if column.kind != "number"],
+    )
+    current, reference = (
+        Dataset.from_pandas(_prepared(frame, shown), data_definition=definition)
+        for frame in (comparison.current, comparison.reference)
+    )
+    verdict = comparison.verdict
+    facts = {"model": verdict.model.version, "digest": verdict.model.digest, "state": str(verdict.state)}
+    window = f"{verdict.window['start']} to {verdict.window['end']}"
+    snapshot = Report(_metrics(shown, comparison.thresholds)).run(
+        current, reference, metadata=facts, name=f"Drift of {verdict.model.name}, {window}"
+    )
+    snapshot.save_html(str(html))
+    json.write_text(snapshot.json(), encoding="utf-8")
+
+
+def _metrics(shown: Sequence[Column], thresholds: Thresholds) -> list[Any]:
+    """Column by column what decides and the missing values, then what is for the record."""
+    from evidently.metrics import MissingValueCount, ValueDrift
+
+    metrics: list[Any] = []
+    for column in shown:
+        metrics += [
+            ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber),
+            ValueDrift(column=column.name, method=EFFECT[column.kind].name, threshold=thresholds.effect_amber),
+            MissingValueCount(column=column.name),
+        ]
+    record = [(column.name, one.name) for column in shown for one in RECORD[column.kind]]
+    return metrics + [ValueDrift(column=name, method=method, threshold=NEVER) for name, method in record]
+
+
+def _quiet_import() -> None:
+    """Import Evidently; it warns of its own and its web server's deprecations, which nobody here can mend."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", SyntaxWarning)
+        import evidently  # noqa: F401  # pylint: disable=unused-import  # the import itself is what warns
+
+
+def _register(comparison: Comparison) -> None:
+    """Make our statistics known to Evidently by name, those of an earlier report replaced."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    kinds = {"number": ColumnType.Numerical, "category": ColumnType.Categorical, "list": ColumnType.Categorical}
+    for name, (kind, title, function) in _statistics(comparison).items():
+        test = StatTest(name=name, display_name=title, allowed_feature_types=[kinds[kind]], default_threshold=NEVER)
+        register_stattest(test, default_impl=function)
+
+
+def _statistics(comparison: Comparison) -> dict[str, tuple[str, str, Statistic]]:
+    """Kind, title and function by name. Corrected p-values and items of lists are known to the verdict alone."""
+    verdicts = {one.name: one for one in comparison.verdict.columns}
+    significant = {name for name, one in verdicts.items() if (one.p_value or 0.0) < comparison.thresholds.p_value}
+    binned = {"number": _decile_counts, "category": _category_counts}
+    made: dict[str, tuple[str, str, Statistic]] = {}
+
+    def add(kind: str, one: Shown, function: Statistic) -> None:
+        made[one.name] = (kind, one.title, function)
+
+    for kind, counts in binned.items():
+        add(kind, PSI[kind], _distance(_over(drift_statistics.psi, counts)))
+        *_, js, kl = RECORD[kind]
+        add(kind, js, _distance(_over(drift_statistics.jensen_shannon, counts)))
+        add(kind, kl, _distance(_over(drift_statistics.kullback_leibler, counts)))
+    add("number", RECORD["number"][0], _distance(drift_statistics.wasserstein_clipped))
+    add("number", EFFECT["number"], _effect(drift_statistics.kolmogorov_smirnov, significant))
+    add(
+        "category",
+        EFFECT["category"],
+        _effect(_over(drift_statistics.homogeneity, _category_counts), significant),
+    )
+    add("list", PSI["list"], _known(verdicts, "psi", set(verdicts)))
+    add("list", EFFECT["list"], _known(verdicts, "effect", significant))
+    return made
+
+
+def _over(
+    measure: Callable[[Any, Any], Result], counts: Callable[[Any, Any], tuple[Any, Any]]
+) -> Callable[[Any, Any], Result]:
+    return lambda reference, current: measure(*counts(reference, current))
+
+
+def _distance(measure: Callable[[Any, Any], float]) -> Statistic:
+    def statistic(reference: pd.Series, current: pd.Series, _kind: Any, threshold: float) -> tuple[float, bool]:
+        value = measure(reference.to_numpy(), current.to_numpy())
+        return value, value >= threshold
+
+    return statistic
+
+
+def _effect(measure: Callable[[Any, Any], drift_statistics.Test], significant: set[str]) -> Statistic:
+    def statistic(reference: pd.Series, current: pd.Series, _kind: Any, threshold: float) -> tuple[float, bool]:
+        value = measure(reference.to_numpy(), current.to_numpy()).statistic
+        return value, value >= threshold and str(current.name) in significant
+
+    return statistic
+
+
+def _known(verdicts: dict[str, ColumnVerdict], figure: str, counted: set[str]) -> Statistic:
+    def statistic(_reference: pd.Series, current: pd.Series, _kind: Any, threshold: float) -> tuple[float, bool]:
+        value = float(getattr(verdicts[str(current.name)], figure))
+        return value, value >= threshold and str(current.name) in counted
+
+    return statistic
+
+
+def _decile_counts(reference: Any, current: Any) -> tuple[Any, Any]:
+    edges = drift_statistics.decile_edges(reference)
+    return drift_statistics.bin_counts(reference, edges), drift_statistics.bin_counts(current, edges)
+
+
+def _category_counts(reference: Any, current: Any) -> tuple[Any, Any]:
+    _, before, after = drift_statistics.category_counts(list(reference), list(current))
+    return before, after
+
+
+def _prepared(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The compared columns alone, with the plain types Evidently reads: floats, and texts without empty ones."""
+    prepared = {}
+    for column in columns:
+        values = frame[column.name]
+        if column.kind == "number":
+            numbers = pd.to_numeric(values, errors="coerce").astype(float)
+            prepared[column.name] = numbers.replace([np.inf, -np.inf], np.nan).reset_index(drop=True)
+            continue
+        texts = values.astype(object).where(values.notna() & (values.astype(str) != ""), None)
+        if column.kind == "list":
+            texts = texts.map(lambda text: str(text).split(LIST_SEPARATOR, 1)[0] if text else "none")
+        prepared[column.name] = texts.reset_index(drop=True)
+    return pd.DataFrame(prepared)

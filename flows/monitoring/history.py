@@ -1,0 +1,257 @@
+"""What the drift flow leaves behind for people: the verdict of a window, its history, and the pictures of both."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+from statistics import median
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from flows.monitoring.cohorts import Cohort
+from flows.monitoring.window_rules import worst_columns
+from flows.learning.model_metrics import Figure
+from flows.monitoring.verdict_types import SEVERITY, Cause, Check, ColumnVerdict, State
+
+HISTORY_LENGTH = 400
+RUNBOOK = "infra/runbook.md"
+RUNBOOK_PLACE = "#when-drift-turns-red"
+USUAL_WINDOWS = 28
+USUAL_NEEDS = 3
+COLOURS = {State.GREEN: "#2e7d32", State.AMBER: "#b26a00", State.RED: "#b3261e", State.INSUFFICIENT: "#5f6368"}
+
+
+class ModelInWindow(BaseModel):
+    """The model version that answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    digest: str
+
+
+class WindowVerdict(BaseModel):
+    """One window's verdict; `current.json` in bucket `reports` holds the latest, staff pages read it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    causes: tuple[Cause, ...] = ()
+    window: dict[str, date]
+    model: ModelInWindow
+    rows: int
+    compared_rows: int
+    columns: list[ColumnVerdict]
+    checks: list[Check]
+    outcomes: dict[str, int]
+    cohorts: list[Cohort] = []
+    data_quality_red: bool = False
+    performance_red: bool = False
+    report: str = ""
+    fingerprint: str = ""
+    made_at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own advice: mypy allows nothing on top of a property
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The causes in words."""
+        return tuple(cause.text for cause in self.causes)
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """Window, model and data: two verdicts with the same identity are the same verdict."""
+        return self.window["start"].isoformat(), self.window["end"].isoformat(), self.model.digest, self.fingerprint
+
+    @property
+    def folder(self) -> str:
+        """Where its reports lie in bucket `reports`: the same window, model and data, the same folder."""
+        start, end, _, fingerprint = self.identity
+        return f"drift/dt={end}/{start}_{end}-v{self.model.version}-{fingerprint[:12]}"
+
+
+class Moment(BaseModel):
+    """One line of the history: what the state was, where the report lies, whether training was started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    start: date
+    end: date
+    version: str
+    amber: tuple[str, ...]
+    psi: dict[str, float]
+    report: str
+    made_at: datetime
+    rows: int = 0
+    retrained: bool = False
+
+
+class History(BaseModel):
+    """Every window's state, oldest first; `history.json` in bucket `reports`."""
+
+    moments: tuple[Moment, ...] = ()
+
+    def with_moment(self, moment: Moment) -> History:
+        """The history with `moment` added; a window judged again replaces its earlier line, and its training stands."""
+        same = (moment.start, moment.end, moment.version)
+        kept = [m for m in self.moments if (m.start, m.end, m.version) != same]
+        trained = moment.retrained or any(m.retrained for m in self.moments if m not in kept)
+        added = moment.model_copy(update={"retrained": trained})
+        return History(moments=tuple(sorted([*kept, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
+
+    def holds(self, verdict: WindowVerdict) -> bool:
+        """Whether the verdict was taken down: only then had all that follows from it happened."""
+        return any(m.made_at == verdict.made_at and m.version == verdict.model.version for m in self.moments)
+
+    def state_before(self, end: date, version: str) -> State:
+        """The state that people know of: of the version's last window up to this one; green before the first."""
+        earlier = [m.state for m in self.moments if m.end <= end and m.version == version]
+        return earlier[-1] if earlier else State.GREEN
+
+    def amber_before(self, start: date, version: str) -> frozenset[str]:
+        """Columns that were amber in the version's last judged window that shares no day with one from `start` on."""
+        earlier = self._judged_before(start, version)
+        return frozenset(earlier[-1].amber) if earlier else frozenset()
+
+    def usual_rows_a_day(self, start: date, version: str) -> float | None:
+        """Median traffic of the version's windows before `start`, predictions a day; None before there are three."""
+        earlier = self._judged_before(start, version)[-USUAL_WINDOWS:]
+        a_day = [m.rows / (m.end - m.start).days for m in earlier if m.rows]
+        return median(a_day) if len(a_day) >= USUAL_NEEDS else None
+
+    def _judged_before(self, start: date, version: str) -> list[Moment]:
+        return [
+            m for m in self.moments if m.end <= start and m.version == version and m.state is not State.INSUFFICIENT
+        ]
+
+
+def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
+    """The verdict as one line of history."""
+    return Moment(
+        state=verdict.state,
+        start=verdict.window["start"],
+        end=verdict.window["end"],
+        version=verdict.model.version,
+        amber=tuple(c.name for c in verdict.columns if c.state is State.AMBER),
+        psi={c.name: c.psi for c in verdict.columns if c.psi is not None},
+        report=verdict.report,
+        made_at=verdict.made_at,
+        rows=verdict.rows,
+        retrained=retrained,
+    )
+
+
+def summary_markdown(verdict: WindowVerdict, runbook: str = RUNBOOK, report: str = "") -> str:
+    """A short summary for artifact and alert: state, why, the three worst columns, what to do.
+
+    Args:
+        verdict: of one window.
+        runbook: address of the run-book.
+        report: address of the interactive report, if there is one.
+    """
+    lines = [
+        f"# Drift: {verdict.state.upper()}",
+        "",
+        f"Window {verdict.window['start']} to {verdict.window['end']} (end excluded), model version"
+        f" {verdict.model.version} ({verdict.model.digest[:12]}), {verdict.rows:,} predictions,"
+        f" {verdict.compared_rows:,} compared.",
+        "",
+        *(f"- {reason}" for reason in verdict.reasons or ("nothing moved",)),
+        "",
+    ]
+    worst = worst_columns(verdict.columns)
+    if worst:
+        lines += ["| worst columns | state | PSI | effect | missing |", "|---|---|---:|---:|---|"]
+        lines += [
+            f"| {c.name} | {c.state} | {_figure(c.psi)} | {_figure(c.effect)} |"
+            f" {_share(c.missing_reference)} → {_share(c.missing_current)} |"
+            for c in worst
+        ]
+        lines.append("")
+    if verdict.state is not State.GREEN:
+        lines.append(f"What to do: [run-book]({runbook}{RUNBOOK_PLACE})")
+    if report:
+        lines.append(f"\n[Interactive report]({report})")
+    return "\n".join(lines)
+
+
+def table_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
+    """Every column and check as rows of a Prefect table artifact, worst first."""
+    ordered = sorted(verdict.columns, key=lambda c: (-SEVERITY[c.state], -(c.psi or 0.0)))
+    rows = [
+        {
+            "what": column.name,
+            "state": column.state,
+            "values": column.values_state,
+            "missing": f"{column.missing_state}"
+            f" ({_share(column.missing_reference)} → {_share(column.missing_current)})",
+            "PSI": _figure(column.psi),
+            "effect": _figure(column.effect),
+            "p (adjusted)": _figure(column.p_value),
+            "note": column.note,
+        }
+        for column in ordered
+    ]
+    checks = [
+        {
+            "what": c.name,
+            "state": str(c.state),
+            "values": "",
+            "missing": "",
+            "PSI": "",
+            "effect": _figure(c.value),
+            "p (adjusted)": "",
+            "note": c.explanation,
+        }
+        for c in verdict.checks
+    ]
+    return checks + rows
+
+
+def cohort_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
+    """One row a cohort: coverage, realised and estimated accuracy, metrics with their 95 % intervals."""
+    names = list(dict.fromkeys(name for one in verdict.cohorts for name in one.metrics))
+    return [
+        {
+            "cohort": f"{one.start} to {one.end}" if one.start else one.name,
+            "predictions": f"{one.rows}",
+            "outcomes": f"{one.outcomes} ({one.outcomes / one.rows:.0%})",
+            **{name: _interval(one.metrics.get(name)) for name in names},
+            "estimated accuracy": _figure(one.estimated),
+            "realised - estimated": _interval(one.gap),
+        }
+        for one in verdict.cohorts
+    ]
+
+
+def trend_picture(history: History, columns: Sequence[str] = ("score",)) -> bytes:
+    """PSI of the named columns over the last windows, each point in its window's colour, as PNG."""
+    from matplotlib.figure import Figure as Drawing
+
+    moments = history.moments[-60:]
+    figure = Drawing(figsize=(8, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    labels = [m.end.isoformat() for m in moments]
+    for name in columns:
+        axes.plot(labels, [m.psi.get(name, float("nan")) for m in moments], label=name, linewidth=1.2)
+    axes.scatter(labels, [0.0] * len(moments), c=[COLOURS[m.state] for m in moments], s=60, zorder=3, label="state")
+    axes.set(ylabel="PSI", title="Drift by window")
+    axes.tick_params(axis="x", rotation=60, labelsize=7)
+    axes.legend(fontsize=8)
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=120)
+    return target.getvalue()
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

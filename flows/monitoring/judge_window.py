@@ -1,0 +1,130 @@
+"""The verdict of one window for one model version, from what was read. Pure: frames in, verdict out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pandas as pd
+
+from flows.monitoring import cohorts, window_rules, column_rules, outcomes, performance
+from flows.predictions import columns as watched
+from flows.monitoring.cohorts import Cohort
+from flows.monitoring.verdict_types import Cause, Check, ColumnVerdict, Rule, State
+from flows.monitoring.traffic import Traffic, windows_of
+from flows.monitoring.history import History, ModelInWindow, WindowVerdict
+from flows.predictions.columns import Column
+from flows.monitoring.window_settings import DriftSettings
+
+ANSWERED = frozenset({"score", "predicted_class", "reasons"})
+# Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
+RULES_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the model version was judged on: out-of-sample rows with its answers and their labels."""
+
+    model: ModelInWindow
+    frame: pd.DataFrame
+    key_columns: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The contract's fields and the answer's own columns, as far as the reference holds them."""
+        answered = watched.prediction_columns(reasons="reasons" in self.frame)
+        return watched.contract_columns(self.key_columns) + answered
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """Rows whose true class is known."""
+        return self.frame[self.frame["label"].notna()]
+
+    def rows_of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that this version answered."""
+        return frame[frame["model_version"] == self.model.version]
+
+
+def judge(
+    traffic: Traffic, reference: Reference, settings: DriftSettings, history: History, today: date
+) -> WindowVerdict:
+    """The verdict of one window for one model version."""
+    current, cohort = reference.rows_of(traffic.current), reference.rows_of(traffic.cohort)
+    settled = outcomes.settle(cohort, traffic.outcomes, today)
+    rows = traffic.by_version[reference.model.version]
+    base = {
+        "window": {"start": traffic.window.start, "end": traffic.window.end},
+        "model": reference.model,
+        "rows": rows,
+        "compared_rows": len(current),
+        "outcomes": {"settled": len(settled.frame), **settled.quarantined},
+        "fingerprint": _fingerprint(current, settled.frame, settings),
+        "made_at": datetime.now(UTC),
+    }
+    if len(current) < settings.minimum_rows:
+        return WindowVerdict(
+            state=State.INSUFFICIENT, causes=(_too_few(len(current), settings),), columns=[], checks=[], **base
+        )
+    judged = column_rules.judge_columns(reference.columns, reference.frame, current, settings.thresholds)
+    volume = window_rules.volume_check(
+        rows,
+        traffic.window.days,
+        history.usual_rows_a_day(traffic.window.start, reference.model.version),
+        settings.thresholds,
+    )
+    checks = [volume, _multivariate(judged, reference, current, settings)]
+    measured, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
+    amber = history.amber_before(traffic.window.start, reference.model.version)
+    decided = window_rules.decide(judged, checks, measured, amber, settings.thresholds)
+    return WindowVerdict(
+        state=decided.state,
+        causes=decided.causes,
+        data_quality_red=decided.data_quality_red,
+        performance_red=decided.performance_red,
+        columns=judged,
+        checks=checks + measured,
+        cohorts=weeks,
+        **base,
+    )
+
+
+def _too_few(rows: int, settings: DriftSettings) -> Cause:
+    text = f"{rows} predictions, {settings.minimum_rows} are needed"
+    return Cause(rule=Rule.TOO_FEW_ROWS, text=text, figures={"rows": rows, "needed": settings.minimum_rows})
+
+
+def _multivariate(
+    judged: list[ColumnVerdict], reference: Reference, current: pd.DataFrame, settings: DriftSettings
+) -> Check:
+    """The domain classifier over the applicant's columns that could be compared."""
+    sound = {verdict.name for verdict in judged if not verdict.broken} - ANSWERED
+    comparable = [column for column in reference.columns if column.name in sound]
+    return window_rules.domain_classifier(comparable, reference.frame, current, settings.thresholds)
+
+
+def _performance(
+    reference: Reference,
+    current: pd.DataFrame,
+    cohort: pd.DataFrame,
+    settled: pd.DataFrame,
+    traffic: Traffic,
+    settings: DriftSettings,
+) -> tuple[list[Check], list[Cohort]]:
+    labelled = reference.labelled
+    estimator = performance.Estimator.fit(performance.probabilities_of(labelled), labelled["label"].to_numpy())
+    checks = [
+        performance.estimated_check(estimator, labelled, current, settings.thresholds),
+        *performance.realised_checks(estimator, labelled, settled, len(cohort), settings),
+    ]
+    *_, span = windows_of(settings, traffic.window)
+    return checks, cohorts.by_week(estimator, labelled, cohort, settled, span, settings.window_days)
+
+
+def _fingerprint(current: pd.DataFrame, settled: pd.DataFrame, settings: DriftSettings) -> str:
+    """SHA-256 of which rows and outcomes were compared under which rules and settings."""
+    outcomes = zip(settled["hash"].tolist(), settled["observed_class"], strict=True)
+    parts = [RULES_VERSION, sorted(current["hash"].tolist()), sorted(map(list, outcomes))]
+    text = json.dumps([parts, settings.model_dump(mode="json", exclude={"notify", "retrain", "after_rows"})])
+    return hashlib.sha256(text.encode()).hexdigest()

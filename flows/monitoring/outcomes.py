@@ -1,0 +1,73 @@
+"""Outcomes joined to the predictions that they are about, one to one; what cannot be joined is counted by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flows.monitoring.traffic import KNOWN, UNKNOWN
+from service.score import policy
+
+CLASSES: Final = tuple(str(one) for one in policy.CLASSES)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Predictions with exactly one outcome, and what had to be set aside, by reason."""
+
+    frame: pd.DataFrame
+    quarantined: Mapping[str, int]
+
+
+def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled:
+    """Join outcomes on the prediction; a repeat counts once, a contradiction not at all.
+
+    Args:
+        cohort: with `hash` (of the prediction's id).
+        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as `flows.monitoring.traffic` reads them.
+        today: outcomes observed later are in the future and set aside.
+    """
+    future = ~(_dates(outcomes["observed_at"]) <= np.datetime64(today, "ns"))
+    invalid = ~outcomes["observed_class"].isin(CLASSES).to_numpy()
+    unknown = (outcomes["standing"] == UNKNOWN).to_numpy()
+    known = (outcomes["standing"] == KNOWN).to_numpy()
+    usable = pd.DataFrame(
+        {
+            "hash": outcomes["hash"].to_numpy(dtype="uint64"),
+            "code": _codes(outcomes["observed_class"]),
+        }
+    )[known & ~future & ~invalid].sort_values(["hash", "code"], kind="stable")
+    same = usable.groupby("hash", sort=False)["code"]
+    conflicting = (same.transform("min") != same.transform("max")).to_numpy()
+    once = usable[~conflicting].drop_duplicates("hash")
+    quarantined = {
+        "in the future or undated": int(future.sum()),
+        "no such class": int((invalid & ~future).sum()),
+        "unknown prediction": int((unknown & ~future & ~invalid).sum()),
+        "contradicting": int(conflicting.sum()),
+        "repeated": int((~conflicting).sum() - len(once)),
+    }
+    joined = cohort.merge(once, on="hash", how="inner")
+    joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
+    return Settled(joined, quarantined)
+
+
+def _codes(classes: pd.Series) -> NDArray[np.int64]:
+    """Position of each class in CLASSES, -1 where it is none of them; the few different texts are looked up once."""
+    found = classes.astype("category").cat
+    places = [CLASSES.index(text) if text in CLASSES else -1 for text in found.categories.astype(str)]
+    return np.append(places, -1).astype(np.int64)[found.codes.to_numpy()]
+
+
+def _dates(texts: pd.Series) -> NDArray[np.datetime64]:
+    """Each text as a date, not-a-time where it is none; the few different texts are parsed once each."""
+    categories = texts.astype("category").cat
+    parsed = pd.to_datetime(pd.Series(categories.categories.astype(str)), format="ISO8601", errors="coerce", utc=True)
+    days = np.append(parsed.dt.tz_localize(None).to_numpy("datetime64[ns]"), np.datetime64("NaT"))
+    return np.asarray(days[categories.codes.to_numpy()])

@@ -1,0 +1,92 @@
+"""The release checks of a registered version: its training's evidence, compared with the champion on the same rows."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from pydantic import ValidationError
+
+from bentos.errors import ArtefactDamaged
+from bentos.registry.versions import Registry
+from bentos.registry.version import Version
+from flows.review import evidence
+from flows.learning.model_metrics import Answers
+from flows.learning.fit import Parameters
+from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
+from flows.review.release_checks import Check, Evidence, run_checks
+from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
+from service.score.manifest import Manifest
+from service.engine.packed_model import Model
+from service.score.policy import Calibration
+
+UNSEEN: Final = "unseen"
+OUT_OF_TIME: Final = "out_of_time"
+
+
+def checks_of(registry: Registry, challenger: Version, champion: Version | None) -> tuple[Check, ...]:
+    """Every release check of the challenger; what cannot be found out counts as failed.
+
+    Training left the challenger's evidence and answers with its run. Without a champion they already hold the
+    comparison with the default CatBoost. With one, both are compared on the challenger's rows: the champion's kept
+    answers serve if it was judged on the same data; otherwise it answers the challenger's rows now, and its recipe
+    learns the challenger's earlier months, so that both are compared out of time on equal terms.
+    """
+    with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
+        known = _evidence(registry, challenger, Path(scratch))
+        if champion is not None:
+            ours = [_kept(registry, challenger, name, Path(scratch)) for name in (UNSEEN, OUT_OF_TIME)]
+            theirs = _champion_answers(registry, challenger, champion, Path(scratch))
+            blank = known.model_copy(update={"against": None, "out_of_time_against": None, "score_psi": None})
+            known = evidence.compared(blank, champion.number, (ours[0], theirs[0]), (ours[1], theirs[1]))
+    return run_checks(known)
+
+
+def _evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
+    try:
+        return Evidence.model_validate_json(registry.run_file(version.run_id, EVIDENCE_FILE, scratch).read_bytes())
+    except (ArtefactDamaged, ValidationError):
+        return Evidence()  # nothing known: every check fails
+
+
+def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> Answers | None:
+    folder = scratch / str(version.number)
+    folder.mkdir(exist_ok=True)
+    try:
+        return evidence.as_answers(
+            pd.read_parquet(registry.run_file(version.run_id, f"{ANSWERS}/{name}.parquet", folder))
+        )
+    except (ArtefactDamaged, OSError, KeyError, ValueError):
+        return None
+
+
+def _champion_answers(
+    registry: Registry, challenger: Version, champion: Version, scratch: Path
+) -> tuple[Answers | None, Answers | None]:
+    data_sha256 = challenger.tags.get("data_sha256", "")
+    if data_sha256 and champion.tags.get("data_sha256") == data_sha256:
+        kept = _kept(registry, champion, UNSEEN, scratch), _kept(registry, champion, OUT_OF_TIME, scratch)
+        if all(kept):
+            return kept
+    data = _same_data(challenger)
+    if data is None:
+        return None, None
+    package = registry.download(champion.number, champion.digest, scratch / "champion")
+    manifest = Manifest.read(package)
+    recipe = Parameters.among(manifest.parameters)
+    labelled = data.unseen[data.unseen["label"].notna()]
+    return (
+        evidence.answers_of(Model.load(package), labelled),
+        evidence.out_of_time(data, recipe, Calibration(manifest.calibration)),
+    )
+
+
+def _same_data(version: Version) -> PreparedData | None:
+    """The data the version was trained on, None if it is not there any more."""
+    try:
+        data = read_prepared(Path(version.tags.get("data_dir", "")))
+    except NotPrepared:
+        return None
+    return data if data.sha256 == version.tags.get("data_sha256") else None

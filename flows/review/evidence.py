@@ -1,0 +1,143 @@
+"""What a training measures for the release checks, and the comparison with a champion on the same rows.
+
+Pure: rows and models in, evidence out. What cannot be measured stays None, and its check fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from flows.review import fairness
+from flows.errors import ContractBroken
+from flows.review.fairness import FairnessReport
+from flows.learning.model_metrics import Answers, Figures, calibration_noise, compare, poor_rate_by_band, score_psi
+from flows.learning.fit import Learned, Parameters, columns, fit_model, rows_of, uncalibrated
+from flows.learning.prepared_data import PreparedData, before, contract_columns, during
+from flows.review.reason_quality import judge_reasons
+from flows.review.release_checks import DataEvidence, Evidence
+from flows.cleaning.schemas import clean_schema, hold
+from flows.review.stability import StabilityReport, stability
+from service.score import policy
+from service.contract import CreditClass
+from service.score.features import matrix
+from service.engine.packed_model import Model
+
+PROBABILITIES = ("p_poor", "p_standard", "p_good")
+
+
+def data_evidence(data: PreparedData) -> DataEvidence:
+    """What is known of the prepared data."""
+    frame = pd.concat([data.train, data.unseen], ignore_index=True)
+    shares = data.train["label"].value_counts(normalize=True)
+    return DataEvidence(
+        schema_valid=_holds(frame),
+        rows=int(data.train["label"].notna().sum()),
+        class_shares={str(name): float(share) for name, share in shares.items()},
+        shared_customers=len(set(data.train["customer_id"]) & set(data.unseen["customer_id"])),
+        sha256=data.sha256,
+    )
+
+
+def _holds(frame: pd.DataFrame) -> bool:
+    try:
+        hold(clean_schema(labelled=True), frame)
+    except ContractBroken:
+        return False
+    return True
+
+
+def answers_of(model: Model, frame: pd.DataFrame) -> Answers:
+    """What the packed model says of the labelled rows of `frame`, in order."""
+    rows = rows_of(frame)
+    return Answers(rows.labels, model.assess_arrays(rows.features).probabilities, rows.customers)
+
+
+def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.Calibration) -> Answers | None:
+    """Answers to unseen customers' last months by a model of this recipe that learned from earlier months.
+
+    None if there are no earlier months or no labelled later rows.
+    """
+    earlier, later = before(data.train, data.out_of_time_months), during(data.unseen, data.out_of_time_months)
+    if earlier.empty or later.labels.size == 0:
+        return None
+    raw = uncalibrated(fit_model(rows_of(earlier), parameters), later.features, parameters)
+    return Answers(later.labels, policy.calibrated_many(raw, calibration), later.customers)
+
+
+def fairness_of(data: PreparedData, answers: Answers) -> FairnessReport:
+    """The audit by age group and occupation on unseen customers."""
+    labelled = data.unseen[data.unseen["label"].notna()]
+    groups = fairness.attributes(labelled)
+    proxy = fairness.proxy_auc(matrix(columns(labelled)), groups["age"], answers.customers)
+    return fairness.audit(answers, groups, age_proxy_auc=proxy if np.isfinite(proxy) else None)
+
+
+def stability_of(data: PreparedData, model: Model) -> StabilityReport:
+    """How scores and reasons of unseen customers move under perturbation."""
+    unseen = contract_columns(data.unseen)
+    reasons = judge_reasons(model, unseen)
+    return stability(
+        lambda features: model.assess_arrays(features).score.astype(np.int64), unseen, reasons.raises, reasons.stable
+    )
+
+
+def in_folds(data: PreparedData, learned: Learned) -> Answers:
+    """Answers to the customers learned from, each by a model of the same recipe that never saw the customer."""
+    rows = rows_of(data.train)
+    return Answers(rows.labels, policy.calibrated_many(learned.out_of_fold, learned.calibration), rows.customers)
+
+
+def severe_error_rate(*answers: Answers) -> float:
+    """Share of all rows whose class was Poor for Good or Good for Poor."""
+    missed = np.concatenate([np.abs(found.classes - found.labels) for found in answers])
+    return float((missed == policy.CLASSES.index(CreditClass.GOOD)).mean())
+
+
+def alone(data: PreparedData, model: Model, answers: Answers, folds: Answers, figures: Figures) -> Evidence:
+    """Evidence about the challenger itself, without any comparison: set-aside customers' answers, and the folds'."""
+    return Evidence(
+        data=data_evidence(data),
+        pooled=figures,
+        severe_error_rate=severe_error_rate(folds, answers),
+        calibration_noise=calibration_noise(answers),
+        poor_rate_by_band=poor_rate_by_band(answers),
+        fairness=fairness_of(data, answers),
+        stability=stability_of(data, model),
+        size_bytes=model.manifest.size_bytes,
+    )
+
+
+def compared(
+    evidence: Evidence, champion: int, pooled: Iterable[Answers | None], later: Iterable[Answers | None]
+) -> Evidence:
+    """The evidence with its comparisons: challenger first, then champion (or, for champion 0, the yardstick).
+
+    A pair of which one is None stays unmeasured.
+    """
+    ours, theirs = pooled
+    changes: dict[str, object] = {"champion": champion}
+    if ours is not None and theirs is not None:
+        changes["against"] = compare(ours, theirs)
+        changes["score_psi"] = score_psi(theirs.scores, ours.scores)
+    ours, theirs = later
+    if ours is not None and theirs is not None:
+        changes["out_of_time_against"] = compare(ours, theirs)
+    return evidence.model_copy(update=changes)
+
+
+def as_frame(answers: Answers) -> pd.DataFrame:
+    """Answers as they are kept with a run: label and customer codes, probabilities."""
+    frame = pd.DataFrame(answers.probabilities, columns=list(PROBABILITIES))
+    return frame.assign(label=answers.labels, customer=answers.customers)
+
+
+def as_answers(frame: pd.DataFrame) -> Answers:
+    """Answers as they were kept."""
+    return Answers(
+        frame["label"].to_numpy(np.int64),
+        frame[list(PROBABILITIES)].to_numpy(np.float64),
+        frame["customer"].to_numpy(np.int64),
+    )

@@ -1,0 +1,226 @@
+"""The model card: what a risk officer, a partner or an auditor must know of one model, as markdown.
+
+Everything in it comes from the run it describes, but for the purpose, the prohibited uses and the record of what was
+tried on the full data (`flows.review.experiments`), which are the same for every model of this kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.review.fairness import FairnessReport
+from flows.learning.model_metrics import METRICS, Figure, Figures
+from flows.review.stability import DIRECTIONS, StabilityReport
+from flows.review.experiments import CEILING, LEARNING_CURVE, STRONGEST, TRIED, Attempt
+from service.score.features import FEATURES
+
+PURPOSE: Final = """\
+Scores an applicant's creditworthiness from the most recent month's data, 0 to 1000, for partner companies that weigh
+a credit application together with what they know themselves. A score is an input to a decision, never the decision:
+under LGPD art. 20 an applicant may ask for a person's review, which `POST /v1/predictions/{id}/review` records."""
+
+PROHIBITED: Final = (
+    "refusing anyone on the score alone, without the reasons and a person within reach",
+    "employment, insurance, housing, or anything but a credit decision",
+    "pricing by group, or joining the score with age, occupation, sex, race, religion or origin",
+    "scoring people whose data is not of this kind: companies, other countries' bureaus, data older than a quarter",
+    "reading a score as the chance of default: the label is a bureau's class, not an observed default",
+)
+
+LIMITS: Final = (
+    "**The label is set anew each calendar quarter.** It agrees 0.87 between months of a quarter, 0.74 across one and "
+    "0.69 across two, so a model is best in the quarter it learned and loses several points of accuracy in each after. "
+    "Expect less than the pooled figures in production, where the quarter is always a new one.",
+    "About 7 % of labels flip by one step for a single month at random; no model can know which.",
+    "One public data set of 12,500 customers over eight months (Kaggle, credit-score-classification), partly "
+    "synthetic. Labels are a bureau's classes. Nothing in it is a refused applicant's later history.",
+    "Age and occupation are no features; they are kept apart to audit fairness. The month is none: it does not "
+    "come back.",
+    "Most fields act in steps, and debt and income not always in one direction: the data is so. Models held to "
+    "declared directions lost too much (see what was tried); the share of moves against them is reported above.",
+    "Credit utilisation carries no information in this data and is accepted but not used.",
+)
+
+
+class CardFacts(BaseModel):
+    """What a training run knows of its model; a part that is None was not measured, and the card says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = "credit-score"
+    digest: str = Field(default="", description="SHA-256 of model.cbm, where known already.")
+    trainer: str = ""
+    git_revision: str = ""
+    data_source: str = ""
+    data_sha256: str = ""
+    rows: int = 0
+    customers: int = 0
+    parameters: dict[str, str] = {}
+    figures: dict[str, Figures] = Field(default={}, description="By slice; `pooled` first.")
+    baselines: dict[str, Figures] = {}
+    fairness: FairnessReport | None = None
+    stability: StabilityReport | None = None
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card of one model."""
+    return (
+        "\n\n".join(
+            [
+                f"# Model card: {facts.name}",
+                _facts(facts),
+                f"## Purpose\n\n{PURPOSE}",
+                "## Prohibited uses\n\n" + _list(PROHIBITED),
+                "## Data\n\n" + _data(facts),
+                "## How good it is\n\n" + _quality(facts),
+                "## Groups of people\n\n" + _fairness(facts.fairness),
+                "## How it moves, and its reasons\n\n" + _stability(facts.stability),
+                "## What was tried\n\n" + tried(),
+                "## Known limits\n\n" + _list(LIMITS),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _facts(facts: CardFacts) -> str:
+    lines = {
+        "digest of model.cbm": facts.digest,
+        "trained by": facts.trainer,
+        "code revision": facts.git_revision,
+    }
+    parameters = ", ".join(f"{name} {value}" for name, value in facts.parameters.items())
+    return _list(
+        [f"{name}: {value}" for name, value in lines.items() if value] + [f"learned with: {parameters or '-'}"]
+    )
+
+
+def _data(facts: CardFacts) -> str:
+    told = [
+        f"{facts.rows} rows of {facts.customers} customers, source {facts.data_source or 'unknown'}, "
+        f"SHA-256 `{facts.data_sha256 or 'unknown'}`",
+        "customers are split by a hash of their id: nobody is both learned from and judged on",
+        "cleaning fills a gap from the row itself or the customer's own earlier months, never from later ones",
+        f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
+    ]
+    return _list(told)
+
+
+def _quality(facts: CardFacts) -> str:
+    if not facts.figures:
+        return "Not measured."
+    slices = list(facts.figures)
+    header = "Unseen customers; 95 % bootstrap intervals by customer in brackets."
+    rows = [
+        [name, *(_interval(facts.figures[place].get(name)) for place in slices)]
+        for name in METRICS
+        if any(name in facts.figures[place] for place in slices)
+    ]
+    text = f"{header}\n\n{_table(['metric', *slices], rows)}"
+    if facts.baselines:
+        names = ("accuracy", "macro_f1", "auc_ovr", "log_loss", "severe_error_rate")
+        rows = [
+            [baseline, *(_interval(part.get(name)) for name in names)] for baseline, part in facts.baselines.items()
+        ]
+        text += f"\n\nBaselines on the same rows:\n\n{_table(['baseline', *names], rows)}"
+    return text
+
+
+def _fairness(report: FairnessReport | None) -> str:
+    if report is None or not report.groups:
+        return "Not measured."
+    rows = [
+        [
+            f"{group.attribute} {group.group}",
+            str(group.rows),
+            _interval(group.impact_good, 2),
+            _interval(group.impact_not_poor, 2),
+            _interval(group.equal_opportunity, 2),
+            _interval(group.calibration_gap, 2),
+            _interval(group.score_gap, 0),
+        ]
+        for group in report.groups
+    ]
+    head = ["group", "rows", "AIR Good", "AIR not Poor", "equal opportunity", "calibration gap", "score gap"]
+    text = (
+        "Adverse impact ratios are to the best-treated group, the rest is a difference from everybody. An interval "
+        f"below 0.8 asks for a person's look, it decides nothing.\n\n{_table(head, rows)}"
+    )
+    if report.too_small:
+        text += f"\n\nToo few rows to say anything: {', '.join(report.too_small)}."
+    if report.age_proxy_auc is not None:
+        text += f"\n\nThe features tell the age group with an AUC of {report.age_proxy_auc:.2f} (0.5 is chance)."
+    return text
+
+
+def _stability(report: StabilityReport | None) -> str:
+    if report is None:
+        return "Not measured."
+    steps = {one.field: one for one in DIRECTIONS}
+    rows = []
+    for one in report.directions:
+        step = steps[one.field]
+        size = f"{step.step:+.0%}" if step.relative else f"{step.step:+g}"
+        rows.append(
+            [one.field, size, "up" if step.sign > 0 else "down", f"{one.wrong_share:.1%}", f"{one.mean_reversal:.1f}"]
+        )
+    head = ["field", "step", "score should go", "pairs against", "mean reversal, points"]
+    told = [
+        f"1 % noise on the amounts changes {report.band_flips:.1%} of bands",
+        f"named fields that raise the score at the reference: {_share(report.reason_raises)}",
+        f"first reasons kept under 1 % noise: {_share(report.reason_stable)}",
+    ]
+    method = (
+        "Reasons are exact SHAP values of the trees against a documented reference (the manifest's `reference`), added "
+        "up by family, at most four, and only fields whose move to the reference raises the score."
+    )
+    return f"{method}\n\n{_table(head, rows)}\n\n{_list(told)}"
+
+
+def tried() -> str:
+    """What was tried on the full data, with what it gave: a record, not a result of the run."""
+    curve = _table(
+        ["share of customers learned from", "accuracy", "macro-F1", "AUC"], [list(point) for point in LEARNING_CURVE]
+    )
+    return (
+        "The strongest, on the same five folds of all customers, before calibration:\n\n"
+        f"{_attempts(STRONGEST)}\n\nThe search that led there, on fewer folds:\n\n{_attempts(TRIED)}"
+        f"\n\nLearning curve:\n\n{curve}\n\n{CEILING}"
+    )
+
+
+def _attempts(attempts: Sequence[Attempt]) -> str:
+    head = ["tried", "accuracy", "macro-F1", "AUC", "accuracy out of time", "macro-F1 out of time", "verdict"]
+    rows = [
+        [one.what, one.accuracy, one.macro_f1, one.auc, one.accuracy_late, one.macro_f1_late, one.verdict]
+        for one in attempts
+    ]
+    return _table(head, rows)
+
+
+def _interval(figure: Figure | None, digits: int = 3) -> str:
+    if figure is None:
+        return "-"
+    digits = 0 if abs(figure.value) >= 100 else digits
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.1%}"
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def figures_of(tables: Mapping[str, Figures], metric: str) -> dict[str, Figure]:
+    """One metric's figures by slice or baseline, where it was measured."""
+    return {place: part[metric] for place, part in tables.items() if metric in part}

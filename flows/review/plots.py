@@ -1,0 +1,115 @@
+"""Pictures of a judgement, as matplotlib figures without a window system: each says one thing about the answers."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from flows.learning.model_metrics import ECE_BINS, Answers
+from service.score.policy import CLASSES, POOR_MAX, STANDARD_MAX
+
+_COLOURS = ("#c0392b", "#f39c12", "#27ae60")  # Poor, Standard, Good
+_SIZE_INCHES = (6.0, 5.0)
+
+
+def pictures(answers: Answers) -> dict[str, Figure]:
+    """All pictures by name."""
+    return {
+        "confusion": confusion(answers),
+        "reliability": reliability(answers),
+        "roc": roc(answers),
+        "ks": ks(answers),
+        "scores": scores(answers),
+    }
+
+
+def _drawing(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=across, ylabel=up)
+    return figure, axes
+
+
+def confusion(answers: Answers) -> Figure:
+    """Rows by true and told class, with the share of each true class."""
+    figure, axes = _drawing("Told against true class", "told", "true")
+    table = np.zeros((len(CLASSES), len(CLASSES)), dtype=int)
+    np.add.at(table, (answers.labels, answers.classes), 1)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(table):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count}\n{share[row, column]:.0%}", ha="center", va="center", color=colour)
+    names = [str(name) for name in CLASSES]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    return figure
+
+
+def reliability(answers: Answers) -> Figure:
+    """How often a class came true where it was said with some probability; on the diagonal it was just as often."""
+    figure, axes = _drawing("Probabilities come true", "said", "seen")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for place, name in enumerate(CLASSES):
+        said, true = answers.probabilities[:, place], answers.labels == place
+        bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
+        count = np.bincount(bins, minlength=ECE_BINS)
+        full = count > 0
+        axes.plot(
+            np.bincount(bins, said, ECE_BINS)[full] / count[full],
+            np.bincount(bins, true, ECE_BINS)[full] / count[full],
+            marker="o",
+            color=_COLOURS[place],
+            label=str(name),
+        )
+    axes.legend()
+    return figure
+
+
+def _curves(answers: Answers, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Probability in falling order, and the shares of members and others found down to it."""
+    order = np.argsort(-answers.probabilities[:, place], kind="stable")
+    said, member = answers.probabilities[order, place], answers.labels[order] == place
+    last = np.r_[np.diff(said) != 0, True]
+    found = np.cumsum(member) / max(member.sum(), 1)
+    false = np.cumsum(~member) / max((~member).sum(), 1)
+    return said[last], found[last], false[last]
+
+
+def roc(answers: Answers) -> Figure:
+    """Members found against others wrongly taken, class by class."""
+    figure, axes = _drawing("One class against the rest", "others taken", "members found")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for place, name in enumerate(CLASSES):
+        _, found, false = _curves(answers, place)
+        area = np.trapezoid(np.r_[0, found], np.r_[0, false])
+        axes.plot(np.r_[0, false], np.r_[0, found], color=_COLOURS[place], label=f"{name}, area {area:.3f}")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def ks(answers: Answers) -> Figure:
+    """How far Poor and the others lie apart along the probability of Poor."""
+    figure, axes = _drawing("Poor against the rest", "probability of Poor, at least", "share found")
+    said, found, false = _curves(answers, 0)
+    axes.plot(said, found, color=_COLOURS[0], label="Poor")
+    axes.plot(said, false, color="grey", label="others")
+    widest = int(np.argmax(found - false))
+    gap = found[widest] - false[widest]
+    axes.vlines(said[widest], false[widest], found[widest], color="black", linestyle="--", label=f"KS {gap:.3f}")
+    axes.legend()
+    return figure
+
+
+def scores(answers: Answers) -> Figure:
+    """Distribution of the score within each true class, with the limits of the bands."""
+    figure, axes = _drawing("Scores by true class", "score", "rows")
+    for place, name in enumerate(CLASSES):
+        chosen = answers.scores[answers.labels == place]
+        axes.hist(chosen, bins=50, range=(0, 1000), color=_COLOURS[place], alpha=0.5, label=str(name))
+    for limit in (POOR_MAX, STANDARD_MAX):
+        axes.axvline(limit + 0.5, color="black", linestyle=":")
+    axes.legend()
+    return figure

@@ -1,0 +1,42 @@
+"""The drift reference of a model: unseen customers' rows with the answers the packed model gives them.
+
+It travels in the package (`reference.parquet`), so what production answers is always compared with the very model
+that answered; packing takes its golden applicants from it. The columns are those of stored predictions, plus `label`
+and `customer`, a number that rows of one customer share.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from flows.learning.fit import columns
+from flows.learning.prepared_data import FIELDS
+from service.score.features import matrix
+from service.engine.packed_model import Model
+from service.score.policy import CLASSES
+from service.score.reasons import CATALOGUE
+
+REFERENCE_FILE: Final = "reference.parquet"
+
+
+def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `unseen` as stored predictions of the model packed in `package`, in order.
+
+    Args:
+        package: an assembled package.
+        unseen: clean rows of customers that the model did not learn from, with `label`, null where unknown.
+    """
+    answers = Model.load(package).assess_arrays(matrix(columns(unseen)), reasons=True)
+    frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
+    frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
+    frame["score"] = answers.score.astype("int64")
+    frame["band"] = [str(CLASSES[place]) for place in answers.band]
+    frame["predicted_class"] = [str(CLASSES[place]) for place in answers.predicted_class]
+    for place, name in enumerate(("p_poor", "p_standard", "p_good")):
+        frame[name] = answers.probabilities[:, place]
+    frame["borderline"] = answers.borderline
+    frame["reasons"] = ["|".join(CATALOGUE[number].code for number in row if number >= 0) for row in answers.numbers]
+    return frame

@@ -1,0 +1,39 @@
+"""Who signs a version: trainer and reviewer are two people, an override carries a third name, a reason and an end."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from flows.review.release_checks import Check, Result
+
+
+def people_check(trainer: str, reviewer: str) -> Check:
+    """Whether someone else than the trainer approves; names are compared without case and outer blanks."""
+    code, title = "approver", "Approved by someone who did not train it"
+    one, other = trainer.strip().casefold(), reviewer.strip().casefold()
+    if not one or not other:
+        told = "not measured: name of the trainer" if not one else "not measured: name of the reviewer"
+        return Check(code=code, title=title, result=Result.FAILED, explanation=told)
+    result = Result.PASSED if one != other else Result.FAILED
+    told = "trainer and reviewer are two people" if one != other else "the trainer may not approve their own model"
+    return Check(code=code, title=title, result=result, explanation=told)
+
+
+def override_check(reason: str, expires: date | None, second: str, named: tuple[str, str], today: date) -> Check:
+    """Whether an override is complete: a reason, an expiry to come, a second name that is none of `named`.
+
+    `named` are trainer and reviewer. An override never makes failed checks pass; it is kept beside them.
+    """
+    code, title = "override", "Override is complete"
+    lacking = []
+    if not reason.strip():
+        lacking.append("a reason")
+    if expires is None or expires <= today:
+        lacking.append("an expiry date to come")
+    if not second.strip() or second.strip().casefold() in {name.strip().casefold() for name in named}:
+        lacking.append("a second name, neither trainer nor reviewer")
+    if lacking:
+        told = f"the override needs {' and '.join(lacking)}"
+        return Check(code=code, title=title, result=Result.FAILED, explanation=told)
+    told = f"overridden until {expires}, second name given"
+    return Check(code=code, title=title, result=Result.NEEDS_REVIEW, explanation=told)

@@ -1,0 +1,162 @@
+"""Whole tables are checked and scored as single applicants are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, score_table
+from service.score.features import matrix, row
+from service.engine.packed_model import Model
+from tests.factories import applicant, applicant_columns, pack_small_model
+
+ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small real model."""
+    folder = tmp_path_factory.mktemp("package")
+    pack_small_model(folder)
+    return Model.load(folder)
+
+
+def _table(**changed: Any) -> pa.Table:
+    """Applicants with an id of the caller's own; `changed` are values of row 3, by field."""
+    columns, _ = applicant_columns(ROWS, seed=11)
+    frame = pd.DataFrame({name: list(values) for name, values in columns.items()})
+    for name, value in changed.items():
+        frame[name] = frame[name].astype(object)
+        frame.loc[3, name] = value
+    return pa.Table.from_pandas(frame.assign(my_id=[f"row-{number}" for number in range(ROWS)]), preserve_index=False)
+
+
+def _as_text(table: pa.Table, **changed: str) -> pa.Table:
+    """The table as a CSV file gives it, every cell a text; `changed` are cells of row 3, by field."""
+    texts = {name: table.column(name).cast(pa.string()).to_pylist() for name in table.column_names}
+    for name, text in changed.items():
+        texts[name][3] = text
+    return pa.table(texts, pa.schema([(name, pa.string()) for name in texts]))
+
+
+TABLE = _table()
+
+
+@pytest.mark.parametrize("read", [pytest.param(lambda table: table, id="parquet"), pytest.param(_as_text, id="csv")])
+def test_a_row_scores_as_its_applicant_does(model: Model, read: Any) -> None:
+    """Every answer is the single one's to the last bit, reasons included."""
+    columns, _ = applicant_columns(ROWS, seed=11)
+
+    scored = score_table(model, read(_table()), reasons=True).to_pylist()
+
+    for number, found in enumerate(scored):
+        one = model.assess(row(applicant(columns, number)))
+        assert (found["score"], found["band"], found["predicted_class"]) == (one.score, one.band, one.predicted_class)
+        assert (found["p_poor"], found["p_standard"], found["p_good"]) == one.probabilities
+        assert found["borderline"] is one.borderline
+        assert found["reasons"] == "|".join(reason.code for reason in one.reasons)
+        assert (found["my_id"], found["problem"]) == (f"row-{number}", "")
+
+
+@pytest.mark.parametrize("read", [pytest.param(lambda table: table, id="parquet"), pytest.param(_as_text, id="csv")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("annual_income", -1.0, id="below-range"),
+        pytest.param("outstanding_debt", 1.1e7, id="above-range"),
+        pytest.param("annual_income", float("inf"), id="infinite"),
+        pytest.param("num_loans", 2.5, id="no-integer"),
+        pytest.param("interest_rate", None, id="null-where-none-may-be"),
+        pytest.param("credit_mix", "Excellent", id="unknown-level"),
+        pytest.param("loan_types", "auto|boat", id="unknown-loan"),
+        pytest.param("loan_types", "auto||auto", id="no-kind-between-bars"),
+        pytest.param("loan_types", "|".join(["auto"] * 40), id="more-kinds-than-loans"),
+    ],
+)
+def test_a_row_that_breaks_the_contract_gets_no_score(model: Model, field: str, value: object, read: Any) -> None:
+    """It is named and left empty; its neighbours are scored."""
+    scored = score_table(model, read(_table(**{field: value})), reasons=True).to_pylist()
+
+    assert scored[3]["problem"] == field
+    assert all(scored[3][name] is None for name in ("score", "band", "p_good", "borderline", "reasons"))
+    assert [number for number, one in enumerate(scored) if one["problem"]] == [3]
+    assert all(one["score"] is not None for number, one in enumerate(scored) if number != 3)
+
+
+@pytest.mark.parametrize("text", ["abc", "nan", "NA", "1,5", "0x10", "1e", "1_000", "--1", "+-1", "1 2"])
+def test_a_text_that_is_no_number_is_a_problem(text: str) -> None:
+    """The first field at fault is named, whatever else the row holds."""
+    _, problem = checked(_as_text(_table(interest_rate=None), annual_income=text))
+
+    assert problem.tolist() == [0, 0, 0, FIELDS.index("annual_income") + 1] + [0] * (ROWS - 4)
+
+
+@settings(max_examples=40)
+@given(number=st.floats(min_value=0, max_value=1e7), form=st.sampled_from(["{!r}", " {!r} ", "+{!r}", "{:.17e}"]))
+def test_numbers_are_read_to_the_last_bit(number: float, form: str) -> None:
+    """Blanks around and a plus sign do not matter, nor that another cell is no number."""
+    text = _as_text(TABLE, annual_income=form.format(number))
+    alone, problem = checked(text.slice(3, 1))
+    beside, others = checked(_as_text(text, interest_rate="none").slice(2, 2))
+
+    assert alone["annual_income"].tolist() == [number] == beside["annual_income"].tolist()[1:]
+    assert not problem.any() and others.tolist() == [0, FIELDS.index("interest_rate") + 1]
+
+
+def test_lists_and_dictionaries_are_read_as_texts_are() -> None:
+    """Loan types as a list, categories as a dictionary: the same features."""
+    table = _table()
+    listed = [kinds.split("|") if kinds else [] for kinds in table.column("loan_types").to_pylist()]
+    other = table.set_column(table.column_names.index("loan_types"), "loan_types", pa.array(listed))
+    mix = table.column("credit_mix").dictionary_encode()
+    other = other.set_column(table.column_names.index("credit_mix"), "credit_mix", mix)
+
+    features, problem = checked(other)
+
+    assert not problem.any()
+    np.testing.assert_array_equal(matrix(features), matrix(checked(table)[0]))
+
+
+def test_an_all_empty_optional_column_is_no_problem() -> None:
+    """Nothing but blanks is read as unknown."""
+    table = _table()
+    blank = pa.nulls(ROWS)
+    for name in ("monthly_inhand_salary", "credit_mix"):
+        table = table.set_column(table.column_names.index(name), name, blank)
+
+    columns, problem = checked(table)
+
+    assert not problem.any()
+    assert np.isnan(columns["monthly_inhand_salary"]).all() and np.isnan(matrix(columns)[:, 15]).all()
+
+
+def test_no_row_at_all_is_scored(model: Model) -> None:
+    """An empty table has the same columns."""
+    assert score_table(model, _table().slice(0, 0), reasons=True).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda table: table.drop_columns(["interest_rate"]), "lacks interest_rate", id="missing"),
+        pytest.param(
+            lambda table: table.append_column("score", pa.nulls(ROWS)), "named as answers are, score", id="taken"
+        ),
+        pytest.param(lambda table: table.append_column("my_id", pa.nulls(ROWS)), "my_id more than once", id="twice"),
+        pytest.param(
+            lambda table: table.set_column(0, table.column_names[0], pa.array([True] * ROWS)),
+            "annual_income is of type bool, numbers needed",
+            id="type",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_scored_are_refused(change: Any, said: str) -> None:
+    """Before a row is read, with the column's name."""
+    with pytest.raises(BatchRefused, match=said):
+        refuse_columns(change(_table()).schema, "a.parquet")

@@ -1,0 +1,87 @@
+"""The card says what was measured, and says so where something was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.review import fairness, stability
+from flows.review.model_card import PROHIBITED, CardFacts, model_card
+from flows.learning.model_metrics import METRICS, by_slice, judge
+from flows.review.experiments import STRONGEST, TRIED
+from tests.flows.small_training import answers
+from tests.flows.review.test_fairness import groups
+
+SECTIONS = (
+    "Purpose",
+    "Prohibited uses",
+    "Data",
+    "How good it is",
+    "Groups of people",
+    "How it moves, and its reasons",
+    "What was tried",
+    "Known limits",
+)
+
+
+@pytest.fixture(name="card", scope="module")
+def _card() -> str:
+    told = answers(1_200, customers=240)
+    report = stability.StabilityReport(
+        directions=(stability.DirectionReport(field="interest_rate", pairs=9, wrong_share=0.125, mean_reversal=2.5),),
+        band_flips=0.011,
+        reason_raises=0.987,
+    )
+    return model_card(
+        CardFacts(
+            digest="d" * 64,
+            trainer="ana",
+            git_revision="abc123",
+            data_sha256="e" * 64,
+            rows=1_200,
+            customers=240,
+            parameters={"depth": "6"},
+            figures={"pooled": judge(told, 20), **by_slice(told, {"Q1": told.labels < 9}, 20)},
+            baselines={"majority": judge(told, 20)},
+            fairness=fairness.audit(told, {"team": groups(told)}, draws=20, age_proxy_auc=0.62),
+            stability=report,
+        )
+    )
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_is_there_and_filled(card: str, section: str) -> None:
+    """Nobody has to ask for the rest."""
+    assert len(card.split(f"## {section}\n")[1].split("\n## ")[0].strip()) > 40
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_stands_with_its_interval(card: str, metric: str) -> None:
+    """A figure without its uncertainty is none."""
+    line = next(line for line in card.splitlines() if line.startswith(f"| {metric} |"))
+    assert line.count("[") == line.count("]") == 2
+
+
+@pytest.mark.parametrize(
+    "said", ["d" * 64, "e" * 64, "ana", "abc123", "depth 6", "anew each calendar quarter", "12.5%", "98.7%", "0.62"]
+)
+def test_the_runs_own_facts_are_in_it(card: str, said: str) -> None:
+    """Digest, data, people, parameters, the quarterly re-scoring, and what was measured."""
+    assert said in card
+
+
+def test_everything_tried_and_prohibited_is_said(card: str) -> None:
+    """Failures too."""
+    assert all(one.what in card for one in (*STRONGEST, *TRIED))
+    assert all(one in card for one in PROHIBITED)
+
+
+def test_tables_are_whole(card: str) -> None:
+    """Each row of a table has as many cells as its head."""
+    for block in card.split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1, rows[:1]
+
+
+def test_what_was_not_measured_is_said() -> None:
+    """An empty run gives a card that claims nothing."""
+    assert model_card(CardFacts()).count("Not measured.") == 3

@@ -1,0 +1,65 @@
+"""Each step of packaging an image is a task of its own in Prefect, and a failed one takes back what came before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from bentos.packing import container, image
+from bentos.errors import SmokeFailed
+from bentos.packing.golden_requests import Golden
+from bentos.packing.bento import Packed
+from bentos.publish import Publication, Published
+from bentos.packing.serving import Served
+from bentos.settings import BentosSettings
+from bentos.packing.smoke import Identity
+from flows import artifacts, bento_packaging
+from tests.bentos.fake_registry import registry
+from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
+from tests.bentos.test_publish import DIGEST, ENGINE, LOCK
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("offset", [pytest.param(0, id="right"), pytest.param(7, id="wrong-after-the-pull")])
+def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
+    """Image, run, push, pull, run again; golden answers that differ then cost the manifest and the Bento."""
+    behaviour, asked = Behaviour(), list[str]()
+
+    @contextlib.contextmanager
+    def running(_: object, reference: str, __: float) -> Iterator[Served]:
+        asked.append(reference)
+        behaviour.offset = offset if "@" in reference else 0
+        with answering(behaviour) as url:
+            yield Served(url=url, key=KEY)
+
+    monkeypatch.setattr(container, "running", running)
+    packed = Packed(tag="credit-score:3-a-b", digest="d" * 64, path=tmp_path / "bento", reused=False)
+    (lock := packed.path / "src" / "infra" / "locks" / "service.txt").parent.mkdir(parents=True)
+    lock.write_text(LOCK)
+    told = {"label": image.recipe(packed), "pulled": "image-1", "digest": DIGEST, "push": 0, "complaint": ""}
+    (program := tmp_path / "engine").write_text(ENGINE.format(log=tmp_path / "log", six="1.17.0", **told))
+    program.chmod(0o755)
+
+    @flow(name="image-steps")
+    def steps(host: str) -> Published:
+        settings = BentosSettings(engine=str(program), registry=host, smoke_requests=2, bentoml_home=tmp_path / "store")
+        golden = (Golden(body={"num_loans": 2}, score=200),)
+        work = Publication(packed, Identity(version="3", digest=IDENTITY["digest"]), golden, settings)
+        return bento_packaging.published_or_taken_back(packed, work, artifacts.Progress("image-steps", "Steps"))
+
+    with registry() as shelf:
+        if offset:
+            with pytest.raises(SmokeFailed, match="golden applicant scores 207"):
+                steps(shelf.host)
+        else:
+            assert steps(shelf.host).digest == DIGEST
+        reference = f"{shelf.host}/credit-score"
+
+    assert asked == [f"{reference}:3-a-b", f"{reference}@{DIGEST}"]
+    assert shelf.deleted == ([DIGEST] if offset else [])
+    assert packed.path.exists() is not bool(offset)

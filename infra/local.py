@@ -11,9 +11,9 @@ import os
 import sys
 
 from infra.errors import StackError
-from infra.parts import served_model
+from infra.stack.parts import served_model
 from infra.settings import read_settings
-from infra.stack import Stack, say
+from infra.stack.supervisor import Stack, say
 
 
 def print_status(stack: Stack) -> None:

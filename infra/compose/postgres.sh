@@ -4,7 +4,7 @@
 set -eu
 : "${MLFLOW_DATABASE_PASSWORD:?}" "${PREFECT_DATABASE_PASSWORD:?}"
 
-# The passwords are letters and digits (infra/passwords.py); psql quotes them all the same.
+# The passwords are letters and digits (infra/compose/passwords.py); psql quotes them all the same.
 psql -v ON_ERROR_STOP=1 -q --username "$POSTGRES_USER" --dbname postgres \
   -v mlflow="$MLFLOW_DATABASE_PASSWORD" -v prefect="$PREFECT_DATABASE_PASSWORD" <<'SQL'
 SELECT 'CREATE ROLE mlflow LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mlflow') \gexec

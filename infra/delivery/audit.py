@@ -16,7 +16,7 @@ from typing import Final
 
 from infra.errors import StackError
 from infra.settings import ROOT
-from infra.store import program
+from infra.stack.object_store import program
 
 LOCKS: Final = ROOT / "infra" / "locks"
 EVERYTHING: Final = LOCKS / "dev.txt"  # constrains every other lock, so it holds every package of every image

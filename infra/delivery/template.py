@@ -21,7 +21,7 @@ from typing import Final
 
 from infra.errors import StackError
 from infra.settings import ROOT
-from infra.store import program
+from infra.stack.object_store import program
 
 NAME: Final = "QuantumFinance"
 SLUG: Final = "quantumfinance"  # events, labels, distribution

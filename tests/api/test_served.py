@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.ports import free_port
+from infra.stack.ports import free_port
 from service import keys
 from service.docs.examples import APPLICANT
 from service.access.keystore import Scope

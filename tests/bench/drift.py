@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import csv
 
-from infra import parts, store
-from infra.credentials import Credentials, store_variables
-from infra.ports import free_port
-from infra.processes import Shelf, end
+from infra.stack import parts, object_store
+from infra.stack.credentials import Credentials, store_variables
+from infra.stack.ports import free_port
+from infra.stack.processes import Shelf, end
 from infra.settings import StackSettings
 
 if TYPE_CHECKING:
@@ -115,14 +115,14 @@ def _timed(title: str, environment: dict[str, str]) -> None:
 def measure(folder: Path, rows: int, days: int) -> None:
     """Fill a store of its own, run, add a day, run again."""
     settings = StackSettings(state_dir=folder, port_store=free_port())
-    store.format_volume(folder / "store")
+    object_store.format_volume(folder / "store")
     part = parts.object_store(settings, PAIR)
     running = Shelf(folder).spawn(part.name, part.recipe)
     try:
         while not parts.answers(part.probe):
             time.sleep(0.2)
-        store.make_buckets(settings.store_url, PAIR)
-        client = store.client(settings.store_url, PAIR)
+        object_store.make_buckets(settings.store_url, PAIR)
+        client = object_store.client(settings.store_url, PAIR)
         fill(client, days - 1, 1, rows // days)
         print(f"{rows:,} rows of {days} days stored", flush=True)
         _timed("first run, every row is new", store_variables(settings.store_url, PAIR))

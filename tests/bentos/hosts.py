@@ -17,7 +17,7 @@ from bentos.errors import DeployRefused
 from bentos.packing.golden_requests import Golden
 from bentos.deploying.proxy import Proxy
 from bentos.settings import DeploySettings
-from infra.ports import free_port
+from infra.stack.ports import free_port
 
 HOME = Path(__file__).resolve().parents[2]
 GOLDEN = tuple(Golden(body={"num_loans": loans}, score=loans * 100) for loans in (1, 2, 5))

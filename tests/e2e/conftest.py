@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bentos.processes import sweep
-from infra.ports import free_port
-from infra.processes import marked
+from infra.stack.ports import free_port
+from infra.stack.processes import marked
 from infra.settings import HOST, ROOT
 
 if TYPE_CHECKING:

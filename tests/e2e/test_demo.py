@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from infra.credentials import Credentials, read_exports
-from infra.partner import stored_predictions
-from infra.processes import marked
+from infra.stack.credentials import Credentials, read_exports
+from infra.demo.partner import stored_predictions
+from infra.stack.processes import marked
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.xdist_group("demo"),
 ]
 
-DEMO = ("infra.demo", "--data", "sample")
+DEMO = ("infra.demo.play", "--data", "sample")
 PAGE_PATIENCE_MS = 60_000
 
 

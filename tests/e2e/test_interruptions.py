@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.processes import marked
+from infra.stack.processes import marked
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Clone
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600), pytest.mark.xdist_group("demo")]
 
-DEMO = ("infra.demo", "--data", "sample")
+DEMO = ("infra.demo.play", "--data", "sample")
 STAGES = {
     "[1/8]": "data: DATA=sample, checked",
     "[2/8]": "stack",

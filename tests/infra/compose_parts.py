@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra import passwords
-from infra.passwords import read_env
-from infra.ports import free_port
-from infra.processes import Recipe, Shelf, end
+from infra.compose import passwords
+from infra.compose.passwords import read_env
+from infra.stack.ports import free_port
+from infra.stack.processes import Recipe, Shelf, end
 from infra.settings import HOST, ROOT
-from infra.store import client, program
+from infra.stack.object_store import client, program
 from tests.infra import compose_file
 
 START_TIMEOUT_S = 240

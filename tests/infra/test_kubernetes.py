@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.bootstrap import JOB_TEMPLATE
-from infra.rights import RIGHTS
+from infra.compose.bootstrap import JOB_TEMPLATE
+from infra.compose.rights import RIGHTS
 from infra.settings import ROOT
-from infra.store import program
+from infra.stack.object_store import program
 from tests.infra import compose_file
 
 FOLDER = ROOT / "infra" / "kubernetes"

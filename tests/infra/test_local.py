@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from bentos.processes import sweep
-from infra.guards import exclusive
-from infra.ports import free_port
-from infra.processes import marked
+from infra.stack.guards import exclusive
+from infra.stack.ports import free_port
+from infra.stack.processes import marked
 from infra.settings import HOST, ROOT
-from infra.store import format_volume
+from infra.stack.object_store import format_volume
 
 
 @pytest.fixture(name="environment")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.credentials import Credentials, credentials, read_exports, stack_variables, write_exports
+from infra.stack.credentials import Credentials, credentials, read_exports, stack_variables, write_exports
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings, read_settings
 

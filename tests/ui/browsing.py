@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Locator, Page, Request
 
-from infra.ports import free_port
+from infra.stack.ports import free_port
 from infra.settings import ROOT
 from tests.ui.fake_reports import Reports
 from ui.wording import texts

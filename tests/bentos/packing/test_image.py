@@ -23,7 +23,7 @@ from bentos.packing.bento import EPOCH_S, Packed
 from bentos.publish import Publication
 from bentos.settings import BentosSettings
 from bentos.packing.smoke import Identity
-from infra.ports import free_port
+from infra.stack.ports import free_port
 
 LAYERS = ("code.tar", "model.tar")
 ENVIRONMENT = {"python_full_version": "3.11.7", "python_version": "3.11", "sys_platform": "linux"}

@@ -21,10 +21,10 @@ from flows.review import mlflow_run
 from flows.data import dvc_versions
 from flows.errors import DatasetError
 from flows.data.dvc_versions import remote_of
-from infra import parts, store
-from infra.credentials import Credentials
-from infra.ports import free_port
-from infra.processes import Recipe
+from infra.stack import parts, object_store as store
+from infra.stack.credentials import Credentials
+from infra.stack.ports import free_port
+from infra.stack.processes import Recipe
 from infra.settings import HOST, ROOT, StackSettings
 from tests.conftest import ObjectStore, serving
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisAway
 
-from infra.ports import free_port
+from infra.stack.ports import free_port
 from service.access.keystore import PARTNER_SCOPES, ApiKey
 from service.access.token_bucket import DAY_S, Limiter, Policy, State, take
 from service.access.limit_headers import limit_headers

@@ -1,4 +1,4 @@
-"""What a new compose stack or cluster needs before its first run: `python -m infra.bootstrap`, safe to repeat.
+"""What a new compose stack or cluster needs before its first run: `python -m infra.compose.bootstrap`, safe to repeat.
 
 Buckets and their lifecycle, MLflow's user of the flows, Prefect's work pool and deployments, the first keys of the API.
 One line a step; the first failure is one line too, and ends it with 1.
@@ -19,9 +19,9 @@ import httpx
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from infra import store
-from infra.credentials import Credentials
-from infra.deployments import deploy_all, work_pool
+from infra.stack import object_store
+from infra.stack.credentials import Credentials
+from infra.stack.deployments import deploy_all, work_pool
 from infra.errors import StackError
 from infra.settings import BUCKETS, ROOT
 from service import keys
@@ -100,8 +100,8 @@ def make_store(settings: BootstrapSettings) -> str:
     from botocore.exceptions import ClientError
 
     with part("store", settings.store_endpoint):
-        store.make_buckets(settings.store_endpoint, pair)
-        client = store.client(settings.store_endpoint, pair)
+        object_store.make_buckets(settings.store_endpoint, pair)
+        client = object_store.client(settings.store_endpoint, pair)
         try:
             for bucket in BUCKETS:
                 client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})

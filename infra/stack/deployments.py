@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from infra import prefect_api
+from infra.stack import prefect_api
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from infra.errors import StackError
-from infra.processes import MARKER
+from infra.stack.processes import MARKER
 from infra.settings import ROOT, StackSettings
 
 INDENT: Final = "      "

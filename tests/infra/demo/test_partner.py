@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.errors import StackError
-from infra.partner import Api, partner_key, send, stored_predictions
+from infra.demo.partner import Api, partner_key, send, stored_predictions
 
 if TYPE_CHECKING:
     from tests.conftest import ObjectStore

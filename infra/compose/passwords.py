@@ -1,4 +1,4 @@
-"""The credentials of the compose stack: `python -m infra.passwords` makes what is missing and keeps what is there.
+"""The credentials of the compose stack: `python -m infra.compose.passwords` makes what is missing and keeps what is there.
 
 Everything lies in one folder (`.local/compose`, mode 0700): `env` (0600) for compose itself, and the files that parts
 read as another user of their container (0644, behind the folder's mode). Nothing has a default: a name that is missing
@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from infra.credentials import Credentials, write_private
+from infra.stack.credentials import Credentials, write_private
 from infra.errors import StackError
-from infra.rights import USERS, identities
+from infra.compose.rights import USERS, identities
 from infra.settings import read_settings
 
 LETTERS: Final = string.ascii_letters + string.digits  # safe in a URL, a shell, an ini file and SQL
@@ -138,7 +138,7 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
         changed = []
         if values != kept:
             text = "".join(f"{name}={value}\n" for name, value in values.items())
-            write_private(folder / "env", "# Made by python -m infra.passwords; keep it with your backups.\n" + text)
+            write_private(folder / "env", "# Made by python -m infra.compose.passwords; keep it with your backups.\n" + text)
             changed.append("env")
         files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(values)}
         changed += [name for name, text in files.items() if _replace(folder / name, text)]

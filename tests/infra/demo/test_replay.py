@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from flows.data.sample import generate
-from infra import replay
+from infra.demo import replay
 from infra.errors import StackError
 
 TODAY = date(2026, 11, 23)

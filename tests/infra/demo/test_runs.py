@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.deployments import Prefect
+from infra.stack.deployments import Prefect
 from infra.errors import StackError
-from infra.runs import Run, Runs
+from infra.demo.runs import Run, Runs
 
 
 class Worker:
@@ -148,8 +148,8 @@ def test_a_server_that_is_gone_is_one_line() -> None:
 @pytest.mark.parametrize(("busy", "told"), [(2, None), (10_000, "Prefect refuses GET")])
 def test_a_busy_server_is_asked_again(busy: int, told: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """503, which is SQLite waiting for its one writer, is waited out, but not for ever."""
-    monkeypatch.setattr("infra.prefect_api.PAUSE_S", 0.01)
-    monkeypatch.setattr("infra.prefect_api.BUSY_S", 0.5)
+    monkeypatch.setattr("infra.stack.prefect_api.PAUSE_S", 0.01)
+    monkeypatch.setattr("infra.stack.prefect_api.BUSY_S", 0.5)
     run = {"id": "1", "name": "calm-owl", "state": {"type": "COMPLETED"}, "created": "2026-01-01T00:00:00Z"}
     answers = chain(repeat((503, {}), busy), repeat((200, run), 1), repeat((200, [])))
 

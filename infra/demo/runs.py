@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from infra import prefect_api
+from infra.stack import prefect_api
 from infra.errors import StackError
 
 OVER: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})

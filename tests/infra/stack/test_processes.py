@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bentos.processes import sweep
-from infra.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
+from infra.stack.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
 
 SLEEPER = "import time; time.sleep(300)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); time.sleep(300)"

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from bentos.digests import combined, file_sha256
-from infra.champion import Models, Version, packed
+from infra.demo.mlflow_models import Models, Version, packed
 from infra.errors import StackError
-from infra.guards import exclusive, interruptible
-from infra.partner import Api, applicants, await_stored, drift_state, partner_key, send
-from infra.parts import served_bento
-from infra.runs import OVER, Run, Runs
+from infra.stack.guards import exclusive, interruptible
+from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
+from infra.stack.parts import served_bento
+from infra.demo.runs import OVER, Run, Runs
 from infra.settings import ROOT, read_settings
-from infra.stack import Stack
-from infra.stages import Stages, call, tell
+from infra.stack.supervisor import Stack
+from infra.demo.stages import Stages, call, tell
 
 REVIEWER: Final = "demo"
 NOTE: Final = "Approved by make demo, which stands in for a person on this machine."
@@ -192,7 +192,7 @@ def play(data: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 after the summary; 1 and one line when a stage fails; 130 when interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m infra.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.demo.play", description=__doc__)
     parser.add_argument("--data", default="sample", help="sample, kaggle, or a path to Kaggle's train.csv(.gz)")
     options = parser.parse_args(arguments)
     try:

@@ -17,9 +17,9 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from infra import bootstrap, passwords
-from infra.bootstrap import BootstrapSettings
-from infra.rights import ADMIN, RIGHTS
+from infra.compose import bootstrap, passwords
+from infra.compose.bootstrap import BootstrapSettings
+from infra.compose.rights import ADMIN, RIGHTS
 from infra.settings import BUCKETS, HOST, ROOT
 from service.access.keystore import Scope, read_keys
 from service.ledger.bucket import BucketStore, StoreConflict, StoreSettings
@@ -49,9 +49,9 @@ def _parts(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[
 
 @pytest.fixture(scope="module", name="ready")
 def _ready(parts: Parts) -> Parts:
-    """The same after `python -m infra.bootstrap`, as compose runs it."""
+    """The same after `python -m infra.compose.bootstrap`, as compose runs it."""
     done = subprocess.run(
-        [sys.executable, "-m", "infra.bootstrap"],
+        [sys.executable, "-m", "infra.compose.bootstrap"],
         env={**bootstrap_environment(parts), "PATH": "/usr/bin:/bin", "HOME": str(parts.folder)},
         cwd=ROOT,
         capture_output=True,

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.errors import StackError
-from infra.partner import Api, await_stored, partner_key
-from infra.runs import Runs
+from infra.demo.partner import Api, await_stored, partner_key
+from infra.demo.runs import Runs
 from infra.settings import read_settings
-from infra.stack import Stack
-from infra.stages import Stages, tell
+from infra.stack.supervisor import Stack
+from infra.demo.stages import Stages, tell
 
 PARTNER: Final = "replay"
 BATCH_ROWS: Final = 500
@@ -114,7 +114,7 @@ def _send(api: Api, rows: list[dict[str, Any]]) -> set[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when every month was sent and judged, 1 and one line otherwise."""
-    parser = argparse.ArgumentParser(prog="python -m infra.replay", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.demo.replay", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Kaggle's test.csv, plain or .gz")
     parser.add_argument("--months", default="9,10,11,12", help="numbers of months, with commas between")
     options = parser.parse_args(arguments)

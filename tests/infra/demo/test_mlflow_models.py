@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.champion import MODEL, Models, Version, packed
+from infra.demo.mlflow_models import MODEL, Models, Version, packed
 from infra.errors import StackError
 
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.credentials import Credentials
+from infra.stack.credentials import Credentials
 from infra.errors import StackError
-from infra.processes import Recipe
+from infra.stack.processes import Recipe
 from infra.settings import BUCKETS, HOST, ROOT
 
 if TYPE_CHECKING:

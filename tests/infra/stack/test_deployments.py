@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from infra import deployments
+from infra.stack import deployments
 from infra.errors import StackError
 
 

@@ -9,7 +9,7 @@ import httpx
 
 BUSY_S: Final = 120.0  # how long a server that says 503 is asked again: its SQLite has one writer
 PAUSE_S: Final = 1.0
-TIMEOUT_S: Final = 60.0  # above what the server itself waits for SQLite (infra/parts.py)
+TIMEOUT_S: Final = 60.0  # above what the server itself waits for SQLite (infra/stack/parts.py)
 
 
 class Patient(httpx.HTTPTransport):

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import httpx
 
-from infra.credentials import Credentials, write_private
+from infra.stack.credentials import Credentials, write_private
 from infra.errors import StackError
-from infra.store import client
+from infra.stack.object_store import client
 
 PARTNER: Final = "demo"
 CONNECTIONS: Final = 4

@@ -11,10 +11,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from infra import store
-from infra.credentials import QUIET, Credentials, stack_variables, store_variables
+from infra.stack import object_store as store
+from infra.stack.credentials import QUIET, Credentials, stack_variables, store_variables
 from infra.errors import StackError
-from infra.processes import Recipe
+from infra.stack.processes import Recipe
 from infra.settings import HOST, ROOT, StackSettings
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")

@@ -8,10 +8,10 @@ from importlib import import_module
 import streamlit as st
 
 from ui.components import chrome
-from ui.errors import SettingsMissing
+from ui.api.errors import SettingsMissing
 from ui.session import Desk, language, open_desk
 from ui.views import setup
-from ui.wording import texts
+from ui.texts.wording import texts
 
 _PAGES = {
     "score": ":material/speed:",

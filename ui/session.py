@@ -9,13 +9,13 @@ from typing import Any, Final
 import httpx
 import streamlit as st
 
-from ui.client import Client, Reply
-from ui.errors import ApiError, SettingsMissing
-from ui.exchange import Exchange
-from ui.formats import Formats, zone_of
-from ui.limits import Limit
+from ui.api.client import Client, Reply
+from ui.api.errors import ApiError, SettingsMissing
+from ui.api.exchange import Exchange
+from ui.texts.formats import Formats, zone_of
+from ui.api.limits import Limit
 from ui.settings import Settings, read_settings
-from ui.wording import Texts, choose_language, texts
+from ui.texts.wording import Texts, choose_language, texts
 
 TRANSPORT: Final = "transport"  # a test puts an httpx transport here
 LANGUAGE: Final = "language"

@@ -21,9 +21,9 @@ from pydantic import SecretStr, TypeAdapter
 
 from service.contract import MAX_BATCH_ROWS, Applicant
 from tests.ui.browsing import FLAGS, LOOKS, Stack, Visit, running
-from ui.client import Client
-from ui.examples import EXAMPLES
-from ui.jobs import Job, Store
+from ui.api.client import Client
+from ui.applicant.examples import EXAMPLES
+from ui.batches.jobs import Job, Store
 from ui.settings import Settings
 
 ROWS: Final = 10_000

@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, Locator, Page, Request
 from infra.stack.ports import free_port
 from infra.settings import ROOT
 from tests.ui.fake_reports import Reports
-from ui.wording import texts
+from ui.texts.wording import texts
 
 Look = tuple[str, str, int, int, str]  # language, locale, width, height, colour scheme
 FLAGS = (

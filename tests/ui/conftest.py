@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.fake_api import KEY, FakeApi
-from ui.client import Client
-from ui.formats import Formats
+from ui.api.client import Client
+from ui.texts.formats import Formats
 from ui.session import Desk
 from ui.settings import Settings
-from ui.wording import texts
+from ui.texts.wording import texts
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"
 Open = Callable[..., AppTest]

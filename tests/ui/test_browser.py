@@ -23,10 +23,10 @@ from infra.settings import ROOT
 from tests.factories import pack_small_model
 from tests.ui.browsing import FLAGS, LOOKS, PATIENCE_MS, Look, Stack, Visit, running
 from tests.ui.fake_reports import Reports
-from ui.examples import EXAMPLES
-from ui.fields import contract_fields
-from ui.mapping import template
-from ui.wording import texts
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import contract_fields
+from ui.batches.mapping import template
+from ui.texts.wording import texts
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
 

@@ -15,11 +15,11 @@ from streamlit.testing.v1 import AppTest
 from tests.ui import fake_reports
 from tests.ui.conftest import Open, go
 from tests.ui.fake_api import KEY, FakeApi
-from tests.ui.test_score import everything, press
-from ui.examples import EXAMPLES
-from ui.fields import contract_fields
-from ui.mapping import template
-from ui.wording import texts
+from tests.ui.views.test_score import everything, press
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import contract_fields
+from ui.batches.mapping import template
+from ui.texts.wording import texts
 
 ROWS = template(contract_fields(), list(EXAMPLES.values()))
 ESTIMATE = {"value": 0.716, "low": 0.704, "high": 0.728}

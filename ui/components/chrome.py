@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from ui.session import LANGUAGE, language
-from ui.wording import LANGUAGES, NAMES, Texts
+from ui.texts.wording import LANGUAGES, NAMES, Texts
 
 ICON: Final = "📈"  # a named material icon would be fetched from Google by the browser
 _STYLE: Final = Path(__file__).parent / "style.css"

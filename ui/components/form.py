@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from service.contract import Applicant
-from ui.fields import Field, Kind, grouped
+from ui.applicant.fields import Field, Kind, grouped
 from ui.session import Desk
 
 _PREFIX: Final = "applicant."

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from service.contract import CreditClass, Score
-from ui import results
+from ui.batches import results
 from ui.components import charts
 from ui.session import Desk
 

@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ui.components.form import range_of
-from ui.errors import ApiError, Fault, Invalid, LimitReached
-from ui.fields import Field
+from ui.api.errors import ApiError, Fault, Invalid, LimitReached
+from ui.applicant.fields import Field
 from ui.session import Desk
 
 _OUT_OF_RANGE: Final = frozenset({"too-small", "too-large"})

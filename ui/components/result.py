@@ -9,7 +9,7 @@ import streamlit as st
 from service.contract import CreditClass, Score
 from ui.components.gauge import BANDS, empty_gauge, probability_bars
 from ui.components.gauge import show as show_gauge
-from ui.printing import print_page
+from ui.components.printing import print_page
 from ui.session import Desk
 
 

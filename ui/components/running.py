@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ui.components import problem
-from ui.jobs import Job
+from ui.batches.jobs import Job
 from ui.session import Desk
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui.exchange import Exchange, snippets
+from ui.api.exchange import Exchange, snippets
 from ui.session import Desk, last_exchange, last_limits
 
 _HEIGHT_PX: Final = 420

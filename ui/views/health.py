@@ -13,10 +13,10 @@ import httpx
 import pandas as pd
 import streamlit as st
 
-from ui import causes
+from ui.components import causes
 from ui.components import charts
-from ui.errors import ApiError
-from ui.reports import Bucket
+from ui.api.errors import ApiError
+from ui.api.reports import Bucket
 from ui.session import TRANSPORT, Desk
 from ui.settings import Reports
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.errors import SettingsMissing
-from ui.wording import Texts
+from ui.api.errors import SettingsMissing
+from ui.texts.wording import Texts
 
 _EXAMPLE = 'endpoint = "http://127.0.0.1:3000"\nkey = "..."'
 

@@ -9,10 +9,10 @@ import streamlit as st
 
 from service.contract import Applicant
 from ui.components import charts, form, problem
-from ui.errors import ApiError
-from ui.examples import EXAMPLES
-from ui.fields import Field, Kind, contract_fields
-from ui.pace import score_some
+from ui.api.errors import ApiError
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import Field, Kind, contract_fields
+from ui.api.pace import score_some
 from ui.session import Desk, last_limits
 from ui.views.score import APPLICANT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ui.limits import Limit, largest_batch, read_limits, wait_for
+from ui.api.limits import Limit, largest_batch, read_limits, wait_for
 
 HEADERS = {
     "ratelimit-policy": '"burst";q=20;w=2, "daily";q=10000;w=86400',

@@ -13,9 +13,9 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.contract import Applicant, Score, Scores
-from ui import errors
-from ui.exchange import Exchange
-from ui.limits import Limit, read_limits
+from ui.api import errors
+from ui.api.exchange import Exchange
+from ui.api.limits import Limit, read_limits
 from ui.settings import Settings
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from service.contract import CreditClass, Score
-from ui.wording import Texts
+from ui.texts.wording import Texts
 
 
 def table(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.contract import RULE_CODES, Applicant, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
-from ui.errors import ApiError
-from ui.wording import LANGUAGES, Texts, choose_language, texts
+from ui.api.errors import ApiError
+from ui.texts.wording import LANGUAGES, Texts, choose_language, texts
 
 UI = Path(__file__).parents[2] / "ui"
 SOURCES = sorted(UI.rglob("*.py"))

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from tests.conftest import ObjectStore
-from ui import errors
-from ui.reports import Bucket, Signature
+from ui.api import errors
+from ui.api.reports import Bucket, Signature
 from ui.settings import Reports
 
 

@@ -21,9 +21,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from service.contract import MAX_BATCH_ROWS, Applicant, Score, Scores
-from ui.client import Client
-from ui.errors import ApiError, LimitReached, NoConnection, Unavailable, Unexpected
-from ui.limits import Limit, largest_batch, wait_for
+from ui.api.client import Client
+from ui.api.errors import ApiError, LimitReached, NoConnection, Unavailable, Unexpected
+from ui.api.limits import Limit, largest_batch, wait_for
 
 KEEP_DAYS: Final = 7
 _FIRST_PART_ROWS: Final = 100  # small: its answer tells the limits, by which the other parts are cut

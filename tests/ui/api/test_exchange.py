@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 
 from tests.ui.fake_api import KEY, FakeApi
-from ui.client import Client
-from ui.examples import EXAMPLES
-from ui.exchange import KEY_VARIABLE, Exchange, snippets
+from ui.api.client import Client
+from ui.applicant.examples import EXAMPLES
+from ui.api.exchange import KEY_VARIABLE, Exchange, snippets
 from ui.settings import Settings
 
 

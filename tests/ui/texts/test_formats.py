@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ui.formats import Formats, zone_of
+from ui.texts.formats import Formats, zone_of
 
 PT, EN = Formats("pt"), Formats("en")
 

@@ -17,10 +17,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from service.contract import RULE_CODES, Applicant
-from ui.errors import Fault
-from ui.fields import Field, Kind
-from ui.sheet import Sheet
-from ui.wording import LANGUAGES, texts
+from ui.api.errors import Fault
+from ui.applicant.fields import Field, Kind
+from ui.batches.sheet import Sheet
+from ui.texts.wording import LANGUAGES, texts
 
 # Kaggle's names where they differ from the contract's by more than case.
 _ALIASES: Final = {

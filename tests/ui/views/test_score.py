@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from service.contract import Applicant
 from tests.ui.conftest import Open, go
 from tests.ui.fake_api import KEY, FakeApi
-from ui.fields import Kind, contract_fields
-from ui.wording import texts
+from ui.applicant.fields import Kind, contract_fields
+from ui.texts.wording import texts
 
 
 def everything(at: AppTest) -> str:

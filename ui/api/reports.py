@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ui import errors
+from ui.api import errors
 from ui.settings import Reports
 
 _REGION: Final = "us-east-1"  # what MinIO and its gateways answer to unless told otherwise

@@ -10,10 +10,10 @@ from flows.monitoring import window_rules, performance
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from tests.flows.answered import answers
-from ui import causes
-from ui.formats import Formats
+from ui.components import causes
+from ui.texts.formats import Formats
 from ui.session import Desk
-from ui.wording import LANGUAGES, texts
+from ui.texts.wording import LANGUAGES, texts
 
 SETTINGS = DriftSettings(maturity_days=0)
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from tests.ui.fake_api import KEY, FakeApi
-from ui import errors
-from ui.client import Client
-from ui.examples import EXAMPLES
+from ui.api import errors
+from ui.api.client import Client
+from ui.applicant.examples import EXAMPLES
 from ui.settings import Settings
 
 TYPED = EXAMPLES["ordinary"].model_dump(mode="json", exclude_none=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from service.contract import Applicant, Score
-from ui.client import Client, Reply
-from ui.errors import LimitReached
-from ui.limits import Limit, largest_batch, wait_for
+from ui.api.client import Client, Reply
+from ui.api.errors import LimitReached
+from ui.api.limits import Limit, largest_batch, wait_for
 
 _MOST_ROWS: Final = 100
 _PATIENCE_S: Final = 15.0

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from service.contract import Applicant
-from ui.fields import Kind, contract_fields, grouped, read_fields
+from ui.applicant.fields import Kind, contract_fields, grouped, read_fields
 
 FIELDS = {field.name: field for field in contract_fields()}
 

@@ -1,6 +1,6 @@
 """An uploaded CSV or Excel file read as a table of text, whatever program wrote it, or refused with a reason.
 
-Cells stay text: what they mean is decided by `ui.mapping`, by the contract's field, not by a guess of pandas.
+Cells stay text: what they mean is decided by `ui.batches.mapping`, by the contract's field, not by a guess of pandas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ui.errors import SheetRefused
+from ui.api.errors import SheetRefused
 
 MAX_ROWS: Final = 100_000
 _MAX_COLUMNS: Final = 500

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.examples import EXAMPLES
-from ui.fields import contract_fields
-from ui.mapping import check, meaning, propose, template
-from ui.sheet import Sheet, read_sheet
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import contract_fields
+from ui.batches.mapping import check, meaning, propose, template
+from ui.batches.sheet import Sheet, read_sheet
 
 FIELDS = {field.name: field for field in contract_fields()}
 ALL = contract_fields()

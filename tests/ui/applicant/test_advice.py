@@ -8,8 +8,8 @@ import pytest
 
 from service.contract import Applicant, Score
 from tests.ui.fake_api import MANIFEST, score_of
-from ui.advice import Gain, gains, possible_changes, together
-from ui.examples import EXAMPLES
+from ui.applicant.advice import Gain, gains, possible_changes, together
+from ui.applicant.examples import EXAMPLES
 
 FIXED = {"annual_income", "monthly_inhand_salary", "credit_history_months", "credit_mix", "customer_ref", "as_of"}
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ui.exchange import Exchange
-from ui.limits import Limit
+from ui.api.exchange import Exchange
+from ui.api.limits import Limit
 
 
 class UiError(Exception):

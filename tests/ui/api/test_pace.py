@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.ui.fake_api import FakeApi
-from ui.client import Client
-from ui.errors import LimitReached
-from ui.examples import EXAMPLES
-from ui.pace import score_some
+from ui.api.client import Client
+from ui.api.errors import LimitReached
+from ui.applicant.examples import EXAMPLES
+from ui.api.pace import score_some
 from ui.settings import Settings
 
 ROWS = [EXAMPLES["ordinary"]] * 30

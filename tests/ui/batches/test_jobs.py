@@ -11,10 +11,10 @@ import pytest
 
 from service.contract import Applicant
 from tests.ui.fake_api import FakeApi
-from ui.client import Client
-from ui.errors import KeyRefused, Unavailable, Unexpected
-from ui.examples import EXAMPLES
-from ui.jobs import KEEP_DAYS, Job, Store, digest_of
+from ui.api.client import Client
+from ui.api.errors import KeyRefused, Unavailable, Unexpected
+from ui.applicant.examples import EXAMPLES
+from ui.batches.jobs import KEEP_DAYS, Job, Store, digest_of
 from ui.settings import Settings
 
 

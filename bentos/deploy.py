@@ -24,9 +24,9 @@ from bentos.deploying.slots import Release
 from bentos.deploying.steps import Deployment
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.golden_requests import Golden, golden_applicants
+from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import DeploySettings
-from bentos.registry.version import Version
 
 GOLDEN_ROWS: Final = 200
 

@@ -16,18 +16,18 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.packing import container, image, bento, sbom
-from bentos.packing.container_engine import Engine
 from bentos.errors import BentosError, PublishFailed
-from bentos.packing.golden_requests import Golden, golden_applicants
+from bentos.packing import bento, container, image, sbom
 from bentos.packing.bento import Packed
-from bentos.registry.versions import CHAMPION, Registry
+from bentos.packing.container_engine import Engine
+from bentos.packing.golden_requests import Golden, golden_applicants
 from bentos.packing.image_registry import Remote
-from bentos.revision import git_revision
 from bentos.packing.serving import Served
-from bentos.settings import BentosSettings
 from bentos.packing.smoke import Identity, SmokeReport, prove
 from bentos.registry.version import Version
+from bentos.registry.versions import CHAMPION, Registry
+from bentos.revision import git_revision
+from bentos.settings import BentosSettings
 
 PUSHED: Final = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 GOLDEN_ROWS: Final = 50

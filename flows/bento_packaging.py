@@ -17,16 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
-from bentos.packing import bento
 from bentos import publish
-from bentos.packing.golden_requests import golden_applicants
+from bentos.packing import bento
 from bentos.packing.bento import Packed
-from bentos.publish import GOLDEN_ROWS, Publication, Published, published
-from bentos.registry.versions import CHAMPION, Registry
+from bentos.packing.golden_requests import golden_applicants
 from bentos.packing.serving import served
-from bentos.settings import BentosSettings
 from bentos.packing.smoke import Identity, SmokeReport
+from bentos.publish import GOLDEN_ROWS, Publication, Published, published
 from bentos.registry.version import Version
+from bentos.registry.versions import CHAMPION, Registry
+from bentos.settings import BentosSettings
 from flows import artifacts
 
 

@@ -60,8 +60,8 @@ def _run(arguments: argparse.Namespace) -> str:
     if arguments.command == "fetch":
         return _fetch(arguments.data)
     if arguments.command == "prepare":
-        from flows.data.prepare import prepare
         from flows.cleaning.quality import as_markdown
+        from flows.data.prepare import prepare
 
         return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare))
     if arguments.command == "evaluate":

@@ -20,14 +20,15 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from flows.monitoring import alerts, judge_window, report_store, traffic, history as verdicts
-from flows.monitoring.window_rules import worst_columns
-from flows.monitoring.judge_window import Reference
-from flows.settings import FlowSettings
-from flows.monitoring.verdict_types import State
-from flows.monitoring.traffic import Traffic
+from flows.monitoring import alerts, judge_window, report_store, traffic
+from flows.monitoring import history as verdicts
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
+from flows.monitoring.judge_window import Reference
+from flows.monitoring.traffic import Traffic
+from flows.monitoring.verdict_types import State
+from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings, Window, window_of
+from flows.settings import FlowSettings
 
 REFERENCE_FILE = "reference.parquet"
 KEY_COLUMNS = 10

@@ -18,14 +18,14 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bentos.registry.decision import Decision
 from bentos.errors import BentosError
+from bentos.registry.decision import Decision
+from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 from flows import artifacts
-from flows.review.verdict_form import VerdictForm, expiry, refusal
 from flows.review.release_checks import Check, failed, to_review
+from flows.review.verdict_form import VerdictForm, expiry, refusal
 from flows.settings import FlowSettings
 
 APPROVED: Final = "quantumfinance.model.approved"

@@ -21,8 +21,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
-from service.ledger import records
 from service.erasure import HostErasure, erase_host
+from service.ledger import records
 from service.ledger.records import Kind
 
 REVIEW_DAYS = 30

@@ -18,26 +18,26 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from bentos.packing.model_package import assemble
+from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 from flows import artifacts
 from flows.learning import baselines
+from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
+from flows.learning.model_metrics import Answers, Figures, judge
+from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
+from flows.learning.search import Trial, search
 from flows.review import evidence, mlflow_run
+from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from flows.review.model_card import CardFacts, model_card
 from flows.review.package_facts import describe
-from flows.learning.model_metrics import Answers, Figures, judge
-from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
-from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
-from flows.recipes import TrainingForm
 from flows.review.reference_sample import REFERENCE_FILE, reference_frame
 from flows.review.release_checks import Evidence
-from flows.learning.search import Trial, search
 from flows.settings import FlowSettings
-from flows.review.mlflow_run import POOLED, Exhibits, Logged
-from service.score.manifest import Data, Draft
+from flows.training_form import TrainingForm
 from service.engine.packed_model import Model
+from service.score.manifest import Data, Draft
 
 REGISTERED: Final = "quantumfinance.model.registered"
 OUT_OF_TIME: Final = "out_of_time"

@@ -11,8 +11,8 @@ import os
 import sys
 
 from infra.errors import StackError
-from infra.stack.parts import served_model
 from infra.settings import read_settings
+from infra.stack.parts import served_model
 from infra.stack.supervisor import Stack, say
 
 

@@ -14,9 +14,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from service.access.pseudonyms import HEX_LENGTH
 from service.ledger.journal import frames
 from service.ledger.journal.idempotency import KeyIndex
-from service.access.pseudonyms import HEX_LENGTH
 from service.ledger.journal.segments import Folders, locked, remove_customers
 from service.settings import settings
 
@@ -44,7 +44,9 @@ def checked(pseudonyms: Collection[str]) -> frozenset[str]:
         ValueError: one is not 32 hexadecimal digits; it may be a customer's own reference, so it is not shown.
     """
     if not all(_PSEUDONYM.fullmatch(pseudonym) for pseudonym in pseudonyms):
-        raise ValueError(f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.access.pseudonyms")
+        raise ValueError(
+            f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.access.pseudonyms"
+        )
     return frozenset(pseudonyms)
 
 

@@ -17,8 +17,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from service.access.credentials import digest, mint, read_pepper
-from service.errors import KeyRefused, ServiceError
 from service.access.keystore import PARTNER_SCOPES, KeyRecord, Scope, changing_keys, read_keys
+from service.errors import KeyRefused, ServiceError
 from service.settings import settings
 
 MAX_LIVE_KEYS: Final = 2  # per partner: the one in use and the one being rolled out

@@ -15,31 +15,31 @@ from typing import Final, Self
 
 from redis.asyncio import Redis
 
-from service.middleware.authentication import Access
-from service.ledger.journal.answers import Answers
-from service.web.bodies import Bodies
 from service.access.credentials import read_pepper
+from service.access.keystore import KeyStore, Scope
+from service.access.pseudonyms import Pseudonyms
+from service.access.redis_limits import RemoteLimiter
+from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
+from service.access.token_bucket import Limiter
 from service.endpoints.inner import Inner
 from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
 from service.endpoints.records import Records
 from service.endpoints.scores import Scores
-from service.ledger.journal.idempotency import Idempotency
-from service.access.keystore import KeyStore, Scope
-from service.access.token_bucket import Limiter
-from service.access.redis_limits import RemoteLimiter
-from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
-from service.web.logs import RequestLog
-from service.metrics import Metrics
-from service.middleware.edge import Edge, Post
 from service.engine.packed_model import Model
+from service.ledger.journal.answers import Answers
+from service.ledger.journal.idempotency import Idempotency
 from service.ledger.journal.outbox import Outbox
-from service.access.pseudonyms import Pseudonyms
-from service.web.routes import Route, Routes
+from service.ledger.journal.shipping import Shipper, StoreSettings
+from service.metrics import Metrics
+from service.middleware.authentication import Access
+from service.middleware.edge import Edge, Post
+from service.middleware.rate_limit import Throttle
 from service.scoring import Scoring
 from service.settings import Settings
-from service.ledger.journal.shipping import Shipper, StoreSettings
-from service.middleware.rate_limit import Throttle
+from service.web.bodies import Bodies
+from service.web.logs import RequestLog
+from service.web.routes import Route, Routes
 
 _log = logging.getLogger("service.runtime")
 TICK_S: Final = 0.25

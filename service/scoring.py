@@ -17,19 +17,19 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from service.score import features
+from service.access.keystore import ApiKey
+from service.access.pseudonyms import Pseudonyms
 from service.contract import Applicant, CreditClass, ModelRef
+from service.engine.packed_model import Arrays, Assessment, Model
 from service.engine.portable import Portable
 from service.ledger.journal.frames import KeyMark
-from service.access.keystore import ApiKey
-from service.metrics import Metrics
-from service.engine.packed_model import Arrays, Assessment, Model
-from service.score.input_warnings import warnings_of
 from service.ledger.journal.outbox import Entry, Outbox
-from service.score.policy import CLASSES
-from service.access.pseudonyms import Pseudonyms
-from service.score.reasons import CATALOGUE, FRAGMENTS
 from service.ledger.records import INPUT_COLUMNS, Cells, Kind, PredictionLines
+from service.metrics import Metrics
+from service.score import features
+from service.score.input_warnings import warnings_of
+from service.score.policy import CLASSES
+from service.score.reasons import CATALOGUE, FRAGMENTS
 
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")

@@ -13,20 +13,20 @@ from typing import Any, Final, TypeVar, cast
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 
-from service.protocol import express
-from service.web import logs
-from service.contract import Applicant, Batch, Score, Scores
 from service.access.credentials import read_pepper
+from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
+from service.contract import Applicant, Batch, Score, Scores
 from service.docs import guide
 from service.errors import Misconfigured, OutboxFull
-from service.web.exchange import App, Message, Receive, Send
-from service.web.exchange import Scope as AsgiScope
-from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
-from service.score.manifest import Manifest
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
+from service.protocol import express
 from service.runtime import Runtime
+from service.score.manifest import Manifest
 from service.settings import Settings, settings
+from service.web import logs
+from service.web.exchange import App, Message, Receive, Send
+from service.web.exchange import Scope as AsgiScope
 
 Inner = TypeVar("Inner")
 TIMEOUT_S: Final = 2

@@ -21,12 +21,13 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-from infra.stack import parts, object_store as store
+from infra.settings import HOST, ROOT, StackSettings
+from infra.stack import object_store as store
+from infra.stack import parts
 from infra.stack.credentials import QUIET, Credentials, store_variables
 from infra.stack.parts import Part
 from infra.stack.ports import free_port
 from infra.stack.processes import Recipe, Shelf, end
-from infra.settings import HOST, ROOT, StackSettings
 
 os.environ.update(QUIET)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.packing import model_package
-from service.score import features
 from service.contract import Applicant, CreditMix, MinimumPayment, PaymentBehaviour
+from service.score import features
 from service.score.manifest import Data, Draft, Manifest
 from service.score.policy import CLASSES, Objective
 

@@ -8,10 +8,10 @@ from importlib import import_module
 import streamlit as st
 
 from ui.components import chrome
-from ui.api.errors import SettingsMissing
+from ui.errors import SettingsMissing
 from ui.session import Desk, language, open_desk
-from ui.views import setup
 from ui.texts.wording import texts
+from ui.views import setup
 
 _PAGES = {
     "score": ":material/speed:",

@@ -10,11 +10,12 @@ import httpx
 import streamlit as st
 
 from ui.api.client import Client, Reply
-from ui.api.errors import ApiError, SettingsMissing
+from ui.api.errors import ApiError
 from ui.api.exchange import Exchange
-from ui.texts.formats import Formats, zone_of
 from ui.api.limits import Limit
+from ui.errors import SettingsMissing
 from ui.settings import Settings, read_settings
+from ui.texts.formats import Formats, zone_of
 from ui.texts.wording import Texts, choose_language, texts
 
 TRANSPORT: Final = "transport"  # a test puts an httpx transport here

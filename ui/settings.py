@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from ui.api.errors import SettingsMissing
+from ui.errors import SettingsMissing
 
 PLACEHOLDER: Final = "put-your-key-here"
 STATE_VARIABLE: Final = "QF_STATE_DIR"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bentos.errors import DeployRefused, SmokeFailed
 from bentos.packing.golden_requests import Golden
 from service import keys
-from service.errors import ServiceError
 from service.access.keystore import read_keys
+from service.errors import ServiceError
 
 if TYPE_CHECKING:
     import httpx

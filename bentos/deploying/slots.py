@@ -22,9 +22,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from bentos import processes
-from bentos.packing.container_engine import Engine
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.bento import bento_digest, bento_environment, last_line
+from bentos.packing.container_engine import Engine
 from bentos.settings import DeploySettings
 from service.settings import Settings as ServiceSettings
 

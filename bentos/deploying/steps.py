@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from bentos.registry.audit_trail import Trail
-from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
-from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
-from bentos.packing.golden_requests import Golden
 from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
-from bentos.settings import DeploySettings
-from bentos.packing.smoke import Identity, prove
+from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
 from bentos.deploying.state import Book, Placed, Standing, Trial, now
 from bentos.deploying.watch import Limits, Verdict, p99, shadow
+from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
+from bentos.packing.golden_requests import Golden
+from bentos.packing.smoke import Identity, prove
+from bentos.registry.audit_trail import Trail
+from bentos.settings import DeploySettings
 
 PROBE_PAUSE_S: Final = 0.2
 LONG_AGO: Final = "2000-01-01"

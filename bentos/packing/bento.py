@@ -19,13 +19,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.registry.decision import Decision
 from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
+from bentos.registry.decision import Decision
+from service.engine.packed_model import Model
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
-from service.engine.packed_model import Model
 
 BENTO_NAME: Final = "credit-score"
 #: where it lies in the project -> where it lies in the Bento

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from bentos.packing.container_engine import Engine
 from bentos.errors import BentosError, SmokeFailed
 from bentos.packing.bento import last_line
+from bentos.packing.container_engine import Engine
 from bentos.packing.serving import Served, free_port
 
 STATE: Final = "/tmp/state"

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from bentos.packing.container_engine import Engine, run
 from bentos.errors import PublishFailed
 from bentos.packing.bento import EPOCH_S, Packed
+from bentos.packing.container_engine import Engine, run
 from bentos.settings import BentosSettings
 
 HOME: Final = PurePosixPath("home/bentoml/bento")

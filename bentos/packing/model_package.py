@@ -100,7 +100,9 @@ def _write(directory: Path, contents: Mapping[str, bytes], manifest: Manifest) -
 def _table(model: CatBoost, objective: Objective) -> LeafTable:
     ensemble = read_ensemble(model, _order(model, objective))
     if ensemble.features != len(FEATURES):
-        raise ModelRefused(f"the model takes {ensemble.features} features, service.score.features makes {len(FEATURES)}")
+        raise ModelRefused(
+            f"the model takes {ensemble.features} features, service.score.features makes {len(FEATURES)}"
+        )
     return leaf_table(ensemble, np.array(MARGINS[objective]))
 
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-from bentos.packing.container_engine import Engine
 from bentos.errors import PublishFailed
 from bentos.packing.bento import Packed, last_line
+from bentos.packing.container_engine import Engine
 
 LOCK: Final = "src/infra/locks/service.txt"
 TIMEOUT_S: Final = 120

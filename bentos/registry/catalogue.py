@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from bentos.registry.decision import Decision
 from bentos.digests import combined, file_sha256, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, VersionMissing
+from bentos.registry.decision import Decision
 from bentos.registry.version import Version, version_of
 from service.score.manifest import MODEL_FILE
 

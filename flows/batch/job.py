@@ -28,8 +28,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows.batch import files as batch_files
 from flows.batch.files import Layout, Piece, Place, Source
 from flows.batch.rows import BatchRefused, refuse_columns, score_table
-from service.score.manifest import MODEL_FILE
 from service.engine.packed_model import Model
+from service.score.manifest import MODEL_FILE
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.contract import Applicant
-from service.score.features import LOAN_KINDS, Coded, matrix
 from service.engine.packed_model import Arrays, Model
+from service.score.features import LOAN_KINDS, Coded, matrix
 from service.score.policy import CLASSES
 from service.score.reasons import CATALOGUE
 

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.cleaning.cleaning_rules import Rule, Tally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.raw_table import EMI_PER_LOAN, EMI_PER_LOAN_USUAL, INCOME_TO_SALARY, INVESTED_TO_SALARY, NUMERIC
-from flows.cleaning.cleaning_rules import Rule, Tally
 
 Column = NDArray[np.float64]
 Mask = NDArray[np.bool_]

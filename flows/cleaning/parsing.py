@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from flows.cleaning.cleaning_rules import Rule, Tally
 from flows.cleaning.raw_table import (
     BEHAVIOUR_SUMS,
     CREDIT_MIXES,
@@ -22,7 +23,6 @@ from flows.cleaning.raw_table import (
     Column,
     spelling,
 )
-from flows.cleaning.cleaning_rules import Rule, Tally
 
 WHOLE: Final = frozenset(
     {"age", "num_bank_accounts", "num_credit_cards", "num_loans", "num_delayed_payments", "num_credit_inquiries"}

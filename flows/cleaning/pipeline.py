@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from flows.cleaning.balance_identity import Amounts, repair
+from flows.cleaning.cleaning_rules import Rule, Tally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.parsing import Fills, parse, text
 from flows.cleaning.raw_table import BEHAVIOUR_SUMS, INCOME_TO_SALARY, LABEL_COLUMN, PERSONAL_COLUMNS
-from flows.cleaning.cleaning_rules import Rule, Tally
 
 APPLICANT_COLUMNS: Final = (
     "annual_income",

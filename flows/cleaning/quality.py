@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
-from flows.cleaning.parsing import FILL_TOLERANCE, Fills, text
-from flows.cleaning.raw_table import NUMERIC
 from flows.cleaning.cleaning_rules import MEANING, Rule
+from flows.cleaning.parsing import FILL_TOLERANCE, Fills, text
+from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
+from flows.cleaning.raw_table import NUMERIC
 
 REPEATS_IN: Final = ("Monthly_Inhand_Salary", "Changed_Credit_Limit", "Amount_invested_monthly", "Monthly_Balance")
 # A continuous amount that this many customers share was written by a hand. Genuine limits, the coarsest of the four

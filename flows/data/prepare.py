@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from flows.cleaning.pipeline import clean_rows
-from flows.data.params import PrepareParams
-from flows.errors import DatasetError
 from flows.cleaning.quality import Quality, as_markdown, summarise, suspect_repeats
 from flows.cleaning.schemas import clean_schema, hold, raw_violations
+from flows.data.params import PrepareParams
 from flows.data.sources import read_raw, replacing, sha256
 from flows.data.split import is_test_customer, last_months
+from flows.errors import DatasetError
 
 
 def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:

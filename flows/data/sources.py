@@ -19,9 +19,9 @@ from typing import Final
 
 import pandas as pd
 
-from flows.errors import SourceError
 from flows.cleaning.raw_table import LABEL_COLUMN, RAW_COLUMNS
 from flows.data.sample import write_sample
+from flows.errors import SourceError
 
 SAMPLE: Final = "sample"
 KAGGLE: Final = "kaggle"

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.learning.model_metrics import ECE_BINS
-from service.score import policy
 from service.contract import CreditClass
+from service.score import policy
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from flows.learning.model_metrics import Answers, Figures, by_slice, judge
 from flows.learning.fit import Parameters, Progress, Rows, learn, rows_of
+from flows.learning.model_metrics import Answers, Figures, by_slice, judge
 from flows.learning.prepared_data import PreparedData
 from service.score import policy
 

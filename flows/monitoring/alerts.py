@@ -10,10 +10,10 @@ from typing import Any, Final
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from flows.monitoring.window_rules import worst_columns
-from flows.settings import FlowSettings
 from flows.monitoring.history import RUNBOOK_PLACE, History, WindowVerdict, summary_markdown
+from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings
+from flows.settings import FlowSettings
 
 DRIFT_DETECTED: Final = "quantumfinance.drift.detected"
 

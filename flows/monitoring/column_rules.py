@@ -16,8 +16,8 @@ import pandas as pd
 
 from flows.monitoring import drift_statistics
 from flows.monitoring.verdict_types import DATA_QUALITY, PROBLEMS, ColumnVerdict, State, worst
-from flows.predictions.columns import Column, missing_share, present
 from flows.monitoring.window_settings import Thresholds
+from flows.predictions.columns import Column, missing_share, present
 
 # A missing share moves for real only when chance alone would move it so far once in a thousand windows.
 MISSING_P_VALUE: Final = 1e-3

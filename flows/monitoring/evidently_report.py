@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring import drift_statistics
-from flows.monitoring.verdict_types import ColumnVerdict
 from flows.monitoring.history import WindowVerdict
-from flows.predictions.columns import LIST_SEPARATOR, Column
+from flows.monitoring.verdict_types import ColumnVerdict
 from flows.monitoring.window_settings import Thresholds
+from flows.predictions.columns import LIST_SEPARATOR, Column
 
 Statistic = Callable[[pd.Series, pd.Series, Any, float], tuple[float, bool]]
 Result = TypeVar("Result")

@@ -9,10 +9,10 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from flows.monitoring.cohorts import Cohort
-from flows.monitoring.window_rules import worst_columns
 from flows.learning.model_metrics import Figure
+from flows.monitoring.cohorts import Cohort
 from flows.monitoring.verdict_types import SEVERITY, Cause, Check, ColumnVerdict, State
+from flows.monitoring.window_rules import worst_columns
 
 HISTORY_LENGTH = 400
 RUNBOOK = "infra/runbook.md"

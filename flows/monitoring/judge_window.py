@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 
-from flows.monitoring import cohorts, window_rules, column_rules, outcomes, performance
-from flows.predictions import columns as watched
+from flows.monitoring import cohorts, column_rules, outcomes, performance, window_rules
 from flows.monitoring.cohorts import Cohort
-from flows.monitoring.verdict_types import Cause, Check, ColumnVerdict, Rule, State
-from flows.monitoring.traffic import Traffic, windows_of
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
-from flows.predictions.columns import Column
+from flows.monitoring.traffic import Traffic, windows_of
+from flows.monitoring.verdict_types import Cause, Check, ColumnVerdict, Rule, State
 from flows.monitoring.window_settings import DriftSettings
+from flows.predictions import columns as watched
+from flows.predictions.columns import Column
 
 ANSWERED = frozenset({"score", "predicted_class", "reasons"})
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.

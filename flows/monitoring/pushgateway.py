@@ -7,8 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
 
-from flows.monitoring.verdict_types import SEVERITY
 from flows.monitoring.history import WindowVerdict
+from flows.monitoring.verdict_types import SEVERITY
 
 JOB: Final = "drift"
 _VERSION, _COLUMN = ("version",), ("version", "column")

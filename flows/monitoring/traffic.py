@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
-from flows.predictions import daily_digest, rows as stored
-from flows.predictions.daily_digest import Day
 from flows.monitoring.window_settings import DriftSettings, Window
+from flows.predictions import daily_digest
+from flows.predictions import rows as stored
+from flows.predictions.daily_digest import Day
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring.verdict_types import SEVERITY, Cause, Check, ColumnVerdict, Rule, State
-from flows.predictions.columns import Column, numbers_of
 from flows.monitoring.window_settings import Thresholds
+from flows.predictions.columns import Column, numbers_of
 
 
 def volume_check(rows: int, days: int, usual: float | None, thresholds: Thresholds) -> Check:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pyarrow import compute
 from pyarrow import csv as arrow_csv
 
-from flows.predictions.erasure import DECISIONS
 from flows.predictions.columns import contract_columns
+from flows.predictions.erasure import DECISIONS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

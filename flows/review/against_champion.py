@@ -10,16 +10,16 @@ import pandas as pd
 from pydantic import ValidationError
 
 from bentos.errors import ArtefactDamaged
-from bentos.registry.versions import Registry
 from bentos.registry.version import Version
-from flows.review import evidence
-from flows.learning.model_metrics import Answers
+from bentos.registry.versions import Registry
 from flows.learning.fit import Parameters
+from flows.learning.model_metrics import Answers
 from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
-from flows.review.release_checks import Check, Evidence, run_checks
+from flows.review import evidence
 from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
-from service.score.manifest import Manifest
+from flows.review.release_checks import Check, Evidence, run_checks
 from service.engine.packed_model import Model
+from service.score.manifest import Manifest
 from service.score.policy import Calibration
 
 UNSEEN: Final = "unseen"

@@ -10,20 +10,20 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from flows.review import fairness
+from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
-from flows.review.fairness import FairnessReport
-from flows.learning.model_metrics import Answers, Figures, calibration_noise, compare, poor_rate_by_band, score_psi
 from flows.learning.fit import Learned, Parameters, columns, fit_model, rows_of, uncalibrated
+from flows.learning.model_metrics import Answers, Figures, calibration_noise, compare, poor_rate_by_band, score_psi
 from flows.learning.prepared_data import PreparedData, before, contract_columns, during
+from flows.review import fairness
+from flows.review.fairness import FairnessReport
 from flows.review.reason_quality import judge_reasons
 from flows.review.release_checks import DataEvidence, Evidence
-from flows.cleaning.schemas import clean_schema, hold
 from flows.review.stability import StabilityReport, stability
-from service.score import policy
 from service.contract import CreditClass
-from service.score.features import matrix
 from service.engine.packed_model import Model
+from service.score import policy
+from service.score.features import matrix
 
 PROBABILITIES = ("p_poor", "p_standard", "p_good")
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from bentos.errors import BentosError
 from bentos.registry.versions import PACKAGE
-from flows.review.evidence import as_frame
-from flows.learning.model_metrics import Answers, Figures, by_slice, judge
 from flows.learning.fit import Learned, Rows
-from flows.review.plots import pictures
+from flows.learning.model_metrics import Answers, Figures, by_slice, judge
 from flows.learning.search import Trial
-from service.score import policy
+from flows.review.evidence import as_frame
+from flows.review.plots import pictures
 from service.contract import Applicant
+from service.score import policy
 from service.score.features import FEATURE_NAMES, row
 from service.score.manifest import Manifest
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.review.fairness import FairnessReport
 from flows.learning.model_metrics import METRICS, Figure, Figures
-from flows.review.stability import DIRECTIONS, StabilityReport
 from flows.review.experiments import CEILING, LEARNING_CURVE, STRONGEST, TRIED, Attempt
+from flows.review.fairness import FairnessReport
+from flows.review.stability import DIRECTIONS, StabilityReport
 from service.score.features import FEATURES
 
 PURPOSE: Final = """\

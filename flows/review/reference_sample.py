@@ -14,8 +14,8 @@ import pandas as pd
 
 from flows.learning.fit import columns
 from flows.learning.prepared_data import FIELDS
-from service.score.features import matrix
 from service.engine.packed_model import Model
+from service.score.features import matrix
 from service.score.policy import CLASSES
 from service.score.reasons import CATALOGUE
 

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.review.fairness import FairnessReport
 from flows.learning.model_metrics import Difference, Figures
+from flows.review.fairness import FairnessReport
 from flows.review.stability import StabilityReport
 
 

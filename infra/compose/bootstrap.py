@@ -19,14 +19,14 @@ import httpx
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.errors import StackError
+from infra.settings import BUCKETS, ROOT
 from infra.stack import object_store
 from infra.stack.credentials import Credentials
 from infra.stack.deployments import deploy_all, work_pool
-from infra.errors import StackError
-from infra.settings import BUCKETS, ROOT
 from service import keys
-from service.errors import ServiceError
 from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
+from service.errors import ServiceError
 
 MODEL: Final = "credit-score"  # MLflow's experiment and registered model
 FLOWS: Final = "flows"  # MLflow's user of the workers

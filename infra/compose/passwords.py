@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from infra.stack.credentials import Credentials, write_private
-from infra.errors import StackError
 from infra.compose.rights import USERS, identities
+from infra.errors import StackError
 from infra.settings import read_settings
+from infra.stack.credentials import Credentials, write_private
 
 LETTERS: Final = string.ascii_letters + string.digits  # safe in a URL, a shell, an ini file and SQL
 PASSWORD_LENGTH: Final = 40
@@ -138,7 +138,9 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
         changed = []
         if values != kept:
             text = "".join(f"{name}={value}\n" for name, value in values.items())
-            write_private(folder / "env", "# Made by python -m infra.compose.passwords; keep it with your backups.\n" + text)
+            write_private(
+                folder / "env", "# Made by python -m infra.compose.passwords; keep it with your backups.\n" + text
+            )
             changed.append("env")
         files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(values)}
         changed += [name for name, text in files.items() if _replace(folder / name, text)]

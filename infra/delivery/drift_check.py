@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from flows.monitoring.verdict_types import State
 from flows.monitoring.history import WindowVerdict, summary_markdown
+from flows.monitoring.verdict_types import State
 from infra.delivery import job_summary
 from infra.errors import StackError
 from infra.settings import StackSettings

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bentos.registry.catalogue import CHAMPION, Catalogue, client_of
 from bentos.errors import BentosError
-from bentos.settings import BentosSettings
+from bentos.registry.catalogue import CHAMPION, Catalogue, client_of
 from bentos.registry.version import Version
+from bentos.settings import BentosSettings
 from infra.delivery import job_summary
 
 RELEASED_AT: Final = "released_at"  # ISO time, a tag of the version

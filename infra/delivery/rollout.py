@@ -24,9 +24,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.errors import BentosError
+from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 from infra.delivery.report import RELEASED_AT
 from infra.errors import StackError
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import httpx
 
-from infra.stack.credentials import Credentials, write_private
 from infra.errors import StackError
+from infra.stack.credentials import Credentials, write_private
 from infra.stack.object_store import client
 
 PARTNER: Final = "demo"
@@ -89,8 +89,8 @@ def partner_key(service_dir: Path, key_file: Path, partner: str = PARTNER, **lim
     """
     from service import keys
     from service.access.credentials import digest, read_pepper
-    from service.errors import ServiceError
     from service.access.keystore import read_keys
+    from service.errors import ServiceError
 
     try:
         if key_file.exists():

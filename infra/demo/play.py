@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from bentos.digests import combined, file_sha256
 from infra.demo.mlflow_models import Models, Version, packed
-from infra.errors import StackError
-from infra.stack.guards import exclusive, interruptible
 from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
-from infra.stack.parts import served_bento
 from infra.demo.runs import OVER, Run, Runs
-from infra.settings import ROOT, read_settings
-from infra.stack.supervisor import Stack
 from infra.demo.stages import Stages, call, tell
+from infra.errors import StackError
+from infra.settings import ROOT, read_settings
+from infra.stack.guards import exclusive, interruptible
+from infra.stack.parts import served_bento
+from infra.stack.supervisor import Stack
 
 REVIEWER: Final = "demo"
 NOTE: Final = "Approved by make demo, which stands in for a person on this machine."

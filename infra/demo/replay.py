@@ -17,12 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from infra.errors import StackError
 from infra.demo.partner import Api, await_stored, partner_key
 from infra.demo.runs import Runs
+from infra.demo.stages import Stages, tell
+from infra.errors import StackError
 from infra.settings import read_settings
 from infra.stack.supervisor import Stack
-from infra.demo.stages import Stages, tell
 
 PARTNER: Final = "replay"
 BATCH_ROWS: Final = 500
@@ -52,8 +52,8 @@ def applicants_of(path: Path, days: dict[int, date]) -> dict[int, list[dict[str,
     """
     from flows.cleaning.applicants import to_applicants
     from flows.cleaning.pipeline import clean_rows
-    from flows.errors import SourceError
     from flows.data.sources import read_raw
+    from flows.errors import SourceError
 
     try:
         raw = read_raw(path, labelled=False)

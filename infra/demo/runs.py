@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import httpx
 
-from infra.stack import prefect_api
 from infra.errors import StackError
+from infra.stack import prefect_api
 
 OVER: Final = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 WAITING: Final = frozenset({"SCHEDULED", "PENDING"})

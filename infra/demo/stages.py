@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from infra.errors import StackError
-from infra.stack.processes import MARKER
 from infra.settings import ROOT, StackSettings
+from infra.stack.processes import MARKER
 
 INDENT: Final = "      "
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from infra.stack import prefect_api
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
+from infra.stack import prefect_api
 
 UNFINISHED: Final = ("RUNNING", "PENDING", "CANCELLING")
 DEPLOY_ALL: Final = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
@@ -75,7 +75,7 @@ class Prefect:
 def source_digest() -> str:
     """Digest of all that deployments are made from: prefect.yaml and the flows' forms."""
     digest = hashlib.sha256((ROOT / "prefect.yaml").read_bytes())
-    for path in sorted((ROOT / "flows").glob("*.py")):
+    for path in sorted((ROOT / "flows").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

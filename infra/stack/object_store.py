@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.stack.credentials import Credentials
 from infra.errors import StackError
-from infra.stack.processes import Recipe
 from infra.settings import BUCKETS, HOST, ROOT
+from infra.stack.credentials import Credentials
+from infra.stack.processes import Recipe
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

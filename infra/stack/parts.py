@@ -11,11 +11,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from infra.errors import StackError
+from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack.credentials import QUIET, Credentials, stack_variables, store_variables
-from infra.errors import StackError
 from infra.stack.processes import Recipe
-from infra.settings import HOST, ROOT, StackSettings
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
 IMAGE: Final = "credit-score"

@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Final
 
 from bentos.processes import sweep
+from infra.errors import StackError
+from infra.settings import ROOT, StackSettings
 from infra.stack import parts
 from infra.stack.credentials import credentials, stack_variables, write_exports, write_private
 from infra.stack.deployments import Prefect, deploy, work_pool
-from infra.errors import StackError
 from infra.stack.guards import exclusive, interruptible, uninterrupted
+from infra.stack.object_store import format_volume, make_buckets
 from infra.stack.parts import Part
 from infra.stack.ports import port_taken
 from infra.stack.processes import Shelf, end, marked
-from infra.settings import ROOT, StackSettings
-from infra.stack.object_store import format_volume, make_buckets
 
 PATIENCE_S: Final = {"api": 15.0, "worker": 8.0}  # the API drains; the others need less
 POLL_S: Final = 0.2

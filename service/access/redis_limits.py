@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.access.keystore import ApiKey
-from service.access.token_bucket import Decision, Limiter, State, describe
 from service.access.shared_limits import Clock
+from service.access.token_bucket import Decision, Limiter, State, describe
 
 _SCRIPT: Final = """
 local rate, burst, daily, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

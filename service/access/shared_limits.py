@@ -23,9 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from service.errors import Misconfigured
 from service.access.keystore import ApiKey
 from service.access.token_bucket import Decision, Policy, State, Terms, take
+from service.errors import Misconfigured
 
 _MAGIC: Final = b"QFLIMIT1"
 _SLOT: Final = struct.Struct("<8sddqq")  # name, tokens, monotonic second, UTC day, used today

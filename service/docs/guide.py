@@ -16,9 +16,9 @@ from typing import Any, Final
 import bentoml
 
 from service import problems
+from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
 from service.errors import Misconfigured
 from service.score.input_warnings import WARNINGS
-from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")

@@ -19,7 +19,7 @@ from service.docs.examples import APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, 
 
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
-SAMPLES: Final = Path(__file__).parent / "docs" / "samples"
+SAMPLES: Final = Path(__file__).parent / "samples"
 SAMPLE_FILES: Final = {
     "score.sh": ("Shell", "curl"),
     "score.py": ("Python", "Python"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from service.errors import ProblemError
-from service.web.exchange import App, Call, Message, Reply, Scope
 from service.middleware.seal import CALLER
 from service.problems import INTERNAL, NOT_DURABLE
+from service.web.exchange import App, Call, Message, Reply, Scope
 
 
 class Inner:

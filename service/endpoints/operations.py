@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.web.exchange import Call, Reply
 from service.access.keystore import KeyStore
-from service.score.manifest import Distribution
-from service.metrics import Histogram, Metrics, Series, Snapshot
 from service.ledger.journal.outbox import Outbox
+from service.metrics import Histogram, Metrics, Series, Snapshot
+from service.score.manifest import Distribution
+from service.web.exchange import Call, Reply
 
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 import msgspec
 
 from service.docs import guide
-from service.errors import ProblemError
-from service.web.exchange import Call, Headers, Reply
-from service.score.manifest import Manifest
 from service.docs.openapi import document
-from service.problems import NOT_FOUND
+from service.errors import ProblemError
 from service.middleware.rate_limit import Throttle
+from service.problems import NOT_FOUND
+from service.score.manifest import Manifest
+from service.web.exchange import Call, Headers, Reply
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)

@@ -8,16 +8,16 @@ from typing import Final
 
 import msgspec
 
-from service.web import decoding
-from service.ledger.journal.answers import Answers, StoredAnswer
-from service.web.bodies import ONE_BYTES, Bodies
 from service.contract import Outcome, Review
 from service.errors import AnswerNotFound, OutboxFull, ProblemError
-from service.web.exchange import Call, Reply
+from service.ledger.journal.answers import Answers, StoredAnswer
 from service.ledger.journal.outbox import Entry, Outbox
-from service.problems import INVALID, NOT_DURABLE, PREDICTION_NOT_FOUND, Fault
 from service.ledger.records import Kind, OutcomeRow, ReviewRow
 from service.middleware.rate_limit import Throttle
+from service.problems import INVALID, NOT_DURABLE, PREDICTION_NOT_FOUND, Fault
+from service.web import decoding
+from service.web.bodies import ONE_BYTES, Bodies
+from service.web.exchange import Call, Reply
 
 PREFIX: Final = "/v1/predictions/"
 

@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from service.web import decoding
-from service.web.bodies import BATCH_BYTES, ONE_BYTES, Bodies
 from service.contract import Applicant
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
-from service.web.exchange import Call, Reply
-from service.ledger.journal.idempotency import Idempotency, Replay
 from service.ledger.journal.frames import KeyMark
+from service.ledger.journal.idempotency import Idempotency, Replay
+from service.middleware.rate_limit import Throttle
 from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.scoring import Scoring
-from service.middleware.rate_limit import Throttle
+from service.web import decoding
+from service.web.bodies import BATCH_BYTES, ONE_BYTES, Bodies
+from service.web.exchange import Call, Reply
 
 _REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
 _KEY_MAX: Final = 255

@@ -12,12 +12,12 @@ from typing import Final, cast
 
 import numpy as np
 
-from service.score import policy
 from service.contract import MAX_REASONS
-from service.engine.grid import Bytes, grid
 from service.engine.counterfactuals import Index, Moves, Questions, pairs
+from service.engine.grid import Bytes, grid
 from service.engine.rules import FAMILY_OF, Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
+from service.score import policy
 from service.score.reasons import CANDIDATES, DIRECTIONS, FAMILIES, direction_of
 
 CHUNK_ROWS: Final = 2048  # leaves of a chunk stay in the cache

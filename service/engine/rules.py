@@ -9,9 +9,9 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.score import policy
 from service.contract import CreditClass, Reason
 from service.engine.trees import Float
+from service.score import policy
 from service.score.features import FEATURES, row
 from service.score.manifest import Manifest
 from service.score.policy import Calibration, Objective, Triple

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.web.exchange import Call
 from service.access.keystore import ApiKey, KeyStore, Scope
 from service.access.shared_limits import FailureLimiter
 from service.problems import FORBIDDEN, TOO_MANY_FAILURES, UNAUTHORIZED, Problem
+from service.web.exchange import Call
 
 _REALM: Final = b'realm="QuantumFinance"'
 _CHALLENGE: Final = {

@@ -12,13 +12,13 @@ import traceback
 from dataclasses import dataclass
 from typing import Final
 
-from service.middleware.authentication import Access
-from service.errors import ProblemError
-from service.web.exchange import App, Call, Headers, Receive, Reply, Scope, Send, problem_reply
 from service.access.keystore import ApiKey
-from service.web.logs import RequestLog
+from service.errors import ProblemError
 from service.metrics import Metrics
+from service.middleware.authentication import Access
 from service.problems import BAD_HEADER, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from service.web.exchange import App, Call, Headers, Receive, Reply, Scope, Send, problem_reply
+from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
 
 _log = logging.getLogger("service.edge")
@@ -38,7 +38,9 @@ class Post:
     access: Access
     metrics: Metrics
     log: RequestLog
-    at_once: bool = False  # whether whole scoring requests may be answered without a task, see `service.protocol.express`
+    at_once: bool = (
+        False  # whether whole scoring requests may be answered without a task, see `service.protocol.express`
+    )
     draining: bool = False
 
     async def answer(self, call: Call) -> Reply:

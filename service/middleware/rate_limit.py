@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from service.errors import ProblemError
-from service.web.exchange import Call
 from service.access.keystore import ApiKey
-from service.access.token_bucket import BURST, Decision, Limiter
 from service.access.limit_headers import limit_headers
+from service.access.token_bucket import BURST, Decision, Limiter
+from service.errors import ProblemError
 from service.problems import OVERLOADED, QUOTA, Problem
+from service.web.exchange import Call
 
 
 @dataclass(slots=True)

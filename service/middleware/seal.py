@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Final
 
-from service.web.exchange import App, Receive, Scope, Send
 from service.access.keystore import ApiKey
+from service.web.exchange import App, Receive, Scope, Send
 
 CALLER: Final[ContextVar[ApiKey | None]] = ContextVar("CALLER", default=None)
 """The key of the request that the edge admitted and handed on."""

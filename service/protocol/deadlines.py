@@ -12,8 +12,8 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.web.exchange import Receive, Scope, Send, new_request_id
 from service.problems import BAD_HEADER, HEADERS_TOO_LARGE, MEDIA_TYPE, Problem
+from service.web.exchange import Receive, Scope, Send, new_request_id
 
 HEADER_BYTES: Final = 16 * 1024
 _UNFINISHED_BYTES: Final = 64 * 1024

@@ -19,9 +19,9 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from uvicorn.protocols.http import auto
 
-from service.web.exchange import JSON, Call, Headers, Message, Reply
 from service.middleware.edge import Edge, Post, fixed_headers, own_headers
 from service.protocol.deadlines import HEADER_BYTES, DeadlineProtocol
+from service.web.exchange import JSON, Call, Headers, Message, Reply
 
 PATH: Final = b"/v1/score"
 HEADS: Final = 16  # remembered of a connection: bodies of some lengths

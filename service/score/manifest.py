@@ -178,7 +178,9 @@ class Manifest(Draft):
         if self.classes != CLASSES:
             raise ValueError(f"classes must be {', '.join(CLASSES)} in this order")
         if self.features != feature_entries():
-            raise ValueError("features are not those of service.score.features: train and pack with this version of the code")
+            raise ValueError(
+                "features are not those of service.score.features: train and pack with this version of the code"
+            )
         for name in REQUIRED_FILES:
             if name not in self.files:
                 raise ValueError(f"files lacks {name}")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from service.errors import ProblemError
-from service.web.exchange import Call
 from service.problems import BODY_TIMEOUT, INCOMPLETE, TOO_LARGE, UNSUPPORTED, Problem
+from service.web.exchange import Call
 
 ONE_BYTES: Final = 64 * 1024
 BATCH_BYTES: Final = 2 * 1024 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from service.web.exchange import Call, Reply
 from service.access.keystore import Scope
+from service.web.exchange import Call, Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
 _PARAMETER: Final = re.compile(r"\{[a-z_]+\}")

@@ -13,9 +13,9 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from service.middleware.edge import Edge
 from service.protocol import express
 from service.web.exchange import Reply
-from service.middleware.edge import Edge
 from tests.api.client import Api
 from tests.api.running import BODY
 

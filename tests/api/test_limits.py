@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.errors import ProblemError
-from service.web.exchange import Call
 from service.access.keystore import PARTNER_SCOPES, ApiKey
+from service.errors import ProblemError
 from service.runtime import Runtime
+from service.web.exchange import Call
 from tests.api.client import Api, applicant
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from service.runtime import Runtime
 from service.web.exchange import Call
 from service.web.logs import JsonFormatter, RequestLog
 from service.web.routes import Routes
-from service.runtime import Runtime
 from tests.api.client import Api, applicant
 
 CANARIES = ["529982471", "Zenobia", "zenobia", "7654321.25", "777-12-3456"]

@@ -22,8 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.stack.ports import free_port
 from service import keys
-from service.docs.examples import APPLICANT
 from service.access.keystore import Scope
+from service.docs.examples import APPLICANT
 from service.docs.openapi import SAMPLES
 from tests.api.client import applicant
 from tests.api.running import BODY, ROOT, Served, end, serve

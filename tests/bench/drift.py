@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import csv
 
-from infra.stack import parts, object_store
+from infra.settings import StackSettings
+from infra.stack import object_store, parts
 from infra.stack.credentials import Credentials, store_variables
 from infra.stack.ports import free_port
 from infra.stack.processes import Shelf, end
-from infra.settings import StackSettings
 
 if TYPE_CHECKING:
-    from flows.monitoring.traffic import Traffic
     from flows.monitoring.history import WindowVerdict
+    from flows.monitoring.traffic import Traffic
 
 LAST = date(2026, 11, 24)
 OBJECT_ROWS = 10_000

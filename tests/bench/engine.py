@@ -17,10 +17,10 @@ from statistics import median
 import numpy as np
 from catboost import CatBoost, Pool
 
-from service.score import features
 from service.engine.check import output_order
-from service.score.manifest import MODEL_FILE, Manifest
 from service.engine.packed_model import Model
+from service.score import features
+from service.score.manifest import MODEL_FILE, Manifest
 from tests.factories import applicant_columns, pack_small_model
 
 ROUNDS = 9

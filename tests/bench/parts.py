@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service import keys
-from service.web import decoding
-from service.docs.examples import APPLICANT
-from service.score.features import row
-from service.ledger.journal.frames import Entry, encode
 from service.access.token_bucket import Policy
+from service.docs.examples import APPLICANT
+from service.ledger.journal.frames import Entry, encode
 from service.ledger.records import Kind
 from service.runtime import Runtime
+from service.score.features import row
 from service.settings import Settings
+from service.web import decoding
 
 TIMES = 3_000
 WRITES = 200

@@ -18,10 +18,10 @@ from catboost import CatBoostClassifier, Pool
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from service.score import features, policy
 from service.contract import Applicant, CreditClass
 from service.engine.check import output_order
 from service.engine.rules import MARGINS
+from service.score import features, policy
 from service.score.manifest import MODEL_FILE, Manifest
 
 PACKAGE = Path(os.environ.get("QF_MODEL_DIR", "model"))

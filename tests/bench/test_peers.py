@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service.score import policy
 from service.docs.examples import APPLICANT
-from service.score.features import row
 from service.engine.packed_model import Model
+from service.score import policy
+from service.score.features import row
 from service.score.policy import Objective
 from service.web.decoding import applicant
 from tests.api.running import BODY

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.learning.baselines import default_catboost
 from flows.cleaning.pipeline import clean_rows
+from flows.cleaning.quality import suspect_repeats
+from flows.data.sources import read_raw
+from flows.learning.baselines import default_catboost
 from flows.learning.fit import Parameters, Rows, columns, fit_model, learn, rows_of
 from flows.learning.prepared_data import NotPrepared, read_prepared
-from flows.cleaning.quality import suspect_repeats
 from flows.learning.search import search
-from flows.data.sources import read_raw
 from service.score.features import matrix
 
 MANY_ROWS = 1_000_000

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bentos.deploying.state import Book
 from bentos.registry.decision import Decision
+from bentos.registry.version import Version
 from bentos.registry.versions import PACKAGE, Registry
 from bentos.settings import BentosSettings
-from bentos.deploying.state import Book
-from bentos.registry.version import Version
 from tests.bentos.hosts import StandInHost, passing
 
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from bentos.deploying.proxy import Proxy
 from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, marked, spawn
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.packing.golden_requests import Golden
-from bentos.deploying.proxy import Proxy
 from bentos.settings import DeploySettings
 from infra.stack.ports import free_port
 

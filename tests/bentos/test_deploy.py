@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from bentos import deploy
-from bentos.registry.audit_trail import Trail
-from bentos.deploying.slots import HOST
-from bentos.errors import BentosError, DeployRefused, TakenBack
 from bentos.deploying.proxy import Switch
+from bentos.deploying.slots import HOST
 from bentos.deploying.state import Book, Trial
+from bentos.errors import BentosError, DeployRefused, TakenBack
+from bentos.registry.audit_trail import Trail
 from service.access.keystore import read_keys
 from tests.bentos.hosts import GOLDEN, HOME, StandInHost, StandIns, release
 

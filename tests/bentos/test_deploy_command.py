@@ -9,11 +9,11 @@ import pytest
 
 from bentos import deploy
 from bentos.deploying.slots import BentoRunner, carried
+from bentos.deploying.state import Book
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
-from bentos.settings import DeploySettings
-from bentos.deploying.state import Book
 from bentos.registry.version import Version
+from bentos.settings import DeploySettings
 from tests.bentos.hosts import release
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bentos.packing import container, image
 from bentos import publish
-from bentos.packing.container_engine import Engine, run
 from bentos.errors import PublishFailed, SmokeFailed
-from bentos.packing.golden_requests import Golden
+from bentos.packing import container, image
 from bentos.packing.bento import Packed
+from bentos.packing.container_engine import Engine, run
+from bentos.packing.golden_requests import Golden
 from bentos.packing.serving import Served
-from bentos.settings import BentosSettings
 from bentos.packing.smoke import Identity
+from bentos.settings import BentosSettings
 from tests.bentos.fake_registry import Shelf, registry
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bentos.processes import sweep
+from infra.settings import HOST, ROOT
 from infra.stack.ports import free_port
 from infra.stack.processes import marked
-from infra.settings import HOST, ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from infra.stack.credentials import Credentials, read_exports
 from infra.demo.partner import stored_predictions
+from infra.stack.credentials import Credentials, read_exports
 from infra.stack.processes import marked
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any
 
 from service import keys
 from service.access.credentials import read_pepper
-from service.docs.examples import APPLICANT
 from service.access.pseudonyms import Pseudonyms
+from service.docs.examples import APPLICANT
 from tests.conftest import ObjectStore
 from tests.faults.chaos import Chaos, Plan
 

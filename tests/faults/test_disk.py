@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from service.ledger.journal import frames
 from service.errors import OutboxFull
+from service.ledger.journal import frames
 from service.ledger.journal.idempotency import Claim, Idempotency
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders

@@ -17,14 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.deploying.slots import BentoRunner, Colour, Release, spawn
-from bentos.packing.golden_requests import Golden
 from bentos.deploying.proxy import Proxy
+from bentos.deploying.slots import BentoRunner, Colour, Release, spawn
 from bentos.deploying.watch import p99
-from service.score import features
+from bentos.packing.golden_requests import Golden
 from service import keys
-from service.engine.packed_model import Model
 from service.docs.openapi import APPLICANT
+from service.engine.packed_model import Model
+from service.score import features
 from tests.bentos.hosts import HOME, Host, passing
 from tests.factories import applicant, applicant_columns, pack_small_model
 from tests.faults.load import Load

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring import outcomes, performance
-from flows.predictions import columns as watched
 from flows.monitoring.history import ModelInWindow
+from flows.predictions import columns as watched
 
 TODAY = datetime.now(UTC).date()
 MODEL = ModelInWindow(name="credit-score", version="3", digest="d" * 64)

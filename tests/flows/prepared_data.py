@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.errors import DatasetError
 from flows.cleaning.schemas import CLEAN_COLUMNS, clean_schema, hold
+from flows.errors import DatasetError
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flows.learning.model_metrics import Answers
 from flows.learning.fit import Parameters, Rows, rows_of
+from flows.learning.model_metrics import Answers
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 

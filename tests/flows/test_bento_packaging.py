@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from bentos.packing import container, image
 from bentos.errors import SmokeFailed
-from bentos.packing.golden_requests import Golden
+from bentos.packing import container, image
 from bentos.packing.bento import Packed
-from bentos.publish import Publication, Published
+from bentos.packing.golden_requests import Golden
 from bentos.packing.serving import Served
-from bentos.settings import BentosSettings
 from bentos.packing.smoke import Identity
+from bentos.publish import Publication, Published
+from bentos.settings import BentosSettings
 from flows import artifacts, bento_packaging
 from tests.bentos.fake_registry import registry
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering

@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows import dataset
-from flows.data import sources, dvc_versions
 from flows.cleaning.pipeline import CLEAN_COLUMNS
-from flows.data.params import read_params
-from flows.errors import DatasetError, SourceError
-from flows.data.prepare import prepare
 from flows.cleaning.quality import Quality, suspect_repeats
 from flows.cleaning.raw_table import LABEL_COLUMN, RAW_COLUMNS
+from flows.data import dvc_versions, sources
+from flows.data.params import read_params
+from flows.data.prepare import prepare
 from flows.data.sources import fetch, read_raw
 from flows.data.split import is_test_customer, last_months
+from flows.errors import DatasetError, SourceError
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "data/params.yaml")

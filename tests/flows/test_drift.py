@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.monitoring import alerts
 from flows import drift as drift_module
+from flows.monitoring import alerts
+from flows.monitoring.history import History, Moment, WindowVerdict
 from flows.monitoring.judge_window import Reference
 from flows.monitoring.verdict_types import Cause, Rule, State
-from flows.monitoring.history import History, Moment, WindowVerdict
 from flows.monitoring.window_settings import DriftSettings
 from tests.flows.answered import CANARY, MODEL, TODAY, answers
 

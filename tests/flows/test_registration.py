@@ -9,9 +9,9 @@ import pytest
 
 from bentos.registry.version import Version
 from flows import registration
-from flows.review.verdict_form import VerdictForm
 from flows.registration import Checked, Unanswered, ask, decided, question
 from flows.review.release_checks import Check, Result
+from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
 
 CHALLENGER = Version(number=4, run_id="r", digest="a" * 64, package_sha256="b" * 64, tags={"trainer": "bob"})

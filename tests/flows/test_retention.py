@@ -15,17 +15,18 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from flows.predictions import daily_digest as days, erasure
+from flows.predictions import daily_digest as days
+from flows.predictions import erasure
 from flows.predictions.erasure import Aged, Bucket, Erased, RowsLeft
-from service.ledger import records
-from service.ledger.journal.answers import Answers
 from service.erasure import FileBusy, HostErasure, erase_host
 from service.errors import AnswerNotFound
-from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger import records
+from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import Entry
+from service.ledger.journal.idempotency import Claim, Idempotency
 from service.ledger.journal.outbox import Outbox
-from service.ledger.records import Kind, OutcomeRow, ReviewRow
 from service.ledger.journal.shipping import Shipper, StoreSettings
+from service.ledger.records import Kind, OutcomeRow, ReviewRow
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client as store_client
 from tests.service.rows import answered, entry, line

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.registry.decision import Decision
 from bentos.errors import ApprovalMissing, VersionMissing
+from bentos.registry.decision import Decision
+from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 from flows.learning import baselines
 from flows.learning.fit import Rows
 from flows.reproduce import NotReproduced, reproduce
@@ -64,8 +64,8 @@ def place(
 def challenger(place: tuple[Registry, Path]) -> Version:
     """The version that the training flow registers from these data."""
     from flows.learning.fit import Parameters
-    from flows.recipes import TrainingForm
     from flows.training import training
+    from flows.training_form import TrainingForm
 
     registry, folder = place
     recipe = Parameters(iterations=30, depth=4, folds=2)

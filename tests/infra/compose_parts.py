@@ -18,10 +18,10 @@ import pytest
 
 from infra.compose import passwords
 from infra.compose.passwords import read_env
-from infra.stack.ports import free_port
-from infra.stack.processes import Recipe, Shelf, end
 from infra.settings import HOST, ROOT
 from infra.stack.object_store import client, program
+from infra.stack.ports import free_port
+from infra.stack.processes import Recipe, Shelf, end
 from tests.infra import compose_file
 
 START_TIMEOUT_S = 240

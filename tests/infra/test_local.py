@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from bentos.processes import sweep
+from infra.settings import HOST, ROOT
 from infra.stack.guards import exclusive
+from infra.stack.object_store import format_volume
 from infra.stack.ports import free_port
 from infra.stack.processes import marked
-from infra.settings import HOST, ROOT
-from infra.stack.object_store import format_volume
 
 
 @pytest.fixture(name="environment")

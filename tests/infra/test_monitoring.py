@@ -11,8 +11,8 @@ import yaml
 from flows.monitoring import pushgateway
 from infra.settings import ROOT
 from service.endpoints.operations import FAMILIES, exposition, reference_series
-from service.score.manifest import Distribution
 from service.metrics import Histogram, Snapshot
+from service.score.manifest import Distribution
 
 MONITORING = ROOT / "infra" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack.credentials import Credentials, credentials, read_exports, stack_variables, write_exports
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings, read_settings
+from infra.stack.credentials import Credentials, credentials, read_exports, stack_variables, write_exports
 
 
 def test_the_ports_people_know_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

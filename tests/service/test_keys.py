@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access import credentials
 from service import keys
-from service.errors import KeyRefused, KeyStoreBroken, Misconfigured
+from service.access import credentials
 from service.access.keystore import STALE_AFTER_S, KeyRecord, KeyStore, read_keys
+from service.errors import KeyRefused, KeyStoreBroken, Misconfigured
 
 PEPPER = b"p" * 32
 

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from service.ledger.journal import frames
-from service.ledger import records
+from service.access.keystore import ApiKey, Scope
+from service.access.pseudonyms import Pseudonyms
 from service.contract import Applicant
+from service.engine.packed_model import Model
 from service.engine.portable import Portable
 from service.engine.rules import Assessment
-from service.access.keystore import ApiKey, Scope
-from service.metrics import Metrics, Snapshot
-from service.engine.packed_model import Model
+from service.ledger import records
+from service.ledger.journal import frames
 from service.ledger.journal.outbox import Outbox
-from service.access.pseudonyms import Pseudonyms
-from service.ledger.records import Kind
-from service.scoring import Scoring
 from service.ledger.journal.segments import Folders
+from service.ledger.records import Kind
+from service.metrics import Metrics, Snapshot
+from service.scoring import Scoring
 from tests.factories import applicant, applicant_columns
 
 pytestmark = pytest.mark.anyio

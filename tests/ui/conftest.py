@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests.ui.fake_api import KEY, FakeApi
 from ui.api.client import Client
-from ui.texts.formats import Formats
 from ui.session import Desk
 from ui.settings import Settings
+from ui.texts.formats import Formats
 from ui.texts.wording import texts
 
 APP = Path(__file__).parents[2] / "ui" / "app.py"

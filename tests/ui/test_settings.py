@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ui.api.errors import SettingsMissing
+from ui.errors import SettingsMissing
 from ui.settings import read_settings
 
 GOOD = {"endpoint": "http://127.0.0.1:3000/", "key": "qf_secret_value"}

@@ -1,18 +1,15 @@
 """What can go wrong between the page and the API.
 
-UiError
-├── SettingsMissing      the secrets file lacks an entry, or one makes no sense
-├── SheetRefused         an uploaded file that cannot be read as a table of applicants
-└── ApiError             the API did not give the answer asked for
-    ├── NoConnection     nobody answers at the endpoint
-    ├── KeyRefused       401: the key is unknown, revoked or expired
-    ├── NotAllowed       403: the key lacks the scope
-    ├── NotFound         404
-    ├── TooLarge         413: more than the API takes at once
-    ├── Invalid          400, 415, 422: a rule of the contract, with the fields at fault
-    ├── LimitReached     429: wait, then it goes on
-    ├── Unavailable      502, 503, 504: the API is starting, stopping or overloaded
-    └── Unexpected       anything else
+ApiError                 the API did not give the answer asked for
+├── NoConnection     nobody answers at the endpoint
+├── KeyRefused       401: the key is unknown, revoked or expired
+├── NotAllowed       403: the key lacks the scope
+├── NotFound         404
+├── TooLarge         413: more than the API takes at once
+├── Invalid          400, 415, 422: a rule of the contract, with the fields at fault
+├── LimitReached     429: wait, then it goes on
+├── Unavailable      502, 503, 504: the API is starting, stopping or overloaded
+└── Unexpected       anything else
 """
 
 from __future__ import annotations
@@ -21,28 +18,7 @@ from dataclasses import dataclass
 
 from ui.api.exchange import Exchange
 from ui.api.limits import Limit
-
-
-class UiError(Exception):
-    """Root of everything this package raises on purpose."""
-
-
-class SettingsMissing(UiError):
-    """A secret is absent or makes no sense; `entry` names it, never its value."""
-
-    def __init__(self, entry: str, found: str) -> None:
-        super().__init__(f"secret {entry!r} is {found}: see ui/.streamlit/secrets.toml.example")
-        self.entry = entry
-        self.found = found
-
-
-class SheetRefused(UiError):
-    """The uploaded file is no table of applicants; `code` names the text that says why."""
-
-    def __init__(self, code: str, **values: str | int) -> None:
-        super().__init__(code)
-        self.code = code
-        self.values = values
+from ui.errors import UiError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ui.api.errors import SheetRefused
+from ui.errors import SheetRefused
 
 MAX_ROWS: Final = 100_000
 _MAX_COLUMNS: Final = 500

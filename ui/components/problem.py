@@ -9,9 +9,9 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ui.components.form import range_of
 from ui.api.errors import ApiError, Fault, Invalid, LimitReached
 from ui.applicant.fields import Field
+from ui.components.form import range_of
 from ui.session import Desk
 
 _OUT_OF_RANGE: Final = frozenset({"too-small", "too-large"})

@@ -6,8 +6,8 @@ import time
 
 import streamlit as st
 
-from ui.components import problem
 from ui.batches.jobs import Job
+from ui.components import problem
 from ui.session import Desk
 
 

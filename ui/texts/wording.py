@@ -15,7 +15,7 @@ from typing import Any, Final
 
 LANGUAGES: Final = ("pt", "en")
 NAMES: Final = {"pt": "Português", "en": "English"}
-_FOLDER: Final = Path(__file__).parent / "texts"
+_FOLDER: Final = Path(__file__).parent
 
 
 @dataclass(frozen=True)

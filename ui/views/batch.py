@@ -13,15 +13,16 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from service.contract import Score
-from ui.batches import mapping
-from ui.components import outcome, problem, running
-from ui.api.errors import ApiError, SheetRefused
+from ui.api.errors import ApiError
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, Kind, contract_fields
+from ui.batches import mapping
 from ui.batches.jobs import Job, Store, digest_of
 from ui.batches.mapping import Checked
-from ui.session import Desk
 from ui.batches.sheet import Sheet, read_sheet
+from ui.components import outcome, problem, running
+from ui.errors import SheetRefused
+from ui.session import Desk
 
 DIGEST: Final = "batch"
 _SHEET: Final = "batch.sheet"

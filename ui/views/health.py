@@ -13,10 +13,9 @@ import httpx
 import pandas as pd
 import streamlit as st
 
-from ui.components import causes
-from ui.components import charts
 from ui.api.errors import ApiError
 from ui.api.reports import Bucket
+from ui.components import causes, charts
 from ui.session import TRANSPORT, Desk
 from ui.settings import Reports
 

@@ -14,8 +14,8 @@ import pandas as pd
 import streamlit as st
 
 from service.contract import CreditClass
-from ui.components import charts, problem
 from ui.api.errors import ApiError
+from ui.components import charts, problem
 from ui.session import Desk
 
 _MAIN_METRICS: Final = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_rate")

@@ -10,12 +10,12 @@ import streamlit as st
 from pydantic import ValidationError
 
 from service.contract import Applicant, Score
-from ui.applicant import advice
-from ui.components import form, problem, result
 from ui.api.errors import ApiError, Invalid, LimitReached
+from ui.api.pace import score_some
+from ui.applicant import advice
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields
-from ui.api.pace import score_some
+from ui.components import form, problem, result
 from ui.session import Desk, last_limits
 
 SCORE: Final = "score.answer"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.api.errors import SettingsMissing
+from ui.errors import SettingsMissing
 from ui.texts.wording import Texts
 
 _EXAMPLE = 'endpoint = "http://127.0.0.1:3000"\nkey = "..."'

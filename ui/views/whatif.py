@@ -8,11 +8,11 @@ from typing import Any, Final
 import streamlit as st
 
 from service.contract import Applicant
-from ui.components import charts, form, problem
 from ui.api.errors import ApiError
+from ui.api.pace import score_some
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, Kind, contract_fields
-from ui.api.pace import score_some
+from ui.components import charts, form, problem
 from ui.session import Desk, last_limits
 from ui.views.score import APPLICANT
 

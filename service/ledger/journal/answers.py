@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from service.ledger.journal import frames
 from service.errors import AnswerNotFound
-from service.ledger.records import Kind, cells_of
+from service.ledger.journal import frames
 from service.ledger.journal.segments import Folders
+from service.ledger.records import Kind, cells_of
 
 
 class StoredAnswer:

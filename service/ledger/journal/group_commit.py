@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.errors import OutboxFull
-from service.ledger.journal.writer import JournalWriter
 from service.ledger.journal.segments import Folders, Segment
+from service.ledger.journal.writer import JournalWriter
 
 _log = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers, Replay
-from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
 

@@ -19,10 +19,10 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from service.ledger.journal import group_commit, frames
 from service.errors import OutboxFull
-from service.ledger.journal.group_commit import Backlog, Counters, GroupCommit, Limits, Waiting
+from service.ledger.journal import frames, group_commit
 from service.ledger.journal.frames import Entry
+from service.ledger.journal.group_commit import Backlog, Counters, GroupCommit, Limits, Waiting
 from service.ledger.journal.segments import Folders
 
 __all__ = ["Backlog", "Counters", "Entry", "Outbox"]

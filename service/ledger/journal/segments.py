@@ -22,8 +22,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from service.ledger.journal import frames
 from service.errors import AnswerNotFound
+from service.ledger.journal import frames
 
 SUFFIX: Final = ".qfj"
 _NAME: Final = re.compile(r"(\d{8})-([a-z2-7]{10})-([0-9a-f]{10})\.qfj")

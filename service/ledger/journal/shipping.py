@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from service.ledger.bucket import BucketStore, Store, StoreConflict, StoreSettings, in_one_line
 from service.ledger.journal import frames
 from service.ledger.journal.group_commit import Backlog
 from service.ledger.journal.idempotency import KeyIndex
-from service.ledger.records import Kind
 from service.ledger.journal.segments import Folders, Segment, locked
-from service.ledger.bucket import BucketStore, Store, StoreConflict, StoreSettings, in_one_line
+from service.ledger.records import Kind
 
 __all__ = ["Shipper", "ShippingCounters", "StoreSettings"]
 

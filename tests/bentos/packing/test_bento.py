@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing import bento
 from bentos.registry.decision import Decision
-from bentos.errors import ArtefactDamaged, PackFailed
 from service.score.manifest import Manifest
 from tests.factories import pack_small_model
 
-HOME = Path(__file__).resolve().parents[2]
+HOME = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

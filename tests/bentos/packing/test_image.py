@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from bentos.packing import image, sbom
-from bentos.packing.container_engine import Engine
 from bentos.errors import PublishFailed
+from bentos.packing import image, sbom
 from bentos.packing.bento import EPOCH_S, Packed
+from bentos.packing.container_engine import Engine
+from bentos.packing.smoke import Identity
 from bentos.publish import Publication
 from bentos.settings import BentosSettings
-from bentos.packing.smoke import Identity
 from infra.stack.ports import free_port
 
 LAYERS = ("code.tar", "model.tar")

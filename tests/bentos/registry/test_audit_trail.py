@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bentos.errors import TrailBroken
 from bentos.registry import audit_trail
 from bentos.registry.audit_trail import GENESIS, Trail
-from bentos.errors import TrailBroken
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bentos.registry.audit_trail import Trail
-from bentos.registry.decision import Decision
 from bentos.errors import (
     ApprovalMissing,
     ArtefactDamaged,
@@ -18,9 +16,11 @@ from bentos.errors import (
     TrailBroken,
     VersionMissing,
 )
+from bentos.registry.audit_trail import Trail
+from bentos.registry.decision import Decision
+from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 
 Logged = Callable[..., tuple[str, Path]]
 Decide = Callable[..., Decision]

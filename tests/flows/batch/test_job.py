@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.batch.job import BatchRefused, Job, Tally, job_of, score, workers
 from flows.batch.files import Place
+from flows.batch.job import BatchRefused, Job, Tally, job_of, score, workers
 from flows.batch.rows import score_table
 from flows.scoring import ScoringForm
 from infra.settings import ROOT

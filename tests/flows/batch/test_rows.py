@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, score_table
-from service.score.features import matrix, row
 from service.engine.packed_model import Model
+from service.score.features import matrix, row
 from tests.factories import applicant, applicant_columns, pack_small_model
 
 ROWS = 60

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.cleaning.applicants import to_applicants
-from flows.cleaning.pipeline import CLEAN_COLUMNS, CleanResult, clean_rows
-from flows.cleaning.parsing import CATEGORIES
-from flows.cleaning.raw_table import MONTH_NUMBERS, NUMERIC, RAW_COLUMNS
 from flows.cleaning.cleaning_rules import MEANING, Rule
-from flows.data.sample import generate
+from flows.cleaning.parsing import CATEGORIES
+from flows.cleaning.pipeline import CLEAN_COLUMNS, CleanResult, clean_rows
+from flows.cleaning.raw_table import MONTH_NUMBERS, NUMERIC, RAW_COLUMNS
 from flows.cleaning.schemas import clean_schema, hold
+from flows.data.sample import generate
 from flows.data.sources import read_raw
 from service.contract import Applicant
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, clean_rows
-from flows.errors import ContractBroken
 from flows.cleaning.schemas import clean_schema, features_schema, hold, raw_schema, raw_violations
+from flows.errors import ContractBroken
 from service.contract import Applicant
 from service.score.features import FEATURE_NAMES
 

@@ -13,19 +13,20 @@ import httpx
 import pytest
 import yaml
 
-from bentos.registry.catalogue import Catalogue, client_of
 from bentos.errors import BentosError
+from bentos.registry.catalogue import Catalogue, client_of
 from bentos.settings import BentosSettings
 from flows import dataset
-from flows.review import mlflow_run
 from flows.data import dvc_versions
-from flows.errors import DatasetError
 from flows.data.dvc_versions import remote_of
-from infra.stack import parts, object_store as store
+from flows.errors import DatasetError
+from flows.review import mlflow_run
+from infra.settings import HOST, ROOT, StackSettings
+from infra.stack import object_store as store
+from infra.stack import parts
 from infra.stack.credentials import Credentials
 from infra.stack.ports import free_port
 from infra.stack.processes import Recipe
-from infra.settings import HOST, ROOT, StackSettings
 from tests.conftest import ObjectStore, serving
 
 USER, TOKEN = "ana", "a-token-of-forty-characters-for-this-test"

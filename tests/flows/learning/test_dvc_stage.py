@@ -15,8 +15,8 @@ import pytest
 from flows import dataset
 from flows.data import dvc_versions
 from flows.learning.dvc_stage import METRICS_FILE, PLOTS, evaluate
-from flows.learning.model_metrics import METRICS
 from flows.learning.fit import Parameters
+from flows.learning.model_metrics import METRICS
 from flows.learning.prepared_data import PreparedData, read_prepared
 from infra.settings import ROOT
 from tests.flows.prepared_data import write_prepared
@@ -76,6 +76,8 @@ def test_dvc_compares_and_draws_them(data: PreparedData, tmp_path: Path, monkeyp
 def dvc(*arguments: str) -> str:
     """DVC's standard output."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, env={**os.environ, **dvc_versions.SETTINGS}, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **dvc_versions.SETTINGS}, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -7,9 +7,9 @@ import pytest
 
 from flows.learning import fit
 from flows.learning.fit import Parameters, Rows
-from service.score import policy
 from service.engine.check import output_order
 from service.engine.trees import read_ensemble
+from service.score import policy
 from service.score.features import FEATURE_NAMES
 from tests.flows.small_training import MONTHS, QUICK, frame, rows
 

@@ -8,8 +8,8 @@ from threading import Thread
 
 import pytest
 
-from flows.monitoring import alerts
 from flows.mail import Mail
+from flows.monitoring import alerts
 from flows.settings import FlowSettings
 from tests.flows.monitoring.test_pushgateway import VERDICT
 

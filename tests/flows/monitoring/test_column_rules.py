@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.monitoring import window_rules, column_rules
-from flows.predictions import columns as watched
+from flows.monitoring import column_rules, window_rules
 from flows.monitoring.verdict_types import Check, ColumnVerdict, State, worst
-from flows.predictions.columns import Column
 from flows.monitoring.window_settings import Thresholds
+from flows.predictions import columns as watched
+from flows.predictions.columns import Column
 
 THRESHOLDS = Thresholds()
 SEEDS = [12, pytest.param(200, marks=pytest.mark.full)]
@@ -54,7 +54,8 @@ def test_no_drift_raises_no_alarm(reference, seeds):
 def test_income_that_rises_is_flagged_among_outliers(reference, factor, share, seeds):
     """A shift of income with 2 % outliers is flagged as often as promised."""
     flagged = [
-        column_rules.judge_columns([INCOME], reference, draw(1_000, seed, factor), THRESHOLDS)[0].state is not State.GREEN
+        column_rules.judge_columns([INCOME], reference, draw(1_000, seed, factor), THRESHOLDS)[0].state
+        is not State.GREEN
         for seed in range(seeds)
     ]
     print(f"{np.mean(flagged):.1%} of {seeds} windows flagged")
@@ -121,7 +122,9 @@ def test_a_broken_column_is_red_and_hides_no_other(reference, breakage):
 def test_a_new_column_is_red():
     """A column that the reference does not know cannot be compared."""
     frame = draw(600, 1)
-    judged = column_rules.judge_columns([Column("number_0", "number")], frame.drop(columns="number_0"), frame, THRESHOLDS)
+    judged = column_rules.judge_columns(
+        [Column("number_0", "number")], frame.drop(columns="number_0"), frame, THRESHOLDS
+    )
     assert (judged[0].state, judged[0].note) == (State.RED, "the column is new: the reference does not know it")
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from flows.monitoring import column_rules, report_store
 from flows.monitoring.evidently_report import EFFECT, PSI, Comparison, write_report
+from flows.monitoring.history import WindowVerdict
 from flows.monitoring.judge_window import Reference
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
-from flows.monitoring.history import WindowVerdict
 from flows.monitoring.window_settings import Thresholds
 from tests.flows.answered import CANARY, MODEL, answers
 
@@ -110,7 +110,9 @@ def test_the_link_of_the_artifact_opens_in_a_browser(made, page, object_store, m
     for name, value in object_store.variables.items():
         monkeypatch.setenv(name, value)
     key = "drift/dt=2026-10-08/report.html"
-    report_store.put(report_store.object_store(), key, (made[0] / "report.html").read_bytes(), "text/html; charset=utf-8")
+    report_store.put(
+        report_store.object_store(), key, (made[0] / "report.html").read_bytes(), "text/html; charset=utf-8"
+    )
     link = report_store.link(key)
     assert looked_at(page, link) == []
     assert [text for text in page.errors if "favicon" not in text] == []

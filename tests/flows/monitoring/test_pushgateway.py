@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 
 from flows.monitoring import pushgateway
-from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
 from flows.monitoring.history import ModelInWindow, WindowVerdict
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
 
 COLUMN = ColumnVerdict(
     name="num_credit_inquiries", state=State.AMBER, values_state=State.AMBER, missing_state=State.GREEN, psi=0.17

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.monitoring import column_rules, outcomes, performance
-from flows.predictions import columns
 from flows.cleaning.pipeline import clean_rows
 from flows.data.sources import read_raw
+from flows.monitoring import column_rules, outcomes, performance
 from flows.monitoring.verdict_types import State
 from flows.monitoring.window_settings import DriftSettings, Thresholds
+from flows.predictions import columns
 
 pytestmark = [pytest.mark.full, pytest.mark.needs_data, pytest.mark.timeout(1800)]
 COLUMNS = [column for column in columns.contract_columns() if column.kind != "list"]

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from flows.predictions import daily_digest, rows as stored
 from flows.monitoring import traffic
+from flows.monitoring.window_settings import DriftSettings, Window
+from flows.predictions import daily_digest
+from flows.predictions import rows as stored
 from flows.predictions.daily_digest import read_day
 from flows.predictions.erasure import boiled_key
-from flows.monitoring.window_settings import DriftSettings, Window
 
 DAY = date(2026, 10, 5)
 KINDS = ("predictions", "outcomes")

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.review import fairness
 from flows.learning.model_metrics import Answers
+from flows.review import fairness
 from tests.flows.small_training import answers, frame
 
 

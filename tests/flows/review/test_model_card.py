@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from flows.review import fairness, stability
-from flows.review.model_card import PROHIBITED, CardFacts, model_card
 from flows.learning.model_metrics import METRICS, by_slice, judge
+from flows.review import fairness, stability
 from flows.review.experiments import STRONGEST, TRIED
-from tests.flows.small_training import answers
+from flows.review.model_card import PROHIBITED, CardFacts, model_card
 from tests.flows.review.test_fairness import groups
+from tests.flows.small_training import answers
 
 SECTIONS = (
     "Purpose",

@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 
-from flows.review import plots
 from flows.learning.model_metrics import judge
+from flows.review import plots
 from tests.flows.small_training import answers
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from flows.learning.model_metrics import METRICS, Difference, Figure
 from flows.review import release_checks
 from flows.review.fairness import FairnessReport, GroupReport
-from flows.learning.model_metrics import METRICS, Difference, Figure
 from flows.review.release_checks import CHECKS, Check, DataEvidence, Evidence, Result, run_checks
 from flows.review.stability import DirectionReport, StabilityReport
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bentos.registry.decision import Decision
-from bentos.registry.versions import PACKAGE, Registry
 from bentos.registry.version import Version
+from bentos.registry.versions import PACKAGE, Registry
 
 
 def champion_of(registry: Registry, folder: Path, metrics: Mapping[str, float], *, expected: int = 0) -> Version:

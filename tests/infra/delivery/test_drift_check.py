@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from prefect import states
 
-from flows.monitoring.verdict_types import Cause, Rule, State
 from flows.monitoring.history import ModelInWindow, WindowVerdict
+from flows.monitoring.verdict_types import Cause, Rule, State
 from infra.delivery import drift_check
 from infra.delivery.drift_check import follow, latest, told
 from infra.errors import StackError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bentos.registry.version import Version
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
-from bentos.registry.version import Version
 from flows.learning.model_metrics import METRICS
 from infra.delivery import report
 from infra.delivery.report import FALLS, RELEASED_AT, RISES, Judged, last_released, render

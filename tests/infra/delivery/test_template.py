@@ -68,7 +68,9 @@ def test_its_own_tests_pass(stamped: Path) -> None:
     done = in_project(stamped, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", *LIGHT)
 
     assert done.returncode == 0, done.stdout[-3000:]
-    minted = "from service.access.credentials import mint, well_formed; key = mint()[0]; print(key[:8], well_formed(key))"
+    minted = (
+        "from service.access.credentials import mint, well_formed; key = mint()[0]; print(key[:8], well_formed(key))"
+    )
     assert in_project(stamped, sys.executable, "-c", minted).stdout == "ac_live_ True\n"
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.errors import StackError
 from infra.demo.partner import Api, partner_key, send, stored_predictions
+from infra.errors import StackError
 
 if TYPE_CHECKING:
     from tests.conftest import ObjectStore

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.stack.deployments import Prefect
-from infra.errors import StackError
 from infra.demo.runs import Run, Runs
+from infra.errors import StackError
+from infra.stack.deployments import Prefect
 
 
 class Worker:

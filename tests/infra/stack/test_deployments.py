@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from infra.stack import deployments
 from infra.errors import StackError
+from infra.stack import deployments
 
 
 def test_a_machine_too_busy_to_deploy_is_told_in_one_line(monkeypatch):

@@ -19,10 +19,10 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from infra.stack.ports import free_port
 from service.access.keystore import PARTNER_SCOPES, ApiKey
-from service.access.token_bucket import DAY_S, Limiter, Policy, State, take
 from service.access.limit_headers import limit_headers
 from service.access.redis_limits import RemoteLimiter
 from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
+from service.access.token_bucket import DAY_S, Limiter, Policy, State, take
 
 KEY = ApiKey("limitkey", "acme", frozenset(PARTNER_SCOPES), rate=10.0, burst=20, daily=1_000_000)
 NOON = 20_000 * DAY_S + DAY_S / 2

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentos.packing import model_package
-from service.score import features
 from service.engine import compiled
 from service.engine.check import ask_catboost, border_rows, output_order, raw_difference, unlike
 from service.engine.compiled import Compiled, KernelUnusable, build
@@ -25,6 +24,7 @@ from service.engine.rules import FAMILY_OF, MARGINS, Rules
 from service.engine.shapley import leaf_table
 from service.engine.trees import LeafTable, read_ensemble, read_table
 from service.errors import ModelRefused
+from service.score import features
 from service.score.features import FEATURE_NAMES
 from service.score.manifest import KERNEL_FILE, Draft, Manifest
 from service.score.policy import IDENTITY, Objective

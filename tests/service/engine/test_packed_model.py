@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.score import features
+from service.engine.packed_model import Model
 from service.engine.trees import read_archive, read_table
 from service.errors import ModelRefused
+from service.score import features
 from service.score.manifest import GOLDEN_FILE, KERNEL_FILE, MANIFEST_FILE, MODEL_FILE, TABLE_FILE
-from service.engine.packed_model import Model
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns, pack_small_model
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ledger import records
 from service.contract import Applicant
+from service.ledger import records
 from service.ledger.records import Kind, OutcomeRow, PredictionLines, ReviewRow
 from tests.service.rows import DECISION, INPUTS, LINES, line
 

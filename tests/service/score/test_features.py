@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.score import features
 from service.contract import Applicant, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
+from service.score import features
 
 FIELDS = [name for name in dict(Applicant.model_fields) if name not in {"customer_ref", "as_of"}]
 BASE: dict[str, Any] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.score import manifest as subject
 from service.errors import ModelRefused
+from service.score import manifest as subject
 from service.score.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Distribution, Manifest
 
 

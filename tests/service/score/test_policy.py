@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.score import policy
 from service.contract import CreditClass
+from service.score import policy
 from service.score.policy import CELLS, IDENTITY, Calibration
 
 shares = st.tuples(*[st.floats(1e-6, 1)] * 3).map(lambda parts: tuple(part / sum(parts) for part in parts))

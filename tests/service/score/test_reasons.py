@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.score import features
 from service.contract import MAX_REASONS, Direction
-from service.engine.rules import Arrays
-from service.score.features import FEATURE_NAMES, FEATURES
 from service.engine.packed_model import Model
+from service.engine.rules import Arrays
+from service.score import features
+from service.score.features import FEATURE_NAMES, FEATURES
 from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FRAGMENTS, STORIES, direction_of, text
 from tests.factories import Columns, applicant, applicant_columns
 

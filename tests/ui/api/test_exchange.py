@@ -13,8 +13,8 @@ import pytest
 
 from tests.ui.fake_api import KEY, FakeApi
 from ui.api.client import Client
-from ui.applicant.examples import EXAMPLES
 from ui.api.exchange import KEY_VARIABLE, Exchange, snippets
+from ui.applicant.examples import EXAMPLES
 from ui.settings import Settings
 
 

@@ -7,8 +7,8 @@ import pytest
 from tests.ui.fake_api import FakeApi
 from ui.api.client import Client
 from ui.api.errors import LimitReached
-from ui.applicant.examples import EXAMPLES
 from ui.api.pace import score_some
+from ui.applicant.examples import EXAMPLES
 from ui.settings import Settings
 
 ROWS = [EXAMPLES["ordinary"]] * 30

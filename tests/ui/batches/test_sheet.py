@@ -8,8 +8,8 @@ import zipfile
 import openpyxl
 import pytest
 
-from ui.api.errors import SheetRefused
 from ui.batches.sheet import Sheet, read_sheet
+from ui.errors import SheetRefused
 
 ROWS = [["num_loans", "credit_mix"], ["3", "Good"], ["", ""], ["4", "Bad"]]
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from flows.monitoring import window_rules, performance
+from flows.monitoring import performance, window_rules
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from tests.flows.answered import answers
 from ui.components import causes
-from ui.texts.formats import Formats
 from ui.session import Desk
+from ui.texts.formats import Formats
 from ui.texts.wording import LANGUAGES, texts
 
 SETTINGS = DriftSettings(maturity_days=0)

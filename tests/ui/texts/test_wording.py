@@ -12,7 +12,7 @@ from service.contract import RULE_CODES, Applicant, CreditMix, LoanType, Minimum
 from ui.api.errors import ApiError
 from ui.texts.wording import LANGUAGES, Texts, choose_language, texts
 
-UI = Path(__file__).parents[2] / "ui"
+UI = Path(__file__).parents[3] / "ui"
 SOURCES = sorted(UI.rglob("*.py"))
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 SHOWING = {

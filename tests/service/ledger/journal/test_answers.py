@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal import idempotency
 from service.ledger.journal.answers import Answers, Replay
-from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal.idempotency import Claim, Idempotency, KeyIndex
 from service.ledger.journal.outbox import Outbox
-from service.ledger.records import INPUT_COLUMNS, Kind
 from service.ledger.journal.segments import Folders
+from service.ledger.records import INPUT_COLUMNS, Kind
 from tests.service.rows import answered, entry
 
 pytestmark = pytest.mark.anyio

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.ledger.journal import frames
 from service.errors import OutboxFull
-from service.ledger.journal.writer import JournalWriter
+from service.ledger.journal import frames
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders, Segment, locked
+from service.ledger.journal.writer import JournalWriter
 from tests.service.rows import answered, entry
 
 pytestmark = pytest.mark.anyio

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from service.ledger.journal import frames
-from service.ledger import records
-from service.ledger.journal.answers import Answers
 from service.errors import AnswerNotFound
+from service.ledger import records
+from service.ledger.bucket import BucketStore, StoreConflict
+from service.ledger.journal import frames
+from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import Entry
 from service.ledger.journal.outbox import Outbox
-from service.ledger.records import Kind, OutcomeRow
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.shipping import Shipper, StoreSettings
-from service.ledger.bucket import BucketStore, StoreConflict
+from service.ledger.records import Kind, OutcomeRow
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client
 from tests.service.rows import answered, entry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.review.verdict_form import Name
 from flows.learning.fit import Parameters
+from flows.review.verdict_form import Name
 
 
 class TrainingForm(BaseModel):

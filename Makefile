@@ -33,7 +33,7 @@ help: ## this list
 venv: ## .venv from the hash-locked requirements
 	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
 	  if "$$python" -c 'import ensurepip, sqlite3, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; \
-	  then exec "$$python" infra/venv.py $(VENV); fi; \
+	  then exec "$$python" infra/environment.py $(VENV); fi; \
 	done; \
 	echo "make: no Python 3.11, 3.12 or 3.13 with venv and ensurepip found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
 

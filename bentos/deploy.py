@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from bentos.deploying.slots import Release
 from bentos.deploying.steps import Deployment
 from bentos.errors import BentosError, DeployRefused
-from bentos.packing.golden_requests import Golden, golden_applicants
+from bentos.packing.golden_requests import GoldenRequests, golden_applicants
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import DeploySettings
@@ -64,7 +64,7 @@ def release_of(version: Version, kind: str) -> Release:
     )
 
 
-def approved_release(settings: DeploySettings, number: int) -> tuple[Release, tuple[Golden, ...]]:
+def approved_release(settings: DeploySettings, number: int) -> tuple[Release, tuple[GoldenRequests, ...]]:
     """The version (0: the champion) as it will run, and golden applicants out of its proved package.
 
     Raises:

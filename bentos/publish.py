@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from bentos.errors import BentosError, PublishFailed
 from bentos.packing import bento, container, image, sbom
 from bentos.packing.bento import Packed
-from bentos.packing.container_engine import Engine
-from bentos.packing.golden_requests import Golden, golden_applicants
-from bentos.packing.image_registry import Remote
+from bentos.packing.container_engine import ContainerEngine
+from bentos.packing.golden_requests import GoldenRequests, golden_applicants
+from bentos.packing.image_registry import ImageRegistry
 from bentos.packing.serving import Served
 from bentos.packing.smoke import Identity, SmokeReport, prove
 from bentos.registry.version import Version
@@ -49,11 +49,13 @@ class Published(BaseModel):
 class Publication:
     """One image on its way into the registry. Each step may be repeated; `undo` takes back what this run made."""
 
-    def __init__(self, packed: Packed, identity: Identity, golden: Sequence[Golden], settings: BentosSettings) -> None:
-        self.engine = Engine(settings.engine)
+    def __init__(
+        self, packed: Packed, identity: Identity, golden: Sequence[GoldenRequests], settings: BentosSettings
+    ) -> None:
+        self.engine = ContainerEngine(settings.engine)
         self.reference = f"{settings.registry.rstrip('/')}/{packed.tag}"
         self._repository, _, self._tag = self.reference.rpartition(":")
-        self._remote = Remote(self._repository)
+        self._remote = ImageRegistry(self._repository)
         self._packed, self._identity, self._golden, self._settings = packed, identity, golden, settings
         self._built, self._pushed = False, ""
 
@@ -173,7 +175,9 @@ class Publication:
             raise PublishFailed("the registry allows no deletion; delete the tag there")
 
 
-def publish(packed: Packed, identity: Identity, golden: Sequence[Golden], settings: BentosSettings) -> Published:
+def publish(
+    packed: Packed, identity: Identity, golden: Sequence[GoldenRequests], settings: BentosSettings
+) -> Published:
     """The Bento's image, built, proved, pushed, and what the registry gives back proved again.
 
     Raises:

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version
-from flows.review.release_checks import Check, Result
+from flows.review.release_checks import ReleaseCheck, Result
 
 if TYPE_CHECKING:
     from flows.learning.model_metrics import Figures
@@ -39,7 +39,7 @@ def slice_rows(slices: Mapping[str, Figures]) -> list[dict[str, Any]]:
     ]
 
 
-def check_rows(checks: Iterable[Check]) -> list[dict[str, Any]]:
+def check_rows(checks: Iterable[ReleaseCheck]) -> list[dict[str, Any]]:
     """One row a release check: failed ones first, then those that ask for a person's look."""
     order = (Result.FAILED, Result.NEEDS_REVIEW, Result.PASSED, Result.NOT_APPLICABLE)
     return [

@@ -30,7 +30,7 @@ from bentos.settings import BentosSettings
 from flows import artifacts
 
 
-class Outcome(BaseModel):
+class PackagingResult(BaseModel):
     """What a packaging run made."""
 
     model_config = ConfigDict(frozen=True)
@@ -66,7 +66,7 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
 
 def _made(
     settings: BentosSettings, registry: Registry, version: Version, package: Path, progress: artifacts.Progress
-) -> Outcome:
+) -> PackagingResult:
     fetch(registry, version, package, settings.max_model_mb)
     progress.at(15)
     packed = build(version, package, settings)
@@ -81,7 +81,7 @@ def _made(
         smoke = smoke_test(packed, work, settings)
     progress.at(45)
     made = published_or_taken_back(packed, work, progress)
-    return Outcome(version=version, packed=packed, smoke=smoke, published=made)
+    return PackagingResult(version=version, packed=packed, smoke=smoke, published=made)
 
 
 def published_or_taken_back(packed: Packed, work: Publication, progress: artifacts.Progress) -> Published:
@@ -190,7 +190,7 @@ def pull(work: Publication, digest: str) -> str:
 
 
 @task(task_run_name="record version {outcome.version.number}", cache_policy=NO_CACHE)
-def record(registry: Registry, outcome: Outcome, store: Path) -> None:
+def record(registry: Registry, outcome: PackagingResult, store: Path) -> None:
     """Keep tags and digests with the version in MLflow; the champion's Bento becomes the one to be served."""
     registry.record(outcome.version, {"bento_tag": outcome.packed.tag, "bento_digest": outcome.packed.digest})
     if outcome.published.digest:
@@ -203,7 +203,7 @@ def record(registry: Registry, outcome: Outcome, store: Path) -> None:
         bento.choose(store, outcome.packed.tag)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: PackagingResult) -> None:
     smoke = outcome.smoke
     rows = artifacts.step_rows(
         [

@@ -23,9 +23,9 @@ from prefect.logging import get_run_logger
 from flows.monitoring import alerts, judge_window, report_store, traffic
 from flows.monitoring import history as verdicts
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
-from flows.monitoring.judge_window import Reference
+from flows.monitoring.judge_window import ReferenceData
 from flows.monitoring.traffic import Traffic
-from flows.monitoring.verdict_types import State
+from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings, Window, window_of
 from flows.settings import FlowSettings
@@ -54,7 +54,7 @@ def read_traffic(settings: DriftSettings, window: Window, today: date) -> Traffi
 
 
 @task(task_run_name="reference of version {version}")
-def load_reference(version: str, digest: str) -> Reference:
+def load_reference(version: str, digest: str) -> ReferenceData:
     """The reference packed with the model that answered, proved against the digest in the answers.
 
     Raises:
@@ -75,17 +75,17 @@ def load_reference(version: str, digest: str) -> Reference:
         manifest = Manifest.read(package)
         frame = pd.read_parquet(path)
     model = ModelInWindow(name=manifest.name, version=version, digest=manifest.digest)
-    return Reference(model, frame, tuple(manifest.key_fields(KEY_COLUMNS)))
+    return ReferenceData(model, frame, tuple(manifest.key_fields(KEY_COLUMNS)))
 
 
 @task(task_run_name="report of version {reference.model.version}")
-def publish(verdict: WindowVerdict, found: Traffic, reference: Reference, settings: DriftSettings) -> WindowVerdict:
+def publish(verdict: WindowVerdict, found: Traffic, reference: ReferenceData, settings: DriftSettings) -> WindowVerdict:
     """Write Evidently's HTML and JSON and the summary to bucket `reports`; the verdict with the report's key."""
-    from flows.monitoring.evidently_report import Comparison, write_report
+    from flows.monitoring.evidently_report import ReportComparison, write_report
 
     client = report_store.object_store()
-    if verdict.state is not State.INSUFFICIENT:
-        shown = Comparison(
+    if verdict.state is not DriftState.INSUFFICIENT:
+        shown = ReportComparison(
             reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
         )
         with tempfile.TemporaryDirectory() as place:
@@ -142,7 +142,7 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
     versions = found.versions(settings.minimum_rows)
     if not versions:
         log.warning("no predictions between %s and %s: nothing to judge", found.window.start, found.window.end)
-        return State.INSUFFICIENT
+        return DriftState.INSUFFICIENT
     made = [_judged(found, version, settings, today) for version in versions]
     _expose(made)
     report_store.put(client, CURRENT, made[0].model_dump_json(indent=1).encode(), JSON)

@@ -24,7 +24,7 @@ from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
-from flows.review.release_checks import Check, failed, to_review
+from flows.review.release_checks import ReleaseCheck, failed, to_review
 from flows.review.verdict_form import VerdictForm, expiry, refusal
 from flows.settings import FlowSettings
 
@@ -32,7 +32,7 @@ APPROVED: Final = "quantumfinance.model.approved"
 MAX_ATTEMPTS: Final = 20
 
 
-class Checked(BaseModel):
+class CheckedVersion(BaseModel):
     """Release checks as they are kept with a version: about which bytes, against which champion."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +40,7 @@ class Checked(BaseModel):
     digest: str
     champion: int
     champion_digest: str
-    checks: tuple[Check, ...]
+    checks: tuple[ReleaseCheck, ...]
 
 
 class Unanswered(BentosError):
@@ -77,7 +77,7 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
 
 
 @task(task_run_name="release checks of version {challenger.number}", cache_policy=NO_CACHE)
-def check(registry: Registry, challenger: Version, champion: Version | None) -> Checked:
+def check(registry: Registry, challenger: Version, champion: Version | None) -> CheckedVersion:
     """The release checks, kept with the version: made once for these bytes and this champion."""
     number, digest = (champion.number, champion.digest) if champion else (0, "")
     path = f"checks/version-{challenger.number}-against-{number or 'none'}.json"
@@ -89,25 +89,25 @@ def check(registry: Registry, challenger: Version, champion: Version | None) -> 
     from flows.review.against_champion import checks_of
 
     checks = checks_of(registry, challenger, champion)
-    checked = Checked(digest=challenger.digest, champion=number, champion_digest=digest, checks=checks)
+    checked = CheckedVersion(digest=challenger.digest, champion=number, champion_digest=digest, checks=checks)
     registry.attach(challenger, path, checked.model_dump_json(indent=2))
     return checked
 
 
-def _kept(text: str | None) -> Checked | None:
+def _kept(text: str | None) -> CheckedVersion | None:
     try:
-        return Checked.model_validate_json(text) if text else None
+        return CheckedVersion.model_validate_json(text) if text else None
     except ValidationError:
         return None  # written by other code: made anew
 
 
-def show(challenger: Version, checked: Checked) -> None:
+def show(challenger: Version, checked: CheckedVersion) -> None:
     """Put the checks into the run, for the person who decides."""
     artifacts.show_table("release-checks", artifacts.check_rows(checked.checks), f"Version {challenger.number}")
     artifacts.show_text("release-summary", question(challenger, checked), "What is to be decided")
 
 
-def question(challenger: Version, checked: Checked, refused: str = "") -> str:
+def question(challenger: Version, checked: CheckedVersion, refused: str = "") -> str:
     """What the form says above its fields, as markdown."""
     lines = [
         f"Version **{challenger.number}** (`{challenger.digest[:12]}`), trained by {challenger.trainer or 'nobody'}"
@@ -124,7 +124,7 @@ def question(challenger: Version, checked: Checked, refused: str = "") -> str:
     return "\n\n".join(lines)
 
 
-def ask(challenger: Version, checked: Checked, settings: FlowSettings) -> Decision:
+def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) -> Decision:
     """A person's verdict that can be accepted: the run suspends until there is one.
 
     Raises:
@@ -148,7 +148,7 @@ def ask(challenger: Version, checked: Checked, settings: FlowSettings) -> Decisi
     raise Unanswered(f"{MAX_ATTEMPTS} verdicts on version {challenger.number} could not be accepted: start a new run")
 
 
-def decided(form: VerdictForm, challenger: Version, checked: Checked, now: datetime) -> Decision:
+def decided(form: VerdictForm, challenger: Version, checked: CheckedVersion, now: datetime) -> Decision:
     """The verdict as it is kept with the version."""
     codes = failed(checked.checks)
     overridden = form.verdict == "approve" and bool(codes)
@@ -169,7 +169,7 @@ def decided(form: VerdictForm, challenger: Version, checked: Checked, now: datet
 
 
 @task(task_run_name="look again at version {challenger.number}", cache_policy=NO_CACHE)
-def recheck(registry: Registry, challenger: Version, checked: Checked) -> None:
+def recheck(registry: Registry, challenger: Version, checked: CheckedVersion) -> None:
     """Make sure that the verdict is about what is there now.
 
     Raises:

@@ -2,7 +2,8 @@
 
 How long is a choice of policy and stands in the form: features 180 days, decisions 5 years without features. Stored
 answers go on the hosts themselves after `QF_ANSWERS_DAYS`. An erasure names the pseudonym, never the partner's own
-reference (`python -m service.access.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit trail.
+reference (`python -m service.access.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit
+trail.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bentos.registry.audit_trail import Trail
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
 from service.erasure import HostErasure, erase_host
 from service.ledger import records
-from service.ledger.records import Kind
+from service.ledger.records import RecordKind
 
 REVIEW_DAYS = 30
 
@@ -53,7 +54,7 @@ class RetentionForm(BaseModel):
     )
 
 
-class Place(BaseSettings):
+class RetentionPlace(BaseSettings):
     """Where this worker finds the host's outbox and the audit trail."""
 
     model_config = SettingsConfigDict(env_prefix="QF_", extra="ignore")
@@ -84,7 +85,7 @@ def age(bucket: str, today: date, form: RetentionForm) -> Aged:
 
 
 @task(log_prints=False)
-def erase_everywhere(place: Place, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
+def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
     """Erase a customer from this host, then from the buckets; None where this worker sees no outbox."""
     host = erase_host(place.outbox, [form.erase_pseudonym]) if place.outbox.is_dir() else None
     refs = frozenset({form.erase_pseudonym})
@@ -100,7 +101,7 @@ def recent_reviews(bucket: str, today: date) -> list[dict[str, Any]]:
 
 
 def _reviews(bucket: Bucket, since: date) -> Iterator[dict[str, Any]]:
-    for key in bucket.keys(f"{Kind.REVIEW.folder}/"):
+    for key in bucket.keys(f"{RecordKind.REVIEW.folder}/"):
         day = day_of(key)
         if day is not None and day >= since:
             for row in records.read(bucket.get(key)):
@@ -121,7 +122,7 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
         ErasureRefused: a pseudonym without who asked, or features kept longer than decisions.
         RowsLeft: the scan after an erasure found rows; the run can be repeated.
     """
-    place, today = Place(), datetime.now(UTC).date()
+    place, today = RetentionPlace(), datetime.now(UTC).date()
     if form.erase_pseudonym and not form.requested_by.strip():
         raise ErasureRefused("say who asked for the erasure: field `Requested by`")
     if form.feature_days > form.decision_days:

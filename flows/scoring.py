@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
-from flows.batch.job import Tally, job_of, score, workers
+from flows.batch.job import ScoringTally, job_of, score, workers
 from flows.batch.rows import BatchRefused
 from flows.settings import FlowSettings
 
@@ -113,7 +113,7 @@ class _Shown:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def __call__(self, so_far: Tally) -> None:
+    def __call__(self, so_far: ScoringTally) -> None:
         self._log.info("%s rows in %s parts", f"{so_far.rows:,}", so_far.parts)
         self._bar.update(self._task, completed=so_far.read_bytes, rows=so_far.rows)
         percent = min(100 * so_far.read_bytes // self._size, 100)
@@ -122,7 +122,7 @@ class _Shown:
             self._page.at(percent)
 
 
-def _show(tally: Tally, version: int, seconds: float, target: str) -> None:
+def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> None:
     rows = [
         {"figure": "rows", "value": f"{tally.rows:,}"},
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},

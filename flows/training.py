@@ -1,7 +1,7 @@
 """The `training` flow: from prepared data to a registered challenger.
 
-Thin: learning and judging are pure functions beside it, logging is in `flows.review.mlflow_run`, versions are the registry's.
-Nothing is registered unless everything before it worked, and the event is the last thing that happens.
+Thin: learning and judging are pure functions beside it, logging is in `flows.review.mlflow_run`, versions are the
+registry's. Nothing is registered unless everything before it worked, and the event is the last thing that happens.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.learning import baselines
 from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
-from flows.learning.model_metrics import Answers, Figures, judge
+from flows.learning.model_metrics import Figures, LabelledAnswers, judge
 from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
-from flows.learning.search import Trial, search
+from flows.learning.search import SearchTrial, search
 from flows.review import evidence, mlflow_run
 from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from flows.review.model_card import CardFacts, model_card
@@ -36,7 +36,7 @@ from flows.review.reference_sample import REFERENCE_FILE, reference_frame
 from flows.review.release_checks import Evidence
 from flows.settings import FlowSettings
 from flows.training_form import TrainingForm
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score.manifest import Data, Draft
 
 REGISTERED: Final = "quantumfinance.model.registered"
@@ -50,7 +50,7 @@ class Trained:
     """What learning gave, before anything is packed or logged; `later` are its recipe's answers out of time."""
 
     learned: Learned
-    later: Answers | None
+    later: LabelledAnswers | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Yardsticks:
     """What the model is compared with besides the champion: baselines' figures, and the default CatBoost's answers."""
 
     figures: dict[str, Figures] = field(default_factory=dict)
-    pooled: Answers | None = None
-    later: Answers | None = None
+    pooled: LabelledAnswers | None = None
+    later: LabelledAnswers | None = None
 
 
 @flow(name="training", log_prints=True)
@@ -114,7 +114,7 @@ def best_parameters(data: PreparedData, form: TrainingForm, told: Progress) -> P
     if not form.search_seconds:
         return form.learning
 
-    def logged(trial: Trial) -> None:
+    def logged(trial: SearchTrial) -> None:
         mlflow_run.log_trial(trial)
         told(0.0, f"trial {trial.number}: log loss {trial.log_loss:.4f}{' (pruned)' if trial.pruned else ''}")
 
@@ -129,7 +129,7 @@ def fit(data: PreparedData, parameters: Parameters, told: Progress) -> Trained:
     return Trained(learned, evidence.out_of_time(data, parameters, learned.calibration))
 
 
-def start_default_catboost(data: PreparedData, threads: int) -> dict[str, PrefectFuture[Answers]]:
+def start_default_catboost(data: PreparedData, threads: int) -> dict[str, PrefectFuture[LabelledAnswers]]:
     """The default CatBoost, learning beside our own fits: of all months, and of those before the last ones."""
     unseen, alone = rows_of(data.unseen), max(1, threads // 2)
     plain = {POOLED: default_catboost.submit(rows_of(data.train), unseen, alone, "all months")}
@@ -140,7 +140,7 @@ def start_default_catboost(data: PreparedData, threads: int) -> dict[str, Prefec
 
 
 @task(task_run_name="default CatBoost of {which}", cache_policy=NO_CACHE)
-def default_catboost(rows: Rows, unseen: Rows, threads: int, which: str) -> Answers:
+def default_catboost(rows: Rows, unseen: Rows, threads: int, which: str) -> LabelledAnswers:
     """What CatBoost as it comes says of the unseen rows: a minute of work, needed only while there is no champion."""
     get_run_logger().info("learning from %s rows, %s", len(rows.labels), which)
     return baselines.answer((baselines.YARDSTICK,), rows, unseen, threads)[baselines.YARDSTICK]
@@ -161,7 +161,7 @@ def compare_with_baselines(data: PreparedData, parameters: Parameters, told: Pro
 
 
 @task(task_run_name="judge the default CatBoost", cache_policy=NO_CACHE)
-def judge_default_catboost(figures: dict[str, Figures], answers: dict[str, Answers]) -> Yardsticks:
+def judge_default_catboost(figures: dict[str, Figures], answers: dict[str, LabelledAnswers]) -> Yardsticks:
     """All yardsticks: the baselines' figures, and what the default CatBoost answered, if it was asked."""
     if not answers:
         return Yardsticks(figures)
@@ -178,11 +178,11 @@ def judge_and_log(
     """The judged model with its package and evidence, logged to the open run."""
     pack(data, trained.learned, package, tags)
     unseen = rows_of(data.unseen)
-    answers = Answers(unseen.labels, trained.learned.probabilities(unseen.features), unseen.customers)
+    answers = LabelledAnswers(unseen.labels, trained.learned.probabilities(unseen.features), unseen.customers)
     folds = evidence.in_folds(data, trained.learned)
     further = {IN_FOLDS: judge(folds)} | ({OUT_OF_TIME: judge(trained.later)} if trained.later else {})
     figures = mlflow_run.evaluated(answers, quarters(unseen), further)
-    found = evidence.alone(data, Model.load(package), answers, folds, figures[POOLED])
+    found = evidence.alone(data, PackedModel.load(package), answers, folds, figures[POOLED])
     found = evidence.compared(found, 0, (answers, yardsticks.pooled), (trained.later, yardsticks.later))
     card = model_card(_card_facts(data, trained.learned, figures, yardsticks, found, tags))
     describe(package, figures, found, card)

@@ -25,8 +25,8 @@ from service.endpoints.inner import Inner
 from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
 from service.endpoints.records import Records
-from service.endpoints.scores import Scores
-from service.engine.packed_model import Model
+from service.endpoints.scores import ScoreEndpoints
+from service.engine.packed_model import PackedModel
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.idempotency import Idempotency
 from service.ledger.journal.outbox import Outbox
@@ -36,7 +36,7 @@ from service.middleware.authentication import Access
 from service.middleware.edge import Edge, Post
 from service.middleware.rate_limit import Throttle
 from service.scoring import Scoring
-from service.settings import Settings
+from service.settings import ServiceSettings
 from service.web.bodies import Bodies
 from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
@@ -55,8 +55,8 @@ _MALLOPT: Final = (-1, -2, -3)  # glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP
 class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list of what a worker holds
     """Everything one worker holds."""
 
-    settings: Settings
-    model: Model
+    settings: ServiceSettings
+    model: PackedModel
     outbox: Outbox
     idempotency: Idempotency
     answers: Answers
@@ -74,7 +74,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     _loop_task: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: ServiceSettings) -> Self:
         """Load the model, open the stores.
 
         Raises:
@@ -82,7 +82,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         """
         pepper = read_pepper(settings.pepper_file)
         store = KeyStore(settings.keys_file, pepper)
-        model = Model.load(settings.model_dir, settings.engine)
+        model = PackedModel.load(settings.model_dir, settings.engine)
         folder = settings.service_dir / "outbox"
         outbox = Outbox.open(folder, cap_bytes=settings.outbox_max_bytes, segment_age_s=settings.ship_interval_s)
         table = SharedTable(settings.limits_file)
@@ -116,7 +116,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         """Open the doors: hand the routes to the edge and begin the housekeeping."""
         bodies = Bodies(self.settings.body_timeout_s)
         through = None if self.settings.fast_route else Inner(edge.inner)
-        scores = Scores(self.scoring, self.throttle, bodies, self.idempotency, through)
+        scores = ScoreEndpoints(self.scoring, self.throttle, bodies, self.idempotency, through)
         records = Records(self.answers, self.outbox, self.throttle, bodies)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
@@ -240,7 +240,7 @@ async def _guarded(work: Callable[[], Awaitable[None]]) -> None:
         _log.error("housekeeping: %s failed (%s)", getattr(work, "__name__", "step"), type(error).__name__)
 
 
-def route_table(scores: Scores, records: Records, pages: Pages, operations: Operations) -> list[Route]:
+def route_table(scores: ScoreEndpoints, records: Records, pages: Pages, operations: Operations) -> list[Route]:
     """Every route of the service."""
     return [
         Route("POST", "/v1/score", Scope.SCORE, scores.score),
@@ -258,7 +258,7 @@ def route_table(scores: Scores, records: Records, pages: Pages, operations: Oper
     ]
 
 
-def _shipper(settings: Settings, folder: Path, outbox: Outbox) -> Shipper | None:
+def _shipper(settings: ServiceSettings, folder: Path, outbox: Outbox) -> Shipper | None:
     """Without a store rows stay in the outbox until its cap: that is a choice, and it is said."""
     if settings.store_endpoint is None:
         _log.warning("QF_STORE_ENDPOINT is not set: predictions stay in the outbox and are not shipped")
@@ -272,11 +272,11 @@ def _shipper(settings: Settings, folder: Path, outbox: Outbox) -> Shipper | None
     )
 
 
-def _edges(model: Model) -> dict[str, tuple[float, ...]]:
+def _edges(model: PackedModel) -> dict[str, tuple[float, ...]]:
     return {name: one.edges for name, one in model.manifest.distributions.items() if one.edges}
 
 
-def _limiter(settings: Settings, table: SharedTable, metrics: Metrics) -> tuple[Redis | None, Limiter]:
+def _limiter(settings: ServiceSettings, table: SharedTable, metrics: Metrics) -> tuple[Redis | None, Limiter]:
     here = SharedLimiter(table)
     if settings.redis_url is None:
         return None, here

@@ -20,11 +20,11 @@ import numpy as np
 from service.access.keystore import ApiKey
 from service.access.pseudonyms import Pseudonyms
 from service.contract import Applicant, CreditClass, ModelRef
-from service.engine.packed_model import Arrays, Assessment, Model
+from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
 from service.ledger.journal.frames import KeyMark
-from service.ledger.journal.outbox import Entry, Outbox
-from service.ledger.records import INPUT_COLUMNS, Cells, Kind, PredictionLines
+from service.ledger.journal.outbox import JournalEntry, Outbox
+from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, RecordKind
 from service.metrics import Metrics
 from service.score import features
 from service.score.input_warnings import warnings_of
@@ -96,7 +96,9 @@ class _Turn:
 class Scoring:
     """Scores applicants of partners."""
 
-    def __init__(self, model: Model, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics) -> None:
+    def __init__(
+        self, model: PackedModel, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics
+    ) -> None:
         self._model = model
         self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
         self._outbox = outbox
@@ -116,7 +118,9 @@ class Scoring:
         moment = _now()
         identifier, answer, line = self.render(key, applicant, assessment, moment)
         await self._outbox.append(
-            Entry(Kind.PREDICTION, key.partner, answer, (identifier,), (line,), ((0, len(answer)),), 200, mark)
+            JournalEntry(
+                RecordKind.PREDICTION, key.partner, answer, (identifier,), (line,), ((0, len(answer)),), 200, mark
+            )
         )
         self._metrics.scored(applicant, assessment.score, assessment.band)
         return answer
@@ -137,7 +141,9 @@ class Scoring:
         identifiers, answers, lines = self._render_many(key, applicants, columns, found)
         await asyncio.sleep(0)
         body, spans = _document(answers)
-        await self._outbox.append(Entry(Kind.PREDICTION, key.partner, body, identifiers, lines, spans, 200, mark))
+        await self._outbox.append(
+            JournalEntry(RecordKind.PREDICTION, key.partner, body, identifiers, lines, spans, 200, mark)
+        )
         # Counted in the loop's next turn: the answer need not wait for it.
         asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, found)
         return body

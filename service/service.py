@@ -23,7 +23,7 @@ from service.middleware.seal import CALLER, Seal
 from service.protocol import express
 from service.runtime import Runtime
 from service.score.manifest import Manifest
-from service.settings import Settings, settings
+from service.settings import ServiceSettings, settings
 from service.web import logs
 from service.web.exchange import App, Message, Receive, Send
 from service.web.exchange import Scope as AsgiScope
@@ -75,7 +75,7 @@ class Guarded:
         await self.edge(scope, receive, told)
 
 
-def check(found: Settings) -> None:
+def check(found: ServiceSettings) -> None:
     """Look at everything a start needs, before a worker is started.
 
     Raises:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.errors import Misconfigured
 
 
-class Settings(BaseSettings):
+class ServiceSettings(BaseSettings):
     """Typed settings of the scoring service; inner functions receive values and never read the environment."""
 
     model_config = SettingsConfigDict(env_prefix="QF_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -89,14 +89,14 @@ class Settings(BaseSettings):
 
 
 @cache
-def settings() -> Settings:
+def settings() -> ServiceSettings:
     """The settings of this process.
 
     Raises:
         Misconfigured: one line naming the variable and what is allowed.
     """
     try:
-        return Settings()
+        return ServiceSettings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "QF_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -25,7 +25,7 @@ from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack import parts
 from infra.stack.credentials import QUIET, Credentials, store_variables
-from infra.stack.parts import Part
+from infra.stack.parts import StackPart
 from infra.stack.ports import free_port
 from infra.stack.processes import Recipe, Shelf, end
 
@@ -113,7 +113,7 @@ class ObjectStore:
 
 
 @contextmanager
-def serving(part: Part, folder: Path) -> Iterator[None]:
+def serving(part: StackPart, folder: Path) -> Iterator[None]:
     """A part for as long as the block lasts."""
     shelf = Shelf(folder)
     untraced = {name: "" for name in os.environ if name.startswith("COV")}  # a traced server answers slowly

@@ -53,12 +53,14 @@ def test_ports_and_settings_are_the_codes_own() -> None:
 
 def test_every_setting_of_the_service_is_explained() -> None:
     """Each stands in the table of service/README.md, and the table has no other."""
-    from service.settings import Settings
+    from service.settings import ServiceSettings
 
     text = (ROOT / "service" / "README.md").read_text("utf-8")
     table = text.partition("## Settings\n")[2].partition("\n## ")[0]
 
-    assert set(re.findall(r"QF_[A-Z_]+[A-Z]", table)) == {f"QF_{name.upper()}" for name in list(Settings.model_fields)}
+    assert set(re.findall(r"QF_[A-Z_]+[A-Z]", table)) == {
+        f"QF_{name.upper()}" for name in list(ServiceSettings.model_fields)
+    }
 
 
 def test_every_route_is_the_contracts() -> None:

@@ -9,12 +9,12 @@ from typing import Any, Final
 import httpx
 import streamlit as st
 
-from ui.api.client import Client, Reply
+from ui.api.client import ApiReply, Client
 from ui.api.errors import ApiError
 from ui.api.exchange import Exchange
 from ui.api.limits import Limit
 from ui.errors import SettingsMissing
-from ui.settings import Settings, read_settings
+from ui.settings import UiSettings, read_settings
 from ui.texts.formats import Formats, zone_of
 from ui.texts.wording import Texts, choose_language, texts
 
@@ -31,7 +31,7 @@ class Desk:
 
     texts: Texts
     formats: Formats
-    settings: Settings
+    settings: UiSettings
     client: Client
 
     @property
@@ -49,7 +49,7 @@ class Desk:
                 return False
         return bool(st.session_state[_STAFF])
 
-    def remember(self, reply: Reply[Any]) -> None:
+    def remember(self, reply: ApiReply[Any]) -> None:
         """Keeps what was just sent and got, for the developers' page."""
         st.session_state[_EXCHANGE] = reply.exchange
         st.session_state[_LIMITS] = reply.limits
@@ -98,10 +98,10 @@ def open_desk() -> Desk:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _client(_settings: Settings, mark: str) -> Client:  # pylint: disable=unused-argument  # the cache's key
+def _client(_settings: UiSettings, mark: str) -> Client:  # pylint: disable=unused-argument  # the cache's key
     """One client, so one pool of connections, for all visitors; a changed endpoint or key makes a new one."""
     return Client(_settings)
 
 
-def _mark(settings: Settings) -> str:
+def _mark(settings: UiSettings) -> str:
     return hashlib.sha256(f"{settings.endpoint}\n{settings.key.get_secret_value()}".encode()).hexdigest()

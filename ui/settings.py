@@ -32,7 +32,7 @@ class Reports:
 
 
 @dataclass(frozen=True)
-class Settings:
+class UiSettings:
     """Everything the page needs to know: URLs without a trailing slash, the partner's key, the folder for batches."""
 
     endpoint: str
@@ -43,7 +43,7 @@ class Settings:
     reports: Reports | None = None
 
 
-def read_settings(secrets: Mapping[str, Any]) -> Settings:
+def read_settings(secrets: Mapping[str, Any]) -> UiSettings:
     """The settings in `secrets`; `SettingsMissing` names the first entry that is absent or makes no sense."""
     endpoint = _url(secrets, "endpoint")
     key = _text(secrets, "key")
@@ -51,7 +51,7 @@ def read_settings(secrets: Mapping[str, Any]) -> Settings:
         raise SettingsMissing("key", "placeholder")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise SettingsMissing("key", "malformed")
-    return Settings(
+    return UiSettings(
         endpoint=endpoint,
         key=SecretStr(key),
         public_endpoint=_url(secrets, "public_endpoint") if "public_endpoint" in secrets else endpoint,

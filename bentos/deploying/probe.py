@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bentos.errors import DeployRefused, SmokeFailed
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from service import keys
 from service.access.keystore import read_keys
 from service.errors import ServiceError
@@ -28,7 +28,7 @@ TIMEOUT_S: Final = 5.0
 class Prober:
     """Sends golden applicants to an address and knows the right answers."""
 
-    def __init__(self, client: httpx.Client, golden: Sequence[Golden]) -> None:
+    def __init__(self, client: httpx.Client, golden: Sequence[GoldenRequests]) -> None:
         self._client, self._golden, self._next = client, golden, 0
 
     def ask(self, *, check: bool = True) -> float:
@@ -56,7 +56,9 @@ class Prober:
 
 
 @contextmanager
-def asking(url: str, golden: Sequence[Golden], key: str, trust: ssl.SSLContext | bool = True) -> Iterator[Prober]:
+def asking(
+    url: str, golden: Sequence[GoldenRequests], key: str, trust: ssl.SSLContext | bool = True
+) -> Iterator[Prober]:
     """A prober of the service at `url`; `trust` is how its certificate is checked."""
     import httpx
 

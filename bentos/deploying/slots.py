@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict
 from bentos import processes
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.bento import bento_digest, bento_environment, last_line
-from bentos.packing.container_engine import Engine
+from bentos.packing.container_engine import ContainerEngine
 from bentos.settings import DeploySettings
-from service.settings import Settings as ServiceSettings
+from service.settings import ServiceSettings as ServiceSettings
 
 Colour = Literal["blue", "green"]
 COLOURS: Final[tuple[Colour, Colour]] = ("blue", "green")
@@ -131,7 +131,7 @@ class ImageRunner:
 
     def __init__(self, settings: DeploySettings) -> None:
         self._settings = settings
-        self._engine = Engine(settings.engine)
+        self._engine = ContainerEngine(settings.engine)
 
     def check(self, release: Release) -> None:
         """The registry gives the image by digest, and its label names the approved model."""

@@ -44,7 +44,7 @@ class Placed(BaseModel):
         return self.before if self.withdrawn else self.release
 
 
-class Trial(BaseModel):
+class SwitchTrial(BaseModel):
     """A release that is being started and proved."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ class Standing(BaseModel):
 
     blue: Placed | None = None
     green: Placed | None = None
-    trial: Trial | None = None
+    trial: SwitchTrial | None = None
 
     def at(self, colour: Colour) -> Placed | None:
         """What stands in this place."""

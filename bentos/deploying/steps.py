@@ -13,10 +13,10 @@ from typing import Final
 from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
 from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
-from bentos.deploying.state import Book, Placed, Standing, Trial, now
-from bentos.deploying.watch import Limits, Verdict, p99, shadow
+from bentos.deploying.state import Book, Placed, Standing, SwitchTrial, now
+from bentos.deploying.watch import WatchLimits, WatchVerdict, p99, shadow
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.smoke import Identity, prove
 from bentos.registry.audit_trail import Trail
 from bentos.settings import DeploySettings
@@ -42,7 +42,7 @@ class Deployment:
 
     # -- forward ---------------------------------------------------------------------------------------------------
 
-    def deploy(self, release: Release, golden: Sequence[Golden], actor: str) -> None:
+    def deploy(self, release: Release, golden: Sequence[GoldenRequests], actor: str) -> None:
         """Bring an approved release in front of partners.
 
         Raises:
@@ -66,9 +66,15 @@ class Deployment:
                 self._try(release, colour, old, rows, key, actor)
 
     def _try(
-        self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[Golden], key: str, actor: str
+        self,
+        release: Release,
+        colour: Colour,
+        old: Colour | None,
+        golden: Sequence[GoldenRequests],
+        key: str,
+        actor: str,
     ) -> None:
-        trial = Trial(colour=colour, release=release, actor=actor)
+        trial = SwitchTrial(colour=colour, release=release, actor=actor)
         self._change(lambda standing: standing.model_copy(update={"trial": trial}))
         self._log.begin()
         try:
@@ -94,7 +100,9 @@ class Deployment:
         if old:
             self._say(f"{old} stays up for a rollback until the next deployment")
 
-    def _prove(self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[Golden], key: str) -> float:
+    def _prove(
+        self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[GoldenRequests], key: str
+    ) -> float:
         """The usual p99 in milliseconds, once everything is right; 0 if there is nothing to compare with."""
         settings = self._settings
         begun = time.monotonic()
@@ -118,11 +126,11 @@ class Deployment:
         live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.colour == old]
         return max(seen.old_ms, p99(live))
 
-    def _watch(self, colour: Colour, golden: Sequence[Golden], key: str, usual_ms: float) -> None:
+    def _watch(self, colour: Colour, golden: Sequence[GoldenRequests], key: str, usual_ms: float) -> None:
         settings, begun = self._settings, time.time()
         allowed = max(usual_ms * settings.watch_p99_ratio, settings.p99_floor_ms)
-        limits = Limits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
-        verdict = Verdict(limits, begun)
+        limits = WatchLimits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
+        verdict = WatchVerdict(limits, begun)
         failures = 0
         with asking(settings.public_url, golden, key, self._proxy.trust()) as prober:
             while time.time() < begun + settings.watch_s:

@@ -24,7 +24,7 @@ def p99(times_ms: Sequence[float]) -> float:
     return sorted(times_ms)[max(0, -(-len(times_ms) * 99 // 100) - 1)]
 
 
-class Limits(BaseModel):
+class WatchLimits(BaseModel):
     """What takes a colour back: a share of 5xx, or two slices in a row above `p99_ms`."""
 
     model_config = ConfigDict(frozen=True)
@@ -34,10 +34,10 @@ class Limits(BaseModel):
     slice_s: float
 
 
-class Verdict:
+class WatchVerdict:
     """Collects what the proxy saw of a colour and says as soon as it is bad."""
 
-    def __init__(self, limits: Limits, begun: float) -> None:
+    def __init__(self, limits: WatchLimits, begun: float) -> None:
         self._limits = limits
         self._slice_end = begun + limits.slice_s
         self._slice: list[float] = []

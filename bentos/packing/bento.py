@@ -23,7 +23,7 @@ from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
 from bentos.registry.decision import Decision
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
 
@@ -84,7 +84,7 @@ def finish(package: Path, version: int, decision: Decision) -> Manifest:
     )
     try:
         manifest = complete(package, version=str(version), approval=approval)
-        Model.load(package)
+        PackedModel.load(package)
     except ModelRefused as error:
         raise ArtefactDamaged(f"version {version}: {error}") from error
     return manifest

@@ -11,7 +11,7 @@ from typing import Final
 
 from bentos.errors import BentosError, SmokeFailed
 from bentos.packing.bento import last_line
-from bentos.packing.container_engine import Engine
+from bentos.packing.container_engine import ContainerEngine
 from bentos.packing.serving import Served, free_port
 
 STATE: Final = "/tmp/state"
@@ -31,7 +31,7 @@ POLL_S: Final = 0.5
 
 
 @contextmanager
-def running(engine: Engine, reference: str, timeout_s: float) -> Iterator[Served]:
+def running(engine: ContainerEngine, reference: str, timeout_s: float) -> Iterator[Served]:
     """The image at `reference`, ready to answer, with a key it knows; it is removed afterwards.
 
     Raises:
@@ -51,7 +51,7 @@ def running(engine: Engine, reference: str, timeout_s: float) -> Iterator[Served
         engine.call("rm", "--force", container)
 
 
-def _wait_ready(engine: Engine, container: str, url: str, timeout_s: float) -> None:
+def _wait_ready(engine: ContainerEngine, container: str, url: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < deadline:
@@ -65,7 +65,7 @@ def _wait_ready(engine: Engine, container: str, url: str, timeout_s: float) -> N
     raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_said(engine, container)}")
 
 
-def _said(engine: Engine, container: str) -> str:
+def _said(engine: ContainerEngine, container: str) -> str:
     try:
         return last_line(engine.call("logs", "--tail", "20", container, both=True))
     except BentosError as error:

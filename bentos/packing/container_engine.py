@@ -14,7 +14,7 @@ ANSWER_TIMEOUT_S: Final = 20
 COMMAND_TIMEOUT_S: Final = 1800
 
 
-class Engine:
+class ContainerEngine:
     """One engine; every failure is one line, taken from the last one it printed."""
 
     def __init__(self, program: str) -> None:

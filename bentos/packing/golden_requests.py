@@ -23,7 +23,7 @@ INTEGERS: Final = {
 }
 
 
-class Golden(BaseModel):
+class GoldenRequests(BaseModel):
     """One applicant as a request body, and the score the approved model gives it."""
 
     model_config = ConfigDict(frozen=True)
@@ -32,7 +32,7 @@ class Golden(BaseModel):
     score: int
 
 
-def golden_applicants(package: Path, count: int) -> tuple[Golden, ...]:
+def golden_applicants(package: Path, count: int) -> tuple[GoldenRequests, ...]:
     """`count` applicants spread evenly over the reference frame of the package, with their scores.
 
     Raises:
@@ -52,12 +52,12 @@ def golden_applicants(package: Path, count: int) -> tuple[Golden, ...]:
     return tuple(_golden(row) for row in rows)
 
 
-def _golden(row: dict[str, Any]) -> Golden:
+def _golden(row: dict[str, Any]) -> GoldenRequests:
     fields = set(Applicant.model_json_schema()["properties"]) - {"as_of", "customer_ref"}
     body = {name: request_value(name, row.get(name)) for name in sorted(fields)}
     try:
         Applicant.model_validate_json(json.dumps(body))
-        return Golden(body=body, score=int(row["score"]))
+        return GoldenRequests(body=body, score=int(row["score"]))
     except (ValidationError, KeyError, TypeError) as error:
         # `from None`: pydantic's text would be hidden anyway, but nothing of the row may reach a log.
         raise ArtefactDamaged(

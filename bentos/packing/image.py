@@ -20,7 +20,7 @@ from typing import Final
 
 from bentos.errors import PublishFailed
 from bentos.packing.bento import EPOCH_S, Packed
-from bentos.packing.container_engine import Engine, run
+from bentos.packing.container_engine import ContainerEngine, run
 from bentos.settings import BentosSettings
 
 HOME: Final = PurePosixPath("home/bentoml/bento")
@@ -60,7 +60,9 @@ ENTRYPOINT ["bentoml", "serve", "/{HOME}"]
 """
 
 
-def build(engine: Engine, packed: Packed, reference: str, labels: Mapping[str, str], settings: BentosSettings) -> bool:
+def build(
+    engine: ContainerEngine, packed: Packed, reference: str, labels: Mapping[str, str], settings: BentosSettings
+) -> bool:
     """Whether the image had to be built; one that stands, made the same way from the same Bento, is used again.
 
     Raises:
@@ -134,7 +136,7 @@ def _entry(place: PurePosixPath) -> tarfile.TarInfo:
     return entry
 
 
-def _containerize(engine: Engine, packed: Packed, settings: BentosSettings) -> str:
+def _containerize(engine: ContainerEngine, packed: Packed, settings: BentosSettings) -> str:
     """Id of BentoML's own image. It stays, under one name, so that the next model finds its packages installed."""
     command = [sys.executable, "-m", "bentoml", "containerize", packed.tag, "--backend", engine.program]
     environment = {**engine.build_environment(), "BENTOML_HOME": str(settings.bento_store)}
@@ -147,7 +149,7 @@ def _containerize(engine: Engine, packed: Packed, settings: BentosSettings) -> s
     return found
 
 
-def _weigh(engine: Engine, reference: str) -> None:
+def _weigh(engine: ContainerEngine, reference: str) -> None:
     """Refuse an image that is larger than promised: something slipped in."""
     size_mb = int(engine.call("image", "inspect", "--format", "{{.Size}}", reference)) / 1e6
     if size_mb > MAX_UNPACKED_MB:

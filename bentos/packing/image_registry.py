@@ -22,7 +22,7 @@ MANIFESTS: Final = (
 )
 
 
-class Remote:
+class ImageRegistry:
     """One repository of a registry, `host[:port]/path`, asked with the login that the engine has."""
 
     def __init__(self, repository: str) -> None:

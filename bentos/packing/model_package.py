@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from service.contract import Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
 from service.engine.compiled import Compiled, KernelUnusable, build, platform_tag
-from service.engine.golden_rows import GOLDEN_ROWS, Golden
+from service.engine.golden_rows import GOLDEN_ROWS, GoldenRows
 from service.engine.portable import Portable
 from service.engine.rules import MARGINS, Rules
 from service.engine.shapley import leaf_table
@@ -83,7 +83,7 @@ def assemble(directory: Path, model: CatBoost, draft: Draft, columns: Columns, g
     reference, engine = _reference(table, draft, sample, chosen)
     walk = border_rows(table.ensemble, GOLDEN_ROWS - 1, seed=GOLDEN_ROWS)
     _check_shap(model, engine, walk, draft.objective)
-    golden = Golden.made_by(engine, np.concatenate([[row(reference.applicant)], walk]))
+    golden = GoldenRows.made_by(engine, np.concatenate([[row(reference.applicant)], walk]))
     contents = {MODEL_FILE: _bytes_of(model), TABLE_FILE: table.archive(), GOLDEN_FILE: golden.content()}
     manifest = _manifest(draft, entries(contents), reference, _importance(engine, sample))
     _write(directory, contents, manifest)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from bentos.errors import PublishFailed
 from bentos.packing.bento import Packed, last_line
-from bentos.packing.container_engine import Engine
+from bentos.packing.container_engine import ContainerEngine
 
 LOCK: Final = "src/infra/locks/service.txt"
 TIMEOUT_S: Final = 120
@@ -39,7 +39,7 @@ print(json.dumps({"packages": packages, "environment": environment}))
 """Prints the packages of the environment, and what markers of requirements ask for."""
 
 
-def inventory(engine: Engine, reference: str) -> dict[str, Any]:
+def inventory(engine: ContainerEngine, reference: str) -> dict[str, Any]:
     """`packages` (name to version) and `environment` (of PEP 508 markers) of the image.
 
     Raises:

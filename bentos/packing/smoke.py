@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from bentos.errors import SmokeFailed
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 
 if TYPE_CHECKING:
     import httpx
@@ -48,7 +48,7 @@ class SmokeReport(BaseModel):
     engine: str
 
 
-def prove(url: str, key: str, identity: Identity, golden: Sequence[Golden], *, requests: int) -> SmokeReport:
+def prove(url: str, key: str, identity: Identity, golden: Sequence[GoldenRequests], *, requests: int) -> SmokeReport:
     """The report of a service that answered everything right.
 
     Args:
@@ -122,7 +122,7 @@ def _contract(client: httpx.Client, url: str, body: dict[str, Any]) -> int:
     return len(cases)
 
 
-def _single(client: httpx.Client, golden: Golden, identity: Identity) -> float:
+def _single(client: httpx.Client, golden: GoldenRequests, identity: Identity) -> float:
     """Milliseconds of one right answer."""
     start = time.perf_counter()
     answer = client.post("/v1/score", json=golden.body)
@@ -137,7 +137,7 @@ def _single(client: httpx.Client, golden: Golden, identity: Identity) -> float:
     return elapsed_ms
 
 
-def _batch(client: httpx.Client, golden: Sequence[Golden]) -> None:
+def _batch(client: httpx.Client, golden: Sequence[GoldenRequests]) -> None:
     answer = client.post("/v1/score/batch", json={"applicants": [one.body for one in golden]})
     if answer.status_code != HTTPStatus.OK:
         raise SmokeFailed(f"POST /v1/score/batch answers {answer.status_code}")

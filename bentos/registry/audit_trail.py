@@ -28,7 +28,7 @@ from bentos.settings import BentosSettings
 GENESIS: Final = "0" * 64
 
 
-class Entry(BaseModel):
+class TrailEntry(BaseModel):
     """One event of the trail. `hash` is the SHA-256 of all other fields as canonical JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +69,7 @@ class Trail:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TrailEntry]:
         """All entries, oldest first, verified.
 
         Raises:
@@ -77,14 +77,14 @@ class Trail:
         """
         if not self._path.exists():
             return []
-        found: list[Entry] = []
+        found: list[TrailEntry] = []
         for number, line in enumerate(self._path.read_text(encoding="utf-8").splitlines()):
             found.append(self._checked(number, line, found[-1].hash if found else GENESIS))
         return found
 
-    def _checked(self, number: int, line: str, previous: str) -> Entry:
+    def _checked(self, number: int, line: str, previous: str) -> TrailEntry:
         try:
-            entry = Entry.model_validate_json(line)
+            entry = TrailEntry.model_validate_json(line)
         except ValidationError as error:
             raise TrailBroken(f"audit trail {self._path.name}: line {number + 1} is unreadable") from error
         if (entry.sequence, entry.previous, entry.hash) != (number, previous, entry.computed_hash()):
@@ -96,7 +96,7 @@ class Trail:
 
     def append(
         self, event: str, *, actor: str, version: str, digest: str = "", replaced: str = "", note: str = ""
-    ) -> Entry:
+    ) -> TrailEntry:
         """The entry as written: flushed to disk before this returns.
 
         Raises:
@@ -105,7 +105,7 @@ class Trail:
         with locked(self._path.with_suffix(".append.lock")):
             self._drop_torn_tail()
             entries = self.entries()
-            entry = Entry(
+            entry = TrailEntry(
                 sequence=len(entries),
                 at=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 event=event,

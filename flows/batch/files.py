@@ -32,14 +32,14 @@ _LINE_END: Final = ord("\n")
 _BESIDE_QUOTES: Final = np.frombuffer(b'",\r\n', np.uint8)  # a cell's border, or the other one of a doubled quote
 
 
-class Place(NamedTuple):
+class ResultPlace(NamedTuple):
     """A folder or file, here or in a bucket, as Arrow reaches it."""
 
     system: fs.FileSystem
     path: str
 
     @classmethod
-    def of(cls, address: str) -> Place:
+    def of(cls, address: str) -> ResultPlace:
         """What `address` names: a path, or s3://bucket/key by the usual AWS variables of this process."""
         if not address.startswith(BUCKET_SCHEME):
             return cls(fs.LocalFileSystem(), os.path.abspath(address))
@@ -47,9 +47,9 @@ class Place(NamedTuple):
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         return cls(fs.S3FileSystem(endpoint_override=endpoint, region=region), address.removeprefix(BUCKET_SCHEME))
 
-    def at(self, name: str) -> Place:
+    def at(self, name: str) -> ResultPlace:
         """What is called `name` in here."""
-        return Place(self.system, f"{self.path.rstrip('/')}/{name}")
+        return ResultPlace(self.system, f"{self.path.rstrip('/')}/{name}")
 
     def names(self) -> set[str]:
         """Names of the files in here; none if the folder does not exist."""
@@ -85,7 +85,7 @@ class Source(NamedTuple):
     modified_ns: int
 
 
-class Layout(NamedTuple):
+class FileLayout(NamedTuple):
     """What a worker must know of a file to read a piece of it."""
 
     source: Source
@@ -98,7 +98,7 @@ class Layout(NamedTuple):
 class Piece(NamedTuple):
     """What one task reads: bytes of a CSV file, row groups of a parquet file, the whole of a packed file."""
 
-    layout: Layout
+    layout: FileLayout
     number: int
     start: int
     stop: int
@@ -129,7 +129,7 @@ def sources(address: str) -> list[Source]:
     Raises:
         BatchRefused: there is none, or the address cannot be reached.
     """
-    place = Place.of(address)
+    place = ResultPlace.of(address)
     try:
         info = place.system.get_file_info(place.path)
         if info.type is fs.FileType.NotFound:
@@ -155,20 +155,20 @@ def sources(address: str) -> list[Source]:
 def changed(files: Sequence[Source]) -> bool:
     """Whether a file is no longer as it was when the job began."""
     for one in files:
-        place = Place.of(one.address)
+        place = ResultPlace.of(one.address)
         info = place.system.get_file_info(place.path)
         if not info.is_file or (info.size, info.mtime_ns) != (one.size_bytes, one.modified_ns):
             return True
     return False
 
 
-def opened(source: Source, number: int, rows: int) -> tuple[Layout, pa.Schema]:
+def opened(source: Source, number: int, rows: int) -> tuple[FileLayout, pa.Schema]:
     """How file `number` of a job is laid out, for parts of `rows` rows, and its columns.
 
     Raises:
         BatchRefused: it cannot be read, or has no header.
     """
-    place, name = Place.of(source.address), short(source.address)
+    place, name = ResultPlace.of(source.address), short(source.address)
     try:
         if name.endswith(".parquet"):
             with pq.ParquetFile(place.path, filesystem=place.system) as file:
@@ -176,7 +176,7 @@ def opened(source: Source, number: int, rows: int) -> tuple[Layout, pa.Schema]:
             coded = [
                 name for name in CATEGORIES if name in schema.names and pa.types.is_string(schema.field(name).type)
             ]
-            return Layout(source, number, tuple(coded), 0, 0), schema
+            return FileLayout(source, number, tuple(coded), 0, 0), schema
         with place.system.open_input_stream(place.path) as stream:  # unpacks by the name
             head = bytes(stream.read(HEAD_BYTES))
         start = head.find(b"\n") + 1
@@ -187,10 +187,12 @@ def opened(source: Source, number: int, rows: int) -> tuple[Layout, pa.Schema]:
         raise BatchRefused(f"{name} has no header: its first line must name the columns")
     ends = head.count(b"\n", start)
     mean = (head.rfind(b"\n") + 1 - start) / ends if ends else HEAD_BYTES
-    return Layout(source, number, columns, start, int(rows * mean)), pa.schema([(one, pa.string()) for one in columns])
+    return FileLayout(source, number, columns, start, int(rows * mean)), pa.schema(
+        [(one, pa.string()) for one in columns]
+    )
 
 
-def blocks(layout: Layout) -> list[tuple[int, int]]:
+def blocks(layout: FileLayout) -> list[tuple[int, int]]:
     """Ranges of bytes of a CSV file, surveyed one by one; none of another file."""
     if not layout.source.address.endswith(".csv"):
         return []
@@ -198,7 +200,7 @@ def blocks(layout: Layout) -> list[tuple[int, int]]:
     return [(first, min(first + layout.block, size)) for first in range(layout.start, size, layout.block)]
 
 
-def survey(layout: Layout, start: int, stop: int) -> Survey:
+def survey(layout: FileLayout, start: int, stop: int) -> Survey:
     """What the bytes from `start` to `stop` tell of row borders."""
     # One byte more on either side: a quote is judged by what stands beside it.
     around = _bytes(layout.source.address, start - 1, min(stop + 1, layout.source.size_bytes))
@@ -222,7 +224,7 @@ def surveyed(around: bytes, length: int) -> Survey:
     return Survey(len(quotes) % 2 == 1, borders, sound)
 
 
-def cut(layout: Layout, surveys: Sequence[Survey]) -> list[Piece]:
+def cut(layout: FileLayout, surveys: Sequence[Survey]) -> list[Piece]:
     """A CSV file's pieces: each runs from its block's first row border to that of the next.
 
     Raises:
@@ -250,12 +252,12 @@ def cut(layout: Layout, surveys: Sequence[Survey]) -> list[Piece]:
     ]
 
 
-def whole(layout: Layout, rows: int) -> list[Piece]:
+def whole(layout: FileLayout, rows: int) -> list[Piece]:
     """The pieces of a parquet or packed file: row groups that make a part together, or one that makes many."""
     source = layout.source
     if not source.address.endswith(".parquet"):
         return [Piece(layout, 0, 0, 0, source.size_bytes, 0)]
-    place = Place.of(source.address)
+    place = ResultPlace.of(source.address)
     with pq.ParquetFile(place.path, filesystem=place.system) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     pieces: list[Piece] = []
@@ -286,7 +288,7 @@ def tables(piece: Piece, rows: int) -> Iterator[pa.Table]:
             content = _bytes(address, piece.start, piece.stop)
             yield csv.read_csv(pa.BufferReader(content), *_options(piece.layout, len(content) + 1, odd))
         else:
-            place = Place.of(address)
+            place = ResultPlace.of(address)
             with place.system.open_input_stream(place.path) as stream:
                 reader = csv.open_csv(stream, *_options(piece.layout, PACKED_BLOCK_BYTES, odd, skip_rows=1))
                 yield from _evenly(reader, rows)
@@ -297,7 +299,7 @@ def tables(piece: Piece, rows: int) -> Iterator[pa.Table]:
         raise BatchRefused(f"{short(address)} cannot be read{where}: {reason}") from None
 
 
-def _options(layout: Layout, block: int, odd: list[str], skip_rows: int = 0) -> tuple[object, object, object]:
+def _options(layout: FileLayout, block: int, odd: list[str], skip_rows: int = 0) -> tuple[object, object, object]:
     """How Arrow reads: every cell as text ("NA" is no missing value, an empty cell is), one thread."""
 
     def refuse(row: csv.InvalidRow) -> str:
@@ -313,7 +315,7 @@ def _options(layout: Layout, block: int, odd: list[str], skip_rows: int = 0) -> 
 
 
 def _parquet(piece: Piece, rows: int) -> Iterator[pa.Table]:
-    place = Place.of(piece.layout.source.address)
+    place = ResultPlace.of(piece.layout.source.address)
     with pq.ParquetFile(
         place.path, filesystem=place.system, read_dictionary=list(piece.layout.columns), buffer_size=BUFFER_BYTES
     ) as file:
@@ -336,7 +338,7 @@ def _evenly(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
 
 
 def _bytes(address: str, start: int, stop: int) -> bytes:
-    place = Place.of(address)
+    place = ResultPlace.of(address)
     with place.system.open_input_file(place.path) as file:
         return bytes(file.read_at(stop - start, start))
 

@@ -26,9 +26,9 @@ from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.batch import files as batch_files
-from flows.batch.files import Layout, Piece, Place, Source
+from flows.batch.files import FileLayout, Piece, ResultPlace, Source
 from flows.batch.rows import BatchRefused, refuse_columns, score_table
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score.manifest import MODEL_FILE
 
 JOB_FILE: Final = "job.json"
@@ -38,7 +38,7 @@ TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_d
 JOIN_TIMEOUT_S: Final = 60
 
 
-class Job(BaseModel):
+class ScoringJob(BaseModel):
     """What a result folder belongs to: parts of another job are never mixed in."""
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +54,7 @@ class Job(BaseModel):
         return sum(source.size_bytes for source in self.sources)
 
 
-class Tally(BaseModel):
+class ScoringTally(BaseModel):
     """Rows and parts so far; `problems` counts the refused rows by the field at fault."""
 
     model_config = ConfigDict(frozen=True)
@@ -71,9 +71,9 @@ class Tally(BaseModel):
         """Rows that break the contract."""
         return sum(self.problems.values())
 
-    def plus(self, other: Tally) -> Tally:
+    def plus(self, other: ScoringTally) -> ScoringTally:
         """Both together."""
-        return Tally(
+        return ScoringTally(
             rows=self.rows + other.rows,
             problems=dict(Counter(self.problems) + Counter(other.problems)),
             parts=self.parts + other.parts,
@@ -83,17 +83,19 @@ class Tally(BaseModel):
         )
 
 
-Told = Callable[[Tally], None]
+Told = Callable[[ScoringTally], None]
 
 
-def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> Job:
+def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> ScoringJob:
     """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
     Raises:
         BatchRefused: nothing to score there.
     """
     digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
-    return Job(sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons)
+    return ScoringJob(
+        sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons
+    )
 
 
 @contextmanager
@@ -120,7 +122,7 @@ def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) 
         yield client
 
 
-def score(job: Job, package: Path, target: str, client: Client, told: Told | None = None) -> Tally:
+def score(job: ScoringJob, package: Path, target: str, client: Client, told: Told | None = None) -> ScoringTally:
     """The tally of a finished job; `target` (a folder or s3://bucket/prefix) holds its parts.
 
     Args:
@@ -133,7 +135,7 @@ def score(job: Job, package: Path, target: str, client: Client, told: Told | Non
     Raises:
         BatchRefused: another job's parts are there, a file is damaged or lacks a column, a worker dies repeatedly.
     """
-    place = Place.of(target)
+    place = ResultPlace.of(target)
     try:
         _claim(job, place)
         tally = _scored(job, plan(job, client), Package.of(package), target, client, told)
@@ -147,7 +149,7 @@ def score(job: Job, package: Path, target: str, client: Client, told: Told | Non
     return tally
 
 
-def plan(job: Job, client: Client) -> list[Piece]:
+def plan(job: ScoringJob, client: Client) -> list[Piece]:
     """The pieces of all files, in order; workers look into the files.
 
     Raises:
@@ -165,7 +167,7 @@ def plan(job: Job, client: Client) -> list[Piece]:
     return pieces
 
 
-def _looked(source: Source, number: int, rows: int) -> tuple[Layout, list[Piece]]:
+def _looked(source: Source, number: int, rows: int) -> tuple[FileLayout, list[Piece]]:
     layout, schema = batch_files.opened(source, number, rows)
     refuse_columns(schema, batch_files.short(source.address))
     return layout, [] if source.address.endswith(".csv") else batch_files.whole(layout, rows)
@@ -184,11 +186,11 @@ class Package(NamedTuple):
         return cls(hashlib.sha256(b"".join(files.values())).hexdigest(), files)
 
 
-_LOADED: Final[dict[str, Model]] = {}
+_LOADED: Final[dict[str, PackedModel]] = {}
 _LOADING: Final = Lock()
 
 
-def _model(package: Package) -> Model:
+def _model(package: Package) -> PackedModel:
     """The package's model, loaded once a process and through all the gates that serving has."""
     with _LOADING:
         if package.digest not in _LOADED:
@@ -196,7 +198,7 @@ def _model(package: Package) -> Model:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in package.files.items():
                     Path(folder, name).write_bytes(content)
-                _LOADED[package.digest] = Model.load(Path(folder))
+                _LOADED[package.digest] = PackedModel.load(Path(folder))
         return _LOADED[package.digest]
 
 
@@ -204,11 +206,13 @@ def _same(package: Package) -> Package:
     return package
 
 
-def _scored(job: Job, pieces: list[Piece], package: Package, target: str, client: Client, told: Told | None) -> Tally:
+def _scored(
+    job: ScoringJob, pieces: list[Piece], package: Package, target: str, client: Client, told: Told | None
+) -> ScoringTally:
     """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
     news: SimpleQueue[Any] = SimpleQueue()
-    topic, done = f"scoring-{uuid4()}", Place.of(target).names()
-    client.subscribe_topic(topic, lambda event: news.put(Tally.model_validate(event[1])))
+    topic, done = f"scoring-{uuid4()}", ResultPlace.of(target).names()
+    client.subscribe_topic(topic, lambda event: news.put(ScoringTally.model_validate(event[1])))
     found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
     sent = client.submit(_same, package, pure=False)
@@ -216,7 +220,7 @@ def _scored(job: Job, pieces: list[Piece], package: Package, target: str, client
     futures = client.map(_on_worker, pieces, found, package=sent, **rules, pure=False)
     for future in futures:
         future.add_done_callback(news.put)
-    so_far, total, left = Tally(), Tally(), len(futures)
+    so_far, total, left = ScoringTally(), ScoringTally(), len(futures)
     while left:
         one = news.get()
         if isinstance(one, Future):
@@ -233,7 +237,7 @@ def _scored(job: Job, pieces: list[Piece], package: Package, target: str, client
 
 def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
     piece: Piece, found: list[str], package: Package, target: str, rows: int, reasons: bool, topic: str
-) -> Tally:
+) -> ScoringTally:
     worker, model = get_worker(), _model(package)
     return score_piece(
         model, piece, found, target, rows, reasons, lambda one: worker.log_event(topic, one.model_dump())
@@ -241,12 +245,12 @@ def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-argume
 
 
 def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    model: Model, piece: Piece, found: list[str], target: str, rows: int, reasons: bool, told: Told
-) -> Tally:
+    model: PackedModel, piece: Piece, found: list[str], target: str, rows: int, reasons: bool, told: Told
+) -> ScoringTally:
     """A piece's tally, its parts written; those in `found` are kept."""
-    place, total = Place.of(target), Tally()
+    place, total = ResultPlace.of(target), ScoringTally()
     if piece.parts and len(found) == piece.parts:
-        one = Tally(read_bytes=piece.weight)
+        one = ScoringTally(read_bytes=piece.weight)
         for name in found:
             one = one.plus(counted(place.at(name)))
         told(one)
@@ -258,16 +262,18 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
         one = counted(part) if known else _write(score_table(model, table, reasons=reasons), part)
         ended = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
-        one = one.plus(Tally(read_bytes=weight, cpu_s=ended - started))
+        one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
         started = ended
         told(one)
         total = total.plus(one)
-    return total.plus(Tally(read_bytes=piece.weight - total.read_bytes))
+    return total.plus(ScoringTally(read_bytes=piece.weight - total.read_bytes))
 
 
-def _write(scored: pa.Table, part: Place) -> Tally:
+def _write(scored: pa.Table, part: ResultPlace) -> ScoringTally:
     counts = scored.column("problem").value_counts().to_pylist()
-    tally = Tally(rows=len(scored), parts=1, problems={one["values"]: one["counts"] for one in counts if one["values"]})
+    tally = ScoringTally(
+        rows=len(scored), parts=1, problems={one["values"]: one["counts"] for one in counts if one["values"]}
+    )
     sink = pa.BufferOutputStream()
     # Without Arrow's own schema readers see plain texts, not dictionaries, and parts are alike whatever came in. That
     # schema would have carried the table's metadata, so the tally is put into the footer by itself.
@@ -281,13 +287,13 @@ def _write(scored: pa.Table, part: Place) -> Tally:
     return tally
 
 
-def counted(part: Place) -> Tally:
+def counted(part: ResultPlace) -> ScoringTally:
     """The tally of a part that is there, from its footer."""
     metadata = pq.read_metadata(part.path, filesystem=part.system).metadata or {}
-    return Tally.model_validate({**json.loads(metadata[TALLY_KEY]), "parts": 1, "found_done": 1})
+    return ScoringTally.model_validate({**json.loads(metadata[TALLY_KEY]), "parts": 1, "found_done": 1})
 
 
-def _claim(job: Job, target: Place) -> None:
+def _claim(job: ScoringJob, target: ResultPlace) -> None:
     names = target.names()
     if JOB_FILE not in names:
         if any(name.startswith("part-") for name in names):
@@ -295,7 +301,7 @@ def _claim(job: Job, target: Place) -> None:
         target.at(JOB_FILE).write(job.model_dump_json().encode())
         return
     try:
-        same = Job.model_validate_json(target.at(JOB_FILE).read()) == job
+        same = ScoringJob.model_validate_json(target.at(JOB_FILE).read()) == job
     except ValidationError:
         same = False
     if not same:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.contract import Applicant
-from service.engine.packed_model import Arrays, Model
+from service.engine.packed_model import Arrays, PackedModel
 from service.score.features import LOAN_KINDS, Coded, matrix
 from service.score.policy import CLASSES
 from service.score.reasons import CATALOGUE
@@ -90,8 +90,8 @@ def _is_string(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def score_table(model: Model, table: pa.Table, *, reasons: bool) -> pa.Table:
-    """The pass-through columns of `table` and `ANSWERS`, row by row as `Model.assess` answers, to the last bit."""
+def score_table(model: PackedModel, table: pa.Table, *, reasons: bool) -> pa.Table:
+    """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit."""
     columns, problem = checked(table)
     answers = model.assess_arrays(matrix(columns), reasons=reasons)
     passed = [name for name in table.column_names if name not in FIELDS]
@@ -133,7 +133,7 @@ def _reason_texts(numbers: NDArray[np.int16]) -> Coded:
 
 
 def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
-    """Contract fields for `service.score.features.matrix`, and per row 0 or 1 + the position in FIELDS of the field at fault.
+    """Contract fields for `service.score.features.matrix`; per row 0 or 1 + the position in FIELDS of the field at fault.
 
     A broken field is empty in the columns, so that the row's answer can be computed and thrown away.
     """

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cleaning.cleaning_rules import Rule, Tally
+from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.raw_table import EMI_PER_LOAN, EMI_PER_LOAN_USUAL, INCOME_TO_SALARY, INVESTED_TO_SALARY, NUMERIC
 
@@ -51,7 +51,7 @@ class Amounts:
             return self.emi / self.salary / self.loans
 
 
-def repair(amounts: Amounts, past: OwnPast, tally: Tally) -> NDArray[np.str_]:
+def repair(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> NDArray[np.str_]:
     """Mend the amounts in place; per row whether the identity holds, was repaired, is broken or cannot be checked."""
     before = np.column_stack([amounts.salary, amounts.emi, amounts.invested, amounts.balance, amounts.spending])
     broken_at_first = np.abs(amounts.gap()) > CENT
@@ -66,7 +66,7 @@ def repair(amounts: Amounts, past: OwnPast, tally: Tally) -> NDArray[np.str_]:
     changed = (before != after) & ~(np.isnan(before) & np.isnan(after))
     state = np.where(gap <= CENT, np.where(changed.any(axis=1) | broken_at_first, REPAIRED, HOLDS), UNKNOWN)
     state = np.where(gap > CENT, BROKEN, state)
-    tally.add(Rule.IDENTITY_BROKEN, "monthly_balance", state == BROKEN)
+    tally.add(CleaningRule.IDENTITY_BROKEN, "monthly_balance", state == BROKEN)
     return state
 
 
@@ -76,17 +76,17 @@ def _within(values: Column, bounds: tuple[float, float]) -> Mask:
     return inside
 
 
-def _no_loan_no_emi(amounts: Amounts, tally: Tally) -> None:
+def _no_loan_no_emi(amounts: Amounts, tally: CleaningTally) -> None:
     """Without a loan there is no instalment: what stands there was booked away from salary."""
     loanless = amounts.loans == 0
     shifted = loanless & (amounts.emi > 0) & ~np.isnan(amounts.salary)
-    tally.add(Rule.SHIFT_UNDONE, "monthly_inhand_salary", shifted)
-    tally.add(Rule.NO_LOAN_NO_EMI, "total_emi_per_month", loanless & (amounts.emi != 0))
+    tally.add(CleaningRule.SHIFT_UNDONE, "monthly_inhand_salary", shifted)
+    tally.add(CleaningRule.NO_LOAN_NO_EMI, "total_emi_per_month", loanless & (amounts.emi != 0))
     amounts.salary = np.where(shifted, amounts.salary + amounts.emi, amounts.salary)
     amounts.emi = np.where(loanless, 0.0, amounts.emi)
 
 
-def _undo_shift(amounts: Amounts, past: OwnPast, tally: Tally) -> Mask:
+def _undo_shift(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> Mask:
     """Book back the amount that the row's own identity names; true where salary and instalments are verified.
 
     A copy's filled investment breaks the identity as well. The shift is believed where the instalments are impossible
@@ -102,15 +102,15 @@ def _undo_shift(amounts: Amounts, past: OwnPast, tally: Tally) -> Mask:
     unusual = ~_within(now, EMI_PER_LOAN_USUAL) & _within(then, EMI_PER_LOAN_USUAL)
     lasting = (np.abs(past.last(amount) - amount) < CENT) & _within(then, EMI_PER_LOAN)
     shifted = broken & (amounts.loans > 0) & (impossible | unusual | lasting)
-    tally.add(Rule.SHIFT_UNDONE, "monthly_inhand_salary", shifted)
-    tally.add(Rule.SHIFT_UNDONE, "total_emi_per_month", shifted)
+    tally.add(CleaningRule.SHIFT_UNDONE, "monthly_inhand_salary", shifted)
+    tally.add(CleaningRule.SHIFT_UNDONE, "total_emi_per_month", shifted)
     amounts.salary = np.where(shifted, amounts.salary + amount, amounts.salary)
     amounts.emi = np.where(shifted, np.maximum(amounts.emi - amount, 0.0), amounts.emi)
     verified: Mask = shifted | ~(broken | np.isnan(gap))
     return verified
 
 
-def _believe_verified_past(amounts: Amounts, past: OwnPast, verified: Mask, tally: Tally) -> None:
+def _believe_verified_past(amounts: Amounts, past: OwnPast, verified: Mask, tally: CleaningTally) -> None:
     """Salary and instalments are constant: where the row cannot verify its own, the last verified month's count."""
     rows = past.last_row(verified)
     believed = ~verified & (rows >= 0)
@@ -118,12 +118,12 @@ def _believe_verified_past(amounts: Amounts, past: OwnPast, verified: Mask, tall
         earlier = values[rows]
         missing = believed & np.isnan(values)
         unlike = believed & (np.abs(values - earlier) > CENT)
-        tally.add(Rule.FROM_OWN_PAST, column, missing)
-        tally.add(Rule.UNLIKE_OWN_PAST, column, unlike)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, missing)
+        tally.add(CleaningRule.UNLIKE_OWN_PAST, column, unlike)
         values[missing | unlike] = earlier[missing | unlike]
 
 
-def _solve_salary_and_emi(amounts: Amounts, tally: Tally) -> None:
+def _solve_salary_and_emi(amounts: Amounts, tally: CleaningTally) -> None:
     """Solve salary or instalments from the row's other four amounts, where the result is plausible."""
     rest = amounts.balance + amounts.invested - amounts.spending
     salary = np.where(np.isnan(amounts.salary), 10 * (rest + amounts.emi), np.nan)
@@ -131,30 +131,30 @@ def _solve_salary_and_emi(amounts: Amounts, tally: Tally) -> None:
         plausible = _within(amounts.income / 12 / salary, INCOME_TO_SALARY)
         per_loan = amounts.emi / salary / amounts.loans
     plausible &= (amounts.loans == 0) | _within(per_loan, EMI_PER_LOAN)
-    tally.add(Rule.FROM_IDENTITY, "monthly_inhand_salary", plausible)
+    tally.add(CleaningRule.FROM_IDENTITY, "monthly_inhand_salary", plausible)
     amounts.salary = np.where(plausible, salary, amounts.salary)
     emi = np.where(np.isnan(amounts.emi), amounts.salary / 10 - rest, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         plausible = _within(emi / amounts.salary / amounts.loans, EMI_PER_LOAN)
-    tally.add(Rule.FROM_IDENTITY, "total_emi_per_month", plausible)
+    tally.add(CleaningRule.FROM_IDENTITY, "total_emi_per_month", plausible)
     amounts.emi = np.where(plausible, emi, amounts.emi)
 
 
-def _carry_forward(amounts: Amounts, past: OwnPast, tally: Tally) -> None:
+def _carry_forward(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> None:
     for column, values in (("monthly_inhand_salary", amounts.salary), ("total_emi_per_month", amounts.emi)):
         earlier = past.last(values)
         missing = np.isnan(values) & ~np.isnan(earlier)
-        tally.add(Rule.FROM_OWN_PAST, column, missing)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, missing)
         values[missing] = earlier[missing]
 
 
-def _solve_the_rest(amounts: Amounts, tally: Tally) -> None:
+def _solve_the_rest(amounts: Amounts, tally: CleaningTally) -> None:
     """Solve behaviour, investment and balance of the same row; of a broken row the likeliest one is solved anew."""
     total = amounts.balance + amounts.emi + amounts.invested - amounts.salary / 10
     nearest = np.round(total / SUM_STEP) * SUM_STEP
     exact = (np.abs(total - nearest) < CENT) & _within(nearest, (FIRST_SUM, LAST_SUM))
     spending = exact & ~(np.abs(amounts.gap()) <= CENT)
-    tally.add(Rule.FROM_IDENTITY, "payment_behaviour", spending)
+    tally.add(CleaningRule.FROM_IDENTITY, "payment_behaviour", spending)
     amounts.spending = np.where(spending, nearest, amounts.spending)
 
     owed = amounts.spending + amounts.salary / 10 - amounts.emi
@@ -163,10 +163,10 @@ def _solve_the_rest(amounts: Amounts, tally: Tally) -> None:
     low, high = INVESTED_TO_SALARY
     fits = _within(invested, (low - CENT, np.inf)) & (invested <= np.minimum(high * amounts.salary, INVESTED_MOST))
     fits &= np.isnan(amounts.invested) | wrong
-    tally.add(Rule.FROM_IDENTITY, "amount_invested_monthly", fits)
+    tally.add(CleaningRule.FROM_IDENTITY, "amount_invested_monthly", fits)
     amounts.invested = np.where(fits, np.maximum(invested, 0.0), amounts.invested)
 
     balance = owed - amounts.invested
     fits = _within(balance, BALANCE_RANGE) & (np.isnan(amounts.balance) | (wrong & ~fits))
-    tally.add(Rule.FROM_IDENTITY, "monthly_balance", fits)
+    tally.add(CleaningRule.FROM_IDENTITY, "monthly_balance", fits)
     amounts.balance = np.where(fits, balance, amounts.balance)

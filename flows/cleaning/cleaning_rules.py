@@ -12,7 +12,7 @@ import pandas as pd
 Mask = np.ndarray | pd.Series
 
 
-class Rule(StrEnum):
+class CleaningRule(StrEnum):
     """Every change that cleaning may make to a cell, and every reason to set a row aside."""
 
     TRAILING_UNDERSCORE = "trailing_underscore"
@@ -37,41 +37,43 @@ class Rule(StrEnum):
 
 
 MEANING: Final = {
-    Rule.TRAILING_UNDERSCORE: "underscores around a value are taken off",
-    Rule.MASKED: "a mask (`_`, `_______`, `!@9#%8`, `#F%$D@*&8`, `NM`, `NA`) counts as missing",
-    Rule.EMPTY: "the cell is empty: missing",
-    Rule.NOT_A_NUMBER: "text where a number belongs: missing",
-    Rule.OUT_OF_RANGE: "outside the range the source's clean values keep: missing",
-    Rule.NOT_WHOLE: "a fraction where a whole number belongs: missing",
-    Rule.COPY_FILL: "a constant that the copy's maker wrote into missing cells: missing",
-    Rule.UNKNOWN_CATEGORY: "a category the contract does not know: missing (a loan's name: not_specified)",
-    Rule.NEGATIVE_TO_ZERO: "a count just below zero is the noise of a count at zero: 0",
-    Rule.UNLIKE_OWN_PAST: "impossible beside the customer's own last value: missing",
-    Rule.UNLIKE_SALARY: "an income that the customer's own salary rules out: missing",
-    Rule.FROM_OWN_PAST: "taken from the customer's own last known month",
-    Rule.FROM_SALARY: "no past month: twelve salaries",
-    Rule.FROM_LOAN_NAMES: "counted from the names of the loans",
-    Rule.FROM_IDENTITY: "solved from the balance identity of the same row",
-    Rule.SHIFT_UNDONE: "an amount booked from salary to instalments is booked back (the identity names it)",
-    Rule.NO_LOAN_NO_EMI: "instalments without a loan: 0",
-    Rule.IDENTITY_BROKEN: "the row's amounts contradict each other and nothing says which is wrong: kept, flagged",
-    Rule.QUARANTINED: "set aside, never guessed: a required value is unknown and no own past month tells it",
+    CleaningRule.TRAILING_UNDERSCORE: "underscores around a value are taken off",
+    CleaningRule.MASKED: "a mask (`_`, `_______`, `!@9#%8`, `#F%$D@*&8`, `NM`, `NA`) counts as missing",
+    CleaningRule.EMPTY: "the cell is empty: missing",
+    CleaningRule.NOT_A_NUMBER: "text where a number belongs: missing",
+    CleaningRule.OUT_OF_RANGE: "outside the range the source's clean values keep: missing",
+    CleaningRule.NOT_WHOLE: "a fraction where a whole number belongs: missing",
+    CleaningRule.COPY_FILL: "a constant that the copy's maker wrote into missing cells: missing",
+    CleaningRule.UNKNOWN_CATEGORY: "a category the contract does not know: missing (a loan's name: not_specified)",
+    CleaningRule.NEGATIVE_TO_ZERO: "a count just below zero is the noise of a count at zero: 0",
+    CleaningRule.UNLIKE_OWN_PAST: "impossible beside the customer's own last value: missing",
+    CleaningRule.UNLIKE_SALARY: "an income that the customer's own salary rules out: missing",
+    CleaningRule.FROM_OWN_PAST: "taken from the customer's own last known month",
+    CleaningRule.FROM_SALARY: "no past month: twelve salaries",
+    CleaningRule.FROM_LOAN_NAMES: "counted from the names of the loans",
+    CleaningRule.FROM_IDENTITY: "solved from the balance identity of the same row",
+    CleaningRule.SHIFT_UNDONE: "an amount booked from salary to instalments is booked back (the identity names it)",
+    CleaningRule.NO_LOAN_NO_EMI: "instalments without a loan: 0",
+    CleaningRule.IDENTITY_BROKEN: (
+        "the row's amounts contradict each other and nothing says which is wrong: kept, flagged"
+    ),
+    CleaningRule.QUARANTINED: "set aside, never guessed: a required value is unknown and no own past month tells it",
 }
 
 
-class Tally:
+class CleaningTally:
     """Counts cells by (rule, column); a rule that never fired is absent."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
 
-    def add(self, rule: Rule, column: str, mask: Mask) -> None:
+    def add(self, rule: CleaningRule, column: str, mask: Mask) -> None:
         """Count the true cells of `mask` under the rule and column."""
         if count := int(np.count_nonzero(mask)):
             key = (str(rule), column)
             self._counts[key] = self._counts.get(key, 0) + count
 
-    def count(self, rule: Rule, column: str | None = None) -> int:
+    def count(self, rule: CleaningRule, column: str | None = None) -> int:
         """How often the rule fired, in one column or in all."""
         return sum(n for (name, where), n in self._counts.items() if name == rule and column in (None, where))
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flows.cleaning.cleaning_rules import Rule, Tally
+from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.raw_table import (
     BEHAVIOUR_SUMS,
     CREDIT_MIXES,
@@ -20,7 +20,7 @@ from flows.cleaning.raw_table import (
     MONTH_NUMBERS,
     NUMERIC,
     OCCUPATIONS,
-    Column,
+    RawColumn,
     spelling,
 )
 
@@ -37,10 +37,11 @@ CATEGORIES: Final = {
 Fills = Mapping[str, tuple[float, ...]]
 
 
-def parse(raw: pd.DataFrame, tally: Tally, extra_fills: Fills | None = None) -> pd.DataFrame:
+def parse(raw: pd.DataFrame, tally: CleaningTally, extra_fills: Fills | None = None) -> pd.DataFrame:
     """The contract's columns, typed, NaN where a cell says nothing believable; same rows, same index.
 
-    `extra_fills` names further constants per raw column that count as missing (see `flows.cleaning.quality.suspect_repeats`).
+    `extra_fills` names further constants per raw column that count as missing
+    (see `flows.cleaning.quality.suspect_repeats`).
     """
     parsed: dict[str, pd.Series] = {
         "customer_id": text(raw["Customer_ID"]).replace("", None),
@@ -63,61 +64,61 @@ def text(cells: pd.Series) -> pd.Series:
     return cells.astype("str").fillna("").str.strip()
 
 
-def _told(cells: pd.Series, name: str, tally: Tally) -> pd.Series:
+def _told(cells: pd.Series, name: str, tally: CleaningTally) -> pd.Series:
     """The cells as text, empty where empty or masked; both counted."""
     words = text(cells)
     empty = words == ""
     masked = words.isin(MASKS)
-    tally.add(Rule.EMPTY, name, empty)
-    tally.add(Rule.MASKED, name, masked)
+    tally.add(CleaningRule.EMPTY, name, empty)
+    tally.add(CleaningRule.MASKED, name, masked)
     return words.mask(masked, "")
 
 
-def _number(cells: pd.Series, column: Column, fills: tuple[float, ...], tally: Tally) -> pd.Series:
+def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally: CleaningTally) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells):
         values = cells.astype("float64")
         told = values.notna()
-        tally.add(Rule.EMPTY, column.name, ~told)
+        tally.add(CleaningRule.EMPTY, column.name, ~told)
     else:
         words = _told(cells, column.name, tally)
         bare = words.str.strip("_")
-        tally.add(Rule.TRAILING_UNDERSCORE, column.name, words != bare)
+        tally.add(CleaningRule.TRAILING_UNDERSCORE, column.name, words != bare)
         told = words != ""
         values = pd.to_numeric(bare, errors="coerce").astype("float64")
-    tally.add(Rule.NOT_A_NUMBER, column.name, told & values.isna())
+    tally.add(CleaningRule.NOT_A_NUMBER, column.name, told & values.isna())
     outside = values.notna() & ~values.between(column.low, column.high)
-    tally.add(Rule.OUT_OF_RANGE, column.name, outside)
+    tally.add(CleaningRule.OUT_OF_RANGE, column.name, outside)
     values = values.mask(outside)
     if column.name in WHOLE:
         broken = values.notna() & (values % 1 != 0)
-        tally.add(Rule.NOT_WHOLE, column.name, broken)
+        tally.add(CleaningRule.NOT_WHOLE, column.name, broken)
         values = values.mask(broken)
     filled = np.zeros(len(values), dtype=bool)
     for fill in fills:
         filled |= np.abs(values.to_numpy() - fill) < FILL_TOLERANCE
-    tally.add(Rule.COPY_FILL, column.name, filled)
+    tally.add(CleaningRule.COPY_FILL, column.name, filled)
     return values.mask(filled)
 
 
-def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: Tally) -> pd.Series:
+def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: CleaningTally) -> pd.Series:
     words = _told(cells, name, tally)
     values = words.map(known).astype("str")
-    tally.add(Rule.UNKNOWN_CATEGORY, name, (words != "") & values.isna())
+    tally.add(CleaningRule.UNKNOWN_CATEGORY, name, (words != "") & values.isna())
     return values
 
 
-def _history(cells: pd.Series, tally: Tally) -> pd.Series:
+def _history(cells: pd.Series, tally: CleaningTally) -> pd.Series:
     """Months out of "22 Years and 1 Months"; at most a few hundred spellings, so each is read once."""
     name = "credit_history_months"
     words = _told(cells, name, tally)
     spellings = pd.Series(words.unique(), dtype="str")
     parts = spellings.str.extract(r"^(\d{1,2}) Years? and (\d{1,2}) Months?$").astype("float64")
     months = words.map(dict(zip(spellings, parts[0] * 12 + parts[1], strict=True))).astype("float64")
-    tally.add(Rule.NOT_A_NUMBER, name, (words != "") & months.isna())
+    tally.add(CleaningRule.NOT_A_NUMBER, name, (words != "") & months.isna())
     return months
 
 
-def _loan_types(cells: pd.Series, tally: Tally) -> pd.Series:
+def _loan_types(cells: pd.Series, tally: CleaningTally) -> pd.Series:
     """ "Auto Loan, Payday Loan, and Auto Loan" as "auto|payday|auto"; empty text where no loan is named."""
     words = _told(cells, "loan_types", tally)
     joined: dict[str, str] = {}
@@ -127,5 +128,5 @@ def _loan_types(cells: pd.Series, tally: Tally) -> pd.Series:
         names = [name for name in names if name]
         joined[spoken] = "|".join(LOAN_TYPES.get(name, "not_specified") for name in names)
         strange[spoken] = any(name not in LOAN_TYPES for name in names)
-    tally.add(Rule.UNKNOWN_CATEGORY, "loan_types", words.map(strange).astype(bool))
+    tally.add(CleaningRule.UNKNOWN_CATEGORY, "loan_types", words.map(strange).astype(bool))
     return words.map(joined).astype("str")

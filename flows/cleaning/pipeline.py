@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from flows.cleaning.balance_identity import Amounts, repair
-from flows.cleaning.cleaning_rules import Rule, Tally
+from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.parsing import Fills, parse, text
 from flows.cleaning.raw_table import BEHAVIOUR_SUMS, INCOME_TO_SALARY, LABEL_COLUMN, PERSONAL_COLUMNS
@@ -86,7 +86,7 @@ class CleanResult:
 
     frame: pd.DataFrame
     quarantine: pd.DataFrame
-    counts: Tally
+    counts: CleaningTally
 
 
 def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResult:
@@ -95,7 +95,7 @@ def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResu
     The frame has `CLEAN_COLUMNS`, contract-valid; the index is the raw row's. `extra_fills` names constants per raw
     column that a copy's maker wrote into missing cells, beside those of `flows.cleaning.raw_table`.
     """
-    tally = Tally()
+    tally = CleaningTally()
     raw = raw.reset_index(drop=True)
     parsed = parse(raw, tally, extra_fills)
     reasons = _unusable(parsed, labelled=LABEL_COLUMN in raw.columns, codes=raw)
@@ -112,7 +112,7 @@ def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResu
         reason=reasons[reasons != ""]
     )
     for reason in quarantine["reason"].unique():
-        tally.add(Rule.QUARANTINED, reason, quarantine["reason"] == reason)
+        tally.add(CleaningRule.QUARANTINED, reason, quarantine["reason"] == reason)
     return CleanResult(clean, quarantine, tally)
 
 
@@ -130,17 +130,17 @@ def _unusable(parsed: pd.DataFrame, *, labelled: bool, codes: pd.DataFrame) -> p
     return reasons
 
 
-def _loans(frame: pd.DataFrame, tally: Tally) -> None:
+def _loans(frame: pd.DataFrame, tally: CleaningTally) -> None:
     """As many loans as are named; the source names none exactly where there is none."""
     names = frame["loan_types"]
     named = names.str.count(r"\|").to_numpy("float64") + (names != "").to_numpy()
     told = frame["num_loans"].to_numpy("float64")
     wrong = ((named > 0) & (told != named)) | np.isnan(told)
-    tally.add(Rule.FROM_LOAN_NAMES, "num_loans", wrong)
+    tally.add(CleaningRule.FROM_LOAN_NAMES, "num_loans", wrong)
     frame["num_loans"] = np.where(wrong, named, told)
 
 
-def _reject_unlike_past(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+def _reject_unlike_past(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
     """Values that the customer's own last one rules out become missing; counts just below zero become zero."""
     delayed = frame["num_delayed_payments"].to_numpy(copy=True)
     limit = frame["changed_credit_limit"].to_numpy(copy=True)
@@ -152,33 +152,33 @@ def _reject_unlike_past(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> Non
         "num_credit_inquiries": (inquiries == 0) & (past.last(inquiries) > 0),  # they only ever step up
     }
     for column, mask in unlike.items():
-        tally.add(Rule.UNLIKE_OWN_PAST, column, mask)
+        tally.add(CleaningRule.UNLIKE_OWN_PAST, column, mask)
         frame[column] = frame[column].mask(mask)
     for column in ("num_delayed_payments", "num_bank_accounts"):
         negative = frame[column] < 0
-        tally.add(Rule.NEGATIVE_TO_ZERO, column, negative)
+        tally.add(CleaningRule.NEGATIVE_TO_ZERO, column, negative)
         frame[column] = frame[column].mask(negative, 0.0)
 
 
-def _fill_from_past(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+def _fill_from_past(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
     for column in NUMBERS_THAT_LAST:
         values = frame[column].to_numpy("float64")
         earlier = past.last(values)
         filled = np.isnan(values) & ~np.isnan(earlier)
-        tally.add(Rule.FROM_OWN_PAST, column, filled)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, filled)
         frame[column] = np.where(filled, earlier, values)
     for column in WORDS_THAT_LAST:
         codes, words = pd.factorize(frame[column])
         numbers = np.where(codes < 0, np.nan, codes)
         earlier = past.last(numbers)
         filled = np.isnan(numbers) & ~np.isnan(earlier)
-        tally.add(Rule.FROM_OWN_PAST, column, filled)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, filled)
         frame[column] = _words(np.where(filled, earlier, numbers), list(words), frame.index)
     history = frame["credit_history_months"].to_numpy("float64")
     month = frame["month"].to_numpy("float64")
     grown = past.last(history - month) + month  # one month a month, exactly
     filled = np.isnan(history) & ~np.isnan(grown)
-    tally.add(Rule.FROM_OWN_PAST, "credit_history_months", filled)
+    tally.add(CleaningRule.FROM_OWN_PAST, "credit_history_months", filled)
     frame["credit_history_months"] = np.where(filled, grown, history)
 
 
@@ -189,7 +189,7 @@ def _words(numbers: np.ndarray, words: list[str], index: pd.Index) -> pd.Series:
     return pd.Series(lookup[codes], index=index, dtype="str")
 
 
-def _amounts(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
+def _amounts(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
     """Income, and the five amounts of the balance identity."""
     behaviours = list(BEHAVIOUR_SUMS)
     sums = np.array([*BEHAVIOUR_SUMS.values()], dtype="float64")
@@ -213,17 +213,17 @@ def _amounts(frame: pd.DataFrame, past: OwnPast, tally: Tally) -> None:
     frame["payment_behaviour"] = _words(codes, behaviours, frame.index)
 
 
-def _income(amounts: Amounts, past: OwnPast, tally: Tally) -> None:
+def _income(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> None:
     ratio = amounts.income / 12 / amounts.salary
     unlike = (ratio < INCOME_TO_SALARY[0]) | (ratio > INCOME_TO_SALARY[1])
-    tally.add(Rule.UNLIKE_SALARY, "annual_income", unlike)
+    tally.add(CleaningRule.UNLIKE_SALARY, "annual_income", unlike)
     income = np.where(unlike, np.nan, amounts.income)
     earlier = past.last(income)
     filled = np.isnan(income) & ~np.isnan(earlier)
-    tally.add(Rule.FROM_OWN_PAST, "annual_income", filled)
+    tally.add(CleaningRule.FROM_OWN_PAST, "annual_income", filled)
     income = np.where(filled, earlier, income)
     earned = np.isnan(income) & ~np.isnan(amounts.salary)
-    tally.add(Rule.FROM_SALARY, "annual_income", earned)
+    tally.add(CleaningRule.FROM_SALARY, "annual_income", earned)
     amounts.income = np.where(earned, 12 * amounts.salary, income)
 
 

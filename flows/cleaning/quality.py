@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.cleaning.cleaning_rules import MEANING, Rule
+from flows.cleaning.cleaning_rules import MEANING, CleaningRule
 from flows.cleaning.parsing import FILL_TOLERANCE, Fills, text
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
 from flows.cleaning.raw_table import NUMERIC
@@ -149,9 +149,9 @@ def as_markdown(quality: Quality) -> str:
     broken = [(v.column, v.rule, f"{v.rows:,}", f"{v.share:.2%}") for v in quality.violations]
     lines += _table("Violated rules of the raw schema", ("column", "rule", "rows", "share"), broken)
     done = [
-        (rule, column, f"{count:,}", MEANING[Rule(rule)])
+        (rule, column, f"{count:,}", MEANING[CleaningRule(rule)])
         for rule, columns in quality.rules.items()
-        if rule != Rule.QUARANTINED
+        if rule != CleaningRule.QUARANTINED
         for column, count in columns.items()
     ]
     lines += _table("What cleaning did", ("rule", "column", "cells", "meaning"), done)

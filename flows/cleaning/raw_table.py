@@ -111,7 +111,7 @@ MASKS: Final = ("_", "_______", "!@9#%8", "#F%$D@*&8", "NM", "NA", "nan", "NaN",
 
 
 @dataclass(frozen=True)
-class Column:
+class RawColumn:
     """A numeric column: its name in the contract, the range the source's clean values keep, and its fills."""
 
     name: str
@@ -122,22 +122,22 @@ class Column:
 
 # Ranges: the clean range of the profile in data/README.md. Outliers start far above (cards 15, interest 59, EMI 1,800).
 NUMERIC: Final = {
-    "Age": Column("age", 14, 56),
-    "Annual_Income": Column("annual_income", 7_000, 180_000),
-    "Monthly_Inhand_Salary": Column("monthly_inhand_salary", 300, 15_300, fills=(3093.745,)),
-    "Num_Bank_Accounts": Column("num_bank_accounts", -1, 11),
-    "Num_Credit_Card": Column("num_credit_cards", 0, 11),
-    "Interest_Rate": Column("interest_rate", 1, 34),
-    "Num_of_Loan": Column("num_loans", 0, 9),
-    "Delay_from_due_date": Column("delay_from_due_date", -10, 70),
-    "Num_of_Delayed_Payment": Column("num_delayed_payments", -3, 28),
-    "Changed_Credit_Limit": Column("changed_credit_limit", -7, 37, fills=(0.0, -1.0, 9.4)),
-    "Num_Credit_Inquiries": Column("num_credit_inquiries", 0, 17),
-    "Outstanding_Debt": Column("outstanding_debt", 0, 5_000),
-    "Credit_Utilization_Ratio": Column("credit_utilization_ratio", 0, 100),
-    "Total_EMI_per_month": Column("total_emi_per_month", 0, 1_800),
-    "Amount_invested_monthly": Column("amount_invested_monthly", 0, 2_000, fills=(0.0, 135.92568154608836)),
-    "Monthly_Balance": Column("monthly_balance", 0, 1_700, fills=(0.0, 336.71918978926107)),
+    "Age": RawColumn("age", 14, 56),
+    "Annual_Income": RawColumn("annual_income", 7_000, 180_000),
+    "Monthly_Inhand_Salary": RawColumn("monthly_inhand_salary", 300, 15_300, fills=(3093.745,)),
+    "Num_Bank_Accounts": RawColumn("num_bank_accounts", -1, 11),
+    "Num_Credit_Card": RawColumn("num_credit_cards", 0, 11),
+    "Interest_Rate": RawColumn("interest_rate", 1, 34),
+    "Num_of_Loan": RawColumn("num_loans", 0, 9),
+    "Delay_from_due_date": RawColumn("delay_from_due_date", -10, 70),
+    "Num_of_Delayed_Payment": RawColumn("num_delayed_payments", -3, 28),
+    "Changed_Credit_Limit": RawColumn("changed_credit_limit", -7, 37, fills=(0.0, -1.0, 9.4)),
+    "Num_Credit_Inquiries": RawColumn("num_credit_inquiries", 0, 17),
+    "Outstanding_Debt": RawColumn("outstanding_debt", 0, 5_000),
+    "Credit_Utilization_Ratio": RawColumn("credit_utilization_ratio", 0, 100),
+    "Total_EMI_per_month": RawColumn("total_emi_per_month", 0, 1_800),
+    "Amount_invested_monthly": RawColumn("amount_invested_monthly", 0, 2_000, fills=(0.0, 135.92568154608836)),
+    "Monthly_Balance": RawColumn("monthly_balance", 0, 1_700, fills=(0.0, 336.71918978926107)),
 }
 
 # Plausible ratios, the extremes of rows whose balance identity holds, rounded outward.

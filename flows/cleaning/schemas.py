@@ -56,7 +56,7 @@ def raw_violations(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def clean_schema(*, labelled: bool) -> pa.DataFrameSchema:
-    """What `flows.cleaning.pipeline.clean_rows` promises: the contract's types and ranges, one row a customer and month."""
+    """What `pipeline.clean_rows` promises: the contract's types and ranges, one row a customer and month."""
     columns: dict[str, pa.Column] = {
         "customer_id": pa.Column("str", pa.Check.str_length(min_value=1)),
         "month": pa.Column("int64", pa.Check.in_range(1, len(MONTHS))),
@@ -79,7 +79,7 @@ def clean_schema(*, labelled: bool) -> pa.DataFrameSchema:
 
 
 def features_schema() -> pa.DataFrameSchema:
-    """What `service.score.features.matrix` promises as a frame: the named columns, float64, NaN for unknown, no infinity."""
+    """What `service.score.features.matrix` promises: the named columns, float64, NaN for unknown, no infinity."""
     finite = pa.Check(lambda cells: cells.isna() | cells.abs().lt(float("inf")), name="finite")
     return pa.DataFrameSchema(
         {name: pa.Column("float64", finite, nullable=True) for name in FEATURE_NAMES},

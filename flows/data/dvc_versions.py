@@ -30,14 +30,14 @@ SETTINGS: Final = {
 
 
 @dataclass(frozen=True)
-class Remote:
+class DvcRemote:
     """A remote of `.dvc/config`, and the variables that lead to it."""
 
     name: str
     variables: Mapping[str, str]
 
 
-def remote_of(environment: Mapping[str, str]) -> Remote:
+def remote_of(environment: Mapping[str, str]) -> DvcRemote:
     """Where data versions are pushed: MinIO, or DagsHub where `QF_DVC_ENDPOINT` names its S3 address.
 
     DagsHub opens its MLflow and its S3 with one token, so the password of the one is both keys of the other. Only DVC's
@@ -48,16 +48,16 @@ def remote_of(environment: Mapping[str, str]) -> Remote:
     """
     endpoint = environment.get("QF_DVC_ENDPOINT", "")
     if not endpoint:
-        return Remote("minio", {})
+        return DvcRemote("minio", {})
     token = environment.get("MLFLOW_TRACKING_PASSWORD", "")
     if not token:
         raise DatasetError("QF_DVC_ENDPOINT is set, so MLFLOW_TRACKING_PASSWORD must hold DagsHub's token")
     region = environment.get("AWS_DEFAULT_REGION") or "us-east-1"  # any: boto3 asks for one, DagsHub does not
     keys = {"AWS_ACCESS_KEY_ID": token, "AWS_SECRET_ACCESS_KEY": token, "AWS_DEFAULT_REGION": region}
-    return Remote("dagshub", {"AWS_ENDPOINT_URL_S3": endpoint, **keys})
+    return DvcRemote("dagshub", {"AWS_ENDPOINT_URL_S3": endpoint, **keys})
 
 
-def transfer(root: Path, direction: Literal["push", "pull"]) -> Remote:
+def transfer(root: Path, direction: Literal["push", "pull"]) -> DvcRemote:
     """Push the versions that `dvc.lock` names, or pull them; the remote it was.
 
     Raises:

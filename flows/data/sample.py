@@ -25,7 +25,7 @@ from flows.cleaning.raw_table import (
     spelling,
 )
 from flows.data.sample_dirt import Cells, add_dirt
-from flows.data.sample_people import YEAR, Draws, People, draw_labels, draw_people
+from flows.data.sample_people import YEAR, People, PeopleDraws, draw_labels, draw_people
 
 MONTHS_OF_TRAINING: Final = tuple(range(1, 9))
 PAYS_MINIMUM: Final = (1.0, 0.78, 0.0)  # share by credit mix, Bad to Good
@@ -46,7 +46,7 @@ def generate(customers: int, months: Sequence[int], seed: int, *, labelled: bool
     The same seed gives the same customers for every choice of months: January to August to train on and, unlabelled,
     September to December to replay.
     """
-    draws = Draws(customers, seed)
+    draws = PeopleDraws(customers, seed)
     people = draw_people(draws)
     values = _identities(customers) | _profile(people, draws) | _movements(people, draws)
     values[LABEL_COLUMN] = np.array(LABELS)[draw_labels(people, draws)]
@@ -73,7 +73,7 @@ def _identities(customers: int) -> Cells:
     }
 
 
-def _profile(people: People, draws: Draws) -> Cells:
+def _profile(people: People, draws: PeopleDraws) -> Cells:
     """What does not change from month to month."""
     static = people.columns
     jobs = np.array(OCCUPATIONS)[(draws.once() * len(OCCUPATIONS)).astype("int64")]
@@ -92,7 +92,7 @@ def _profile(people: People, draws: Draws) -> Cells:
     }
 
 
-def _movements(people: People, draws: Draws) -> Cells:
+def _movements(people: People, draws: PeopleDraws) -> Cells:
     """What changes: ages and histories that grow, inquiries that step up, steps around a base, monthly amounts."""
     static, month = people.columns, np.arange(1, YEAR + 1)
     age = np.minimum(static["age"][:, None] + (month > np.floor(draws.once() * YEAR)[:, None]), 56)
@@ -118,7 +118,7 @@ def _history(months: np.ndarray) -> np.ndarray:
     return words.astype("object")
 
 
-def _stepped(base: np.ndarray, share: float, most: int, bounds: tuple[float, float], draws: Draws) -> np.ndarray:
+def _stepped(base: np.ndarray, share: float, most: int, bounds: tuple[float, float], draws: PeopleDraws) -> np.ndarray:
     """The base in most months, else a whole step of up to `most` either way that stays within the bounds."""
     picks, steps = draws.monthly(), draws.monthly()
     size = 1 + np.floor(2 * steps % 1 * most)
@@ -126,7 +126,7 @@ def _stepped(base: np.ndarray, share: float, most: int, bounds: tuple[float, flo
     return np.where((stepped >= bounds[0]) & (stepped <= bounds[1]), stepped, base[:, None])
 
 
-def _amounts(people: People, draws: Draws) -> Cells:
+def _amounts(people: People, draws: PeopleDraws) -> Cells:
     """The five amounts of the balance identity; the balance keeps it with the amounts before any shift."""
     salary, emi = people.salary[:, None], people.emi[:, None]
     edges = np.array(BEHAVIOUR_EDGES)[np.digitize(people.salary, SALARY_QUARTERS)]
@@ -148,7 +148,7 @@ def _amounts(people: People, draws: Draws) -> Cells:
     }
 
 
-def _shift(people: People, draws: Draws) -> np.ndarray:
+def _shift(people: People, draws: PeopleDraws) -> np.ndarray:
     """What is booked from salary to instalments, shape (customers, 12): for a few customers, from one month on."""
     chosen, start, size = draws.once(), draws.once(), draws.once()
     booked = np.round((0.02 + 0.1 * size) * people.salary, 6)[:, None]

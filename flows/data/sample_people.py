@@ -46,7 +46,7 @@ TABLES: Final = {  # values at QUANTILES, or at its own, for Bad, Standard, Good
 RISING: Final = frozenset({"interest", "debt", "delay", "delayed", "inquiries", "cards", "accounts"})  # with risk
 
 
-class Draws:
+class PeopleDraws:
     """Uniform numbers in [0, 1): one row a customer, taken column by column."""
 
     def __init__(self, customers: int, seed: int) -> None:
@@ -76,7 +76,7 @@ class People:
     loan_names: list[str]
 
 
-def draw_people(draws: Draws) -> People:
+def draw_people(draws: PeopleDraws) -> People:
     """The customers, one for each row of draws."""
     mix = np.digitize(draws.once(), MIX_EDGES)
     risk = draws.once()
@@ -89,7 +89,7 @@ def draw_people(draws: Draws) -> People:
     return People(mix, risk, columns, salary, emi, _loan_names(columns["loans"].astype("int64"), draws))
 
 
-def _loan_names(loans: np.ndarray, draws: Draws) -> list[str]:
+def _loan_names(loans: np.ndarray, draws: PeopleDraws) -> list[str]:
     """Each customer's loans as the source lists them: "A, B, and C"."""
     kinds = list(LOAN_TYPES)
     chosen = np.column_stack([draws.once() for _ in range(MOST_LOANS)])
@@ -110,7 +110,7 @@ def _column(name: str, mix: np.ndarray, risk: np.ndarray, noise: np.ndarray) -> 
     return values if name in {"income", "inquiries"} else np.round(values, 2 if name in {"debt", "limit"} else 0)
 
 
-def draw_labels(people: People, draws: Draws) -> np.ndarray:
+def draw_labels(people: People, draws: PeopleDraws) -> np.ndarray:
     """Class per customer and month: set anew each quarter, flipped in single rows, Poor and Good never adjacent."""
     edges = LABEL_EDGES[people.mix]
     label = np.where(people.risk < edges[:, 0], GOOD, np.where(people.risk < edges[:, 1], STANDARD, BAD))

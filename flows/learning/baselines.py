@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.learning.fit import Rows
-from flows.learning.model_metrics import Answers
+from flows.learning.model_metrics import LabelledAnswers
 from service.score.policy import CLASSES
 
 Array = NDArray[np.float64]
@@ -83,10 +83,10 @@ BASELINES: Final[Mapping[str, Callable[[Rows, int], Predict]]] = {
 }
 
 
-def answer(names: tuple[str, ...], learn: Rows, unseen: Rows, threads: int = 2) -> dict[str, Answers]:
+def answer(names: tuple[str, ...], learn: Rows, unseen: Rows, threads: int = 2) -> dict[str, LabelledAnswers]:
     """The named baselines' answers to the unseen rows, after learning from `learn`."""
     result: dict[str, Any] = {}
     for name in names:
         predict = BASELINES[name](learn, threads)
-        result[name] = Answers(unseen.labels, predict(unseen.features), unseen.customers)
+        result[name] = LabelledAnswers(unseen.labels, predict(unseen.features), unseen.customers)
     return result

@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.calibration import calibration_curve
 
 from flows.learning.fit import Parameters, Progress, Rows, learn, rows_of
-from flows.learning.model_metrics import Answers, Figures, by_slice, judge
+from flows.learning.model_metrics import Figures, LabelledAnswers, by_slice, judge
 from flows.learning.prepared_data import PreparedData
 from service.score import policy
 
@@ -32,7 +32,7 @@ def evaluate(data: PreparedData, parameters: Parameters, folder: Path, told: Pro
     """Write `metrics.json` and the plots' tables into `folder`; every metric of the unseen customers."""
     learned = learn(rows_of(data.train), parameters, told)
     unseen = rows_of(data.unseen)
-    answers = Answers(unseen.labels, learned.probabilities(unseen.features), unseen.customers)
+    answers = LabelledAnswers(unseen.labels, learned.probabilities(unseen.features), unseen.customers)
     figures = judge(answers)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS_FILE).write_text(json.dumps(_plain(figures), indent=2) + "\n", encoding="utf-8")
@@ -50,24 +50,24 @@ def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DIGITS)
 
 
-def _confusion(answers: Answers) -> pd.DataFrame:
+def _confusion(answers: LabelledAnswers) -> pd.DataFrame:
     """One row an answer, as DVC's own template counts them: `actual`, `predicted`."""
     names = np.array([str(name) for name in policy.CLASSES])
     return pd.DataFrame({"actual": names[answers.labels], "predicted": names[answers.classes]})
 
 
-def _reliability(answers: Answers) -> pd.DataFrame:
+def _reliability(answers: LabelledAnswers) -> pd.DataFrame:
     """Per class and bin of equal width: `said` probability, `seen` share."""
     return pd.DataFrame(_bins(answers), columns=["class", "said", "seen"])
 
 
-def _bins(answers: Answers) -> Iterable[tuple[str, float, float]]:
+def _bins(answers: LabelledAnswers) -> Iterable[tuple[str, float, float]]:
     for kind, name in enumerate(policy.CLASSES):
         seen, said = calibration_curve(answers.labels == kind, answers.probabilities[:, kind], n_bins=RELIABILITY_BINS)
         yield from ((str(name), round(float(x), DIGITS), round(float(y), DIGITS)) for x, y in zip(said, seen))
 
 
-def _months(answers: Answers, unseen: Rows) -> pd.DataFrame:
+def _months(answers: LabelledAnswers, unseen: Rows) -> pd.DataFrame:
     """Some metrics by month of the year: whether the model ages within the data."""
     months = {str(month): unseen.months == month for month in np.unique(unseen.months).tolist()}
     rows = [

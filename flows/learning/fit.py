@@ -1,8 +1,8 @@
 """Learning: from clean rows to one calibrated CatBoost model of symmetric trees.
 
 Pure: knows nothing of Prefect or MLflow; progress is told through a callback. The model's classes are positions in
-`service.score.policy.CLASSES`, its features those of `service.score.features`. Every probability that is judged or calibrated on
-comes from a model that never saw the row's customer.
+`service.score.policy.CLASSES`, its features those of `service.score.features`. Every probability that is judged or
+calibrated on comes from a model that never saw the row's customer.
 """
 
 from __future__ import annotations

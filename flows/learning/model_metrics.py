@@ -62,7 +62,7 @@ Figures = dict[str, Figure]
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabelledAnswers:
     """Rows that the model did not learn from, with what it said of them.
 
     `labels` are positions in `policy.CLASSES`, `probabilities` calibrated (n, 3), `customers` any integer codes.
@@ -88,20 +88,20 @@ class Answers:
         """The score of each row, 0 to 1000."""
         return np.asarray(policy.score_many(self.probabilities), dtype=np.int64)
 
-    def where(self, chosen: NDArray[np.bool_]) -> Answers:
+    def where(self, chosen: NDArray[np.bool_]) -> LabelledAnswers:
         """Only the chosen rows."""
-        return Answers(self.labels[chosen], self.probabilities[chosen], self.customers[chosen])
+        return LabelledAnswers(self.labels[chosen], self.probabilities[chosen], self.customers[chosen])
 
 
 @dataclass(frozen=True)
-class Draws:
+class BootstrapDraws:
     """How often each customer is drawn: first row once each (the sample itself), then the bootstrap draws."""
 
     weights: Array
     position: Ints
 
     @classmethod
-    def of(cls, customers: Ints, draws: int = DRAWS, seed: int = 0) -> Draws:
+    def of(cls, customers: Ints, draws: int = DRAWS, seed: int = 0) -> BootstrapDraws:
         """Draws of as many customers, with replacement, as there are."""
         names, position = np.unique(customers, return_inverse=True)
         count = len(names)
@@ -125,17 +125,20 @@ class Draws:
         return np.asarray(counted @ np.ascontiguousarray(self.weights[1:].T))
 
 
-def judge(answers: Answers, draws: int = DRAWS, seed: int = 0) -> Figures:
+def judge(answers: LabelledAnswers, draws: int = DRAWS, seed: int = 0) -> Figures:
     """Every metric of `METRICS` with its interval."""
-    return {name: figure(values) for name, values in drawn(answers, Draws.of(answers.customers, draws, seed)).items()}
+    return {
+        name: figure(values)
+        for name, values in drawn(answers, BootstrapDraws.of(answers.customers, draws, seed)).items()
+    }
 
 
-def calibration_noise(answers: Answers) -> float:
+def calibration_noise(answers: LabelledAnswers) -> float:
     """The ECE that chance alone gives a perfectly calibrated model on these rows: how fine this sample can measure.
 
     Each bin's gap is a sum over customers of mean zero; its mean size follows from their squares (half-normal).
     """
-    position = Draws.of(answers.customers, draws=1).position
+    position = BootstrapDraws.of(answers.customers, draws=1).position
     worst = 0.0
     for kind in range(_KINDS):
         said = answers.probabilities[:, kind]
@@ -147,7 +150,7 @@ def calibration_noise(answers: Answers) -> float:
     return worst
 
 
-def poor_rate_by_band(answers: Answers) -> tuple[float, float, float]:
+def poor_rate_by_band(answers: LabelledAnswers) -> tuple[float, float, float]:
     """Share of truly Poor rows in band Poor, Standard, Good; NaN for a band without rows."""
     bands, poor = policy.band_many(answers.scores), answers.labels == 0
     rates = [float(poor[bands == band].mean()) if np.any(bands == band) else float("nan") for band in range(_KINDS)]
@@ -165,7 +168,9 @@ def score_psi(before: Ints, after: Ints, bins: int = 10) -> float:
     return float(((other - one) * np.log(other / one)).sum())
 
 
-def by_slice(answers: Answers, slices: Mapping[str, NDArray[np.bool_]], draws: int = DRAWS) -> dict[str, Figures]:
+def by_slice(
+    answers: LabelledAnswers, slices: Mapping[str, NDArray[np.bool_]], draws: int = DRAWS
+) -> dict[str, Figures]:
     """`judge` of each named, non-empty choice of rows, for example the calendar quarters."""
     return {name: judge(answers.where(chosen), draws) for name, chosen in slices.items() if chosen.any()}
 
@@ -177,14 +182,14 @@ def figure(values: Array) -> Figure:
     return Figure(value=float(values[0]), low=float(low), high=float(high))
 
 
-def drawn(answers: Answers, draws: Draws) -> dict[str, Array]:
+def drawn(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     """Each metric's values over the sample and its draws; a class absent from a draw makes rank metrics NaN."""
     result = _from_confusion(answers, draws) | _from_means(answers, draws) | _from_ranks(answers, draws)
     result["ece"] = _ece(answers, draws)
     return {name: result[name] for name in METRICS}
 
 
-def _from_confusion(answers: Answers, draws: Draws) -> dict[str, Array]:
+def _from_confusion(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     cell = _KINDS * answers.labels + answers.classes
     table = draws.totals(np.eye(_KINDS * _KINDS)[cell]).reshape(-1, _KINDS, _KINDS)
     rows = table.sum(axis=(1, 2))
@@ -202,7 +207,7 @@ def _from_confusion(answers: Answers, draws: Draws) -> dict[str, Array]:
         }
 
 
-def _from_means(answers: Answers, draws: Draws) -> dict[str, Array]:
+def _from_means(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     """Means over rows. The score is compared with the midpoint of the true class's band, in points.
 
     RPS: mean squared distance of the cumulative probabilities, over (classes - 1), so in [0, 1].
@@ -233,7 +238,7 @@ def _from_means(answers: Answers, draws: Draws) -> dict[str, Array]:
     return means
 
 
-def _ece(answers: Answers, draws: Draws) -> Array:
+def _ece(answers: LabelledAnswers, draws: BootstrapDraws) -> Array:
     """Expected calibration error of the worst class: 15 equal bins, share-weighted gap of said and seen."""
     worst = np.zeros(len(draws.weights))
     rows = draws.totals(np.ones((len(answers.labels), 1)))[:, 0]
@@ -245,7 +250,7 @@ def _ece(answers: Answers, draws: Draws) -> Array:
     return worst
 
 
-def _from_ranks(answers: Answers, draws: Draws) -> dict[str, Array]:
+def _from_ranks(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     curves = [_ranked(answers.labels == kind, answers.probabilities[:, kind], draws) for kind in range(_KINDS)]
     poor, separation = curves[0]
     return {
@@ -255,7 +260,7 @@ def _from_ranks(answers: Answers, draws: Draws) -> dict[str, Array]:
     }
 
 
-def _ranked(positive: NDArray[np.bool_], said: Array, draws: Draws) -> tuple[Array, Array]:
+def _ranked(positive: NDArray[np.bool_], said: Array, draws: BootstrapDraws) -> tuple[Array, Array]:
     """AUC (ties count half) and Kolmogorov-Smirnov distance of `said`: exact for the sample, then for each draw."""
     kinds = (positive, ~positive)
     steps = np.unique(said, return_inverse=True)[1]
@@ -288,7 +293,9 @@ class Difference(BaseModel):
     p_better: float
 
 
-def compare(challenger: Answers, champion: Answers, draws: int = DRAWS, seed: int = 0) -> dict[str, Difference]:
+def compare(
+    challenger: LabelledAnswers, champion: LabelledAnswers, draws: int = DRAWS, seed: int = 0
+) -> dict[str, Difference]:
     """Paired bootstrap of every metric: both models judged on the same rows of the same drawn customers.
 
     Raises ValueError if the rows are not the same.
@@ -296,7 +303,7 @@ def compare(challenger: Answers, champion: Answers, draws: int = DRAWS, seed: in
     same: Callable[[Ints, Ints], bool] = np.array_equal
     if not (same(challenger.labels, champion.labels) and same(challenger.customers, champion.customers)):
         raise ValueError("the two models must be judged on the same rows, in the same order")
-    once = Draws.of(challenger.customers, draws, seed)
+    once = BootstrapDraws.of(challenger.customers, draws, seed)
     ours, theirs = drawn(challenger, once), drawn(champion, once)
     result = {}
     for name in METRICS:

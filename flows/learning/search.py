@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WARM_UP_TRIALS = 4  # no trial is pruned before there is something to compare with
 
 
-class Trial(BaseModel):
+class SearchTrial(BaseModel):
     """One finished trial. `log_loss` is the mean over the folds that ran; a pruned one ran fewer than all."""
 
     model_config = ConfigDict(frozen=True)
@@ -36,14 +36,14 @@ class Found(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     best: Parameters
-    trials: tuple[Trial, ...] = Field(min_length=1)
+    trials: tuple[SearchTrial, ...] = Field(min_length=1)
 
 
 def search(
     rows: Rows,
     start: Parameters,
     seconds: float,
-    told: Callable[[Trial], None] | None = None,
+    told: Callable[[SearchTrial], None] | None = None,
     *,
     most_trials: int = 200,
     clock: Callable[[], float] = time.monotonic,
@@ -63,7 +63,7 @@ def search(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_WARM_UP_TRIALS, n_warmup_steps=1),
     )
     began = clock()
-    trials: list[Trial] = []
+    trials: list[SearchTrial] = []
     while not trials or (clock() - began < seconds and len(trials) < most_trials):
         asked = study.ask()
         parameters = start if not trials else _suggest(asked, start)
@@ -97,7 +97,7 @@ def _suggest(trial: optuna.trial.Trial, start: Parameters) -> Parameters:
     )
 
 
-def _run(asked: optuna.trial.Trial, rows: Rows, parameters: Parameters, clock: Callable[[], float]) -> Trial:
+def _run(asked: optuna.trial.Trial, rows: Rows, parameters: Parameters, clock: Callable[[], float]) -> SearchTrial:
     began, losses, pruned = clock(), [], False
     for number, (learn, hold) in enumerate(folds(rows.customers, parameters.folds, parameters.seed)):
         model = fit_model(rows.where(learn), parameters)
@@ -107,7 +107,7 @@ def _run(asked: optuna.trial.Trial, rows: Rows, parameters: Parameters, clock: C
         if number + 1 < parameters.folds and asked.should_prune():
             pruned = True
             break
-    return Trial(
+    return SearchTrial(
         number=asked.number,
         parameters=parameters,
         log_loss=float(np.mean(losses)),

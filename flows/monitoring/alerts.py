@@ -47,7 +47,7 @@ def _notify(block_name: str, verdict: WindowVerdict, text: str) -> None:
     try:
         block: Any = Block.load(block_name)
         block.notify(body=text, subject=f"Drift of model version {verdict.model.version}: {verdict.state}")
-    except Exception as error:  # pylint: disable=broad-exception-caught  # blocks raise anything; the verdict must still land
+    except Exception as error:  # pylint: disable=broad-exception-caught  # blocks raise anything; the verdict lands
         get_run_logger().error("notification block %s failed: %s", block_name, error)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from flows.learning import model_metrics
-from flows.learning.model_metrics import Answers, Figure
+from flows.learning.model_metrics import Figure, LabelledAnswers
 from flows.monitoring.outcomes import CLASSES
 from flows.monitoring.performance import Estimator, customers_of, interval, probabilities_of, right
 from flows.monitoring.window_settings import Window
@@ -84,7 +84,7 @@ def _cohort(name: str, settled: pd.DataFrame, rows: int, estimator: Estimator) -
     gaps = right(settled, "observed_class") - chance
     low, high = interval(gaps, customers)
     labels = pd.Categorical(settled["observed_class"], categories=CLASSES).codes.astype(np.int64)
-    figures = model_metrics.judge(Answers(labels, said, np.unique(customers, return_inverse=True)[1]), DRAWS)
+    figures = model_metrics.judge(LabelledAnswers(labels, said, np.unique(customers, return_inverse=True)[1]), DRAWS)
     return Cohort(
         name=name,
         rows=rows,

@@ -15,19 +15,19 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring import drift_statistics
-from flows.monitoring.verdict_types import DATA_QUALITY, PROBLEMS, ColumnVerdict, State, worst
+from flows.monitoring.verdict_types import DATA_QUALITY, PROBLEMS, ColumnVerdict, DriftState, worst
 from flows.monitoring.window_settings import Thresholds
-from flows.predictions.columns import Column, missing_share, present
+from flows.predictions.columns import WatchedColumn, missing_share, present
 
 # A missing share moves for real only when chance alone would move it so far once in a thousand windows.
 MISSING_P_VALUE: Final = 1e-3
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ColumnComparison:
     """The raw figures of one column before p-values are corrected."""
 
-    column: Column
+    column: WatchedColumn
     psi: float
     effect: float
     p_value: float
@@ -36,7 +36,7 @@ class Comparison:
     wasserstein: float | None
 
 
-def _broken(column: Column, reference: pd.DataFrame, current: pd.DataFrame) -> str:
+def _broken(column: WatchedColumn, reference: pd.DataFrame, current: pd.DataFrame) -> str:
     """Which of the PROBLEMS keeps the column from being compared, or an empty string."""
     if column.name not in current:
         return "lost"
@@ -53,7 +53,7 @@ def _broken(column: Column, reference: pd.DataFrame, current: pd.DataFrame) -> s
     return "constant" if constant else ""
 
 
-def _odd_values(column: Column, values: Any) -> tuple[str, int]:
+def _odd_values(column: WatchedColumn, values: Any) -> tuple[str, int]:
     """Which problem values outside the contract's range or levels are, and how many; never a value."""
     if column.kind == "number":
         outside = int(np.sum((values < column.low) | (values > column.high)))
@@ -62,18 +62,18 @@ def _odd_values(column: Column, values: Any) -> tuple[str, int]:
     return ("unseen" if unseen else ""), unseen
 
 
-def _missing_state(shares: tuple[float, float], rows: tuple[int, int], thresholds: Thresholds) -> State:
+def _missing_state(shares: tuple[float, float], rows: tuple[int, int], thresholds: Thresholds) -> DriftState:
     """State of a missing share against the reference's: only a rise beyond chance counts."""
     rise = shares[1] - shares[0]
     if rise < thresholds.missing_amber:
-        return State.GREEN
+        return DriftState.GREEN
     counts = [np.array([share * n, (1 - share) * n]) for share, n in zip(shares, rows, strict=True)]
     if drift_statistics.homogeneity(counts[0], counts[1]).p_value >= MISSING_P_VALUE:
-        return State.GREEN
-    return State.RED if rise >= thresholds.missing_red else State.AMBER
+        return DriftState.GREEN
+    return DriftState.RED if rise >= thresholds.missing_red else DriftState.AMBER
 
 
-def _compare(column: Column, before: Any, after: Any) -> Comparison:
+def _compare(column: WatchedColumn, before: Any, after: Any) -> ColumnComparison:
     """All distances of two samples of one column."""
     if column.kind == "number":
         edges = drift_statistics.decile_edges(before)
@@ -85,7 +85,7 @@ def _compare(column: Column, before: Any, after: Any) -> Comparison:
         counts = aligned[0], aligned[1]
         test = drift_statistics.homogeneity(*counts)
         moved = None
-    return Comparison(
+    return ColumnComparison(
         column,
         drift_statistics.psi(*counts),
         test.statistic,
@@ -96,17 +96,17 @@ def _compare(column: Column, before: Any, after: Any) -> Comparison:
     )
 
 
-def _values_state(comparison: Comparison, adjusted: float, thresholds: Thresholds) -> State:
+def _values_state(comparison: ColumnComparison, adjusted: float, thresholds: Thresholds) -> DriftState:
     """Decile PSI decides; a significant and large enough test warns."""
     red = thresholds.psi_red_key if comparison.column.key else thresholds.psi_red
     if comparison.psi >= red:
-        return State.RED
+        return DriftState.RED
     significant = comparison.effect >= thresholds.effect_amber and adjusted < thresholds.p_value
-    return State.AMBER if comparison.psi >= thresholds.psi_amber or significant else State.GREEN
+    return DriftState.AMBER if comparison.psi >= thresholds.psi_amber or significant else DriftState.GREEN
 
 
 def judge_columns(
-    columns: Sequence[Column], reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
+    columns: Sequence[WatchedColumn], reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
 ) -> list[ColumnVerdict]:
     """Every column's verdict, in the order given; both frames have rows."""
     broken = {column.name: _broken(column, reference, current) for column in columns}
@@ -125,12 +125,12 @@ def judge_columns(
     ]
 
 
-def _broken_verdict(column: Column, problem: str) -> ColumnVerdict:
+def _broken_verdict(column: WatchedColumn, problem: str) -> ColumnVerdict:
     return ColumnVerdict(
         name=column.name,
-        state=State.RED,
-        values_state=State.RED,
-        missing_state=State.RED if problem in ("all_missing", "lost") else State.GREEN,
+        state=DriftState.RED,
+        values_state=DriftState.RED,
+        missing_state=DriftState.RED if problem in ("all_missing", "lost") else DriftState.GREEN,
         key=column.key,
         method=DATA_QUALITY,
         problem=problem,
@@ -139,14 +139,18 @@ def _broken_verdict(column: Column, problem: str) -> ColumnVerdict:
 
 
 def _verdict(
-    comparison: Comparison, adjusted: float, reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
+    comparison: ColumnComparison,
+    adjusted: float,
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    thresholds: Thresholds,
 ) -> ColumnVerdict:
     column = comparison.column
     before, after = reference[column.name], current[column.name]
     missing = missing_share(column, before), missing_share(column, after)
     missing_state = _missing_state(missing, (len(before), len(after)), thresholds)
     problem, rows = _odd_values(column, present(column, after))
-    values_state = State.RED if problem else _values_state(comparison, adjusted, thresholds)
+    values_state = DriftState.RED if problem else _values_state(comparison, adjusted, thresholds)
     return ColumnVerdict(
         name=column.name,
         state=worst([values_state, missing_state]),

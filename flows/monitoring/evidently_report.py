@@ -21,7 +21,7 @@ from flows.monitoring import drift_statistics
 from flows.monitoring.history import WindowVerdict
 from flows.monitoring.verdict_types import ColumnVerdict
 from flows.monitoring.window_settings import Thresholds
-from flows.predictions.columns import LIST_SEPARATOR, Column
+from flows.predictions.columns import LIST_SEPARATOR, WatchedColumn
 
 Statistic = Callable[[pd.Series, pd.Series, Any, float], tuple[float, bool]]
 Result = TypeVar("Result")
@@ -62,17 +62,17 @@ RECORD: Final = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportComparison:
     """What a report shows: two frames, the columns watched and what became of them."""
 
     reference: pd.DataFrame
     current: pd.DataFrame
-    columns: Sequence[Column]
+    columns: Sequence[WatchedColumn]
     verdict: WindowVerdict
     thresholds: Thresholds
 
     @property
-    def shown(self) -> list[Column]:
+    def shown(self) -> list[WatchedColumn]:
         """Columns that can be drawn, most moved first; one that is all missing would stop the whole report."""
         order = {
             one.name: (-(one.psi or 0.0)) for one in self.verdict.columns if not one.broken and one.psi is not None
@@ -82,7 +82,7 @@ class Comparison:
         )
 
 
-def write_report(comparison: Comparison, html: Path, json: Path) -> None:
+def write_report(comparison: ReportComparison, html: Path, json: Path) -> None:
     """Write Evidently's report of the columns that could be compared, as offline HTML and as JSON.
 
     What is left out of it (broken columns) stands in the summary with its verdict.
@@ -110,7 +110,7 @@ def write_report(comparison: Comparison, html: Path, json: Path) -> None:
     json.write_text(snapshot.json(), encoding="utf-8")
 
 
-def _metrics(shown: Sequence[Column], thresholds: Thresholds) -> list[Any]:
+def _metrics(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
     """Column by column what decides and the missing values, then what is for the record."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
@@ -134,7 +134,7 @@ def _quiet_import() -> None:
         import evidently  # noqa: F401  # pylint: disable=unused-import  # the import itself is what warns
 
 
-def _register(comparison: Comparison) -> None:
+def _register(comparison: ReportComparison) -> None:
     """Make our statistics known to Evidently by name, those of an earlier report replaced."""
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
@@ -145,7 +145,7 @@ def _register(comparison: Comparison) -> None:
         register_stattest(test, default_impl=function)
 
 
-def _statistics(comparison: Comparison) -> dict[str, tuple[str, str, Statistic]]:
+def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Statistic]]:
     """Kind, title and function by name. Corrected p-values and items of lists are known to the verdict alone."""
     verdicts = {one.name: one for one in comparison.verdict.columns}
     significant = {name for name, one in verdicts.items() if (one.p_value or 0.0) < comparison.thresholds.p_value}
@@ -212,7 +212,7 @@ def _category_counts(reference: Any, current: Any) -> tuple[Any, Any]:
     return before, after
 
 
-def _prepared(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+def _prepared(frame: pd.DataFrame, columns: Sequence[WatchedColumn]) -> pd.DataFrame:
     """The compared columns alone, with the plain types Evidently reads: floats, and texts without empty ones."""
     prepared = {}
     for column in columns:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from flows.learning.model_metrics import Figure
 from flows.monitoring.cohorts import Cohort
-from flows.monitoring.verdict_types import SEVERITY, Cause, Check, ColumnVerdict, State
+from flows.monitoring.verdict_types import SEVERITY, Cause, ColumnVerdict, DriftCheck, DriftState
 from flows.monitoring.window_rules import worst_columns
 
 HISTORY_LENGTH = 400
@@ -19,7 +19,12 @@ RUNBOOK = "infra/runbook.md"
 RUNBOOK_PLACE = "#when-drift-turns-red"
 USUAL_WINDOWS = 28
 USUAL_NEEDS = 3
-COLOURS = {State.GREEN: "#2e7d32", State.AMBER: "#b26a00", State.RED: "#b3261e", State.INSUFFICIENT: "#5f6368"}
+COLOURS = {
+    DriftState.GREEN: "#2e7d32",
+    DriftState.AMBER: "#b26a00",
+    DriftState.RED: "#b3261e",
+    DriftState.INSUFFICIENT: "#5f6368",
+}
 
 
 class ModelInWindow(BaseModel):
@@ -37,14 +42,14 @@ class WindowVerdict(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    state: State
+    state: DriftState
     causes: tuple[Cause, ...] = ()
     window: dict[str, date]
     model: ModelInWindow
     rows: int
     compared_rows: int
     columns: list[ColumnVerdict]
-    checks: list[Check]
+    checks: list[DriftCheck]
     outcomes: dict[str, int]
     cohorts: list[Cohort] = []
     data_quality_red: bool = False
@@ -76,7 +81,7 @@ class Moment(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    state: State
+    state: DriftState
     start: date
     end: date
     version: str
@@ -105,10 +110,10 @@ class History(BaseModel):
         """Whether the verdict was taken down: only then had all that follows from it happened."""
         return any(m.made_at == verdict.made_at and m.version == verdict.model.version for m in self.moments)
 
-    def state_before(self, end: date, version: str) -> State:
+    def state_before(self, end: date, version: str) -> DriftState:
         """The state that people know of: of the version's last window up to this one; green before the first."""
         earlier = [m.state for m in self.moments if m.end <= end and m.version == version]
-        return earlier[-1] if earlier else State.GREEN
+        return earlier[-1] if earlier else DriftState.GREEN
 
     def amber_before(self, start: date, version: str) -> frozenset[str]:
         """Columns that were amber in the version's last judged window that shares no day with one from `start` on."""
@@ -123,7 +128,9 @@ class History(BaseModel):
 
     def _judged_before(self, start: date, version: str) -> list[Moment]:
         return [
-            m for m in self.moments if m.end <= start and m.version == version and m.state is not State.INSUFFICIENT
+            m
+            for m in self.moments
+            if m.end <= start and m.version == version and m.state is not DriftState.INSUFFICIENT
         ]
 
 
@@ -134,7 +141,7 @@ def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
         start=verdict.window["start"],
         end=verdict.window["end"],
         version=verdict.model.version,
-        amber=tuple(c.name for c in verdict.columns if c.state is State.AMBER),
+        amber=tuple(c.name for c in verdict.columns if c.state is DriftState.AMBER),
         psi={c.name: c.psi for c in verdict.columns if c.psi is not None},
         report=verdict.report,
         made_at=verdict.made_at,
@@ -170,7 +177,7 @@ def summary_markdown(verdict: WindowVerdict, runbook: str = RUNBOOK, report: str
             for c in worst
         ]
         lines.append("")
-    if verdict.state is not State.GREEN:
+    if verdict.state is not DriftState.GREEN:
         lines.append(f"What to do: [run-book]({runbook}{RUNBOOK_PLACE})")
     if report:
         lines.append(f"\n[Interactive report]({report})")

@@ -13,10 +13,10 @@ from flows.monitoring import cohorts, column_rules, outcomes, performance, windo
 from flows.monitoring.cohorts import Cohort
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
 from flows.monitoring.traffic import Traffic, windows_of
-from flows.monitoring.verdict_types import Cause, Check, ColumnVerdict, Rule, State
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings
 from flows.predictions import columns as watched
-from flows.predictions.columns import Column
+from flows.predictions.columns import WatchedColumn
 
 ANSWERED = frozenset({"score", "predicted_class", "reasons"})
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
@@ -24,7 +24,7 @@ RULES_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceData:
     """What the model version was judged on: out-of-sample rows with its answers and their labels."""
 
     model: ModelInWindow
@@ -32,7 +32,7 @@ class Reference:
     key_columns: tuple[str, ...]
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[WatchedColumn]:
         """The contract's fields and the answer's own columns, as far as the reference holds them."""
         answered = watched.prediction_columns(reasons="reasons" in self.frame)
         return watched.contract_columns(self.key_columns) + answered
@@ -48,7 +48,7 @@ class Reference:
 
 
 def judge(
-    traffic: Traffic, reference: Reference, settings: DriftSettings, history: History, today: date
+    traffic: Traffic, reference: ReferenceData, settings: DriftSettings, history: History, today: date
 ) -> WindowVerdict:
     """The verdict of one window for one model version."""
     current, cohort = reference.rows_of(traffic.current), reference.rows_of(traffic.cohort)
@@ -65,7 +65,7 @@ def judge(
     }
     if len(current) < settings.minimum_rows:
         return WindowVerdict(
-            state=State.INSUFFICIENT, causes=(_too_few(len(current), settings),), columns=[], checks=[], **base
+            state=DriftState.INSUFFICIENT, causes=(_too_few(len(current), settings),), columns=[], checks=[], **base
         )
     judged = column_rules.judge_columns(reference.columns, reference.frame, current, settings.thresholds)
     volume = window_rules.volume_check(
@@ -92,12 +92,12 @@ def judge(
 
 def _too_few(rows: int, settings: DriftSettings) -> Cause:
     text = f"{rows} predictions, {settings.minimum_rows} are needed"
-    return Cause(rule=Rule.TOO_FEW_ROWS, text=text, figures={"rows": rows, "needed": settings.minimum_rows})
+    return Cause(rule=DriftRule.TOO_FEW_ROWS, text=text, figures={"rows": rows, "needed": settings.minimum_rows})
 
 
 def _multivariate(
-    judged: list[ColumnVerdict], reference: Reference, current: pd.DataFrame, settings: DriftSettings
-) -> Check:
+    judged: list[ColumnVerdict], reference: ReferenceData, current: pd.DataFrame, settings: DriftSettings
+) -> DriftCheck:
     """The domain classifier over the applicant's columns that could be compared."""
     sound = {verdict.name for verdict in judged if not verdict.broken} - ANSWERED
     comparable = [column for column in reference.columns if column.name in sound]
@@ -105,13 +105,13 @@ def _multivariate(
 
 
 def _performance(
-    reference: Reference,
+    reference: ReferenceData,
     current: pd.DataFrame,
     cohort: pd.DataFrame,
     settled: pd.DataFrame,
     traffic: Traffic,
     settings: DriftSettings,
-) -> tuple[list[Check], list[Cohort]]:
+) -> tuple[list[DriftCheck], list[Cohort]]:
     labelled = reference.labelled
     estimator = performance.Estimator.fit(performance.probabilities_of(labelled), labelled["label"].to_numpy())
     checks = [

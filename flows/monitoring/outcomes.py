@@ -30,7 +30,8 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
 
     Args:
         cohort: with `hash` (of the prediction's id).
-        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as `flows.monitoring.traffic` reads them.
+        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as
+            `flows.monitoring.traffic` reads them.
         today: outcomes observed later are in the future and set aside.
     """
     future = ~(_dates(outcomes["observed_at"]) <= np.datetime64(today, "ns"))

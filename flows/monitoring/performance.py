@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.monitoring.outcomes import CLASSES
-from flows.monitoring.verdict_types import Check, Rule, State
+from flows.monitoring.verdict_types import DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 
 PROBABILITIES = ["p_poor", "p_standard", "p_good"]
@@ -133,7 +133,7 @@ def right(frame: pd.DataFrame, column: str) -> Matrix:
 
 def estimated_check(
     estimator: Estimator, reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds
-) -> Check:
+) -> DriftCheck:
     """Accuracy that the probabilities promise, against the reference's and its usual spread in chunks of this size."""
     usual = estimator.chance_of_being_right(probabilities_of(reference))
     now = float(estimator.chance_of_being_right(probabilities_of(current)).mean())
@@ -141,20 +141,20 @@ def estimated_check(
     rng = np.random.default_rng(0)
     spread = float(np.std([rng.choice(usual, size).mean() for _ in range(CHUNKS)]))
     drop = float(usual.mean()) - now
-    state = State.RED if drop > max(thresholds.accuracy_drop, 3 * spread) else State.GREEN
-    return Check(
+    state = DriftState.RED if drop > max(thresholds.accuracy_drop, 3 * spread) else DriftState.GREEN
+    return DriftCheck(
         name="estimated accuracy (CBPE)",
         state=state,
         value=now,
         explanation=f"estimated accuracy {now:.3f}, reference {usual.mean():.3f}; valid while only applicants change",
-        rule=Rule.ESTIMATED_ACCURACY,
+        rule=DriftRule.ESTIMATED_ACCURACY,
         figures={"now": now, "reference": float(usual.mean())},
     )
 
 
 def realised_checks(
     estimator: Estimator, reference: pd.DataFrame, settled: pd.DataFrame, cohort_rows: int, settings: DriftSettings
-) -> list[Check]:
+) -> list[DriftCheck]:
     """What the outcomes say of a cohort: coverage, accuracy, calibration by band, and the concept-drift signal.
 
     Args:
@@ -174,29 +174,31 @@ def realised_checks(
     ]
 
 
-def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> Check:
-    return Check(
+def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> DriftCheck:
+    return DriftCheck(
         name="realised accuracy",
-        state=State.INSUFFICIENT,
+        state=DriftState.INSUFFICIENT,
         value=coverage,
         explanation=f"{outcomes} outcomes for {cohort_rows} matured predictions ({coverage:.0%}); too few to judge",
-        rule=Rule.TOO_FEW_OUTCOMES,
+        rule=DriftRule.TOO_FEW_OUTCOMES,
         figures={"outcomes": outcomes, "predictions": cohort_rows, "coverage": coverage},
     )
 
 
-def _accuracy_check(reference: pd.DataFrame, settled: pd.DataFrame, coverage: float, thresholds: Thresholds) -> Check:
+def _accuracy_check(
+    reference: pd.DataFrame, settled: pd.DataFrame, coverage: float, thresholds: Thresholds
+) -> DriftCheck:
     hits, usual = right(settled, "observed_class"), float(right(reference, "label").mean())
     now = float(hits.mean())
     low, high = interval(hits, customers_of(settled))
     lost = usual - high > 0 and usual - now > thresholds.accuracy_drop
-    return Check(
+    return DriftCheck(
         name="realised accuracy",
-        state=State.RED if lost else State.GREEN,
+        state=DriftState.RED if lost else DriftState.GREEN,
         value=now,
         explanation=f"accuracy {now:.3f} [{low:.3f}, {high:.3f}] on {len(settled)} outcomes"
         f" ({coverage:.0%} of the cohort), reference {usual:.3f}",
-        rule=Rule.REALISED_ACCURACY,
+        rule=DriftRule.REALISED_ACCURACY,
         figures={
             "now": now,
             "low": low,
@@ -210,7 +212,7 @@ def _accuracy_check(reference: pd.DataFrame, settled: pd.DataFrame, coverage: fl
 
 def _concept_check(
     estimator: Estimator, reference: pd.DataFrame, settled: pd.DataFrame, thresholds: Thresholds
-) -> Check:
+) -> DriftCheck:
     """Realised minus estimated accuracy: red beyond the threshold with the interval below zero.
 
     The interval counts rows by customer, and what chance did to the reference that the estimate was fitted on.
@@ -220,17 +222,17 @@ def _concept_check(
     yardstick = variance_of_mean(fitted, customers_of(reference))
     gap = float(gaps.mean())
     low, high = interval(gaps, customers_of(settled), CONCEPT_LEVEL, yardstick)
-    return Check(
+    return DriftCheck(
         name="concept drift",
-        state=State.RED if gap < -thresholds.concept_gap and high < 0 else State.GREEN,
+        state=DriftState.RED if gap < -thresholds.concept_gap and high < 0 else DriftState.GREEN,
         value=gap,
         explanation=f"realised minus estimated accuracy {gap:+.3f} [{low:+.3f}, {high:+.3f}]",
-        rule=Rule.CONCEPT_DRIFT,
+        rule=DriftRule.CONCEPT_DRIFT,
         figures={"gap": gap, "low": low, "high": high},
     )
 
 
-def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> Check:
+def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> DriftCheck:
     """Observed minus expected share of Poor by band; amber beyond the concept gap with its interval clear of zero."""
     poor = (settled["observed_class"] == "Poor").to_numpy(dtype=float)
     off, texts = 0, []
@@ -245,11 +247,11 @@ def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> Check:
         texts.append(f"{band} {gap:+.3f} [{low:+.3f}, {high:+.3f}]")
         figures |= {band: gap, f"{band}_low": low, f"{band}_high": high}
         off += abs(gap) > thresholds.concept_gap and (low > 0 or high < 0)
-    return Check(
+    return DriftCheck(
         name="calibration by band",
-        state=State.AMBER if off else State.GREEN,
+        state=DriftState.AMBER if off else DriftState.GREEN,
         value=float(off),
         explanation=f"observed minus expected share of Poor: {'; '.join(texts) or 'too few rows in every band'}",
-        rule=Rule.CALIBRATION,
+        rule=DriftRule.CALIBRATION,
         figures=figures,
     )

@@ -21,7 +21,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
 """What can be wrong with a column, by a code that a page puts into its own language."""
 
 
-class State(StrEnum):
+class DriftState(StrEnum):
     """The four answers of the monitor, best first; `insufficient` is no verdict and never reads as green."""
 
     GREEN = "green"
@@ -30,12 +30,12 @@ class State(StrEnum):
     INSUFFICIENT = "insufficient"
 
 
-SEVERITY = {State.GREEN: 0, State.INSUFFICIENT: 1, State.AMBER: 2, State.RED: 3}
+SEVERITY = {DriftState.GREEN: 0, DriftState.INSUFFICIENT: 1, DriftState.AMBER: 2, DriftState.RED: 3}
 
 
-def worst(states: Iterable[State]) -> State:
+def worst(states: Iterable[DriftState]) -> DriftState:
     """The most severe of the states; green if there are none."""
-    return max(states, key=SEVERITY.__getitem__, default=State.GREEN)
+    return max(states, key=SEVERITY.__getitem__, default=DriftState.GREEN)
 
 
 class ColumnVerdict(BaseModel):
@@ -44,9 +44,9 @@ class ColumnVerdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    state: State
-    values_state: State
-    missing_state: State
+    state: DriftState
+    values_state: DriftState
+    missing_state: DriftState
     key: bool = False
     method: str = ""
     psi: float | None = None
@@ -67,7 +67,7 @@ class ColumnVerdict(BaseModel):
         return self.method == DATA_QUALITY
 
 
-class Rule(StrEnum):
+class DriftRule(StrEnum):
     """The rules that can speak, by codes that a page puts into its own language."""
 
     DATA_QUALITY = "data_quality"
@@ -94,22 +94,22 @@ class Cause(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    rule: Rule | None
+    rule: DriftRule | None
     text: str
     columns: tuple[str, ...] = ()
     figures: Mapping[str, int | float] = {}
 
 
-class Check(BaseModel):
+class DriftCheck(BaseModel):
     """One check of the whole window; `rule` and `figures` say what `explanation` says in words."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    state: State
+    state: DriftState
     value: float | None = None
     explanation: str
-    rule: Rule | None = Field(None, description="none in a verdict of a release that did not say")
+    rule: DriftRule | None = Field(None, description="none in a verdict of a release that did not say")
     figures: Mapping[str, int | float] = {}
 
     @property

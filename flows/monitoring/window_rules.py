@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from flows.monitoring.verdict_types import SEVERITY, Cause, Check, ColumnVerdict, Rule, State
+from flows.monitoring.verdict_types import SEVERITY, Cause, ColumnVerdict, DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import Thresholds
-from flows.predictions.columns import Column, numbers_of
+from flows.predictions.columns import WatchedColumn, numbers_of
 
 
-def volume_check(rows: int, days: int, usual: float | None, thresholds: Thresholds) -> Check:
+def volume_check(rows: int, days: int, usual: float | None, thresholds: Thresholds) -> DriftCheck:
     """Whether as many predictions came as usual: a partner that stopped sending shows in no distribution.
 
     Args:
@@ -24,27 +24,31 @@ def volume_check(rows: int, days: int, usual: float | None, thresholds: Threshol
     """
     a_day = rows / days
     if usual is None:
-        return Check(
+        return DriftCheck(
             name="traffic",
-            state=State.GREEN,
+            state=DriftState.GREEN,
             value=a_day,
             explanation=f"{a_day:,.0f} predictions a day",
-            rule=Rule.TRAFFIC_ALONE,
+            rule=DriftRule.TRAFFIC_ALONE,
             figures={"a_day": round(a_day)},
         )
-    return Check(
+    return DriftCheck(
         name="traffic",
-        state=State.AMBER if a_day < thresholds.traffic_amber * usual else State.GREEN,
+        state=DriftState.AMBER if a_day < thresholds.traffic_amber * usual else DriftState.GREEN,
         value=a_day,
         explanation=f"{a_day:,.0f} predictions a day, usually {usual:,.0f}",
-        rule=Rule.TRAFFIC,
+        rule=DriftRule.TRAFFIC,
         figures={"a_day": round(a_day), "usual": round(usual)},
     )
 
 
 def domain_classifier(
-    columns: Sequence[Column], reference: pd.DataFrame, current: pd.DataFrame, thresholds: Thresholds, seed: int = 0
-) -> Check:
+    columns: Sequence[WatchedColumn],
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    thresholds: Thresholds,
+    seed: int = 0,
+) -> DriftCheck:
     """Can a small model tell reference from current? One check for shifts that no single column shows.
 
     Cross-validated AUC of a CatBoost classifier over at most 5,000 rows of each side, missing values as they are.
@@ -62,23 +66,23 @@ def domain_classifier(
     guess = cross_val_predict(model, frame, label, cv=5, method="predict_proba")[:, 1]
     auc = float(roc_auc_score(label, guess))
     state = (
-        State.RED
+        DriftState.RED
         if auc >= thresholds.domain_auc_red
-        else State.AMBER
+        else DriftState.AMBER
         if auc >= thresholds.domain_auc_amber
-        else State.GREEN
+        else DriftState.GREEN
     )
-    return Check(
+    return DriftCheck(
         name="domain classifier",
         state=state,
         value=auc,
         explanation=f"a model tells reference from current with AUC {auc:.3f} (0.5 is a coin)",
-        rule=Rule.DOMAIN_CLASSIFIER,
+        rule=DriftRule.DOMAIN_CLASSIFIER,
         figures={"auc": auc},
     )
 
 
-def _coded(columns: Sequence[Column], sides: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _coded(columns: Sequence[WatchedColumn], sides: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Both sides, one under the other: numbers as they are, infinite ones missing, categories as codes."""
     together = pd.concat(sides, ignore_index=True)
     coded = {c.name: pd.factorize(together[c.name].astype(str), sort=True)[0] for c in columns if c.kind == "category"}
@@ -87,10 +91,10 @@ def _coded(columns: Sequence[Column], sides: Sequence[pd.DataFrame]) -> pd.DataF
 
 
 @dataclass(frozen=True)
-class Decision:
+class WindowDecision:
     """The window's state, why, and whether the cause is the data's quality."""
 
-    state: State
+    state: DriftState
     causes: tuple[Cause, ...]
     data_quality_red: bool
     performance_red: bool
@@ -98,11 +102,11 @@ class Decision:
 
 def decide(
     verdicts: Sequence[ColumnVerdict],
-    checks: Sequence[Check],
-    performance: Sequence[Check],
+    checks: Sequence[DriftCheck],
+    performance: Sequence[DriftCheck],
     previous_amber: frozenset[str],
     thresholds: Thresholds,
-) -> Decision:
+) -> WindowDecision:
     """The written rules, worst first; every rule that spoke is named.
 
     Args:
@@ -112,18 +116,22 @@ def decide(
         previous_amber: columns that were amber in the window before.
         thresholds: the settings' thresholds.
     """
-    quality = [v.name for v in verdicts if v.missing_state is State.RED or (v.values_state is State.RED and v.problem)]
-    moved = [v.name for v in verdicts if v.state in (State.AMBER, State.RED)]
-    failed = [check.cause for check in performance if check.state is State.RED]
+    quality = [
+        v.name
+        for v in verdicts
+        if v.missing_state is DriftState.RED or (v.values_state is DriftState.RED and v.problem)
+    ]
+    moved = [v.name for v in verdicts if v.state in (DriftState.AMBER, DriftState.RED)]
+    failed = [check.cause for check in performance if check.state is DriftState.RED]
     red = [
         *_columns_red(verdicts, quality, moved, previous_amber, thresholds),
         *failed,
-        *(check.cause for check in checks if check.state is State.RED),
+        *(check.cause for check in checks if check.state is DriftState.RED),
     ]
-    amber = [_named(Rule.COLUMNS_MOVED, "columns moved", moved)] if moved and not red else []
-    amber += [check.cause for check in [*checks, *performance] if check.state is State.AMBER]
-    state = State.RED if red else State.AMBER if amber else State.GREEN
-    return Decision(state, tuple(red + amber), bool(quality), bool(failed))
+    amber = [_named(DriftRule.COLUMNS_MOVED, "columns moved", moved)] if moved and not red else []
+    amber += [check.cause for check in [*checks, *performance] if check.state is DriftState.AMBER]
+    state = DriftState.RED if red else DriftState.AMBER if amber else DriftState.GREEN
+    return WindowDecision(state, tuple(red + amber), bool(quality), bool(failed))
 
 
 def _columns_red(
@@ -134,28 +142,28 @@ def _columns_red(
     thresholds: Thresholds,
 ) -> list[Cause]:
     """The rules by which columns alone turn a window red."""
-    drifted = [v.name for v in verdicts if v.key and v.values_state is State.RED and not v.problem]
-    again = sorted(previous_amber & {v.name for v in verdicts if v.state is State.AMBER})
+    drifted = [v.name for v in verdicts if v.key and v.values_state is DriftState.RED and not v.problem]
+    again = sorted(previous_amber & {v.name for v in verdicts if v.state is DriftState.AMBER})
     red = []
     if quality:
-        red.append(_named(Rule.DATA_QUALITY, "data quality", quality))
+        red.append(_named(DriftRule.DATA_QUALITY, "data quality", quality))
     if drifted:
-        red.append(_named(Rule.KEY_COLUMNS, "key columns drifted", drifted))
+        red.append(_named(DriftRule.KEY_COLUMNS, "key columns drifted", drifted))
     if len(moved) >= thresholds.amber_columns_red * max(len(verdicts), 1):
         counts = {"moved": len(moved), "all": len(verdicts)}
         red.append(
-            Cause(rule=Rule.MANY_COLUMNS, text="{moved} of {all} columns moved".format(**counts), figures=counts)
+            Cause(rule=DriftRule.MANY_COLUMNS, text="{moved} of {all} columns moved".format(**counts), figures=counts)
         )
     if again:
-        red.append(_named(Rule.AMBER_AGAIN, "amber twice running", again))
+        red.append(_named(DriftRule.AMBER_AGAIN, "amber twice running", again))
     return red
 
 
-def _named(rule: Rule, title: str, columns: Sequence[str]) -> Cause:
+def _named(rule: DriftRule, title: str, columns: Sequence[str]) -> Cause:
     return Cause(rule=rule, text=f"{title}: {', '.join(columns)}", columns=tuple(columns))
 
 
 def worst_columns(verdicts: Sequence[ColumnVerdict], count: int = 3) -> list[ColumnVerdict]:
     """The columns to look at first: by state, then by PSI; green ones are left out."""
-    moved = [verdict for verdict in verdicts if verdict.state is not State.GREEN]
+    moved = [verdict for verdict in verdicts if verdict.state is not DriftState.GREEN]
     return sorted(moved, key=lambda v: (SEVERITY[v.state], v.psi or 0.0), reverse=True)[:count]

@@ -16,7 +16,7 @@ LIST_SEPARATOR: Final = "|"
 
 
 @dataclass(frozen=True)
-class Column:
+class WatchedColumn:
     """A column to watch: its kind, its allowed range or levels, and whether the model leans on it."""
 
     name: str
@@ -27,7 +27,7 @@ class Column:
     key: bool = False
 
 
-def contract_columns(key: Sequence[str] = ()) -> list[Column]:
+def contract_columns(key: Sequence[str] = ()) -> list[WatchedColumn]:
     """The applicant's fields as columns, ranges and levels from the contract; `key` names the model's main ones."""
     schema = Applicant.model_json_schema()
     columns = []
@@ -41,7 +41,7 @@ def contract_columns(key: Sequence[str] = ()) -> list[Column]:
             "list" if first.get("type") == "array" else "category" if levels else "number"
         )
         columns.append(
-            Column(
+            WatchedColumn(
                 name,
                 kind,
                 low=first.get("minimum", -np.inf),
@@ -53,13 +53,13 @@ def contract_columns(key: Sequence[str] = ()) -> list[Column]:
     return columns
 
 
-def prediction_columns(reasons: bool = True) -> list[Column]:
+def prediction_columns(reasons: bool = True) -> list[WatchedColumn]:
     """The answer's own columns: the score (always key), the class and, where they were stored, the reasons."""
     columns = [
-        Column("score", "number", 0, 1000, key=True),
-        Column("predicted_class", "category", levels=("Poor", "Standard", "Good")),
+        WatchedColumn("score", "number", 0, 1000, key=True),
+        WatchedColumn("predicted_class", "category", levels=("Poor", "Standard", "Good")),
     ]
-    return columns + ([Column("reasons", "list")] if reasons else [])
+    return columns + ([WatchedColumn("reasons", "list")] if reasons else [])
 
 
 def numbers_of(values: pd.Series) -> NDArray[np.float64]:
@@ -67,7 +67,7 @@ def numbers_of(values: pd.Series) -> NDArray[np.float64]:
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
-def present(column: Column, values: pd.Series) -> Any:
+def present(column: WatchedColumn, values: pd.Series) -> Any:
     """The usable values: finite numbers, or texts (the items of a list column)."""
     if column.kind == "number":
         numbers = numbers_of(values)
@@ -78,7 +78,7 @@ def present(column: Column, values: pd.Series) -> Any:
     return texts.str.split(LIST_SEPARATOR, regex=False).explode().loc[lambda items: items != ""].to_numpy()
 
 
-def missing_share(column: Column, values: pd.Series) -> float:
+def missing_share(column: WatchedColumn, values: pd.Series) -> float:
     """Share of rows without a usable value; an empty list is a value."""
     if values.empty:
         return 0.0

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from service.ledger import records
-from service.ledger.records import Kind
+from service.ledger.records import RecordKind
 
 Result = TypeVar("Result")
 
@@ -28,7 +28,7 @@ AT_ONCE: Final = 8
 DECISIONS: Final = ".decisions.csv"
 """End of the key of an object whose features are gone, so that a listing tells what is left to do."""
 BOILED: Final = "days/"
-"""Prefix of the days that the drift flow boiled down (`flows.predictions.daily_digest`): made of rows, and made again from what is left."""
+"""Prefix of the drift flow's digests of days (`flows.predictions.daily_digest`): made again from what is left."""
 _BOILED_KEY: Final = re.compile(BOILED + r"\w+/dt=(\d{4}-\d{2}-\d{2})\.parquet")
 _KEY: Final = re.compile(r"(predictions|outcomes|reviews)/dt=(\d{4}-\d{2}-\d{2})/[A-Za-z0-9_.-]+\.csv")
 _ID: Final = re.compile(rb"\d{8}-[a-z2-7]{10}-[0-9a-f]{1,10}")
@@ -95,7 +95,7 @@ def boiled_key(kind: str, day: date) -> str:
 def retain(bucket: Bucket, today: date, *, feature_days: int, decision_days: int) -> Aged:
     """Empties the features of predictions older than `feature_days`, deletes all rows older than `decision_days`."""
     emptied = rows = deleted = 0
-    for kind in Kind:
+    for kind in RecordKind:
         for key in bucket.keys(f"{kind.folder}/"):
             day = day_of(key)
             if day is None:
@@ -103,7 +103,11 @@ def retain(bucket: Bucket, today: date, *, feature_days: int, decision_days: int
             if day < today - timedelta(days=decision_days):
                 bucket.delete(key)
                 deleted += 1
-            elif kind is Kind.PREDICTION and day < today - timedelta(days=feature_days) and not key.endswith(DECISIONS):
+            elif (
+                kind is RecordKind.PREDICTION
+                and day < today - timedelta(days=feature_days)
+                and not key.endswith(DECISIONS)
+            ):
                 rows += _empty(bucket, key)
                 emptied += 1
     for key in bucket.keys(BOILED):
@@ -133,10 +137,10 @@ def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
     """
     rows = objects = 0
     gone: set[str] = set()
-    for kind in Kind:  # predictions first: outcomes and reviews name them
+    for kind in RecordKind:  # predictions first: outcomes and reviews name them
         for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, gone)):
             rows, objects = rows + len(removed), objects + bool(removed)
-            gone.update(removed if kind is Kind.PREDICTION else ())
+            gone.update(removed if kind is RecordKind.PREDICTION else ())
     if not rows:
         for key in list(bucket.keys(BOILED)):
             bucket.delete(key)

@@ -13,12 +13,12 @@ from bentos.errors import ArtefactDamaged
 from bentos.registry.version import Version
 from bentos.registry.versions import Registry
 from flows.learning.fit import Parameters
-from flows.learning.model_metrics import Answers
+from flows.learning.model_metrics import LabelledAnswers
 from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
 from flows.review import evidence
 from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
-from flows.review.release_checks import Check, Evidence, run_checks
-from service.engine.packed_model import Model
+from flows.review.release_checks import Evidence, ReleaseCheck, run_checks
+from service.engine.packed_model import PackedModel
 from service.score.manifest import Manifest
 from service.score.policy import Calibration
 
@@ -26,7 +26,7 @@ UNSEEN: Final = "unseen"
 OUT_OF_TIME: Final = "out_of_time"
 
 
-def checks_of(registry: Registry, challenger: Version, champion: Version | None) -> tuple[Check, ...]:
+def checks_of(registry: Registry, challenger: Version, champion: Version | None) -> tuple[ReleaseCheck, ...]:
     """Every release check of the challenger; what cannot be found out counts as failed.
 
     Training left the challenger's evidence and answers with its run. Without a champion they already hold the
@@ -51,7 +51,7 @@ def _evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
         return Evidence()  # nothing known: every check fails
 
 
-def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> Answers | None:
+def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> LabelledAnswers | None:
     folder = scratch / str(version.number)
     folder.mkdir(exist_ok=True)
     try:
@@ -64,7 +64,7 @@ def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> Ans
 
 def _champion_answers(
     registry: Registry, challenger: Version, champion: Version, scratch: Path
-) -> tuple[Answers | None, Answers | None]:
+) -> tuple[LabelledAnswers | None, LabelledAnswers | None]:
     data_sha256 = challenger.tags.get("data_sha256", "")
     if data_sha256 and champion.tags.get("data_sha256") == data_sha256:
         kept = _kept(registry, champion, UNSEEN, scratch), _kept(registry, champion, OUT_OF_TIME, scratch)
@@ -78,7 +78,7 @@ def _champion_answers(
     recipe = Parameters.among(manifest.parameters)
     labelled = data.unseen[data.unseen["label"].notna()]
     return (
-        evidence.answers_of(Model.load(package), labelled),
+        evidence.answers_of(PackedModel.load(package), labelled),
         evidence.out_of_time(data, recipe, Calibration(manifest.calibration)),
     )
 

@@ -13,7 +13,14 @@ import pandas as pd
 from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
 from flows.learning.fit import Learned, Parameters, columns, fit_model, rows_of, uncalibrated
-from flows.learning.model_metrics import Answers, Figures, calibration_noise, compare, poor_rate_by_band, score_psi
+from flows.learning.model_metrics import (
+    Figures,
+    LabelledAnswers,
+    calibration_noise,
+    compare,
+    poor_rate_by_band,
+    score_psi,
+)
 from flows.learning.prepared_data import PreparedData, before, contract_columns, during
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
@@ -21,7 +28,7 @@ from flows.review.reason_quality import judge_reasons
 from flows.review.release_checks import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
 from service.contract import CreditClass
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix
 
@@ -49,13 +56,13 @@ def _holds(frame: pd.DataFrame) -> bool:
     return True
 
 
-def answers_of(model: Model, frame: pd.DataFrame) -> Answers:
+def answers_of(model: PackedModel, frame: pd.DataFrame) -> LabelledAnswers:
     """What the packed model says of the labelled rows of `frame`, in order."""
     rows = rows_of(frame)
-    return Answers(rows.labels, model.assess_arrays(rows.features).probabilities, rows.customers)
+    return LabelledAnswers(rows.labels, model.assess_arrays(rows.features).probabilities, rows.customers)
 
 
-def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.Calibration) -> Answers | None:
+def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.Calibration) -> LabelledAnswers | None:
     """Answers to unseen customers' last months by a model of this recipe that learned from earlier months.
 
     None if there are no earlier months or no labelled later rows.
@@ -64,10 +71,10 @@ def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.
     if earlier.empty or later.labels.size == 0:
         return None
     raw = uncalibrated(fit_model(rows_of(earlier), parameters), later.features, parameters)
-    return Answers(later.labels, policy.calibrated_many(raw, calibration), later.customers)
+    return LabelledAnswers(later.labels, policy.calibrated_many(raw, calibration), later.customers)
 
 
-def fairness_of(data: PreparedData, answers: Answers) -> FairnessReport:
+def fairness_of(data: PreparedData, answers: LabelledAnswers) -> FairnessReport:
     """The audit by age group and occupation on unseen customers."""
     labelled = data.unseen[data.unseen["label"].notna()]
     groups = fairness.attributes(labelled)
@@ -75,7 +82,7 @@ def fairness_of(data: PreparedData, answers: Answers) -> FairnessReport:
     return fairness.audit(answers, groups, age_proxy_auc=proxy if np.isfinite(proxy) else None)
 
 
-def stability_of(data: PreparedData, model: Model) -> StabilityReport:
+def stability_of(data: PreparedData, model: PackedModel) -> StabilityReport:
     """How scores and reasons of unseen customers move under perturbation."""
     unseen = contract_columns(data.unseen)
     reasons = judge_reasons(model, unseen)
@@ -84,19 +91,23 @@ def stability_of(data: PreparedData, model: Model) -> StabilityReport:
     )
 
 
-def in_folds(data: PreparedData, learned: Learned) -> Answers:
+def in_folds(data: PreparedData, learned: Learned) -> LabelledAnswers:
     """Answers to the customers learned from, each by a model of the same recipe that never saw the customer."""
     rows = rows_of(data.train)
-    return Answers(rows.labels, policy.calibrated_many(learned.out_of_fold, learned.calibration), rows.customers)
+    return LabelledAnswers(
+        rows.labels, policy.calibrated_many(learned.out_of_fold, learned.calibration), rows.customers
+    )
 
 
-def severe_error_rate(*answers: Answers) -> float:
+def severe_error_rate(*answers: LabelledAnswers) -> float:
     """Share of all rows whose class was Poor for Good or Good for Poor."""
     missed = np.concatenate([np.abs(found.classes - found.labels) for found in answers])
     return float((missed == policy.CLASSES.index(CreditClass.GOOD)).mean())
 
 
-def alone(data: PreparedData, model: Model, answers: Answers, folds: Answers, figures: Figures) -> Evidence:
+def alone(
+    data: PreparedData, model: PackedModel, answers: LabelledAnswers, folds: LabelledAnswers, figures: Figures
+) -> Evidence:
     """Evidence about the challenger itself, without any comparison: set-aside customers' answers, and the folds'."""
     return Evidence(
         data=data_evidence(data),
@@ -111,7 +122,7 @@ def alone(data: PreparedData, model: Model, answers: Answers, folds: Answers, fi
 
 
 def compared(
-    evidence: Evidence, champion: int, pooled: Iterable[Answers | None], later: Iterable[Answers | None]
+    evidence: Evidence, champion: int, pooled: Iterable[LabelledAnswers | None], later: Iterable[LabelledAnswers | None]
 ) -> Evidence:
     """The evidence with its comparisons: challenger first, then champion (or, for champion 0, the yardstick).
 
@@ -128,15 +139,15 @@ def compared(
     return evidence.model_copy(update=changes)
 
 
-def as_frame(answers: Answers) -> pd.DataFrame:
+def as_frame(answers: LabelledAnswers) -> pd.DataFrame:
     """Answers as they are kept with a run: label and customer codes, probabilities."""
     frame = pd.DataFrame(answers.probabilities, columns=list(PROBABILITIES))
     return frame.assign(label=answers.labels, customer=answers.customers)
 
 
-def as_answers(frame: pd.DataFrame) -> Answers:
+def as_answers(frame: pd.DataFrame) -> LabelledAnswers:
     """Answers as they were kept."""
-    return Answers(
+    return LabelledAnswers(
         frame["label"].to_numpy(np.int64),
         frame[list(PROBABILITIES)].to_numpy(np.float64),
         frame["customer"].to_numpy(np.int64),

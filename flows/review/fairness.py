@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.learning.model_metrics import DRAWS, Answers, Draws, Figure, figure
+from flows.learning.model_metrics import DRAWS, BootstrapDraws, Figure, LabelledAnswers, figure
 from service.score import policy
 
 LEAST_ROWS: Final = 200
@@ -75,13 +75,13 @@ def attributes(frame: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
 
 
 def audit(
-    answers: Answers, groups: Mapping[str, NDArray[Any]], draws: int = DRAWS, age_proxy_auc: float | None = None
+    answers: LabelledAnswers, groups: Mapping[str, NDArray[Any]], draws: int = DRAWS, age_proxy_auc: float | None = None
 ) -> FairnessReport:
     """The report of every group of every attribute, on rows the model did not learn from.
 
     `groups` holds one array of names, as long as `answers`, for each attribute.
     """
-    weights = Draws.of(answers.customers, draws)
+    weights = BootstrapDraws.of(answers.customers, draws)
     reports: list[GroupReport] = []
     small: list[str] = []
     for attribute, names in groups.items():
@@ -93,7 +93,7 @@ def audit(
 
 
 def _attribute(
-    attribute: str, members: Mapping[str, NDArray[np.bool_]], answers: Answers, draws: Draws
+    attribute: str, members: Mapping[str, NDArray[np.bool_]], answers: LabelledAnswers, draws: BootstrapDraws
 ) -> list[GroupReport]:
     whole = _shares(np.ones(len(answers.labels), dtype=bool), answers, draws)
     parts = {name: _shares(chosen, answers, draws) for name, chosen in members.items()}
@@ -121,7 +121,7 @@ def _attribute(
         ]
 
 
-def _shares(chosen: NDArray[np.bool_], answers: Answers, draws: Draws) -> dict[str, _Draw]:
+def _shares(chosen: NDArray[np.bool_], answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, _Draw]:
     bands = policy.band_many(answers.scores)
     truly_good = answers.labels == _GOOD
     columns = [

@@ -1,7 +1,7 @@
 """What a training run leaves in MLflow: one `evaluate_and_log_model`, the only place that logs.
 
-Besides `bentos.registry.versions` this is the only module that imports mlflow, for its fluent logging; versions, aliases and
-downloads are the registry's.
+Besides `bentos.registry.versions` this is the only module that imports mlflow, for its fluent logging; versions,
+aliases and downloads are the registry's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from bentos.errors import BentosError
 from bentos.registry.versions import PACKAGE
 from flows.learning.fit import Learned, Rows
-from flows.learning.model_metrics import Answers, Figures, by_slice, judge
-from flows.learning.search import Trial
+from flows.learning.model_metrics import Figures, LabelledAnswers, by_slice, judge
+from flows.learning.search import SearchTrial
 from flows.review.evidence import as_frame
 from flows.review.plots import pictures
 from service.contract import Applicant
@@ -63,7 +63,7 @@ class Exhibits:
     tags: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
-    answers: Mapping[str, Answers] = field(default_factory=dict)
+    answers: Mapping[str, LabelledAnswers] = field(default_factory=dict)
     baselines: Mapping[str, Figures] = field(default_factory=dict)
 
 
@@ -103,7 +103,7 @@ def baseline(name: str) -> Iterator[Callable[[Figures], None]]:
         mlflow.autolog(disable=True, silent=True)
 
 
-def log_trial(trial: Trial) -> None:
+def log_trial(trial: SearchTrial) -> None:
     """One trial of the search as a nested run."""
     import mlflow
 
@@ -114,7 +114,7 @@ def log_trial(trial: Trial) -> None:
 
 
 def evaluated(
-    answers: Answers, slices: Mapping[str, NDArray[np.bool_]], further: Mapping[str, Figures]
+    answers: LabelledAnswers, slices: Mapping[str, NDArray[np.bool_]], further: Mapping[str, Figures]
 ) -> dict[str, Figures]:
     """Every figure by slice: pooled first, then the named choices of rows, then what was judged elsewhere."""
     return {POOLED: judge(answers), **by_slice(answers, slices), **further}
@@ -136,7 +136,7 @@ def learning_curves(learned: Learned, unseen: Rows) -> dict[str, list[float]]:
 
 
 def evaluate_and_log_model(
-    learned: Learned, answers: Answers, figures: dict[str, Figures], package: Path, exhibits: Exhibits
+    learned: Learned, answers: LabelledAnswers, figures: dict[str, Figures], package: Path, exhibits: Exhibits
 ) -> Logged:
     """The open run, with a judged model and everything known about it logged: the one place that does.
 
@@ -164,7 +164,7 @@ def evaluate_and_log_model(
     return Logged(active.info.run_id, active.info.experiment_id, uri, figures)
 
 
-def _write(folder: Path, answers: Answers, figures: Mapping[str, Figures], exhibits: Exhibits) -> None:
+def _write(folder: Path, answers: LabelledAnswers, figures: Mapping[str, Figures], exhibits: Exhibits) -> None:
     """All files of the run but package and model, laid out as they will lie in it: one upload instead of many."""
     for part in ("pictures", ANSWERS):
         (folder / part).mkdir()

@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flows.learning.model_metrics import ECE_BINS, Answers
+from flows.learning.model_metrics import ECE_BINS, LabelledAnswers
 from service.score.policy import CLASSES, POOR_MAX, STANDARD_MAX
 
 _COLOURS = ("#c0392b", "#f39c12", "#27ae60")  # Poor, Standard, Good
 _SIZE_INCHES = (6.0, 5.0)
 
 
-def pictures(answers: Answers) -> dict[str, Figure]:
+def pictures(answers: LabelledAnswers) -> dict[str, Figure]:
     """All pictures by name."""
     return {
         "confusion": confusion(answers),
@@ -32,7 +32,7 @@ def _drawing(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def confusion(answers: Answers) -> Figure:
+def confusion(answers: LabelledAnswers) -> Figure:
     """Rows by true and told class, with the share of each true class."""
     figure, axes = _drawing("Told against true class", "told", "true")
     table = np.zeros((len(CLASSES), len(CLASSES)), dtype=int)
@@ -48,7 +48,7 @@ def confusion(answers: Answers) -> Figure:
     return figure
 
 
-def reliability(answers: Answers) -> Figure:
+def reliability(answers: LabelledAnswers) -> Figure:
     """How often a class came true where it was said with some probability; on the diagonal it was just as often."""
     figure, axes = _drawing("Probabilities come true", "said", "seen")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -68,7 +68,9 @@ def reliability(answers: Answers) -> Figure:
     return figure
 
 
-def _curves(answers: Answers, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _curves(
+    answers: LabelledAnswers, place: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Probability in falling order, and the shares of members and others found down to it."""
     order = np.argsort(-answers.probabilities[:, place], kind="stable")
     said, member = answers.probabilities[order, place], answers.labels[order] == place
@@ -78,7 +80,7 @@ def _curves(answers: Answers, place: int) -> tuple[NDArray[np.float64], NDArray[
     return said[last], found[last], false[last]
 
 
-def roc(answers: Answers) -> Figure:
+def roc(answers: LabelledAnswers) -> Figure:
     """Members found against others wrongly taken, class by class."""
     figure, axes = _drawing("One class against the rest", "others taken", "members found")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -90,7 +92,7 @@ def roc(answers: Answers) -> Figure:
     return figure
 
 
-def ks(answers: Answers) -> Figure:
+def ks(answers: LabelledAnswers) -> Figure:
     """How far Poor and the others lie apart along the probability of Poor."""
     figure, axes = _drawing("Poor against the rest", "probability of Poor, at least", "share found")
     said, found, false = _curves(answers, 0)
@@ -103,7 +105,7 @@ def ks(answers: Answers) -> Figure:
     return figure
 
 
-def scores(answers: Answers) -> Figure:
+def scores(answers: LabelledAnswers) -> Figure:
     """Distribution of the score within each true class, with the limits of the bands."""
     figure, axes = _drawing("Scores by true class", "score", "rows")
     for place, name in enumerate(CLASSES):

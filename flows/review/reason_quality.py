@@ -15,7 +15,7 @@ from service.score.features import matrix
 from service.score.reasons import CATALOGUE, DIRECTIONS
 
 if TYPE_CHECKING:
-    from service.engine.packed_model import Model
+    from service.engine.packed_model import PackedModel
 
 Columns = Mapping[str, NDArray[Any]]
 REASON_ROWS: Final = 1_000
@@ -31,7 +31,7 @@ class ReasonReport:
     given: int  # reasons looked at
 
 
-def judge_reasons(model: Model, columns: Columns, rows: int = REASON_ROWS, seed: int = 0) -> ReasonReport:
+def judge_reasons(model: PackedModel, columns: Columns, rows: int = REASON_ROWS, seed: int = 0) -> ReasonReport:
     """How true and how stable the reasons are on clean rows of unseen customers; NaN where nobody got a reason."""
     sample = some_rows(columns, rows, seed)
     answers = model.assess_arrays(matrix(sample), reasons=True)
@@ -48,7 +48,7 @@ def judge_reasons(model: Model, columns: Columns, rows: int = REASON_ROWS, seed:
     )
 
 
-def _rises(model: Model, sample: Columns, numbers: NDArray[Any], score: NDArray[Any]) -> list[NDArray[np.bool_]]:
+def _rises(model: PackedModel, sample: Columns, numbers: NDArray[Any], score: NDArray[Any]) -> list[NDArray[np.bool_]]:
     """For each named field: whether the score of those it was named to is higher with the reference's value."""
     reference = model.manifest.reference.applicant
     fields = np.array([reason.feature for reason in CATALOGUE], dtype=object)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from flows.learning.fit import columns
 from flows.learning.prepared_data import FIELDS
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score.features import matrix
 from service.score.policy import CLASSES
 from service.score.reasons import CATALOGUE
@@ -29,7 +29,7 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
         package: an assembled package.
         unseen: clean rows of customers that the model did not learn from, with `label`, null where unknown.
     """
-    answers = Model.load(package).assess_arrays(matrix(columns(unseen)), reasons=True)
+    answers = PackedModel.load(package).assess_arrays(matrix(columns(unseen)), reasons=True)
     frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
     frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
     frame["score"] = answers.score.astype("int64")

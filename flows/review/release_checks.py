@@ -2,7 +2,7 @@
 
 Each check is a frozen object with its figure and its limit. Evidence that is missing fails its check: a gate that
 passes because nobody measured is no gate. Without a champion the yardstick is a default CatBoost, learned from the
-same rows. Figures: risk guidance for three-class credit scores, sharpened for this data (`Limits` says which).
+same rows. Figures: risk guidance for three-class credit scores, sharpened for this data (`ReleaseLimits` says which).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Result(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
-class Check(BaseModel):
+class ReleaseCheck(BaseModel):
     """One release check and what it found."""
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ class Check(BaseModel):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReleaseLimits:
     """What is allowed. Shares are of one, differences are challenger minus champion."""
 
     rows: int = 1_000
@@ -108,14 +108,14 @@ class Evidence(BaseModel):
 
 Kind = TypeVar("Kind")
 Verdict = tuple[Result, str, float | None, float | None]
-Finding = Callable[[Evidence, Limits], Verdict]
+Finding = Callable[[Evidence, ReleaseLimits], Verdict]
 
 
 class Missing(Exception):
     """A check's evidence is absent; the message names it."""
 
 
-def run_checks(evidence: Evidence, limits: Limits = Limits()) -> tuple[Check, ...]:
+def run_checks(evidence: Evidence, limits: ReleaseLimits = ReleaseLimits()) -> tuple[ReleaseCheck, ...]:
     """Every check of `CHECKS`, in order; none is left out because its evidence is."""
     found = []
     for code, title, finding in CHECKS:
@@ -124,17 +124,19 @@ def run_checks(evidence: Evidence, limits: Limits = Limits()) -> tuple[Check, ..
         except Missing as missing:
             result, explanation, value, threshold = Result.FAILED, f"not measured: {missing}", None, None
         found.append(
-            Check(code=code, title=title, result=result, explanation=explanation, value=value, threshold=threshold)
+            ReleaseCheck(
+                code=code, title=title, result=result, explanation=explanation, value=value, threshold=threshold
+            )
         )
     return tuple(found)
 
 
-def failed(checks: tuple[Check, ...]) -> tuple[str, ...]:
+def failed(checks: tuple[ReleaseCheck, ...]) -> tuple[str, ...]:
     """Codes of the failed checks: what an override would have to name."""
     return tuple(check.code for check in checks if check.result is Result.FAILED)
 
 
-def to_review(checks: tuple[Check, ...]) -> tuple[str, ...]:
+def to_review(checks: tuple[ReleaseCheck, ...]) -> tuple[str, ...]:
     """Codes of the checks that ask for a person's look and note."""
     return tuple(check.code for check in checks if check.result is Result.NEEDS_REVIEW)
 
@@ -167,17 +169,17 @@ def _other(evidence: Evidence) -> str:
     return f"champion {evidence.champion}" if evidence.champion else "the default CatBoost (no champion yet)"
 
 
-def _data_schema(evidence: Evidence, _: Limits) -> Verdict:
+def _data_schema(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     valid = _need(evidence.data, "data").schema_valid
     return _passed(valid, "clean rows meet their schema" if valid else "clean rows break their schema", float(valid), 1)
 
 
-def _data_rows(evidence: Evidence, limits: Limits) -> Verdict:
+def _data_rows(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     rows = _need(evidence.data, "data").rows
     return _passed(rows >= limits.rows, f"{rows} labelled rows, at least {limits.rows}", rows, limits.rows)
 
 
-def _data_classes(evidence: Evidence, limits: Limits) -> Verdict:
+def _data_classes(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     shares = _need(evidence.data, "data").class_shares
     if len(shares) != 3:
         raise Missing("share of each of the three classes")
@@ -186,17 +188,17 @@ def _data_classes(evidence: Evidence, limits: Limits) -> Verdict:
     return _passed(shares[name] >= limits.class_share, told, shares[name], limits.class_share)
 
 
-def _data_leakage(evidence: Evidence, _: Limits) -> Verdict:
+def _data_leakage(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     shared = _need(evidence.data, "data").shared_customers
     return _passed(shared == 0, f"{shared} customers both learned from and judged on, none allowed", shared, 0)
 
 
-def _data_hash(evidence: Evidence, _: Limits) -> Verdict:
+def _data_hash(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     known = len(_need(evidence.data, "data").sha256) == 64
     return _passed(known, "data hash recorded" if known else "no SHA-256 of the data", float(known), 1)
 
 
-def _macro_f1(evidence: Evidence, limits: Limits) -> Verdict:
+def _macro_f1(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     gap = _gap(evidence.against, "macro_f1", "on unseen customers")
     told = f"macro-F1 {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] against {_other(evidence)}"
     if gap.value < -limits.macro_f1_loss or gap.high < 0.0:
@@ -209,7 +211,7 @@ def _macro_f1(evidence: Evidence, limits: Limits) -> Verdict:
 
 
 def _no_relative_loss(name: str) -> Finding:
-    def finding(evidence: Evidence, limits: Limits) -> Verdict:
+    def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
         ours, gap = _figure(evidence.pooled, name), _gap(evidence.against, name, "on unseen customers")
         theirs = ours - gap.value
         if theirs <= 0.0:
@@ -221,7 +223,7 @@ def _no_relative_loss(name: str) -> Finding:
     return finding
 
 
-def _calibration(evidence: Evidence, limits: Limits) -> Verdict:
+def _calibration(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     value = _figure(evidence.pooled, "ece")
     told = f"ECE of the worst class {value:.4f}, at most {limits.ece}"
     if value > limits.ece:
@@ -232,13 +234,13 @@ def _calibration(evidence: Evidence, limits: Limits) -> Verdict:
     return _passed(value <= limits.ece, told, value, limits.ece)
 
 
-def _gini(evidence: Evidence, limits: Limits) -> Verdict:
+def _gini(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     gap = _gap(evidence.against, "gini_poor", "on unseen customers").value
     told = f"Gini of Poor {gap:+.4f} against {_other(evidence)}, at least {-limits.gini_loss}"
     return _passed(gap >= -limits.gini_loss, told, gap, -limits.gini_loss)
 
 
-def _severe(evidence: Evidence, limits: Limits) -> Verdict:
+def _severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     # Two thousand customers set aside leave this rare error to chance; all that were judged unseen do not.
     value = _need(evidence.severe_error_rate, "severe errors of every customer")
     aside = _figure(evidence.pooled, "severe_error_rate")
@@ -247,13 +249,13 @@ def _severe(evidence: Evidence, limits: Limits) -> Verdict:
     return _passed(value <= limits.severe, told, value, limits.severe)
 
 
-def _severe_against(evidence: Evidence, limits: Limits) -> Verdict:
+def _severe_against(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     gap = _gap(evidence.against, "severe_error_rate", "on unseen customers").value
     told = f"severe errors {gap:+.2%} against {_other(evidence)}, at most {limits.severe_gain:+.1%}"
     return _passed(gap <= limits.severe_gain, told, gap, limits.severe_gain)
 
 
-def _bands(evidence: Evidence, _: Limits) -> Verdict:
+def _bands(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     rates = _need(evidence.poor_rate_by_band, "share of Poor by band")
     if not all(isfinite(rate) for rate in rates):
         raise Missing("a band without rows")
@@ -262,19 +264,19 @@ def _bands(evidence: Evidence, _: Limits) -> Verdict:
     return _passed(step > 0.0, f"{told}; must fall", step, 0.0)
 
 
-def _borderline(evidence: Evidence, limits: Limits) -> Verdict:
+def _borderline(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     value = _figure(evidence.pooled, "borderline_rate")
     told = f"class and band disagree on {value:.1%} of rows, at most {limits.borderline:.0%}"
     return _passed(value <= limits.borderline, told, value, limits.borderline)
 
 
-def _out_of_time(evidence: Evidence, limits: Limits) -> Verdict:
+def _out_of_time(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     gap = _gap(evidence.out_of_time_against, "macro_f1", "out of time").value
     told = f"macro-F1 out of time {gap:+.4f} against {_other(evidence)}, at least {-limits.out_of_time_loss}"
     return _passed(gap >= -limits.out_of_time_loss, told, gap, -limits.out_of_time_loss)
 
 
-def _better(evidence: Evidence, limits: Limits) -> Verdict:
+def _better(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     if not evidence.champion:
         return Result.NOT_APPLICABLE, "there is no champion to replace", None, None
     better = {
@@ -288,7 +290,7 @@ def _better(evidence: Evidence, limits: Limits) -> Verdict:
     return Result.NEEDS_REVIEW, f"{told}; say why to replace an equal champion", better[name], limits.significance
 
 
-def _score_shift(evidence: Evidence, limits: Limits) -> Verdict:
+def _score_shift(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     if not evidence.champion:
         return Result.NOT_APPLICABLE, "there is no champion whose scores partners know", None, None
     value = _need(evidence.score_psi, "PSI of the score")
@@ -297,7 +299,7 @@ def _score_shift(evidence: Evidence, limits: Limits) -> Verdict:
     return result, told, value, limits.score_psi
 
 
-def _fairness(evidence: Evidence, limits: Limits) -> Verdict:
+def _fairness(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     report = _need(evidence.fairness, "fairness by age group and occupation")
     if not report.groups:
         raise Missing("no group is large enough to audit")
@@ -310,7 +312,7 @@ def _fairness(evidence: Evidence, limits: Limits) -> Verdict:
     return Result.PASSED, told, low, limits.impact_ratio
 
 
-def _monotone(evidence: Evidence, limits: Limits) -> Verdict:
+def _monotone(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     report = _need(evidence.stability, "stability").directions
     if not report:
         raise Missing("perturbation of the declared directions")
@@ -326,7 +328,7 @@ def _monotone(evidence: Evidence, limits: Limits) -> Verdict:
 
 
 def _share(name: str, what: str, limit: str, at_least: bool) -> Finding:
-    def finding(evidence: Evidence, limits: Limits) -> Verdict:
+    def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
         value = _need(getattr(_need(evidence.stability, "stability"), name), what)
         bound = getattr(limits, limit)
         told = f"{what}: {value:.1%}, {'at least' if at_least else 'at most'} {bound:.0%}"
@@ -335,7 +337,7 @@ def _share(name: str, what: str, limit: str, at_least: bool) -> Finding:
     return finding
 
 
-def _size(evidence: Evidence, limits: Limits) -> Verdict:
+def _size(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     size = _need(evidence.size_bytes, "size of the model")
     told = (
         f"model file of {size / 1e6:.1f} MB, at most {limits.size_bytes / 1e6:.0f} MB; latency is checked when packing"

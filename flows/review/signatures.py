@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import date
 
-from flows.review.release_checks import Check, Result
+from flows.review.release_checks import ReleaseCheck, Result
 
 
-def people_check(trainer: str, reviewer: str) -> Check:
+def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
     """Whether someone else than the trainer approves; names are compared without case and outer blanks."""
     code, title = "approver", "Approved by someone who did not train it"
     one, other = trainer.strip().casefold(), reviewer.strip().casefold()
     if not one or not other:
         told = "not measured: name of the trainer" if not one else "not measured: name of the reviewer"
-        return Check(code=code, title=title, result=Result.FAILED, explanation=told)
+        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
     result = Result.PASSED if one != other else Result.FAILED
     told = "trainer and reviewer are two people" if one != other else "the trainer may not approve their own model"
-    return Check(code=code, title=title, result=result, explanation=told)
+    return ReleaseCheck(code=code, title=title, result=result, explanation=told)
 
 
-def override_check(reason: str, expires: date | None, second: str, named: tuple[str, str], today: date) -> Check:
+def override_check(reason: str, expires: date | None, second: str, named: tuple[str, str], today: date) -> ReleaseCheck:
     """Whether an override is complete: a reason, an expiry to come, a second name that is none of `named`.
 
     `named` are trainer and reviewer. An override never makes failed checks pass; it is kept beside them.
@@ -34,6 +34,6 @@ def override_check(reason: str, expires: date | None, second: str, named: tuple[
         lacking.append("a second name, neither trainer nor reviewer")
     if lacking:
         told = f"the override needs {' and '.join(lacking)}"
-        return Check(code=code, title=title, result=Result.FAILED, explanation=told)
+        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
     told = f"overridden until {expires}, second name given"
-    return Check(code=code, title=title, result=Result.NEEDS_REVIEW, explanation=told)
+    return ReleaseCheck(code=code, title=title, result=Result.NEEDS_REVIEW, explanation=told)

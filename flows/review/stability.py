@@ -27,7 +27,7 @@ SAMPLE_ROWS: Final = 4_000
 
 
 @dataclass(frozen=True)
-class Direction:
+class ExpectedDirection:
     """What a greater value of a contract field should do to the score, and the step it is perturbed by."""
 
     field: str
@@ -37,15 +37,15 @@ class Direction:
 
 
 DIRECTIONS: Final = (
-    Direction("delay_from_due_date", -1, 5.0),  # days
-    Direction("num_delayed_payments", -1, 3.0),
-    Direction("num_credit_inquiries", -1, 2.0),
-    Direction("interest_rate", -1, 3.0),  # percentage points
-    Direction("num_credit_cards", -1, 1.0),
-    Direction("num_bank_accounts", -1, 1.0),
-    Direction("outstanding_debt", -1, 0.10, relative=True),
-    Direction("credit_history_months", 1, 12.0),
-    Direction("monthly_inhand_salary", 1, 0.10, relative=True),
+    ExpectedDirection("delay_from_due_date", -1, 5.0),  # days
+    ExpectedDirection("num_delayed_payments", -1, 3.0),
+    ExpectedDirection("num_credit_inquiries", -1, 2.0),
+    ExpectedDirection("interest_rate", -1, 3.0),  # percentage points
+    ExpectedDirection("num_credit_cards", -1, 1.0),
+    ExpectedDirection("num_bank_accounts", -1, 1.0),
+    ExpectedDirection("outstanding_debt", -1, 0.10, relative=True),
+    ExpectedDirection("credit_history_months", 1, 12.0),
+    ExpectedDirection("monthly_inhand_salary", 1, 0.10, relative=True),
 )
 _NOISY: Final = (
     "annual_income",
@@ -92,7 +92,7 @@ def some_rows(columns: Columns, rows: int = SAMPLE_ROWS, seed: int = 0) -> dict[
 
 
 def directions(
-    scores: Scores, columns: Columns, table: tuple[Direction, ...] = DIRECTIONS
+    scores: Scores, columns: Columns, table: tuple[ExpectedDirection, ...] = DIRECTIONS
 ) -> tuple[DirectionReport, ...]:
     """Paired perturbation of each declared field; rows where the field is unknown are no pairs."""
     before = scores(matrix(columns))

@@ -1,4 +1,4 @@
-"""The credentials of the compose stack: `python -m infra.compose.passwords` makes what is missing and keeps what is there.
+"""Credentials of the compose stack: `python -m infra.compose.passwords` makes what is missing, keeps what is there.
 
 Everything lies in one folder (`.local/compose`, mode 0700): `env` (0600) for compose itself, and the files that parts
 read as another user of their container (0644, behind the folder's mode). Nothing has a default: a name that is missing

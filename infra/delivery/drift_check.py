@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.monitoring.history import WindowVerdict, summary_markdown
-from flows.monitoring.verdict_types import State
+from flows.monitoring.verdict_types import DriftState
 from infra.delivery import job_summary
 from infra.errors import StackError
 from infra.settings import StackSettings
@@ -64,7 +64,7 @@ def told(verdict: WindowVerdict | None) -> tuple[str, int]:
     """The report as markdown, and the exit code: 1 if the state is red."""
     if verdict is None:
         return "# Drift\n\nNothing was judged yet: too few predictions were stored.", 0
-    return summary_markdown(verdict), int(verdict.state is State.RED)
+    return summary_markdown(verdict), int(verdict.state is DriftState.RED)
 
 
 def _start() -> Any:

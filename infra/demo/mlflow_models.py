@@ -16,7 +16,7 @@ UNKNOWN: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """One registered version."""
 
     number: int
@@ -34,7 +34,7 @@ class Models:
         """Let the connections go."""
         self._http.close()
 
-    def under(self, alias: str) -> Version | None:
+    def under(self, alias: str) -> RegisteredVersion | None:
         """The version an alias points to, if any.
 
         Raises:
@@ -53,9 +53,9 @@ class Models:
             )
         version = found["model_version"]
         tags = {str(tag["key"]): str(tag["value"]) for tag in version.get("tags", [])}
-        return Version(int(version["version"]), tags)
+        return RegisteredVersion(int(version["version"]), tags)
 
-    def trained_on(self, data_sha256: str) -> Version | None:
+    def trained_on(self, data_sha256: str) -> RegisteredVersion | None:
         """The champion, else the challenger, if it was trained on data of that digest."""
         for alias in ("champion", "challenger"):
             version = self.under(alias)
@@ -64,7 +64,7 @@ class Models:
         return None
 
 
-def packed(version: Version, bento: str, home: Path) -> bool:
+def packed(version: RegisteredVersion, bento: str, home: Path) -> bool:
     """Whether a Bento of the store holds that very version."""
     manifest = home / "bentos" / Path(*bento.split(":", 1)) / "src" / "model" / "model_metadata.json"
     try:

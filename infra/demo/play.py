@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bentos.digests import combined, file_sha256
-from infra.demo.mlflow_models import Models, Version, packed
+from infra.demo.mlflow_models import Models, RegisteredVersion, packed
 from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
 from infra.demo.runs import OVER, Run, Runs
 from infra.demo.stages import Stages, call, tell
@@ -33,7 +33,7 @@ PROCESSED: Final = ROOT / "data" / "processed"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoResult:
     """What the demo ends with."""
 
     score: dict[str, Any]
@@ -52,7 +52,7 @@ class Demo:
         self.runs = Runs(self.settings.prefect_url, tell)
         self.models = Models(self.settings.mlflow_url)
 
-    def play(self) -> Outcome:
+    def play(self) -> DemoResult:
         """All stages."""
         with self.stages.stage(f"data: DATA={self.data}, checked"):
             call(self.settings, {}, "-m", "flows.dataset", "fetch", "--data", self.data)
@@ -72,7 +72,7 @@ class Demo:
             score, sent = self._traffic(version)
         with self.stages.stage("drift: what production was asked, against what the model was judged on"):
             drift = self.runs.follow(self.runs.start("drift", {}))
-        return Outcome(score, sent, drift)
+        return DemoResult(score, sent, drift)
 
     @property
     def _key_file(self) -> Path:
@@ -82,7 +82,7 @@ class Demo:
         command = ("-m", "flows.dataset", "reproduce", "--data", self.data, "--push")
         call(self.settings, self.stack.variables, *command)
 
-    def _train(self) -> Version:
+    def _train(self) -> RegisteredVersion:
         """The version to go on with: one that was trained on this data, or a new one."""
         data = combined({name: file_sha256(PROCESSED / name) for name in ("train.parquet", "test.parquet")})
         standing = self.models.trained_on(data)
@@ -97,7 +97,7 @@ class Demo:
             raise StackError(f"the training registered no version; see {self.runs.page(run)}")
         return made
 
-    def _register(self, version: Version) -> None:
+    def _register(self, version: RegisteredVersion) -> None:
         if self._champion_is(version):
             tell(f"version {version.number} is the champion already")
             return
@@ -114,11 +114,11 @@ class Demo:
                 f"`make up`, then decide in {self.runs.page(run)}"
             )
 
-    def _champion_is(self, version: Version) -> bool:
+    def _champion_is(self, version: RegisteredVersion) -> bool:
         champion = self.models.under("champion")
         return champion is not None and champion.number == version.number
 
-    def _package(self, version: Version) -> None:
+    def _package(self, version: RegisteredVersion) -> None:
         bento = served_bento(self.settings)
         if bento and packed(version, bento, self.settings.state_dir / "bentoml"):
             tell(f"{bento} is packed already")
@@ -127,7 +127,7 @@ class Demo:
         tell(self.runs.page(run))
         self.runs.follow(run)
 
-    def _run_for(self, deployment: str, version: Version) -> Run:
+    def _run_for(self, deployment: str, version: RegisteredVersion) -> Run:
         """The run that the event of this version started; one started by hand where no event arrived."""
 
         def suits(run: Run) -> bool:
@@ -136,7 +136,7 @@ class Demo:
         found = self.runs.started_by_event(deployment, suits, EVENT_PATIENCE_S)
         return found or self.runs.start(deployment, {"version": version.number})
 
-    def _traffic(self, version: Version) -> tuple[dict[str, Any], int]:
+    def _traffic(self, version: RegisteredVersion) -> tuple[dict[str, Any], int]:
         api = Api(self.settings.api_url, self._key_file.read_text().strip())
         rows = applicants(PROCESSED, TRAFFIC)
         begun = time.monotonic()
@@ -153,7 +153,7 @@ class Demo:
         return first, len(ids)
 
 
-def summary(stack: Stack, outcome: Outcome, elapsed_s: float) -> str:
+def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
     """The one summary at the end."""
     settings, score = stack.settings, outcome.score
     chances = ", ".join(f"{name} {share:.2f}" for name, share in score["probabilities"].items())

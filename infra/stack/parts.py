@@ -24,7 +24,7 @@ PROBE_TIMEOUT_S: Final = 3.0
 
 
 @dataclass(frozen=True)
-class Part:
+class StackPart:
     """One supervised program."""
 
     name: str
@@ -48,13 +48,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def object_store(settings: StackSettings, pair: Credentials) -> Part:
+def object_store(settings: StackSettings, pair: Credentials) -> StackPart:
     """MinIO's gateway."""
     recipe = store.gateway(settings.state_dir / "store", settings.port_store, pair)
-    return Part("store", recipe, f"{settings.store_url}/minio/health/live")
+    return StackPart("store", recipe, f"{settings.store_url}/minio/health/live")
 
 
-def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> Part:
+def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> StackPart:
     """MLflow over SQLite. It alone holds the store's keys: clients send artifacts through it."""
     folder.mkdir(parents=True, exist_ok=True)
     origins = f"http://{HOST}:{port},http://localhost:{port}"
@@ -72,10 +72,10 @@ def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> Part:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     url = f"http://{HOST}:{port}"
-    return Part("mlflow", Recipe(command, env, folder, port), f"{url}/health", url)
+    return StackPart("mlflow", Recipe(command, env, folder, port), f"{url}/health", url)
 
 
-def prefect(folder: Path, port: int) -> Part:
+def prefect(folder: Path, port: int) -> StackPart:
     """Prefect's server and pages over SQLite."""
     folder.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
@@ -88,10 +88,10 @@ def prefect(folder: Path, port: int) -> Part:
         # SQLite has one writer: on a busy machine ten seconds of waiting for it are answered with 503.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
     }
-    return Part("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
+    return StackPart("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
 
 
-def worker(settings: StackSettings, pair: Credentials, pool: str) -> Part:
+def worker(settings: StackSettings, pair: Credentials, pool: str) -> StackPart:
     """One process worker; flow runs are its children and get its environment."""
     command = (
         *(sys.executable, "-m", "prefect", "worker", "start"),
@@ -101,7 +101,7 @@ def worker(settings: StackSettings, pair: Credentials, pool: str) -> Part:
     # ("this borrower is already holding one of this CapacityLimiter's tokens"). Deployments bound their own runs.
     # The default of ten seconds between two looks would be most of the time a small flow takes.
     env = {**stack_variables(settings, pair), "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
-    return Part("worker", Recipe(command, env, ROOT), "")
+    return StackPart("worker", Recipe(command, env, ROOT), "")
 
 
 def served_bento(settings: StackSettings) -> str | None:
@@ -126,7 +126,7 @@ def served_model(settings: StackSettings) -> Path:
     return settings.state_dir / "bentoml" / "bentos" / Path(*bento.split(":", 1)) / "src" / "model"
 
 
-def api(settings: StackSettings, pair: Credentials, bento: str) -> Part:
+def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:
     """The scoring service out of its Bento; it starts whether or not the other parts run."""
     env = {
         **QUIET,
@@ -139,7 +139,7 @@ def api(settings: StackSettings, pair: Credentials, bento: str) -> Part:
     port = settings.port_api
     command = (sys.executable, "-m", "bentoml", "serve", bento, "--host", HOST, "--port", str(port))
     # Started away from the project: the Bento runs on what it carries, not on the working tree.
-    return Part(
+    return StackPart(
         "api",
         Recipe(command, env, settings.state_dir / "bentoml", port),
         f"{settings.api_url}/readyz",
@@ -147,7 +147,7 @@ def api(settings: StackSettings, pair: Credentials, bento: str) -> Part:
     )
 
 
-def ui(settings: StackSettings, secrets_file: Path, version: str) -> Part:
+def ui(settings: StackSettings, secrets_file: Path, version: str) -> StackPart:
     """The Streamlit demo; its key comes from its secrets file alone, another `version` of which restarts it."""
     command = (
         *(sys.executable, "-m", "streamlit", "run", str(ROOT / "ui" / "app.py")),
@@ -157,4 +157,4 @@ def ui(settings: StackSettings, secrets_file: Path, version: str) -> Part:
     )
     env = {**QUIET, "QF_STATE_DIR": str(settings.state_dir), "QF_UI_SECRETS_VERSION": version}
     recipe = Recipe(command, env, ROOT, settings.port_ui)
-    return Part("ui", recipe, f"{settings.ui_url}/_stcore/health", settings.ui_url)
+    return StackPart("ui", recipe, f"{settings.ui_url}/_stcore/health", settings.ui_url)

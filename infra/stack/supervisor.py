@@ -16,7 +16,7 @@ from infra.stack.credentials import credentials, stack_variables, write_exports,
 from infra.stack.deployments import Prefect, deploy, work_pool
 from infra.stack.guards import exclusive, interruptible, uninterrupted
 from infra.stack.object_store import format_volume, make_buckets
-from infra.stack.parts import Part
+from infra.stack.parts import StackPart
 from infra.stack.ports import port_taken
 from infra.stack.processes import Shelf, end, marked
 
@@ -116,11 +116,11 @@ class Stack:
     def _store_env(self) -> dict[str, str]:
         return {name: value for name, value in self.variables.items() if name.startswith("AWS_")}
 
-    def _api(self) -> Part | None:
+    def _api(self) -> StackPart | None:
         bento = parts.served_bento(self.settings)
         return parts.api(self.settings, self.pair, bento) if bento else None
 
-    def _ui(self) -> Part | None:
+    def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():
             return None
         key = self.settings.state_dir / "keys" / "demo"
@@ -132,7 +132,7 @@ class Stack:
         write_private(secrets, text)
         return parts.ui(self.settings, secrets, hashlib.sha256(text.encode()).hexdigest())
 
-    def _retire_changed(self, wanted: tuple[Part, ...]) -> None:
+    def _retire_changed(self, wanted: tuple[StackPart, ...]) -> None:
         """Stop parts that run in another way than wanted now: other port, other Bento, other arguments."""
         for part in wanted:
             running = self.shelf.find(part.name)
@@ -140,7 +140,7 @@ class Stack:
                 say(f"  {part.name:<12} is restarted: its settings changed")
                 self._stop(part.name)
 
-    def _check_ports(self, wanted: tuple[Part, ...]) -> None:
+    def _check_ports(self, wanted: tuple[StackPart, ...]) -> None:
         for part in wanted:
             port = part.recipe.port
             if port and not self.shelf.find(part.name) and port_taken(port):
@@ -149,13 +149,13 @@ class Stack:
                     f"stop that, or set {part.setting} to a free port"
                 )
 
-    def _spawn(self, part: Part) -> None:
+    def _spawn(self, part: StackPart) -> None:
         if self.shelf.find(part.name):
             return
         self._started.append(part.name)
         self.shelf.spawn(part.name, part.recipe)
 
-    def _await(self, part: Part, ready: Callable[[], bool] | None = None) -> None:
+    def _await(self, part: StackPart, ready: Callable[[], bool] | None = None) -> None:
         """Wait until the part answers.
 
         Raises:

@@ -10,12 +10,12 @@ import math
 from functools import lru_cache
 
 from service.access.keystore import ApiKey
-from service.access.token_bucket import DAY_S, Decision
+from service.access.token_bucket import DAY_S, RateDecision
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-def limit_headers(key: ApiKey, decision: Decision) -> Headers:
+def limit_headers(key: ApiKey, decision: RateDecision) -> Headers:
     """`RateLimit-Policy`, `RateLimit`, and `Retry-After` where waiting helps."""
     headers: Headers = (
         _policy(key.rate, key.burst, key.daily),

@@ -2,8 +2,8 @@
 
 HMAC-SHA-256 under a key derived from the service's pepper and the partner: the same customer of two partners cannot be
 linked, and nobody without the pepper can tell who it is or try references out (LGPD art. 12; the pepper is kept apart).
-`python -m service.access.pseudonyms PARTNER` reads a reference from standard input and prints its pseudonym: an erasure is
-asked for by the pseudonym, so that the partner's own reference never reaches Prefect.
+`python -m service.access.pseudonyms PARTNER` reads a reference from standard input and prints its pseudonym: an erasure
+is asked for by the pseudonym, so that the partner's own reference never reaches Prefect.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from service.access.keystore import ApiKey
 from service.access.shared_limits import Clock
-from service.access.token_bucket import Decision, Limiter, State, describe
+from service.access.token_bucket import BucketState, Limiter, RateDecision, describe
 
 _SCRIPT: Final = """
 local rate, burst, daily, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -72,7 +72,7 @@ class RemoteLimiter:
         self._on_failure = on_failure
         self._down = False
 
-    async def take(self, key: ApiKey, cost: int) -> Decision:
+    async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take tokens of a key, or none."""
         moment: list[Any] = ["", ""] if self._clock is None else [repr(self._clock()), repr(self._wall())]
         arguments = [repr(key.rate), key.burst, key.daily, cost, *moment]
@@ -85,5 +85,5 @@ class RemoteLimiter:
                 self._down = True
             return await self._fallback.take(key, cost)
         self._down = False
-        state = State(float(tokens), 0.0, 0, int(used))
+        state = BucketState(float(tokens), 0.0, 0, int(used))
         return describe(state, key, cost or 1, violated.decode() or None, float(wall))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from service.access.keystore import ApiKey
-from service.access.token_bucket import Decision, Policy, State, Terms, take
+from service.access.token_bucket import BucketState, Policy, RateDecision, Terms, take
 from service.errors import Misconfigured
 
 _MAGIC: Final = b"QFLIMIT1"
@@ -65,7 +65,7 @@ class SharedTable:
         if others:
             time.sleep(_GRACE_S)
 
-    def take(self, name: bytes, policy: Terms, cost: int, now: float, wall: float) -> Decision:
+    def take(self, name: bytes, policy: Terms, cost: int, now: float, wall: float) -> RateDecision:
         """`bucket.take` on the bucket of this name (8 bytes), as one step for the whole host."""
         with self._thread_lock:
             shared = self._memory[_COUNT_AT] > 1
@@ -74,7 +74,9 @@ class SharedTable:
             try:
                 place = self._place(name)
                 held, tokens, at, day, used = _SLOT.unpack_from(self._memory, place)
-                state = State(float(policy.burst), now, 0, 0) if held != name else State(tokens, at, day, used)
+                state = (
+                    BucketState(float(policy.burst), now, 0, 0) if held != name else BucketState(tokens, at, day, used)
+                )
                 decision = take(state, policy, cost, now, wall)
                 _SLOT.pack_into(self._memory, place, name, state.tokens, state.at, state.day, state.used)
             finally:
@@ -138,7 +140,7 @@ class SharedLimiter:
         self._clock = clock
         self._wall = wall
 
-    async def take(self, key: ApiKey, cost: int) -> Decision:
+    async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take tokens of a key, or none."""
         return self._table.take(key.id.encode(), key, cost, self._clock(), self._wall())
 
@@ -154,7 +156,7 @@ class FailureLimiter:
         self._clock = clock
         self._wall = wall
 
-    def failed(self, address: str) -> Decision:
+    def failed(self, address: str) -> RateDecision:
         """Count one refused key of this address; not allowed means: answer 429 instead of 401."""
         name = hashlib.blake2b(_network(address).encode(), digest_size=8).digest()
         return self._table.take(name, self._policy, 1, self._clock(), self._wall())

@@ -31,7 +31,7 @@ Terms = Policy | ApiKey
 
 
 @dataclass(slots=True)
-class State:
+class BucketState:
     """What is left: `tokens` at monotonic second `at`; `used` of the quota of UTC day number `day`."""
 
     tokens: float
@@ -40,7 +40,7 @@ class State:
     used: int
 
 
-class Decision(NamedTuple):
+class RateDecision(NamedTuple):
     """Whether the request may go on, and what the caller is told about it.
 
     `retry_after_s` is None where waiting cannot help: the request costs more than the policy ever holds.
@@ -58,14 +58,14 @@ class Decision(NamedTuple):
 class Limiter(Protocol):
     """A store of buckets that many requests, workers or hosts share."""
 
-    async def take(self, key: ApiKey, cost: int) -> Decision:
+    async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take `cost` tokens of a key, or none.
 
         A cost of 0 takes nothing and is refused where 1 would be; a negative cost gives back.
         """
 
 
-def take(state: State, policy: Terms, cost: int, now: float, wall: float) -> Decision:
+def take(state: BucketState, policy: Terms, cost: int, now: float, wall: float) -> RateDecision:
     """Take `cost` tokens if both bucket and quota have them, changing `state`; otherwise change nothing but time.
 
     `now` in monotonic seconds, `wall` in seconds since 1970.
@@ -90,7 +90,7 @@ def take(state: State, policy: Terms, cost: int, now: float, wall: float) -> Dec
     return describe(state, policy, needed, violated, wall)
 
 
-def refill(state: State, policy: Terms, now: float) -> None:
+def refill(state: BucketState, policy: Terms, now: float) -> None:
     """Let time pass. After a reboot the monotonic clock starts anew: then nothing is added and the count goes on."""
     if now > state.at:
         state.tokens = min(float(policy.burst), state.tokens + (now - state.at) * policy.rate)
@@ -99,7 +99,7 @@ def refill(state: State, policy: Terms, now: float) -> None:
     state.at = now
 
 
-def describe(state: State, policy: Terms, needed: int, violated: str | None, wall: float) -> Decision:
+def describe(state: BucketState, policy: Terms, needed: int, violated: str | None, wall: float) -> RateDecision:
     """The decision in whole tokens and seconds, rounded so that who obeys it is admitted."""
     daily_reset = DAY_S - int(wall % DAY_S)
     retry: int | None = 0
@@ -109,7 +109,7 @@ def describe(state: State, policy: Terms, needed: int, violated: str | None, wal
         reset = max(1, reset if retry is None else retry)
     elif violated == DAILY:
         retry = daily_reset if needed <= policy.daily else None
-    return Decision(
+    return RateDecision(
         violated is None,
         violated,
         max(0, int(state.tokens)),

@@ -11,8 +11,8 @@ import msgspec
 from service.contract import Outcome, Review
 from service.errors import AnswerNotFound, OutboxFull, ProblemError
 from service.ledger.journal.answers import Answers, StoredAnswer
-from service.ledger.journal.outbox import Entry, Outbox
-from service.ledger.records import Kind, OutcomeRow, ReviewRow
+from service.ledger.journal.outbox import JournalEntry, Outbox
+from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from service.middleware.rate_limit import Throttle
 from service.problems import INVALID, NOT_DURABLE, PREDICTION_NOT_FOUND, Fault
 from service.web import decoding
@@ -55,7 +55,7 @@ class Records:
             review.verdict,
             review.comment or "",
         )
-        return await self._keep(call, Kind.REVIEW, identifier, prediction, moment, row.line())
+        return await self._keep(call, RecordKind.REVIEW, identifier, prediction, moment, row.line())
 
     async def outcome(self, call: Call) -> Reply:
         """Record how a scored customer turned out. Sent again with the same content it is recorded again: rows are
@@ -78,7 +78,7 @@ class Records:
             outcome.observed_class,
             outcome.observed_at.isoformat(),
         )
-        return await self._keep(call, Kind.OUTCOME, identifier, outcome.prediction_id, moment, row.line())
+        return await self._keep(call, RecordKind.OUTCOME, identifier, outcome.prediction_id, moment, row.line())
 
     async def _find(self, call: Call, identifier: str) -> StoredAnswer:
         try:
@@ -86,9 +86,11 @@ class Records:
         except AnswerNotFound:
             raise ProblemError(PREDICTION_NOT_FOUND) from None
 
-    async def _keep(self, call: Call, kind: Kind, identifier: str, prediction: str, moment: str, line: bytes) -> Reply:
+    async def _keep(
+        self, call: Call, kind: RecordKind, identifier: str, prediction: str, moment: str, line: bytes
+    ) -> Reply:
         receipt = msgspec.json.encode({"id": identifier, "prediction_id": prediction, "created_at": moment})
-        entry = Entry(kind, call.owner.partner, receipt, (identifier,), (line,), ((0, len(receipt)),), 201)
+        entry = JournalEntry(kind, call.owner.partner, receipt, (identifier,), (line,), ((0, len(receipt)),), 201)
         try:
             await self._outbox.append(entry)
         except OutboxFull as error:

@@ -24,7 +24,7 @@ Work = Callable[[KeyMark | None], Awaitable[bytes]]
 Through = Callable[[Call, bytes], Awaitable[Reply]]
 
 
-class Scores:
+class ScoreEndpoints:
     """Reads, charges, scores, answers. `through`, if given, has BentoML's own API do the scoring."""
 
     def __init__(

@@ -26,7 +26,7 @@ _KINDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EngineVerdict:
     """What CatBoost says: raw values (n, outputs) in the contract's order of classes, all leaf values, the order."""
 
     raw: Float
@@ -79,7 +79,7 @@ def output_order(classes: list[str], objective: Objective) -> list[int]:
     raise ModelRefused(f"the model tells {', '.join(classes)} apart, not {', '.join(CLASSES)}")
 
 
-def ask_catboost(model: bytes, rows: Float, objective: Objective) -> Verdict:
+def ask_catboost(model: bytes, rows: Float, objective: Objective) -> EngineVerdict:
     """CatBoost's own answers, from a child process that gets these bytes.
 
     Raises:
@@ -106,10 +106,10 @@ def ask_catboost(model: bytes, rows: Float, objective: Objective) -> Verdict:
     if raw.shape[1] != len(MARGINS[objective]):
         raise ModelRefused(f"model.cbm has {raw.shape[1]} outputs, {objective} has {len(MARGINS[objective])}")
     order = output_order(classes, objective)
-    return Verdict(raw[:, order], answer["leaf_values"], order)
+    return EngineVerdict(raw[:, order], answer["leaf_values"], order)
 
 
-def check_leaf_values(ensemble: Ensemble, verdict: Verdict) -> None:
+def check_leaf_values(ensemble: Ensemble, verdict: EngineVerdict) -> None:
     """Compare every leaf value with the model's.
 
     Raises:

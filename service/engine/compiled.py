@@ -1,9 +1,9 @@
 """The compiled engine: `kernel.c`, built when a model is packed where a C compiler is, used where it is sound.
 
 It is an accelerator and nothing depends on it: a kernel that is absent, was built for another platform, does not load
-or answers one row differently is left alone and the portable engine answers (`service.engine.packed_model` decides). One row goes
-through `PyDLL`, which keeps the interpreter's lock for the few microseconds; many rows through `CDLL`, which lets
-other threads run.
+or answers one row differently is left alone and the portable engine answers (`service.engine.packed_model` decides).
+One row goes through `PyDLL`, which keeps the interpreter's lock for the few microseconds; many rows through `CDLL`,
+which lets other threads run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.layout import ANSWER, Layout, Model, fits
+from service.engine.layout import ANSWER, KernelLayout, KernelModel, fits
 from service.engine.rules import Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
 from service.score.policy import CLASSES
@@ -137,11 +137,11 @@ class Compiled:
         if not fits(table):
             raise KernelUnusable("the model is larger than the kernel's limits")
         opened = _open(library)
-        sizes = {"qf_abi": ABI, "qf_model_size": ctypes.sizeof(Model), "qf_answer_size": ANSWER.itemsize}
+        sizes = {"qf_abi": ABI, "qf_model_size": ctypes.sizeof(KernelModel), "qf_answer_size": ANSWER.itemsize}
         for name, expected in sizes.items():
             if getattr(opened.releasing, name)() != expected:
                 raise KernelUnusable("the kernel was built from another version of the code")
-        self._layout = Layout(table, rules)
+        self._layout = KernelLayout(table, rules)
         self._features = table.ensemble.features
         self._outputs = table.ensemble.outputs
         self._model = ctypes.addressof(self._layout.model)

@@ -16,7 +16,7 @@ GOLDEN_ROWS: Final = 50
 PROBABILITY_TOLERANCE: Final = 1e-12
 
 
-class Golden(BaseModel):
+class GoldenRows(BaseModel):
     """Rows of features (null = missing) and what the model says to them; the rows belong to nobody."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,7 +28,7 @@ class Golden(BaseModel):
     reasons: list[tuple[int, ...]]
 
     @classmethod
-    def made_by(cls, engine: Engine, matrix: Float) -> Golden:
+    def made_by(cls, engine: Engine, matrix: Float) -> GoldenRows:
         """The answers of `engine` to the rows of `matrix`."""
         answers = [engine.assess(row) for row in matrix.tolist()]
         return cls(
@@ -40,7 +40,7 @@ class Golden(BaseModel):
         )
 
     @classmethod
-    def parse(cls, content: bytes) -> Golden:
+    def parse(cls, content: bytes) -> GoldenRows:
         """The golden predictions in `content`; ModelRefused if they are none."""
         try:
             golden = cls.model_validate_json(content)

@@ -49,7 +49,7 @@ _POINTERS: Final = (
 ).split()
 
 
-class Model(ctypes.Structure):
+class KernelModel(ctypes.Structure):
     """`struct model` of kernel.c."""
 
     _fields_ = [
@@ -73,7 +73,7 @@ def fits(table: LeafTable) -> bool:
     return all(size <= most for size, most in sizes)
 
 
-class Layout:
+class KernelLayout:
     """Owns the arrays that `model` points to; keep it for as long as the kernel may be called."""
 
     def __init__(self, table: LeafTable, rules: Rules) -> None:
@@ -100,7 +100,7 @@ class Layout:
             "active": np.count_nonzero(np.diff(cells.starts)),
             "groups": len(arrays["rungs"]),
         }
-        self.model = Model(
+        self.model = KernelModel(
             **numbers,
             scale=table.ensemble.scale,
             **{name: array.ctypes.data for name, array in self._kept.items()},

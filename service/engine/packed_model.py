@@ -18,7 +18,7 @@ import numpy as np
 
 from service.engine import check
 from service.engine.compiled import Compiled, KernelUnusable, platform_tag
-from service.engine.golden_rows import Golden
+from service.engine.golden_rows import GoldenRows
 from service.engine.portable import Portable
 from service.engine.rules import MARGINS, Arrays, Assessment, Engine, Rules
 from service.engine.trees import Float, LeafTable, read_table
@@ -31,10 +31,10 @@ ADDITIVITY_TOLERANCE: Final = 1e-9
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Assessment", "Arrays", "EngineChoice", "Model"]
+__all__ = ["Assessment", "Arrays", "EngineChoice", "PackedModel"]
 
 
-class Model:
+class PackedModel:
     """A verified model; `load` is the only way to one in production."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
@@ -45,7 +45,7 @@ class Model:
         self.assess = engine.assess
 
     @classmethod
-    def load(cls, directory: Path, engine: EngineChoice = "auto") -> Model:
+    def load(cls, directory: Path, engine: EngineChoice = "auto") -> PackedModel:
         """The model packed in `directory`.
 
         Args:
@@ -60,7 +60,7 @@ class Model:
         table = read_table(contents[TABLE_FILE])
         rules = Rules.of(manifest)
         _check_table(table, manifest, rules)
-        golden = Golden.parse(contents[GOLDEN_FILE])
+        golden = GoldenRows.parse(contents[GOLDEN_FILE])
         rows = np.concatenate([golden.matrix(), check.border_rows(table.ensemble, START_CHECK_ROWS)])
         verdict = check.ask_catboost(contents[MODEL_FILE], rows, manifest.objective)
         check.check_leaf_values(table.ensemble, verdict)

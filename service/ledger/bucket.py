@@ -19,7 +19,7 @@ class StoreConflict(Exception):
     """The key already holds other bytes, which must not be overwritten."""
 
 
-class Store(Protocol):
+class ObjectStore(Protocol):
     """Where objects go: whole or not at all."""
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str], *, replace: bool) -> None:
@@ -70,7 +70,7 @@ class BucketStore:
         )
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """Stores the object, unless other bytes are already there; see `Store`.
+        """Stores the object, unless other bytes are already there; see `ObjectStore`.
 
         The condition is an extra: a store that ignores it (MinIO's gateway does) ends in the same state, because keys
         and bytes never vary.

@@ -75,7 +75,7 @@ REVIEW_COLUMNS: Final = (
 )
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a row records; the numbers are written into journals and never change."""
 
     PREDICTION = 1
@@ -93,7 +93,11 @@ class Kind(IntEnum):
         return f"{self.name.lower()}s"
 
 
-_COLUMNS: Final = {Kind.PREDICTION: PREDICTION_COLUMNS, Kind.OUTCOME: OUTCOME_COLUMNS, Kind.REVIEW: REVIEW_COLUMNS}
+_COLUMNS: Final = {
+    RecordKind.PREDICTION: PREDICTION_COLUMNS,
+    RecordKind.OUTCOME: OUTCOME_COLUMNS,
+    RecordKind.REVIEW: REVIEW_COLUMNS,
+}
 
 
 class RecordsDamaged(ValueError):
@@ -132,7 +136,7 @@ def _cell(value: Cell) -> Cell:
     return guarded(str(value)) if isinstance(value, str) else value
 
 
-def header(kind: Kind) -> bytes:
+def header(kind: RecordKind) -> bytes:
     """The first line of this kind's objects."""
     return ",".join(kind.columns).encode() + EOL
 
@@ -221,14 +225,14 @@ def cells_of(line: bytes) -> list[str]:
     return [unguarded(cell) for cell in row]
 
 
-def kind_of(data: bytes) -> Kind:
+def kind_of(data: bytes) -> RecordKind:
     """Which kind an object holds, told by its header.
 
     Raises:
         RecordsDamaged: the header is none of ours.
     """
     first = data.partition(EOL)[0]
-    for kind in Kind:
+    for kind in RecordKind:
         if first == header(kind)[: -len(EOL)]:
             return kind
     raise RecordsDamaged("the first line is not the header of predictions, outcomes or reviews")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from service.access.keystore import ApiKey
 from service.access.limit_headers import limit_headers
-from service.access.token_bucket import BURST, Decision, Limiter
+from service.access.token_bucket import BURST, Limiter, RateDecision
 from service.errors import ProblemError
 from service.problems import OVERLOADED, QUOTA, Problem
 from service.web.exchange import Call
@@ -76,7 +76,7 @@ class Throttle:
             del self._held[name]
 
 
-def _refusal(key: ApiKey, decision: Decision, cost: int) -> Problem:
+def _refusal(key: ApiKey, decision: RateDecision, cost: int) -> Problem:
     most = key.burst if decision.violated == BURST else key.daily
     if decision.retry_after_s is None:
         detail = f"This request costs {cost} tokens and the key never holds more than {most}: send fewer rows at once"

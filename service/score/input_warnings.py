@@ -1,7 +1,7 @@
 """Input that is accepted but odd: codes that travel in an answer's `warnings` and in the prediction log.
 
-A contradiction is refused (`service.web.decoding`); what is merely unlikely is scored and said. The thresholds are far from
-what the training data holds (their 99th percentiles), so a warning is worth a look.
+A contradiction is refused (`service.web.decoding`); what is merely unlikely is scored and said. The thresholds are far
+from what the training data holds (their 99th percentiles), so a warning is worth a look.
 """
 
 from __future__ import annotations

@@ -35,20 +35,20 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Part(BaseModel):
+class PackagePart(BaseModel):
     """Base of the manifest's parts: unknown keys refused, nothing changes after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FileEntry(Part):
+class FileEntry(PackagePart):
     """One file of the package."""
 
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Digest
 
 
-class FeatureEntry(Part):
+class FeatureEntry(PackagePart):
     """One input of the model, as `service.score.features` computes it."""
 
     name: str
@@ -61,7 +61,7 @@ class FeatureEntry(Part):
     ] = ()
 
 
-class Reference(Part):
+class Reference(PackagePart):
     """What reasons are measured against."""
 
     meaning: Annotated[str, Field(description="Whom the reference stands for and how it was made.")]
@@ -72,7 +72,7 @@ class Reference(Part):
     rows: Annotated[int, Field(ge=0, description="Training rows it was made from.")] = 0
 
 
-class Data(Part):
+class Data(PackagePart):
     """The data the model learned from."""
 
     source: str = "unknown"
@@ -81,7 +81,7 @@ class Data(Part):
     customers: Annotated[int, Field(ge=0)] = 0
 
 
-class Estimate(Part):
+class Estimate(PackagePart):
     """A measured figure with its 95 % interval."""
 
     value: float
@@ -89,7 +89,7 @@ class Estimate(Part):
     high: float
 
 
-class Override(Part):
+class Override(PackagePart):
     """A release check that a person overruled; it stays visible for as long as the version is served."""
 
     checks: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Override(Part):
     second_name: str
 
 
-class Approval(Part):
+class Approval(PackagePart):
     """The person's verdict that let this version out."""
 
     reviewer: str
@@ -108,7 +108,7 @@ class Approval(Part):
     override: Override | None = None
 
 
-class Distribution(Part):
+class Distribution(PackagePart):
     """Bins and shares of one column over the reference rows; `missing` is the share of rows without a value."""
 
     edges: tuple[float, ...]
@@ -122,7 +122,7 @@ class Distribution(Part):
         return self
 
 
-class Draft(Part):
+class Draft(PackagePart):
     """What training knows of a model before it is put together; every part but the name may come later."""
 
     name: str = "credit-score"

@@ -15,7 +15,7 @@ from service import keys
 from service.access.keystore import Scope
 from service.middleware.edge import Edge
 from service.runtime import Runtime
-from service.settings import Settings
+from service.settings import ServiceSettings
 from tests.api.client import Api
 from tests.factories import pack_small_model
 
@@ -44,7 +44,7 @@ async def _nothing_inside(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.fixture(scope="session")
 def runtime(model_dir: Path, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A started worker; its edge is `runtime.post`'s owner, see `edge`."""
-    settings = Settings(
+    settings = ServiceSettings(
         model_dir=model_dir, service_dir=tmp_path_factory.mktemp("service"), access_log=False, body_timeout_s=0.3
     )
     found = Runtime.open(settings)

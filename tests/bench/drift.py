@@ -72,7 +72,7 @@ def _put(client: Any, key: str, table: pa.Table) -> None:
 def run_once() -> None:
     """One run, told on standard output."""
     from flows.monitoring import judge_window, report_store, traffic
-    from flows.monitoring.evidently_report import Comparison, write_report
+    from flows.monitoring.evidently_report import ReportComparison, write_report
     from flows.monitoring.history import History
     from flows.monitoring.window_settings import DriftSettings, window_of
     from tests.flows.answered import MODEL, answers
@@ -81,10 +81,10 @@ def run_once() -> None:
     moments = [time.monotonic()]
     found = traffic.read_traffic(report_store.object_store(), settings, window_of(settings, LAST), LAST)
     moments.append(time.monotonic())
-    reference = judge_window.Reference(MODEL, answers(12_000, 7), ("annual_income",))
+    reference = judge_window.ReferenceData(MODEL, answers(12_000, 7), ("annual_income",))
     verdict = judge_window.judge(found, reference, settings, History(), LAST)
     moments.append(time.monotonic())
-    shown = Comparison(
+    shown = ReportComparison(
         reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
     )
     with tempfile.TemporaryDirectory() as place:

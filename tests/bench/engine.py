@@ -18,7 +18,7 @@ import numpy as np
 from catboost import CatBoost, Pool
 
 from service.engine.check import output_order
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score import features
 from service.score.manifest import MODEL_FILE, Manifest
 from tests.factories import applicant_columns, pack_small_model
@@ -51,7 +51,7 @@ def contenders(package: Path) -> dict[str, tuple[Callable[[], object], int]]:
         ),
     }
     for choice in ("portable", "compiled"):
-        engine = Model.load(package, engine=choice)
+        engine = PackedModel.load(package, engine=choice)
         some = rows[:200] if choice == "portable" else rows
         found |= {
             f"{choice}, one row with reasons": (lambda e=engine, r=some: [e.assess(row) for row in r], len(some)),

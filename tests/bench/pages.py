@@ -23,8 +23,8 @@ from service.contract import MAX_BATCH_ROWS, Applicant
 from tests.ui.browsing import FLAGS, LOOKS, Stack, Visit, running
 from ui.api.client import Client
 from ui.applicant.examples import EXAMPLES
-from ui.batches.jobs import Job, Store
-from ui.settings import Settings
+from ui.batches.jobs import JobStore, UploadJob
+from ui.settings import UiSettings
 
 ROWS: Final = 10_000
 VISITS: Final = 5
@@ -67,10 +67,10 @@ def batch_ratios(stack: Stack, folder: Path) -> list[float]:
     found = []
     for number in range(ROUNDS):
         bare = _bare_s(stack, rows)
-        settings = Settings(stack.gate.api, SecretStr(stack.gate.own_key), stack.gate.api, "BRL", folder)
-        store = Store(folder / f"batch-{number}")
+        settings = UiSettings(stack.gate.api, SecretStr(stack.gate.own_key), stack.gate.api, "BRL", folder)
+        store = JobStore(folder / f"batch-{number}")
         store.open(range(ROWS))
-        job = Job(f"{number:064d}", rows, store, Client(settings))
+        job = UploadJob(f"{number:064d}", rows, store, Client(settings))
         begun = time.perf_counter()
         job.start()
         job.join(600)

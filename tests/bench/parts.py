@@ -11,11 +11,11 @@ from pathlib import Path
 from service import keys
 from service.access.token_bucket import Policy
 from service.docs.examples import APPLICANT
-from service.ledger.journal.frames import Entry, encode
-from service.ledger.records import Kind
+from service.ledger.journal.frames import JournalEntry, encode
+from service.ledger.records import RecordKind
 from service.runtime import Runtime
 from service.score.features import row
-from service.settings import Settings
+from service.settings import ServiceSettings
 from service.web import decoding
 
 TIMES = 3_000
@@ -42,7 +42,7 @@ def group_commit_ms(folder: Path) -> dict[str, float]:
 async def measure(model: Path, folder: Path) -> dict[str, float]:
     """Microseconds of CPU by part."""
     key = keys.issue(folder, "bench", rate=1e6, burst=1_000_000, daily=10**12)
-    runtime = Runtime.open(Settings(model_dir=model, service_dir=folder, access_log=False))
+    runtime = Runtime.open(ServiceSettings(model_dir=model, service_dir=folder, access_log=False))
     body = json.dumps(APPLICANT).encode()
     applicant = decoding.applicant(body)
     features = row(applicant)
@@ -50,7 +50,9 @@ async def measure(model: Path, folder: Path) -> dict[str, float]:
     assert found is not None
     assessment = runtime.model.assess(features)
     rendered = runtime.scoring.render(found, applicant, assessment, "2026-11-23T12:00:00.000Z")
-    entry = Entry(Kind.PREDICTION, "bench", rendered[1], (rendered[0],), (rendered[2],), ((0, len(rendered[1])),))
+    entry = JournalEntry(
+        RecordKind.PREDICTION, "bench", rendered[1], (rendered[0],), (rendered[2],), ((0, len(rendered[1])),)
+    )
     policy = Policy(1e6, 1_000_000, 10**12)
     parts: dict[str, Callable[[], object]] = {
         "key": lambda: runtime.store.verify(key.encode(), time.time()),

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.docs.examples import APPLICANT
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import row
 from service.score.policy import Objective
@@ -29,7 +29,7 @@ def test_every_peer_gives_the_models_own_probabilities(
     from tests.bench import peers  # pylint: disable=import-outside-toplevel  # loads the model it is told
 
     importlib.reload(peers)
-    raw = Model.load(tmp_path / "model", "portable").engine.raw(np.array([row(applicant(BODY))]))
+    raw = PackedModel.load(tmp_path / "model", "portable").engine.raw(np.array([row(applicant(BODY))]))
     wanted = policy.probabilities_many(raw, objective)[0].tolist()
 
     for app in (peers.fastapi_df, peers.fastapi_df_shap, peers.fastapi_list):

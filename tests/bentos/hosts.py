@@ -15,12 +15,12 @@ from bentos.deploying.proxy import Proxy
 from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, marked, spawn
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from bentos.settings import DeploySettings
 from infra.stack.ports import free_port
 
 HOME = Path(__file__).resolve().parents[2]
-GOLDEN = tuple(Golden(body={"num_loans": loans}, score=loans * 100) for loans in (1, 2, 5))
+GOLDEN = tuple(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for loans in (1, 2, 5))
 
 
 class Host:

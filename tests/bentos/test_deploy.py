@@ -20,7 +20,7 @@ import pytest
 from bentos import deploy
 from bentos.deploying.proxy import Switch
 from bentos.deploying.slots import HOST
-from bentos.deploying.state import Book, Trial
+from bentos.deploying.state import Book, SwitchTrial
 from bentos.errors import BentosError, DeployRefused, TakenBack
 from bentos.registry.audit_trail import Trail
 from service.access.keystore import read_keys
@@ -124,7 +124,7 @@ def test_a_kill_before_the_switch_is_settled_by_the_next_command(settled: StandI
     """What was being proved is ended, and blue serves on."""
     runner, book = StandIns(settled.settings), Book(settled.settings.deploy_dir)
     runner.start("green", release(2))
-    book.write(book.read().model_copy(update={"trial": Trial(colour="green", release=release(2), actor="ana")}))
+    book.write(book.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")}))
     Path(settled.settings.shared_dir / "watch").touch()
 
     with pytest.raises(DeployRefused, match="nothing to go back to|itself taken back"):
@@ -156,7 +156,7 @@ def test_a_kill_after_the_switch_stands(host: StandInHost) -> None:
     host.deploy(1)
     runner, book = StandIns(host.settings), Book(host.settings.deploy_dir)
     runner.start("green", release(2))
-    book.write(book.read().model_copy(update={"trial": Trial(colour="green", release=release(2), actor="ana")}))
+    book.write(book.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")}))
     Switch(host.settings.shared_dir).turn("green")
 
     host.deployment.rollback("eva")

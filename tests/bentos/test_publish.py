@@ -13,8 +13,8 @@ from bentos import publish
 from bentos.errors import PublishFailed, SmokeFailed
 from bentos.packing import container, image
 from bentos.packing.bento import Packed
-from bentos.packing.container_engine import Engine, run
-from bentos.packing.golden_requests import Golden
+from bentos.packing.container_engine import ContainerEngine, run
+from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.serving import Served
 from bentos.packing.smoke import Identity
 from bentos.settings import BentosSettings
@@ -22,7 +22,7 @@ from tests.bentos.fake_registry import Shelf, registry
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
 
 DIGEST = "sha256:" + "c" * 64
-GOLDEN = (Golden(body={"num_loans": 2}, score=200),)
+GOLDEN = (GoldenRequests(body={"num_loans": 2}, score=200),)
 WANTED = Identity(version=IDENTITY["version"], digest=IDENTITY["digest"])
 LOCK = "six==1.17.0 \\\n    --hash=sha256:" + "a" * 64 + "\n"
 Engines = Callable[..., tuple[BentosSettings, Path]]
@@ -202,10 +202,10 @@ def test_a_client_without_buildx_builds_the_old_way(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
 
-    assert Engine("docker").build_environment() == {"DOCKER_BUILDKIT": "0"}
-    assert not Engine("podman").build_environment()
+    assert ContainerEngine("docker").build_environment() == {"DOCKER_BUILDKIT": "0"}
+    assert not ContainerEngine("podman").build_environment()
     monkeypatch.setenv("DOCKER_BUILDKIT", "1")
-    assert not Engine("docker").build_environment()
+    assert not ContainerEngine("docker").build_environment()
 
 
 def test_a_failed_command_gives_its_last_line() -> None:

@@ -20,10 +20,10 @@ import pytest
 from bentos.deploying.proxy import Proxy
 from bentos.deploying.slots import BentoRunner, Colour, Release, spawn
 from bentos.deploying.watch import p99
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from service import keys
 from service.docs.openapi import APPLICANT
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score import features
 from tests.bentos.hosts import HOME, Host, passing
 from tests.factories import applicant, applicant_columns, pack_small_model
@@ -61,7 +61,7 @@ class Models:
     """Two versions of a small model, as releases with golden answers."""
 
     def __init__(self, folder: Path) -> None:
-        self.made: list[tuple[Release, tuple[Golden, ...]]] = []
+        self.made: list[tuple[Release, tuple[GoldenRequests, ...]]] = []
         columns, _ = applicant_columns(50, seed=5)
         rows = [applicant(columns, row) for row in range(50)]
         for number in (1, 2):
@@ -69,9 +69,11 @@ class Models:
             digest = pack_small_model(
                 place, rows=600, trees=10 * number, seed=number, version=str(number), compile_kernel=False
             ).digest
-            scores = Model.load(place).assess_arrays(features.matrix(columns)).score
+            scores = PackedModel.load(place).assess_arrays(features.matrix(columns)).score
             golden = tuple(
-                Golden(body=json.loads(row.model_dump_json(exclude={"as_of", "customer_ref"})), score=int(score))
+                GoldenRequests(
+                    body=json.loads(row.model_dump_json(exclude={"as_of", "customer_ref"})), score=int(score)
+                )
                 for row, score in zip(rows, scores, strict=True)
             )
             release = Release(version=str(number), digest=digest, kind="bento", reference=str(place), content=digest)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.batch.job import Tally, job_of, score, workers
+from flows.batch.job import ScoringTally, job_of, score, workers
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     package, started = Path(told["package"]), time.monotonic()
 
-    def say(so_far: Tally) -> None:
+    def say(so_far: ScoringTally) -> None:
         print(json.dumps({"at_s": time.monotonic() - started, **so_far.model_dump()}), flush=True)
 
     with workers(told.get("scheduler", ""), told.get("processes", 1)) as client:

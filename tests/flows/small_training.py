@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from flows.learning.fit import Parameters, Rows, rows_of
-from flows.learning.model_metrics import Answers
+from flows.learning.model_metrics import LabelledAnswers
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 
@@ -32,7 +32,7 @@ def rows(customers: int = 60, seed: int = 0) -> Rows:
     return rows_of(frame(customers, seed))
 
 
-def answers(count: int = 600, skill: float = 0.6, seed: int = 0, customers: int = 120) -> Answers:
+def answers(count: int = 600, skill: float = 0.6, seed: int = 0, customers: int = 120) -> LabelledAnswers:
     """Answers that are right more often with more skill, four decimals so that some tie."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, count)
@@ -40,4 +40,4 @@ def answers(count: int = 600, skill: float = 0.6, seed: int = 0, customers: int 
         (count, 1)
     )
     said = np.round(said / said.sum(axis=1, keepdims=True), 2) + 1e-4
-    return Answers(labels, said / said.sum(axis=1, keepdims=True), generator.integers(0, customers, count))
+    return LabelledAnswers(labels, said / said.sum(axis=1, keepdims=True), generator.integers(0, customers, count))

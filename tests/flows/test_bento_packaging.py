@@ -12,7 +12,7 @@ from prefect import flow
 from bentos.errors import SmokeFailed
 from bentos.packing import container, image
 from bentos.packing.bento import Packed
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.serving import Served
 from bentos.packing.smoke import Identity
 from bentos.publish import Publication, Published
@@ -48,7 +48,7 @@ def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     @flow(name="image-steps")
     def steps(host: str) -> Published:
         settings = BentosSettings(engine=str(program), registry=host, smoke_requests=2, bentoml_home=tmp_path / "store")
-        golden = (Golden(body={"num_loans": 2}, score=200),)
+        golden = (GoldenRequests(body={"num_loans": 2}, score=200),)
         work = Publication(packed, Identity(version="3", digest=IDENTITY["digest"]), golden, settings)
         return bento_packaging.published_or_taken_back(packed, work, artifacts.Progress("image-steps", "Steps"))
 

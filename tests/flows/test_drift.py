@@ -10,8 +10,8 @@ import pytest
 from flows import drift as drift_module
 from flows.monitoring import alerts
 from flows.monitoring.history import History, Moment, WindowVerdict
-from flows.monitoring.judge_window import Reference
-from flows.monitoring.verdict_types import Cause, Rule, State
+from flows.monitoring.judge_window import ReferenceData
+from flows.monitoring.verdict_types import Cause, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings
 from tests.flows.answered import CANARY, MODEL, TODAY, answers
 
@@ -30,7 +30,7 @@ def fixture_client(object_store, monkeypatch):
     for name, value in object_store.variables.items():
         monkeypatch.setenv(name, value)
     store = boto3.client("s3")
-    reference = Reference(MODEL, answers(4_000, 1).drop(columns="reasons"), ("annual_income",))
+    reference = ReferenceData(MODEL, answers(4_000, 1).drop(columns="reasons"), ("annual_income",))
     monkeypatch.setattr(drift_module, "load_reference", lambda version, digest: reference)
     yield store
     for bucket in ("predictions", "reports"):  # answers, boiled days, reports
@@ -59,9 +59,9 @@ def fixture_current(client):
 def test_a_quiet_window_is_green_and_leaves_reports(client, events, current):
     """Green, no alert, the interactive report and the summary in bucket `reports`, nobody's reference in any of it."""
     put(client, "predictions", "w-1", answers(1_000, 2).drop(columns="label"))
-    assert drift_module.drift(SETTINGS) is State.GREEN
+    assert drift_module.drift(SETTINGS) is DriftState.GREEN
     made = current()
-    assert (made.state, made.rows, made.compared_rows) == (State.GREEN, 1_000, 1_000)
+    assert (made.state, made.rows, made.compared_rows) == (DriftState.GREEN, 1_000, 1_000)
     assert {column.name for column in made.columns} >= {"annual_income", "score", "predicted_class"}
     assert events == []
     keys = [item["Key"] for item in client.list_objects_v2(Bucket="reports")["Contents"]]
@@ -83,10 +83,10 @@ def test_a_red_window_alerts_once_and_a_second_run_changes_nothing(client, event
     """Incomes that double are red with the column named; the same window again gives the same verdict and no alert."""
     moved = answers(1_000, 3).assign(annual_income=lambda frame: frame["annual_income"] * 2)
     put(client, "predictions", "w-1", moved.drop(columns="label"))
-    assert drift_module.drift(SETTINGS) is State.RED
+    assert drift_module.drift(SETTINGS) is DriftState.RED
     first = current()
     assert events[0]["payload"]["worst_columns"][0] == "annual_income"
-    assert drift_module.drift(SETTINGS) is State.RED
+    assert drift_module.drift(SETTINGS) is DriftState.RED
     assert current() == first
     assert len(events) == 1
 
@@ -103,10 +103,10 @@ def test_outcomes_that_contradict_the_model_are_concept_drift(client, current):
         {"prediction_id": rows["prediction_id"], "observed_class": worse, "observed_at": TODAY.isoformat()}
     )
     put(client, "outcomes", "w-1", outcomes)
-    assert drift_module.drift(SETTINGS) is State.RED
+    assert drift_module.drift(SETTINGS) is DriftState.RED
     states = {check.name: check.state for check in current().checks}
-    assert states["concept drift"] is State.RED
-    assert {column.state for column in current().columns} == {State.GREEN}
+    assert states["concept drift"] is DriftState.RED
+    assert {column.state for column in current().columns} == {DriftState.GREEN}
 
 
 @pytest.mark.slow
@@ -117,14 +117,14 @@ def test_a_window_with_too_few_rows_is_insufficient(client, rows):
     """Never green for lack of data, and no crash."""
     if rows:
         put(client, "predictions", "w-1", answers(rows, 5).drop(columns="label"))
-    assert drift_module.drift(SETTINGS) is State.INSUFFICIENT
+    assert drift_module.drift(SETTINGS) is DriftState.INSUFFICIENT
 
 
 def verdict(performance_red: bool = False, data_quality_red: bool = False) -> WindowVerdict:
     """A red verdict for the given causes."""
     return WindowVerdict(
-        state=State.RED,
-        causes=(Cause(rule=Rule.CONCEPT_DRIFT, text="it is red"),),
+        state=DriftState.RED,
+        causes=(Cause(rule=DriftRule.CONCEPT_DRIFT, text="it is red"),),
         performance_red=performance_red,
         data_quality_red=data_quality_red,
         window={"start": TODAY, "end": TODAY + timedelta(days=1)},
@@ -139,7 +139,7 @@ def verdict(performance_red: bool = False, data_quality_red: bool = False) -> Wi
 
 
 TRAINED = Moment(
-    state=State.RED,
+    state=DriftState.RED,
     start=TODAY,
     end=TODAY,
     version="2",
@@ -187,8 +187,8 @@ def history_of(*lines: Moment) -> History:
 
 def test_a_window_judged_again_replaces_its_line_and_its_training_stands():
     """Else the cool-down would forget a training as soon as one more outcome arrived."""
-    history = history_of(line(0, 7, retrained=True), line(0, 7, state=State.AMBER))
-    assert [(m.state, m.retrained) for m in history.moments] == [(State.AMBER, True)]
+    history = history_of(line(0, 7, retrained=True), line(0, 7, state=DriftState.AMBER))
+    assert [(m.state, m.retrained) for m in history.moments] == [(DriftState.AMBER, True)]
 
 
 def test_amber_twice_means_two_windows_that_share_no_day():
@@ -197,7 +197,7 @@ def test_amber_twice_means_two_windows_that_share_no_day():
         line(0, 7, amber=("a",)),
         line(1, 8, amber=("b",)),
         line(3, 10, amber=("c",)),
-        line(0, 6, state=State.INSUFFICIENT),
+        line(0, 6, state=DriftState.INSUFFICIENT),
     )
     assert history.amber_before(DAY + timedelta(days=8), "3") == {"b"}
     assert history.amber_before(DAY + timedelta(days=6), "3") == frozenset()
@@ -206,10 +206,10 @@ def test_amber_twice_means_two_windows_that_share_no_day():
 
 def test_a_change_of_state_is_told_from_the_windows_own_past():
     """An old month that is judged today is compared with what came before it, not with today's state."""
-    history = history_of(line(0, 7, state=State.RED), line(20, 27, state=State.GREEN))
-    assert history.state_before(DAY + timedelta(days=14), "3") is State.RED
-    assert history.state_before(DAY + timedelta(days=27), "3") is State.GREEN
-    assert history.state_before(DAY + timedelta(days=14), "9") is State.GREEN
+    history = history_of(line(0, 7, state=DriftState.RED), line(20, 27, state=DriftState.GREEN))
+    assert history.state_before(DAY + timedelta(days=14), "3") is DriftState.RED
+    assert history.state_before(DAY + timedelta(days=27), "3") is DriftState.GREEN
+    assert history.state_before(DAY + timedelta(days=14), "9") is DriftState.GREEN
 
 
 def test_usual_traffic_needs_three_earlier_windows():

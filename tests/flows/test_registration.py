@@ -9,8 +9,8 @@ import pytest
 
 from bentos.registry.version import Version
 from flows import registration
-from flows.registration import Checked, Unanswered, ask, decided, question
-from flows.review.release_checks import Check, Result
+from flows.registration import CheckedVersion, Unanswered, ask, decided, question
+from flows.review.release_checks import ReleaseCheck, Result
 from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
 
@@ -28,12 +28,12 @@ class Quiet:
         self.told.append(text % values)
 
 
-def _checked(*results: Result) -> Checked:
+def _checked(*results: Result) -> CheckedVersion:
     checks = tuple(
-        Check(code=f"check_{number}", title="t", result=result, explanation="e")
+        ReleaseCheck(code=f"check_{number}", title="t", result=result, explanation="e")
         for number, result in enumerate(results)
     )
-    return Checked(digest="a" * 64, champion=3, champion_digest="c" * 64, checks=checks)
+    return CheckedVersion(digest="a" * 64, champion=3, champion_digest="c" * 64, checks=checks)
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from service.erasure import FileBusy, HostErasure, erase_host
 from service.errors import AnswerNotFound
 from service.ledger import records
 from service.ledger.journal.answers import Answers
-from service.ledger.journal.frames import Entry
+from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.idempotency import Claim, Idempotency
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.shipping import Shipper, StoreSettings
-from service.ledger.records import Kind, OutcomeRow, ReviewRow
+from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client as store_client
 from tests.service.rows import answered, entry, line
@@ -63,7 +63,7 @@ def _reports(client: Any) -> Bucket:
 def predictions(*customers: str, start: int = 1) -> bytes:
     """An object of one prediction for each of these customers."""
     lines = [line(prediction(number), customer_ref=ref) for number, ref in enumerate(customers, start)]
-    return records.header(Kind.PREDICTION) + b"".join(lines)
+    return records.header(RecordKind.PREDICTION) + b"".join(lines)
 
 
 def prediction(number: int) -> str:
@@ -71,7 +71,7 @@ def prediction(number: int) -> str:
     return f"20261123-abcdefghij-{number:x}"
 
 
-def dated(days_ago: int, kind: Kind = Kind.PREDICTION) -> str:
+def dated(days_ago: int, kind: RecordKind = RecordKind.PREDICTION) -> str:
     """The key of an object that many days old."""
     return f"{kind.folder}/dt={TODAY - timedelta(days=days_ago)}/abcdefghij-{days_ago:010x}.csv"
 
@@ -79,12 +79,12 @@ def dated(days_ago: int, kind: Kind = Kind.PREDICTION) -> str:
 def test_features_age_first_then_decisions(rows: Bucket) -> None:
     """180 days on the figures are gone and the decision is there; five years on nothing is; a day earlier all is."""
     outcome = (
-        records.header(Kind.OUTCOME)
+        records.header(RecordKind.OUTCOME)
         + OutcomeRow(prediction(9), "t", "demo", ANA, prediction(1), "Poor", "2026-11-01").line()
     )
     for days in (180, 181, 1825, 1826):
         rows.put_csv(dated(days), predictions(ANA, BEN))
-        rows.put_csv(dated(days, Kind.OUTCOME), outcome)
+        rows.put_csv(dated(days, RecordKind.OUTCOME), outcome)
     rows.put_csv("predictions/README.csv", b"not ours")
     assert erasure.retain(rows, TODAY, feature_days=180, decision_days=1825) == Aged(2, 4, 2)
     left = list(rows.keys())
@@ -92,7 +92,7 @@ def test_features_age_first_then_decisions(rows: Bucket) -> None:
         [
             dated(180),
             *(dated(days).removesuffix(".csv") + erasure.DECISIONS for days in (181, 1825)),
-            *(dated(days, Kind.OUTCOME) for days in (180, 181, 1825)),
+            *(dated(days, RecordKind.OUTCOME) for days in (180, 181, 1825)),
             "predictions/README.csv",
         ]
     )
@@ -117,14 +117,14 @@ def test_an_erasure_reaches_every_object(client: Any, rows: Bucket, reports: Buc
     rows.put_csv(dated(2), predictions(ANA, start=3))
     rows.put_csv(dated(200).removesuffix(".csv") + erasure.DECISIONS, records.without_inputs(predictions(ANA, start=4)))
     rows.put_csv(
-        dated(1, Kind.OUTCOME),
-        records.header(Kind.OUTCOME)
+        dated(1, RecordKind.OUTCOME),
+        records.header(RecordKind.OUTCOME)
         + OutcomeRow(prediction(5), "t", "demo", "", prediction(1), "Poor", "2026-11-01").line()
         + OutcomeRow(prediction(6), "t", "demo", BEN, prediction(2), "Poor", "2026-11-01").line(),
     )
     rows.put_csv(
-        dated(1, Kind.REVIEW),
-        records.header(Kind.REVIEW)
+        dated(1, RecordKind.REVIEW),
+        records.header(RecordKind.REVIEW)
         + ReviewRow(prediction(7), "t", "demo", ANA, prediction(3), "r", "upheld", "c").line(),
     )
     table = pa.table({"id": [prediction(3), prediction(2)], "score": [1, 2]})
@@ -139,14 +139,14 @@ def test_an_erasure_reaches_every_object(client: Any, rows: Bucket, reports: Buc
     ):
         client.put_object(Bucket="reports", Key=key, Body=text.encode())
     assert erasure.erase(rows, reports, frozenset({ANA})) == Erased(rows=5, objects=5, reports=3)
-    assert sorted(rows.keys()) == sorted([dated(1), dated(1, Kind.OUTCOME)])
+    assert sorted(rows.keys()) == sorted([dated(1), dated(1, RecordKind.OUTCOME)])
     assert [row["prediction_id"] for row in records.read(rows.get(dated(1)))] == [prediction(2)]
-    assert [row["prediction_id"] for row in records.read(rows.get(dated(1, Kind.OUTCOME)))] == [prediction(2)]
+    assert [row["prediction_id"] for row in records.read(rows.get(dated(1, RecordKind.OUTCOME)))] == [prediction(2)]
     assert list(reports.keys()) == ["c.html", "d.html"]
     assert erasure.scan(rows, reports, frozenset({ANA}), {prediction(1), prediction(3), prediction(4)}) == []
 
 
-def boiled(rows: Bucket, client: Any, kind: Kind, days_ago: int) -> str:
+def boiled(rows: Bucket, client: Any, kind: RecordKind, days_ago: int) -> str:
     """Have the drift flow boil down a day; the key it is kept under."""
     day = TODAY - timedelta(days=days_ago)
     assert days.read_day(client, kind.folder, day) is not None
@@ -160,9 +160,9 @@ def test_an_erasure_takes_the_boiled_days_of_its_rows_alone(client: Any, rows: B
     rows.put_csv(dated(1), predictions(ANA, BEN))
     rows.put_csv(dated(2), predictions(BEN, start=3))
     outcome = OutcomeRow(prediction(9), "t", "demo", "", prediction(1), "Poor", "2026-11-01").line()
-    rows.put_csv(dated(1, Kind.OUTCOME), records.header(Kind.OUTCOME) + outcome)
-    gone = {boiled(rows, client, kind, 1) for kind in (Kind.PREDICTION, Kind.OUTCOME)}
-    kept = boiled(rows, client, Kind.PREDICTION, 2)
+    rows.put_csv(dated(1, RecordKind.OUTCOME), records.header(RecordKind.OUTCOME) + outcome)
+    gone = {boiled(rows, client, kind, 1) for kind in (RecordKind.PREDICTION, RecordKind.OUTCOME)}
+    kept = boiled(rows, client, RecordKind.PREDICTION, 2)
     assert erasure.scan(rows, reports, frozenset(), {prediction(1)})
     assert erasure.erase(rows, reports, frozenset({ANA})).rows == 2
     left = set(rows.keys())
@@ -175,7 +175,7 @@ def test_an_erasure_takes_the_boiled_days_of_its_rows_alone(client: Any, rows: B
 def test_an_erasure_that_broke_off_is_finished_by_the_next(client: Any, rows: Bucket, reports: Bucket) -> None:
     """The rows are gone and a day made of them is not: nothing names the customer any more, so every day goes."""
     rows.put_csv(dated(1), predictions(ANA))
-    boiled(rows, client, Kind.PREDICTION, 1)
+    boiled(rows, client, RecordKind.PREDICTION, 1)
     rows.delete(dated(1))
     assert erasure.erase(rows, reports, frozenset({ANA})) == Erased(rows=0, objects=0, reports=0)
     assert not list(rows.keys())
@@ -185,7 +185,7 @@ def test_boiled_days_age_with_the_features_they_hold(client: Any, rows: Bucket) 
     """After 180 days they go, a day earlier they stay."""
     for days_ago in (180, 181):
         rows.put_csv(dated(days_ago), predictions(ANA))
-    kept, gone = (boiled(rows, client, Kind.PREDICTION, days_ago) for days_ago in (180, 181))
+    kept, gone = (boiled(rows, client, RecordKind.PREDICTION, days_ago) for days_ago in (180, 181))
     assert erasure.retain(rows, TODAY, feature_days=180, decision_days=1825) == Aged(1, 1, 1)
     assert kept in set(rows.keys()) and gone not in set(rows.keys())
 
@@ -296,7 +296,9 @@ async def _shipped(folder: Path, store: ObjectStore) -> list[str]:
     """Traffic of two customers and a review, all in the bucket; the ids of the first customer."""
     outbox, given = await _traffic(folder)
     review = ReviewRow(outbox.next_id(), "t", "demo", BEN, given[BEN][0], "r", "upheld", "free text")
-    await outbox.append(Entry(Kind.REVIEW, "demo", b"{}", (review.review_id,), (review.line(),), ((0, 2),)))
+    await outbox.append(
+        JournalEntry(RecordKind.REVIEW, "demo", b"{}", (review.review_id,), (review.line(),), ((0, 2),))
+    )
     await outbox.aclose()
     settings = StoreSettings("predictions", store.endpoint, store.access_key, store.secret_key)
     Shipper(folder, outbox.run, settings).ship_now()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from tests.factories import pack_small_model
 
 
@@ -19,6 +19,6 @@ def _packed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="loaded_model", scope="session")
-def _loaded_model(packed_model: Path) -> Model:
+def _loaded_model(packed_model: Path) -> PackedModel:
     """The packed model, loaded with the engine a service would choose."""
-    return Model.load(packed_model)
+    return PackedModel.load(packed_model)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.ledger.journal.frames import Entry, KeyMark
+from service.ledger.journal.frames import JournalEntry, KeyMark
 from service.ledger.journal.outbox import Outbox
-from service.ledger.records import Kind, PredictionLines
+from service.ledger.records import PredictionLines, RecordKind
 
 INPUTS = (
     *(
@@ -34,7 +34,9 @@ def line(identifier: str, *, partner: str = PARTNER, customer_ref: str = "c" * 3
     return LINES.render(subject, INPUTS, DECISION)
 
 
-def entry(*identifiers: str, partner: str = PARTNER, customer_ref: str = "c" * 32, key: KeyMark | None = None) -> Entry:
+def entry(
+    *identifiers: str, partner: str = PARTNER, customer_ref: str = "c" * 32, key: KeyMark | None = None
+) -> JournalEntry:
     """An answer to these ids: a JSON object for one, a batch for several."""
     answers = [b'{"prediction_id":"%s"}' % identifier.encode() for identifier in identifiers]
     body, spans = b"[", []
@@ -42,7 +44,7 @@ def entry(*identifiers: str, partner: str = PARTNER, customer_ref: str = "c" * 3
         spans.append((len(body), len(body) + len(answer)))
         body += answer + b","
     lines = [line(identifier, partner=partner, customer_ref=customer_ref) for identifier in identifiers]
-    return Entry(Kind.PREDICTION, partner, body[:-1] + b"]", identifiers, lines, spans, key=key)
+    return JournalEntry(RecordKind.PREDICTION, partner, body[:-1] + b"]", identifiers, lines, spans, key=key)
 
 
 async def answered(outbox: Outbox, count: int = 1, **overrides: str) -> list[str]:

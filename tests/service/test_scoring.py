@@ -13,14 +13,14 @@ import pytest
 from service.access.keystore import ApiKey, Scope
 from service.access.pseudonyms import Pseudonyms
 from service.contract import Applicant
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.engine.portable import Portable
 from service.engine.rules import Assessment
 from service.ledger import records
 from service.ledger.journal import frames
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders
-from service.ledger.records import Kind
+from service.ledger.records import RecordKind
 from service.metrics import Metrics, Snapshot
 from service.scoring import Scoring
 from tests.factories import applicant, applicant_columns
@@ -50,7 +50,7 @@ def applicants(count: int) -> list[Applicant]:
     return [applicant(columns, row, **KINDS[row % len(KINDS)]) for row in range(count)]
 
 
-def service(model: Model, folder: Path) -> tuple[Scoring, Outbox, Metrics]:
+def service(model: PackedModel, folder: Path) -> tuple[Scoring, Outbox, Metrics]:
     """Scoring and what it writes to."""
     outbox = Outbox.open(folder / "outbox", min_free_bytes=0)
     edges = {name: one.edges for name, one in model.manifest.distributions.items() if one.edges}
@@ -58,7 +58,9 @@ def service(model: Model, folder: Path) -> tuple[Scoring, Outbox, Metrics]:
     return Scoring(model, model.manifest.ref, outbox, Pseudonyms(b"p" * 16), metrics), outbox, metrics
 
 
-async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> tuple[list[Any], list[Any], Snapshot]:
+async def scored(
+    model: PackedModel, folder: Path, batches: list[list[Applicant]]
+) -> tuple[list[Any], list[Any], Snapshot]:
     """Answers, logged rows and counts of applicants: a batch of one goes alone."""
     scoring, outbox, metrics = service(model, folder)
     answers = []
@@ -71,7 +73,7 @@ async def scored(model: Model, folder: Path, batches: list[list[Applicant]]) -> 
     rows = []
     for path in Folders(folder / "outbox").paths():
         ((data, _),) = frames.csv_objects(frames.parse(path.read_bytes()).entries).values()
-        assert records.kind_of(data) is Kind.PREDICTION
+        assert records.kind_of(data) is RecordKind.PREDICTION
         rows += list(records.read(data))
     counts = metrics.snapshot()
     metrics.close()
@@ -83,7 +85,7 @@ def lasting(found: list[Any]) -> list[Any]:
     return [{name: value for name, value in one.items() if name not in OF_THE_MOMENT} for one in found]
 
 
-async def test_a_batch_tells_each_row_what_the_row_alone_is_told(loaded_model: Model, tmp_path: Path) -> None:
+async def test_a_batch_tells_each_row_what_the_row_alone_is_told(loaded_model: PackedModel, tmp_path: Path) -> None:
     """The same answers, the same rows in the log, the same counts."""
     given = applicants(60)
 
@@ -101,7 +103,7 @@ async def test_a_batch_tells_each_row_what_the_row_alone_is_told(loaded_model: M
             assert other.total == pytest.approx(histogram.total)
 
 
-async def test_counts_of_many_batches_are_folded_once(loaded_model: Model, tmp_path: Path) -> None:
+async def test_counts_of_many_batches_are_folded_once(loaded_model: PackedModel, tmp_path: Path) -> None:
     """Singles and batches in any order add up."""
     given = applicants(30)
 
@@ -112,11 +114,11 @@ async def test_counts_of_many_batches_are_folded_once(loaded_model: Model, tmp_p
 
 
 async def test_what_a_turn_gathers_is_answered_to_each_their_own(
-    packed_model: Path, loaded_model: Model, tmp_path: Path
+    packed_model: Path, loaded_model: PackedModel, tmp_path: Path
 ) -> None:
     """The portable engine evaluates the requests of one turn together; a request that is cancelled holds nobody up."""
     given = applicants(24)
-    scoring, outbox, _ = service(Model.load(packed_model, "portable"), tmp_path / "portable")
+    scoring, outbox, _ = service(PackedModel.load(packed_model, "portable"), tmp_path / "portable")
 
     waiting = [asyncio.create_task(scoring.one(KEY, one)) for one in given]
     await asyncio.sleep(0)
@@ -131,7 +133,7 @@ async def test_what_a_turn_gathers_is_answered_to_each_their_own(
     assert lasting(answers) == lasting(alone)
 
 
-async def test_an_engine_that_fails_fails_the_requests_of_its_turn(loaded_model: Model, tmp_path: Path) -> None:
+async def test_an_engine_that_fails_fails_the_requests_of_its_turn(loaded_model: PackedModel, tmp_path: Path) -> None:
     """Nobody waits for an answer that will not come."""
 
     class Broken(Portable):
@@ -143,7 +145,7 @@ async def test_an_engine_that_fails_fails_the_requests_of_its_turn(loaded_model:
         def assess(self, values: list[float]) -> Assessment:
             raise ArithmeticError("no answer")
 
-    scoring, outbox, _ = service(Model(loaded_model.manifest, Broken()), tmp_path)
+    scoring, outbox, _ = service(PackedModel(loaded_model.manifest, Broken()), tmp_path)
     with pytest.raises(ArithmeticError):
         await asyncio.wait_for(scoring.one(KEY, applicants(1)[0]), 10)
     await outbox.aclose()

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from tests.ui.fake_api import KEY, FakeApi
 from ui.api.client import Client
 from ui.session import Desk
-from ui.settings import Settings
+from ui.settings import UiSettings
 from ui.texts.formats import Formats
 from ui.texts.wording import texts
 
@@ -36,13 +36,13 @@ def api() -> FakeApi:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> UiSettings:
     """Settings with the right key."""
-    return Settings("http://api.test", SecretStr(KEY), "http://api.test", "BRL", tmp_path)
+    return UiSettings("http://api.test", SecretStr(KEY), "http://api.test", "BRL", tmp_path)
 
 
 @pytest.fixture
-def desk(api: FakeApi, settings: Settings) -> Desk:
+def desk(api: FakeApi, settings: UiSettings) -> Desk:
     """What a view works with, in English."""
     return Desk(texts("en"), Formats("en"), settings, Client(settings, api.transport()))
 

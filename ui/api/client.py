@@ -16,13 +16,13 @@ from service.contract import Applicant, Score, Scores
 from ui.api import errors
 from ui.api.exchange import Exchange
 from ui.api.limits import Limit, read_limits
-from ui.settings import Settings
+from ui.settings import UiSettings
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
 _ERRORS: Final[dict[int, type[errors.ApiError]]] = {
-    401: errors.KeyRefused,
+    401: errors.KeyRejected,
     403: errors.NotAllowed,
     404: errors.NotFound,
     409: errors.Unavailable,  # the first request with the same idempotency token still runs
@@ -37,7 +37,7 @@ _REFUSED_INPUT: Final = frozenset({400, 415, 422})
 
 
 @dataclass(frozen=True)
-class Reply(Generic[T]):
+class ApiReply(Generic[T]):
     """An answer with what came along: the limits' state and the exchange."""
 
     value: T
@@ -48,7 +48,7 @@ class Reply(Generic[T]):
 class Client:
     """Calls of the API with one key. Safe to share between threads; `transport` is for tests."""
 
-    def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, settings: UiSettings, transport: httpx.BaseTransport | None = None) -> None:
         self._http = httpx.Client(
             base_url=settings.endpoint,
             headers={"x-api-key": settings.key.get_secret_value(), "user-agent": "quantumfinance-ui"},
@@ -57,40 +57,40 @@ class Client:
             follow_redirects=False,  # the key goes to the endpoint named in the settings and nowhere else
         )
 
-    def score(self, applicant: dict[str, Any]) -> Reply[Score]:
+    def score(self, applicant: dict[str, Any]) -> ApiReply[Score]:
         """One applicant scored. `applicant` is JSON as the contract wants it: the API judges it, not this page."""
         return self._typed(Score, self._call("POST", "/v1/score", json.dumps(applicant, allow_nan=False).encode()))
 
-    def score_batch(self, applicants: Sequence[Applicant], token: str = "") -> Reply[list[Score]]:
+    def score_batch(self, applicants: Sequence[Applicant], token: str = "") -> ApiReply[list[Score]]:
         """Up to 1,000 applicants scored in order; the same `token` never scores the same rows twice."""
         body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
         reply = self._typed(Scores, self._call("POST", "/v1/score/batch", body, token))
         if len(reply.value.scores) != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
-        return Reply(reply.value.scores, reply.exchange, reply.limits)
+        return ApiReply(reply.value.scores, reply.exchange, reply.limits)
 
-    def score_part(self, applicants: Sequence[Applicant], token: str) -> Reply[int]:
+    def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
         """A part of a large batch, its answers counted and left as bytes (`exchange.got`): read once, when shown."""
         body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
         reply = self._call("POST", "/v1/score/batch", body, token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.
         if reply.exchange.got.count(b'"prediction_id":') != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
-        return Reply(len(applicants), reply.exchange, reply.limits)
+        return ApiReply(len(applicants), reply.exchange, reply.limits)
 
-    def model(self) -> Reply[dict[str, Any]]:
+    def model(self) -> ApiReply[dict[str, Any]]:
         """The manifest of the model that answers: a page may be older than it, so it stays a mapping."""
         reply = self._call("GET", "/v1/model")
         answer = reply.exchange.answer
         if not isinstance(answer, dict):
             raise errors.Unexpected(status=reply.exchange.status)
-        return Reply(answer, reply.exchange, reply.limits)
+        return ApiReply(answer, reply.exchange, reply.limits)
 
     def scopes(self) -> frozenset[str]:
         """What the key of this page may do."""
         return frozenset(self._call("GET", "/v1/model").exchange.headers.get("qf-scopes", "").split())
 
-    def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> Reply[None]:
+    def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> ApiReply[None]:
         headers = {}
         if content is not None:
             headers = {"content-type": "application/json", "idempotency-key": token or uuid.uuid4().hex}
@@ -100,7 +100,7 @@ class Client:
         shown = {name: value for name, value in response.headers.items() if name in _SHOWN_HEADERS}
         exchange = Exchange(method, path, content, response.status_code, response.content, shown, took_ms)
         if response.is_success:
-            return Reply(None, exchange, read_limits(response.headers))
+            return ApiReply(None, exchange, read_limits(response.headers))
         error = _error(response, exchange.answer)
         error.exchange, error.limits = exchange, read_limits(response.headers)
         raise error
@@ -121,9 +121,9 @@ class Client:
             raise errors.NoConnection from error
 
     @staticmethod
-    def _typed(kind: type[M], reply: Reply[None]) -> Reply[M]:
+    def _typed(kind: type[M], reply: ApiReply[None]) -> ApiReply[M]:
         try:
-            return Reply(kind.model_validate_json(reply.exchange.got), reply.exchange, reply.limits)
+            return ApiReply(kind.model_validate_json(reply.exchange.got), reply.exchange, reply.limits)
         except ValidationError as error:
             raise errors.Unexpected(status=reply.exchange.status) from error
 
@@ -143,11 +143,11 @@ def _error(response: httpx.Response, answer: Any) -> errors.ApiError:
     return kind(status=status, request_id=request_id, retry_after_s=_retry_after_s(response))
 
 
-def _faults(problem: dict[str, Any]) -> tuple[errors.Fault, ...]:
+def _faults(problem: dict[str, Any]) -> tuple[errors.FieldFault, ...]:
     """The fields at fault: RFC 9457's `errors`, each with a JSON pointer (RFC 6901) and a code."""
     listed = problem.get("errors", [])
     items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    return tuple(errors.Fault(_steps(str(item.get("pointer", ""))), str(item.get("code", ""))) for item in items)
+    return tuple(errors.FieldFault(_steps(str(item.get("pointer", ""))), str(item.get("code", ""))) for item in items)
 
 
 def _steps(pointer: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from ui.errors import UiError
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldFault:
     """One rule of the contract that a field broke: where (JSON pointer, split) and which (the rule's code)."""
 
     path: tuple[str, ...]
@@ -55,7 +55,7 @@ class NoConnection(ApiError):
     code = "no_connection"
 
 
-class KeyRefused(ApiError):
+class KeyRejected(ApiError):
     """The key is unknown, revoked or expired."""
 
     code = "key_refused"
@@ -84,7 +84,7 @@ class Invalid(ApiError):
 
     code = "invalid"
 
-    def __init__(self, faults: tuple[Fault, ...] = (), *, status: int = 422, request_id: str = "") -> None:
+    def __init__(self, faults: tuple[FieldFault, ...] = (), *, status: int = 422, request_id: str = "") -> None:
         super().__init__(status=status, request_id=request_id)
         self.faults = faults
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from service.contract import Applicant, Score
-from ui.api.client import Client, Reply
+from ui.api.client import ApiReply, Client
 from ui.api.errors import LimitReached
 from ui.api.limits import Limit, largest_batch, wait_for
 
@@ -20,7 +20,7 @@ def score_some(
     rows: Sequence[Applicant],
     limits: tuple[Limit, ...],
     wait: Callable[[float], None] = time.sleep,
-) -> Reply[list[Score]]:
+) -> ApiReply[list[Score]]:
     """The rows' scores, in order, with the last part's exchange; `LimitReached` where the wait would be long."""
     found: list[Score] = []
     waited_s = 0.0
@@ -45,7 +45,7 @@ def score_some(
         found += reply.value
         limits = reply.limits
         if len(found) == len(rows):
-            return Reply(found, reply.exchange, limits)
+            return ApiReply(found, reply.exchange, limits)
 
 
 def _patient(total_s: float, pause_s: float) -> float:

@@ -66,7 +66,7 @@ class Signature(httpx.Auth):
         )
 
 
-class Bucket:
+class ReportBucket:
     """The reports by key. `NoConnection`, `NotAllowed` or `Unexpected` where the store does not give them."""
 
     def __init__(self, settings: Reports, transport: httpx.BaseTransport | None = None) -> None:

@@ -13,7 +13,7 @@ from service.contract import Applicant
 GROUPS: Final = ("income", "accounts", "loans", "payments", "reference")
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """What sort of input a field takes."""
 
     INTEGER = "integer"
@@ -30,7 +30,7 @@ class Field:
     """One field of the contract as a form shows it."""
 
     name: str
-    kind: Kind
+    kind: FieldKind
     description: str
     unit: str
     group: str
@@ -44,7 +44,7 @@ class Field:
     @property
     def numeric(self) -> bool:
         """Whether its values can be moved along an axis."""
-        return self.kind in (Kind.INTEGER, Kind.NUMBER)
+        return self.kind in (FieldKind.INTEGER, FieldKind.NUMBER)
 
 
 @cache
@@ -94,12 +94,12 @@ def _resolved(rule: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[s
     return dict(rule)
 
 
-def _kind(rule: Mapping[str, Any], items: Mapping[str, Any]) -> Kind:
+def _kind(rule: Mapping[str, Any], items: Mapping[str, Any]) -> FieldKind:
     if "enum" in rule:
-        return Kind.CHOICE
+        return FieldKind.CHOICE
     if rule.get("type") == "array" and "enum" in items:
-        return Kind.CHOICES
-    by_type = {"integer": Kind.INTEGER, "number": Kind.NUMBER, "boolean": Kind.SWITCH}
+        return FieldKind.CHOICES
+    by_type = {"integer": FieldKind.INTEGER, "number": FieldKind.NUMBER, "boolean": FieldKind.SWITCH}
     if rule.get("format") == "date":
-        return Kind.DATE
-    return by_type.get(str(rule.get("type")), Kind.TEXT)
+        return FieldKind.DATE
+    return by_type.get(str(rule.get("type")), FieldKind.TEXT)

@@ -32,7 +32,7 @@ _DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """Where a job stands. `wait_until` (epoch seconds) is when the limits let it go on; `error` why it stopped."""
 
     total: int
@@ -43,7 +43,7 @@ class Progress:
     error: ApiError | None = None
 
 
-class Store:
+class JobStore:
     """The answers of one job on disk: `index.json` with the rows' numbers, one file a part, readable by us alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -92,14 +92,14 @@ class Store:
         partial.replace(self._folder / name)
 
 
-class Job:
+class UploadJob:
     """One batch. `start()` begins or goes on, `progress()` tells, the store holds what has come back."""
 
     def __init__(
         self,
         digest: str,
         applicants: Sequence[Applicant],
-        store: Store,
+        store: JobStore,
         client: Client,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -126,12 +126,12 @@ class Job:
             self._thread = threading.Thread(target=self._run, name=f"batch-{self.digest[:8]}", daemon=True)
             self._thread.start()
 
-    def progress(self) -> Progress:
+    def progress(self) -> JobProgress:
         """Where it stands now."""
         with self._lock:
             done, total = len(self._done), len(self._applicants)
             running = self._thread is not None and self._thread.is_alive()
-            return Progress(total, done, running, self._remaining_s(total - done), self._wait_until, self._error)
+            return JobProgress(total, done, running, self._remaining_s(total - done), self._wait_until, self._error)
 
     def join(self, timeout_s: float) -> None:
         """Waits until it has ended or stopped."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from service.contract import RULE_CODES, Applicant
-from ui.api.errors import Fault
-from ui.applicant.fields import Field, Kind
+from ui.api.errors import FieldFault
+from ui.applicant.fields import Field, FieldKind
 from ui.batches.sheet import Sheet
 from ui.texts.wording import LANGUAGES, texts
 
@@ -42,11 +42,11 @@ class RowFault:
     """One rule broken in one row; `row` is its number in the file."""
 
     row: int
-    fault: Fault
+    fault: FieldFault
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedSheet:
     """The rows the contract accepts, with their numbers in the file, and the faults of the others."""
 
     applicants: tuple[Applicant, ...]
@@ -66,13 +66,13 @@ def propose(columns: Sequence[str], fields: Sequence[Field]) -> dict[str, str]:
     return found
 
 
-def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> Checked:
+def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> CheckedSheet:
     """Every row as the contract sees it; nothing is sent."""
     places = [(field, sheet.columns.index(mapped[field.name])) for field in fields if field.name in mapped]
     absent: dict[str, Any] = {
         field.name: None for field in fields if field.name not in mapped and field.required and field.nullable
     }
-    absent |= {field.name: [] for field in fields if field.name not in mapped and field.kind is Kind.CHOICES}
+    absent |= {field.name: [] for field in fields if field.name not in mapped and field.kind is FieldKind.CHOICES}
     applicants, numbers, faults = [], [], []
     for number, cells in zip(sheet.numbers, sheet.rows, strict=True):
         row = absent | {field.name: meaning(field, cells[place]) for field, place in places}
@@ -82,21 +82,21 @@ def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> C
             numbers.append(number)
         except ValidationError as error:
             faults += [RowFault(number, each) for each in _faults(error)]
-    return Checked(tuple(applicants), tuple(numbers), tuple(faults))
+    return CheckedSheet(tuple(applicants), tuple(numbers), tuple(faults))
 
 
 def meaning(field: Field, cell: str) -> Any:
     """A cell's text as JSON for the field; None for "not known"; the text itself where it cannot be understood."""
-    if field.kind is Kind.CHOICES:
+    if field.kind is FieldKind.CHOICES:
         return _choices(field, cell)
-    if field.kind is Kind.TEXT:
+    if field.kind is FieldKind.TEXT:
         return cell or None
     masked = cell.strip("_ ")
     if masked.lower() in _UNKNOWN:
         return None
-    if field.kind is Kind.CHOICE:
+    if field.kind is FieldKind.CHOICE:
         return _choice(field, masked)
-    if field.kind is Kind.DATE:
+    if field.kind is FieldKind.DATE:
         return masked[:10]  # Excel gives midnight along
     return _number(field, masked)
 
@@ -167,13 +167,13 @@ def _float(text: str) -> float | None:
 
 
 def _as_kind(field: Field, value: float, text: str) -> Any:
-    if field.kind is Kind.NUMBER:
+    if field.kind is FieldKind.NUMBER:
         return value
     return int(value) if value.is_integer() else text
 
 
-def _faults(error: ValidationError) -> list[Fault]:
+def _faults(error: ValidationError) -> list[FieldFault]:
     return [
-        Fault(tuple(str(step) for step in each["loc"]), RULE_CODES.get(each["type"], "type"))
+        FieldFault(tuple(str(step) for step in each["loc"]), RULE_CODES.get(each["type"], "type"))
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     ]

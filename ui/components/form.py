@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from service.contract import Applicant
-from ui.applicant.fields import Field, Kind, grouped
+from ui.applicant.fields import Field, FieldKind, grouped
 from ui.session import Desk
 
 _PREFIX: Final = "applicant."
@@ -84,7 +84,7 @@ def _widget(desk: Desk, field: Field) -> None:
     label, key, hint = label_of(desk, field), key_of(field.name), _help(desk, field)
     if field.numeric:
         _number(desk, field, label, hint)
-    elif field.kind is Kind.CHOICE:
+    elif field.kind is FieldKind.CHOICE:
         choices: list[str | None] = [*field.options]
         st.selectbox(
             label,
@@ -96,7 +96,7 @@ def _widget(desk: Desk, field: Field) -> None:
             help=hint,
             persist_state="session",
         )
-    elif field.kind is Kind.CHOICES:
+    elif field.kind is FieldKind.CHOICES:
         st.multiselect(
             label,
             slots(field),
@@ -107,7 +107,7 @@ def _widget(desk: Desk, field: Field) -> None:
             select_all=False,
             persist_state="session",
         )
-    elif field.kind is Kind.DATE:
+    elif field.kind is FieldKind.DATE:
         st.date_input(
             label,
             value=None,
@@ -117,14 +117,14 @@ def _widget(desk: Desk, field: Field) -> None:
             help=hint,
             persist_state="session",
         )
-    elif field.kind is Kind.SWITCH:
+    elif field.kind is FieldKind.SWITCH:
         st.checkbox(label, key=key, help=hint, persist_state="session")
     else:
         st.text_input(label, key=key, help=hint, persist_state="session")
 
 
 def _number(desk: Desk, field: Field, label: str, hint: str) -> None:
-    whole = field.kind is Kind.INTEGER
+    whole = field.kind is FieldKind.INTEGER
     cast = int if whole else float
     wide = (field.high or 0.0) > _WIDE_RANGE
     st.number_input(
@@ -153,29 +153,29 @@ def slot_name(desk: Desk, slot: str) -> str:
 
 
 def _to_widget(field: Field, value: Any) -> Any:
-    if field.kind is Kind.CHOICES:
+    if field.kind is FieldKind.CHOICES:
         seen: dict[str, int] = {}
         chosen = []
         for option in value or []:
             seen[option] = seen.get(option, 0) + 1
             chosen.append(option if seen[option] == 1 else f"{option}#{seen[option]}")
         return [slot for slot in chosen if slot in slots(field)]
-    if field.kind is Kind.DATE:
+    if field.kind is FieldKind.DATE:
         return date.fromisoformat(value) if value else None
-    if field.kind is Kind.TEXT:
+    if field.kind is FieldKind.TEXT:
         return value or ""
-    if field.kind is Kind.SWITCH:
+    if field.kind is FieldKind.SWITCH:
         return bool(value)
-    if field.kind is Kind.NUMBER and value is not None:
+    if field.kind is FieldKind.NUMBER and value is not None:
         return float(value)
     return value
 
 
 def _from_widget(field: Field, value: Any) -> Any:
-    if field.kind is Kind.CHOICES:
+    if field.kind is FieldKind.CHOICES:
         return [slot.partition("#")[0] for slot in value or []]
     if isinstance(value, date):
         return value.isoformat()
-    if field.kind is Kind.TEXT:
+    if field.kind is FieldKind.TEXT:
         return (value or "").strip()
     return value

@@ -9,7 +9,7 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ui.api.errors import ApiError, Fault, Invalid, LimitReached
+from ui.api.errors import ApiError, FieldFault, Invalid, LimitReached
 from ui.applicant.fields import Field
 from ui.components.form import range_of
 from ui.session import Desk
@@ -49,7 +49,7 @@ def countdown(desk: Desk, until: float) -> None:
     tick()
 
 
-def fault_sentence(desk: Desk, fault: Fault, field: Field | None) -> str:
+def fault_sentence(desk: Desk, fault: FieldFault, field: Field | None) -> str:
     """What the rule wants of the field, never what was typed."""
     t = desk.texts
     if field is not None and fault.code in _OUT_OF_RANGE and range_of(desk, field):

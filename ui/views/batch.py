@@ -15,10 +15,10 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from service.contract import Score
 from ui.api.errors import ApiError
 from ui.applicant.examples import EXAMPLES
-from ui.applicant.fields import Field, Kind, contract_fields
+from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.batches import mapping
-from ui.batches.jobs import Job, Store, digest_of
-from ui.batches.mapping import Checked
+from ui.batches.jobs import JobStore, UploadJob, digest_of
+from ui.batches.mapping import CheckedSheet
 from ui.batches.sheet import Sheet, read_sheet
 from ui.components import outcome, problem, running
 from ui.errors import SheetRefused
@@ -35,7 +35,7 @@ _DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @st.cache_resource(show_spinner=False)
-def jobs() -> dict[str, Job]:
+def jobs() -> dict[str, UploadJob]:
     """The jobs of this server, by digest: they outlive the page that began them."""
     return {}
 
@@ -87,7 +87,7 @@ def _excel(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Checked | None:
+def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedSheet | None:
     """The file read, its columns mapped, its rows checked; None where something must be put right first."""
     try:
         sheet = _sheet(upload)
@@ -96,7 +96,7 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
         return None
     mapped = _columns(desk, fields, sheet)
     absent = [field for field in fields if field.required and not field.nullable and field.name not in mapped]
-    absent = [field for field in absent if field.kind is not Kind.CHOICES]
+    absent = [field for field in absent if field.kind is not FieldKind.CHOICES]
     if absent:
         names = ", ".join(desk.texts.label(field.name) for field in absent)
         st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
@@ -146,9 +146,9 @@ def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, s
     return mapped
 
 
-def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> Checked:
+def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedSheet:
     mark = (st.session_state[_SHEET][0], tuple(sorted(mapped.items())))
-    kept: tuple[Any, Checked] | None = st.session_state.get(_CHECKED)
+    kept: tuple[Any, CheckedSheet] | None = st.session_state.get(_CHECKED)
     if kept is not None and kept[0] == mark:
         return kept[1]
     with st.spinner(desk.texts("batch.checking")):
@@ -157,7 +157,7 @@ def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Fie
     return checked
 
 
-def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checked) -> None:
+def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
     """What the contract says of each row, before anything is sent."""
     t, f = desk.texts, desk.formats
     good, bad = len(checked.applicants), len(sheet.rows) - len(checked.applicants)
@@ -186,7 +186,7 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
         )
 
 
-def _send(desk: Desk, checked: Checked) -> None:
+def _send(desk: Desk, checked: CheckedSheet) -> None:
     t, f = desk.texts, desk.formats
     digest = digest_of(checked.applicants, _mark(desk))
     if st.session_state.get(DIGEST) == digest and digest in jobs():
@@ -198,13 +198,13 @@ def _send(desk: Desk, checked: Checked) -> None:
         _begin(desk, digest, checked, store)
 
 
-def _begin(desk: Desk, digest: str, checked: Checked, store: Store) -> None:
+def _begin(desk: Desk, digest: str, checked: CheckedSheet, store: JobStore) -> None:
     store.open(checked.numbers)
     running_jobs = jobs()
     for other in list(running_jobs)[: max(0, len(running_jobs) - _JOBS_KEPT)]:
         if not running_jobs[other].progress().running:
             del running_jobs[other]
-    job = running_jobs.get(digest) or Job(digest, checked.applicants, store, desk.client)
+    job = running_jobs.get(digest) or UploadJob(digest, checked.applicants, store, desk.client)
     running_jobs[digest] = job
     job.start()
     st.session_state[DIGEST] = digest
@@ -212,7 +212,7 @@ def _begin(desk: Desk, digest: str, checked: Checked, store: Store) -> None:
     st.rerun()
 
 
-def _follow(desk: Desk, checked: Checked | None) -> None:
+def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
     """The job of this page: under way, stopped or done. Its digest stands in the address, so a reload finds it."""
     digest = st.session_state.get(DIGEST) or st.query_params.get(DIGEST, "")
     if not _DIGEST_FORM.fullmatch(digest):
@@ -242,7 +242,7 @@ def _follow(desk: Desk, checked: Checked | None) -> None:
         outcome.show(desk, answers, numbers, _refs(checked, numbers))
 
 
-def _answers(digest: str, store: Store, done: int) -> dict[int, Score]:
+def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
     """The answers kept, read again only when there are more of them."""
     kept: tuple[Any, dict[int, Score]] | None = st.session_state.get(_ANSWERS)
     if kept is None or kept[0] != (digest, done):
@@ -251,15 +251,15 @@ def _answers(digest: str, store: Store, done: int) -> dict[int, Score]:
     return kept[1]
 
 
-def _refs(checked: Checked | None, numbers: Sequence[int]) -> list[str | None]:
+def _refs(checked: CheckedSheet | None, numbers: Sequence[int]) -> list[str | None]:
     """The partner's own references, while the file is still here: they are not kept."""
     if checked is None or list(checked.numbers) != list(numbers):
         return []
     return [applicant.customer_ref for applicant in checked.applicants]
 
 
-def _store(desk: Desk, digest: str) -> Store:
-    return Store(desk.settings.state / "batches" / digest)
+def _store(desk: Desk, digest: str) -> JobStore:
+    return JobStore(desk.settings.state / "batches" / digest)
 
 
 def _mark(desk: Desk) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.api.errors import ApiError
-from ui.api.reports import Bucket
+from ui.api.reports import ReportBucket
 from ui.components import causes, charts
 from ui.session import TRANSPORT, Desk
 from ui.settings import Reports
@@ -36,7 +36,7 @@ def show(desk: Desk) -> None:
         _show(desk, bucket, settings)
 
 
-def _show(desk: Desk, bucket: Bucket, settings: Reports) -> None:
+def _show(desk: Desk, bucket: ReportBucket, settings: Reports) -> None:
     t = desk.texts
     try:
         with st.spinner(t("health.wait")):
@@ -56,12 +56,12 @@ def _show(desk: Desk, bucket: Bucket, settings: Reports) -> None:
     _reports(desk, bucket, moments)
 
 
-def _bucket(settings: Reports) -> Bucket:
+def _bucket(settings: Reports) -> ReportBucket:
     transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
-    return Bucket(settings, transport)
+    return ReportBucket(settings, transport)
 
 
-def _object(bucket: Bucket, key: str) -> dict[str, Any]:
+def _object(bucket: ReportBucket, key: str) -> dict[str, Any]:
     """A JSON object of the bucket; empty where there is none or it cannot be read."""
     content = bucket.read(key)
     try:
@@ -174,7 +174,7 @@ def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.versions"))
 
 
-def _reports(desk: Desk, bucket: Bucket, moments: list[dict[str, Any]]) -> None:
+def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) -> None:
     t = desk.texts
     listed = [moment for moment in reversed(moments) if moment.get("report")]
     if not listed:

@@ -11,7 +11,7 @@ from service.contract import Applicant
 from ui.api.errors import ApiError
 from ui.api.pace import score_some
 from ui.applicant.examples import EXAMPLES
-from ui.applicant.fields import Field, Kind, contract_fields
+from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.components import charts, form, problem
 from ui.session import Desk, last_limits
 from ui.views.score import APPLICANT
@@ -98,15 +98,15 @@ def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]
     low, high = _SPANS.get(field.name, (0.0, max(2.0 * abs(own or 0.0), 100.0)))
     low, high = min(low, own or low), max(high, own or high)
     low, high = max(low, field.low or low), min(high, field.high or high)
-    step = 1 if field.kind is Kind.INTEGER else 1.0
-    cast = int if field.kind is Kind.INTEGER else float
+    step = 1 if field.kind is FieldKind.INTEGER else 1.0
+    cast = int if field.kind is FieldKind.INTEGER else float
     chosen: tuple[float, float] = st.slider(
         desk.texts("whatif.span", field=desk.texts.label(field.name)),
         min_value=cast(low),
         max_value=cast(high),
         value=(cast(low), cast(high)),
         step=step,
-        format="%.0f" if field.kind is Kind.NUMBER else None,
+        format="%.0f" if field.kind is FieldKind.NUMBER else None,
         key=f"whatif.span.{field.name}",
         label_visibility="collapsed",
     )
@@ -115,7 +115,7 @@ def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]
 
 def _axis(field: Field, span: tuple[float, float], points: int) -> list[float]:
     low, high = span
-    if field.kind is Kind.INTEGER:
+    if field.kind is FieldKind.INTEGER:
         steps = min(points, int(high - low) + 1)
         return sorted({round(low + (high - low) * place / max(1, steps - 1)) for place in range(steps)})
     values = {round(low + (high - low) * place / (points - 1), 2) for place in range(points)}
@@ -154,7 +154,9 @@ def _head(desk: Desk, score: int, field: Field | None, own: Any) -> None:
 
 
 def _with(applicant: Applicant, update: dict[Field, float]) -> Applicant:
-    typed = {field.name: int(value) if field.kind is Kind.INTEGER else float(value) for field, value in update.items()}
+    typed = {
+        field.name: int(value) if field.kind is FieldKind.INTEGER else float(value) for field, value in update.items()
+    }
     return Applicant.model_validate({**applicant.model_dump(), **typed})
 
 

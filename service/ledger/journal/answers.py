@@ -1,8 +1,8 @@
 """Stored answers, readable by the partner they were given to, on every worker of the host, while files are kept.
 
-An id leads to its file (see `service.ledger.journal.segments`), so an answer can be read by any process the moment it was given, and
-there is no second store that could disagree with the record. Several hosts need a store they share: it has to offer
-`read` alone, and is chosen where this class is made.
+An id leads to its file (see `service.ledger.journal.segments`), so an answer can be read by any process the moment it
+was given, and there is no second store that could disagree with the record. Several hosts need a store they share: it
+has to offer `read` alone, and is chosen where this class is made.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from service.errors import AnswerNotFound
 from service.ledger.journal import frames
 from service.ledger.journal.segments import Folders
-from service.ledger.records import Kind, cells_of
+from service.ledger.records import RecordKind, cells_of
 
 
 class StoredAnswer:
     """One row's answer as it was given, and the row that recorded it."""
 
     def __init__(self, entry: frames.StoredEntry, row: frames.Row) -> None:
-        self.kind: Kind = entry.kind
+        self.kind: RecordKind = entry.kind
         self.partner = entry.partner
         self.body: bytes = row.answer
         self._line = row.line
@@ -50,7 +50,7 @@ class Answers:
     def __init__(self, outbox: Path) -> None:
         self._folders = Folders(Path(outbox))
 
-    def read(self, identifier: str, partner: str, kind: Kind = Kind.PREDICTION) -> StoredAnswer:
+    def read(self, identifier: str, partner: str, kind: RecordKind = RecordKind.PREDICTION) -> StoredAnswer:
         """The answer of this partner.
 
         Raises:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from service.ledger.records import Kind, cells_of, header
+from service.ledger.records import RecordKind, cells_of, header
 
 _FRAME: Final = struct.Struct("<4sII")  # magic, crc32 of the payload, its length
 _ENTRY: Final = struct.Struct(
@@ -46,14 +46,14 @@ class KeyMark(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class JournalEntry:
     """One answer to make durable: its body, and a CSV line, an id and a span of the body for each row.
 
     `spans` are (start, end) of each row's own answer inside `body`, so that one row of a batch can be read alone.
     `key` is the mark of the claim the request runs under, if it has one.
     """
 
-    kind: Kind
+    kind: RecordKind
     partner: str
     body: bytes
     ids: Sequence[str]
@@ -74,7 +74,7 @@ class Row(NamedTuple):
 class StoredEntry(NamedTuple):
     """An entry as it was read back; `at_us` is microseconds since 1970."""
 
-    kind: Kind
+    kind: RecordKind
     partner: str
     status: int
     at_us: int
@@ -139,7 +139,7 @@ def header_frame(*, rewritten: bool = False) -> bytes:
     return frame(_HEADER_MAGIC, b"\1" if rewritten else b"\0")
 
 
-def encode(entry: Entry, numbers: Sequence[int], at_us: int | None = None) -> bytes:
+def encode(entry: JournalEntry, numbers: Sequence[int], at_us: int | None = None) -> bytes:
     """The entry as a frame, with the numbers of its rows, stamped with the time in microseconds (now, if not given)."""
     mark = entry.key or (NO_KEY, NO_KEY)
     partner, body, lines = entry.partner.encode(), entry.body, entry.lines
@@ -167,7 +167,7 @@ def decode(payload: bytes) -> StoredEntry:
         rows.append(Row(number, lines[:width], body[low:high]))
         lines = lines[width:]
     partner = payload[_ENTRY.size : table].decode()
-    return StoredEntry(Kind(fixed.kind), partner, fixed.status, fixed.at_us, key_of(payload), body, rows)
+    return StoredEntry(RecordKind(fixed.kind), partner, fixed.status, fixed.at_us, key_of(payload), body, rows)
 
 
 def key_of(payload: bytes) -> KeyMark | None:
@@ -320,9 +320,9 @@ def _breathe(count: int, breath_s: float) -> None:
         time.sleep(breath_s)
 
 
-def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> dict[Kind, tuple[bytes, int]]:
+def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> dict[RecordKind, tuple[bytes, int]]:
     """The CSV object of each kind that the entries hold, and its number of rows: a pure function of the file."""
-    lines: dict[Kind, list[bytes]] = {}
+    lines: dict[RecordKind, list[bytes]] = {}
     for count, (_, payload) in enumerate(entries):
         _breathe(count, breath_s)
         stored = decode(payload)
@@ -344,7 +344,7 @@ def erase(payload: bytes, refs: frozenset[str]) -> bytes | None:
         return None
     body = b"".join(row.answer for row in keep)
     ends = [sum(len(row.answer) for row in keep[: place + 1]) for place in range(len(keep))]
-    entry = Entry(
+    entry = JournalEntry(
         kind=stored.kind,
         partner=stored.partner,
         body=body,
@@ -356,5 +356,5 @@ def erase(payload: bytes, refs: frozenset[str]) -> bytes | None:
     return encode(entry, [row.number for row in keep], stored.at_us)[_FRAME.size :]
 
 
-def _customer(kind: Kind, line: bytes) -> str:
+def _customer(kind: RecordKind, line: bytes) -> str:
     return cells_of(line)[kind.columns.index("customer_ref")]

@@ -31,7 +31,7 @@ _GROUP_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class CommitLimits:
     """What the outbox may hold, and when a file ends; see `Outbox.open`."""
 
     cap_bytes: int
@@ -75,7 +75,7 @@ class _Sealed(NamedTuple):
 class GroupCommit:
     """Writes one run's files in its own thread; the event loop hands frames over and reads the plain attributes."""
 
-    def __init__(self, folders: Folders, run: str, limits: Limits) -> None:
+    def __init__(self, folders: Folders, run: str, limits: CommitLimits) -> None:
         self.counters = Counters()
         self.refusal = ""
         self.prefix = ""

@@ -21,11 +21,11 @@ from typing import Final
 
 from service.errors import OutboxFull
 from service.ledger.journal import frames, group_commit
-from service.ledger.journal.frames import Entry
-from service.ledger.journal.group_commit import Backlog, Counters, GroupCommit, Limits, Waiting
+from service.ledger.journal.frames import JournalEntry
+from service.ledger.journal.group_commit import Backlog, CommitLimits, Counters, GroupCommit, Waiting
 from service.ledger.journal.segments import Folders
 
-__all__ = ["Backlog", "Counters", "Entry", "Outbox"]
+__all__ = ["Backlog", "Counters", "JournalEntry", "Outbox"]
 
 _RUN_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -33,7 +33,7 @@ _RUN_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 class Outbox:
     """One worker's outbox. Make it with `open` in the process that uses it (after any fork)."""
 
-    def __init__(self, folders: Folders, limits: Limits) -> None:
+    def __init__(self, folders: Folders, limits: CommitLimits) -> None:
         self.folders = folders
         self.run = "".join(secrets.choice(_RUN_ALPHABET) for _ in range(10))
         self._sign = folders.live / f"{self.run}.lock"
@@ -61,7 +61,7 @@ class Outbox:
         """
         folders = Folders(Path(root))
         folders.make()
-        return cls(folders, Limits(cap_bytes, segment_bytes, segment_age_s, min_free_bytes))
+        return cls(folders, CommitLimits(cap_bytes, segment_bytes, segment_age_s, min_free_bytes))
 
     @property
     def counters(self) -> Counters:
@@ -86,7 +86,7 @@ class Outbox:
         """
         return f"{self._group.prefix}{next(self._group.numbers):x}"
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: JournalEntry) -> None:
         """Returns when the entry is durable.
 
         A caller that is cancelled may leave a record behind that nobody was told of; never the other way round.

@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from service.ledger.bucket import BucketStore, Store, StoreConflict, StoreSettings, in_one_line
+from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings, in_one_line
 from service.ledger.journal import frames
 from service.ledger.journal.group_commit import Backlog
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.segments import Folders, Segment, locked
-from service.ledger.records import Kind
+from service.ledger.records import RecordKind
 
 __all__ = ["Shipper", "ShippingCounters", "StoreSettings"]
 
@@ -52,7 +52,7 @@ class ShippingCounters:
 class Carrier:
     """Ships one file: mended if need be, object by object, and retired last."""
 
-    def __init__(self, folders: Folders, index: KeyIndex, store: StoreSettings | Store) -> None:
+    def __init__(self, folders: Folders, index: KeyIndex, store: StoreSettings | ObjectStore) -> None:
         self.counters = ShippingCounters()
         self._folders, self._index, self._store = folders, index, store
         self._conflicts: set[str] = set()
@@ -81,7 +81,7 @@ class Carrier:
             self._folders.retire(segment)
             return True
 
-    def _put(self, segment: Segment, kind: Kind, data: bytes, rows: int, *, replace: bool) -> None:
+    def _put(self, segment: Segment, kind: RecordKind, data: bytes, rows: int, *, replace: bool) -> None:
         if isinstance(self._store, StoreSettings):
             self._store = BucketStore(self._store)
         key = segment.object_key(kind.folder)
@@ -154,7 +154,7 @@ class Shipper:
         self,
         outbox: Path,
         run: str,
-        store: StoreSettings | Store,
+        store: StoreSettings | ObjectStore,
         *,
         interval_s: float = 5.0,
         answers_days: int = 90,

@@ -19,7 +19,7 @@ import pytest
 from bentos.errors import PublishFailed
 from bentos.packing import image, sbom
 from bentos.packing.bento import EPOCH_S, Packed
-from bentos.packing.container_engine import Engine
+from bentos.packing.container_engine import ContainerEngine
 from bentos.packing.smoke import Identity
 from bentos.publish import Publication
 from bentos.settings import BentosSettings
@@ -108,9 +108,9 @@ class Registry:
 
 
 @pytest.fixture
-def engine() -> Engine:
+def engine() -> ContainerEngine:
     """A real engine; skips where none answers, fails instead under QF_REQUIRE_ALL=1 where CI brought one."""
-    found = Engine("docker")
+    found = ContainerEngine("docker")
     if reason := found.absence():
         if os.environ.get("QF_REQUIRE_ALL") == "1" and "DOCKER_HOST" in os.environ:
             pytest.fail(f"the engine that was started does not answer: {reason}")
@@ -119,7 +119,7 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def small(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def small(engine: ContainerEngine, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Build a small image under a tag, with so many bytes of noise in it; it is removed afterwards."""
     made: list[str] = []
 
@@ -171,7 +171,7 @@ def _publication(host: str, tag: str = "credit-score:3-a-b") -> Publication:
 
 
 def _layers(reference: str) -> str:
-    return Engine("docker").call("image", "inspect", "--format", "{{json .RootFS.Layers}}", reference)
+    return ContainerEngine("docker").call("image", "inspect", "--format", "{{json .RootFS.Layers}}", reference)
 
 
 @pytest.mark.needs_engine

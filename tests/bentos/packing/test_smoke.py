@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bentos.errors import SmokeFailed
-from bentos.packing.golden_requests import Golden
+from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.smoke import Identity, prove
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
 
-GOLDEN = tuple(Golden(body={"num_loans": loans}, score=loans * 100) for loans in range(5))
+GOLDEN = tuple(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for loans in range(5))
 WANTED = Identity(version=IDENTITY["version"], digest=IDENTITY["digest"])
 
 

@@ -64,7 +64,7 @@ def test_a_recomputed_hash_does_not_hide_a_change(trail: Trail, tmp_path: Path) 
     """Who changes an entry and its own hash still breaks the link of the next one."""
     file = tmp_path / "trail.jsonl"
     lines = file.read_text().splitlines()
-    forged = audit_trail.Entry.model_validate(json.loads(lines[0]) | {"actor": "eve"})
+    forged = audit_trail.TrailEntry.model_validate(json.loads(lines[0]) | {"actor": "eve"})
     lines[0] = forged.model_copy(update={"hash": forged.computed_hash()}).model_dump_json()
     file.write_text("\n".join(lines) + "\n")
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.batch.files import Layout, Piece, Source, blocks, cut, opened, sources, surveyed, tables, whole
+from flows.batch.files import FileLayout, Piece, Source, blocks, cut, opened, sources, surveyed, tables, whole
 from flows.batch.rows import BatchRefused
 
 CELLS = st.text(alphabet='ab",\n\r |', max_size=8)
@@ -25,7 +25,7 @@ def _source(path: Path) -> Source:
     return sources(str(path))[0]
 
 
-def _pieces(layout: Layout) -> list[Piece]:
+def _pieces(layout: FileLayout) -> list[Piece]:
     content = Path(layout.source.address).read_bytes()
     found = [surveyed(content[start - 1 : stop + 1], stop - start) for start, stop in blocks(layout)]
     moved = [

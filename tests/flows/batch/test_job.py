@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.batch.files import Place
-from flows.batch.job import BatchRefused, Job, Tally, job_of, score, workers
+from flows.batch.files import ResultPlace
+from flows.batch.job import BatchRefused, ScoringJob, ScoringTally, job_of, score, workers
 from flows.batch.rows import score_table
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from tests.bench.applicants import write_applicants
 from tests.conftest import ObjectStore
 from tests.factories import applicant_columns, pack_small_model
@@ -74,11 +74,11 @@ def test_a_folder_of_every_kind_is_scored_and_goes_on(
     frame.to_csv(source / "b.csv.gz", index=False)
     frame.to_parquet(source / "c.parquet", row_group_size=70)
     job = job_of(str(source), package, 100, False)
-    seen: list[Tally] = []
+    seen: list[ScoringTally] = []
 
     tally = score(job, package, str(target), client, seen.append)
 
-    once = score_table(Model.load(package), pa.Table.from_pandas(frame), reasons=False).to_pylist()
+    once = score_table(PackedModel.load(package), pa.Table.from_pandas(frame), reasons=False).to_pylist()
     assert _rows(target) == once * 3
     assert (tally.rows, tally.problems) == (3 * ROWS, {"interest_rate": 3})
     assert (tally.read_bytes, len(seen), seen[-1]) == (job.size_bytes, tally.parts + 1, tally)
@@ -125,7 +125,7 @@ def test_a_dead_worker_costs_time_alone(package: Path, tmp_path: Path) -> None:
         before = set(client.run(os.getpid).values())
         victims = sorted(before)[:1]
 
-        def kill_one(so_far: Tally) -> None:
+        def kill_one(so_far: ScoringTally) -> None:
             if so_far.parts and victims:
                 os.kill(victims.pop(), signal.SIGKILL)
 
@@ -192,7 +192,7 @@ def test_a_bucket_prefix_is_scored_into_another(
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_parquet(tmp_path / "b.parquet")
     for name in ("a.csv", "b.parquet"):
-        Place.of(f"s3://data/scoring/in/{name}").write((tmp_path / name).read_bytes())
+        ResultPlace.of(f"s3://data/scoring/in/{name}").write((tmp_path / name).read_bytes())
     job = job_of("s3://data/scoring/in", package, 100, True)
     target = "s3://data/scoring/out"
 
@@ -203,7 +203,7 @@ def test_a_bucket_prefix_is_scored_into_another(
         here = score(job, package, str(tmp_path / "out"), client)
 
     assert (tally.rows, here.rows, again.found_done, again.parts) == (2 * ROWS, 2 * ROWS, tally.parts, tally.parts)
-    place = Place.of(target)
+    place = ResultPlace.of(target)
     assert {name: place.at(name).read() for name in place.names() if name.startswith("part-")} == _parts(
         tmp_path / "out"
     )
@@ -232,4 +232,6 @@ def test_a_form_that_cannot_work_is_refused(form: ScoringForm, said: str) -> Non
 def test_parts_go_beside_the_source_unless_told() -> None:
     """A slash at the end changes nothing."""
     assert ScoringForm(source="s3://data/in/").place == "s3://data/in.scored"
-    assert Job.model_validate_json(Job(sources=(), model_digest="a", chunk_rows=1, reasons=False).model_dump_json())
+    assert ScoringJob.model_validate_json(
+        ScoringJob(sources=(), model_digest="a", chunk_rows=1, reasons=False).model_dump_json()
+    )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, score_table
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.score.features import matrix, row
 from tests.factories import applicant, applicant_columns, pack_small_model
 
@@ -20,11 +20,11 @@ ROWS = 60
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> PackedModel:
     """A small real model."""
     folder = tmp_path_factory.mktemp("package")
     pack_small_model(folder)
-    return Model.load(folder)
+    return PackedModel.load(folder)
 
 
 def _table(**changed: Any) -> pa.Table:
@@ -49,7 +49,7 @@ TABLE = _table()
 
 
 @pytest.mark.parametrize("read", [pytest.param(lambda table: table, id="parquet"), pytest.param(_as_text, id="csv")])
-def test_a_row_scores_as_its_applicant_does(model: Model, read: Any) -> None:
+def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> None:
     """Every answer is the single one's to the last bit, reasons included."""
     columns, _ = applicant_columns(ROWS, seed=11)
 
@@ -79,7 +79,7 @@ def test_a_row_scores_as_its_applicant_does(model: Model, read: Any) -> None:
         pytest.param("loan_types", "|".join(["auto"] * 40), id="more-kinds-than-loans"),
     ],
 )
-def test_a_row_that_breaks_the_contract_gets_no_score(model: Model, field: str, value: object, read: Any) -> None:
+def test_a_row_that_breaks_the_contract_gets_no_score(model: PackedModel, field: str, value: object, read: Any) -> None:
     """It is named and left empty; its neighbours are scored."""
     scored = score_table(model, read(_table(**{field: value})), reasons=True).to_pylist()
 
@@ -136,7 +136,7 @@ def test_an_all_empty_optional_column_is_no_problem() -> None:
     assert np.isnan(columns["monthly_inhand_salary"]).all() and np.isnan(matrix(columns)[:, 15]).all()
 
 
-def test_no_row_at_all_is_scored(model: Model) -> None:
+def test_no_row_at_all_is_scored(model: PackedModel) -> None:
     """An empty table has the same columns."""
     assert score_table(model, _table().slice(0, 0), reasons=True).num_rows == 0
 

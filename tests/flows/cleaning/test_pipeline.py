@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.cleaning.applicants import to_applicants
-from flows.cleaning.cleaning_rules import MEANING, Rule
+from flows.cleaning.cleaning_rules import MEANING, CleaningRule
 from flows.cleaning.parsing import CATEGORIES
 from flows.cleaning.pipeline import CLEAN_COLUMNS, CleanResult, clean_rows
 from flows.cleaning.raw_table import MONTH_NUMBERS, NUMERIC, RAW_COLUMNS
@@ -136,7 +136,7 @@ def test_shift_between_salary_and_instalments_is_booked_back(raw_customer: Any) 
     result = clean_rows(raw)
     assert result.frame["monthly_inhand_salary"].tolist() == pytest.approx([2_000.0] * 3)
     assert result.frame["total_emi_per_month"].tolist() == pytest.approx([45.0] * 3)
-    assert result.counts.count(Rule.SHIFT_UNDONE, "total_emi_per_month") == 3
+    assert result.counts.count(CleaningRule.SHIFT_UNDONE, "total_emi_per_month") == 3
 
 
 def test_instalments_without_a_loan_go_back_to_salary(raw_customer: Any) -> None:
@@ -159,7 +159,7 @@ def test_unrecoverable_amounts_are_flagged(raw_customer: Any) -> None:
     raw = raw_customer(1, Monthly_Balance="20.0", Amount_invested_monthly="1990.0", Total_EMI_per_month="1700.0")
     result = clean_rows(raw)
     assert result.frame["balance_identity"].tolist() == ["broken"]
-    assert result.counts.count(Rule.IDENTITY_BROKEN) == 1
+    assert result.counts.count(CleaningRule.IDENTITY_BROKEN) == 1
 
 
 def test_the_identity_state_tells_holding_rows_from_unknown_ones(raw_customer: Any) -> None:
@@ -195,7 +195,7 @@ def test_what_cannot_be_known_is_set_aside_with_its_reason(
     result = clean_rows(raw_customer(**columns))
     assert result.quarantine["reason"].tolist() == [reason] * rows
     assert len(result.frame) == 3 - rows
-    assert result.counts.count(Rule.QUARANTINED) == rows
+    assert result.counts.count(CleaningRule.QUARANTINED) == rows
     assert not {"Name", "SSN"} & {*result.quarantine.columns, *result.frame.columns}
 
 
@@ -270,16 +270,16 @@ def test_any_garbage_is_cleaned_or_set_aside(data: st.DataObject) -> None:
 
 def test_every_rule_is_explained_and_reached() -> None:
     """Each rule has its meaning in words; the sample is dirty enough to fire those of the raw file."""
-    assert set(MEANING) == set(Rule)
+    assert set(MEANING) == set(CleaningRule)
     copies_only = {
-        Rule.NOT_A_NUMBER,
-        Rule.NOT_WHOLE,
-        Rule.UNKNOWN_CATEGORY,
-        Rule.UNLIKE_SALARY,
-        Rule.IDENTITY_BROKEN,
+        CleaningRule.NOT_A_NUMBER,
+        CleaningRule.NOT_WHOLE,
+        CleaningRule.UNKNOWN_CATEGORY,
+        CleaningRule.UNLIKE_SALARY,
+        CleaningRule.IDENTITY_BROKEN,
     }
-    fired = {Rule(rule) for rule, _, _ in clean_rows(generate(1_000, range(1, 9), seed=7)).counts}
-    assert not set(Rule) - copies_only - fired
+    fired = {CleaningRule(rule) for rule, _, _ in clean_rows(generate(1_000, range(1, 9), seed=7)).counts}
+    assert not set(CleaningRule) - copies_only - fired
 
 
 @pytest.mark.needs_data

@@ -63,7 +63,7 @@ def _hosted_mlflow(
     (folder / "nginx.conf").write_text(PROXY.format(folder=folder, host=HOST, port=port, user=user, **upstream))
     command = (require_program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "error.log")
     url = f"http://{HOST}:{port}"
-    with serving(parts.Part("nginx", Recipe(command, {}, folder, port), f"{url}/alive"), folder):
+    with serving(parts.StackPart("nginx", Recipe(command, {}, folder, port), f"{url}/alive"), folder):
         yield url
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from flows.learning import calibration
 from flows.learning.calibration import Aims, Array, Bend, Ints, Parts
-from flows.learning.model_metrics import Answers, judge
+from flows.learning.model_metrics import LabelledAnswers, judge
 from service.score import policy
 
 LAX = Aims(severe_errors=1.0, disagreement=1.0)
@@ -89,5 +89,5 @@ def test_what_no_bend_reaches_is_approached() -> None:
 def test_the_error_is_the_one_the_model_is_judged_by() -> None:
     """Two definitions would choose for one figure and fail by the other."""
     said, labels, _ = told(500, power=2.0)
-    judged = judge(Answers(labels, said, np.arange(len(labels))), draws=1)["ece"].value
+    judged = judge(LabelledAnswers(labels, said, np.arange(len(labels))), draws=1)["ece"].value
     assert calibration.expected_error(said, labels) == pytest.approx(judged)

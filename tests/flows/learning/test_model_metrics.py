@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from flows.learning import model_metrics
-from flows.learning.model_metrics import Answers, Draws, compare
+from flows.learning.model_metrics import BootstrapDraws, LabelledAnswers, compare
 from tests.flows.small_training import answers
 
 
 @pytest.fixture(name="told", scope="module")
-def _told() -> Answers:
+def _told() -> LabelledAnswers:
     return answers()
 
 
@@ -36,12 +36,12 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_metrics_agree_with_scikit_learn(name: str, told: Answers) -> None:
+def test_metrics_agree_with_scikit_learn(name: str, told: LabelledAnswers) -> None:
     """Own sums, needed for the bootstrap, give the well-known figures."""
     assert model_metrics.judge(told, draws=20)[name].value == pytest.approx(EXPECTED[name](told), rel=1e-9)
 
 
-def test_every_metric_of_the_design_is_there(told: Answers) -> None:
+def test_every_metric_of_the_design_is_there(told: LabelledAnswers) -> None:
     """Nothing is left out, and each value lies in its own interval or by its edge."""
     figures = model_metrics.judge(told, draws=200)
     assert tuple(figures) == model_metrics.METRICS
@@ -52,21 +52,23 @@ def test_every_metric_of_the_design_is_there(told: Answers) -> None:
 
 def test_rps_and_ece_of_known_answers() -> None:
     """Worked by hand: one row right for sure, one wrong by two steps for sure."""
-    told = Answers(np.array([0, 0]), np.array([[1.0, 0, 0], [0, 0, 1.0]]), np.array([0, 1]))
+    told = LabelledAnswers(np.array([0, 0]), np.array([[1.0, 0, 0], [0, 0, 1.0]]), np.array([0, 1]))
     figures = model_metrics.judge(told, draws=5)
     assert figures["rps"].value == 0.5
     assert figures["ece"].value == 0.5
     assert figures["severe_error_rate"].value == 0.5
 
 
-def test_rows_of_one_customer_widen_the_interval(told: Answers) -> None:
+def test_rows_of_one_customer_widen_the_interval(told: LabelledAnswers) -> None:
     """Ten copies of each row add no knowledge: the interval by customer stays as wide."""
-    copies = Answers(np.tile(told.labels, 10), np.tile(told.probabilities, (10, 1)), np.tile(told.customers, 10))
+    copies = LabelledAnswers(
+        np.tile(told.labels, 10), np.tile(told.probabilities, (10, 1)), np.tile(told.customers, 10)
+    )
     one, many = model_metrics.judge(told, 300)["accuracy"], model_metrics.judge(copies, 300)["accuracy"]
     assert many.high - many.low == pytest.approx(one.high - one.low)
 
 
-def test_the_same_seed_gives_the_same_interval(told: Answers) -> None:
+def test_the_same_seed_gives_the_same_interval(told: LabelledAnswers) -> None:
     """A report can be reproduced."""
     assert model_metrics.judge(told, 50, seed=3) == model_metrics.judge(told, 50, seed=3)
 
@@ -76,15 +78,17 @@ def test_the_same_seed_gives_the_same_interval(told: Answers) -> None:
 def test_weighted_draws_equal_repeated_rows(seed: int) -> None:
     """A draw's figure is that of a frame in which each customer's rows are repeated as often as drawn."""
     told = answers(count=60, seed=seed, customers=12)
-    draws = Draws.of(told.customers, 1, seed)
+    draws = BootstrapDraws.of(told.customers, 1, seed)
     times = draws.weights[1].astype(int)[draws.position]
-    again = Answers(
+    again = LabelledAnswers(
         np.repeat(told.labels, times), np.repeat(told.probabilities, times, axis=0), np.repeat(told.customers, times)
     )
     if len(np.unique(again.labels)) < 3:
         return
     drawn = {name: values[1] for name, values in model_metrics.drawn(told, draws).items()}
-    plain = {name: values[0] for name, values in model_metrics.drawn(again, Draws.of(again.customers, 1)).items()}
+    plain = {
+        name: values[0] for name, values in model_metrics.drawn(again, BootstrapDraws.of(again.customers, 1)).items()
+    }
     assert drawn == pytest.approx(plain, rel=1e-9)
 
 
@@ -96,7 +100,7 @@ def test_a_slice_without_a_class_has_no_rank_metric() -> None:
     assert np.isnan(only["poor"]["auc_ovr"].value)
 
 
-def test_a_model_does_not_differ_from_itself(told: Answers) -> None:
+def test_a_model_does_not_differ_from_itself(told: LabelledAnswers) -> None:
     """Paired on the same draws, the difference of equal models is zero, not noise."""
     for name, gap in compare(told, told, 50).items():
         assert (gap.value, gap.low, gap.high, gap.p_better) == (0.0, 0.0, 0.0, 0.0), name
@@ -108,15 +112,15 @@ def test_pairing_sees_what_two_intervals_hide() -> None:
     labels = good.labels.copy()
     spoiled = good.probabilities.copy()
     spoiled[:45] = np.roll(np.eye(3)[labels[:45]], 1, axis=1)
-    gap = compare(good, Answers(labels, spoiled, good.customers), 300)["accuracy"]
+    gap = compare(good, LabelledAnswers(labels, spoiled, good.customers), 300)["accuracy"]
     assert gap.low > 0.0 and gap.p_better > 0.99
 
 
 @pytest.mark.parametrize("change", ["labels", "customers"])
-def test_only_the_same_rows_are_compared(told: Answers, change: str) -> None:
+def test_only_the_same_rows_are_compared(told: LabelledAnswers, change: str) -> None:
     """Two models judged on different rows cannot be paired."""
     values = {"labels": told.labels, "probabilities": told.probabilities, "customers": told.customers}
-    other = Answers(**values | {change: values[change][::-1].copy()})
+    other = LabelledAnswers(**values | {change: values[change][::-1].copy()})
     with pytest.raises(ValueError, match="same rows"):
         compare(told, other)
 
@@ -125,7 +129,7 @@ def test_only_the_same_rows_are_compared(told: Answers, change: str) -> None:
 def test_broken_answers_are_refused(sizes: tuple[int, int]) -> None:
     """Empty or ragged answers stop at once."""
     with pytest.raises(ValueError, match="rows"):
-        Answers(np.zeros(sizes[0], int), np.full((sizes[1], 3), 1 / 3), np.zeros(sizes[0], int))
+        LabelledAnswers(np.zeros(sizes[0], int), np.full((sizes[1], 3), 1 / 3), np.zeros(sizes[0], int))
 
 
 def test_chance_alone_explains_the_ece_of_a_perfect_model() -> None:
@@ -133,12 +137,12 @@ def test_chance_alone_explains_the_ece_of_a_perfect_model() -> None:
     generator = np.random.default_rng(5)
     said = generator.dirichlet([2, 2, 2], 4_000)
     labels = (generator.random(4_000)[:, None] > np.cumsum(said, axis=1)).sum(axis=1)
-    told = Answers(labels, said, np.arange(4_000))
+    told = LabelledAnswers(labels, said, np.arange(4_000))
     ece = model_metrics.judge(told, 2)["ece"].value
     assert 0.5 < model_metrics.calibration_noise(told) / ece < 2.0
 
 
-def test_bands_and_shift_of_scores(told: Answers) -> None:
+def test_bands_and_shift_of_scores(told: LabelledAnswers) -> None:
     """Better bands hold fewer Poor; a score compared with itself has not moved, halved it has."""
     worst, middle, best = model_metrics.poor_rate_by_band(told)
     assert worst > middle > best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.learning.search import Trial, search
+from flows.learning.search import SearchTrial, search
 from tests.flows.small_training import QUICK, rows
 
 
@@ -19,7 +19,7 @@ class Clock:
 
 def test_the_start_is_the_first_trial_and_nothing_ends_worse() -> None:
     """Every trial is told as it ends; the best of the whole ones wins."""
-    taught, told = rows(80), list[Trial]()
+    taught, told = rows(80), list[SearchTrial]()
     start = QUICK.model_copy(update={"iterations": 20})
     found = search(taught, start, seconds=1e6, told=told.append, most_trials=3)
     assert tuple(told) == found.trials and len(told) == 3

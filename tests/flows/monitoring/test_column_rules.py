@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 
 from flows.monitoring import column_rules, window_rules
-from flows.monitoring.verdict_types import Check, ColumnVerdict, State, worst
+from flows.monitoring.verdict_types import ColumnVerdict, DriftCheck, DriftState, worst
 from flows.monitoring.window_settings import Thresholds
 from flows.predictions import columns as watched
-from flows.predictions.columns import Column
+from flows.predictions.columns import WatchedColumn
 
 THRESHOLDS = Thresholds()
 SEEDS = [12, pytest.param(200, marks=pytest.mark.full)]
-NUMBERS = [Column(f"number_{i}", "number") for i in range(18)]
-CATEGORIES = [Column(f"category_{i}", "category", levels=tuple("abcdefgh"[: 3 + i])) for i in range(6)]
-INCOME = Column("annual_income", "number", 0, 1e9, key=True)
+NUMBERS = [WatchedColumn(f"number_{i}", "number") for i in range(18)]
+CATEGORIES = [WatchedColumn(f"category_{i}", "category", levels=tuple("abcdefgh"[: 3 + i])) for i in range(6)]
+INCOME = WatchedColumn("annual_income", "number", 0, 1e9, key=True)
 COLUMNS = [INCOME, *NUMBERS, *CATEGORIES]
 
 
@@ -35,7 +35,7 @@ def fixture_reference() -> pd.DataFrame:
     return draw(20_000, 999)
 
 
-def states(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, State]:
+def states(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, DriftState]:
     """State of every column."""
     return {v.name: v.state for v in column_rules.judge_columns(COLUMNS, reference, current, THRESHOLDS)}
 
@@ -44,9 +44,9 @@ def states(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, State]:
 def test_no_drift_raises_no_alarm(reference, seeds):
     """Over many seeds of 1,000 rows and 25 columns: red never, amber in at most 2 %."""
     found = [worst(states(reference, draw(1_000, seed)).values()) for seed in range(seeds)]
-    assert State.RED not in found
-    print(f"{found.count(State.RED)} red, {found.count(State.AMBER)} amber of {seeds} windows")
-    assert found.count(State.AMBER) <= 0.02 * seeds
+    assert DriftState.RED not in found
+    print(f"{found.count(DriftState.RED)} red, {found.count(DriftState.AMBER)} amber of {seeds} windows")
+    assert found.count(DriftState.AMBER) <= 0.02 * seeds
 
 
 @pytest.mark.parametrize(("factor", "share"), [(1.2, 0.85), (1.3, 0.99), (1.5, 1.0)], ids=["+20 %", "+30 %", "+50 %"])
@@ -55,7 +55,7 @@ def test_income_that_rises_is_flagged_among_outliers(reference, factor, share, s
     """A shift of income with 2 % outliers is flagged as often as promised."""
     flagged = [
         column_rules.judge_columns([INCOME], reference, draw(1_000, seed, factor), THRESHOLDS)[0].state
-        is not State.GREEN
+        is not DriftState.GREEN
         for seed in range(seeds)
     ]
     print(f"{np.mean(flagged):.1%} of {seeds} windows flagged")
@@ -66,12 +66,12 @@ def test_income_that_rises_is_flagged_among_outliers(reference, factor, share, s
 def test_a_category_that_triples_is_flagged(seeds):
     """From 10 to 30 % of the rows: always seen."""
     shares = np.array([0.1, 0.3, 0.3, 0.3])
-    column = Column("mix", "category", levels=tuple("abcd"))
+    column = WatchedColumn("mix", "category", levels=tuple("abcd"))
     rng = np.random.default_rng(0)
     before = pd.DataFrame({"mix": rng.choice(list("abcd"), 20_000, p=shares)})
     for _ in range(seeds):
         after = pd.DataFrame({"mix": rng.choice(list("abcd"), 1_000, p=[0.3, 0.7 / 3, 0.7 / 3, 0.7 / 3])})
-        assert column_rules.judge_columns([column], before, after, THRESHOLDS)[0].state is not State.GREEN
+        assert column_rules.judge_columns([column], before, after, THRESHOLDS)[0].state is not DriftState.GREEN
 
 
 @pytest.mark.parametrize("column", [INCOME.name, "number_3", "category_2"])
@@ -84,8 +84,8 @@ def test_missing_values_that_appear_are_red(reference, column, seeds):
         current.loc[np.random.default_rng(seed).random(1_000) < 0.2, column] = None
         judged = [candidate for candidate in COLUMNS if candidate.name == column]
         found = column_rules.judge_columns(judged, reference, current, THRESHOLDS)[0]
-        assert (found.missing_state, found.state) == (State.RED, State.RED)
-        assert found.values_state is State.GREEN
+        assert (found.missing_state, found.state) == (DriftState.RED, DriftState.RED)
+        assert found.values_state is DriftState.GREEN
 
 
 def _all_missing(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,18 +114,18 @@ def test_a_broken_column_is_red_and_hides_no_other(reference, breakage):
     current = draw(1_000, 7)
     judged = {v.name: v for v in column_rules.judge_columns(COLUMNS, reference, breakage(current), THRESHOLDS)}
     broken = judged.pop("number_0")
-    assert broken.state is State.RED
+    assert broken.state is DriftState.RED
     assert broken.note
-    assert {v.state for v in judged.values()} == {State.GREEN}
+    assert {v.state for v in judged.values()} == {DriftState.GREEN}
 
 
 def test_a_new_column_is_red():
     """A column that the reference does not know cannot be compared."""
     frame = draw(600, 1)
     judged = column_rules.judge_columns(
-        [Column("number_0", "number")], frame.drop(columns="number_0"), frame, THRESHOLDS
+        [WatchedColumn("number_0", "number")], frame.drop(columns="number_0"), frame, THRESHOLDS
     )
-    assert (judged[0].state, judged[0].note) == (State.RED, "the column is new: the reference does not know it")
+    assert (judged[0].state, judged[0].note) == (DriftState.RED, "the column is new: the reference does not know it")
 
 
 @pytest.mark.parametrize("rows", [1, 50])
@@ -140,43 +140,43 @@ def test_values_outside_the_contract_are_red_and_not_repeated(reference):
     current.loc[:4, INCOME.name] = -987654.0
     current.loc[:2, "category_0"] = "zebra"
     judged = {v.name: v for v in column_rules.judge_columns(COLUMNS, reference, current, THRESHOLDS)}
-    assert (judged[INCOME.name].state, judged[INCOME.name].note) == (State.RED, "5 values out of range")
-    assert (judged["category_0"].state, judged["category_0"].note) == (State.RED, "3 values of unseen categories")
+    assert (judged[INCOME.name].state, judged[INCOME.name].note) == (DriftState.RED, "5 values out of range")
+    assert (judged["category_0"].state, judged["category_0"].note) == (DriftState.RED, "3 values of unseen categories")
 
 
 def test_an_empty_list_is_a_value_not_a_missing_one():
     """No loans means no loan types: nothing is missing, and items are compared one by one."""
-    column = Column("loan_types", "list", levels=("auto", "personal"))
+    column = WatchedColumn("loan_types", "list", levels=("auto", "personal"))
     frame = pd.DataFrame({"loan_types": ["auto|personal", "", "auto"] * 300})
     found = column_rules.judge_columns([column], frame, frame, THRESHOLDS)[0]
-    assert (found.state, found.missing_current) == (State.GREEN, 0.0)
+    assert (found.state, found.missing_current) == (DriftState.GREEN, 0.0)
 
 
-def verdict(name: str, state: State, **figures) -> ColumnVerdict:
+def verdict(name: str, state: DriftState, **figures) -> ColumnVerdict:
     """A column verdict whose values decide."""
     return ColumnVerdict(
-        name=name, state=state, values_state=state, missing_state=State.GREEN, **({"psi": 0.15} | figures)
+        name=name, state=state, values_state=state, missing_state=DriftState.GREEN, **({"psi": 0.15} | figures)
     )
 
 
-GREENS = [verdict(f"g{i}", State.GREEN) for i in range(10)]
-RED_CHECK = Check(name="concept drift", state=State.RED, explanation="realised minus estimated -0.1")
+GREENS = [verdict(f"g{i}", DriftState.GREEN) for i in range(10)]
+RED_CHECK = DriftCheck(name="concept drift", state=DriftState.RED, explanation="realised minus estimated -0.1")
 
 
 @pytest.mark.parametrize(
     ("verdicts", "performance", "previous", "state"),
     [
-        (GREENS, [], set(), State.GREEN),
-        ([*GREENS, verdict("a", State.AMBER)], [], set(), State.AMBER),
-        ([*GREENS, verdict("a", State.AMBER)], [], {"a"}, State.RED),
-        ([*GREENS, verdict("a", State.AMBER)], [], {"b"}, State.AMBER),
-        ([*GREENS, verdict("a", State.RED)], [], set(), State.AMBER),
-        ([*GREENS, verdict("a", State.RED, key=True)], [], set(), State.RED),
-        ([*GREENS, verdict("a", State.RED, problem="out_of_range")], [], set(), State.RED),
-        ([*GREENS, *[verdict(n, State.AMBER) for n in "abc"]], [], set(), State.RED),
-        (GREENS, [RED_CHECK], set(), State.RED),
-        (GREENS, [RED_CHECK.model_copy(update={"state": State.AMBER})], set(), State.AMBER),
-        (GREENS, [RED_CHECK.model_copy(update={"state": State.INSUFFICIENT})], set(), State.GREEN),
+        (GREENS, [], set(), DriftState.GREEN),
+        ([*GREENS, verdict("a", DriftState.AMBER)], [], set(), DriftState.AMBER),
+        ([*GREENS, verdict("a", DriftState.AMBER)], [], {"a"}, DriftState.RED),
+        ([*GREENS, verdict("a", DriftState.AMBER)], [], {"b"}, DriftState.AMBER),
+        ([*GREENS, verdict("a", DriftState.RED)], [], set(), DriftState.AMBER),
+        ([*GREENS, verdict("a", DriftState.RED, key=True)], [], set(), DriftState.RED),
+        ([*GREENS, verdict("a", DriftState.RED, problem="out_of_range")], [], set(), DriftState.RED),
+        ([*GREENS, *[verdict(n, DriftState.AMBER) for n in "abc"]], [], set(), DriftState.RED),
+        (GREENS, [RED_CHECK], set(), DriftState.RED),
+        (GREENS, [RED_CHECK.model_copy(update={"state": DriftState.AMBER})], set(), DriftState.AMBER),
+        (GREENS, [RED_CHECK.model_copy(update={"state": DriftState.INSUFFICIENT})], set(), DriftState.GREEN),
     ],
     ids=[
         "nothing",
@@ -196,14 +196,14 @@ def test_the_decision_follows_the_written_rules(verdicts, performance, previous,
     """Each rule alone gives its state, with a reason whenever it is not green."""
     decided = window_rules.decide(verdicts, [], performance, frozenset(previous), THRESHOLDS)
     assert decided.state is state
-    assert bool(decided.causes) == (state is not State.GREEN)
+    assert bool(decided.causes) == (state is not DriftState.GREEN)
 
 
 def test_every_field_of_the_contract_is_watched_but_the_reference_and_the_date():
     """Ranges and levels come from the contract itself."""
     columns = {column.name: column for column in watched.contract_columns(("annual_income",))}
     assert len(columns) == 20
-    assert columns["annual_income"] == Column("annual_income", "number", 0, 1e7, key=True)
+    assert columns["annual_income"] == WatchedColumn("annual_income", "number", 0, 1e7, key=True)
     assert columns["credit_mix"].levels == ("Bad", "Standard", "Good")
     assert columns["loan_types"].kind == "list"
 
@@ -211,17 +211,22 @@ def test_every_field_of_the_contract_is_watched_but_the_reference_and_the_date()
 def test_the_domain_classifier_sees_what_no_single_column_shows():
     """Two columns that swap their dependence keep their own distributions; the classifier notices, and is calm else."""
     rng = np.random.default_rng(0)
-    columns = [Column("x", "number"), Column("y", "number")]
+    columns = [WatchedColumn("x", "number"), WatchedColumn("y", "number")]
     x = rng.normal(size=3_000)
     before = pd.DataFrame({"x": x, "y": x + rng.normal(scale=0.3, size=3_000)})
     after = pd.DataFrame({"x": x, "y": -x + rng.normal(scale=0.3, size=3_000)})
     same = pd.DataFrame({"x": x[::-1], "y": x[::-1] + rng.normal(scale=0.3, size=3_000)})
-    assert {v.state for v in column_rules.judge_columns(columns, before, after, THRESHOLDS)} == {State.GREEN}
-    assert window_rules.domain_classifier(columns, before, after, THRESHOLDS).state is State.RED
-    assert window_rules.domain_classifier(columns, before, same, THRESHOLDS).state is State.GREEN
+    assert {v.state for v in column_rules.judge_columns(columns, before, after, THRESHOLDS)} == {DriftState.GREEN}
+    assert window_rules.domain_classifier(columns, before, after, THRESHOLDS).state is DriftState.RED
+    assert window_rules.domain_classifier(columns, before, same, THRESHOLDS).state is DriftState.GREEN
 
 
 def test_the_worst_columns_come_first_and_green_ones_never():
     """By state, then by PSI, at most three."""
-    listed = [*GREENS, verdict("a", State.AMBER, psi=0.12), verdict("b", State.AMBER, psi=0.2), verdict("c", State.RED)]
+    listed = [
+        *GREENS,
+        verdict("a", DriftState.AMBER, psi=0.12),
+        verdict("b", DriftState.AMBER, psi=0.2),
+        verdict("c", DriftState.RED),
+    ]
     assert [v.name for v in window_rules.worst_columns(listed)] == ["c", "b", "a"]

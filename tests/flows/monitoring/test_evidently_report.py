@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from flows.monitoring import column_rules, report_store
-from flows.monitoring.evidently_report import EFFECT, PSI, Comparison, write_report
+from flows.monitoring.evidently_report import EFFECT, PSI, ReportComparison, write_report
 from flows.monitoring.history import WindowVerdict
-from flows.monitoring.judge_window import Reference
-from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
+from flows.monitoring.judge_window import ReferenceData
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 from flows.monitoring.window_settings import Thresholds
 from tests.flows.answered import CANARY, MODEL, answers
 
@@ -26,11 +26,11 @@ def fixture_made(tmp_path_factory) -> tuple[Path, list[ColumnVerdict]]:
     """A folder with the report of a window whose incomes doubled and one of whose columns is lost."""
     folder = tmp_path_factory.mktemp("report")
     current = answers(1_000, 2).assign(annual_income=lambda frame: frame["annual_income"] * 2, num_loans=None)
-    reference = Reference(MODEL, answers(2_000, 1), ("annual_income",))
+    reference = ReferenceData(MODEL, answers(2_000, 1), ("annual_income",))
     judged = column_rules.judge_columns(reference.columns, reference.frame, current, THRESHOLDS)
     verdict = WindowVerdict(
-        state=State.RED,
-        causes=(Cause(rule=Rule.KEY_COLUMNS, text="it moved"),),
+        state=DriftState.RED,
+        causes=(Cause(rule=DriftRule.KEY_COLUMNS, text="it moved"),),
         window={"start": date(2026, 10, 1), "end": date(2026, 10, 8)},
         model=MODEL,
         rows=1_000,
@@ -40,7 +40,7 @@ def fixture_made(tmp_path_factory) -> tuple[Path, list[ColumnVerdict]]:
         outcomes={},
         made_at=datetime.now(UTC),
     )
-    comparison = Comparison(reference.frame, current, reference.columns, verdict, THRESHOLDS)
+    comparison = ReportComparison(reference.frame, current, reference.columns, verdict, THRESHOLDS)
     write_report(comparison, folder / "report.html", folder / "report.json")
     return folder, judged
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flows.monitoring import outcomes, performance
-from flows.monitoring.verdict_types import State
+from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 
 TODAY = date(2026, 11, 1)
@@ -58,7 +58,7 @@ def test_the_estimate_holds_under_covariate_shift(estimator, shift):
     assert abs(estimator.macro_f1(performance.probabilities_of(rows)) - true) <= 0.02
 
 
-def checks(estimator, reference, rows, cohort: int = 0) -> dict[str, State]:
+def checks(estimator, reference, rows, cohort: int = 0) -> dict[str, DriftState]:
     """State of every realised check of fully matured rows."""
     found = performance.realised_checks(estimator, reference, rows, cohort or len(rows), SETTINGS)
     return {check.name: check.state for check in found}
@@ -67,7 +67,7 @@ def checks(estimator, reference, rows, cohort: int = 0) -> dict[str, State]:
 def test_concept_drift_fires_within_one_cohort(estimator, reference):
     """A label that changed its meaning for one row in three is seen in 1,000 outcomes, at least nine times in ten."""
     fired = [
-        checks(estimator, reference, answered(1_000, seed, flipped=0.35))["concept drift"] is State.RED
+        checks(estimator, reference, answered(1_000, seed, flipped=0.35))["concept drift"] is DriftState.RED
         for seed in range(10, 30)
     ]
     assert np.mean(fired) >= 0.9
@@ -77,7 +77,7 @@ def test_concept_drift_fires_within_one_cohort(estimator, reference):
 def test_concept_drift_stays_silent_when_only_applicants_change(estimator, reference, shift):
     """No alarm in more than 2 % of cohorts, shifted applicants included."""
     fired = [
-        checks(estimator, reference, answered(1_000, seed, shift))["concept drift"] is State.RED
+        checks(estimator, reference, answered(1_000, seed, shift))["concept drift"] is DriftState.RED
         for seed in range(50, 150)
     ]
     assert np.mean(fired) <= 0.02
@@ -87,7 +87,7 @@ def test_too_few_outcomes_are_no_verdict(estimator, reference):
     """Below the minimum of labels or of coverage nothing is judged, and the coverage is shown."""
     few = performance.realised_checks(estimator, reference, answered(299, 3), 299, SETTINGS)
     thin = performance.realised_checks(estimator, reference, answered(400, 3), 1_000, SETTINGS)
-    assert [c.state for c in few + thin] == [State.INSUFFICIENT] * 2
+    assert [c.state for c in few + thin] == [DriftState.INSUFFICIENT] * 2
     assert thin[0].value == pytest.approx(0.4)
 
 
@@ -95,14 +95,14 @@ def test_a_band_that_lost_its_calibration_is_amber(estimator, reference):
     """Good customers who turn out poor more often than their probability says are named by band."""
     rows = answered(2_000, 4)
     rows.loc[(rows["band"] == "Good") & (rows.index % 5 == 0), "observed_class"] = "Poor"
-    assert checks(estimator, reference, rows)["calibration by band"] is State.AMBER
+    assert checks(estimator, reference, rows)["calibration by band"] is DriftState.AMBER
 
 
 def test_an_estimate_that_falls_is_red(estimator, reference):
     """Applicants about whom the model knows little lower the estimated accuracy without any label."""
     unsure = answered(1_000, 5).assign(p_poor=0.34, p_standard=0.34, p_good=0.32)
-    assert performance.estimated_check(estimator, reference, unsure, Thresholds()).state is State.RED
-    assert performance.estimated_check(estimator, reference, answered(1_000, 6), Thresholds()).state is State.GREEN
+    assert performance.estimated_check(estimator, reference, unsure, Thresholds()).state is DriftState.RED
+    assert performance.estimated_check(estimator, reference, answered(1_000, 6), Thresholds()).state is DriftState.GREEN
 
 
 def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():

@@ -8,15 +8,21 @@ import pytest
 
 from flows.monitoring import pushgateway
 from flows.monitoring.history import ModelInWindow, WindowVerdict
-from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 
 COLUMN = ColumnVerdict(
-    name="num_credit_inquiries", state=State.AMBER, values_state=State.AMBER, missing_state=State.GREEN, psi=0.17
+    name="num_credit_inquiries",
+    state=DriftState.AMBER,
+    values_state=DriftState.AMBER,
+    missing_state=DriftState.GREEN,
+    psi=0.17,
 )
 VERDICT = WindowVerdict(
-    state=State.AMBER,
+    state=DriftState.AMBER,
     causes=(
-        Cause(rule=Rule.COLUMNS_MOVED, text="columns moved: num_credit_inquiries", columns=("num_credit_inquiries",)),
+        Cause(
+            rule=DriftRule.COLUMNS_MOVED, text="columns moved: num_credit_inquiries", columns=("num_credit_inquiries",)
+        ),
     ),
     window={"start": date(2026, 10, 1), "end": date(2026, 10, 8)},
     model=ModelInWindow(name="credit-score", version="3", digest="d" * 64),

@@ -7,7 +7,7 @@ import pytest
 from flows.cleaning.pipeline import clean_rows
 from flows.data.sources import read_raw
 from flows.monitoring import column_rules, outcomes, performance
-from flows.monitoring.verdict_types import State
+from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from flows.predictions import columns
 
@@ -56,14 +56,14 @@ def fired(reference: pd.DataFrame, cohort: pd.DataFrame) -> bool:
         performance.probabilities_of(reference), reference["observed_class"].to_numpy()
     )
     checks = performance.realised_checks(estimator, reference, cohort, len(cohort), SETTINGS)
-    return next(check.state for check in checks if check.name == "concept drift") is State.RED
+    return next(check.state for check in checks if check.name == "concept drift") is DriftState.RED
 
 
 def moved(reference: pd.DataFrame, cohort: pd.DataFrame) -> list[str]:
     """Columns whose values moved; inquiries and the age of the history grow with the calendar."""
     judged = column_rules.judge_columns(COLUMNS, reference, cohort, Thresholds())
     calendar = ("num_credit_inquiries", "credit_history_months")
-    return [one.name for one in judged if one.values_state is not State.GREEN and one.name not in calendar]
+    return [one.name for one in judged if one.values_state is not DriftState.GREEN and one.name not in calendar]
 
 
 def halves(rows: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -123,6 +123,6 @@ def test_the_months_that_follow_move_inquiries_and_nothing_else(cleaned, shared_
     print(pd.DataFrame({month: {name: one.psi for name, one in found.items()} for month, found in months.items()}))
     assert list(months) == [9, 10, 11, 12]
     for month, found in months.items():
-        calm = {name for name, one in found.items() if one.values_state is State.GREEN}
+        calm = {name for name, one in found.items() if one.values_state is DriftState.GREEN}
         assert {"annual_income", "outstanding_debt", "interest_rate", "credit_utilization_ratio"} <= calm
         assert month == 9 or "num_credit_inquiries" not in calm

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.learning.model_metrics import Answers
+from flows.learning.model_metrics import LabelledAnswers
 from flows.review import fairness
 from tests.flows.small_training import answers, frame
 
 
-def groups(told: Answers, seed: int = 0) -> np.ndarray:
+def groups(told: LabelledAnswers, seed: int = 0) -> np.ndarray:
     """Two groups of customers by chance."""
     return np.where(np.random.default_rng(seed).random(told.customers.max() + 1)[told.customers] < 0.5, "A", "B")
 
@@ -31,7 +31,7 @@ def test_a_group_treated_worse_is_found() -> None:
     names = groups(told)
     said = told.probabilities.copy()
     said[names == "B", 2] *= 0.3
-    unfair = Answers(told.labels, said / said.sum(axis=1, keepdims=True), told.customers)
+    unfair = LabelledAnswers(told.labels, said / said.sum(axis=1, keepdims=True), told.customers)
     report = {group.group: group for group in fairness.audit(unfair, {"team": names}, draws=200).groups}
     assert report["B"].impact_good.high < 0.8
     assert report["B"].lowest_impact_ratio == report["B"].impact_good

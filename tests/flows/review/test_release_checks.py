@@ -9,7 +9,7 @@ import pytest
 from flows.learning.model_metrics import METRICS, Difference, Figure
 from flows.review import release_checks
 from flows.review.fairness import FairnessReport, GroupReport
-from flows.review.release_checks import CHECKS, Check, DataEvidence, Evidence, Result, run_checks
+from flows.review.release_checks import CHECKS, DataEvidence, Evidence, ReleaseCheck, Result, run_checks
 from flows.review.stability import DirectionReport, StabilityReport
 
 POOLED = {"ece": 0.02, "severe_error_rate": 0.027, "borderline_rate": 0.1, "log_loss": 0.67, "rps": 0.1}
@@ -94,7 +94,7 @@ def evidence(**changes: Any) -> Evidence:
     return Evidence(**sound | changes)
 
 
-def result(code: str, found: Evidence) -> Check:
+def result(code: str, found: Evidence) -> ReleaseCheck:
     """One check's result."""
     return next(check for check in run_checks(found) if check.code == code)
 

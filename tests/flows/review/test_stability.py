@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.review import stability
-from flows.review.stability import Direction
+from flows.review.stability import ExpectedDirection
 from service.score.features import FEATURE_NAMES, matrix
 from tests.factories import applicant_columns
 
@@ -28,14 +28,16 @@ def falling(features: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("sign", "wrong"), [(-1, 0.0), (1, 1.0)])
 def test_the_declared_direction_is_measured(people: dict[str, Any], sign: int, wrong: float) -> None:
     """Thirty points down are right where down was declared, and wrong in all pairs where up was."""
-    report = stability.directions(falling, people, (Direction("interest_rate", sign, 3.0),))[0]
+    report = stability.directions(falling, people, (ExpectedDirection("interest_rate", sign, 3.0),))[0]
     assert (report.pairs, report.wrong_share) == (400, wrong)
     assert report.mean_reversal == pytest.approx(30.0 * wrong)
 
 
 def test_unknown_values_are_no_pairs(people: dict[str, Any]) -> None:
     """A field that was not told cannot be moved."""
-    report = stability.directions(falling, people, (Direction("monthly_inhand_salary", 1, 0.1, relative=True),))[0]
+    report = stability.directions(
+        falling, people, (ExpectedDirection("monthly_inhand_salary", 1, 0.1, relative=True),)
+    )[0]
     assert report.pairs == np.isfinite(people["monthly_inhand_salary"]).sum() < 400
 
 

@@ -69,7 +69,7 @@ def test_only_published_parts_have_a_way_out() -> None:
 
 
 def test_every_secret_is_made_and_none_has_a_default() -> None:
-    """What compose asks for is what `python -m infra.compose.passwords` makes; a variable named like a secret is asked for."""
+    """What compose asks for is what `infra.compose.passwords` makes; a variable named like a secret is asked for."""
     # The registry reads a digest of its password; the password itself is for who pushes and pulls.
     made = {*SECRETS, *(name for user in USERS for name in store_names(user))} - {"REGISTRY_PASSWORD"}
     assert compose_file.asked_for() == made

@@ -11,18 +11,18 @@ import pytest
 from prefect import states
 
 from flows.monitoring.history import ModelInWindow, WindowVerdict
-from flows.monitoring.verdict_types import Cause, Rule, State
+from flows.monitoring.verdict_types import Cause, DriftRule, DriftState
 from infra.delivery import drift_check
 from infra.delivery.drift_check import follow, latest, told
 from infra.errors import StackError
 from tests.conftest import ObjectStore
 
 
-def verdict(state: State) -> WindowVerdict:
+def verdict(state: DriftState) -> WindowVerdict:
     """A verdict of one window."""
     return WindowVerdict(
         state=state,
-        causes=(Cause(rule=Rule.KEY_COLUMNS, text="score moved"),),
+        causes=(Cause(rule=DriftRule.KEY_COLUMNS, text="score moved"),),
         window={"start": date(2026, 11, 1), "end": date(2026, 11, 8)},
         model=ModelInWindow(name="credit-score", version="3", digest="d" * 64),
         rows=900,
@@ -35,9 +35,9 @@ def verdict(state: State) -> WindowVerdict:
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [(State.GREEN, 0), (State.AMBER, 0), (State.INSUFFICIENT, 0), (State.RED, 1)]
+    ("state", "code"), [(DriftState.GREEN, 0), (DriftState.AMBER, 0), (DriftState.INSUFFICIENT, 0), (DriftState.RED, 1)]
 )
-def test_red_alone_fails(state: State, code: int) -> None:
+def test_red_alone_fails(state: DriftState, code: int) -> None:
     """The report names state and reason."""
     text, found = told(verdict(state))
 
@@ -75,13 +75,13 @@ def test_the_verdict_is_read_from_the_bucket(object_store: ObjectStore) -> None:
     client.delete_object(Bucket=drift_check.BUCKET, Key=drift_check.CURRENT)
     assert latest(client) is None
     client.put_object(
-        Bucket=drift_check.BUCKET, Key=drift_check.CURRENT, Body=verdict(State.RED).model_dump_json().encode()
+        Bucket=drift_check.BUCKET, Key=drift_check.CURRENT, Body=verdict(DriftState.RED).model_dump_json().encode()
     )
 
     found = latest(client)
 
     client.delete_object(Bucket=drift_check.BUCKET, Key=drift_check.CURRENT)
-    assert found == verdict(State.RED)
+    assert found == verdict(DriftState.RED)
     stranger = ObjectStore(object_store.endpoint, "nobody", "nothing").client()
     with pytest.raises(StackError, match="bucket reports refuses"):
         latest(stranger)

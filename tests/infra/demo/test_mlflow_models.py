@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.demo.mlflow_models import MODEL, Models, Version, packed
+from infra.demo.mlflow_models import MODEL, Models, RegisteredVersion, packed
 from infra.errors import StackError
 
 
@@ -35,7 +35,7 @@ def test_versions_are_found_by_alias_and_by_their_data(mlflow_server: str, model
 
     found = models.trained_on("infra-probe")
 
-    assert found == Version(int(version.version), tags)
+    assert found == RegisteredVersion(int(version.version), tags)
     assert models.trained_on("other data") is None
     client.delete_registered_model_alias(MODEL, "challenger")
     if before:
@@ -68,4 +68,4 @@ def test_a_packed_version_is_known_by_number_and_digest(manifest: str | None, sa
     if manifest is not None:
         (folder / "model_metadata.json").write_text(manifest)
 
-    assert packed(Version(3, {"digest": "abc"}), "credit-score:v3", tmp_path) is same
+    assert packed(RegisteredVersion(3, {"digest": "abc"}), "credit-score:v3", tmp_path) is same

@@ -22,7 +22,7 @@ from service.access.keystore import PARTNER_SCOPES, ApiKey
 from service.access.limit_headers import limit_headers
 from service.access.redis_limits import RemoteLimiter
 from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
-from service.access.token_bucket import DAY_S, Limiter, Policy, State, take
+from service.access.token_bucket import DAY_S, BucketState, Limiter, Policy, take
 
 KEY = ApiKey("limitkey", "acme", frozenset(PARTNER_SCOPES), rate=10.0, burst=20, daily=1_000_000)
 NOON = 20_000 * DAY_S + DAY_S / 2
@@ -155,7 +155,7 @@ def test_a_clock_set_back_over_midnight_gives_no_second_quota(world: Any) -> Non
 @settings(max_examples=200, deadline=None)
 def test_never_more_than_burst_and_rate_allow(steps: list[tuple[float, int]]) -> None:
     """Over any time, admitted tokens are at most the burst and what the rate brought."""
-    policy, state, now, spent = Policy(10.0, 20, 10**9), State(20.0, 0.0, 0, 0), 0.0, 0
+    policy, state, now, spent = Policy(10.0, 20, 10**9), BucketState(20.0, 0.0, 0, 0), 0.0, 0
     for wait, cost in steps:
         now += wait
         if take(state, policy, cost, now, NOON).allowed:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.engine.trees import read_archive, read_table
 from service.errors import ModelRefused
 from service.score import features
@@ -42,11 +42,11 @@ def _reseal(package: Path) -> None:
 
 def _refused(package: Path, said: str = "") -> None:
     with pytest.raises(ModelRefused, match=said) as refusal:
-        Model.load(package)
+        PackedModel.load(package)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_sound_package_answers(loaded_model: Model) -> None:
+def test_a_sound_package_answers(loaded_model: PackedModel) -> None:
     """Probabilities add up, score, band and classes follow from them, and the reference explains itself."""
     columns, _ = applicant_columns(200, seed=7)
 
@@ -60,7 +60,7 @@ def test_a_sound_package_answers(loaded_model: Model) -> None:
     assert loaded_model.assess(features.row(loaded_model.manifest.reference.applicant)).numbers == ()
 
 
-def test_arrays_and_single_rows_agree(loaded_model: Model) -> None:
+def test_arrays_and_single_rows_agree(loaded_model: PackedModel) -> None:
     """One row alone and among many is answered the same."""
     columns, _ = applicant_columns(300, seed=8)
     rows = features.matrix(columns)
@@ -76,7 +76,7 @@ def test_arrays_and_single_rows_agree(loaded_model: Model) -> None:
     assert (loaded_model.assess_arrays(rows).numbers == -1).all()
 
 
-def test_threads_do_not_disturb_one_another(loaded_model: Model) -> None:
+def test_threads_do_not_disturb_one_another(loaded_model: PackedModel) -> None:
     """Rows assessed at the same time get their own answers."""
     columns, _ = applicant_columns(2000, seed=9)
     rows = features.matrix(columns).tolist()
@@ -208,12 +208,12 @@ def test_a_missing_kernel_leaves_the_portable_engine(package: Path, caplog: pyte
     (package / MANIFEST_FILE).write_text(json.dumps(document))
 
     with caplog.at_level(logging.WARNING):
-        model = Model.load(package)
+        model = PackedModel.load(package)
 
     assert model.engine.name == "portable"
     assert "no kernel" in caplog.text
     with pytest.raises(ModelRefused, match="no kernel"):
-        Model.load(package, engine="compiled")
+        PackedModel.load(package, engine="compiled")
 
 
 @pytest.mark.parametrize("said", ["does not load here", "was built for"], ids=["junk", "platform"])
@@ -230,16 +230,16 @@ def test_an_unusable_kernel_leaves_the_portable_engine(
         _reseal(package)
 
     with caplog.at_level(logging.WARNING):
-        model = Model.load(package)
+        model = PackedModel.load(package)
 
     assert model.engine.name == "portable"
     assert said in caplog.text
 
 
-def test_engines_answer_the_same(packed_model: Path, loaded_model: Model) -> None:
+def test_engines_answer_the_same(packed_model: Path, loaded_model: PackedModel) -> None:
     """The engine a service chooses is the compiled one here, and the portable one gives its answers."""
     assert loaded_model.engine.name == "compiled"
-    portable = Model.load(packed_model, engine="portable")
+    portable = PackedModel.load(packed_model, engine="portable")
     columns, _ = applicant_columns(300, seed=10)
     rows = features.matrix(columns)
 
@@ -254,7 +254,7 @@ def test_trees_that_stopped_growing_early_are_no_damage(tmp_path: Path) -> None:
     """Few rows make trees of spare levels; such a model loads, and its reasons still add up."""
     pack_small_model(tmp_path / "model", rows=24, trees=20)
 
-    model = Model.load(tmp_path / "model")
+    model = PackedModel.load(tmp_path / "model")
 
     trees = read_table((tmp_path / "model" / TABLE_FILE).read_bytes()).ensemble
     assert np.isinf(trees.split_border).any()

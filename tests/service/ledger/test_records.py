@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from service.contract import Applicant
 from service.ledger import records
-from service.ledger.records import Kind, OutcomeRow, PredictionLines, ReviewRow
+from service.ledger.records import OutcomeRow, PredictionLines, RecordKind, ReviewRow
 from tests.service.rows import DECISION, INPUTS, LINES, line
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-def one(kind: Kind, row: bytes) -> dict[str, str]:
+def one(kind: RecordKind, row: bytes) -> dict[str, str]:
     """The only row of an object made of this line."""
     (found,) = records.read(records.header(kind) + row)
     return found
@@ -28,12 +28,12 @@ def test_columns_follow_the_contract() -> None:
     """Every field of the applicant but the two that only identify has its column, between the model and the score."""
     assert set(records.INPUT_COLUMNS) == set(Applicant.model_fields) - {"customer_ref", "as_of"}
     assert records.PREDICTION_COLUMNS[9:29] == records.INPUT_COLUMNS
-    assert [kind.folder for kind in Kind] == ["predictions", "outcomes", "reviews"]
+    assert [kind.folder for kind in RecordKind] == ["predictions", "outcomes", "reviews"]
 
 
 def test_a_prediction_comes_back_as_it_was_written() -> None:
     """Numbers to the last bit, null as empty, categories and truth as text."""
-    row = one(Kind.PREDICTION, line("id-1"))
+    row = one(RecordKind.PREDICTION, line("id-1"))
     values = [row[name] for name in records.INPUT_COLUMNS]
     assert [
         float(cell) if isinstance(was, int | float) else cell for cell, was in zip(values, INPUTS, strict=True)
@@ -55,7 +55,7 @@ def test_no_cell_starts_a_formula(start: str) -> None:
     raw = ReviewRow("r", "t", start + "p", "", "id", start + "x", "upheld", comment).line()
     cells = next(csv.reader(io.StringIO(raw.decode(), newline="")))
     assert not [cell for cell in cells if cell[:1] in set("=+-@\t\r\0")]
-    row = one(Kind.REVIEW, raw)
+    row = one(RecordKind.REVIEW, raw)
     assert (row["comment"], row["partner"], row["reviewer"]) == (comment, start + "p", start + "x")
 
 
@@ -82,20 +82,20 @@ def test_rows_by_columns_are_the_rows_one_by_one(name: str) -> None:
 def test_any_text_survives_the_fast_row(partner: str, warnings: str) -> None:
     """Quotes, commas, line ends, control characters and every script come back unchanged."""
     decision = (*DECISION[:-1], records.guarded(warnings).replace("\\", "/"))
-    row = one(Kind.PREDICTION, LINES.render(("i", "t", "d", partner, ""), INPUTS, decision))
+    row = one(RecordKind.PREDICTION, LINES.render(("i", "t", "d", partner, ""), INPUTS, decision))
     assert row["partner"] == partner
 
 
 @given(comment=TEXTS, reviewer=TEXTS)
 def test_any_text_survives_a_review(comment: str, reviewer: str) -> None:
     """Free text round-trips whatever is in it."""
-    row = one(Kind.REVIEW, ReviewRow("r", "t", "p", "", "id", reviewer, "upheld", comment).line())
+    row = one(RecordKind.REVIEW, ReviewRow("r", "t", "p", "", "id", reviewer, "upheld", comment).line())
     assert (row["comment"], row["reviewer"]) == (comment, reviewer)
 
 
 def test_an_outcome_has_its_columns() -> None:
     """The label and whom it belongs to."""
-    row = one(Kind.OUTCOME, OutcomeRow("o", "t", "demo", "ref", "id-1", "Poor", "2026-11-01").line())
+    row = one(RecordKind.OUTCOME, OutcomeRow("o", "t", "demo", "ref", "id-1", "Poor", "2026-11-01").line())
     assert (row["prediction_id"], row["observed_class"], row["observed_at"]) == ("id-1", "Poor", "2026-11-01")
 
 
@@ -104,9 +104,9 @@ def test_an_outcome_has_its_columns() -> None:
     [
         b"",
         b"a,b\r\n1,2\r\n",
-        records.header(Kind.OUTCOME) + b"1,2\r\n",
-        records.header(Kind.OUTCOME) + b'"1' + b",".join([b"x"] * 8),
-        records.header(Kind.OUTCOME) + b"\xff" * 8,
+        records.header(RecordKind.OUTCOME) + b"1,2\r\n",
+        records.header(RecordKind.OUTCOME) + b'"1' + b",".join([b"x"] * 8),
+        records.header(RecordKind.OUTCOME) + b"\xff" * 8,
     ],
     ids=["empty", "foreign header", "short row", "open quote", "no UTF-8"],
 )
@@ -119,7 +119,7 @@ def test_what_we_did_not_write_is_refused(data: bytes) -> None:
 
 def test_customers_are_taken_out_of_an_object() -> None:
     """Their rows go, their ids are told, the rest stays; an object without them is untouched."""
-    data = records.header(Kind.PREDICTION) + line("a", customer_ref="x") + line("b", customer_ref="y")
+    data = records.header(RecordKind.PREDICTION) + line("a", customer_ref="x") + line("b", customer_ref="y")
     rest, gone = records.without_customers(data, {"x"})
     assert gone == ["a"] and [row["prediction_id"] for row in records.read(rest)] == ["b"]
     assert records.without_customers(rest, {"x"}) == (rest, [])
@@ -127,7 +127,7 @@ def test_customers_are_taken_out_of_an_object() -> None:
 
 def test_features_are_taken_out_of_a_decision() -> None:
     """What was decided stays, what it was decided from goes; a second time changes nothing."""
-    data = records.header(Kind.PREDICTION) + line("a")
+    data = records.header(RecordKind.PREDICTION) + line("a")
     bare = records.without_inputs(data)
     (row,) = records.read(bare)
     assert {row[name] for name in records.INPUT_COLUMNS} == {""}

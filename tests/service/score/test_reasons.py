@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.contract import MAX_REASONS, Direction
-from service.engine.packed_model import Model
+from service.engine.packed_model import PackedModel
 from service.engine.rules import Arrays
 from service.score import features
 from service.score.features import FEATURE_NAMES, FEATURES
@@ -76,12 +76,12 @@ def _columns() -> Columns:
 
 
 @pytest.fixture(name="answers", scope="module")
-def _answers(loaded_model: Model, columns: Columns) -> Arrays:
+def _answers(loaded_model: PackedModel, columns: Columns) -> Arrays:
     return loaded_model.assess_arrays(features.matrix(columns), reasons=True)
 
 
 def test_moving_a_named_field_to_the_reference_raises_the_score(
-    loaded_model: Model, columns: Columns, answers: Arrays
+    loaded_model: PackedModel, columns: Columns, answers: Arrays
 ) -> None:
     """All of them, where 95 % were promised: through the contract, one field at a time, loans with their kinds."""
     reference = loaded_model.manifest.reference.applicant
@@ -99,7 +99,7 @@ def test_moving_a_named_field_to_the_reference_raises_the_score(
 
 
 def test_reasons_are_few_distinct_and_ordered_by_points_lost(
-    loaded_model: Model, columns: Columns, answers: Arrays
+    loaded_model: PackedModel, columns: Columns, answers: Arrays
 ) -> None:
     """At most four, no code or field twice, most harmful family first, none that lost nothing."""
     even = np.array([loaded_model.manifest.reference.contributions[family] for family in FAMILIES])
@@ -113,7 +113,7 @@ def test_reasons_are_few_distinct_and_ordered_by_points_lost(
         assert all(loss < 0 for loss in losses)
 
 
-def test_whoever_scores_below_the_reference_is_told_why(loaded_model: Model, answers: Arrays) -> None:
+def test_whoever_scores_below_the_reference_is_told_why(loaded_model: PackedModel, answers: Arrays) -> None:
     """An answer in the worst band never comes without a reason."""
     poor = answers.score <= 300
 
@@ -122,7 +122,7 @@ def test_whoever_scores_below_the_reference_is_told_why(loaded_model: Model, ans
     assert loaded_model.manifest.reference.rows > 0
 
 
-def test_the_first_reason_is_stable_under_noise(loaded_model: Model, columns: Columns, answers: Arrays) -> None:
+def test_the_first_reason_is_stable_under_noise(loaded_model: PackedModel, columns: Columns, answers: Arrays) -> None:
     """One per cent of noise on every amount leaves the first reason as it was in at least 90 % of cases."""
     rng = np.random.default_rng(0)
     noisy = {
@@ -137,7 +137,7 @@ def test_the_first_reason_is_stable_under_noise(loaded_model: Model, columns: Co
     assert (found.numbers[:, 0] == answers.numbers[:, 0]).mean() >= 0.9
 
 
-def test_a_missing_value_is_named_missing(loaded_model: Model, columns: Columns) -> None:
+def test_a_missing_value_is_named_missing(loaded_model: PackedModel, columns: Columns) -> None:
     """Where an untold value cost the points, the direction is missing, never high or low."""
     row = features.row(applicant(columns, 0, credit_mix=None, credit_history_months=None, num_delayed_payments=None))
 

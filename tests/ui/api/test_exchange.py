@@ -15,11 +15,11 @@ from tests.ui.fake_api import KEY, FakeApi
 from ui.api.client import Client
 from ui.api.exchange import KEY_VARIABLE, Exchange, snippets
 from ui.applicant.examples import EXAMPLES
-from ui.settings import Settings
+from ui.settings import UiSettings
 
 
 @pytest.fixture
-def exchange(api: FakeApi, settings: Settings) -> Exchange:
+def exchange(api: FakeApi, settings: UiSettings) -> Exchange:
     """A score just made."""
     return (
         Client(settings, api.transport())

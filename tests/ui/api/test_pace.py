@@ -9,12 +9,12 @@ from ui.api.client import Client
 from ui.api.errors import LimitReached
 from ui.api.pace import score_some
 from ui.applicant.examples import EXAMPLES
-from ui.settings import Settings
+from ui.settings import UiSettings
 
 ROWS = [EXAMPLES["ordinary"]] * 30
 
 
-def test_in_parts_the_limits_allow(settings: Settings) -> None:
+def test_in_parts_the_limits_allow(settings: UiSettings) -> None:
     """A key whose burst is small still gets all its rows, after short waits."""
     api = FakeApi(quota=20, tokens=20)
 
@@ -26,7 +26,7 @@ def test_in_parts_the_limits_allow(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("retry_after_s", [3600, 2], ids=["told to wait an hour", "told again and again"])
-def test_not_forever(settings: Settings, retry_after_s: int) -> None:
+def test_not_forever(settings: UiSettings, retry_after_s: int) -> None:
     """A long wait is the visitor's decision: the error says how long."""
     api = FakeApi(fail=429, retry_after_s=retry_after_s, quota=100)
     with pytest.raises(LimitReached):

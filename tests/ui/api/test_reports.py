@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from tests.conftest import ObjectStore
 from ui.api import errors
-from ui.api.reports import Bucket, Signature
+from ui.api.reports import ReportBucket, Signature
 from ui.settings import Reports
 
 
@@ -35,7 +35,7 @@ def test_amazons_own_example() -> None:
 )
 def test_refusals(status: int, kind: type[errors.ApiError]) -> None:
     """Each has its kind."""
-    bucket = Bucket(settings_of(), httpx.MockTransport(lambda request: httpx.Response(status)))
+    bucket = ReportBucket(settings_of(), httpx.MockTransport(lambda request: httpx.Response(status)))
     with pytest.raises(kind):
         bucket.read("current.json")
 
@@ -47,7 +47,7 @@ def test_nobody_there() -> None:
         raise httpx.ConnectError("refused")
 
     with pytest.raises(errors.NoConnection):
-        Bucket(settings_of(), httpx.MockTransport(handle)).read("current.json")
+        ReportBucket(settings_of(), httpx.MockTransport(handle)).read("current.json")
 
 
 def test_the_real_store(object_store: ObjectStore) -> None:
@@ -63,9 +63,9 @@ def test_the_real_store(object_store: ObjectStore) -> None:
     )
     client.put_object(Bucket="reports", Key="drift/dt=2026-11-01/a-v1/report.html", Body=b"<p>report</p>")
     client.close()
-    with Bucket(settings_of(object_store.endpoint, object_store.access_key, object_store.secret_key)) as bucket:
+    with ReportBucket(settings_of(object_store.endpoint, object_store.access_key, object_store.secret_key)) as bucket:
         assert bucket.read("drift/dt=2026-11-01/a-v1/report.html") == b"<p>report</p>"
         assert bucket.read("nothing/here.json") is None
-    with Bucket(settings_of(object_store.endpoint, object_store.access_key, "wrong-secret")) as bucket:
+    with ReportBucket(settings_of(object_store.endpoint, object_store.access_key, "wrong-secret")) as bucket:
         with pytest.raises(errors.NotAllowed):
             bucket.read("current.json")

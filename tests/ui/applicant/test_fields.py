@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from service.contract import Applicant
-from ui.applicant.fields import Kind, contract_fields, grouped, read_fields
+from ui.applicant.fields import FieldKind, contract_fields, grouped, read_fields
 
 FIELDS = {field.name: field for field in contract_fields()}
 
@@ -21,12 +21,12 @@ def test_every_field_of_the_contract() -> None:
 def test_kinds_and_rules() -> None:
     """Types, ranges, choices and what may be empty come from the schema."""
     income = FIELDS["annual_income"]
-    assert (income.kind, income.low, income.high, income.nullable) == (Kind.NUMBER, 0, 1e7, False)
-    assert FIELDS["num_loans"].kind is Kind.INTEGER
-    assert FIELDS["credit_mix"].kind is Kind.CHOICE and FIELDS["credit_mix"].nullable
-    assert FIELDS["loan_types"].kind is Kind.CHOICES and "payday" in FIELDS["loan_types"].options
-    assert FIELDS["as_of"].kind is Kind.DATE and not FIELDS["as_of"].required
-    assert FIELDS["customer_ref"].kind is Kind.TEXT and FIELDS["customer_ref"].pattern
+    assert (income.kind, income.low, income.high, income.nullable) == (FieldKind.NUMBER, 0, 1e7, False)
+    assert FIELDS["num_loans"].kind is FieldKind.INTEGER
+    assert FIELDS["credit_mix"].kind is FieldKind.CHOICE and FIELDS["credit_mix"].nullable
+    assert FIELDS["loan_types"].kind is FieldKind.CHOICES and "payday" in FIELDS["loan_types"].options
+    assert FIELDS["as_of"].kind is FieldKind.DATE and not FIELDS["as_of"].required
+    assert FIELDS["customer_ref"].kind is FieldKind.TEXT and FIELDS["customer_ref"].pattern
 
 
 def test_a_field_added_to_the_contract_appears() -> None:
@@ -42,9 +42,9 @@ def test_a_field_added_to_the_contract_appears() -> None:
     schema: dict[str, Any] = Newer.model_json_schema()
     found = read_fields(schema)
     assert [(field.name, field.kind) for field in found] == [
-        ("age_of_home", Kind.INTEGER),
-        ("owns", Kind.SWITCH),
-        ("annual_income", Kind.NUMBER),
+        ("age_of_home", FieldKind.INTEGER),
+        ("owns", FieldKind.SWITCH),
+        ("annual_income", FieldKind.NUMBER),
     ]
     assert found[0].nullable and found[0].unit == "years"
     assert [group for group, _ in grouped(found)] == ["income", "home", "other"]

@@ -12,10 +12,10 @@ import pytest
 from service.contract import Applicant
 from tests.ui.fake_api import FakeApi
 from ui.api.client import Client
-from ui.api.errors import KeyRefused, Unavailable, Unexpected
+from ui.api.errors import KeyRejected, Unavailable, Unexpected
 from ui.applicant.examples import EXAMPLES
-from ui.batches.jobs import KEEP_DAYS, Job, Store, digest_of
-from ui.settings import Settings
+from ui.batches.jobs import KEEP_DAYS, JobStore, UploadJob, digest_of
+from ui.settings import UiSettings
 
 
 def rows_of(count: int) -> list[Applicant]:
@@ -35,15 +35,15 @@ class Clock:
         self.api.tokens = min(self.api.quota, self.api.tokens + seconds * self.rate)
 
 
-def job_of(rows: list[Applicant], api: FakeApi, settings: Settings, clock: Clock) -> Job:
+def job_of(rows: list[Applicant], api: FakeApi, settings: UiSettings, clock: Clock) -> UploadJob:
     """A job ready to start."""
     digest = digest_of(rows, "mark")
-    store = Store(settings.state / "batches" / digest)
+    store = JobStore(settings.state / "batches" / digest)
     store.open(range(2, len(rows) + 2))
-    return Job(digest, rows, store, Client(settings, api.transport()), clock)
+    return UploadJob(digest, rows, store, Client(settings, api.transport()), clock)
 
 
-def run(job: Job) -> Job:
+def run(job: UploadJob) -> UploadJob:
     """Started and waited for."""
     job.start()
     job.join(60)
@@ -56,18 +56,18 @@ def sent(api: FakeApi) -> list[int]:
     return [len(body["applicants"]) for _, _, body, _ in api.requests]
 
 
-def test_all_rows_in_order(api: FakeApi, settings: Settings) -> None:
+def test_all_rows_in_order(api: FakeApi, settings: UiSettings) -> None:
     """Small first part, then as large as the API takes; each answer at its row's place."""
     rows = rows_of(2_500)
     job = run(job_of(rows, api, settings, Clock(api)))
     assert sent(api) == [100, 1000, 1000, 400]
-    answers = Store(settings.state / "batches" / job.digest).answers()
+    answers = JobStore(settings.state / "batches" / job.digest).answers()
     direct = Client(settings, FakeApi().transport()).score_batch(rows[:1000]).value
     assert [answers[place].score for place in range(1000)] == [score.score for score in direct]
     assert job.progress().done == job.progress().total == 2_500
 
 
-def test_the_key_is_paced(settings: Settings) -> None:
+def test_the_key_is_paced(settings: UiSettings) -> None:
     """No part is larger than the burst, and the bucket is waited for, not run into."""
     api = FakeApi(quota=50, tokens=50)
     clock = Clock(api, rate=5)
@@ -77,7 +77,7 @@ def test_the_key_is_paced(settings: Settings) -> None:
     assert job.progress().done == 200 and sum(clock.waits) >= 29
 
 
-def test_a_failed_part_is_tried_again(api: FakeApi, settings: Settings) -> None:
+def test_a_failed_part_is_tried_again(api: FakeApi, settings: UiSettings) -> None:
     """Trouble that passes costs time, no rows; the same token is sent again."""
 
     class Flaky(Clock):
@@ -94,7 +94,7 @@ def test_a_failed_part_is_tried_again(api: FakeApi, settings: Settings) -> None:
     assert len({headers["idempotency-key"] for *_, headers in api.requests}) == 1
 
 
-def test_trouble_that_stays_stops_it_and_it_goes_on(api: FakeApi, settings: Settings) -> None:
+def test_trouble_that_stays_stops_it_and_it_goes_on(api: FakeApi, settings: UiSettings) -> None:
     """After some tries it stops with the error and what is done; started again it sends only the rest."""
     api.fail_after = 1
     job = run(job_of(rows_of(300), api, settings, Clock(api)))
@@ -105,14 +105,14 @@ def test_trouble_that_stays_stops_it_and_it_goes_on(api: FakeApi, settings: Sett
     assert job.progress().error is None and sum(sent(api)) == 200
 
 
-def test_a_revoked_key_stops_it_at_once(api: FakeApi, settings: Settings) -> None:
+def test_a_revoked_key_stops_it_at_once(api: FakeApi, settings: UiSettings) -> None:
     """What does not pass by itself is not tried again."""
     api.fail = 401
     job = run(job_of(rows_of(5), api, settings, Clock(api)))
-    assert isinstance(job.progress().error, KeyRefused) and len(api.requests) == 1
+    assert isinstance(job.progress().error, KeyRejected) and len(api.requests) == 1
 
 
-def test_nothing_scored_is_lost(api: FakeApi, settings: Settings) -> None:
+def test_nothing_scored_is_lost(api: FakeApi, settings: UiSettings) -> None:
     """A new server process finds what an earlier one was told, and asks for nothing twice."""
     rows = rows_of(250)
     api.fail_after = 1
@@ -122,7 +122,7 @@ def test_nothing_scored_is_lost(api: FakeApi, settings: Settings) -> None:
     assert job.progress().done == 250 and sum(sent(later)) == 150
 
 
-def test_what_is_kept(api: FakeApi, settings: Settings) -> None:
+def test_what_is_kept(api: FakeApi, settings: UiSettings) -> None:
     """Answers and row numbers, for us alone; no value of an applicant."""
     rows = [
         Applicant.model_validate(
@@ -136,26 +136,26 @@ def test_what_is_kept(api: FakeApi, settings: Settings) -> None:
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
 
 
-def test_answers_missing(settings: Settings) -> None:
+def test_answers_missing(settings: UiSettings) -> None:
     """A part with fewer answers than rows stops the job: no answer is ever matched to a wrong row."""
     rows = rows_of(3)
-    store = Store(settings.state / "batches" / "short")
+    store = JobStore(settings.state / "batches" / "short")
     store.open([2, 3, 4])
     one = httpx.MockTransport(lambda request: httpx.Response(200, json={"scores": [{"prediction_id": "p"}]}))
-    job = run(Job("short", rows, store, Client(settings, one)))
+    job = run(UploadJob("short", rows, store, Client(settings, one)))
     assert isinstance(job.progress().error, Unexpected) and not store.answers()
 
 
-def test_an_answer_that_is_no_score(settings: Settings) -> None:
+def test_an_answer_that_is_no_score(settings: UiSettings) -> None:
     """Kept answers are read as the contract says, or refused as `Unexpected`, never shown half."""
-    store = Store(settings.state / "batches" / "odd")
+    store = JobStore(settings.state / "batches" / "odd")
     store.open([2])
     store.keep(0, b'{"scores": [{"prediction_id": "p"}]}')
     with pytest.raises(Unexpected):
         store.answers()
 
 
-def test_old_batches_go(api: FakeApi, settings: Settings) -> None:
+def test_old_batches_go(api: FakeApi, settings: UiSettings) -> None:
     """What is older than a week is dropped when the next batch begins."""
     old = settings.state / "batches" / ("0" * 64)
     old.mkdir(parents=True)
@@ -172,7 +172,7 @@ def test_two_partners_never_share() -> None:
     assert digest_of(rows, "one") == digest_of(rows_of(2), "one") != digest_of(rows[:1], "one")
 
 
-def test_remaining_time(settings: Settings) -> None:
+def test_remaining_time(settings: UiSettings) -> None:
     """The estimate is never faster than the limits allow."""
     api = FakeApi(quota=50, tokens=50)
     rows = rows_of(500)
@@ -181,9 +181,9 @@ def test_remaining_time(settings: Settings) -> None:
         api.fail = 401 if len(api.requests) > 1 else 0
         return api.handle(request)
 
-    store = Store(settings.state / "batches" / "one")
+    store = JobStore(settings.state / "batches" / "one")
     store.open(range(2, 502))
-    job = Job("one", rows, store, Client(settings, httpx.MockTransport(handle)), Clock(api, 5))
+    job = UploadJob("one", rows, store, Client(settings, httpx.MockTransport(handle)), Clock(api, 5))
     assert job.progress().remaining_s == 0
     run(job)
     assert job.progress().done == 50

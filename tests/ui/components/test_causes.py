@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flows.monitoring import performance, window_rules
-from flows.monitoring.verdict_types import Cause, ColumnVerdict, Rule, State
+from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from tests.flows.answered import answers
 from ui.components import causes
@@ -18,9 +18,9 @@ from ui.texts.wording import LANGUAGES, texts
 SETTINGS = DriftSettings(maturity_days=0)
 
 
-def moved(name: str, state: State, **facts: object) -> ColumnVerdict:
+def moved(name: str, state: DriftState, **facts: object) -> ColumnVerdict:
     """A column whose values moved."""
-    return ColumnVerdict(name=name, state=state, values_state=state, missing_state=State.GREEN, **facts)
+    return ColumnVerdict(name=name, state=state, values_state=state, missing_state=DriftState.GREEN, **facts)
 
 
 def spoken() -> list[Cause]:
@@ -36,15 +36,15 @@ def spoken() -> list[Cause]:
         *performance.realised_checks(estimator, reference, settled[:20], 600, SETTINGS),
     ]
     columns = [
-        moved("annual_income", State.RED, key=True),
-        moved("num_loans", State.RED, problem="constant"),
-        moved("score", State.AMBER),
+        moved("annual_income", DriftState.RED, key=True),
+        moved("num_loans", DriftState.RED, problem="constant"),
+        moved("score", DriftState.AMBER),
     ]
     red = window_rules.decide(columns, [], [], frozenset({"score"}), Thresholds())
-    sound = [moved(f"green_{number}", State.GREEN) for number in range(9)]
-    amber = window_rules.decide([moved("credit_mix", State.AMBER), *sound], [], [], frozenset(), Thresholds())
-    auc = Cause(rule=Rule.DOMAIN_CLASSIFIER, text="a model tells them apart", figures={"auc": 0.7})
-    few = Cause(rule=Rule.TOO_FEW_ROWS, text="too few", figures={"rows": 3, "needed": 500})
+    sound = [moved(f"green_{number}", DriftState.GREEN) for number in range(9)]
+    amber = window_rules.decide([moved("credit_mix", DriftState.AMBER), *sound], [], [], frozenset(), Thresholds())
+    auc = Cause(rule=DriftRule.DOMAIN_CLASSIFIER, text="a model tells them apart", figures={"auc": 0.7})
+    few = Cause(rule=DriftRule.TOO_FEW_ROWS, text="too few", figures={"rows": 3, "needed": 500})
     return [check.cause for check in checks] + [*red.causes, *amber.causes, auc, few]
 
 
@@ -58,7 +58,7 @@ def desk_in(desk: Desk, language: str) -> Desk:
 
 def test_each_rule_has_spoken():
     """The causes of these tests leave none out."""
-    assert {cause.rule for cause in CAUSES} == set(Rule)
+    assert {cause.rule for cause in CAUSES} == set(DriftRule)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

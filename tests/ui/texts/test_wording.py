@@ -79,10 +79,10 @@ def test_the_contract_is_worded(language: str) -> None:
 
 def test_what_the_drift_flow_says_is_worded() -> None:
     """Each rule that can speak and each problem of a column has a sentence with the figures the flow gives."""
-    from flows.monitoring.verdict_types import PROBLEMS, Rule
+    from flows.monitoring.verdict_types import PROBLEMS, DriftRule
 
     entries = texts("pt").entries
-    assert {f"causes.{rule}" for rule in Rule} <= set(entries)
+    assert {f"causes.{rule}" for rule in DriftRule} <= set(entries)
     for problem, words in PROBLEMS.items():
         assert PLACEHOLDER.findall(entries[f"problems.{problem}"]) == PLACEHOLDER.findall(words)
 

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from service.contract import Applicant
 from tests.ui.conftest import Open, go
 from tests.ui.fake_api import KEY, FakeApi
-from ui.applicant.fields import Kind, contract_fields
+from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts
 
 
@@ -54,12 +54,12 @@ def test_every_field_is_there(open_page: Open) -> None:
     """One widget a field of the contract, labelled with name and unit."""
     at = open_page()
     by_kind = {
-        Kind.NUMBER: at.number_input,
-        Kind.INTEGER: at.number_input,
-        Kind.CHOICE: at.selectbox,
-        Kind.CHOICES: at.multiselect,
-        Kind.DATE: at.date_input,
-        Kind.TEXT: at.text_input,
+        FieldKind.NUMBER: at.number_input,
+        FieldKind.INTEGER: at.number_input,
+        FieldKind.CHOICE: at.selectbox,
+        FieldKind.CHOICES: at.multiselect,
+        FieldKind.DATE: at.date_input,
+        FieldKind.TEXT: at.text_input,
     }
     for field in contract_fields():
         widget = by_kind[field.kind](key=f"applicant.{field.name}")

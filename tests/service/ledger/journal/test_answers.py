@@ -18,7 +18,7 @@ from service.ledger.journal.answers import Answers, Replay
 from service.ledger.journal.idempotency import Claim, Idempotency, KeyIndex
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders
-from service.ledger.records import INPUT_COLUMNS, Kind
+from service.ledger.records import INPUT_COLUMNS, RecordKind
 from tests.service.rows import answered, entry
 
 pytestmark = pytest.mark.anyio
@@ -85,13 +85,13 @@ async def test_strangers_and_inventions_look_alike(outbox: Outbox, tmp_path: Pat
     (identifier,) = await answered(outbox)
     answers, texts = Answers(tmp_path), set()
     for asked, partner, kind in [
-        (identifier, "other", Kind.PREDICTION),
-        (identifier, "demo", Kind.OUTCOME),
-        (f"{identifier}0", "demo", Kind.PREDICTION),
-        ("20200101-abcdefghij-1", "demo", Kind.PREDICTION),
-        ("99999999-abcdefghij-1", "demo", Kind.PREDICTION),
-        ("../../etc/passwd", "demo", Kind.PREDICTION),
-        ("", "demo", Kind.PREDICTION),
+        (identifier, "other", RecordKind.PREDICTION),
+        (identifier, "demo", RecordKind.OUTCOME),
+        (f"{identifier}0", "demo", RecordKind.PREDICTION),
+        ("20200101-abcdefghij-1", "demo", RecordKind.PREDICTION),
+        ("99999999-abcdefghij-1", "demo", RecordKind.PREDICTION),
+        ("../../etc/passwd", "demo", RecordKind.PREDICTION),
+        ("", "demo", RecordKind.PREDICTION),
     ]:
         with pytest.raises(AnswerNotFound) as caught:
             answers.read(asked, partner, kind)

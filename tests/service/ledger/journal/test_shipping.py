@@ -20,11 +20,11 @@ from service.ledger import records
 from service.ledger.bucket import BucketStore, StoreConflict
 from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers
-from service.ledger.journal.frames import Entry
+from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.shipping import Shipper, StoreSettings
-from service.ledger.records import Kind, OutcomeRow
+from service.ledger.records import OutcomeRow, RecordKind
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client
 from tests.service.rows import answered, entry
@@ -58,7 +58,7 @@ class MemoryStore:
         if self.lying:
             raise ConnectionResetError("after the fact")
 
-    def ids(self, kind: Kind = Kind.PREDICTION) -> list[str]:
+    def ids(self, kind: RecordKind = RecordKind.PREDICTION) -> list[str]:
         """Ids of all rows of a kind."""
         bodies = [data for key, data in sorted(self.objects.items()) if key.startswith(f"{kind.folder}/")]
         return [row[kind.columns[1]] for data in bodies for row in records.read(data)]
@@ -112,10 +112,10 @@ async def test_outcomes_have_their_own_objects(open_outbox: Callable[[], Outbox]
     (prediction,) = await answered(outbox)
     outcome = outbox.next_id()
     line = OutcomeRow(outcome, "t", "demo", "", prediction, "Poor", "2026-11-01").line()
-    await outbox.append(Entry(Kind.OUTCOME, "demo", b"{}", (outcome,), (line,), ((0, 2),), status=201))
+    await outbox.append(JournalEntry(RecordKind.OUTCOME, "demo", b"{}", (outcome,), (line,), ((0, 2),), status=201))
     await outbox.aclose()
     shipper(outbox, store).ship_now()
-    assert (store.ids(), store.ids(Kind.OUTCOME)) == ([prediction], [outcome])
+    assert (store.ids(), store.ids(RecordKind.OUTCOME)) == ([prediction], [outcome])
 
 
 async def test_an_open_file_is_left_alone(open_outbox: Callable[[], Outbox], store: MemoryStore) -> None:
@@ -216,13 +216,13 @@ async def test_other_bytes_under_our_key_stop_that_file_only(
     await answered(outbox, 30)
     await outbox.aclose()
     first, *rest = Folders(tmp_path).segments(tmp_path / "pending")
-    store.objects[first.object_key("predictions")] = records.header(Kind.PREDICTION)
+    store.objects[first.object_key("predictions")] = records.header(RecordKind.PREDICTION)
     ship = shipper(outbox, store)
     assert ship.ship_now() == len(rest) > 0
     assert ship.ship_now() == 0
     assert ship.counters.conflicts == 1
     assert [path.name for path in tmp_path.glob("pending/*")] == [first.name]
-    assert store.objects[first.object_key("predictions")] == records.header(Kind.PREDICTION)
+    assert store.objects[first.object_key("predictions")] == records.header(RecordKind.PREDICTION)
 
 
 async def test_a_file_that_rows_were_erased_from_replaces_its_object(

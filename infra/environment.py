@@ -1,4 +1,4 @@
-"""Brings the virtual environment to the locked state: `python infra/venv.py .venv`, run by `make` before anything else.
+"""Brings the virtual environment to the locked state: `python infra/environment.py .venv`, run by `make` first.
 
 Standard library only, since nothing else is there yet. Everything installed is pinned by hash: pip installs uv alone,
 uv installs the rest. A digest of the locks is kept inside, so that a run with nothing to do costs a few milliseconds;

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.venv import LOCKS, add_compiler, lacks_compiler, wanted
+from infra.environment import LOCKS, add_compiler, lacks_compiler, wanted
 
 
 def pins(name: str) -> dict[str, set[str]]:

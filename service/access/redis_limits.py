@@ -31,7 +31,7 @@ end
 local s = redis.call('HMGET', KEYS[1], 't', 'a', 'd', 'u')
 local tokens, at = tonumber(s[1]) or burst, tonumber(s[2]) or now
 local today, used = tonumber(s[3]) or 0, tonumber(s[4]) or 0
-if now > at then tokens = tokens + (now - at) * rate end
+if now > at then tokens = tokens + (now - at) * rate elseif at - now < 60 then now = at end
 if tokens > burst then tokens = burst end
 local day = math.floor(wall / 86400)
 if day > today or today - day > 1 then today = day; used = 0 end
@@ -48,6 +48,7 @@ redis.call('HSET', KEYS[1], 't', string.format('%.17g', tokens), 'a', string.for
 redis.call('EXPIRE', KEYS[1], 172800)
 return {violated, string.format('%.17g', tokens), used, string.format('%.17g', wall)}
 """
+# A clock of Redis that steps back a little counts no time twice; after a step of a minute or more time goes on from there.
 _PREFIX: Final = "qf:limit:"
 _log = logging.getLogger("service.limits")
 

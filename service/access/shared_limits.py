@@ -2,7 +2,11 @@
 
 A fixed table in a memory-mapped file. One step is a lock (a thread lock within the process, a file lock between
 processes, freed by the kernel if its holder dies), some arithmetic and a write: about 5 us, no server. The monotonic
-clock is the same for every process of a host.
+clock is the same for every process of a host; it is read under the lock, so that no two steps count the same time. It
+starts anew with the machine, which is known by the boot's id: what was left then goes on from there.
+
+The file's blocks are allocated when it is made. A hole in a mapped file is filled at the first touch, and when the disk
+is full by then the kernel can only kill the process (SIGBUS).
 
 A file lock is two system calls, each of which lets go of the interpreter's lock: 50 us on a busy machine. So a process
 that is alone leaves it out. Who is there is written into the file: each process holds a byte of it locked for life, and
@@ -34,9 +38,11 @@ SLOTS: Final = 8_192  # keys ever seen; 320 KiB
 _PROBES: Final = 32
 _HEADER: Final = 128
 _COUNT_AT: Final = 8  # how many processes use the table, as one byte
+_BOOT_AT: Final = 16  # 16 bytes that stand for the boot whose clock the moments are of
 _SEATS_AT: Final = 64  # one byte a process, locked while it lives
 _SEATS: Final = 64
 _GRACE_S: Final = 0.05
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 Clock = Callable[[], float]
 
@@ -44,7 +50,12 @@ Clock = Callable[[], float]
 class SharedTable:
     """A table of named buckets that several processes change one at a time."""
 
-    def __init__(self, path: Path, *, slots: int = SLOTS) -> None:
+    def __init__(self, path: Path, *, slots: int = SLOTS, clock: Clock = time.monotonic, boot: str = "") -> None:
+        """Opens the file, made if need be; `boot` (this machine's, if not given) tells one run of `clock` from another.
+
+        Raises:
+            Misconfigured: no room for it on the disk, or too many processes share it.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._slots = slots
         size = _HEADER + slots * _SLOT.size
@@ -55,9 +66,10 @@ class SharedTable:
         try:
             if os.fstat(self._descriptor).st_size != size or os.pread(self._descriptor, 8, 0) != _MAGIC:
                 os.ftruncate(self._descriptor, 0)
-                os.ftruncate(self._descriptor, size)
-                os.pwrite(self._descriptor, _MAGIC, 0)
+            self._allocate(path, size)
+            os.pwrite(self._descriptor, _MAGIC, 0)
             self._memory = mmap.mmap(self._descriptor, size)
+            self._go_on(_mark(boot or _boot_id()), clock())
             others = self._sit_down()
             self._memory[_COUNT_AT] = others + 1
         finally:
@@ -65,19 +77,20 @@ class SharedTable:
         if others:
             time.sleep(_GRACE_S)
 
-    def take(self, name: bytes, policy: Terms, cost: int, now: float, wall: float) -> RateDecision:
-        """`bucket.take` on the bucket of this name (8 bytes), as one step for the whole host."""
+    def take(self, name: bytes, policy: Terms, cost: int, clock: Clock, wall: Clock) -> RateDecision:
+        """`token_bucket.take` on the bucket of this name (8 bytes), as one step for the whole host."""
         with self._thread_lock:
             shared = self._memory[_COUNT_AT] > 1
             if shared:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
             try:
+                now = clock()
                 place = self._place(name)
                 held, tokens, at, day, used = _SLOT.unpack_from(self._memory, place)
                 state = (
                     BucketState(float(policy.burst), now, 0, 0) if held != name else BucketState(tokens, at, day, used)
                 )
-                decision = take(state, policy, cost, now, wall)
+                decision = take(state, policy, cost, now, wall())
                 _SLOT.pack_into(self._memory, place, name, state.tokens, state.at, state.day, state.used)
             finally:
                 if shared:
@@ -93,6 +106,23 @@ class SharedTable:
     def flush(self) -> None:
         """Bring the counts to disk, so that a power cut loses seconds of quota and not a day's."""
         self._memory.flush()
+
+    def _allocate(self, path: Path, size: int) -> None:
+        try:
+            allocate(self._descriptor, size)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise Misconfigured(f"{path}: no room for its {size} bytes ({error.strerror}); free some disk") from error
+
+    def _go_on(self, boot: bytes, now: float) -> None:
+        """After a reboot: every bucket goes on from this moment, with what was left."""
+        if self._memory[_BOOT_AT : _BOOT_AT + len(boot)] == boot:
+            return
+        for place in range(_HEADER, _HEADER + self._slots * _SLOT.size, _SLOT.size):
+            name, tokens, _, day, used = _SLOT.unpack_from(self._memory, place)
+            if name != _NOBODY:
+                _SLOT.pack_into(self._memory, place, name, tokens, now, day, used)
+        self._memory[_BOOT_AT : _BOOT_AT + len(boot)] = boot
 
     def _sit_down(self) -> int:
         """Lock the first free seat for life; how many others are taken."""
@@ -132,8 +162,31 @@ class SharedTable:
         return place
 
 
+def allocate(descriptor: int, size: int) -> None:
+    """Gives a file its length and every block of it.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    held = os.pread(descriptor, size, 0).ljust(size, b"\0")  # macOS: writing fills holes too
+    while held:
+        held = held[os.pwrite(descriptor, held, size - len(held)) :]
+
+
+def _boot_id() -> str:
+    """What tells this run of the machine's clock from others; without it a reboot counts as none."""
+    return _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else "unknown"
+
+
+def _mark(boot: str) -> bytes:
+    return hashlib.blake2b(boot.encode(), digest_size=16).digest()
+
+
 class SharedLimiter:
-    """Limits of keys, exact on one host. Implements `bucket.Limiter`."""
+    """Limits of keys, exact on one host. Implements `token_bucket.Limiter`."""
 
     def __init__(self, table: SharedTable, *, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._table = table
@@ -142,7 +195,7 @@ class SharedLimiter:
 
     async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take tokens of a key, or none."""
-        return self._table.take(key.id.encode(), key, cost, self._clock(), self._wall())
+        return self._table.take(key.id.encode(), key, cost, self._clock, self._wall)
 
 
 class FailureLimiter:
@@ -159,7 +212,7 @@ class FailureLimiter:
     def failed(self, address: str) -> RateDecision:
         """Count one refused key of this address; not allowed means: answer 429 instead of 401."""
         name = hashlib.blake2b(_network(address).encode(), digest_size=8).digest()
-        return self._table.take(name, self._policy, 1, self._clock(), self._wall())
+        return self._table.take(name, self._policy, 1, self._clock, self._wall)
 
 
 def _network(address: str) -> str:

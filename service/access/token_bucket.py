@@ -91,12 +91,10 @@ def take(state: BucketState, policy: Terms, cost: int, now: float, wall: float) 
 
 
 def refill(state: BucketState, policy: Terms, now: float) -> None:
-    """Let time pass. After a reboot the monotonic clock starts anew: then nothing is added and the count goes on."""
-    if now > state.at:
-        state.tokens = min(float(policy.burst), state.tokens + (now - state.at) * policy.rate)
-    else:
-        state.tokens = min(float(policy.burst), state.tokens)
-    state.at = now
+    """Let time pass, which never goes back: a moment that was counted already brings no token a second time."""
+    passed = max(0.0, now - state.at)
+    state.tokens = min(float(policy.burst), state.tokens + passed * policy.rate)
+    state.at += passed
 
 
 def describe(state: BucketState, policy: Terms, needed: int, violated: str | None, wall: float) -> RateDecision:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -164,13 +166,22 @@ def test_never_more_than_burst_and_rate_allow(steps: list[tuple[float, int]]) ->
         assert -1e-9 <= state.tokens <= 20
 
 
+def test_stamps_that_arrive_late_bring_nothing() -> None:
+    """Workers whose stamps are 50 ms apart and come out of turn admit what one clock would."""
+    policy, state, admitted = Policy(10.0, 1, 10**9), BucketState(1.0, 0.0, 0, 0), 0
+    for step in range(1000):
+        for late in (0.0, 0.05):
+            admitted += take(state, policy, 1, max(0.0, step / 1000 - late), NOON).allowed
+    assert admitted <= 11
+
+
 def test_sixty_four_threads_take_no_token_twice(tmp_path: Path) -> None:
     """10,000 takes of 64 threads on 5,000 tokens admit 5,000."""
     table, policy, admitted = SharedTable(tmp_path / "limits.bin"), Policy(1e-9, 5000, 10**9), []
 
     def work() -> None:
         for _ in range(157):
-            if table.take(b"onebucket"[:8], policy, 1, 1.0, NOON).allowed:
+            if table.take(b"onebucket"[:8], policy, 1, Clock(1.0), Clock(NOON)).allowed:
                 admitted.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(64)]
@@ -183,7 +194,42 @@ def test_sixty_four_threads_take_no_token_twice(tmp_path: Path) -> None:
 
 def _take_many(path: Path, count: int, told: Any) -> None:
     table = SharedTable(path)
-    told.put(sum(table.take(b"together", Policy(1e-9, 1500, 10**9), 1, 1.0, NOON).allowed for _ in range(count)))
+    told.put(sum(table.take(b"together", Policy(1e-9, 1500, 10**9), 1, Clock(1.0), Clock(NOON)).allowed for _ in range(count)))
+
+
+def _press(path: Path, seconds: float, told: Any) -> None:
+    table, key = SharedTable(path), replace(KEY, rate=200.0, burst=50)
+    limiter, admitted = SharedLimiter(table), 0
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        admitted += asyncio.run(limiter.take(key, 1)).allowed
+    told.put((admitted, begun, time.monotonic()))
+
+
+def test_two_processes_that_press_get_the_rate_and_no_more(tmp_path: Path) -> None:
+    """Over the real time two processes ask for, they are admitted the burst and what the rate brought, to the token."""
+    spawn = multiprocessing.get_context("spawn")
+    told, path = spawn.Queue(), tmp_path / "limits.bin"
+    workers = [spawn.Process(target=_press, args=(path, 2.0, told)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [told.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    wall = max(end for *_, end in found) - min(begun for _, begun, _ in found)
+    assert sum(admitted for admitted, *_ in found) <= 50 + 200 * wall
+
+
+def test_a_table_has_every_block_it_maps(tmp_path: Path) -> None:
+    """No hole is left for a full disk to turn into SIGBUS, in a new file or in one made sparse before."""
+    path = tmp_path / "limits.bin"
+    SharedTable(path).close()
+    size = path.stat().st_size
+    assert path.stat().st_blocks * 512 >= size
+    os.truncate(path, 4096)
+    os.truncate(path, size)
+    SharedTable(path).close()
+    assert path.stat().st_blocks * 512 >= size
 
 
 def test_four_processes_share_one_bucket(tmp_path: Path) -> None:
@@ -196,27 +242,30 @@ def test_four_processes_share_one_bucket(tmp_path: Path) -> None:
     assert sum(told.get(timeout=60) for _ in workers) == 1500
     for worker in workers:
         worker.join()
-    assert not SharedTable(path).take(b"together", Policy(1e-9, 1500, 10**9), 1, 1.0, NOON).allowed
+    assert not SharedTable(path).take(b"together", Policy(1e-9, 1500, 10**9), 1, Clock(1.0), Clock(NOON)).allowed
 
 
 def test_a_reboot_keeps_counts_and_gives_no_gift(tmp_path: Path) -> None:
     """The monotonic clock starts anew after a reboot: tokens stay as they were and refill from there."""
-    table, policy = SharedTable(tmp_path / "limits.bin"), Policy(10.0, 20, 100)
-    table.take(b"rebooted", policy, 20, 500_000.0, NOON)
+    now, wall, policy = Clock(500_000.0), Clock(NOON), Policy(10.0, 20, 100)
+    table = SharedTable(tmp_path / "limits.bin", clock=now, boot="before")
+    table.take(b"rebooted", policy, 20, now, wall)
     table.close()
-    again = SharedTable(tmp_path / "limits.bin")
-    assert not again.take(b"rebooted", policy, 1, 3.0, NOON).allowed
-    decision = again.take(b"rebooted", policy, 10, 4.0, NOON)
+    now.at = 3.0
+    again = SharedTable(tmp_path / "limits.bin", clock=now, boot="after")
+    assert not again.take(b"rebooted", policy, 1, now, wall).allowed
+    now.at = 4.0
+    decision = again.take(b"rebooted", policy, 10, now, wall)
     assert (decision.allowed, decision.daily_remaining) == (True, 70)
 
 
 def test_a_full_table_forgets_the_quietest(tmp_path: Path) -> None:
     """More names than slots neither fail nor touch a name in use."""
     table, policy = SharedTable(tmp_path / "few.bin", slots=32), Policy(0.001, 5, 100)
-    table.take(b"favorite", policy, 5, 0.0, NOON)
+    table.take(b"favorite", policy, 5, Clock(0.0), Clock(NOON))
     for number in range(500):
-        table.take(f"n{number:07}".encode(), policy, 1, 1.0 + number, NOON)
-        assert not table.take(b"favorite", policy, 1, 1.0 + number, NOON).allowed
+        table.take(f"n{number:07}".encode(), policy, 1, Clock(1.0 + number), Clock(NOON))
+        assert not table.take(b"favorite", policy, 1, Clock(1.0 + number), Clock(NOON)).allowed
 
 
 def test_redis_away_means_limits_per_host(tmp_path: Path) -> None:

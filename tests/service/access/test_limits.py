@@ -194,7 +194,11 @@ def test_sixty_four_threads_take_no_token_twice(tmp_path: Path) -> None:
 
 def _take_many(path: Path, count: int, told: Any) -> None:
     table = SharedTable(path)
-    told.put(sum(table.take(b"together", Policy(1e-9, 1500, 10**9), 1, Clock(1.0), Clock(NOON)).allowed for _ in range(count)))
+    told.put(
+        sum(
+            table.take(b"together", Policy(1e-9, 1500, 10**9), 1, Clock(1.0), Clock(NOON)).allowed for _ in range(count)
+        )
+    )
 
 
 def _press(path: Path, seconds: float, told: Any) -> None:

@@ -23,7 +23,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools up down status demo test lint pylint mypy layout imports workflows check bench image login report \
+.PHONY: help venv tools quick rooms docs up down status demo test lint pylint mypy layout imports workflows check bench image login report \
   deploy rollback rollout drift audit sbom scan replay faults reproduce new lock clean
 
 help: ## this list
@@ -79,6 +79,15 @@ workflows: venv tools ## the workflows alone: actionlint for what they say, zizm
 
 check: venv ## the tests alone, with coverage; ARGS= goes to pytest
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90 --durations=20 -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+quick: venv ## after each change: lint of what changed, and its tests that need no server; at most a minute
+	@$(PY) -m infra.delivery.quick
+
+rooms: venv ## the rooms of each package and who imports whom
+	@$(PY) -m infra.delivery.rooms
+
+docs: venv ## the documentation as a site in build/site, made without a network
+	@$(PY) -m infra.delivery.docs_site
 
 test: ## every check CI makes
 	@$(MAKE) --no-print-directory lint

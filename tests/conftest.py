@@ -38,6 +38,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 START_TIMEOUT_S = 240
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
+# Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
+STARTS = SERVERS | {"require_program", "served", "live_api", "stack"}
+NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full")
 # Groups that would hold up the end if they began late.
 LONGEST = ("demo", "servers", "browser")
 
@@ -47,15 +50,30 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`, which `make quick` gives."""
+    parser.addoption("--quick", action="store_true", help="leave out what needs a server, a browser or an engine")
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep in one worker what shares a server or a module's fixtures; start with what takes longest."""
+    if config.getoption("--quick"):
+        left_out = [item for item in items if _needs_more_than_python(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("servers"))
         elif not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
     items.sort(key=_place)
+
+
+def _needs_more_than_python(item: pytest.Item) -> bool:
+    """Whether a test starts servers or programs, or takes long."""
+    asked = set(getattr(item, "fixturenames", ()))
+    return bool(STARTS & asked) or any(item.get_closest_marker(mark) for mark in NOT_QUICK)
 
 
 def _place(item: pytest.Item) -> int:

@@ -107,3 +107,35 @@ def test_every_fault_of_the_matrix_has_its_tests() -> None:
         source = (ROOT / "tests" / file).read_text("utf-8")
         assert re.search(rf"def {test}\(", source), f"{file} has no {test}"
         assert not full or "mark.full" in source, f"{file} marks nothing full"
+
+
+PAGES = ROOT / "infra" / "docs" / "pages"
+
+
+def test_the_page_of_changes_names_files_that_exist() -> None:
+    """Whoever follows the page finds each file; at least the twenty commonest changes are there."""
+    text = (PAGES / "where-to-change.md").read_text(encoding="utf-8")
+    named = [path for path in re.findall(r"`([\w./-]+)`", text) if "/" in path or path.endswith((".toml", ".yaml"))]
+
+    assert len(re.findall(r"^\| (?!I want|---)", text, flags=re.MULTILINE)) >= 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_glossary_explains_each_word_once() -> None:
+    """Sixty words and more, none of them twice."""
+    rows = re.findall(r"^\| (?!word|---)([^|]+) \|", (PAGES / "glossary.md").read_text("utf-8"), flags=re.MULTILINE)
+    words = [word.strip() for row in rows for word in row.split(",")]
+
+    assert len(words) >= 60
+    assert len(words) == len(set(words))
+
+
+def test_each_decision_has_its_three_parts_and_its_line() -> None:
+    """A record says context, decision and consequence, and the index links to it."""
+    index = (PAGES / "decisions" / "index.md").read_text(encoding="utf-8")
+    for path in sorted((PAGES / "decisions").glob("0*.md")):
+        text = path.read_text(encoding="utf-8")
+
+        assert re.findall(r"^## (\w+)$", text, flags=re.MULTILINE) == ["Context", "Decision", "Consequence"], path
+        assert re.search(r"^Date: \d{4}-\d\d-\d\d$", text, flags=re.MULTILINE), path
+        assert f"({path.name})" in index, path

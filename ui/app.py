@@ -1,4 +1,8 @@
-"""The partner demo: `streamlit run ui/app.py`. Chooses language and page; the pages are in `ui.views`."""
+"""The partner demo: `streamlit run ui/app.py`. Chooses language and page; the pages are in `ui.views`.
+
+Streamlit reads this file twice: imported for its server it gives the ASGI application, run as `__main__` one visitor's
+page.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ from collections.abc import Callable
 from importlib import import_module
 
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit.starlette import App
 
 from ui.components import chrome
 from ui.errors import SettingsMissing
 from ui.session import Desk, language, open_desk
 from ui.texts.wording import texts
 from ui.views import setup
+from ui.web.shell import FirstPaint
 
 _PAGES = {
     "score": ":material/speed:",
@@ -62,4 +69,7 @@ def _view(name: str, desk: Desk) -> Callable[[], None]:
     return run
 
 
-main()
+if __name__ == "__main__":
+    main()
+else:
+    app = App(__file__, middleware=[Middleware(FirstPaint)])

@@ -29,6 +29,13 @@ from infra.stack.ports import free_port
 from tests.ui.fake_reports import Reports
 from ui.texts.wording import texts
 
+# A control's value as it stands on the screen: an input's text, a choice's name, the names of all chips.
+_SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[class*=st-key-field-]")].map(box => {
+  const name = [...box.classList].find(each => each.startsWith("st-key-field-")).slice("st-key-field-".length);
+  const multi = box.querySelector("[data-testid=stMultiSelect]"), input = box.querySelector("input");
+  const tags = [...box.querySelectorAll("[data-tag]")].filter(tag => !tag.closest("template"));
+  return [name, multi ? tags.map(tag => tag.innerText.trim()) : input.value];
+}))"""
 Look = tuple[str, str, int, int, str]  # language, locale, width, height, colour scheme
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -47,6 +54,7 @@ class Gate:
     def __init__(self, api: str, key: str) -> None:
         self.api, self.key, self.own_key, self.shut = api, key, key, False
         self.scored_at = 0.0  # monotonic seconds of the last answer to a single score
+        self.sent: list[bytes] = []  # the bodies of the single scores asked for
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -69,6 +77,7 @@ class Gate:
                 )
                 if self.path == "/v1/score":
                     gate.scored_at = time.monotonic()
+                    gate.sent.append(body)
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():
                     if name.lower() not in ("content-encoding", "transfer-encoding", "content-length", "connection"):
@@ -238,8 +247,13 @@ class Visit:
         self.page.screenshot(path=SHOTS / f"ui-{name}-{self.name}.png")
 
     def field(self, name: str) -> Locator:
-        """A number field's input."""
-        return self.page.locator(f".st-key-applicant-{name} input")
+        """A field's input."""
+        return self.page.locator(f".st-key-field-{name} input").first
+
+    def shown(self) -> dict[str, Any]:
+        """What a reader of the form sees, by field: texts as they stand, the chosen kinds of loan as a list."""
+        found: dict[str, Any] = self.page.evaluate(_SHOWN)
+        return found
 
     def done(self) -> None:
         """Nothing went wrong in the browser or on the server, and nothing stuck out sideways."""

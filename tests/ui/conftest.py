@@ -3,14 +3,20 @@
 # pylint: disable=redefined-outer-name  # how pytest hands fixtures over
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
+from tests.factories import pack_small_model
+from tests.ui.browsing import FLAGS, Stack, running
 from tests.ui.fake_api import KEY, FakeApi
+from tests.ui.fake_reports import Reports
 from ui.api.client import Client
 from ui.session import Desk
 from ui.settings import UiSettings
@@ -27,6 +33,13 @@ def go(at: AppTest, page: str) -> AppTest:
     known = {str(info.get("url_pathname")): found for found, info in at._registered_pages.items()}
     at._page_hash = known["" if page == "score" and "score" not in known else page]
     return at.run()
+
+
+def field(at: AppTest, name: str) -> Any:
+    """The widget of a contract's field on the Score page, in whatever filling of the form."""
+    kinds = (at.text_input, at.selectbox, at.multiselect, at.date_input, at.checkbox)
+    named = re.compile(rf"applicant\.\d+\.{name}")
+    return next(widget for kind in kinds for widget in kind if named.fullmatch(str(widget.key)))
 
 
 @pytest.fixture
@@ -64,3 +77,32 @@ def open_page(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return at
 
     return begin
+
+
+@pytest.fixture(scope="session")
+def running_stack(require_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The real API, the gate and the page, once for all tests."""
+    require_program("chromium")
+    folder = tmp_path_factory.mktemp("browser")
+    pack_small_model(folder / "model")
+    reports = Reports()
+    with running(folder, folder / "model", reports) as found:
+        yield found
+    reports.close()
+
+
+@pytest.fixture(scope="session")
+def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = require_program("chromium")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Stack:
+    """The same for one test, with an open gate and the right key."""
+    running_stack.gate.shut, running_stack.gate.key = False, running_stack.gate.own_key
+    return running_stack

@@ -46,6 +46,11 @@ class Field:
         """Whether its values can be moved along an axis."""
         return self.kind in (FieldKind.INTEGER, FieldKind.NUMBER)
 
+    @property
+    def money(self) -> bool:
+        """Whether its values are amounts of the partner's currency."""
+        return self.unit in ("currency", "per month", "per year")
+
 
 @cache
 def contract_fields() -> tuple[Field, ...]:

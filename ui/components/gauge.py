@@ -10,10 +10,10 @@ import streamlit as st
 
 from service.contract import SCORE_MAX, CreditClass, Probabilities, Score
 from ui.session import Desk
+from ui.texts.brand import BAND_COLOURS
 
 BANDS: Final = ((CreditClass.POOR, 0, 300), (CreditClass.STANDARD, 301, 700), (CreditClass.GOOD, 701, SCORE_MAX))
-# Each keeps 3:1 against the light and the dark page (WCAG 1.4.11); text is never set in them.
-COLOURS: Final = {CreditClass.POOR: "#D92D20", CreditClass.STANDARD: "#B7791F", CreditClass.GOOD: "#0B8F63"}
+COLOURS: Final = dict(zip(CreditClass, BAND_COLOURS, strict=True))
 _CENTRE_X: Final = 160.0
 _CENTRE_Y: Final = 150.0
 _RADIUS: Final = 118.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -49,9 +49,11 @@ def countdown(desk: Desk, until: float) -> None:
     tick()
 
 
-def fault_sentence(desk: Desk, fault: FieldFault, field: Field | None) -> str:
-    """What the rule wants of the field, never what was typed."""
+def fault_sentence(desk: Desk, fault: FieldFault, field: Field | None, empty: bool = False) -> str:
+    """What the rule wants of the field, never what was typed; `empty` where nothing was."""
     t = desk.texts
+    if field is not None and empty and fault.code in ("type", "missing"):
+        return t("faults.required", field=t.label(field.name))
     if field is not None and fault.code in _OUT_OF_RANGE and range_of(desk, field):
         return range_of(desk, field)
     if fault.code == "type" and field is not None:
@@ -59,13 +61,21 @@ def fault_sentence(desk: Desk, fault: FieldFault, field: Field | None) -> str:
     return t.get(f"faults.{fault.code}", t("faults.other", code=fault.code or "?"))
 
 
-def beside(desk: Desk, error: Invalid, fields: tuple[Field, ...], places: Mapping[str, DeltaGenerator]) -> None:
-    """Writes each fault below the field that caused it; what has no place goes below the form's error box."""
+def beside(
+    desk: Desk,
+    error: Invalid,
+    fields: tuple[Field, ...],
+    places: Mapping[str, DeltaGenerator],
+    body: Mapping[str, Any],
+    unchanged: Collection[str],
+) -> None:
+    """Writes each fault below the field that caused it, while it holds what was refused; the rest below the form."""
     by_name = {field.name: field for field in fields}
     for fault in error.faults:
-        text = fault_sentence(desk, fault, by_name.get(fault.field))
+        empty = body.get(fault.field) in (None, "")
+        text = fault_sentence(desk, fault, by_name.get(fault.field), empty)
         place = places.get(fault.field)
-        if place is not None:
-            place.markdown(f":red[:material/error: {text}]")
-        else:
+        if place is None:
             st.warning(f"{fault.field}: {text}" if fault.field else text)
+        elif fault.field in unchanged:
+            place.markdown(f":red[:material/error: {text}]")

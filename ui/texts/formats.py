@@ -5,16 +5,24 @@ The language changes how an amount is written, never which currency it is in: th
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _SWAP: Final = str.maketrans(",.", ".,")
 _SYMBOLS: Final = {"BRL": "R$", "USD": "US$", "EUR": "€", "GBP": "£"}
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _NO_BREAK: Final = "\u00a0"
+# What may stand around a number without changing it: signs of currencies and shares, and spaces of any kind.
+_AROUND: Final = re.compile(r"R\$|US\$|[$€£%\s\u00a0\u202f]")
+_MARKED: Final = re.compile(r"-?\d[\d.,]*")
+_GROUPED: Final = {",": re.compile(r"-?[1-9]\d{0,2}(,\d{3})+"), ".": re.compile(r"-?[1-9]\d{0,2}(\.\d{3})+")}
+_MOST_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,26 @@ class Formats:
         decimals = next((places for places in (0, 1) if abs(round(value, places) - value) < 1e-9), 2)
         return self.number(value, decimals)
 
+    def exact(self, value: float, at_least: int = 0) -> str:
+        """A number with every decimal it has (six at most), and `at_least` so many."""
+        text = f"{value:.{_MOST_DECIMALS}f}".rstrip("0")
+        return self.number(value, max(at_least, len(text) - text.index(".") - 1))
+
+    def read(self, text: str) -> float | None:
+        """The number that a reader of the language means by `text`; None where it is none.
+
+        The other language's marks are understood where they can mean nothing else (`1,234.56`), never guessed.
+        """
+        bare = _AROUND.sub("", text).replace("−", "-")
+        if not _MARKED.fullmatch(bare):
+            return None
+        plain = _without_thousands(bare, "," if self.language == "pt" else ".")
+        try:
+            value = float(plain)
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
     def signed(self, value: int) -> str:
         """A change of points: +42, −7."""
         return ("+" if value > 0 else "−" if value < 0 else "") + self.number(abs(value))
@@ -58,8 +86,15 @@ class Formats:
         local = value.astimezone(self.zone)
         if self.language == "pt":
             return local.strftime("%d/%m/%Y %H:%M")
-        month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[local.month - 1]
-        return f"{local.day} {month} {local.year}, {local:%H:%M}"
+        return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
+
+    def day(self, value: str) -> str:
+        """An ISO day as 23/11/2026 or 23 Nov 2026; what is no day stays as it is."""
+        try:
+            found = date.fromisoformat(value[:10])
+        except ValueError:
+            return value
+        return f"{found:%d/%m/%Y}" if self.language == "pt" else f"{found.day} {_MONTHS[found.month - 1]} {found.year}"
 
     def span(self, seconds: float) -> str:
         """A span of time, rounded up to what a person waits by: 45 s, 3 min 20 s, 1 h 5 min."""
@@ -71,6 +106,23 @@ class Formats:
             return f"{whole // _MINUTE_S}{_NO_BREAK}min" + (f" {rest}{_NO_BREAK}s" if rest else "")
         rest = whole % _HOUR_S // _MINUTE_S
         return f"{whole // _HOUR_S}{_NO_BREAK}h" + (f" {rest}{_NO_BREAK}min" if rest else "")
+
+
+def _without_thousands(bare: str, decimal: str) -> str:
+    """`bare` with a point for the decimal mark and nothing between thousands; senseless marks stay and are refused."""
+    other = "." if decimal == "," else ","
+    last = max(bare.rfind(","), bare.rfind("."))
+    if last < 0:
+        return bare
+    mark = bare[last]
+    if "," in bare and "." in bare:
+        # Both stand there: the last is the decimal mark, whatever the language, if the rest is grouped by the other.
+        whole, ungrouped = bare[:last], "," if mark == "." else "."
+        grouped = _GROUPED[ungrouped].fullmatch(whole)
+        return f"{whole.replace(ungrouped, '')}.{bare[last + 1 :]}" if grouped else bare
+    if (mark == other or bare.count(mark) > 1) and _GROUPED[mark].fullmatch(bare):
+        return bare.replace(mark, "")
+    return bare.replace(mark, ".") if bare.count(mark) == 1 else bare
 
 
 def zone_of(name: str | None) -> tzinfo:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 LANGUAGES: Final = ("pt", "en")
+HTML_LANGUAGES: Final = {"pt": "pt-BR", "en": "en"}
 NAMES: Final = {"pt": "Português", "en": "English"}
 _FOLDER: Final = Path(__file__).parent
 

@@ -14,92 +14,100 @@ from ui.api.errors import ApiError, Invalid, LimitReached
 from ui.api.pace import score_some
 from ui.applicant import advice
 from ui.applicant.examples import EXAMPLES
-from ui.applicant.fields import Field, contract_fields
-from ui.components import form, problem, result
+from ui.applicant.fields import Field, contract_fields, grouped
+from ui.components import form, inputs, live, problem, result
 from ui.session import Desk, last_limits
 
 SCORE: Final = "score.answer"
 APPLICANT: Final = "score.applicant"
+SENT: Final = "score.sent"  # the body that the answer, or the refusal, was given for
 _ERROR: Final = "score.error"
 _UNTIL: Final = "score.wait_until"
 _ADVICE: Final = "score.advice"
 _ARRIVED: Final = "score.arrived"
-_FILLED: Final = "score.filled"
 
 
 def show(desk: Desk) -> None:
     """The page."""
-    fields = contract_fields()
-    if _FILLED not in st.session_state:
-        form.fill(fields, EXAMPLES["ordinary"])
-        st.session_state[_FILLED] = True
     st.markdown(desk.texts("score.lead"))
-    _examples(desk, fields)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _form(desk, fields)
-    with right:
-        _answer(desk)
+
+    @st.fragment
+    def form_and_answer() -> None:
+        """What is drawn anew while somebody types: not the whole page."""
+        fields = contract_fields()
+        form.resume(desk.formats, fields, EXAMPLES["ordinary"])
+        _examples(desk, fields)
+        left, right = st.columns([3, 2], gap="large")
+        with left, st.container(key="form"):
+            body = _form(desk, fields)
+        with right:
+            _answer(desk, fields, body)
+        live.watch()
+
+    form_and_answer()
 
 
 def _examples(desk: Desk, fields: tuple[Field, ...]) -> None:
     with st.container(horizontal=True, key="examples", vertical_alignment="center"):
         for name, applicant in EXAMPLES.items():
             st.button(
-                desk.texts(f"examples.{name}"), key=f"example.{name}", on_click=_start_over, args=(fields, applicant)
+                desk.texts(f"examples.{name}"),
+                key=f"example.{name}",
+                on_click=form.fill,
+                args=(desk.formats, fields, applicant),
             )
         st.button(
             desk.texts("examples.none"),
             key="example.none",
-            on_click=_start_over,
-            args=(fields, None),
+            on_click=form.fill,
+            args=(desk.formats, fields, None),
             type="tertiary",
             icon=":material/backspace:",
         )
 
 
-def _start_over(fields: tuple[Field, ...], applicant: Applicant | None) -> None:
-    form.fill(fields, applicant)
-    for key in (SCORE, APPLICANT, _ERROR, _UNTIL, _ADVICE):
-        st.session_state.pop(key, None)
-
-
-def _form(desk: Desk, fields: tuple[Field, ...]) -> None:
-    with st.form("applicant", border=False):
-        # Above too: an example is scored without scrolling past twenty fields.
-        above = _submit(desk, "submit.above")
-        places = form.show(desk, fields)
-        below = _submit(desk, "submit")
+def _form(desk: Desk, fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The fields and two buttons; returns what stands in the form."""
+    # Above too: an example is scored without scrolling past twenty fields.
+    above = _submit(desk, "submit.above")
+    places = form.show(desk, fields)
+    below = _submit(desk, "submit")
+    body = form.typed(desk.formats, fields)
     if above or below:
-        _ask(desk, form.typed(fields))
+        _ask(desk, body)
     error: ApiError | None = st.session_state.get(_ERROR)
     if isinstance(error, Invalid):
-        problem.beside(desk, error, fields, places)
+        problem.beside(desk, error, fields, places, body, _unchanged(body))
+    return body
+
+
+def _unchanged(body: dict[str, Any]) -> frozenset[str]:
+    """The fields that still hold what was sent: a fault put right is no longer shown."""
+    sent: dict[str, Any] = st.session_state.get(SENT, {})
+    return frozenset(name for name in {*sent, *body} if sent.get(name) == body.get(name))
 
 
 def _submit(desk: Desk, key: str) -> bool:
-    return st.form_submit_button(
-        desk.texts("score.submit"), type="primary", icon=":material/speed:", width="stretch", key=key
-    )
+    return st.button(desk.texts("score.submit"), type="primary", icon=":material/speed:", width="stretch", key=key)
 
 
-def _ask(desk: Desk, typed: dict[str, Any]) -> None:
+def _ask(desk: Desk, body: dict[str, Any]) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
     for key in (SCORE, APPLICANT, _ERROR, _ADVICE):
         st.session_state.pop(key, None)
+    st.session_state[SENT] = body
+    st.session_state[_ARRIVED] = True
     try:
         with st.spinner(desk.texts("score.wait")):
-            reply = desk.client.score(typed)
+            reply = desk.client.score(body)
     except ApiError as error:
         desk.remember_error(error)
         st.session_state[_ERROR] = error
         st.session_state[_UNTIL] = time.time() + error.retry_after_s
-        st.session_state[_ARRIVED] = True
         return
     desk.remember(reply)
     st.session_state[SCORE] = reply.value
-    st.session_state[APPLICANT] = _as_contract(typed)
-    st.session_state[_ARRIVED] = True
+    st.session_state[APPLICANT] = _as_contract(body)
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:
@@ -110,22 +118,25 @@ def _as_contract(typed: dict[str, Any]) -> Applicant | None:
         return None
 
 
-def _answer(desk: Desk) -> None:
+def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None:
     score: Score | None = st.session_state.get(SCORE)
     error: ApiError | None = st.session_state.get(_ERROR)
+    sent: dict[str, Any] = st.session_state.get(SENT, {})
     with st.container(border=True, key="result"):
         if error is not None:
             _refused(desk, error)
         elif score is None:
             result.idle(desk)
         else:
+            live.mark(desk, stale=sent != body)
             result.show(desk, score)
         if st.session_state.pop(_ARRIVED, False):
-            # On a phone the answer stands below a long form: bring it into view, for the eye and the screen reader.
-            st.html(_SCROLL, unsafe_allow_javascript=True)
+            # On a phone the answer stands below a long form: bring it, or the field at fault, into view.
+            live.arrive(_first_fault(error, fields))
         if score is None:
             return
         _advice(desk, score)
+        inputs.show(desk, fields, sent)
         result.quote(desk, score)
 
 
@@ -136,19 +147,10 @@ def _refused(desk: Desk, error: ApiError) -> None:
         problem.countdown(desk, st.session_state[_UNTIL])
 
 
-# In a block of its own, so that a second answer may run it again. On a wide screen the result is sticky beside the form
-# and moves with the row that holds both.
-_SCROLL: Final = """<script>{
-const box = document.querySelector(".st-key-result");
-if (box) {
-  const row = innerWidth >= 1024 ? box.closest("[data-testid=stHorizontalBlock]") : box;
-  const top = row.getBoundingClientRect().top;
-  if (top < 0 || top > innerHeight * 0.6) row.scrollIntoView({block: "start"});
-  box.setAttribute("tabindex", "-1");
-  box.setAttribute("aria-live", "polite");
-  box.focus({preventScroll: true});
-}
-}</script>"""
+def _first_fault(error: ApiError | None, fields: tuple[Field, ...]) -> str:
+    """The uppermost field that was refused, "" where none was."""
+    refused = {fault.field for fault in error.faults} if isinstance(error, Invalid) else set()
+    return next((field.name for _, members in grouped(fields) for field in members if field.name in refused), "")
 
 
 def _advice(desk: Desk, score: Score) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ui.texts.formats import Formats, zone_of
 
@@ -37,6 +39,51 @@ PT, EN = Formats("pt"), Formats("en")
 def test_written(written: str, expected: str) -> None:
     """As a reader of the language writes it."""
     assert written == expected
+
+
+TYPED = [
+    (PT, "R$ 42.000,00", 42_000.0),
+    (PT, "4.000", 4_000.0),
+    (PT, "3480,50", 3_480.5),
+    (PT, "1.234,56", 1_234.56),
+    (PT, "1.234.567", 1_234_567.0),
+    (PT, "1,234.56", 1_234.56),
+    (PT, "9.5", 9.5),
+    (PT, "9,555", 9.555),
+    (PT, "0.500", 0.5),
+    (PT, "−R$\u00a0500,00", -500.0),
+    (PT, "12%", 12.0),
+    (PT, "34 000", 34_000.0),
+    (EN, "34,000", 34_000.0),
+    (EN, "3480,50", 3_480.5),
+    (EN, "4.000", 4.0),
+    (EN, "1.234,56", 1_234.56),
+    (EN, "R$ 3,480.50", 3_480.5),
+    (EN, "-10", -10.0),
+    (PT, "muito", None),
+    (PT, "1.23.4", None),
+    (PT, "1,2,3", None),
+    (EN, "1,23,456.7", None),
+    (EN, "1e9", None),
+    (EN, "nan", None),
+    (EN, "9" * 400, None),
+    (EN, "", None),
+    (EN, "4-5", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("formats", "text", "value"), TYPED, ids=[f"{each.language} {text[:12]}" for each, text, _ in TYPED]
+)
+def test_read(formats: Formats, text: str, value: float | None) -> None:
+    """A number as people of the language type or paste it; what could be two numbers or none is not guessed."""
+    assert formats.read(text) == value
+
+
+@given(st.floats(-1e9, 1e9).map(lambda value: round(value, 6)), st.sampled_from([PT, EN]))
+def test_what_is_written_is_read_back(value: float, formats: Formats) -> None:
+    """Written exactly and read again, in either language, a number is the same."""
+    assert formats.read(formats.exact(value, 2)) == pytest.approx(value, abs=1e-6)
 
 
 def test_moments_are_in_the_readers_zone() -> None:

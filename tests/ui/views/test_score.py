@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 
 import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from service.contract import Applicant
-from tests.ui.conftest import Open, go
+from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
-from ui.applicant.fields import FieldKind, contract_fields
+from ui.applicant.fields import contract_fields
 from ui.texts.wording import texts
 
 
@@ -51,19 +52,11 @@ def test_what_is_sent_is_the_contract(open_page: Open, api: FakeApi) -> None:
 
 
 def test_every_field_is_there(open_page: Open) -> None:
-    """One widget a field of the contract, labelled with name and unit."""
+    """One widget a field of the contract, labelled with name and unit, its hint below it."""
     at = open_page()
-    by_kind = {
-        FieldKind.NUMBER: at.number_input,
-        FieldKind.INTEGER: at.number_input,
-        FieldKind.CHOICE: at.selectbox,
-        FieldKind.CHOICES: at.multiselect,
-        FieldKind.DATE: at.date_input,
-        FieldKind.TEXT: at.text_input,
-    }
-    for field in contract_fields():
-        widget = by_kind[field.kind](key=f"applicant.{field.name}")
-        assert texts("en").label(field.name) in widget.label and widget.help
+    for each in contract_fields():
+        assert texts("en").label(each.name) in field(at, each.name).label
+        assert texts("en")(f"fields.{each.name}.help") in everything(at)
 
 
 @pytest.mark.parametrize(("example", "score"), [("careful", 879), ("ordinary", 672), ("strained", 265)])
@@ -80,7 +73,8 @@ def test_emptied(open_page: Open, api: FakeApi) -> None:
     at.button(key="example.none").click().run()
     shown = everything(press(at))
     assert api.requests[0][2]["annual_income"] is None and api.requests[0][2]["loan_types"] == []
-    assert shown.count(texts("en")("faults.type_number")) == 6
+    required = texts("en")("faults.required", field="").rstrip(". ")
+    assert shown.count(required) == 9
 
 
 @pytest.mark.parametrize(
@@ -98,11 +92,11 @@ def test_emptied(open_page: Open, api: FakeApi) -> None:
 def test_errors(open_page: Open, api: FakeApi, status: int, text: str, locale: str) -> None:
     """Each error has its own words and the request's id; what was typed stays; the next try works."""
     at = open_page(locale=locale)
-    at.number_input(key="applicant.annual_income").set_value(43_210.0)
+    field(at, "annual_income").set_value("43210.0")
     api.fail = status
     shown = everything(press(at))
     assert texts(locale[:2]).entries[text].split("**")[1] in shown and "req-1" in shown
-    assert at.number_input(key="applicant.annual_income").value == 43_210.0
+    assert float(re.sub(r"\D", "", field(at, "annual_income").value)) == 4_321_000
     api.fail = 0
     assert "672" in everything(press(at)) and not at.error
 
@@ -116,7 +110,7 @@ def test_nobody_there(open_page: Open) -> None:
     at = open_page()
     at.session_state["transport"] = httpx.MockTransport(refuse)
     assert "http://api.test" in everything(press(at))
-    assert at.number_input(key="applicant.annual_income").value == 42_000.0
+    assert field(at, "annual_income").value == "R$ 42,000.00"
 
 
 def test_the_limit_counts_down(open_page: Open, api: FakeApi) -> None:
@@ -133,18 +127,18 @@ def test_the_limit_counts_down(open_page: Open, api: FakeApi) -> None:
 def test_a_fault_stands_by_its_field(open_page: Open) -> None:
     """A 422 becomes a sentence at the field that caused it; the others stay unmarked."""
     at = open_page()
-    at.number_input(key="applicant.num_loans").set_value(2)
-    at.text_input(key="applicant.customer_ref").set_value("João")
+    field(at, "num_loans").set_value("2")
+    field(at, "customer_ref").set_value("João")
     shown = everything(press(at))
     assert texts("en")("faults.loan-types-count") in shown and texts("en")("faults.pattern") in shown
     assert shown.count(":red[") == 2
-    assert at.text_input(key="applicant.customer_ref").value == "João"
+    assert field(at, "customer_ref").value == "João"
 
 
 def test_a_borderline_case_is_said(open_page: Open) -> None:
     """An applicant near another class is pointed out."""
     at = open_page()
-    at.number_input(key="applicant.outstanding_debt").set_value(1_000.0)
+    field(at, "outstanding_debt").set_value("1000.0")
     assert texts("en")("result.borderline") in everything(press(at))
 
 
@@ -161,23 +155,58 @@ def test_advice_may_fail_alone(open_page: Open, api: FakeApi) -> None:
 def test_language_switch_keeps_everything(open_page: Open) -> None:
     """Switched to Portuguese, the score and what was typed stay."""
     at = open_page()
-    at.number_input(key="applicant.num_credit_cards").set_value(5)
+    field(at, "num_credit_cards").set_value("5")
     press(at)
     at.button_group(key="language").set_value("pt").run()
     assert not at.exception
     assert "672 de 1.000" in everything(at)
-    assert at.number_input(key="applicant.num_credit_cards").value == 5
+    assert field(at, "num_credit_cards").value == "5"
     assert at.title[0].value == "Score"
+
+
+def test_the_language_rewrites_numbers(open_page: Open, api: FakeApi) -> None:
+    """An amount typed in Portuguese is the same amount, in English marks, after the switch; so is what is sent."""
+    at = open_page(locale="pt-BR")
+    field(at, "annual_income").set_value("4.000").run()
+    field(at, "outstanding_debt").set_value("muito").run()
+    assert field(at, "annual_income").value == "R$ 4.000,00"
+    at.button_group(key="language").set_value("en").run()
+    assert field(at, "annual_income").value == "R$ 4,000.00" and field(at, "outstanding_debt").value == "muito"
+    press(at)
+    assert api.requests[0][2]["annual_income"] == 4000.0 and api.requests[0][2]["outstanding_debt"] == "muito"
+
+
+def test_an_answer_names_its_inputs_and_is_marked_when_the_form_differs(open_page: Open) -> None:
+    """The scored income stands by the score; another income marks it, the same again unmarks it."""
+    at = press(open_page())
+    marked = texts("en")("result.stale")
+    assert "R$ 42,000.00" in everything(at) and marked not in everything(at)
+    field(at, "annual_income").set_value("7000").run()
+    assert marked in everything(at) and "R$ 42,000.00" in everything(at)
+    field(at, "annual_income").set_value("42000").run()
+    assert marked not in everything(at)
+    at.button(key="example.careful").click().run()
+    assert marked in everything(at)
+
+
+def test_a_fault_goes_once_its_field_is_changed(open_page: Open) -> None:
+    """A refusal is shown for what was refused, in words with the range; out of range stays as typed."""
+    at = open_page(locale="pt-BR")
+    field(at, "annual_income").set_value("99999999999").run()
+    said = texts("pt")("form.range", low="0", high="10.000.000")
+    assert said in everything(press(at)) and field(at, "annual_income").value == "R$ 99.999.999.999,00"
+    field(at, "annual_income").set_value("5.000").run()
+    assert said not in everything(at)
 
 
 def test_values_survive_another_page(open_page: Open) -> None:
     """Back from another page, the form and the score are as they were."""
     at = open_page()
-    at.number_input(key="applicant.num_credit_cards").set_value(4)
+    field(at, "num_credit_cards").set_value("4")
     press(at)
     go(at, "developers")
     go(at, "score")
-    assert at.number_input(key="applicant.num_credit_cards").value == 4
+    assert field(at, "num_credit_cards").value == "4"
     assert "684 of 1,000" in everything(at)
 
 
@@ -194,7 +223,7 @@ def test_secrets_at_fault(open_page: Open, secrets: dict[str, str], text: str) -
     at = open_page(**secrets)
     shown = everything(at)
     assert text in shown and ".streamlit/secrets.toml" in shown
-    assert not at.number_input
+    assert not at.text_input
     at.button(key="setup.again").click().run()
     assert not at.exception
 

@@ -1,0 +1,218 @@
+"""Whatever way the form is filled, what is sent is what is shown: driven in a real browser, which holds a state of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.ui.browsing import LOOKS, Look, Stack, Visit
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import FieldKind, contract_fields
+from ui.texts.wording import texts
+
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
+Way = Callable[[Visit], None]
+TYPED = {"num_delayed_payments": "28", "outstanding_debt": "4900", "delay_from_due_date": "62", "interest_rate": "34"}
+
+
+def as_json(visit: Visit) -> dict[str, Any]:
+    """The displayed form as the body it stands for, read by a rule of this test's own."""
+    t, shown, body = visit.t, visit.shown(), {}
+    decimal, thousands = (",", ".") if visit.language == "pt" else (".", ",")
+    for each in contract_fields():
+        value = shown[each.name]
+        if each.numeric:
+            plain = value.replace("R$", "").replace("−", "-").replace(thousands, "").replace(decimal, ".").strip()
+            body[each.name] = float(plain) if plain else None
+        elif each.kind is FieldKind.CHOICES:
+            names = {t.option(option): option for option in each.options}
+            body[each.name] = [names[name.rsplit(" (", 1)[0]] for name in value]
+        elif each.kind is FieldKind.CHOICE:
+            body[each.name] = {t.option(option): option for option in each.options}.get(value)
+        else:
+            body[each.name] = value or None
+    return {name: value for name, value in body.items() if value is not None or name not in ("customer_ref", "as_of")}
+
+
+def sent(visit: Visit) -> dict[str, Any]:
+    """The last body that reached the API, optional fields that are not told as the form leaves them."""
+    found: dict[str, Any] = json.loads(visit.stack.gate.sent[-1])
+    return {name: float(value) if isinstance(value, int) else value for name, value in found.items()}
+
+
+def fill_some(visit: Visit) -> None:
+    """Four fields typed, the last one not left."""
+    for name, value in TYPED.items():
+        visit.field(name).fill(value)
+
+
+def example(visit: Visit, name: str) -> None:
+    """An example's button."""
+    visit.page.locator(f".st-key-example-{name} button").click()
+    visit.settle()
+
+
+def over_typed(visit: Visit) -> None:
+    """An example chosen while a value is typed and not left."""
+    fill_some(visit)
+    example(visit, "careful")
+
+
+def emptied_over_typed(visit: Visit) -> None:
+    """Emptied while a value is typed."""
+    visit.field("annual_income").fill("77777")
+    example(visit, "none")
+    assert visit.shown()["annual_income"] == ""
+
+
+def over_out_of_range(visit: Visit) -> None:
+    """An example chosen over a value that the contract refuses."""
+    visit.field("annual_income").fill("99999999999")
+    visit.press()
+    example(visit, "strained")
+
+
+def typed_and_sent(visit: Visit) -> None:
+    """Sent with the last field not left."""
+    fill_some(visit)
+
+
+def changed_twice(visit: Visit) -> None:
+    """An example, edits, another example, an edit."""
+    example(visit, "strained")
+    fill_some(visit)
+    example(visit, "ordinary")
+    visit.field("num_credit_cards").fill("9")
+
+
+def another_page(visit: Visit) -> None:
+    """Away with a value typed and not left, and back."""
+    visit.field("outstanding_debt").fill("777")
+    go = visit.page.get_by_role("link", name=visit.t("nav.developers")).first
+    if not go.is_visible():
+        visit.page.get_by_test_id("stExpandSidebarButton").click()
+    go.click()
+    visit.page.get_by_role("heading", name=visit.t("nav.developers"), level=1).wait_for()
+    visit.settle().page.go_back()
+    visit.page.locator(".st-key-submit").wait_for()
+    visit.settle()
+    assert "777" in visit.shown()["outstanding_debt"]
+
+
+def another_language(visit: Visit) -> None:
+    """The language switched with a value typed and not left; the page's words are the new language's from then on."""
+    visit.field("outstanding_debt").fill("1.234,56" if visit.language == "pt" else "1,234.56")
+    other = "English" if visit.language == "pt" else "Português"
+    visit.page.get_by_role("radio", name=other).or_(visit.page.get_by_role("button", name=other)).first.click()
+    visit.language = "en" if visit.language == "pt" else "pt"
+    visit.t = texts(visit.language)
+    expect(visit.page.get_by_text(visit.t("groups.loans"), exact=True)).to_be_visible()
+    visit.settle()
+    assert "1.234,56" in visit.shown()["outstanding_debt"] or "1,234.56" in visit.shown()["outstanding_debt"]
+
+
+def after_a_score(visit: Visit) -> None:
+    """Edited after an answer, sent again."""
+    visit.press()
+    fill_some(visit)
+
+
+WAYS: list[Way] = [
+    over_typed,
+    emptied_over_typed,
+    over_out_of_range,
+    typed_and_sent,
+    changed_twice,
+    another_page,
+    another_language,
+    after_a_score,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_what_is_sent_is_what_is_shown(browser: Browser, stack: Stack, look: Look, way: Way) -> None:
+    """The body at the API's door holds, field by field, what the screen shows before and after the click."""
+    visit = Visit(browser, stack, look).open()
+    way(visit)
+    before = as_json(visit)
+    visit.press()
+    assert sent(visit) == before == as_json(visit)
+    visit.troubles.clear()  # a refused input is an answer of 422, which this page asked for
+    visit.done()
+
+
+NUMBERS = [
+    ("pt", "R$ 42.000,00", 42_000.0),
+    ("pt", "4.000", 4_000.0),
+    ("pt", "3480,50", 3_480.5),
+    ("pt", "1.234,56", 1_234.56),
+    ("en", "R$ 42,000.00", 42_000.0),
+    ("en", "4,000", 4_000.0),
+    ("en", "3480.50", 3_480.5),
+    ("en", "1,234.56", 1_234.56),
+]
+
+
+@pytest.mark.parametrize("locale", ["pt-BR", "en-US"])
+def test_numbers_as_people_type_them(browser: Browser, stack: Stack, locale: str) -> None:
+    """The page's language decides on the marks, never the browser's; what was understood is written back."""
+    visit = Visit(browser, stack, ("pt", locale, 1280, 900, "light")).open()
+    for language, text, value in NUMBERS:
+        name = {"pt": "Português", "en": "English"}[language]
+        visit.page.get_by_role("radio", name=name).or_(visit.page.get_by_role("button", name=name)).first.click()
+        visit.language, visit.t = language, texts(language)
+        visit.settle().field("annual_income").fill(text)
+        visit.press()
+        assert sent(visit)["annual_income"] == value, text
+        assert as_json(visit)["annual_income"] == value, text
+        assert visit.field("annual_income").input_value().startswith("R$ ")
+    visit.done()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_a_refusal_stands_by_its_field(browser: Browser, stack: Stack, look: Look) -> None:
+    """Out of range: said beside the field in the page's language, the field focused, the value kept, the answer gone."""
+    visit = Visit(browser, stack, look).open()
+    visit.press()
+    expect(visit.page.locator(".qf-score")).to_be_visible()
+    visit.field("outstanding_debt").fill("99999999999")
+    visit.press()
+    box = visit.page.locator(".st-key-field-outstanding_debt")
+    low, high = ("0", "10.000.000") if visit.language == "pt" else ("0", "10,000,000")
+    expect(box.get_by_text(visit.t("form.range", low=low, high=high))).to_be_in_viewport()
+    expect(visit.field("outstanding_debt")).to_be_focused()
+    assert "99" in visit.field("outstanding_debt").input_value()
+    expect(visit.page.locator(".qf-band")).to_have_count(0)
+    visit.shot("refused")
+    visit.troubles.clear()
+    visit.done()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_an_answer_is_greyed_the_moment_the_form_differs(browser: Browser, stack: Stack, look: Look) -> None:
+    """From the first key pressed; it names the inputs it was given for; put back, it is whole again."""
+    visit = Visit(browser, stack, look).open()
+    visit.press()
+    gauge = visit.page.locator(".st-key-result > *", has=visit.page.locator(".qf-gauge")).first
+    expect(gauge).to_have_css("opacity", "1")
+    income = visit.field("annual_income")
+    old = income.input_value()
+    income.press_sequentially("7")
+    expect(gauge).to_have_css("opacity", "0.45")
+    income.blur()
+    expect(visit.page.locator(".qf-stale")).to_be_visible()
+    visit.settle().shot("stale")
+    visit.page.locator(".qf-inputs summary").click()
+    amount = visit.page.locator(".qf-inputs dd[data-field=annual_income]")
+    assert amount.inner_text().replace("\u00a0", " ") == old
+    income.fill(old)
+    income.blur()
+    expect(visit.page.locator(".qf-stale")).to_have_count(0)
+    expect(gauge).to_have_css("opacity", "1")
+    assert EXAMPLES["ordinary"].annual_income == json.loads(stack.gate.sent[-1])["annual_income"]
+    visit.done()

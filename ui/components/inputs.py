@@ -1,0 +1,44 @@
+"""Whom a score was given for: the inputs that were sent, beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Final
+
+import streamlit as st
+
+from ui.applicant.fields import Field
+from ui.components.form import in_words
+from ui.session import Desk
+
+_NAMED_FIRST: Final = ("annual_income", "outstanding_debt", "delay_from_due_date")
+
+
+def show(desk: Desk, fields: tuple[Field, ...], sent: Mapping[str, Any]) -> None:
+    """The three inputs that name an applicant best, and all of them a click away."""
+    st.html(
+        f'<details class="qf-inputs"><summary>{escape(summary(desk, fields, sent))}</summary>'
+        f"{listed(desk, fields, sent)}</details>"
+    )
+
+
+def summary(desk: Desk, fields: tuple[Field, ...], sent: Mapping[str, Any]) -> str:
+    """The applicant in a line."""
+    told = [
+        f"{desk.texts.label(field.name).lower()} {in_words(desk, field, sent.get(field.name))}"
+        for field in fields
+        if field.name in _NAMED_FIRST
+    ]
+    return desk.texts("inputs.title", told="; ".join(told))
+
+
+def listed(desk: Desk, fields: tuple[Field, ...], sent: Mapping[str, Any]) -> str:
+    """Every input as a list of names and values (HTML)."""
+    rows = "".join(
+        f"<div><dt>{escape(desk.texts.label(field.name))}</dt>"
+        f'<dd data-field="{field.name}">{escape(in_words(desk, field, sent.get(field.name)))}</dd></div>'
+        for field in fields
+        if field.required or field.name in sent
+    )
+    return f'<dl class="qf-facts">{rows}</dl>'

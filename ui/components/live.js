@@ -1,0 +1,42 @@
+// Loaded once; Streamlit may draw its block again.
+if (!window.qfArrive) {
+  const form = () => document.querySelector(".st-key-form");
+  const box = () => document.querySelector(".st-key-result");
+  const app = () => document.querySelector("[data-testid=stApp]");
+  const inForm = (target) => target instanceof Element && form()?.contains(target);
+
+  // From the first key pressed until the server has said whether the form still is what was scored.
+  document.addEventListener("input", (event) => {
+    if (inForm(event.target)) box()?.setAttribute("data-typing", "");
+  });
+  document.addEventListener("focusout", (event) => {
+    if (!inForm(event.target)) return;
+    const settled = setInterval(() => {
+      if (app()?.dataset.testScriptState !== "notRunning") return;
+      clearInterval(settled);
+      box()?.removeAttribute("data-typing");
+    }, 200);
+  });
+
+  // Enter in a text field asks for the score, as in any form. Streamlit takes the value over first.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !inForm(event.target) || event.target.tagName !== "INPUT") return;
+    if (event.target.getAttribute("role") === "combobox" || event.isComposing) return;
+    const input = event.target;
+    setTimeout(() => { input.blur(); document.querySelector(".st-key-submit button")?.click(); }, 0);
+  });
+
+  window.qfArrive = (field) => {
+    const at = field && document.querySelector(`.st-key-field-${field}`);
+    const shown = at || box();
+    if (!shown) return;
+    // On a wide screen the result is sticky beside the form and moves with the row that holds both.
+    const row = at || (innerWidth >= 1024 ? shown.closest("[data-testid=stHorizontalBlock]") : shown);
+    const top = row.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight * 0.6) row.scrollIntoView({ block: at ? "center" : "start" });
+    if (at) { at.querySelector("input")?.focus({ preventScroll: true }); return; }
+    shown.setAttribute("tabindex", "-1");
+    shown.setAttribute("aria-live", "polite");
+    shown.focus({ preventScroll: true });
+  };
+}

@@ -1,0 +1,32 @@
+"""What only the browser can do: grey an answer while somebody types, send by Enter, bring an answer into view."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from ui.session import Desk
+
+_SCRIPT: Final = Path(__file__).with_suffix(".js")
+_ARRIVE: Final = "<script>/* {turn} */ window.qfArrive({field})</script>"
+
+
+def watch() -> None:
+    """The script, once a page; what it does is told in `live.js`."""
+    st.html(f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
+
+
+def mark(desk: Desk, *, stale: bool) -> None:
+    """Says that the answer is another applicant's, and greys it (style.css)."""
+    if stale:
+        st.html(f'<p class="qf-stale" role="status">{desk.texts("result.stale")}</p>')
+
+
+def arrive(field: str) -> None:
+    """Leads eye and focus to the answer, or to the `field` that was refused."""
+    # In a block of its own with a script of its own, so that a second answer runs it again.
+    st.html(_ARRIVE.format(turn=time.monotonic_ns(), field=json.dumps(field)), unsafe_allow_javascript=True)

@@ -14,6 +14,10 @@ ServiceError                     root; its text is one readable line without an 
 
 from __future__ import annotations
 
+import errno
+import os
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,3 +70,33 @@ class ProblemError(ServiceError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.title)
         self.problem = problem
+
+
+def in_one_line(error: BaseException) -> str:
+    """The kind of a failure that came from outside, its number, and where: never a request, a key, a path or a header.
+
+    The number is the operating system's, or what a store called it; the place is the last line of ours and the last.
+    """
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    numbers = [one.errno for one in _chain(error) if isinstance(one, OSError) and one.errno]
+    number = f"{errno.errorcode.get(numbers[0], 'errno')} ({numbers[0]}: {os.strerror(numbers[0])})" if numbers else ""
+    said = " ".join(part for part in (type(error).__name__, code, number) if part)
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"/{__package__}/" in frame.filename]
+    places = dict.fromkeys(_place(frame) for frame in (*ours[-1:], *frames[-1:]))
+    return f"{said} at {', '.join(places)}" if places else said
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, nearest first."""
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in found:
+        found.append(following)
+        following = following.__cause__ or following.__context__
+    return found
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}"

@@ -27,10 +27,11 @@ from service.endpoints.pages import Pages
 from service.endpoints.records import Records
 from service.endpoints.scores import ScoreEndpoints
 from service.engine.packed_model import PackedModel
+from service.errors import in_one_line
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.idempotency import Idempotency
 from service.ledger.journal.outbox import Outbox
-from service.ledger.journal.shipping import Shipper, StoreSettings
+from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
 from service.metrics import Metrics
 from service.middleware.authentication import Access
 from service.middleware.edge import Edge, Post
@@ -125,6 +126,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         at_once = self.redis is None and self.settings.fast_route
         self.post = Post(routes, self.access, self.metrics, self.log, at_once)
         edge.post = self.post
+        await _guarded(self.idempotency.follow)  # the index of keys is built here and not inside a request
         self.health.model_ready = True
         if self.shipper is not None:
             self.shipper.start()
@@ -181,6 +183,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await _guarded(self._look_at_keys)
             if tick % FLUSH_EVERY_TICKS == 0:
                 await _guarded(self._save)
+                await _guarded(self.idempotency.follow)
 
     async def _look_at_keys(self) -> None:
         fault = self.store.fault
@@ -212,6 +215,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             gauges["qf_shipping_failing"] = {"": float(shipped.failing)}
             gauges["qf_outbox_orphan_rows_pending"] = {"": float(self.shipper.orphans.rows)}
             counters["qf_shipped_rows"][""] += shipped.rows - self._seen("shipped", shipped.rows)
+            gauges["qf_answers_kept_bytes"] = {"": float(self.shipper.kept.bytes)}
+            dropped = self.shipper.kept.dropped
+            counters["qf_answers_dropped_files"][""] += dropped - self._seen("kept_dropped", dropped)
             damaged = shipped.damaged + shipped.conflicts
             counters["qf_outbox_damaged"][""] += damaged - self._seen("damaged", damaged)
         counters["qf_log_lines_dropped"][""] += self.log.dropped - self._seen("dropped", self.log.dropped)
@@ -237,7 +243,7 @@ async def _guarded(work: Callable[[], Awaitable[None]]) -> None:
     try:
         await work()
     except Exception as error:  # pylint: disable=broad-exception-caught
-        _log.error("housekeeping: %s failed (%s)", getattr(work, "__name__", "step"), type(error).__name__)
+        _log.error("housekeeping: %s failed (%s)", getattr(work, "__name__", "step"), in_one_line(error))
 
 
 def route_table(scores: ScoreEndpoints, records: Records, pages: Pages, operations: Operations) -> list[Route]:
@@ -268,7 +274,7 @@ def _shipper(settings: ServiceSettings, folder: Path, outbox: Outbox) -> Shipper
         outbox.run,
         StoreSettings(bucket=settings.predictions_bucket, endpoint=settings.store_endpoint),
         interval_s=min(SHIP_LOOK_S, settings.ship_interval_s),
-        answers_days=settings.answers_days,
+        keep=KeptLimits(settings.answers_days, settings.answers_max_bytes),
     )
 
 

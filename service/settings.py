@@ -27,7 +27,7 @@ class ServiceSettings(BaseSettings):
         Literal["auto", "portable", "compiled"],
         Field(description="Compiled where its kernel is sound, or one of the two by name."),
     ] = "auto"
-    workers: Annotated[int, Field(ge=1, le=64, description="Processes that answer on one port.")] = 1
+    workers: Annotated[int, Field(ge=1, le=64, description="Processes that answer on one port.")] = 2
     fast_route: Annotated[
         bool, Field(description="Answer the scoring routes in front of BentoML; false sends them through its API.")
     ] = True
@@ -44,7 +44,12 @@ class ServiceSettings(BaseSettings):
     )
     ship_interval_s: Annotated[float, Field(gt=0, description="Seconds between two uploads of the outbox.")] = 30.0
     outbox_max_bytes: Annotated[int, Field(gt=0, description="Outbox size that turns answers into 503.")] = 1 << 30
-    answers_days: Annotated[int, Field(ge=1, description="Days an answer stays readable by its partner.")] = 90
+    answers_days: Annotated[
+        int, Field(ge=1, description="Days this host keeps a shipped answer; then it is read from the bucket.")
+    ] = 90
+    answers_max_bytes: Annotated[
+        int, Field(ge=0, description="Bytes of shipped answers this host keeps; the oldest go first.")
+    ] = 8 << 30
 
     redis_url: Annotated[
         SecretStr | None, Field(description="Redis for limits of several hosts; none: shared memory of this host.")

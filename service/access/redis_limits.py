@@ -48,7 +48,7 @@ redis.call('HSET', KEYS[1], 't', string.format('%.17g', tokens), 'a', string.for
 redis.call('EXPIRE', KEYS[1], 172800)
 return {violated, string.format('%.17g', tokens), used, string.format('%.17g', wall)}
 """
-# A clock of Redis that steps back a little counts no time twice; after a step of a minute or more time goes on from there.
+# A clock of Redis that steps back a little counts no time twice; after a minute or more time goes on from there.
 _PREFIX: Final = "qf:limit:"
 _log = logging.getLogger("service.limits")
 

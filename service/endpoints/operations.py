@@ -37,6 +37,8 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "qf_outbox_failures": ("Records that could not be made durable; each was answered 503.", ()),
     "qf_outbox_orphan_rows_pending": ("Rows that dead workers left and nobody has shipped yet.", ()),
     "qf_outbox_damaged": ("Segments found damaged, or refused because the key holds other bytes.", ()),
+    "qf_answers_kept_bytes": ("Bytes of shipped answers kept on this host.", ()),
+    "qf_answers_dropped_files": ("Files of shipped answers that made room before their days were over.", ()),
     "qf_shipped_rows": ("Rows that reached the bucket.", ()),
     "qf_shipping_failing": ("Tries in a row that the store refused.", ()),
     "qf_key_store_fault": ("Workers that run on the last good set of keys because the file is broken.", ()),

@@ -119,10 +119,3 @@ class BucketStore:
                 raise
             return False
         return True
-
-
-def in_one_line(error: Exception) -> str:
-    """The kind of error and what the store called it; never a request, a key or a header."""
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    return f"{type(error).__name__} {code}".strip()

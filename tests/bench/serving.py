@@ -43,6 +43,7 @@ def served(name: str, model: Path, folder: Path, engine: str) -> Peer:
         "QF_SERVICE_DIR": str(service_dir),
         "QF_ENGINE": engine,
         "QF_OUTBOX_MAX_BYTES": CAP,
+        "QF_WORKERS": "1",  # beside peers of one process
     }
     command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
     body = json.dumps(APPLICANT).encode()

@@ -34,6 +34,7 @@ _INDEX_MAGIC: Final = b"QFX1"
 _TRAILER_MAGIC: Final = b"QFT1"
 _MAGICS: Final = (_HEADER_MAGIC, _ENTRY_MAGIC, _INDEX_MAGIC)
 _BREATH_ENTRIES: Final = 64
+_KEY_AT: Final = struct.calcsize("<BBHIIQ")  # in an entry
 NO_KEY: Final = bytes(16)
 TRAILER_BYTES: Final = _TRAILER.size
 
@@ -228,6 +229,45 @@ def _next_frame(data: bytes, offset: int) -> int:
             return position
         position = data.find(b"QF", position + 1)
     return len(data)
+
+
+def entries_from(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The whole entries that follow one another from an offset on, each with its own; a header in front is passed."""
+    found = _frame_at(data, offset)
+    if found and found[0] == _HEADER_MAGIC:
+        offset += _FRAME.size + len(found[1])
+    while payload := entry_at(data, offset):
+        yield offset, payload
+        offset += frame_bytes(payload)
+
+
+class KeyedEntry(NamedTuple):
+    """An entry with an Idempotency-Key: the key, the number of its first row, and when it was written."""
+
+    key: KeyMark
+    number: int
+    at_us: int
+
+
+def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
+    """Where the whole entries at the start of these bytes end, and those among them that carry a key.
+
+    Every checksum is looked at, since a reader may see the first half of a write; the rest of an entry without a key is
+    not.
+    """
+    found: list[KeyedEntry] = []
+    offset, view = 0, memoryview(data)
+    while offset + _FRAME.size + _ENTRY.size <= len(data):
+        magic, checksum, length = _FRAME.unpack_from(data, offset)
+        start, end = offset + _FRAME.size, offset + _FRAME.size + length
+        if magic != _ENTRY_MAGIC or end > len(data) or zlib.crc32(view[start:end]) != checksum:
+            break
+        if data[start + _KEY_AT : start + _KEY_AT + len(NO_KEY)] != NO_KEY:
+            payload = data[start:end]
+            *_, at_us, digest, fingerprint = _ENTRY.unpack_from(payload)
+            found.append(KeyedEntry(KeyMark(digest, fingerprint), numbers_of(payload)[0], at_us))
+        offset = end
+    return offset, found
 
 
 def parse(data: bytes, breath_s: float = 0.0) -> Contents:

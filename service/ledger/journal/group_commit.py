@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from service.errors import OutboxFull
+from service.errors import OutboxFull, in_one_line
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.writer import JournalWriter
 
@@ -150,7 +150,7 @@ class GroupCommit:
         except OSError as reason:
             self.counters.failures += rows
             self._end()
-            self._refuse(f"the outbox cannot be written ({reason.strerror})")
+            self._refuse(f"the outbox cannot be written ({in_one_line(reason)})")
             return self.refusal
         self.counters.commits += 1
         self.counters.rows += rows
@@ -177,7 +177,7 @@ class GroupCommit:
         try:
             self._writer = JournalWriter(self._folders, Segment(day, self._run, next(self.numbers)))
         except OSError as reason:
-            self._refuse(f"the outbox cannot begin a file ({reason.strerror})")
+            self._refuse(f"the outbox cannot begin a file ({in_one_line(reason)})")
 
     def _end(self) -> None:
         writer, self._writer = self._writer, None
@@ -188,7 +188,7 @@ class GroupCommit:
         try:
             writer.seal()
         except OSError as reason:
-            _log.error("outbox: %s could not be sealed (%s)", writer.segment.name, reason.strerror)
+            _log.error("outbox: %s could not be sealed (%s)", writer.segment.name, in_one_line(reason))
 
     def _roll_if_due(self) -> None:
         writer, limits = self._writer, self._limits

@@ -22,12 +22,12 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal import frames
@@ -36,6 +36,8 @@ from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
 
 __all__ = ["Claim", "Idempotency", "Replay"]
+
+Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ CREATE TABLE IF NOT EXISTS keys (
 ) WITHOUT ROWID;
 """
 _LOCK_BYTES: Final = 1 << 62
+_READ_BYTES: Final = 1 << 20
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 BUSY_TIMEOUT_S: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -81,6 +84,16 @@ class Idempotency:
         self._locks = os.open(Path(outbox) / "keys.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: set[int] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="idempotency")
+
+    async def follow(self) -> None:
+        """Takes in what was written since the last time, so that no request has to.
+
+        Done before the first one and once a second, it leaves a request the last second's entries to read.
+
+        Raises:
+            OutboxFull: the index can be neither read nor built now.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._index.follow)
 
     async def begin(self, partner: str, scope: str, key: str, fingerprint: bytes) -> Claim | Replay:
         """A claim if this is the key's first request, or the answer that was given to it.
@@ -164,15 +177,27 @@ class KeyIndex:
         Raises:
             OutboxFull: the index can be neither read nor built now.
         """
+        return self._sound(lambda: self._find(digest))
+
+    def follow(self) -> None:
+        """Catches up with every file that is written to, and builds the index where there is none.
+
+        Raises:
+            OutboxFull: as `find`.
+        """
+        self._sound(self._follow)
+
+    def _sound(self, work: Callable[[], Found]) -> Found:
+        """The work's result, on a new index if this one is damaged."""
         try:
-            return self._find(digest)
+            return work()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in _DAMAGED:
                 raise OutboxFull("the index of idempotency keys cannot be used now", retry_after_s=1) from error
         log.error("idempotency: the index is damaged and is built again")
         try:
             self._discard()
-            return self._find(digest)
+            return work()
         except sqlite3.DatabaseError as error:
             raise OutboxFull("the index of idempotency keys cannot be built") from error
 
@@ -195,7 +220,7 @@ class KeyIndex:
             self._connection.close()
             self._connection = None
 
-    def _find(self, digest: bytes) -> tuple[bytes, str] | None:
+    def _follow(self) -> None:
         with self._open() as connection:
             names = [segment.name for segment in self._folders.segments(self._folders.pending)]
             for name in names:
@@ -203,6 +228,10 @@ class KeyIndex:
                     self._settled.add(name)
             if len(self._settled) > 2 * len(names):
                 self._settled.intersection_update(names)
+
+    def _find(self, digest: bytes) -> tuple[bytes, str] | None:
+        self._follow()
+        with self._open() as connection:
             row = connection.execute(
                 "SELECT fingerprint, answer FROM keys WHERE digest = ? AND at_us >= ?",
                 (digest, time.time_ns() // 1000 - self._life_us),
@@ -266,15 +295,10 @@ def _index_file(connection: sqlite3.Connection, path: Path) -> bool:
     """Adds the keys of the entries that were written since the last look; True if nothing can follow any more."""
     row = connection.execute("SELECT indexed FROM files WHERE name = ?", (path.name,)).fetchone()
     start = row[0] if row else len(frames.header_frame())
-    payloads, sealed = _entries_from(path, start)
-    found = []
-    for payload in payloads:
-        if frames.key_of(payload):
-            entry = frames.decode(payload)
-            answer = f"{path.name.rpartition('-')[0]}-{entry.rows[0].number:x}"
-            found.append((*(entry.key or ()), answer, entry.at_us))
-    if payloads:
-        end = start + sum(frames.frame_bytes(payload) for payload in payloads)
+    end, marks, sealed = _marks_from(path, start)
+    if end > start:
+        name = path.name.rpartition("-")[0]
+        found = [(*mark.key, f"{name}-{mark.number:x}", mark.at_us) for mark in marks]
         with _transaction(connection):
             # A key is used again only after its first use was forgotten, so the later entry is the one that counts.
             connection.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", found)
@@ -282,19 +306,22 @@ def _index_file(connection: sqlite3.Connection, path: Path) -> bool:
     return sealed
 
 
-def _entries_from(path: Path, offset: int) -> tuple[list[bytes], bool]:
-    """The whole entries from an offset on, and whether the file was sealed behind them."""
-    payloads: list[bytes] = []
+def _marks_from(path: Path, start: int) -> tuple[int, list[frames.KeyedEntry], bool]:
+    """Where the whole entries behind an offset end, those with a key, and whether the file was sealed behind them."""
     with suppress(FileNotFoundError), open(path, "rb") as file:  # a file that moved was caught up before
-        file.seek(offset)
+        marks: list[frames.KeyedEntry] = []
         while True:
-            head = file.read(frames.FRAME_HEAD_BYTES)
-            length = frames.payload_length(head)
-            payload = frames.entry_at(head + file.read(length)) if length else None
-            if payload is None:
-                return payloads, frames.is_index(head)
-            payloads.append(payload)
-    return payloads, False
+            file.seek(start)
+            data = file.read(_READ_BYTES)
+            length = frames.payload_length(data[: frames.FRAME_HEAD_BYTES]) or 0
+            if length + frames.FRAME_HEAD_BYTES > len(data):  # a large batch
+                data += file.read(length + frames.FRAME_HEAD_BYTES - len(data))
+            end, found = frames.keyed_entries(data)
+            marks += found
+            start += end
+            if not end:
+                return start, marks, frames.is_index(data)
+    return start, [], False
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from service.errors import OutboxFull
 from service.ledger.journal import frames, group_commit
 from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.group_commit import Backlog, CommitLimits, Counters, GroupCommit, Waiting
+from service.ledger.journal.kept import MIN_FREE_BYTES
 from service.ledger.journal.segments import Folders
 
 __all__ = ["Backlog", "Counters", "JournalEntry", "Outbox"]
@@ -52,7 +53,7 @@ class Outbox:
         cap_bytes: int = 1 << 30,
         segment_bytes: int = 16 << 20,
         segment_age_s: float = 30.0,
-        min_free_bytes: int = 64 << 20,
+        min_free_bytes: int = MIN_FREE_BYTES,
     ) -> Outbox:
         """Starts an outbox in folder `root`, which all workers of the host share.
 

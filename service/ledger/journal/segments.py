@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from service.errors import AnswerNotFound
 from service.ledger.journal import frames
+from service.ledger.journal.live import LiveIndex
 
 SUFFIX: Final = ".qfj"
 _NAME: Final = re.compile(r"(\d{8})-([a-z2-7]{10})-([0-9a-f]{10})\.qfj")
@@ -74,6 +75,7 @@ class Folders:
 
     root: Path
     _listings: dict[Path, tuple[int, list[Segment]]] = field(default_factory=dict, repr=False)
+    _live: LiveIndex = field(default_factory=LiveIndex, repr=False)
 
     @property
     def pending(self) -> Path:
@@ -138,10 +140,11 @@ class Folders:
         if not parts:
             raise AnswerNotFound("no such prediction")
         day, run, number = parts[1], parts[2], int(parts[3], 16)
+        self._live.keep({segment.name for segment in self.segments(self.pending)})
         for _ in range(2):  # a file may move to kept between the listing and the reading
             for path in self._candidates(day, run, number):
                 with suppress(FileNotFoundError):
-                    place = find_row(path, number)
+                    place = find_row(path, number, self._live)
                     if place:
                         return path, *place
         raise AnswerNotFound("no such prediction")
@@ -190,11 +193,14 @@ class Folders:
 def replace(path: Path, data: bytes) -> None:
     """Puts durable bytes in the place of a file, all or nothing."""
     temporary = path.with_suffix(".new")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -238,32 +244,47 @@ def _same(descriptor: int, path: Path) -> bool:
     return False
 
 
-def find_row(path: Path, number: int) -> tuple[bytes, int] | None:
+def find_row(path: Path, number: int, live: LiveIndex) -> tuple[bytes, int] | None:
     """The entry's payload and the row's position in it; None if the file does not hold the number.
 
-    A sealed file is read by its index (two small reads); one that is still written, or whose index does not hold what
-    it says, is read through.
+    A sealed file is read by its index (two small reads), one that is still written by what was followed of it. Only one
+    whose index is damaged is read through.
     """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - frames.TRAILER_BYTES))
         start = frames.index_offset(file.read())
-        if start is not None:
-            with suppress(ValueError):
+        try:
+            if start is None:
+                place = live.find(path, file, os.fstat(file.fileno()).st_ino, number)
+            else:
                 file.seek(start)
                 place = frames.search_index(file.read(), number)
-                if place is None:
-                    return None
-                file.seek(place[0])
-                head = file.read(frames.FRAME_HEAD_BYTES)
-                payload = frames.entry_at(head + file.read(frames.payload_length(head) or 0))
-                if payload is not None:
-                    return payload, place[1]
-        file.seek(0)
-        for _, payload in frames.parse(file.read()).entries:
-            numbers = frames.numbers_of(payload)
-            if number in numbers:
-                return payload, numbers.index(number)
+            return _row_at(file, place) if place else None
+        except ValueError:
+            file.seek(0)
+            return _row_among(frames.parse(file.read()), number)
+
+
+def _row_at(file: BinaryIO, place: tuple[int, int]) -> tuple[bytes, int]:
+    """The entry at a place that an index told.
+
+    Raises:
+        ValueError: there is none.
+    """
+    file.seek(place[0])
+    head = file.read(frames.FRAME_HEAD_BYTES)
+    payload = frames.entry_at(head + file.read(frames.payload_length(head) or 0))
+    if payload is None:
+        raise ValueError("no entry where the index says")
+    return payload, place[1]
+
+
+def _row_among(contents: frames.Contents, number: int) -> tuple[bytes, int] | None:
+    for _, payload in contents.entries:
+        numbers = frames.numbers_of(payload)
+        if number in numbers:
+            return payload, numbers.index(number)
     return None
 
 

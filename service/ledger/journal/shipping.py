@@ -15,18 +15,19 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings, in_one_line
+from service.errors import in_one_line
+from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
 from service.ledger.journal import frames
 from service.ledger.journal.group_commit import Backlog
 from service.ledger.journal.idempotency import KeyIndex
+from service.ledger.journal.kept import KeptAnswers, KeptLimits
 from service.ledger.journal.segments import Folders, Segment, locked
 from service.ledger.records import RecordKind
 
-__all__ = ["Shipper", "ShippingCounters", "StoreSettings"]
+__all__ = ["KeptLimits", "Shipper", "ShippingCounters", "StoreSettings"]
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +79,18 @@ class Carrier:
             for kind, (data, rows) in objects.items():
                 self._put(segment, kind, data, rows, replace=mended.contents.rewritten)
             self._index.catch_up(path)
-            self._folders.retire(segment)
+            self._retire(segment, mended.contents.entries)
             return True
+
+    def _retire(self, segment: Segment, entries: list[tuple[int, bytes]]) -> None:
+        """Moves a shipped file to the kept ones; on a disk too full for their folder it goes, if no key is waiting."""
+        try:
+            self._folders.retire(segment)
+        except OSError:
+            if any(frames.key_of(payload) for _, payload in entries):
+                raise
+            (self._folders.pending / segment.name).unlink()
+            _log.warning("outbox: no room to keep %s, which is shipped; it is gone", segment.name)
 
     def _put(self, segment: Segment, kind: RecordKind, data: bytes, rows: int, *, replace: bool) -> None:
         if isinstance(self._store, StoreSettings):
@@ -120,6 +131,10 @@ class Orphans:
         alive = self._alive()
         return [segment for segment in pending if segment.run not in alive] if min(alive) == self._run else []
 
+    def first(self) -> bool:
+        """Whether this worker is the one that looks after what belongs to no worker."""
+        return min(self._alive()) == self._run
+
     def backlog(self, orphans: list[Segment]) -> Backlog:
         """What they hold; each is read once."""
         now = time.time()
@@ -157,15 +172,15 @@ class Shipper:
         store: StoreSettings | ObjectStore,
         *,
         interval_s: float = 5.0,
-        answers_days: int = 90,
-        key_hours: float = 24.0,
+        keep: KeptLimits = KeptLimits(),
     ) -> None:
         self.orphans = Backlog(0, 0, 0.0)
         """What dead workers left and is not shipped yet; other workers than the first of the host report zero."""
         self.last_error = ""
-        self._run, self._interval_s, self._answers_days = run, interval_s, answers_days
+        self._run, self._interval_s = run, interval_s
         self._folders = Folders(Path(outbox))
-        self._index = KeyIndex(Path(outbox), key_hours)
+        self.kept = KeptAnswers(self._folders, keep)
+        self._index = KeyIndex(Path(outbox), keep.key_hours)
         self._carrier = Carrier(self._folders, self._index, store)
         self._orphans = Orphans(self._folders, run)
         self._stop = threading.Event()
@@ -204,6 +219,13 @@ class Shipper:
                 continue
         return retired
 
+    def bound_kept(self) -> None:
+        """Keeps the copies of shipped answers within their bounds, if it falls to this worker."""
+        if self._orphans.first():
+            self.kept.bound()
+        else:
+            self.kept.bytes = 0
+
     def _work(self) -> None:
         last = False
         while not last:
@@ -221,6 +243,7 @@ class Shipper:
         """One walk over what is pending; False if the store refused, which ends the walk."""
         counters = self.counters
         try:
+            self.bound_kept()  # first: where the disk is full, that is what lets the store's work go on
             self.ship_now()
             self._tidy()
         except Exception as error:  # pylint: disable=broad-exception-caught
@@ -237,12 +260,9 @@ class Shipper:
         return True
 
     def _tidy(self) -> None:
-        """Once an hour: old answers and old keys go."""
+        """Once an hour: old keys go."""
         if self._tidied and time.monotonic() - self._tidied < _HOUSEKEEPING_S:
             return
         self._tidied = time.monotonic()
-        days = self._folders.remove_before(datetime.now(UTC).date() - timedelta(days=self._answers_days))
-        if days:
-            _log.info("outbox: the answers of %d days were %d days old and are gone", days, self._answers_days)
         with suppress(sqlite3.OperationalError):  # another worker is at it
             self._index.purge()

@@ -211,7 +211,7 @@ def _press(path: Path, seconds: float, told: Any) -> None:
 
 
 def test_two_processes_that_press_get_the_rate_and_no_more(tmp_path: Path) -> None:
-    """Over the real time two processes ask for, they are admitted the burst and what the rate brought, to the token."""
+    """Over the time they really ask, two processes are admitted the burst and what the rate brought, to the token."""
     spawn = multiprocessing.get_context("spawn")
     told, path = spawn.Queue(), tmp_path / "limits.bin"
     workers = [spawn.Process(target=_press, args=(path, 2.0, told)) for _ in range(2)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
-from service.ledger.journal import idempotency
+from service.ledger.journal import frames, idempotency
 from service.ledger.journal.answers import Answers, Replay
 from service.ledger.journal.idempotency import Claim, Idempotency, KeyIndex
 from service.ledger.journal.outbox import Outbox
@@ -261,3 +261,27 @@ async def test_claims_of_a_dead_process_are_free(tmp_path: Path) -> None:
         await asyncio.to_thread(child.wait)
     assert isinstance(await keys.begin("demo", "score", "key-0", mark), Claim)
     keys.close()
+
+
+async def test_a_number_nobody_was_given_costs_no_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the file that is written, reading an unknown row of it reads what was added since, and no more."""
+    outbox = Outbox.open(tmp_path, segment_age_s=3600, min_free_bytes=0)
+    identifiers, answers, read = await answered(outbox, 3_000), Answers(tmp_path), 0
+    prefix = identifiers[0].rpartition("-")[0]
+    with pytest.raises(AnswerNotFound):
+        answers.read(f"{prefix}-fffff", "demo")
+
+    def counted(data: bytes, offset: int = 0) -> bytes | None:
+        nonlocal read
+        read += 1
+        return whole(data, offset)
+
+    whole = frames.entry_at
+    monkeypatch.setattr(frames, "entry_at", counted)
+    for place in range(100):
+        with pytest.raises(AnswerNotFound):
+            answers.read(f"{prefix}-{0xFFFFF - place:x}", "demo")
+    assert read <= 200
+    (late,) = await answered(outbox)
+    assert answers.read(late, "demo").body == b'{"prediction_id":"%s"}' % late.encode()
+    outbox.close()

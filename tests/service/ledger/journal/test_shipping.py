@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +22,10 @@ from service.ledger.bucket import BucketStore, StoreConflict
 from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import JournalEntry
+from service.ledger.journal.idempotency import Claim, Idempotency
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders, Segment
-from service.ledger.journal.shipping import Shipper, StoreSettings
+from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
 from service.ledger.records import OutcomeRow, RecordKind
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client
@@ -153,7 +155,7 @@ async def test_the_thread_waits_out_an_outage(
     with caplog.at_level(logging.WARNING):
         ship.start()
         until(lambda: ship.counters.failing >= 2)
-        assert ship.last_error == "ConnectionError"
+        assert re.fullmatch(r"ConnectionError at journal/test_shipping.py:\d+", ship.last_error)
         store.down = False
         until(lambda: ship.counters.failing == 0)
         ship.stop()
@@ -258,13 +260,58 @@ async def test_answers_go_when_they_are_old(
         path = tmp_path / "kept" / day / Segment(day, outbox.run, number).name
         path.write_bytes(frames.rebuilt(iter([payload]), rewritten=False))
         assert Answers(tmp_path).read(f"{day}-{outbox.run}-{number}", "demo")
-    ship = shipper(outbox, store, answers_days=90)
+    ship = shipper(outbox, store, keep=KeptLimits(days=90, free_bytes=0))
     ship.start()
     until(lambda: not (tmp_path / "kept" / old).exists())
     ship.stop()
     with pytest.raises(AnswerNotFound):
         Answers(tmp_path).read(f"{old}-{outbox.run}-0", "demo")
     assert Answers(tmp_path).read(f"{young}-{outbox.run}-1", "demo")
+
+
+async def test_kept_answers_stay_below_their_bytes(
+    open_outbox: Callable[[], Outbox], store: MemoryStore, tmp_path: Path
+) -> None:
+    """The oldest shipped files go first, what is kept stays below the cap, and what went is in the bucket."""
+    outbox = open_outbox()
+    identifiers = await answered(outbox, 200)
+    await outbox.aclose()
+    keep = KeptLimits(max_bytes=100_000, free_bytes=0, key_hours=0)
+    ship = shipper(outbox, store, keep=keep)
+    ship.ship_now()
+    before = sum(path.stat().st_blocks * 512 for path in tmp_path.glob("kept/*/*"))
+    ship.bound_kept()
+    left = list(tmp_path.glob("kept/*/*"))
+    size = sum(max(path.stat().st_blocks * 512, path.stat().st_size) for path in left)
+    assert before > keep.max_bytes >= size > 0
+    assert ship.kept.bytes == size and ship.kept.dropped
+    answers = Answers(tmp_path)
+    assert answers.read(identifiers[-1], "demo").body
+    with pytest.raises(AnswerNotFound):
+        answers.read(identifiers[0], "demo")
+    assert store.ids() == identifiers
+
+
+async def test_an_answer_that_may_be_repeated_is_kept_whatever_room_it_takes(
+    open_outbox: Callable[[], Outbox], store: MemoryStore, tmp_path: Path
+) -> None:
+    """Of a young file only the entries without an Idempotency-Key go, so a repeat never scores twice."""
+    outbox, keys = open_outbox(), Idempotency(tmp_path)
+    begun = await keys.begin("demo", "score", "once", bytes(16))
+    assert isinstance(begun, Claim)
+    with begun:
+        identifier = outbox.next_id()
+        await outbox.append(entry(identifier, key=begun.mark))
+    others = await answered(outbox, 30)
+    await outbox.aclose()
+    ship = shipper(outbox, store, keep=KeptLimits(max_bytes=1, free_bytes=0))
+    ship.ship_now()
+    for _ in range(2):
+        ship.bound_kept()
+        assert await keys.begin("demo", "score", "once", bytes(16)) == Answers(tmp_path).replay(identifier)
+    with pytest.raises(AnswerNotFound):
+        Answers(tmp_path).read(others[-1], "demo")
+    keys.close()
 
 
 async def test_two_shippers_at_once_do_no_harm(

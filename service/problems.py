@@ -88,10 +88,20 @@ QUOTA: Final = Problem(429, "quota-exceeded", "Too many requests for this key")
 TOO_MANY_FAILURES: Final = Problem(429, "too-many-failures", "Too many refused keys from this address")
 HEADERS_TOO_LARGE: Final = Problem(431, "headers-too-large", "The request's headers are larger than 16 KiB", close=True)
 INTERNAL: Final = Problem(500, "internal", "The service failed; the request id tells us where")
+TRANSFER_CODING: Final = Problem(501, "transfer-coding", "The only Transfer-Encoding taken is chunked", close=True)
 OVERLOADED: Final = Problem(
     503, "overloaded", "The service sheds load; nothing was scored", headers=((b"retry-after", b"1"),)
 )
+CROWDED: Final = Problem(
+    503,
+    "crowded",
+    "The service has as many connections as it holds",
+    headers=((b"retry-after", b"1"),),
+    close=True,
+)
 NOT_DURABLE: Final = Problem(503, "not-durable", "The answer could not be recorded durably, so none was given")
+
+VERSION: Final = Problem(505, "http-version", "The service speaks HTTP/1.1", close=True)
 
 
 def every() -> list[Problem]:

@@ -20,7 +20,8 @@ from service.docs import guide
 from service.errors import Misconfigured, OutboxFull
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
-from service.protocol import express
+from service.protocol.crowd import Crowd
+from service.protocol.server import allow_files, install
 from service.runtime import Runtime
 from service.score.manifest import Manifest
 from service.settings import ServiceSettings, settings
@@ -48,8 +49,9 @@ class GuardedService(bentoml.Service[Inner]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """BentoML's application behind the edge, which starts and stops with it."""
-        edge = Edge(super().to_asgi(is_main=is_main))
-        express.install(edge, settings().header_timeout_s)
+        edge, found = Edge(super().to_asgi(is_main=is_main)), settings()
+        allow_files(found.max_connections + found.reserved_connections)
+        install(edge, Crowd(found.max_connections, found.reserved_connections, found.header_timeout_s))
         return Guarded(edge)
 
 
@@ -81,6 +83,7 @@ def check(found: ServiceSettings) -> None:
     Raises:
         Misconfigured: one line that says what to mend.
     """
+    allow_files(found.max_connections + found.reserved_connections)
     read_pepper(found.pepper_file)
     read_keys(found.keys_file)
     Manifest.read(found.model_dir)

@@ -62,6 +62,10 @@ class ServiceSettings(BaseSettings):
     ] = 0
     max_in_flight: Annotated[int, Field(ge=1, description="Requests a worker answers at once before it sheds.")] = 512
     max_in_flight_per_key: Annotated[int, Field(ge=1, description="Of these, what one key may hold.")] = 256
+    max_connections: Annotated[int, Field(ge=1, le=100_000, description="Connections a worker holds at once.")] = 4096
+    reserved_connections: Annotated[
+        int, Field(ge=1, le=1000, description="Connections beyond these in which health and metrics are answered.")
+    ] = 64
     body_timeout_s: Annotated[float, Field(gt=0, description="Seconds a body may take to arrive.")] = 10.0
     header_timeout_s: Annotated[float, Field(gt=0, description="Seconds a connection may take to send a request.")] = (
         10.0

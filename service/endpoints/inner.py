@@ -43,6 +43,19 @@ class Inner:
 
 
 def _scope(call: Call, body: bytes) -> Scope:
-    assert call.scope is not None
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"host", b"edge")]
-    return {**call.scope, "headers": headers, "state": {}}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": call.method,
+        "scheme": "http",
+        "path": call.path,
+        "raw_path": call.path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "server": None,
+        "client": (call.address, 0),
+        "state": {},
+    }

@@ -57,8 +57,7 @@ class Pages:
 
 
 def _language(call: Call) -> str:
-    query: bytes = call.scope.get("query_string", b"") if call.scope else b""
-    asked: str = parse_qs(query.decode("latin-1")).get("lang", [""])[0]
+    asked: str = parse_qs(call.query.decode("latin-1")).get("lang", [""])[0]
     if asked in guide.LANGUAGES:
         return asked
     return "en" if call.headers.get(b"accept-language", b"").lower().startswith(b"en") else "pt"

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.access.keystore import ApiKey
+from service.access.keystore import Scope as KeyScope
 from service.errors import ProblemError
 from service.metrics import Metrics
 from service.middleware.authentication import Access
 from service.problems import BAD_HEADER, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
 from service.web.exchange import App, Call, Headers, Receive, Reply, Scope, Send, problem_reply
+from service.web.fields import gathered
 from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
 
@@ -60,6 +62,11 @@ class Post:
             _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
             return problem_reply(INTERNAL, call)
 
+    def vital(self, path: str) -> bool:
+        """Whether it is a route that tells how the worker is: answered when nothing else is."""
+        route = self.routes.find(path)
+        return route is not None and (route.open or route.scope is KeyScope.METRICS)
+
     def _refusal(self, call: Call, route: Route | None) -> Problem | None:
         """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""
         if route is None or not route.open:
@@ -99,16 +106,24 @@ class Edge:
         post = self.post
         if post is None:
             raise RuntimeError("the service has not started")
-        client = scope.get("client")
-        call = Call(
-            scope["method"], scope["path"], dict(scope["headers"]), client[0] if client else "", receive, scope=scope
-        )
-        reply = await post.answer(call)
+        call, reply = await _answered(post, scope, receive)
         own = own_headers(call, reply, closing=reply.close or post.draining)
         headers = [*own, *fixed_headers(reply.media_type)]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         post.note(call, reply)
+
+
+async def _answered(post: Post, scope: Scope, receive: Receive) -> tuple[Call, Reply]:
+    """The request that an ASGI server hands on, and its answer."""
+    client = scope.get("client")
+    call = Call(scope["method"], scope["path"], {}, client[0] if client else "", receive)
+    call.query = scope.get("query_string", b"")
+    try:
+        call.headers = gathered(scope["headers"])
+    except ProblemError as error:
+        return call, problem_reply(error.problem, call)
+    return call, await post.answer(call)
 
 
 def own_headers(call: Call, reply: Reply, *, closing: bool) -> Headers:

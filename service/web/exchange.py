@@ -36,6 +36,10 @@ def new_request_id() -> str:
     return f"{_RUN[0]}-{next(_COUNT):x}"
 
 
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
 @dataclass(slots=True)
 class Call:
     """A request on its way. `key` is set once it was admitted, `limits` once tokens were asked for."""
@@ -44,13 +48,13 @@ class Call:
     path: str
     headers: dict[bytes, bytes]
     address: str
-    receive: Receive
+    receive: Receive = field(default_factory=lambda: _nothing)
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.perf_counter)
     route: str = "other"
     key: ApiKey | None = None
     limits: Headers = ()
-    scope: Scope | None = None
+    query: bytes = b""
     body: bytes | None = None  # where it came whole with the headers
 
     @property

@@ -1,0 +1,395 @@
+"""HTTP/1.1 on one connection: bytes become requests, answers go back in their order, and every connection has an end.
+
+One request gets one answer, and its body is never read as anything else. What the product does not have is not there:
+an `Upgrade`, to HTTP/2 or to a websocket, is passed over and the request answered as it stands (RFC 9110 7.8). Trailers
+are counted and dropped. What is no HTTP is refused behind the answers that are still owed, never before them.
+
+An answer may leave before its request has come whole. A little that is still missing is waited for, so that the
+connection can be kept; else the sending side is closed and the rest thrown away unread, within a number of bytes and a
+time, since a socket that is closed over unread bytes resets, and the caller never sees the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, ClassVar, Final, NoReturn
+
+import httptools
+
+from service.errors import ProblemError
+from service.middleware.edge import Edge, Post
+from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE, Problem
+from service.protocol.crowd import Crowd
+from service.protocol.heads import HEADER_BYTES, Head, read_head
+from service.protocol.inbound import Inbound
+from service.protocol.rendering import CONTINUE, rendered
+from service.web.exchange import Call, Reply, problem_reply
+from service.web.fields import READ
+
+_UNFINISHED_BYTES: Final = 2 * HEADER_BYTES  # of a head; its first read may hold the end of another request
+_LINES_PER_BYTE: Final = 8  # of the lines around chunks of one byte each
+_PIPELINED: Final = 64  # requests that may wait behind one another
+_KEPT_BYTES: Final = 64 * 1024  # missing of a body that was answered: fewer are waited for, to keep the connection
+DRAIN_BYTES: Final = 64 << 20
+DRAIN_S: Final = 6.0
+_FAST_BYTES: Final = 6 << 20  # who sends that much in this time may go on
+_WRITE_S: Final = 30.0  # for an answer that is not read
+_MALFORMED: Final = BAD_HEADER.saying("The request is not well-formed HTTP")
+
+
+class Stop(Exception):
+    """Ends the parser's work from within one of its callbacks."""
+
+
+class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attributes  # it is the state of a connection
+    """One connection, made by uvicorn with its own arguments."""
+
+    edge: ClassVar[Edge]
+    crowd: ClassVar[Crowd]
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        """`app_state` is for applications behind a server that knows nothing of them; this one knows its own."""
+        del app_state
+        self._server = server_state
+        self._keep_alive_s: float = config.timeout_keep_alive
+        self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until the connection is made
+        self._parser: Any = None
+        self._address = ""
+        self._now: Inbound | None = None  # is being answered
+        self._queue: deque[Inbound] = deque()  # are to be answered after it
+        self._arriving: Inbound | None = None  # its body is not whole
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._field_bytes = 0  # of this head, or of these trailers
+        self._seen = 0  # bytes since a head is owed
+        self._line_bytes = 0  # around the parts of this body
+        self._upgrade = False  # asked for by this head
+        self._rests = False
+        self._over = False  # nothing more is read as a request
+        self._lingers = False
+        self._half_closed = False  # by the caller
+        self._ends = False  # with the server
+        self._beyond = self._beyond_before = 0  # bytes after the last request, and when they were looked at
+        self._read_paused = self._write_paused = False
+
+    # What asyncio and the server call
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower, as it is
+        """A connection owes a head from its first moment."""
+        self._transport = transport
+        self._server.connections.add(self)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._parser = httptools.HttpRequestParser(self)
+        seconds = self.crowd.enter(self)
+        if seconds:
+            self._owe(seconds)
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Who waits for more of a body hears that there is none; who was not begun is forgotten."""
+        self._server.connections.discard(self)
+        self.crowd.leave(self)
+        self._over = True
+        self._queue.clear()
+        if self._now is not None:
+            self._now.fail(INCOMPLETE)
+        self._arriving = self._parser = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the wire."""
+        if self._over:
+            self._discard(len(data))
+            return
+        before = self._arriving
+        received = before.received if before else 0
+        if before is None:
+            self._seen += len(data)
+        self._feed(data)
+        if self._over:
+            return
+        if self._arriving is None:
+            if self._seen > _UNFINISHED_BYTES:
+                self._refuse(HEADERS_TOO_LARGE)
+        elif self._arriving is before:
+            self._measure(before, len(data) - (before.received - received))
+        elif not self._arriving.queued:
+            self._enqueue(self._arriving)
+
+    def eof_received(self) -> bool:
+        """The caller sends no more; what it sent is answered all the same."""
+        self._half_closed = self._over = True
+        if self._arriving is not None:
+            self._arriving.fail(INCOMPLETE)
+        return not self._lingers and (self._now is not None or bool(self._queue))
+
+    def pause_writing(self) -> None:
+        """The caller does not read."""
+        self._write_paused = True
+        self._owe(_WRITE_S)
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        self._write_paused = False
+        self.crowd.deadlines.paid(self)
+        if self._now is None and not self._transport.is_closing():
+            self._next()
+
+    def shutdown(self) -> None:
+        """The server stops: end after what is being answered."""
+        self._ends = True
+        if self._now is None and not self._queue:
+            self._transport.close()
+
+    def overdue(self) -> None:
+        """What was owed did not come. Who sends a large refused body fast may finish it."""
+        if self._lingers and self._beyond - self._beyond_before >= _FAST_BYTES:
+            self._beyond_before = self._beyond
+            self._owe(DRAIN_S)
+        else:
+            self._transport.abort()
+
+    def evict(self) -> None:
+        """Another connection takes its place."""
+        self._transport.abort()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        if self._over:
+            raise Stop
+        if self._rests or self not in self.crowd.deadlines:
+            self._rests = False
+            self._owe(self.crowd.header_timeout_s)
+        self._target, self._fields, self._field_bytes = b"", [], 0
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target."""
+        self._target += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; or a trailer, which is never one."""
+        self._count(len(name) + len(value) + 4)
+        name = name.lower()
+        if name in READ and self._arriving is None:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """A head is there: its body is awaited, or it is refused."""
+        method = self._parser.get_method()
+        self._upgrade = self._parser.should_upgrade() and method != b"CONNECT"
+        if self._upgrade:
+            return
+        self._seen = self._field_bytes = self._line_bytes = 0
+        if not self._write_paused:
+            self.crowd.deadlines.paid(self)
+        try:
+            head = read_head(method, self._target, self._parser.get_http_version(), self._fields)
+        except ProblemError as error:
+            self._stop(error.problem)
+        if self.crowd.is_spare(self) and not self._post.vital(head.path):
+            self._stop(CROWDED)
+        self._arriving = self._inbound(head)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._arriving is not None and self._arriving.add(body):
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        whole, self._arriving = self._arriving, None
+        if whole is None:
+            return
+        whole.end()
+        if not whole.keep_alive or len(self._queue) >= _PIPELINED:
+            self._over = True
+        if whole.answered:
+            self._next()
+        elif not whole.queued:
+            self._enqueue(whole)
+
+    # From bytes to requests
+
+    def _feed(self, data: bytes) -> None:
+        """Have the parser read. A head that asks for an upgrade is read again as if it did not ask."""
+        rest = memoryview(data)
+        try:
+            while True:
+                try:
+                    self._parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                    self._read_again()
+        except httptools.HttpParserError:
+            if self._over:  # the parser was stopped, or reads on after the last request
+                self._beyond += 1
+            elif self._arriving is not None:
+                self._cut(self._arriving, _MALFORMED)
+            else:
+                self._refuse(_MALFORMED)
+
+    def _read_again(self) -> None:
+        first = (self._parser.get_method(), self._target, self._parser.get_http_version().encode())
+        fields = b"".join(b"%s: %s\r\n" % field for field in self._fields)
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (*first, fields))
+
+    def _count(self, size: int) -> None:
+        self._field_bytes += size
+        if self._field_bytes > HEADER_BYTES:
+            self._stop(HEADERS_TOO_LARGE)
+
+    def _measure(self, arriving: Inbound, lines: int) -> None:
+        """Bound what is neither head nor body: lines of chunks, their extensions, trailers without an end."""
+        self._line_bytes += lines
+        if self._line_bytes > HEADER_BYTES + _LINES_PER_BYTE * arriving.received:
+            self._cut(arriving, HEADERS_TOO_LARGE)
+
+    def _inbound(self, head: Head | None, refusal: Problem | None = None) -> Inbound:
+        call = Call("", "", {}, self._address)
+        if head is not None:
+            call = Call(head.method, head.path, head.headers, self._address, query=head.query)
+        inbound = Inbound(call, head, self._read_on, refusal)
+        call.receive = inbound.receive
+        return inbound
+
+    def _read_on(self, *, told: bool) -> None:
+        """Somebody waits for more of a body; `told`: so does the caller for our word."""
+        if told and not self._transport.is_closing():
+            self._transport.write(CONTINUE)
+        if not self._queue:
+            self._resume_reading()
+
+    def _stop(self, problem: Problem) -> NoReturn:
+        """Refuse what the parser is about, and stop it."""
+        if self._arriving is not None:
+            self._cut(self._arriving, problem)
+        else:
+            self._refuse(problem)
+        raise Stop
+
+    def _cut(self, arriving: Inbound, problem: Problem) -> None:
+        """The rest of this request is not to be believed: its answer is the last one."""
+        self._over = True
+        self._beyond += 1
+        if arriving.answered:
+            self._end()
+            return
+        arriving.fail(problem)
+        if not arriving.queued:
+            self._enqueue(arriving)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what never became a request, after all that did."""
+        self._over = True
+        self._beyond += 1
+        self._enqueue(self._inbound(None, problem))
+
+    # From requests to answers
+
+    @property
+    def _post(self) -> Post:
+        post = self.edge.post
+        assert post is not None, "a server listens only after its start"
+        return post
+
+    def _enqueue(self, inbound: Inbound) -> None:
+        inbound.queued = True
+        if self._now is None and not self._write_paused:
+            self._begin(inbound)
+        else:
+            self._queue.append(inbound)
+            self._pause_reading()
+
+    def _begin(self, inbound: Inbound) -> None:
+        """Start answering, in a task."""
+        self._now = inbound
+        if inbound.refusal is not None:
+            self._finish(inbound, problem_reply(inbound.refusal, inbound.call))
+            return
+        task = self._loop.create_task(self._answer(inbound))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    async def _answer(self, inbound: Inbound) -> None:
+        self._finish(inbound, await self._post.answer(inbound.call))
+
+    def _finish(self, inbound: Inbound, reply: Reply) -> None:
+        """Send the answer, then turn to the next request or to the end."""
+        self._now, inbound.answered = None, True
+        post, closing = self._post, self._is_last(inbound, reply)
+        if not self._transport.is_closing():
+            self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))
+        post.note(inbound.call, reply)
+        if self._transport.is_closing():
+            return
+        self._server.total_requests += 1
+        if closing:
+            self._end()
+        else:
+            self._next()
+
+    def _is_last(self, inbound: Inbound, reply: Reply) -> bool:
+        """Whether the connection ends with this answer."""
+        if reply.close or self._ends or self._post.draining or not inbound.keep_alive or self.crowd.is_spare(self):
+            return True
+        if self._over and not self._queue:
+            return True
+        return not inbound.complete and (inbound.expects or not inbound.lacks_at_most(_KEPT_BYTES))
+
+    def _next(self) -> None:
+        """What comes after an answer: the next request, what is missing of this one, or rest."""
+        if self._write_paused:
+            return
+        if self._queue:
+            self._begin(self._queue.popleft())
+            if not self._queue:
+                self._resume_reading()
+        elif self._arriving is None:
+            self._rests = True
+            self._owe(self._keep_alive_s)
+        else:
+            self._owe(DRAIN_S)
+
+    # The end
+
+    def _end(self) -> None:
+        """Close; where unread bytes are on their way, throw them away first."""
+        unread = self._beyond or self._arriving is not None or self._read_paused
+        self._over = True
+        self._queue.clear()
+        if unread and not self._half_closed and self._transport.can_write_eof():
+            self._lingers = True
+            self._arriving = None
+            self._resume_reading()
+            self._transport.write_eof()
+            self._owe(_WRITE_S if self._transport.get_write_buffer_size() else DRAIN_S)
+        else:
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._owe(_WRITE_S)
+
+    def _discard(self, size: int) -> None:
+        self._beyond += size
+        if self._beyond > DRAIN_BYTES:
+            self._transport.abort()
+
+    def _owe(self, seconds: float) -> None:
+        self.crowd.deadlines.owe(self, seconds)
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and not self._transport.is_closing():
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and not self._transport.is_closing():
+            self._read_paused = False
+            self._transport.resume_reading()

@@ -1,0 +1,54 @@
+"""All connections of a worker: how many there may be, who goes when there are too many, and what is owed by when."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from service.protocol.deadlines import Deadlines, Debtor
+
+_SPARE_HEAD_S: Final = 2.0
+
+
+class Crowd:
+    """Counts connections in.
+
+    At the most of them a new one takes the place of the one that has owed something for longest: an idle one, or one
+    that sends its head byte by byte. If none owes anything, a reserve is left, in which health and metrics alone are
+    answered, so that a crowd of callers never looks like a dead worker.
+    """
+
+    def __init__(self, most: int = 4096, reserve: int = 64, header_timeout_s: float = 10.0) -> None:
+        self.deadlines = Deadlines()
+        self.header_timeout_s = header_timeout_s
+        self._most = most
+        self._reserve = reserve
+        self._regular: set[Debtor] = set()
+        self._spare: set[Debtor] = set()
+
+    def enter(self, debtor: Debtor) -> float:
+        """Count a connection in; the seconds it has for its first head, 0 if there is no place for it."""
+        if len(self._regular) >= self._most:
+            self._give_place()
+        if len(self._regular) < self._most:
+            self._regular.add(debtor)
+            return self.header_timeout_s
+        if len(self._spare) < self._reserve:
+            self._spare.add(debtor)
+            return _SPARE_HEAD_S
+        return 0.0
+
+    def leave(self, debtor: Debtor) -> None:
+        """Count it out."""
+        self._regular.discard(debtor)
+        self._spare.discard(debtor)
+        self.deadlines.paid(debtor)
+
+    def is_spare(self, debtor: Debtor) -> bool:
+        """Whether it stands in the reserve."""
+        return bool(self._spare) and debtor in self._spare
+
+    def _give_place(self) -> None:
+        oldest = self.deadlines.oldest()
+        if oldest is not None:
+            self.leave(oldest)
+            oldest.evict()

@@ -1,0 +1,202 @@
+"""One request, one answer, whatever its head says and however its bytes come; and an end to every connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.protocol import connection as wire
+from service.protocol.heads import HEADER_BYTES
+from tests.service.protocol.talk import Echo, Talk, cut, talk
+
+HIDDEN = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"  # a body that looks like a request
+ODD = {
+    "plain": b"x-a: b",
+    "h2c": b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__",
+    "websocket": b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==",
+    "any upgrade": b"connection: upgrade\r\nupgrade: x/2, y",
+    "upgrade alone": b"upgrade: h2c",
+    "options": b"connection: te, x-a, keep-alive\r\nx-a: b",
+    "expect": b"expect: 100-continue",
+    "expect more": b"expect: 200-ok, x=y",
+    "blanks": b"x-a:  b \t ",
+    "max-forwards": b"max-forwards: 0",
+}
+TARGETS = [b"/v1/score", b"/v1/score/batch", b"http://elsewhere/v1/score", b"/v1/score?x=y"]
+
+
+def run(*parts: bytes, echo: Echo | None = None, half_close: bool = False) -> Talk:
+    """`talk` in a loop of its own."""
+    return asyncio.run(talk(parts, echo, half_close=half_close))
+
+
+def request(more: bytes, target: bytes = b"/v1/score", body: bytes = HIDDEN, *, chunked: bool = False) -> bytes:
+    """A POST with one more line."""
+    head = b"POST %s HTTP/1.1\r\nhost: x\r\n%s\r\n" % (target, more)
+    if chunked:
+        return head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=["short way", "task", "absolute", "query"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_its_head_says_a_request_has_one_answer_and_one_body(odd: str, chunked: bool, target: bytes) -> None:
+    """In one write, cut at every place, and a second time under a head that may be remembered."""
+    data = request(ODD[odd], target, chunked=chunked)
+    path = "/v1/score/batch" if b"batch" in target else "/v1/score"
+    for place in (0, *range(1, len(data), 7), len(data) - 1):
+        found = run(*cut(data, [place]), data)
+        assert found.echo.asked == [("POST", path, HIDDEN)] * 2, place
+        assert (found.statuses, found.ended) == ([200, 200], False)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nhost: x\r\nhost: x\r\ncontent-length: 1\r\n\r\na", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\nx-api-key: a\r\nx-api-key: b\r\ncontent-length: 1\r\n\r\na", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\nauthorization: a\r\nauthorization: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: identity, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nhost: x\r\n\r\n", 505),
+        (b"GET / HTTP/0.9\r\nhost: x\r\n\r\n", 505),
+        (b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        (b"CONNECT /v1/score HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\nhost: x\n\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+    ],
+)
+def test_what_may_mean_two_things_is_refused_and_the_connection_ends(head: bytes, status: int) -> None:
+    """Nothing after it is read as a request, nothing of it reaches the application."""
+    for place in (0, 5, len(head) - 1):
+        found = run(*cut(head + HIDDEN, [place]))
+        assert (found.statuses, found.ended, found.echo.asked) == ([status], True, [])
+        assert b"problem+json" in found.pipe.written
+        assert found.echo.noted == [status]
+
+
+def test_a_length_may_begin_with_zeros() -> None:
+    """It is the same number."""
+    assert run(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0000000000003\r\n\r\nabc").echo.asked == [
+        ("POST", "/", b"abc")
+    ]
+
+
+@pytest.mark.parametrize("size", [5, 1 << 20])
+def test_trailers_never_become_headers(size: int) -> None:
+    """In one read or byte by byte: neither a key nor a host comes from behind."""
+    head = (
+        b"POST /v1/score HTTP/1.1\r\nhost: x\r\nx-api-key: good\r\ntrailer: x-api-key\r\ntransfer-encoding: chunked\r\n"
+    )
+    data = head + b"\r\n3\r\nabc\r\n0\r\nx-api-key: bad\r\nhost: y\r\nidempotency-key: z\r\n\r\n"
+    found = run(*cut(data, range(size, len(data), size)))
+    (headers,) = found.echo.headers
+    assert (headers[b"x-api-key"], headers[b"host"], b"idempotency-key" in headers) == (b"good", b"x", False)
+    assert found.statuses == [200]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"x1: aaaa\r\n", b"a" * 50, b"\0", b"1;" + b"e" * 5000 + b"\r\na\r\n"],
+    ids=["many trailers", "an endless name", "no trailer", "extensions"],
+)
+@pytest.mark.parametrize("early", [False, True], ids=["waiting", "answered"])
+def test_what_stands_around_a_body_is_bounded(piece: bytes, early: bool) -> None:
+    """Trailers and the lines of chunks have the room of a head; then the connection ends with its one answer."""
+    start = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    start += b"" if piece.startswith(b"1;") else b"0\r\n"
+    found = run(start, *[piece] * (1 + 3 * HEADER_BYTES // len(piece)), echo=Echo(early=early))
+    assert found.ended and len(found.statuses) == 1
+    assert found.echo.asked == []
+
+
+def test_chunks_of_one_byte_are_no_abuse() -> None:
+    """Their lines are five times the body, and it is read."""
+    data = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n"
+    assert run(*cut(data, range(1000, len(data), 1000))).echo.asked == [("POST", "/", b"a" * 30_000)]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one read", "next read"])
+def test_garbage_never_overtakes_an_answer(apart: bool) -> None:
+    """The request before it is answered first, though it still waits for its body's reader."""
+    good, bad = request(b"x: y", b"/v1/score/batch"), b"\0garbage"
+    found = run(good, bad) if apart else run(good + bad)
+    assert (found.statuses, found.ended, len(found.echo.asked)) == ([200, 400], True, 1)
+
+
+@pytest.mark.parametrize("target", TARGETS[:2], ids=["short way", "task"])
+def test_who_closes_one_side_is_answered(target: bytes) -> None:
+    """What came before is answered whole; what is cut off is 400; half a head is no request."""
+    whole = run(request(b"x: y", target), half_close=True)
+    assert (whole.statuses, whole.echo.asked[0][2]) == ([200], HIDDEN)
+    assert run(request(b"x: y", target)[:-1], half_close=True).statuses == [400]
+    assert run(b"POST /v1/sc", half_close=True).statuses == []
+
+
+def test_nothing_follows_a_request_that_ends_the_connection() -> None:
+    """`Connection: close`, in any company, and HTTP/1.0: what comes after is not read."""
+    for line in (
+        b"connection: close",
+        b"connection: keep-alive, close",
+        b"connection: close\r\nconnection: keep-alive",
+    ):
+        found = run(request(line) + HIDDEN)
+        assert (found.statuses, found.ended, len(found.echo.asked)) == ([200], True, 1)
+    old = run(b"GET / HTTP/1.0\r\nhost: x\r\n\r\n" + HIDDEN)
+    assert (old.statuses, old.ended) == ([200], True)
+
+
+def test_pipelined_requests_are_answered_in_their_order_up_to_a_depth() -> None:
+    """A read full of requests makes no more than a bounded number of them; the last answer says that it is."""
+    few = run(b"".join(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(20)))
+    assert [path for _, path, _ in few.echo.asked] == [f"/{number}" for number in range(20)]
+    many = run(HIDDEN * 3000)
+    assert many.ended and 10 < len(many.statuses) < 100
+    assert many.pipe.written.count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "ends"),
+    [
+        (b"content-length: 9\r\n\r\nabc", False),
+        (b"content-length: 70000\r\n\r\nabc", True),
+        (b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", True),
+        (b"expect: 100-continue\r\ncontent-length: 9\r\n\r\n", True),
+    ],
+    ids=["little is missing", "much is missing", "who knows", "nothing was sent"],
+)
+def test_an_early_answer_waits_for_little_and_throws_away_much(sent: bytes, ends: bool) -> None:
+    """A connection is kept where the rest is short and certain; else its sending side is closed, after the answer."""
+    found = run(b"POST / HTTP/1.1\r\nhost: x\r\n" + sent, echo=Echo(early=True))
+    assert (found.statuses, found.pipe.ended) == ([401], ends)
+    assert b"100 Continue" not in found.pipe.written
+    assert (b"connection: close" in found.pipe.written) is ends
+
+
+def test_a_kept_connection_goes_on_after_the_rest_of_a_refused_body() -> None:
+    """The rest is no request, what comes behind it is."""
+    start = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(HIDDEN)
+    assert run(start, HIDDEN, HIDDEN, echo=Echo(early=True)).statuses == [401, 401]
+
+
+def test_a_caller_is_told_to_go_on_once_and_only_if_it_is_read() -> None:
+    """100 before the body, not after it."""
+    head = request(b"expect: 100-continue", body=b"abc")[:-3]
+    apart, whole = run(head, b"a", b"bc"), run(head + b"abc")
+    assert (apart.pipe.written.count(b"100 Continue"), apart.statuses) == (1, [200])
+    assert (whole.pipe.written.count(b"100 Continue"), whole.statuses) == (0, [200])
+
+
+def test_what_is_thrown_away_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of bytes; the bound of time is that of every connection."""
+    monkeypatch.setattr(wire, "DRAIN_BYTES", 10_000)
+    start = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
+    few = run(start, *[b"x" * 1000] * 9, echo=Echo(early=True))
+    many = run(start, *[b"x" * 1000] * 12, echo=Echo(early=True))
+    assert (few.pipe.closed, many.pipe.closed) == (False, True)

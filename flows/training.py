@@ -126,7 +126,7 @@ def fit(data: PreparedData, parameters: Parameters, told: Progress) -> Trained:
     """The model, its calibration, and the same recipe's answers on months it has not seen."""
     learned = learn(rows_of(data.train), parameters, lambda share, what: told(share * 0.9, what))
     told(0.9, "the same recipe on earlier months")
-    return Trained(learned, evidence.out_of_time(data, parameters, learned.calibration))
+    return Trained(learned, evidence.out_of_time(data, parameters, learned.calibration, learned.grade_borders))
 
 
 def start_default_catboost(data: PreparedData, threads: int) -> dict[str, PrefectFuture[LabelledAnswers]]:
@@ -178,7 +178,10 @@ def judge_and_log(
     """The judged model with its package and evidence, logged to the open run."""
     pack(data, trained.learned, package, tags)
     unseen = rows_of(data.unseen)
-    answers = LabelledAnswers(unseen.labels, trained.learned.probabilities(unseen.features), unseen.customers)
+    learned = trained.learned
+    answers = LabelledAnswers(
+        unseen.labels, learned.probabilities(unseen.features), unseen.customers, learned.grade_borders
+    )
     folds = evidence.in_folds(data, trained.learned)
     further = {IN_FOLDS: judge(folds)} | ({OUT_OF_TIME: judge(trained.later)} if trained.later else {})
     figures = mlflow_run.evaluated(answers, quarters(unseen), further)
@@ -203,6 +206,7 @@ def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, st
     draft = Draft(
         objective=learned.parameters.objective,
         calibration=learned.calibration.knots,
+        grade_borders=learned.grade_borders,
         data=Data(source="data/processed", sha256=data.sha256, rows=len(data.train), customers=data.customers),
         git_revision=tags["git_revision"],
         parameters=learned.recipe,
@@ -260,6 +264,8 @@ def _card_facts(
         parameters={name: str(value) for name, value in learned.recipe.items()},
         figures=figures,
         baselines=yardsticks.figures,
+        grades=found.grades or {},
+        score_steps=found.score_steps or {},
         fairness=found.fairness,
         stability=found.stability,
     )

@@ -248,6 +248,16 @@ class Receipt(BaseModel):
     created_at: datetime
 
 
+class RiskGrade(StrEnum):
+    """The risk of Poor in five steps, least first: strictly by the calibrated probability of Poor."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+    E = "E"
+
+
 class Text(BaseModel):
     """One sentence in both languages."""
 
@@ -297,6 +307,13 @@ class Score(BaseModel):
     predicted_class: CreditClass
     probabilities: Probabilities
     borderline: bool
+    risk_grade: Annotated[
+        RiskGrade | None,
+        Field(
+            description="The risk of Poor alone, A least: cut on it to keep Poor out, the score does not rank it."
+            " Absent from answers that were stored before there were grades."
+        ),
+    ] = None
     reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
     warnings: list[str]
     model: ModelRef

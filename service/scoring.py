@@ -19,7 +19,7 @@ import numpy as np
 
 from service.access.keystore import ApiKey
 from service.access.pseudonyms import Pseudonyms
-from service.contract import Applicant, CreditClass, ModelRef
+from service.contract import Applicant, CreditClass, ModelRef, RiskGrade
 from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
 from service.ledger.journal.frames import KeyMark
@@ -28,7 +28,7 @@ from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, Record
 from service.metrics import Metrics
 from service.score import features
 from service.score.input_warnings import warnings_of
-from service.score.policy import CLASSES
+from service.score.policy import CLASSES, GRADES, grade, grade_many, told, told_many
 from service.score.reasons import CATALOGUE, FRAGMENTS
 
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
@@ -36,7 +36,6 @@ _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 _BEGIN: Final = b'{"scores":['
-_MILLION: Final = 1e6  # probabilities are told to six decimals
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
 
 
@@ -57,6 +56,7 @@ class _Answer(msgspec.Struct, gc=False):
     predicted_class: CreditClass
     probabilities: _Probabilities
     borderline: bool
+    risk_grade: RiskGrade
     reasons: msgspec.Raw
     warnings: tuple[str, ...]
     model: msgspec.Raw
@@ -100,6 +100,7 @@ class Scoring:
         self, model: PackedModel, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics
     ) -> None:
         self._model = model
+        self._borders = model.manifest.grade_borders
         self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
         self._outbox = outbox
         self._pseudonyms = pseudonyms
@@ -157,7 +158,9 @@ class Scoring:
         reasons, codes = zip(*map(_reasons, found.numbers_told()), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
         scores, borderline = found.score.tolist(), found.borderline.tolist()
-        triples = (np.rint(found.probabilities.T * _MILLION) / _MILLION).tolist()
+        likely = told_many(found.probabilities.T)
+        grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
+        triples = likely.tolist()
         as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]
         refs = [self._pseudonyms.of(key.partner, one.customer_ref) for one in applicants]
         identifiers = [self._outbox.next_id() for _ in applicants]
@@ -169,6 +172,7 @@ class Scoring:
             best,
             map(_Probabilities, *triples),
             borderline,
+            grades,
             reasons,
             odd,
             repeat(self._ref),
@@ -177,7 +181,7 @@ class Scoring:
         lines = self._lines.render_many(
             (identifiers, repeat(moment), as_of, repeat(key.partner), refs),
             [columns[name] for name in INPUT_COLUMNS],
-            (scores, bands, best, *triples, borderline, codes, map("|".join, odd)),
+            (scores, bands, best, *triples, borderline, codes, map("|".join, odd), grades),
         )
         return identifiers, _encode_lines(list(answers)), lines
 
@@ -187,7 +191,8 @@ class Scoring:
         """Id, answer and log line of one score."""
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
-        poor, standard, good = [round(value * _MILLION) / _MILLION for value in probabilities]
+        poor, standard, good = map(told, probabilities)
+        risk = grade(poor, self._borders)
         identifier = self._outbox.next_id()
         reasons, codes = _reasons(numbers)
         answer = _Answer(
@@ -197,6 +202,7 @@ class Scoring:
             best,
             _Probabilities(poor, standard, good),
             borderline,
+            risk,
             reasons,
             odd,
             self._ref,
@@ -204,7 +210,7 @@ class Scoring:
         )
         as_of = applicant.as_of.isoformat() if applicant.as_of else moment[:10]
         subject = (identifier, moment, as_of, key.partner, self._pseudonyms.of(key.partner, applicant.customer_ref))
-        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd))
+        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd), risk)
         return identifier, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from service.contract import Applicant
 from service.engine.packed_model import Arrays, PackedModel
 from service.score.features import LOAN_KINDS, Coded, matrix
-from service.score.policy import CLASSES
+from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 
 _SCHEMA: Final = Applicant.model_json_schema()
@@ -26,7 +26,7 @@ FIELDS: Final = tuple(name for name in _SCHEMA["properties"] if name not in {"cu
 PROBABILITIES: Final = ("p_poor", "p_standard", "p_good")
 ANSWERS: Final = (
     *("score", "band", "predicted_class", *PROBABILITIES),
-    *("borderline", "reasons", "problem", "model_digest"),
+    *("borderline", "reasons", "problem", "model_digest", "risk_grade"),
 )
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
@@ -95,14 +95,15 @@ def score_table(model: PackedModel, table: pa.Table, *, reasons: bool) -> pa.Tab
     columns, problem = checked(table)
     answers = model.assess_arrays(matrix(columns), reasons=reasons)
     passed = [name for name in table.column_names if name not in FIELDS]
-    arrays = _answer_arrays(answers, problem, model.ref.digest, reasons)
+    arrays = _answer_arrays(answers, problem, model, reasons)
     return pa.table([*(table.column(name) for name in passed), *arrays], names=[*passed, *ANSWERS])
 
 
-def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], digest: str, reasons: bool) -> list[pa.Array]:
+def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedModel, reasons: bool) -> list[pa.Array]:
     """The columns of ANSWERS; texts are dictionaries, which cost a byte or two a row."""
     bad = problem > 0
     classes = [str(name) for name in CLASSES]
+    grades = grade_many(told_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     told = _reason_texts(answers.numbers) if reasons else Coded([""], np.zeros(len(bad), np.intp))
     return [
         pa.array(answers.score, mask=bad),
@@ -112,7 +113,8 @@ def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], digest: str, reas
         pa.array(answers.borderline, mask=bad),
         _dictionary(told.codes, told.values, bad),
         _dictionary(problem, ["", *FIELDS]),
-        _dictionary(np.zeros(len(bad), np.int8), [digest]),
+        _dictionary(np.zeros(len(bad), np.int8), [model.ref.digest]),
+        _dictionary(grades, [str(name) for name in GRADES], bad),
     ]
 
 

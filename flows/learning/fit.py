@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.learning.calibration import Aims, Bend, calibrate
+from flows.learning.grades import Borders, fit_borders
 from service.score import policy
 from service.score.features import FEATURE_NAMES, FEATURES, matrix
 
@@ -127,6 +128,7 @@ class Learned:
     calibration: policy.Calibration
     bend: Bend
     out_of_fold: Array
+    grade_borders: Borders
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -260,7 +262,8 @@ def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) 
     for (_, held), other in zip(parts, others, strict=True):
         said[held] = uncalibrated(other, rows.features[held], parameters)
     table, bend = calibrate(said, rows.labels, parts, Aims(parameters.severe_errors, parameters.disagreement))
-    return Learned(model, parameters, table, bend, said)
+    borders = fit_borders(policy.calibrated_many(said, table)[:, 0], rows.labels)
+    return Learned(model, parameters, table, bend, said, borders)
 
 
 def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:

@@ -9,7 +9,7 @@ which moves an interval by less than its last digit shown. A thousand draws of 1
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,14 @@ METRICS: Final = (
     "auc_ovr",
     "gini_poor",
     "ks_poor",
+    "gini_score_poor",
+    "ks_score_poor",
+    "gini_score_good",
+    "ks_score_good",
+    "gini_grade_poor",
+    "ks_grade_poor",
+    "gini_grade_good",
+    "ks_grade_good",
     "qwk",
     "rps",
     "ece",
@@ -71,6 +79,7 @@ class LabelledAnswers:
     labels: Ints
     probabilities: Array
     customers: Ints
+    borders: tuple[float, ...] = policy.GRADE_BORDERS
 
     def __post_init__(self) -> None:
         if not len(self.labels) == len(self.probabilities) == len(self.customers):
@@ -88,9 +97,28 @@ class LabelledAnswers:
         """The score of each row, 0 to 1000."""
         return np.asarray(policy.score_many(self.probabilities), dtype=np.int64)
 
+    @property
+    def grades(self) -> Ints:
+        """The risk grade of each row, as positions in `policy.GRADES`."""
+        return policy.grade_many(policy.told_many(self.probabilities[:, 0]), self.borders)
+
     def where(self, chosen: NDArray[np.bool_]) -> LabelledAnswers:
         """Only the chosen rows."""
-        return LabelledAnswers(self.labels[chosen], self.probabilities[chosen], self.customers[chosen])
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            customers=self.customers[chosen],
+        )
+
+    def beside(self, other: LabelledAnswers) -> LabelledAnswers:
+        """These rows and then the other's, whose customers are none of these."""
+        return replace(
+            self,
+            labels=np.concatenate([self.labels, other.labels]),
+            probabilities=np.concatenate([self.probabilities, other.probabilities]),
+            customers=np.concatenate([self.customers, other.customers + self.customers.max() + 1]),
+        )
 
 
 @dataclass(frozen=True)
@@ -252,12 +280,15 @@ def _ece(answers: LabelledAnswers, draws: BootstrapDraws) -> Array:
 
 def _from_ranks(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     curves = [_ranked(answers.labels == kind, answers.probabilities[:, kind], draws) for kind in range(_KINDS)]
-    poor, separation = curves[0]
-    return {
-        "auc_ovr": np.mean([area for area, _ in curves], axis=0),
-        "gini_poor": 2.0 * poor - 1.0,
-        "ks_poor": separation,
-    }
+    found = {"auc_ovr": np.mean([area for area, _ in curves], axis=0)}
+    ranks: dict[str, tuple[Array, Array]] = {"poor": curves[0]}
+    risk = {"score": -answers.scores.astype(np.float64), "grade": answers.grades.astype(np.float64)}
+    for name, value in risk.items():
+        ranks[f"{name}_poor"] = _ranked(answers.labels == 0, value, draws)
+        ranks[f"{name}_good"] = _ranked(answers.labels == _KINDS - 1, -value, draws)
+    for name, (area, distance) in ranks.items():
+        found |= {f"gini_{name}": 2.0 * area - 1.0, f"ks_{name}": distance}
+    return found
 
 
 def _ranked(positive: NDArray[np.bool_], said: Array, draws: BootstrapDraws) -> tuple[Array, Array]:

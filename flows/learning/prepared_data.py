@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bentos.digests import combined, file_sha256
-from flows.learning.fit import Rows, columns, rows_of
+from flows.learning.fit import Ints, Rows, columns, rows_of
 from service.contract import Applicant
 
 FRAMES: Final = ("train.parquet", "test.parquet")
@@ -79,7 +79,12 @@ def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 def quarters(rows: Rows) -> dict[str, NDArray[np.bool_]]:
     """Rows of each calendar quarter that is present, as slices to judge: the label is set anew each quarter."""
-    return {f"quarter_{number}": rows.quarters == number for number in np.unique(rows.quarters).tolist()}
+    return by_quarter(rows.quarters)
+
+
+def by_quarter(numbers: Ints) -> dict[str, NDArray[np.bool_]]:
+    """Which rows lie in each calendar quarter that is present."""
+    return {f"quarter_{number}": numbers == number for number in np.unique(numbers).tolist()}
 
 
 def before(frame: pd.DataFrame, months: tuple[int, ...]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from flows.monitoring.window_settings import DriftSettings
 from flows.predictions import columns as watched
 from flows.predictions.columns import WatchedColumn
 
-ANSWERED = frozenset({"score", "predicted_class", "reasons"})
+ANSWERED = frozenset(column.name for column in watched.ANSWERED)
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
 RULES_VERSION = 2
 
@@ -34,8 +34,7 @@ class ReferenceData:
     @property
     def columns(self) -> list[WatchedColumn]:
         """The contract's fields and the answer's own columns, as far as the reference holds them."""
-        answered = watched.prediction_columns(reasons="reasons" in self.frame)
-        return watched.contract_columns(self.key_columns) + answered
+        return watched.contract_columns(self.key_columns) + watched.prediction_columns(self.frame.columns)
 
     @property
     def labelled(self) -> pd.DataFrame:

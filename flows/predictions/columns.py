@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from service.contract import Applicant
+from service.contract import Applicant, CreditClass, RiskGrade
 
 LIST_SEPARATOR: Final = "|"
 
@@ -53,13 +53,18 @@ def contract_columns(key: Sequence[str] = ()) -> list[WatchedColumn]:
     return columns
 
 
-def prediction_columns(reasons: bool = True) -> list[WatchedColumn]:
-    """The answer's own columns: the score (always key), the class and, where they were stored, the reasons."""
-    columns = [
-        WatchedColumn("score", "number", 0, 1000, key=True),
-        WatchedColumn("predicted_class", "category", levels=("Poor", "Standard", "Good")),
-    ]
-    return columns + ([WatchedColumn("reasons", "list")] if reasons else [])
+ANSWERED: Final = (
+    WatchedColumn("score", "number", 0, 1000, key=True),
+    WatchedColumn("predicted_class", "category", levels=tuple(CreditClass)),
+    WatchedColumn("risk_grade", "category", levels=tuple(RiskGrade)),
+    WatchedColumn("reasons", "list"),
+)
+"""The answer's own columns: the score (always key), class, grade and reasons."""
+
+
+def prediction_columns(stored: Collection[str]) -> list[WatchedColumn]:
+    """Those of `ANSWERED` that are among the stored ones: an older model's reference does not hold them all."""
+    return [column for column in ANSWERED if column.name in stored]
 
 
 def numbers_of(values: pd.Series) -> NDArray[np.float64]:

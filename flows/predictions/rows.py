@@ -39,6 +39,7 @@ TEXT_COLUMNS: Final = (
     *(column.name for column in _FIELDS if column.kind != "number"),
     "band",
     "predicted_class",
+    "risk_grade",
     "reasons",
 )
 NUMBER_COLUMNS: Final = (

@@ -79,7 +79,7 @@ def _champion_answers(
     labelled = data.unseen[data.unseen["label"].notna()]
     return (
         evidence.answers_of(PackedModel.load(package), labelled),
-        evidence.out_of_time(data, recipe, Calibration(manifest.calibration)),
+        evidence.out_of_time(data, recipe, Calibration(manifest.calibration), manifest.grade_borders),
     )
 
 

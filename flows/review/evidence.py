@@ -9,10 +9,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
-from flows.learning.fit import Learned, Parameters, columns, fit_model, rows_of, uncalibrated
+from flows.learning import grades
+from flows.learning.fit import QUARTER_MONTHS, Learned, Parameters, columns, fit_model, rows_of, uncalibrated
 from flows.learning.model_metrics import (
     Figures,
     LabelledAnswers,
@@ -21,7 +23,7 @@ from flows.learning.model_metrics import (
     poor_rate_by_band,
     score_psi,
 )
-from flows.learning.prepared_data import PreparedData, before, contract_columns, during
+from flows.learning.prepared_data import PreparedData, before, by_quarter, contract_columns, during
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
 from flows.review.reason_quality import judge_reasons
@@ -33,6 +35,7 @@ from service.score import policy
 from service.score.features import matrix
 
 PROBABILITIES = ("p_poor", "p_standard", "p_good")
+_BORDERS = "grade_borders"
 
 
 def data_evidence(data: PreparedData) -> DataEvidence:
@@ -59,10 +62,16 @@ def _holds(frame: pd.DataFrame) -> bool:
 def answers_of(model: PackedModel, frame: pd.DataFrame) -> LabelledAnswers:
     """What the packed model says of the labelled rows of `frame`, in order."""
     rows = rows_of(frame)
-    return LabelledAnswers(rows.labels, model.assess_arrays(rows.features).probabilities, rows.customers)
+    said = model.assess_arrays(rows.features).probabilities
+    return LabelledAnswers(rows.labels, said, rows.customers, model.manifest.grade_borders)
 
 
-def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.Calibration) -> LabelledAnswers | None:
+def out_of_time(
+    data: PreparedData,
+    parameters: Parameters,
+    calibration: policy.Calibration,
+    borders: tuple[float, ...] = policy.GRADE_BORDERS,
+) -> LabelledAnswers | None:
     """Answers to unseen customers' last months by a model of this recipe that learned from earlier months.
 
     None if there are no earlier months or no labelled later rows.
@@ -71,7 +80,7 @@ def out_of_time(data: PreparedData, parameters: Parameters, calibration: policy.
     if earlier.empty or later.labels.size == 0:
         return None
     raw = uncalibrated(fit_model(rows_of(earlier), parameters), later.features, parameters)
-    return LabelledAnswers(later.labels, policy.calibrated_many(raw, calibration), later.customers)
+    return LabelledAnswers(later.labels, policy.calibrated_many(raw, calibration), later.customers, borders)
 
 
 def fairness_of(data: PreparedData, answers: LabelledAnswers) -> FairnessReport:
@@ -94,9 +103,14 @@ def stability_of(data: PreparedData, model: PackedModel) -> StabilityReport:
 def in_folds(data: PreparedData, learned: Learned) -> LabelledAnswers:
     """Answers to the customers learned from, each by a model of the same recipe that never saw the customer."""
     rows = rows_of(data.train)
-    return LabelledAnswers(
-        rows.labels, policy.calibrated_many(learned.out_of_fold, learned.calibration), rows.customers
-    )
+    said = policy.calibrated_many(learned.out_of_fold, learned.calibration)
+    return LabelledAnswers(rows.labels, said, rows.customers, learned.grade_borders)
+
+
+def quarters_of_all(data: PreparedData) -> dict[str, NDArray[np.bool_]]:
+    """Rows of each calendar quarter among all customers' labelled rows: those learned from, then those set aside."""
+    months = np.concatenate([rows_of(data.train).months, rows_of(data.unseen).months])
+    return by_quarter((months - 1) // QUARTER_MONTHS + 1)
 
 
 def severe_error_rate(*answers: LabelledAnswers) -> float:
@@ -109,12 +123,15 @@ def alone(
     data: PreparedData, model: PackedModel, answers: LabelledAnswers, folds: LabelledAnswers, figures: Figures
 ) -> Evidence:
     """Evidence about the challenger itself, without any comparison: set-aside customers' answers, and the folds'."""
+    everyone = folds.beside(answers)
     return Evidence(
         data=data_evidence(data),
         pooled=figures,
         severe_error_rate=severe_error_rate(folds, answers),
         calibration_noise=calibration_noise(answers),
         poor_rate_by_band=poor_rate_by_band(answers),
+        grades=grades.by_slice(everyone, quarters_of_all(data)),
+        score_steps=grades.by_slice(everyone, quarters_of_all(data), "score"),
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,
@@ -142,7 +159,9 @@ def compared(
 def as_frame(answers: LabelledAnswers) -> pd.DataFrame:
     """Answers as they are kept with a run: label and customer codes, probabilities."""
     frame = pd.DataFrame(answers.probabilities, columns=list(PROBABILITIES))
-    return frame.assign(label=answers.labels, customer=answers.customers)
+    frame = frame.assign(label=answers.labels, customer=answers.customers)
+    frame.attrs[_BORDERS] = list(answers.borders)  # travels in the file's metadata
+    return frame
 
 
 def as_answers(frame: pd.DataFrame) -> LabelledAnswers:
@@ -151,4 +170,5 @@ def as_answers(frame: pd.DataFrame) -> LabelledAnswers:
         frame["label"].to_numpy(np.int64),
         frame[list(PROBABILITIES)].to_numpy(np.float64),
         frame["customer"].to_numpy(np.int64),
+        tuple(frame.attrs.get(_BORDERS, policy.GRADE_BORDERS)),
     )

@@ -16,6 +16,8 @@ from flows.review.experiments import CEILING, LEARNING_CURVE, STRONGEST, TRIED, 
 from flows.review.fairness import FairnessReport
 from flows.review.stability import DIRECTIONS, StabilityReport
 from service.score.features import FEATURES
+from service.score.manifest import Estimate, Standing
+from service.score.policy import CLASSES
 
 PURPOSE: Final = """\
 Scores an applicant's creditworthiness from the most recent month's data, 0 to 1000, for partner companies that weigh
@@ -61,6 +63,8 @@ class CardFacts(BaseModel):
     parameters: dict[str, str] = {}
     figures: dict[str, Figures] = Field(default={}, description="By slice; `pooled` first.")
     baselines: dict[str, Figures] = {}
+    grades: dict[str, tuple[Standing, ...]] = {}
+    score_steps: dict[str, tuple[Standing, ...]] = {}
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None
 
@@ -76,6 +80,7 @@ def model_card(facts: CardFacts) -> str:
                 "## Prohibited uses\n\n" + _list(PROHIBITED),
                 "## Data\n\n" + _data(facts),
                 "## How good it is\n\n" + _quality(facts),
+                "## What to cut on\n\n" + _standing(facts),
                 "## Groups of people\n\n" + _fairness(facts.fairness),
                 "## How it moves, and its reasons\n\n" + _stability(facts.stability),
                 "## What was tried\n\n" + tried(),
@@ -127,6 +132,45 @@ def _quality(facts: CardFacts) -> str:
         ]
         text += f"\n\nBaselines on the same rows:\n\n{_table(['baseline', *names], rows)}"
     return text
+
+
+CUTTING: Final = """\
+The score is a standing on the whole: customers likely to be Good are also likelier to be Poor than plain Standard ones, so
+the share of Poor does not fall from step to step of the score. No single index ranks both ends. To keep Poor out, cut on
+`risk_grade` (strictly by the probability of Poor) or on `probabilities.Poor`; to find Good, cut on the score."""
+
+
+def _standing(facts: CardFacts) -> str:
+    """Who lies where: by risk grade in every slice, by step of the score; what a cut-off takes and refuses."""
+    if not facts.grades:
+        return f"{CUTTING}\n\nNot measured."
+    parts = [CUTTING, "Every customer, each judged by a model that never saw them."]
+    for place, table in facts.grades.items():
+        parts += [f"By risk grade, {place}:", _standings(table)]
+    if pooled := facts.score_steps.get("pooled"):
+        parts += ["By step of the score, pooled (quarters are in the manifest):", _standings(pooled)]
+    return "\n\n".join(parts)
+
+
+def _standings(table: Sequence[Standing]) -> str:
+    """One row a step: its rows and classes, and what taking everything up to it would take and refuse."""
+    rows, taken, poor = [], 0, 0.0
+    every = sum(one.rows for one in table)
+    all_poor = sum(one.rows * one.classes["Poor"].value for one in table)
+    for one in table:
+        taken, poor = taken + one.rows, poor + one.rows * one.classes["Poor"].value
+        rows.append(
+            [
+                one.name,
+                str(one.rows),
+                f"{one.share:.1%}",
+                *(_interval(one.classes[name]) for name in CLASSES),
+                f"{taken / every:.1%}",
+                f"{1.0 - poor / all_poor:.1%}" if all_poor else "-",
+            ]
+        )
+    head = ["step", "rows", "share", *CLASSES, "rows up to here", "of all Poor beyond it"]
+    return _table(head, rows)
 
 
 def _fairness(report: FairnessReport | None) -> str:
@@ -201,7 +245,7 @@ def _attempts(attempts: Sequence[Attempt]) -> str:
     return _table(head, rows)
 
 
-def _interval(figure: Figure | None, digits: int = 3) -> str:
+def _interval(figure: Figure | Estimate | None, digits: int = 3) -> str:
     if figure is None:
         return "-"
     digits = 0 if abs(figure.value) >= 100 else digits

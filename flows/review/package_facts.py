@@ -32,6 +32,8 @@ def describe(package: Path, figures: dict[str, Figures], evidence: Evidence, car
     fields |= {
         "metrics": {name: figure.value for name, figure in _finite(figures["pooled"]).items()},
         "slices": {place: _estimates(part) for place, part in figures.items()},
+        "grades": evidence.grades,
+        "score_steps": evidence.score_steps,
         "fairness": json.loads(evidence.fairness.model_dump_json()) if evidence.fairness else {},
         "model_card": card,
         "distributions": distributions(reference),

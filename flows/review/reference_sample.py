@@ -16,7 +16,7 @@ from flows.learning.fit import columns
 from flows.learning.prepared_data import FIELDS
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
-from service.score.policy import CLASSES
+from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 
 REFERENCE_FILE: Final = "reference.parquet"
@@ -29,7 +29,9 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
         package: an assembled package.
         unseen: clean rows of customers that the model did not learn from, with `label`, null where unknown.
     """
-    answers = PackedModel.load(package).assess_arrays(matrix(columns(unseen)), reasons=True)
+    model = PackedModel.load(package)
+    answers = model.assess_arrays(matrix(columns(unseen)), reasons=True)
+    grades = grade_many(told_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
     frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
     frame["score"] = answers.score.astype("int64")
@@ -38,5 +40,6 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
     for place, name in enumerate(("p_poor", "p_standard", "p_good")):
         frame[name] = answers.probabilities[:, place]
     frame["borderline"] = answers.borderline
+    frame["risk_grade"] = [str(GRADES[place]) for place in grades]
     frame["reasons"] = ["|".join(CATALOGUE[number].code for number in row if number >= 0) for row in answers.numbers]
     return frame

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.learning.model_metrics import Difference, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.stability import StabilityReport
+from service.score.manifest import Standing
+from service.score.policy import GRADES
 
 
 class Result(StrEnum):
@@ -52,7 +54,10 @@ class ReleaseLimits:
     macro_f1_loss_low: float = 0.01  # of the paired 95 % interval's lower end
     proper_score_loss: float = 0.01  # relative, log loss and RPS
     ece: float = 0.03  # of the worst class
-    gini_loss: float = 0.01
+    gini_loss: float = 0.01  # of p_Poor for Poor, and of the score for Poor and for Good
+    grade_share: float = 0.08  # of rows in each risk grade
+    grade_best: float = 0.03  # share of Poor in A
+    grade_worst: float = 0.6  # and in E
     severe: float = 0.03  # Poor taken for Good or the other way
     severe_gain: float = 0.003
     borderline: float = 0.15  # class and band disagree
@@ -100,6 +105,10 @@ class Evidence(BaseModel):
         default=None, description="ECE that chance alone gives a perfect model on these rows."
     )
     poor_rate_by_band: tuple[float, float, float] | None = None
+    grades: dict[str, tuple[Standing, ...]] | None = Field(
+        default=None, description="Every customer's rows by risk grade: pooled first, then by quarter."
+    )
+    score_steps: dict[str, tuple[Standing, ...]] | None = Field(default=None, description="The same by score step.")
     score_psi: float | None = None
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None
@@ -234,10 +243,56 @@ def _calibration(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     return _passed(value <= limits.ece, told, value, limits.ece)
 
 
-def _gini(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
-    gap = _gap(evidence.against, "gini_poor", "on unseen customers").value
-    told = f"Gini of Poor {gap:+.4f} against {_other(evidence)}, at least {-limits.gini_loss}"
-    return _passed(gap >= -limits.gini_loss, told, gap, -limits.gini_loss)
+def _gini(name: str, what: str) -> Finding:
+    def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+        gap = _gap(evidence.against, name, "on unseen customers").value
+        told = f"{what} {gap:+.4f} against {_other(evidence)}, at least {-limits.gini_loss}"
+        return _passed(gap >= -limits.gini_loss, told, gap, -limits.gini_loss)
+
+    return finding
+
+
+def _grade_sizes(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    pooled = _grades(evidence)["pooled"]
+    least = min(pooled, key=lambda one: one.share)
+    told = f"smallest grade {least.name} holds {least.share:.1%} of rows, at least {limits.grade_share:.0%}"
+    return _passed(least.share >= limits.grade_share, told, least.share, limits.grade_share)
+
+
+def _grade_order(evidence: Evidence, _: ReleaseLimits) -> Verdict:
+    rises = [
+        (one.rise, f"{one.name} in {place}") for place, table in _grades(evidence).items() for one in table if one.rise
+    ]
+    rise, where = min(rises, key=lambda pair: pair[0].low)
+    told = f"share of Poor rises least to grade {where}: {rise.value:+.3f} [{rise.low:+.3f}, {rise.high:+.3f}]"
+    if rise.low > 0.0:
+        return Result.PASSED, told, rise.low, 0.0
+    if rise.value <= 0.0:
+        return Result.FAILED, f"{told}; must rise", rise.value, 0.0
+    return Result.NEEDS_REVIEW, f"{told}; chance cannot be excluded on so few customers", rise.low, 0.0
+
+
+def _grade_ends(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    pooled = _grades(evidence)["pooled"]
+    best, worst = (one.classes["Poor"] for one in (pooled[0], pooled[-1]))
+    told = f"share of Poor {best.value:.3f} in A, at most {limits.grade_best}; {worst.value:.3f} in E, at least"
+    told = f"{told} {limits.grade_worst}"
+    spare = min(limits.grade_best - best.value, worst.value - limits.grade_worst)
+    if spare >= 0.0:
+        return Result.PASSED, told, spare, 0.0
+    if best.low > limits.grade_best or worst.high < limits.grade_worst:
+        return Result.FAILED, told, spare, 0.0
+    return Result.NEEDS_REVIEW, f"{told}; chance cannot be excluded on so few customers", spare, 0.0
+
+
+def _grades(evidence: Evidence) -> dict[str, tuple[Standing, ...]]:
+    """The tables by grade, each with all grades."""
+    tables = _need(evidence.grades, "rows by risk grade")
+    for place, table in tables.items():
+        if len(table) != len(GRADES):
+            raise Missing(f"a risk grade without rows in {place}")
+    _need(tables.get("pooled"), "rows by risk grade, pooled")
+    return tables
 
 
 def _severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
@@ -355,7 +410,12 @@ CHECKS: Final[tuple[tuple[str, str, Finding], ...]] = (
     ("log_loss", "Log loss not worse", _no_relative_loss("log_loss")),
     ("rps", "Ranked probability score not worse", _no_relative_loss("rps")),
     ("calibration", "Probabilities come true", _calibration),
-    ("gini_poor", "Poor told apart no worse", _gini),
+    ("gini_poor", "Poor told apart no worse", _gini("gini_poor", "Gini of p_Poor")),
+    ("score_poor", "The score tells Poor apart no worse", _gini("gini_score_poor", "Gini of the score for Poor")),
+    ("score_good", "The score tells Good apart no worse", _gini("gini_score_good", "Gini of the score for Good")),
+    ("grade_sizes", "No risk grade is too small", _grade_sizes),
+    ("grade_order", "Every risk grade holds more Poor than the one before", _grade_order),
+    ("grade_ends", "The first and the last risk grade keep their word", _grade_ends),
     ("severe_errors", "Few severe errors", _severe),
     ("severe_against", "Severe errors no more frequent", _severe_against),
     ("band_order", "Better bands hold fewer Poor", _bands),

@@ -40,6 +40,7 @@ SCORE: Final[Json] = {
     "predicted_class": "Standard",
     "probabilities": {"Poor": 0.033274, "Standard": 0.649067, "Good": 0.317659},
     "borderline": False,
+    "risk_grade": "B",
     "reasons": [
         {
             "code": "HISTORY",

@@ -23,6 +23,8 @@ import msgspec
 from service.contract import Applicant
 
 SCHEMA_VERSION: Final = 1
+PREDICTION_VERSION: Final = 2
+"""Of prediction rows; the first had no `ADDED_COLUMNS`, and such rows and objects stay readable."""
 EOL: Final = b"\r\n"
 # What Excel, LibreOffice and Sheets take for the start of a formula, and the apostrophe that guards it.
 _FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0'")
@@ -30,6 +32,9 @@ _FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0'")
 _NO_INPUTS: Final = {"customer_ref", "as_of"}
 INPUT_COLUMNS: Final = tuple(filter(lambda name: name not in _NO_INPUTS, Applicant.model_fields))
 """The applicant's features, in the order `PredictionLines.render` takes them."""
+
+ADDED_COLUMNS: Final = ("risk_grade",)
+"""What came after the first version; additions stand at the end."""
 
 PREDICTION_COLUMNS: Final = (
     "schema_version",
@@ -51,6 +56,7 @@ PREDICTION_COLUMNS: Final = (
     "borderline",
     "reasons",
     "warnings",
+    *ADDED_COLUMNS,
 )
 OUTCOME_COLUMNS: Final = (
     "schema_version",
@@ -141,6 +147,18 @@ def header(kind: RecordKind) -> bytes:
     return ",".join(kind.columns).encode() + EOL
 
 
+_FIRST_HEADER: Final = ",".join(PREDICTION_COLUMNS[: -len(ADDED_COLUMNS)]).encode()
+_FIRST_START: Final = b"1,"
+_START: Final = b"%d," % PREDICTION_VERSION
+
+
+def widened(kind: RecordKind, line: bytes) -> bytes:
+    """A row as today's header wants it: one of a journal that the first version wrote gets empty cells at its end."""
+    if kind is not RecordKind.PREDICTION or not line.startswith(_FIRST_START):
+        return line
+    return line.removesuffix(EOL) + b"," * len(ADDED_COLUMNS) + EOL
+
+
 class PredictionLines:
     """Renders prediction rows of one model; make it once when the model is loaded.
 
@@ -162,15 +180,15 @@ class PredictionLines:
         identifier, created_at, as_of, partner, customer_ref = subject
         head = _encode((identifier, created_at, as_of, guarded(str(partner)), customer_ref))
         known = _encode(inputs).replace(b"null", b"")  # no category of the contract contains the word
-        line = b"".join((b"1,", head[1:-1], self._model_cells, known[1:-1], b",", _encode(decision)[1:-1], EOL))
+        line = b"".join((_START, head[1:-1], self._model_cells, known[1:-1], b",", _encode(decision)[1:-1], EOL))
         if b"\\" in line:  # JSON escaped something, and CSV escapes otherwise
-            return csv_line((SCHEMA_VERSION, *subject, *self._model, *inputs, *decision))
+            return csv_line((PREDICTION_VERSION, *subject, *self._model, *inputs, *decision))
         return line
 
     def render_many(self, subject: Columns, inputs: Sequence[Cells], decision: Columns) -> list[bytes]:
         """`render` of many rows, the same parts by columns (partners by names that need no guard), in half the time."""
         known = [[_EMPTY if cell is None else cell for cell in one] if None in one else one for one in inputs]
-        rows = list(zip(repeat(SCHEMA_VERSION), *subject, repeat(self._raw), *known, *decision))
+        rows = list(zip(repeat(PREDICTION_VERSION), *subject, repeat(self._raw), *known, *decision))
         text = _encode_lines(rows)[1:-2]
         if b"\\" in text:  # as in `render`
             first, last = len(subject) + 1, -len(decision)
@@ -235,22 +253,26 @@ def kind_of(data: bytes) -> RecordKind:
     for kind in RecordKind:
         if first == header(kind)[: -len(EOL)]:
             return kind
+    if first == _FIRST_HEADER:
+        return RecordKind.PREDICTION
     raise RecordsDamaged("the first line is not the header of predictions, outcomes or reviews")
 
 
 def read(data: bytes) -> Iterator[dict[str, str]]:
-    """The rows of an object as column to text ('' = null), in order.
+    """The rows of an object as column to text ('' = null), in order; what its version did not have yet is null.
 
     Raises:
         RecordsDamaged: wrong header, broken CSV or a row of another width.
     """
     columns = kind_of(data).columns
+    first, _, rest = data.partition(EOL)
+    lacking = [""] * (len(ADDED_COLUMNS) if first == _FIRST_HEADER else 0)
+    width = len(columns) - len(lacking)
     try:
-        body = data.partition(EOL)[2].decode()
-        for number, row in enumerate(csv.reader(io.StringIO(body, newline=""), strict=True), start=2):
-            if len(row) != len(columns):
-                raise RecordsDamaged(f"row {number} has {len(row)} cells, not {len(columns)}")
-            yield {column: unguarded(cell) for column, cell in zip(columns, row, strict=True)}
+        for number, row in enumerate(csv.reader(io.StringIO(rest.decode(), newline=""), strict=True), start=2):
+            if len(row) != width:
+                raise RecordsDamaged(f"row {number} has {len(row)} cells, not {width}")
+            yield {column: unguarded(cell) for column, cell in zip(columns, row + lacking, strict=True)}
     except (csv.Error, UnicodeDecodeError) as error:
         raise RecordsDamaged(f"not CSV in UTF-8 ({type(error).__name__})") from None
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from service.contract import Applicant, CreditClass, ModelRef
 from service.errors import ModelRefused
 from service.score.features import FEATURES
-from service.score.policy import CLASSES, IDENTITY, Calibration
+from service.score.policy import CLASSES, GRADE_BORDERS, IDENTITY, Calibration
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "model_metadata.json"
@@ -89,6 +90,18 @@ class Estimate(PackagePart):
     high: float
 
 
+class Standing(PackagePart):
+    """Judged rows at one step of the score or in one risk grade, and which classes they turned out to be."""
+
+    name: str
+    rows: Annotated[int, Field(ge=0)]
+    share: Annotated[float, Field(ge=0, le=1, description="Of all rows judged.")]
+    classes: dict[str, Estimate]
+    rise: Annotated[
+        Estimate | None, Field(description="Share of Poor less that of the step before; none for the first.")
+    ] = None
+
+
 class Override(PackagePart):
     """A release check that a person overruled; it stays visible for as long as the version is served."""
 
@@ -129,12 +142,22 @@ class Draft(PackagePart):
     version: str = UNREGISTERED
     objective: Literal["MultiClass", "MultiLogloss"] = "MultiClass"
     calibration: tuple[tuple[float, ...], ...] = IDENTITY.knots
+    grade_borders: Annotated[
+        tuple[float, float, float, float],
+        Field(description="The greatest calibrated probability of Poor in the risk grades A, B, C and D."),
+    ] = GRADE_BORDERS
     data: Data = Data()
     git_revision: str = ""
     parameters: dict[str, JsonValue] = {}
     metrics: dict[str, float] = {}
     slices: Annotated[
         dict[str, dict[str, Estimate]], Field(description="Metrics with intervals by slice (pooled, quarters, ...).")
+    ] = {}
+    grades: Annotated[
+        dict[str, tuple[Standing, ...]], Field(description="Rows by risk grade, by slice (pooled, quarters).")
+    ] = {}
+    score_steps: Annotated[
+        dict[str, tuple[Standing, ...]], Field(description="Rows by step of the score, by slice.")
     ] = {}
     fairness: dict[str, JsonValue] = {}
     approval: Approval | None = None
@@ -147,6 +170,13 @@ class Draft(PackagePart):
     @classmethod
     def _a_calibration_table(cls, value: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
         Calibration(value)
+        return value
+
+    @field_validator("grade_borders")
+    @classmethod
+    def _rising_borders(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if not all(low < high for low, high in pairwise((0.0, *value, 1.0))):
+            raise ValueError("borders of grades must rise and lie between 0 and 1")
         return value
 
 

@@ -7,6 +7,7 @@ Pure and tiny, in two forms that do the same operations in the same order: one a
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,19 @@ from typing import Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import SCORE_MAX, CreditClass
+from service.contract import SCORE_MAX, CreditClass, RiskGrade
 
 CLASSES: Final = (CreditClass.POOR, CreditClass.STANDARD, CreditClass.GOOD)
 POOR_MAX: Final = 300
 STANDARD_MAX: Final = 700
 # A power of two, so that probability x CELLS is exact and the cell needs no search.
 CELLS: Final = 32
+
+TOLD_STEPS: Final = 1e6
+"""Probabilities are told to six decimals, and graded as they are told."""
+GRADES: Final = tuple(RiskGrade)
+GRADE_BORDERS: Final = (0.044, 0.11, 0.26, 0.49)
+"""Of a model whose manifest states none: the greatest probability of Poor in grades A to D."""
 
 Objective = Literal["MultiClass", "MultiLogloss"]
 Triple = tuple[float, float, float]
@@ -146,6 +153,26 @@ def band(points: int) -> CreditClass:
 def band_many(points: NDArray[np.int64]) -> NDArray[np.int64]:
     """Positions in `CLASSES` of the bands of many scores."""
     return (points > POOR_MAX).astype(np.int64) + (points > STANDARD_MAX)
+
+
+def told(value: float) -> float:
+    """A probability as an answer tells it."""
+    return round(value * TOLD_STEPS) / TOLD_STEPS
+
+
+def told_many(values: Array) -> Array:
+    """`told` of many probabilities, equal to the last bit."""
+    return np.rint(values * TOLD_STEPS) / TOLD_STEPS
+
+
+def grade(told_poor: float, borders: Sequence[float]) -> RiskGrade:
+    """The grade of a probability of Poor as it is told; one on a border belongs to the better grade."""
+    return GRADES[bisect_left(borders, told_poor)]
+
+
+def grade_many(told_poor: Array, borders: Sequence[float]) -> NDArray[np.int64]:
+    """Positions in `GRADES` of many probabilities of Poor as they are told."""
+    return np.searchsorted(np.asarray(borders, np.float64), told_poor, side="left").astype(np.int64)
 
 
 def predicted_class(values: Sequence[float]) -> CreditClass:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from service.errors import AnswerNotFound
 from service.ledger.journal import frames
 from service.ledger.journal.segments import Folders
-from service.ledger.records import RecordKind, cells_of
+from service.ledger.records import RecordKind, cells_of, widened
 
 
 class StoredAnswer:
@@ -29,7 +29,7 @@ class StoredAnswer:
     @cached_property
     def row(self) -> dict[str, str]:
         """The recorded row by column ('' = null), the features it was made from among them."""
-        return dict(zip(self.kind.columns, cells_of(self._line), strict=True))
+        return dict(zip(self.kind.columns, cells_of(widened(self.kind, self._line)), strict=True))
 
     @property
     def customer_ref(self) -> str:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from service.ledger.records import RecordKind, cells_of, header
+from service.ledger.records import RecordKind, cells_of, header, widened
 
 _FRAME: Final = struct.Struct("<4sII")  # magic, crc32 of the payload, its length
 _ENTRY: Final = struct.Struct(
@@ -366,7 +366,7 @@ def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> 
     for count, (_, payload) in enumerate(entries):
         _breathe(count, breath_s)
         stored = decode(payload)
-        lines.setdefault(stored.kind, []).extend(row.line for row in stored.rows)
+        lines.setdefault(stored.kind, []).extend(widened(stored.kind, row.line) for row in stored.rows)
     return {kind: (header(kind) + b"".join(lines[kind]), len(lines[kind])) for kind in sorted(lines) if lines[kind]}
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, score_table
 from service.engine.packed_model import PackedModel
+from service.score import policy
 from service.score.features import matrix, row
 from tests.factories import applicant, applicant_columns, pack_small_model
 
@@ -60,6 +61,7 @@ def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> No
         assert (found["score"], found["band"], found["predicted_class"]) == (one.score, one.band, one.predicted_class)
         assert (found["p_poor"], found["p_standard"], found["p_good"]) == one.probabilities
         assert found["borderline"] is one.borderline
+        assert found["risk_grade"] == policy.grade(policy.told(one.probabilities[0]), model.manifest.grade_borders)
         assert found["reasons"] == "|".join(reason.code for reason in one.reasons)
         assert (found["my_id"], found["problem"]) == (f"row-{number}", "")
 

@@ -11,6 +11,7 @@ from flows.review import release_checks
 from flows.review.fairness import FairnessReport, GroupReport
 from flows.review.release_checks import CHECKS, DataEvidence, Evidence, ReleaseCheck, Result, run_checks
 from flows.review.stability import DirectionReport, StabilityReport
+from service.score.manifest import Estimate, Standing
 
 POOLED = {"ece": 0.02, "severe_error_rate": 0.027, "borderline_rate": 0.1, "log_loss": 0.67, "rps": 0.1}
 
@@ -45,6 +46,27 @@ def group(ratio: float) -> GroupReport:
         calibration_gap=even,
         score_gap=even,
     )
+
+
+def standings(
+    poor: tuple[float, ...] = (0.01, 0.1, 0.3, 0.5, 0.7), share: float = 0.2, width: float = 0.005
+) -> dict[str, tuple[Standing, ...]]:
+    """Rows by grade, pooled and in one quarter, with these shares of Poor; `share` is that of grade A."""
+
+    def estimate(value: float) -> Estimate:
+        return Estimate(value=value, low=value - width, high=value + width)
+
+    table = tuple(
+        Standing(
+            name=name,
+            rows=100,
+            share=share if name == "A" else (1.0 - share) / 4,
+            classes={"Poor": estimate(found)},
+            rise=estimate(found - poor[place - 1]) if place else None,
+        )
+        for place, (name, found) in enumerate(zip("ABCDE", poor, strict=True))
+    )
+    return {"pooled": table, "quarter_1": table}
 
 
 def stable(**changes: Any) -> StabilityReport:
@@ -86,6 +108,7 @@ def evidence(**changes: Any) -> Evidence:
         "out_of_time_against": gaps(),
         "calibration_noise": 0.005,
         "poor_rate_by_band": (0.7, 0.25, 0.1),
+        "grades": standings(),
         "score_psi": 0.02,
         "fairness": FairnessReport(groups=(group(0.9),)),
         "stability": stable(),
@@ -138,6 +161,17 @@ FAILING: dict[str, list[dict[str, Any]]] = {
         {"pooled": pooled(ece=float("nan"))},
     ],
     "gini_poor": [{"against": gaps(gini_poor=gap(-0.011))}],
+    "score_poor": [{"against": gaps(gini_score_poor=gap(-0.011))}],
+    "score_good": [{"against": gaps(gini_score_good=gap(-0.011))}],
+    "grade_sizes": [{"grades": standings(share=0.079)}, {"grades": None}],
+    "grade_order": [
+        {"grades": standings(poor=(0.01, 0.1, 0.3, 0.3, 0.7))},
+        {"grades": {place: table[:4] for place, table in standings().items()}},
+    ],
+    "grade_ends": [
+        {"grades": standings(poor=(0.036, 0.1, 0.3, 0.5, 0.7))},
+        {"grades": standings(poor=(0.01, 0.1, 0.3, 0.5, 0.594))},
+    ],
     "severe_errors": [{"severe_error_rate": 0.0301}, {"severe_error_rate": None}],
     "severe_against": [{"against": gaps(severe_error_rate=gap(0.0031))}],
     "band_order": [{"poor_rate_by_band": (0.7, 0.2, 0.2)}, {"poor_rate_by_band": (0.7, float("nan"), 0.1)}],
@@ -185,6 +219,8 @@ def test_no_check_is_untested() -> None:
                 )
             },
         ),
+        ("grade_order", {"grades": standings(width=0.15)}),
+        ("grade_ends", {"grades": standings(poor=(0.034, 0.1, 0.3, 0.5, 0.7))}),
         ("score_shift", {"score_psi": 0.26}),
         ("improvement", {"against": gaps()}),
     ],

@@ -38,7 +38,7 @@ def test_a_prediction_comes_back_as_it_was_written() -> None:
     assert [
         float(cell) if isinstance(was, int | float) else cell for cell, was in zip(values, INPUTS, strict=True)
     ] == ["" if was is None else was for was in INPUTS]
-    assert (row["schema_version"], row["prediction_id"], row["model_version"]) == ("1", "id-1", "7")
+    assert (row["schema_version"], row["prediction_id"], row["model_version"]) == ("2", "id-1", "7")
     assert (row["score"], row["borderline"], float(row["p_good"])) == ("712", "true", DECISION[5])
 
 
@@ -147,3 +147,17 @@ def test_rendering_costs_microseconds() -> None:
     for _ in range(20_000):
         line("id-1")
     assert (time.perf_counter() - started) / 20_000 < 20e-6
+
+
+def test_rows_and_objects_of_the_first_version_stay_readable() -> None:
+    """A journal that an older release left ships under today's header, and its objects read with nulls at the end."""
+    cells = records.cells_of(line("a"))[: -len(records.ADDED_COLUMNS)]
+    old = records.csv_line((1, *cells[1:]))
+    first_header = ",".join(records.PREDICTION_COLUMNS[: -len(records.ADDED_COLUMNS)]).encode() + records.EOL
+
+    (shipped,) = records.read(records.header(RecordKind.PREDICTION) + records.widened(RecordKind.PREDICTION, old))
+    (stored,) = records.read(first_header + old)
+
+    assert shipped == stored and list(stored) == list(records.PREDICTION_COLUMNS)
+    assert {stored[name] for name in records.ADDED_COLUMNS} == {""} and stored["prediction_id"] == "a"
+    assert records.widened(RecordKind.PREDICTION, line("a")) == line("a")

@@ -1,0 +1,122 @@
+"""Borders of the risk grades, and how rows stand by step of the score and by grade: shares of the classes, told with
+their uncertainty.
+
+The score is a standing on the whole and ranks neither end; the grade ranks the risk of Poor alone. Both are told side
+by side, so that whoever cuts on one sees what it takes and what it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.learning.model_metrics import BootstrapDraws, LabelledAnswers, figure
+from service.contract import SCORE_MAX
+from service.score import policy
+from service.score.manifest import Estimate, Standing
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Borders = tuple[float, float, float, float]
+
+SMALLEST_SHARE: Final = 0.10  # of rows in the first and the last grade; the check asks for less, on other rows
+BEST_POOR: Final = 0.02  # share of Poor aimed at in grade A
+WORST_POOR: Final = 0.72  # and in grade E
+STEP_POINTS: Final = 50
+DRAWS: Final = 500
+_DIGITS: Final = 4  # of a border
+_DOUBT: Final = 1e-3  # keeps log-odds finite
+
+
+def fit_borders(poor: Array, labels: Ints) -> Borders:
+    """Borders from calibrated probabilities of Poor, each by a model that never saw the row's customer.
+
+    A is as large as its share of Poor allows, and so is E. B, C and D lie between in equal steps of log-odds: equal
+    numbers of rows would part those that hardly differ. No grade is smaller than SMALLEST_SHARE.
+    """
+    order = np.argsort(poor, kind="stable")
+    said, came = poor[order], (labels[order] == 0).astype(np.float64)
+    count = np.arange(1, len(said) + 1)
+    least = max(1, int(np.ceil(SMALLEST_SHARE * len(said))))
+    best = _last(np.cumsum(came) / count <= BEST_POOR, least)
+    worst = len(said) - _last(np.cumsum(came[::-1]) / count >= WORST_POOR, least)
+    best, worst = min(best, len(said) // 3), max(worst, 2 * len(said) // 3)  # the grades between need rows too
+    ends = np.clip([said[best - 1], said[worst - 1]], _DOUBT, 1.0 - _DOUBT)
+    odds = np.linspace(*np.log(ends / (1.0 - ends)), 4)[1:-1]
+    first, second = np.searchsorted(said, 1.0 / (1.0 + np.exp(-odds)), side="right").tolist()
+    first = min(max(first, best + least), worst - 2 * least)
+    second = min(max(second, first + least), worst - least)
+    found = [float(np.round(said[max(place, 1) - 1], _DIGITS)) for place in (best, first, second, worst)]
+    return _rising(found)
+
+
+def _last(holds: NDArray[np.bool_], least: int) -> int:
+    """How many rows the longest run holds that does, `least` if none so long does."""
+    places = np.flatnonzero(holds)
+    return max(least, int(places[-1]) + 1) if len(places) else least
+
+
+def _rising(borders: Sequence[float]) -> Borders:
+    """The borders, a step apart at least: a model of few distinct answers may put two on one value."""
+    step = 10.0**-_DIGITS
+    found: list[float] = []
+    for number, border in enumerate(borders):
+        low, high = (found[-1] if found else 0.0) + step, 1.0 - (len(borders) - number) * step
+        found.append(round(min(max(border, low), high), _DIGITS))
+    return found[0], found[1], found[2], found[3]
+
+
+def by_grade(answers: LabelledAnswers) -> tuple[Standing, ...]:
+    """Rows by risk grade, least risk first; grades without rows are left out."""
+    return standings(answers, answers.grades, [str(grade) for grade in policy.GRADES])
+
+
+def by_score(answers: LabelledAnswers) -> tuple[Standing, ...]:
+    """Rows by step of the score, lowest first; steps without rows are left out."""
+    top = SCORE_MAX // STEP_POINTS
+    names = [f"{low}-{low + STEP_POINTS - 1}" for low in range(0, SCORE_MAX - STEP_POINTS, STEP_POINTS)]
+    names.append(f"{SCORE_MAX - STEP_POINTS}-{SCORE_MAX}")
+    return standings(answers, np.minimum(answers.scores // STEP_POINTS, top - 1), names)
+
+
+def standings(answers: LabelledAnswers, place: Ints, names: Sequence[str]) -> tuple[Standing, ...]:
+    """Rows, share of all rows and shares of the classes at each place that has rows; the bootstrap draws customers."""
+    held = [number for number in range(len(names)) if np.any(place == number)]
+    draws = BootstrapDraws.of(answers.customers, DRAWS)
+    rows = draws.totals((place[:, None] == held).astype(np.float64))
+    shares = []
+    for kind in range(len(policy.CLASSES)):
+        hits = draws.totals(((place[:, None] == held) & (answers.labels == kind)[:, None]).astype(np.float64))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares.append(hits / rows)
+    rises = [
+        None,
+        *(Estimate(**figure(shares[0][:, b] - shares[0][:, a]).model_dump()) for a, b in pairwise(range(len(held)))),
+    ]
+    return tuple(
+        Standing(
+            name=names[number],
+            rows=int(rows[0, column]),
+            share=float(rows[0, column] / len(place)),
+            classes={
+                str(name): Estimate(**figure(share[:, column]).model_dump())
+                for name, share in zip(policy.CLASSES, shares, strict=True)
+            },
+            rise=rises[column],
+        )
+        for column, number in enumerate(held)
+    )
+
+
+def by_slice(
+    answers: LabelledAnswers, slices: Mapping[str, NDArray[np.bool_]], names: str = "grade"
+) -> dict[str, tuple[Standing, ...]]:
+    """`by_grade` (or `by_score`) of all rows and of each named choice of rows."""
+    table = by_grade if names == "grade" else by_score
+    return {"pooled": table(answers)} | {
+        name: table(answers.where(rows)) for name, rows in slices.items() if rows.any()
+    }

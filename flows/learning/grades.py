@@ -46,7 +46,8 @@ def fit_borders(poor: Array, labels: Ints) -> Borders:
     worst = len(said) - _last(np.cumsum(came[::-1]) / count >= WORST_POOR, least)
     best, worst = min(best, len(said) // 3), max(worst, 2 * len(said) // 3)  # the grades between need rows too
     ends = np.clip([said[best - 1], said[worst - 1]], _DOUBT, 1.0 - _DOUBT)
-    odds = np.linspace(*np.log(ends / (1.0 - ends)), 4)[1:-1]
+    low, high = np.log(ends / (1.0 - ends)).tolist()
+    odds = np.linspace(low, high, 4)[1:-1]
     first, second = np.searchsorted(said, 1.0 / (1.0 + np.exp(-odds)), side="right").tolist()
     first = min(max(first, best + least), worst - 2 * least)
     second = min(max(second, first + least), worst - least)

@@ -1,0 +1,174 @@
+"""Tables whose cells carry their own types: parquet, JSON lines and workbooks, as columns for pandas."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from service.lexicon.errors import TableRefused, Trouble
+from service.lexicon.headings import field_of
+from service.lexicon.limits import MIB, ReadLimits
+from service.lexicon.unpacking import no_table
+from service.lexicon.workbook import workbook_rows
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """Columns by name, each all numbers, all text, or both; the line of each row, and of the header (0 for none)."""
+
+    names: tuple[str, ...]
+    columns: tuple[pd.Series, ...]
+    lines: NDArray[np.int64]
+    header_line: int
+
+
+def read_parquet(content: bytes, limits: ReadLimits) -> TypedTable:
+    """A parquet file; rows are numbered from 1.
+
+    Raises:
+        TableRefused: it is damaged, or has more rows or bytes than the limits.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            if file.metadata.num_rows > limits.rows:
+                raise TableRefused(_too_many_rows(limits))
+            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts) as file:
+            table = file.read()  # texts once a distinct value: a short file may repeat a long one a million times
+    except (pa.ArrowException, OSError):
+        raise TableRefused(Trouble("damaged", "this is a damaged parquet file", advice="write it again")) from None
+    if sum(_unpacked_bytes(column) for column in table.columns) > limits.unpacked_bytes:
+        most = limits.unpacked_bytes // MIB
+        raise TableRefused(Trouble("too_large", f"it unpacks to more than {most} MiB", advice="split the file"))
+    columns = tuple(_from_arrow(column) for column in table.columns)
+    return TypedTable(tuple(table.column_names), columns, np.arange(1, len(table) + 1), 0)
+
+
+def _unpacked_bytes(column: pa.ChunkedArray) -> int:
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    longest = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
+    return max(longest, default=0) * len(column)
+
+
+def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        column = pc.binary_join(column, "|")
+    elif pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_boolean(kind):
+        column = pc.if_else(column, "True", "False")
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        column = column.cast(pa.string())
+    if pa.types.is_integer(column.type) and column.null_count:
+        return pd.Series([*map(_exact, column.to_pylist())], dtype="object")
+    series: pd.Series = column.to_pandas()
+    return series if pd.api.types.is_numeric_dtype(series) else _trimmed(series)
+
+
+def _exact(value: int | None) -> int | str:
+    return "" if value is None else value
+
+
+def _trimmed(series: pd.Series) -> pd.Series:
+    return series.astype("str").fillna("").str.strip()
+
+
+def read_json_lines(content: bytes, limits: ReadLimits) -> TypedTable:
+    """One flat JSON object a line; a name that a line lacks is an empty cell.
+
+    Raises:
+        TableRefused: a line is no flat object, with its number.
+    """
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise TableRefused(no_table("this is no JSON object on one line", number))
+        rows.append((number, told))
+        if len(rows) > limits.rows:
+            raise TableRefused(_too_many_rows(limits))
+    names = tuple(dict.fromkeys(name for _, told in rows for name in told))
+    columns = tuple(_mixed([_scalar(told.get(name)) for _, told in rows]) for name in names)
+    return TypedTable(names, columns, np.array([number for number, _ in rows], np.int64), 0)
+
+
+def _scalar(value: Any) -> str | float | int:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list):
+        return "|".join(str(part) for part in value)
+    return value if isinstance(value, int | float) else str(value).strip()
+
+
+def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
+    """The first visible sheet of an .xlsx file, below the row that names the columns."""
+    rows = _below_header(workbook_rows(content, limits))
+    header_line, header = next(rows)
+    names = [str(cell).strip() if cell is not None else "" for cell in header]
+    while names and not names[-1]:
+        names.pop()
+    cells: list[list[Any]] = [[] for _ in names]
+    lines: list[int] = []
+    for number, row in rows:
+        if any(cell is not None for cell in row[len(names) :]):
+            raise TableRefused(
+                Trouble("ragged", "a cell stands where no column is named", "a name above it", line=number)
+            )
+        if len(lines) >= limits.rows:
+            raise TableRefused(_too_many_rows(limits))
+        lines.append(number)
+        for place, column in enumerate(cells):
+            column.append(_scalar(row[place] if place < len(row) else None))
+    return TypedTable(tuple(names), tuple(map(_mixed, cells)), np.array(lines, np.int64), header_line)
+
+
+def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
+    """The header and what follows: the first row of names that are known, else the first with two cells or more."""
+    held: list[tuple[int, list[Any]]] = []
+    for row in rows:
+        held.append(row)
+        if len(held) >= 30 or _known(row[1]) > 1:
+            break
+    if not held:
+        raise TableRefused(Trouble("empty", "the sheet is empty", "a header and a row a customer"))
+    best = max(range(len(held)), key=lambda place: (_known(held[place][1]), len(held[place][1]) > 1, -place))
+    yield from held[best:]
+    yield from rows
+
+
+def _known(cells: Sequence[Any]) -> int:
+    return sum(isinstance(cell, str) and field_of(cell) is not None for cell in cells)
+
+
+def _mixed(cells: list[str | float | int]) -> pd.Series:
+    """Numbers where all cells are, text where all are, else both as they are."""
+    if cells and not any(isinstance(cell, str) for cell in cells):
+        return pd.Series(cells)
+    if all(isinstance(cell, str) for cell in cells):
+        return pd.Series(cells, dtype="str")
+    return pd.Series(cells, dtype="object")
+
+
+def _too_many_rows(limits: ReadLimits) -> Trouble:
+    return Trouble("too_many_rows", f"more than {limits.rows:,} rows", advice="split the file")

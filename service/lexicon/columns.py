@@ -1,0 +1,129 @@
+"""A whole column read at once: its plain twin, what it leaves unread, and what it says of its decimal mark.
+
+Cells that are plain already stay the very same; the others are looked at once a distinct text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from service.lexicon.cells import UNREAD, CellKind, CellRule, ColumnForm, meaning
+from service.lexicon.numerals import DecimalEvidence, evidence
+
+Flags = NDArray[np.bool_]
+_PLAIN: Final = {
+    ".": r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)",
+    ",": r"[+-]?[0-9]+",
+    "": r"[+-]?(?:[0-9]+|[0-9]{4,}\.[0-9]*|0[0-9]*\.[0-9]*|\.[0-9]+|[0-9]+\.(?:[0-9]{0,2}|[0-9]{4,}))",
+}
+"""By decimal mark, numbers that read as they stand; without a mark only those that no other reading fits."""
+_GROUPED: Final = {
+    ".": r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?",
+    ",": r"[+-]?(?:[0-9]+|[1-9][0-9]{0,2}(?:\.[0-9]{3})+)(?:,[0-9]*)?",
+}
+_DECIDES_POINT: Final = r"[+-]?(?:[0-9]{4,}\.[0-9]*|0[0-9]*\.[0-9]*|\.[0-9]+|[0-9]+\.(?:[0-9]{0,2}|[0-9]{4,}))"
+_DECIDES_COMMA: Final = _DECIDES_POINT.replace(r"\.", ",")
+_INTEGER: Final = r"[+-]?[0-9]*"
+_MOST_DISTINCT: Final = 50_000  # of cells in unusual dress that are looked at for evidence
+
+
+@dataclass(frozen=True)
+class PlainColumn:
+    """Cells in the contract's spelling, null where not known or unread; and which of both."""
+
+    cells: pd.Series
+    unknown: Flags
+    unread: Flags
+
+
+def is_typed(cells: pd.Series) -> bool:
+    """Whether every cell is a number of its own accord."""
+    return pd.api.types.is_numeric_dtype(cells)
+
+
+def texts_of(cells: pd.Series) -> pd.Series:
+    """The cells that are text, by their place."""
+    if is_typed(cells):
+        return cells.iloc[:0].astype("str")
+    if cells.dtype == "object":
+        return cells[[isinstance(cell, str) for cell in cells]].astype("str")
+    return cells
+
+
+def column_evidence(cells: pd.Series) -> DecimalEvidence:
+    """What the column's texts say of the decimal mark; numbers of their own accord say nothing."""
+    texts = texts_of(cells)
+    if texts.empty:
+        return DecimalEvidence()
+    point = _matches(texts, _DECIDES_POINT)
+    comma = _matches(texts, _DECIDES_COMMA)
+    rest = texts[~(point | comma | _matches(texts, _INTEGER))]
+    found = evidence(rest.unique()[:_MOST_DISTINCT])
+    return DecimalEvidence(
+        found.point + int(point.sum()), found.comma + int(comma.sum()), found.either_point, found.either_comma
+    )
+
+
+def plain_column(cells: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:
+    """The column's plain twin under its form."""
+    if is_typed(cells) and rule.numeric:
+        return PlainColumn(cells, cells.isna().to_numpy(), np.zeros(len(cells), np.bool_))
+    texts = cells if cells.dtype == "str" else pd.Series([*map(_text, cells)], index=cells.index, dtype="str")
+    if rule.numeric:
+        return _numbers(texts, rule, form, _typed_cells(cells))
+    return _distinct(texts, np.ones(len(texts), np.bool_), texts, rule, form)
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None or (isinstance(cell, float) and math.isnan(cell)) else str(cell)
+
+
+def _typed_cells(cells: pd.Series) -> Flags:
+    if cells.dtype != "object":
+        return np.zeros(len(cells), np.bool_)
+    return np.array([not isinstance(cell, str) for cell in cells], np.bool_)
+
+
+def _numbers(texts: pd.Series, rule: CellRule, form: ColumnForm, typed: Flags) -> PlainColumn:
+    plain = _matches(texts, _PLAIN[form.decimal]) | typed
+    told = texts
+    if form.decimal and not plain.all():
+        grouped = _matches(texts, _GROUPED[form.decimal]) & ~plain
+        if grouped.any():
+            told = texts.copy()
+            told[grouped] = _without_groups(texts[grouped], form.decimal)
+            plain = plain | grouped
+    return _distinct(told, ~plain, texts, rule, form)
+
+
+def _without_groups(texts: pd.Series, decimal: str) -> pd.Series:
+    bare = texts.str.replace("," if decimal == "." else ".", "", regex=False)
+    return bare if decimal == "." else bare.str.replace(",", ".", regex=False)
+
+
+def _distinct(told: pd.Series, open_cells: Flags, texts: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:
+    """`told` with the open cells read once a distinct text."""
+    unknown, unread = np.zeros(len(told), np.bool_), np.zeros(len(told), np.bool_)
+    if not open_cells.any():
+        return PlainColumn(told, unknown, unread)
+    words, codes = np.unique(texts[open_cells].to_numpy(dtype="object"), return_inverse=True)
+    found = [meaning(rule, word, form) for word in words]
+    nothing = np.array([value is None for value in found], np.bool_)[codes]
+    strange = np.array([value is UNREAD for value in found], np.bool_)[codes]
+    unknown[open_cells], unread[open_cells] = nothing, strange
+    meant = np.array([value if isinstance(value, str) else None for value in found], dtype="object")
+    if rule.kind is CellKind.LOANS:
+        unknown[open_cells] = np.array([value == "" for value in found], np.bool_)[codes]
+    cells = told.copy()
+    cells[open_cells] = meant[codes]
+    return PlainColumn(cells, unknown, unread)
+
+
+def _matches(texts: pd.Series, form: str) -> Flags:
+    return texts.str.fullmatch(form).to_numpy(dtype=np.bool_)

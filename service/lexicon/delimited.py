@@ -1,0 +1,225 @@
+"""Delimited text as a table of text: delimiter, header and quoting found from the content, rows read by Arrow.
+
+Every row keeps the number of its line. A row with too few or too many cells is set aside with its line and what it
+held; a quote where none may stand, or one that is never closed, makes all borders guesses, so it refuses the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
+
+from service.lexicon.errors import TableRefused, Trouble
+from service.lexicon.headings import field_of
+from service.lexicon.limits import ReadOptions
+from service.lexicon.row_borders import RowBorders, row_borders
+
+DELIMITERS: Final = (",", ";", "\t", "|")
+_SAMPLE_BYTES: Final = 1 << 17
+_SAMPLE_ROWS: Final = 200
+_HEAD_ROWS: Final = 30  # titles and comments above the header end before this
+_SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_ESCAPED_QUOTE: Final = b'\\"'
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the text is laid out, and from where on: `start` is the byte after the header, on line `line`."""
+
+    delimiter: str
+    columns: tuple[str, ...]
+    header_line: int
+    start: int
+    line: int
+
+
+@dataclass(frozen=True)
+class RaggedRow:
+    """A row that has not as many cells as the header names columns."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Cells as text, one column a name, with each row's line; and the rows that are set aside."""
+
+    columns: pa.Table
+    lines: NDArray[np.int64]
+    ragged: tuple[RaggedRow, ...]
+
+
+def dialect(content: bytes, options: ReadOptions) -> Dialect:
+    """How UTF-8 text is laid out.
+
+    Raises:
+        TableRefused: no header, or a single column.
+    """
+    sample = content[:_SAMPLE_BYTES].decode("utf-8", errors="replace")
+    lines = list(io.StringIO(sample, newline=""))  # ends kept as they are, and no other sign ends a line
+    if len(content) > _SAMPLE_BYTES and len(lines) > 1:
+        lines.pop()
+    told = _SEPARATOR.fullmatch(next((line.strip() for line in lines if line.strip()), ""))
+    delimiters = (options.delimiter or (told[1] if told else ""),)
+    found = [head for mark in (delimiters if delimiters[0] else DELIMITERS) if (head := _head(lines, mark)) is not None]
+    if not found:
+        raise TableRefused(_one_column(lines, delimiters[0]))
+    best = max(found, key=lambda head: (head.known, head.even, len(head.names)))
+    if best.known == 0 and best.even < 0.5:
+        raise TableRefused(_one_column(lines, delimiters[0]))
+    above = "".join(lines[: best.last_line])
+    names = tuple(name.strip() for name in best.names)
+    if best.indexed:
+        names = ("", *names)
+    return Dialect(best.delimiter, names, best.line, len(above.encode()), best.last_line + 1)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The header that a delimiter would give, and what speaks for it."""
+
+    delimiter: str
+    names: list[str]
+    line: int
+    last_line: int
+    known: int
+    even: float  # share of the rows below that have as many cells
+    indexed: bool  # rows have one cell more than the header: an index without a name, as R writes it
+
+
+def _head(lines: list[str], delimiter: str) -> _Head | None:
+    rows: list[tuple[int, int, list[str]]] = []
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        first = 1
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((first, reader.line_num, cells))
+            first = reader.line_num + 1
+            if len(rows) >= _SAMPLE_ROWS:
+                break
+    except csv.Error:
+        return None
+    candidates = [
+        (place, row)
+        for place, row in enumerate(rows[:_HEAD_ROWS])
+        if not _is_comment(row[2]) and len(_named(row[2])) > 1
+    ]
+    if not candidates:
+        return None
+    place, (line, last, names) = max(candidates, key=lambda one: (_known(one[1][2]), -one[0]))
+    width = len(names)
+    widths = [len(cells) for _, _, cells in rows[place + 1 :]]
+    longer = sum(count == width + 1 for count in widths)
+    indexed = bool(widths) and longer == len(widths) and names[-1].strip() != ""
+    even = sum(count == width for count in widths) / len(widths) if widths else 1.0
+    return _Head(delimiter, names, line, last, _known(names), 1.0 if indexed else even, indexed)
+
+
+def _named(cells: list[str]) -> list[str]:
+    return [cell for cell in cells if cell.strip()]
+
+
+def _is_comment(cells: list[str]) -> bool:
+    return cells[0].lstrip().startswith(("#", "//")) or _SEPARATOR.fullmatch("".join(cells).strip()) is not None
+
+
+def _known(cells: list[str]) -> int:
+    return sum(field_of(cell) is not None for cell in cells)
+
+
+def _one_column(lines: list[str], delimiter: str) -> Trouble:
+    line = next((number for number, text in enumerate(lines, start=1) if text.strip()), 1)
+    tried = f"cut at {delimiter!r}" if delimiter else "cut at comma, semicolon, tab or bar"
+    return Trouble(
+        "one_column",
+        f"{tried}, no row names two columns or more",
+        "the names of the columns in one row",
+        "say what separates them (--delimiter)",
+        line,
+    )
+
+
+def read_delimited(content: bytes, found: Dialect, options: ReadOptions) -> TextTable:
+    """The rows below the header; cells without space around.
+
+    Raises:
+        TableRefused: a stray or open quote, with its line.
+    """
+    borders, backslash = _borders(content, found)
+    if len(borders.lines) > options.limits.rows:
+        raise TableRefused(Trouble("too_many_rows", f"more than {options.limits.rows:,} rows", advice="split the file"))
+    odd: list[tuple[int, str]] = []
+
+    def set_aside(row: arrow_csv.InvalidRow) -> str:
+        odd.append((row.number, row.text))
+        return "skip"
+
+    names = [str(place) for place in range(len(found.columns))]
+    rows = memoryview(content)[found.start :]
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(rows)),
+            arrow_csv.ReadOptions(use_threads=False, block_size=len(rows) + 1, column_names=names),
+            arrow_csv.ParseOptions(
+                delimiter=found.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=set_aside,
+                escape_char="\\" if backslash else False,
+            ),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:
+        # Arrow's own text repeats a row, so it is not passed on; an empty body is the one case that is left.
+        table = pa.table({name: pa.array([], pa.string()) for name in names})
+    lines = borders.lines
+    if odd:
+        lines = np.delete(lines, [number - 1 for number, _ in odd])
+    ragged = tuple(RaggedRow(int(borders.lines[number - 1]), _cells(text, found.delimiter)) for number, text in odd)
+    trimmed = pa.table({name: pc.utf8_trim_whitespace(table.column(name)) for name in names})
+    return TextTable(trimmed, lines, ragged)
+
+
+def _borders(content: bytes, found: Dialect) -> tuple[RowBorders, bool]:
+    """The rows' borders, and whether quotes in cells are written `\\"`: only if they are unsound without."""
+    borders = row_borders(content, found.start, found.line, found.delimiter)
+    if (borders.stray_quotes or borders.open_quote) and _ESCAPED_QUOTE in content:
+        escaped = row_borders(content.replace(_ESCAPED_QUOTE, b"\\."), found.start, found.line, found.delimiter)
+        if not escaped.stray_quotes and not escaped.open_quote:
+            return escaped, True
+    _refuse_quotes(borders)
+    return borders, False
+
+
+def _cells(text: str, delimiter: str) -> tuple[str, ...]:
+    return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
+
+
+def _refuse_quotes(borders: RowBorders) -> None:
+    if borders.stray_quotes:
+        lines = ", ".join(f"{line:,}" for line in borders.stray_quotes)
+        raise TableRefused(
+            Trouble(
+                "broken_csv",
+                f"a quote stands inside a cell (also see lines {lines})"
+                if len(borders.stray_quotes) > 1
+                else "a quote stands inside a cell",
+                "quotes around a whole cell",
+                "double the quotes within it",
+                borders.stray_quotes[0],
+            )
+        )
+    if borders.open_quote:
+        raise TableRefused(
+            Trouble("broken_csv", "the last quote is never closed", "a closing quote", "close it", borders.open_quote)
+        )

@@ -1,0 +1,133 @@
+"""From unpacked bytes to a frame of cells as written, with each row's line; what they mean comes after."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from service.lexicon.columnar import TypedTable, read_json_lines, read_parquet, read_workbook
+from service.lexicon.delimited import RaggedRow, dialect, read_delimited
+from service.lexicon.errors import TableRefused, Trouble
+from service.lexicon.limits import ReadOptions
+from service.lexicon.numerals import numeral
+from service.lexicon.text_encoding import as_utf8
+from service.lexicon.understanding import SetAside
+from service.lexicon.unpacking import FileKind, Unpacked
+
+MOST_COLUMNS: Final = 500
+
+
+class LaidOut:
+    """A table before its cells are understood."""
+
+    def __init__(self, frame: pd.DataFrame, lines: NDArray[np.int64], header_line: int) -> None:
+        self.frame, self.lines, self.header_line = frame, lines, header_line
+        self.encoding, self.delimiter = "", ""
+        self.faults: list[SetAside] = []
+        self.notes: list[str] = []
+
+
+def laid_out(packed: Unpacked, options: ReadOptions) -> LaidOut:
+    """The table that unpacked bytes hold.
+
+    Raises:
+        TableRefused: it cannot be laid out as one.
+    """
+    limits = options.limits
+    if packed.kind is FileKind.DELIMITED:
+        return _delimited(packed.content, options)
+    if packed.kind is FileKind.JSON_LINES:
+        content, encoding = as_utf8(packed.content, options.encoding)
+        typed = read_json_lines(content, limits)
+    else:
+        encoding = ""
+        typed = (read_parquet if packed.kind is FileKind.PARQUET else read_workbook)(packed.content, limits)
+    laid = LaidOut(_frame(typed.names, typed), typed.lines, typed.header_line)
+    laid.encoding = encoding
+    return _without_empty(laid)
+
+
+def _frame(names: tuple[str, ...], typed: TypedTable) -> pd.DataFrame:
+    _refuse_names(names, typed.header_line)
+    return pd.DataFrame(dict(zip(names, typed.columns, strict=True)))
+
+
+def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
+    text, encoding = as_utf8(content, options.encoding)
+    if text.lstrip()[:1] in (b"<", b"["):
+        raise TableRefused(Trouble("not_a_table", "this is a page or a list, no table", "a table", "save it as CSV", 1))
+    if not text.strip(b" \r\n\t,;|"):
+        raise TableRefused(Trouble("empty", "the file is empty", "a header and a row a customer"))
+    found = dialect(text, options)
+    _refuse_names(found.columns, found.header_line)
+    table = read_delimited(text, found, options)
+    frame = pd.DataFrame(
+        {place: column.to_pandas().astype("str") for place, column in enumerate(table.columns.columns)}
+    )
+    laid = LaidOut(frame, table.lines, found.header_line)
+    laid.encoding, laid.delimiter = encoding, found.delimiter
+    laid.faults = [_ragged(row, found.columns) for row in table.ragged if any(row.cells)]
+    if found.header_line > 1:
+        laid.notes.append(f"{found.header_line - 1} lines above the header are no rows")
+    frame.columns = pd.Index(found.columns)
+    return _without_empty(_without_unnamed(laid))
+
+
+def _ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:
+    what = f"{len(row.cells)} cells, the header names {len(names)} columns"
+    return SetAside(row.line, "ragged", what, row.cells)
+
+
+def _without_unnamed(laid: LaidOut) -> LaidOut:
+    """Without index columns and those that a separator at the line's end makes; cells under no name are faults."""
+    frame = laid.frame
+    for place in [place for place, name in enumerate(frame.columns) if not name]:
+        filled = (frame.iloc[:, place] != "").to_numpy()
+        if place and filled.any():
+            raise TableRefused(
+                Trouble(
+                    "ragged",
+                    "a cell stands where no column is named",
+                    "a name above it",
+                    line=int(laid.lines[filled][0]),
+                )
+            )
+    laid.frame = frame.loc[:, [bool(name) for name in frame.columns]]
+    return laid
+
+
+def _without_empty(laid: LaidOut) -> LaidOut:
+    empty = np.ones(len(laid.frame), np.bool_)
+    for name in laid.frame.columns:
+        if not empty.any():
+            break
+        column = laid.frame[name]
+        told = column.notna() if pd.api.types.is_numeric_dtype(column) else column != ""
+        empty &= ~told.to_numpy(dtype=np.bool_)
+    if empty.any():
+        laid.frame, laid.lines = laid.frame[~empty].reset_index(drop=True), laid.lines[~empty]
+    if laid.frame.empty and not laid.faults:
+        raise TableRefused(
+            Trouble("no_rows", "a header and no row below it", "a row a customer", line=laid.header_line)
+        )
+    return laid
+
+
+def _refuse_names(names: tuple[str, ...], line: int) -> None:
+    named = [name for name in names if name]
+    if len(named) < 2:
+        raise TableRefused(Trouble("one_column", "fewer than two columns have a name", "one column a field", line=line))
+    if len(names) > MOST_COLUMNS:
+        raise TableRefused(Trouble("not_a_table", f"{len(names)} columns", f"at most {MOST_COLUMNS}", line=line))
+    twice = next((name for place, name in enumerate(named) if name in named[:place]), None)
+    if twice is not None:
+        raise TableRefused(
+            Trouble("column_twice", "two columns have this name", "one", "rename or remove one", line, twice)
+        )
+    if all(numeral(name) is not None for name in named):
+        raise TableRefused(
+            Trouble("no_header", "the first row holds numbers, no names", "the names of the columns", "add them", line)
+        )

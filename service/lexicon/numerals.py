@@ -1,0 +1,150 @@
+"""Numbers as people write them, and their decimal mark: a property of a column and its file, never of a cell.
+
+`2,900` is 2900 or 2.9, and no cell says which. `1,234.56`, `12,5` and `0.125` can be read one way only: such cells
+decide for their column, all deciding columns for the file, and what nothing decides is asked, not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Decimal = Literal[".", ",", ""]
+"""The decimal mark; empty where nothing decides, then only cells with one possible reading are read."""
+CURRENCIES: Final = ("R$", "US$", "U$", "A$", "$", "€", "£", "¥", "₹", "BRL", "USD", "EUR", "GBP", "INR", "Rs.", "Rs")
+_CURRENCY: Final = "|".join(re.escape(mark) for mark in sorted(CURRENCIES, key=len, reverse=True))
+_SHELL: Final = re.compile(
+    rf"(?P<sign>[+-]?)\s*(?P<before>(?:{_CURRENCY})?)\s*(?P<inner>[+-]?)\s*"
+    rf"(?P<core>[0-9][0-9.,' ]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)\s*"
+    rf"(?P<after>(?:{_CURRENCY})?)\s*(?P<percent>%?)(?P<last>-?)",
+    re.IGNORECASE,
+)
+_WHOLE: Final = r"[0-9]+|[1-9][0-9]{0,2}(?:[ '][0-9]{3})+"
+_GROUPED: Final = r"[1-9][0-9]{0,2}(?:MARK[0-9]{3})+|[1-9][0-9]?(?:MARK[0-9]{2})+MARK[0-9]{3}"  # 12,34,567 is Indian
+_EXPONENT: Final = r"(?:[eE][+-]?[0-9]{1,3})?"
+_SPACES: Final = str.maketrans(
+    {
+        "\N{NO-BREAK SPACE}": " ",
+        "\N{NARROW NO-BREAK SPACE}": " ",
+        "\N{THIN SPACE}": " ",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "\N{MINUS SIGN}": "-",
+        "\N{EN DASH}": "-",
+    }
+)
+
+
+def _form(decimal: str, group: str) -> re.Pattern[str]:
+    mark, grouped = re.escape(decimal), _GROUPED.replace("MARK", re.escape(group))
+    return re.compile(rf"(?:{_WHOLE}|{grouped})(?:{mark}[0-9]*)?{_EXPONENT}|{mark}[0-9]+{_EXPONENT}")
+
+
+_FORMS: Final = {".": _form(".", ","), ",": _form(",", ".")}
+
+
+@dataclass(frozen=True)
+class Numeral:
+    """A number's text without its dress: sign, digits with their marks, and which marks it wore."""
+
+    sign: str
+    core: str
+    currency: str
+    percent: bool
+
+    def plain(self, decimal: str) -> str | None:
+        """As `-1234.5` under this decimal mark; None if it is no number then."""
+        if not _FORMS[decimal].fullmatch(self.core):
+            return None
+        group = "," if decimal == "." else "."
+        digits = self.core.replace(group, "").replace(" ", "").replace("'", "").replace(decimal, ".")
+        return self.sign + digits
+
+    def read(self, decimal: Decimal) -> str | None:
+        """As `plain`; without a decimal mark only what has one possible reading."""
+        if decimal:
+            return self.plain(decimal)
+        point, comma = self.plain("."), self.plain(",")
+        if point is not None and comma is not None and point != comma:
+            return None
+        return point if point is not None else comma
+
+
+def numeral(text: str) -> Numeral | None:
+    """A cell's text as a number in whatever dress; None where it is none under any mark."""
+    bare = text.translate(_SPACES).strip().strip("_").strip()
+    negative = bare.startswith("(") and bare.endswith(")")  # as accountants write it
+    found = _SHELL.fullmatch(bare[1:-1].strip() if negative else bare)
+    if found is None:
+        return None
+    signs = found["sign"] + found["inner"] + found["last"]
+    if len(signs) + negative > 1 or (found["before"] and found["after"]):
+        return None
+    currency = (found["before"] or found["after"]).upper()
+    return Numeral("-" if negative or signs == "-" else "", found["core"].strip(), currency, bool(found["percent"]))
+
+
+@dataclass(frozen=True)
+class DecimalEvidence:
+    """What a column's cells say of its decimal mark: how many decide for which, and those that could be either."""
+
+    point: int = 0
+    comma: int = 0
+    either_point: tuple[str, ...] = ()  # such as 2.900
+    either_comma: tuple[str, ...] = ()  # such as 2,900
+
+    @property
+    def either(self) -> tuple[str, ...]:
+        """Cells that two readings fit."""
+        return self.either_point + self.either_comma
+
+    @property
+    def decimal(self) -> Decimal:
+        """The mark that the column's own cells tell; empty if none does, or both do."""
+        if bool(self.point) == bool(self.comma):
+            return ""
+        return "." if self.point else ","
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether some cells can only be read with one mark, and some only with the other."""
+        return bool(self.point and self.comma)
+
+
+def evidence(texts: Iterable[str]) -> DecimalEvidence:
+    """What distinct cells of a column say; cells that are no numbers say nothing."""
+    point = comma = 0
+    either_point: list[str] = []
+    either_comma: list[str] = []
+    for text in texts:
+        found = numeral(text)
+        if found is None:
+            continue
+        with_point, with_comma = found.plain("."), found.plain(",")
+        if with_point == with_comma:
+            continue
+        if with_comma is None:
+            point += 1
+        elif with_point is None:
+            comma += 1
+        else:
+            (either_point if "." in found.core else either_comma).append(text)
+    return DecimalEvidence(point, comma, tuple(either_point), tuple(either_comma))
+
+
+def decide(column: DecimalEvidence, file: Iterable[DecimalEvidence], delimiter: str, told: Decimal = "") -> Decimal:
+    """A column's decimal mark: the one told, the one its own cells tell, or the one all other columns agree on.
+
+    A `;` file is what programs write where the comma is the decimal mark: there `2.900` under a decimal point is no
+    proof, and stays open.
+    """
+    if told:
+        return told
+    if column.decimal or column.contradicts:
+        return column.decimal
+    others = {one.decimal for one in file if one.decimal} | {mark for one in file if one.contradicts for mark in ".,"}
+    if len(others) != 1:
+        return ""
+    mark: Decimal = others.pop()  # type: ignore[assignment]  # a set of one of the marks
+    return "" if mark == "." and delimiter == ";" and column.either_point else mark

@@ -1,0 +1,157 @@
+"""What a reader understood of a table: said before anything is sent, trained or scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from service.lexicon.cells import CellKind, ColumnForm
+from service.lexicon.columns import PlainColumn
+from service.lexicon.errors import TableRefused, Trouble
+
+SHOWN: Final = 3
+SHOWN_LETTERS: Final = 40
+
+
+@dataclass(frozen=True)
+class Example:
+    """A cell as written, and as understood (None: not known), with its line."""
+
+    line: int
+    written: str
+    meant: str | None
+
+
+@dataclass(frozen=True)
+class UnreadText:
+    """A text that has no meaning in its column, how many cells hold it, and the line of the first."""
+
+    written: str
+    cells: int
+    line: int
+
+
+@dataclass(frozen=True)
+class ColumnUnderstood:
+    """One column that holds a field: how its cells are read, with examples."""
+
+    name: str
+    field: str
+    kind: CellKind
+    form: ColumnForm
+    expected: str
+    examples: tuple[Example, ...]
+    unknown_cells: int
+    unread_cells: int
+    commonest_unread: tuple[UnreadText, ...]
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """What the file itself does not tell: ask, or take it by `option`; `readings` are the choices with an example."""
+
+    code: str  # decimal, days, field-twice
+    column: str
+    field: str
+    option: str
+    line: int
+    written: str
+    readings: Mapping[str, str]
+
+    @property
+    def trouble(self) -> Trouble:
+        """The same as a refusal."""
+        if self.code == "field-twice":
+            return Trouble(
+                "field-twice",
+                f"{self.written} both name {self.field}",
+                "one column a field",
+                "rename or remove one",
+                self.line,
+            )
+        choices = " or ".join(f"{meant} ({self.option} '{told}')" for told, meant in self.readings.items())
+        what = f"{self.written!r} can be read as {choices}"
+        return Trouble(
+            self.code,
+            what,
+            "an option, or a cell in the file that decides",
+            f"say which: {self.option}",
+            self.line,
+            self.column,
+        )
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row that is set aside: its line, the column at fault where one is, why, and what the row held."""
+
+    line: int
+    code: str
+    what: str
+    cells: tuple[str, ...]
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """Of one file: how it is laid out, what its columns mean, what stays open, and which rows are no rows."""
+
+    name: str
+    kind: str
+    packing: tuple[str, ...]
+    encoding: str
+    delimiter: str
+    decimal: str
+    header_line: int
+    rows: int
+    columns: tuple[ColumnUnderstood, ...]
+    passed_on: tuple[str, ...]
+    ambiguities: tuple[Ambiguity, ...]
+    faults: tuple[SetAside, ...]
+    notes: tuple[str, ...] = ()
+
+    def settled(self) -> None:
+        """Nothing, if nothing stays open.
+
+        Raises:
+            TableRefused: the first thing that the file does not tell, with the option that does.
+        """
+        if self.ambiguities:
+            raise TableRefused(self.ambiguities[0].trouble, self.name)
+
+    def sentence(self) -> str:
+        """The layout in one line."""
+        parts = [self.kind, *(f"in {one}" for one in self.packing), *filter(None, (self.encoding,))]
+        if self.delimiter:
+            parts.append(f"columns cut at {_SPOKEN.get(self.delimiter, self.delimiter)}")
+        if self.decimal:
+            parts.append(f"decimal {_SPOKEN[self.decimal]}")
+        if self.header_line:
+            parts.append(f"header on line {self.header_line:,}")
+        return f"{self.name}: {', '.join(parts)}; {self.rows:,} rows, {len(self.columns)} columns understood"
+
+
+_SPOKEN: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}
+
+
+@dataclass(frozen=True)
+class TableRead:
+    """A table as read: cells as written, in `frame` by column; their plain twins, in `plain` by field.
+
+    `lines` has each row's line in the file (row in a sheet or parquet). Frame and twins share one index, 0 to n - 1.
+    """
+
+    frame: pd.DataFrame
+    lines: NDArray[np.int64]
+    plain: Mapping[str, PlainColumn]
+    understanding: Understanding
+    columns: Mapping[str, str] = field(default_factory=dict)  # by field its column
+
+    def cells_of(self, place: int) -> tuple[str, ...]:
+        """A row's cells as written."""
+        return tuple("" if pd.isna(cell) else str(cell) for cell in self.frame.iloc[place])

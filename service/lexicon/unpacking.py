@@ -1,0 +1,157 @@
+"""What a file holds, told by its first bytes and never by its name: unpacked, within a cap that is really counted."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import IO, Final
+
+from service.lexicon.errors import TableRefused, Trouble
+from service.lexicon.limits import MIB, ReadOptions
+
+CHUNK_BYTES: Final = 1 << 20
+_MOST_LAYERS: Final = 3  # a gzipped table in a zip, say
+_TABLES: Final = (".csv", ".tsv", ".txt", ".tab", ".gz", ".xlsx", ".xlsm", ".parquet", ".jsonl", ".ndjson", ".json")
+_WORKBOOK_PART: Final = "xl/workbook.xml"
+_NO_TABLE: Final = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"GIF8", b"\x7fELF", b"BZh")
+_OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
+
+
+class FileKind(StrEnum):
+    """What is to be read."""
+
+    DELIMITED = "csv"
+    WORKBOOK = "xlsx"
+    PARQUET = "parquet"
+    JSON_LINES = "json lines"
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The bytes of a table, what they are, and what they were packed in, outermost first."""
+
+    content: bytes
+    kind: FileKind
+    name: str
+    packing: tuple[str, ...] = ()
+
+
+def unpacked(content: bytes, name: str, options: ReadOptions) -> Unpacked:
+    """The one table in these bytes.
+
+    Raises:
+        TableRefused: empty, damaged, no table, several tables, or larger than the limits when unpacked.
+    """
+    packing: list[str] = []
+    while len(packing) < _MOST_LAYERS:
+        if content.startswith(b"\x1f\x8b"):
+            content, name = _gunzipped(content, options), _without(name, ".gz")
+            packing.append("gzip")
+        elif content.startswith(b"PK") and not _named_workbook(name) and not _is_workbook(content):
+            content, name = _from_zip(content, options)
+            packing.append("zip")
+        else:
+            break
+    return Unpacked(content, _kind(content, name), name, tuple(packing))
+
+
+def _kind(content: bytes, name: str) -> FileKind:
+    if not content.strip(b"\x00 \r\n\t"):
+        raise TableRefused(Trouble("empty", "the file is empty", "a header and a row a customer"))
+    if content.startswith(_OLD_EXCEL):
+        raise TableRefused(
+            Trouble(
+                "old_excel", "an old .xls file, or a workbook under a password", advice="save it as .xlsx without one"
+            )
+        )
+    if content.startswith(b"PK"):
+        return FileKind.WORKBOOK
+    if _named_workbook(name):
+        raise TableRefused(
+            Trouble("broken_excel", "named as a workbook, but is none", "a sound .xlsx file", "save it as .xlsx again")
+        )
+    if content.startswith(b"PAR1"):
+        return FileKind.PARQUET
+    if content.startswith(_NO_TABLE):
+        raise TableRefused(no_table("the first bytes are those of another kind of file"))
+    return FileKind.JSON_LINES if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" else FileKind.DELIMITED
+
+
+def no_table(what: str, line: int = 0) -> Trouble:
+    """The trouble of a file that holds no table."""
+    return Trouble("not_a_table", what, "a table as CSV, .xlsx, parquet or JSON lines", "save it as one of them", line)
+
+
+def _gunzipped(content: bytes, options: ReadOptions) -> bytes:
+    try:
+        with gzip.open(io.BytesIO(content)) as stream:
+            return _capped(stream, options)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise TableRefused(_damaged("gzip")) from None
+
+
+def _damaged(kind: str) -> Trouble:
+    return Trouble("damaged", f"this is a damaged {kind} archive", advice="fetch or pack it again")
+
+
+def _capped(stream: IO[bytes] | gzip.GzipFile, options: ReadOptions) -> bytes:
+    """All of a stream, chunk by chunk, so that no more than the limit is ever unpacked."""
+    chunks, left = [], options.limits.unpacked_bytes
+    while chunk := stream.read(CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            most = options.limits.unpacked_bytes // MIB
+            raise TableRefused(Trouble("too_large", f"it unpacks to more than {most} MiB", advice="split the file"))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _named_workbook(name: str) -> bool:
+    return name.lower().endswith((".xlsx", ".xlsm"))
+
+
+def _without(name: str, suffix: str) -> str:
+    return name[: -len(suffix)] if name.lower().endswith(suffix) else name
+
+
+def _is_workbook(content: bytes) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _WORKBOOK_PART in archive.NameToInfo
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise TableRefused(_damaged("zip")) from None
+
+
+def _from_zip(content: bytes, options: ReadOptions) -> tuple[bytes, str]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            chosen = _chosen(archive, options)
+            with archive.open(chosen) as stream:
+                return _capped(stream, options), chosen.filename
+    except (zipfile.BadZipFile, EOFError, zlib.error, OSError, NotImplementedError):
+        raise TableRefused(_damaged("zip")) from None
+    except RuntimeError:  # what zipfile raises for a password
+        raise TableRefused(Trouble("damaged", "the zip is under a password", advice="pack it without one")) from None
+
+
+def _chosen(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:
+    tables = [
+        one
+        for one in archive.infolist()
+        if one.filename.lower().endswith(_TABLES)
+        and not one.filename.startswith("__MACOSX/")
+        and not one.filename.rpartition("/")[2].startswith(".")
+    ]
+    for wanted in filter(None, (options.member, options.prefer)):
+        if named := [one for one in tables if wanted in (one.filename, one.filename.rpartition("/")[2])]:
+            return named[0]
+    if options.member or len(tables) != 1:
+        held = ", ".join(one.filename for one in tables[:5]) or "no table"
+        raise TableRefused(
+            Trouble("not_one_table", f"the zip holds {held}", "one table", "pack one alone, or name it (--member)")
+        )
+    return tables[0]

@@ -1,0 +1,122 @@
+"""Words that stand for the contract's values: in English and Portuguese, in any case, with any signs between them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from service.contract import CreditClass, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
+from service.lexicon.unknown import is_unknown
+
+_FURTHER: Final[Mapping[str, tuple[str, ...]]] = {
+    CreditMix.BAD: ("Ruim", "Má"),
+    CreditMix.STANDARD: ("Padrão", "Regular"),
+    CreditMix.GOOD: ("Boa", "Bom"),
+    MinimumPayment.YES: ("Sim", "Y", "S", "True"),
+    MinimumPayment.NO: ("Não", "N", "False"),
+    PaymentBehaviour.HIGH_LARGE: ("Gasta muito, pagamentos grandes", "High spending, large payments"),
+    PaymentBehaviour.HIGH_MEDIUM: ("Gasta muito, pagamentos médios", "High spending, medium payments"),
+    PaymentBehaviour.HIGH_SMALL: ("Gasta muito, pagamentos pequenos", "High spending, small payments"),
+    PaymentBehaviour.LOW_LARGE: ("Gasta pouco, pagamentos grandes", "Low spending, large payments"),
+    PaymentBehaviour.LOW_MEDIUM: ("Gasta pouco, pagamentos médios", "Low spending, medium payments"),
+    PaymentBehaviour.LOW_SMALL: ("Gasta pouco, pagamentos pequenos", "Low spending, small payments"),
+    LoanType.AUTO: ("Auto Loan", "Car Loan", "Financiamento de carro", "Financiamento de veículo"),
+    LoanType.CREDIT_BUILDER: ("Credit-Builder Loan", "Empréstimo para formar histórico"),
+    LoanType.DEBT_CONSOLIDATION: ("Debt Consolidation Loan", "Consolidação de dívidas"),
+    LoanType.HOME_EQUITY: ("Home Equity Loan", "Empréstimo com garantia de imóvel"),
+    LoanType.MORTGAGE: ("Mortgage Loan", "Financiamento imobiliário"),
+    LoanType.PAYDAY: ("Payday Loan", "Adiantamento de salário"),
+    LoanType.PERSONAL: ("Personal Loan", "Empréstimo pessoal"),
+    LoanType.STUDENT: ("Student Loan", "Crédito estudantil"),
+    LoanType.NOT_SPECIFIED: ("Not Specified", "Não especificado"),
+    CreditClass.POOR: ("Ruim",),
+}
+_LISTS: Final = re.compile(r"[|;,/\n]|\band\b|\be\b|&", re.IGNORECASE)
+_BRACKETS: Final = str.maketrans("", "", "[](){}\"'")
+_YEARS: Final = r"(?P<years>[0-9]{1,3})\s*(?:years?|yrs?|y|anos?|a)\.?"
+_MONTHS: Final = r"(?P<months>[0-9]{1,4})\s*(?:months?|mos?|m|m[eê]s|meses)\.?"
+_HISTORY: Final = tuple(
+    re.compile(form, re.IGNORECASE) for form in (rf"{_YEARS}(?:\s*(?:,|and|e|&)?\s*{_MONTHS})?", _MONTHS)
+)
+MONTH_NAMES: Final = (
+    ("January", "Janeiro"),
+    ("February", "Fevereiro"),
+    ("March", "Março"),
+    ("April", "Abril"),
+    ("May", "Maio"),
+    ("June", "Junho"),
+    ("July", "Julho"),
+    ("August", "Agosto"),
+    ("September", "Setembro"),
+    ("October", "Outubro"),
+    ("November", "Novembro"),
+    ("December", "Dezembro"),
+)
+
+
+def word(text: str) -> str:
+    """Letters and digits alone, without accents and case: what two spellings of one name share."""
+    split = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in split if sign.isalnum())
+
+
+def _by_word(levels: tuple[str, ...]) -> dict[str, str]:
+    return {word(spelling): str(level) for level in levels for spelling in (level, *_FURTHER.get(level, ()))}
+
+
+_LEVELS: Final = {
+    "credit_mix": _by_word(tuple(CreditMix)),
+    "payment_of_min_amount": _by_word(tuple(MinimumPayment)),
+    "payment_behaviour": _by_word(tuple(PaymentBehaviour)),
+    "loan_types": _by_word(tuple(LoanType)),
+    "label": _by_word(tuple(CreditClass)),
+}
+CATEGORIES: Final = frozenset({"credit_mix", "payment_of_min_amount", "payment_behaviour"})
+
+
+def levels(field: str) -> tuple[str, ...]:
+    """The contract's values of a field of words, none for any other field."""
+    return tuple(dict.fromkeys(_LEVELS.get(field, {}).values()))
+
+
+@lru_cache(maxsize=4096)  # few distinct cells, many rows
+def category(field: str, text: str) -> str | None:
+    """The contract's own spelling of a category; None where the word stands for none."""
+    return _LEVELS[field].get(word(text))
+
+
+@lru_cache(maxsize=65_536)
+def loans(text: str) -> tuple[str | None, ...]:
+    """The kinds in a list of loans, None for a name that is no kind; lists of any sign, brackets and quotes off."""
+    whole = category("loan_types", text)
+    if whole is not None:
+        return (whole,)
+    parts = [part.strip() for part in _LISTS.split(text.translate(_BRACKETS))]
+    return tuple(category("loan_types", part) for part in parts if not is_unknown(part))
+
+
+@lru_cache(maxsize=4096)
+def history(text: str) -> int | None:
+    """Months in "22 Years and 1 Months", "22 anos e 1 mês", "5 months"; None for anything else."""
+    for form in _HISTORY:
+        if found := form.fullmatch(text.strip()):
+            parts = found.groupdict()
+            return int(parts.get("years") or 0) * 12 + int(parts["months"] or 0)
+    return None
+
+
+_MONTH_NUMBERS: Final = {
+    spelling: number
+    for number, names in enumerate(MONTH_NAMES, start=1)
+    for name in names
+    for spelling in (word(name), word(name)[:3], str(number), f"{number:02d}")
+}
+
+
+@lru_cache(maxsize=1024)
+def month(text: str) -> int | None:
+    """A month's number from its name, the first three letters of it, or the number itself (`1`, `01`, `1.0`)."""
+    return _MONTH_NUMBERS.get(word(text.strip().removesuffix(".0").removesuffix(",0")))

@@ -20,6 +20,7 @@ from service.docs import guide
 from service.errors import Misconfigured, OutboxFull
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
+from service.protocol import supervisor
 from service.protocol.crowd import Crowd
 from service.protocol.server import allow_files, install
 from service.runtime import Runtime
@@ -41,6 +42,7 @@ IMAGE: Final = bentoml.images.Image(
     lock_python_packages=False,
 ).build_include("uv.toml")  # keeps what the lock leaves out from coming back
 _opened: list[Runtime] = []
+supervisor.close()  # `bentoml serve` imports this module before it makes its supervisor
 
 
 # BentoML loads its names on demand, so mypy knows none of them.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack import parts
-from infra.stack.credentials import QUIET, Credentials, store_variables
+from infra.stack.credentials import QUIET, Credentials, Logins, store_variables
 from infra.stack.parts import StackPart
 from infra.stack.ports import free_port
 from infra.stack.processes import Recipe, Shelf, end
@@ -37,6 +37,7 @@ settings.register_profile("ci", settings.get_profile("people"), derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") else "people")
 
 START_TIMEOUT_S = 240
+LOGINS = Logins("prefect-test-password", "mlflow-test-password")
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
 STARTS = SERVERS | {"require_program", "served", "live_api", "stack"}
@@ -147,6 +148,15 @@ def serving(part: StackPart, folder: Path) -> Iterator[None]:
         end(running, patience_s=5)
 
 
+@contextmanager
+def signed_in() -> Iterator[None]:
+    """The passwords of the servers in this process's environment, where every client looks for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in LOGINS.variables.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session", name="object_store")
 def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """The embedded object store with buckets data, mlflow, predictions and reports."""
@@ -163,7 +173,7 @@ def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSt
 def _mlflow_server(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Tracking URI of an MLflow server whose artifacts lie in bucket `mlflow`."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    with serving(parts.mlflow(folder, port, object_store.variables), folder):
+    with serving(parts.mlflow(folder, port, object_store.variables, LOGINS), folder), signed_in():
         yield f"http://{HOST}:{port}"
 
 
@@ -176,8 +186,13 @@ def _prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
     url = f"http://{HOST}:{port}/api"
-    with serving(parts.prefect(folder, port), folder):
-        with prefect.temporary_settings({prefect.PREFECT_API_URL: url, prefect.PREFECT_HOME: folder}):
+    known = {
+        prefect.PREFECT_API_URL: url,
+        prefect.PREFECT_HOME: folder,
+        prefect.PREFECT_API_AUTH_STRING: LOGINS.prefect_auth,
+    }
+    with serving(parts.prefect(folder, port, LOGINS), folder), signed_in():
+        with prefect.temporary_settings(known):
             yield url
             # The senders of this process would try to reach the ended server, and complain after pytest's last word.
             EventsWorker.drain_all()

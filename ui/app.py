@@ -11,11 +11,13 @@ from importlib import import_module
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from streamlit.starlette import App
 
 from ui.components import chrome
 from ui.errors import SettingsMissing
 from ui.session import Desk, language, open_desk
+from ui.settings import allowed_hosts
 from ui.texts.wording import texts
 from ui.views import setup
 from ui.web.shell import FirstPaint
@@ -72,4 +74,4 @@ def _view(name: str, desk: Desk) -> Callable[[], None]:
 if __name__ == "__main__":
     main()
 else:
-    app = App(__file__, middleware=[Middleware(FirstPaint)])
+    app = App(__file__, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts()), Middleware(FirstPaint)])

@@ -19,6 +19,7 @@ from ui.errors import SettingsMissing
 
 PLACEHOLDER: Final = "put-your-key-here"
 STATE_VARIABLE: Final = "QF_STATE_DIR"
+HOSTS_VARIABLE: Final = "QF_UI_HOSTS"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ def read_settings(secrets: Mapping[str, Any]) -> UiSettings:
         state=Path(os.environ.get(STATE_VARIABLE, ".local")) / "ui",
         reports=_reports(secrets),
     )
+
+
+def allowed_hosts() -> list[str]:
+    """The names that the page's server goes by; any, where it was told none."""
+    return [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "*").split(",") if name.strip()]
 
 
 def _reports(secrets: Mapping[str, Any]) -> Reports | None:

@@ -19,7 +19,7 @@ from typing import Final
 from infra.compose.rights import USERS, identities
 from infra.errors import StackError
 from infra.settings import read_settings
-from infra.stack.credentials import Credentials, write_private
+from infra.stack.credentials import Credentials, mlflow_users, write_private
 
 LETTERS: Final = string.ascii_letters + string.digits  # safe in a URL, a shell, an ini file and SQL
 PASSWORD_LENGTH: Final = 40
@@ -77,15 +77,10 @@ def pairs(values: Mapping[str, str]) -> dict[str, Credentials]:
     return {user: Credentials(*(values[name] for name in store_names(user))) for user in USERS}
 
 
-def mlflow_users(values: Mapping[str, str]) -> str:
-    """MLflow's file of authentication; its administrator's password comes from the environment."""
+def users_database(values: Mapping[str, str]) -> str:
+    """Where MLflow keeps its users."""
     database = f"postgresql+psycopg://mlflow:{values['MLFLOW_DATABASE_PASSWORD']}@postgres:5432/mlflow_users"
-    return (
-        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
-        f"database_uri = {values.get('MLFLOW_USERS_DATABASE', database)}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-        "grant_default_workspace_access = false\n"
-    )
+    return values.get("MLFLOW_USERS_DATABASE", database)
 
 
 def htpasswd(name: str, value: str) -> str:
@@ -142,7 +137,7 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
                 folder / "env", "# Made by python -m infra.compose.passwords; keep it with your backups.\n" + text
             )
             changed.append("env")
-        files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(values)}
+        files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(users_database(values))}
         changed += [name for name, text in files.items() if _replace(folder / name, text)]
         registry = folder / "registry-htpasswd"
         if "REGISTRY_PASSWORD" not in kept or not registry.exists():  # salted anew each time, so only when needed

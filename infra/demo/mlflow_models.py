@@ -26,9 +26,9 @@ class RegisteredVersion:
 class Models:
     """The versions of one MLflow server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, login: tuple[str, str]) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=f"{url}/api/2.0/mlflow", timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=f"{url}/api/2.0/mlflow", auth=login, timeout=30, trust_env=False)
 
     def close(self) -> None:
         """Let the connections go."""

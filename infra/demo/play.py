@@ -20,6 +20,7 @@ from infra.demo.runs import OVER, Run, Runs
 from infra.demo.stages import Stages, call, tell
 from infra.errors import StackError
 from infra.settings import ROOT, read_settings
+from infra.stack.credentials import OPERATOR
 from infra.stack.guards import exclusive, interruptible
 from infra.stack.parts import served_bento
 from infra.stack.supervisor import Stack
@@ -49,8 +50,8 @@ class Demo:
         self.settings = stack.settings
         self.data = data
         self.stages = Stages(8)
-        self.runs = Runs(self.settings.prefect_url, tell)
-        self.models = Models(self.settings.mlflow_url)
+        self.runs = Runs(self.settings.prefect_url, tell, stack.logins.prefect_auth)
+        self.models = Models(self.settings.mlflow_url, (OPERATOR, stack.logins.mlflow))
 
     def play(self) -> DemoResult:
         """All stages."""
@@ -165,6 +166,7 @@ def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
         f" {settings.prefect_url}/runs/flow-run/{outcome.drift.id}",
         "Prefect": settings.prefect_url,
         "MLflow": settings.mlflow_url,
+        "sign in": stack.logins.told,
         "API docs": f"{settings.api_url}/docs (any user, password: the key in {settings.state_dir / 'keys' / 'demo'})",
         "UI": settings.ui_url,
         "state": f"{settings.state_dir} (a shell becomes a client by `. .local/env`)",

@@ -90,7 +90,8 @@ def play(path: Path, months: list[int]) -> dict[int, str]:
     key = partner_key(
         settings.state_dir / "service", settings.state_dir / "keys" / PARTNER, PARTNER, rate=RATE, daily=DAILY
     )
-    api, runs, stages = Api(settings.api_url, key), Runs(settings.prefect_url, tell), Stages(len(days))
+    api, stages = Api(settings.api_url, key), Stages(len(days))
+    runs = Runs(settings.prefect_url, tell, stack.logins.prefect_auth)
     pages = {}
     for month, rows in traffic.items():
         end = days[month] + timedelta(days=1)

@@ -45,11 +45,11 @@ class Run:
 class Runs:
     """The runs of one Prefect server."""
 
-    def __init__(self, url: str, say: Callable[[str], None]) -> None:
+    def __init__(self, url: str, say: Callable[[str], None], auth: str | None = None) -> None:
         self.url = url
         self._say = say
         self._printed: dict[str, int] = {}
-        self._http = prefect_api.client(url)
+        self._http = prefect_api.client(url, auth)
 
     def close(self) -> None:
         """Let the connections go."""

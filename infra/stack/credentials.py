@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from infra.settings import ROOT, StackSettings
 
+OPERATOR: Final = "admin"
+"""Who signs in to Prefect and to MLflow."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "True",
@@ -27,6 +31,38 @@ class Credentials:
 
     access_key: str
     secret_key: str
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Passwords of the control planes' only user."""
+
+    prefect: str
+    mlflow: str
+
+    @property
+    def mlflow_seal(self) -> str:
+        """What MLflow seals its own forms with."""
+        return hashlib.sha256(f"forms {self.mlflow}".encode()).hexdigest()
+
+    @property
+    def prefect_auth(self) -> str:
+        """User and password as Prefect's server, its clients and its sign-in page take them."""
+        return f"{OPERATOR}:{self.prefect}"
+
+    @property
+    def told(self) -> str:
+        """How a person signs in, in one line."""
+        return f"Prefect {self.prefect_auth}, MLflow user {OPERATOR} password {self.mlflow}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What clients of both send."""
+        return {
+            "PREFECT_API_AUTH_STRING": self.prefect_auth,
+            "MLFLOW_TRACKING_USERNAME": OPERATOR,
+            "MLFLOW_TRACKING_PASSWORD": self.mlflow,
+        }
 
 
 def write_private(path: Path, text: str) -> None:
@@ -55,6 +91,25 @@ def credentials(path: Path) -> Credentials:
     return Credentials(f"qf{secrets.token_hex(8)}", secrets.token_urlsafe(30))
 
 
+def logins(path: Path) -> Logins:
+    """The passwords kept in the file of exports, or new random ones; one that is missing is made."""
+    kept = read_exports(path)
+    prefect = kept.get("PREFECT_API_AUTH_STRING", "").partition(":")[2]
+    passwords = (prefect, kept.get("MLFLOW_TRACKING_PASSWORD", ""))
+    return Logins(*(value or secrets.token_urlsafe(24) for value in passwords))
+
+
+def mlflow_users(database_uri: str, cache_s: int = 0) -> str:
+    """MLflow's file of authentication; its administrator's password comes from the environment."""
+    return (
+        "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+        f"database_uri = {database_uri}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "grant_default_workspace_access = false\n"
+        f"auth_cache_ttl_seconds = {cache_s}\n"
+    )
+
+
 def store_variables(endpoint: str, pair: Credentials) -> dict[str, str]:
     """What an S3 client needs. boto3 sends checksums unasked that not every S3 server takes, hence the last two."""
     return {
@@ -68,7 +123,7 @@ def store_variables(endpoint: str, pair: Credentials) -> dict[str, str]:
     }
 
 
-def stack_variables(settings: StackSettings, pair: Credentials) -> dict[str, str]:
+def stack_variables(settings: StackSettings, pair: Credentials, passwords: Logins) -> dict[str, str]:
     """Environment of the stack's clients: addresses, credentials and folders."""
     state = settings.state_dir
     return {
@@ -77,6 +132,7 @@ def stack_variables(settings: StackSettings, pair: Credentials) -> dict[str, str
         "QF_UI_URL": settings.ui_url,
         "MLFLOW_TRACKING_URI": settings.mlflow_url,
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
+        **passwords.variables,
         **store_variables(settings.store_url, pair),
         "QF_STORE_ENDPOINT": settings.store_url,
         "QF_STATE_DIR": str(state),

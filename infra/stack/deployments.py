@@ -37,8 +37,8 @@ def work_pool(path: Path = ROOT / "prefect.yaml") -> str:
 class Prefect:
     """The few calls of Prefect's API that bring the server to the project's state; safe to repeat."""
 
-    def __init__(self, url: str) -> None:
-        self._http = prefect_api.client(url)
+    def __init__(self, url: str, auth: str | None = None) -> None:
+        self._http = prefect_api.client(url, auth)
 
     def close(self) -> None:
         """Let the connections go."""

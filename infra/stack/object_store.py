@@ -60,12 +60,18 @@ def format_volume(folder: Path) -> None:
 def gateway(folder: Path, port: int, pair: Credentials) -> Recipe:
     """How the store is started."""
     command = (
-        *(program("juicefs"), "gateway", "--multi-buckets", "--no-usage-report", "--no-banner"),
+        # Without its profiler, which listens on one fixed port and asks nobody who they are.
+        *(program("juicefs"), "--no-agent", "gateway", "--multi-buckets", "--no-usage-report", "--no-banner"),
         *("--cache-dir", str(folder / "cache"), "--cache-size", "512M", "--backup-meta", "0"),
-        *("--metrics", f"{HOST}:0", "--log", str(folder / "gateway.log")),
+        # Its metrics have no switch and no credential; on a port of no number they listen nowhere, which it logs once.
+        *("--metrics", f"{HOST}:off", "--log", str(folder / "gateway.log")),
         *(f"sqlite3://{folder / 'meta.db'}", f"{HOST}:{port}"),
     )
-    env = {"MINIO_ROOT_USER": pair.access_key, "MINIO_ROOT_PASSWORD": pair.secret_key}
+    env = {
+        "MINIO_ROOT_USER": pair.access_key,
+        "MINIO_ROOT_PASSWORD": pair.secret_key,
+        "MINIO_API_CORS_ALLOW_ORIGIN": f"http://{HOST}:{port}",  # else every page's origin is allowed, with credentials
+    }
     return Recipe(command, env, ROOT, port)
 
 

@@ -14,13 +14,22 @@ from typing import Final
 from infra.errors import StackError
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
-from infra.stack.credentials import QUIET, Credentials, stack_variables, store_variables
+from infra.stack.credentials import (
+    OPERATOR,
+    QUIET,
+    Credentials,
+    Logins,
+    mlflow_users,
+    store_variables,
+    write_private,
+)
 from infra.stack.processes import Recipe
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
 IMAGE: Final = "credit-score"
 WORKER: Final = "embedded"
 PROBE_TIMEOUT_S: Final = 3.0
+CACHE_S: Final = 60  # MLflow believes a password again for so long; its digest costs tens of milliseconds of a core
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,14 @@ def object_store(settings: StackSettings, pair: Credentials) -> StackPart:
     return StackPart("store", recipe, f"{settings.store_url}/minio/health/live")
 
 
-def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> StackPart:
-    """MLflow over SQLite. It alone holds the store's keys: clients send artifacts through it."""
+def mlflow(folder: Path, port: int, store_env: Mapping[str, str], passwords: Logins) -> StackPart:
+    """MLflow over SQLite, with a password. It alone holds the store's keys: clients send artifacts through it."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_private(folder / "auth.ini", mlflow_users(f"sqlite:///{folder / 'users.db'}", CACHE_S))
     origins = f"http://{HOST}:{port},http://localhost:{port}"
     command = (
-        *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
+        *("--host", HOST, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--serve-artifacts", "--artifacts-destination", "s3://mlflow"),
         *("--allowed-hosts", f"{HOST}:{port},localhost:{port}", "--cors-allowed-origins", origins),
@@ -70,28 +81,40 @@ def mlflow(folder: Path, port: int, store_env: Mapping[str, str]) -> StackPart:
         "MLFLOW_S3_ENDPOINT_URL": store_env["AWS_ENDPOINT_URL_S3"],
         # Nothing here uses MLflow's background jobs, and their seven processes each take 250 MB and a slow import.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_AUTH_ADMIN_USERNAME": OPERATOR,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": passwords.mlflow,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords.mlflow_seal,
     }
     url = f"http://{HOST}:{port}"
     return StackPart("mlflow", Recipe(command, env, folder, port), f"{url}/health", url)
 
 
-def prefect(folder: Path, port: int) -> StackPart:
-    """Prefect's server and pages over SQLite."""
+def prefect(folder: Path, port: int, passwords: Logins) -> StackPart:
+    """Prefect's server and pages over SQLite, behind its door and with a password."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port))
+    command = (
+        *(sys.executable, "-m", "uvicorn", "--factory", "infra.stack.doors:prefect"),
+        *("--host", HOST, "--port", str(port), "--log-level", "warning"),
+    )
     url = f"http://{HOST}:{port}"
     env = {
         **QUIET,
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_AUTH_STRING": passwords.prefect_auth,
+        "PREFECT_API_AUTH_STRING": passwords.prefect_auth,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+        "PREFECT_UI_API_URL": "/api",  # under whichever of its names the page was opened
         # SQLite has one writer: on a busy machine ten seconds of waiting for it are answered with 503.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "30",
     }
     return StackPart("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
 
 
-def worker(settings: StackSettings, pair: Credentials, pool: str) -> StackPart:
+def worker(variables: Mapping[str, str], pool: str) -> StackPart:
     """One process worker; flow runs are its children and get its environment."""
     command = (
         *(sys.executable, "-m", "prefect", "worker", "start"),
@@ -100,7 +123,7 @@ def worker(settings: StackSettings, pair: Credentials, pool: str) -> StackPart:
     # No --limit: with one, Prefect 3.8's worker dies when a suspended run is resumed before its first process has ended
     # ("this borrower is already holding one of this CapacityLimiter's tokens"). Deployments bound their own runs.
     # The default of ten seconds between two looks would be most of the time a small flow takes.
-    env = {**stack_variables(settings, pair), "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    env = {**variables, "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
     return StackPart("worker", Recipe(command, env, ROOT), "")
 
 
@@ -155,6 +178,6 @@ def ui(settings: StackSettings, secrets_file: Path, version: str) -> StackPart:
         *("--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"),
         *("--secrets.files", str(secrets_file)),
     )
-    env = {**QUIET, "QF_STATE_DIR": str(settings.state_dir), "QF_UI_SECRETS_VERSION": version}
+    env = {**QUIET, "QF_STATE_DIR": str(settings.state_dir), "QF_UI_SECRETS_VERSION": version, "QF_UI_HOSTS": f"{HOST},localhost"}
     recipe = Recipe(command, env, ROOT, settings.port_ui)
     return StackPart("ui", recipe, f"{settings.ui_url}/_stcore/health", settings.ui_url)

@@ -12,7 +12,7 @@ from bentos.processes import sweep
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 from infra.stack import parts
-from infra.stack.credentials import credentials, stack_variables, write_exports, write_private
+from infra.stack.credentials import credentials, logins, stack_variables, write_exports, write_private
 from infra.stack.deployments import Prefect, deploy, work_pool
 from infra.stack.guards import exclusive, interruptible, uninterrupted
 from infra.stack.object_store import format_volume, make_buckets
@@ -37,7 +37,8 @@ class Stack:
         self.exports = settings.state_dir / "env"
         self.shelf = Shelf(settings.state_dir)
         self.pair = credentials(self.exports)
-        self.variables = stack_variables(settings, self.pair)
+        self.logins = logins(self.exports)
+        self.variables = stack_variables(settings, self.pair, self.logins)
         self._started: list[str] = []
 
     # -- starting --------------------------------------------------------------------------------------------------
@@ -61,10 +62,10 @@ class Stack:
         settings = self.settings
         write_exports(self.exports, self.variables)
         store = parts.object_store(settings, self.pair)
-        mlflow = parts.mlflow(settings.state_dir / "mlflow", settings.port_mlflow, self._store_env())
-        prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect)
+        mlflow = parts.mlflow(settings.state_dir / "mlflow", settings.port_mlflow, self._store_env(), self.logins)
+        prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect, self.logins)
         pool = work_pool()
-        worker = parts.worker(settings, self.pair, pool)
+        worker = parts.worker(self.variables, pool)
         outside = [part for part in (self._api(), self._ui()) if part]
         self._retire_changed((store, mlflow, prefect, worker, *outside))
         self._check_ports((store, mlflow, prefect, *outside))
@@ -75,7 +76,7 @@ class Stack:
         make_buckets(settings.store_url, self.pair)
         self._spawn(mlflow)
         self._await(prefect)
-        server = Prefect(settings.prefect_url)
+        server = Prefect(settings.prefect_url, self.logins.prefect_auth)
         server.ensure_pool(pool)
         if not self.shelf.find(worker.name):
             server.settle_lost_runs()

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -35,6 +37,18 @@ def served(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     found = serve(tmp_path_factory.mktemp("served"), model_dir, QF_WORKERS="2", QF_HEADER_TIMEOUT_S="2")
     yield found
     end(found.process)
+
+
+def test_nothing_listens_but_the_service_itself(served: Served) -> None:
+    """BentoML's supervisor takes commands to run programs: on no port, but in a folder of the service's user alone."""
+    processes = [psutil.Process(served.process.pid), *psutil.Process(served.process.pid).children(recursive=True)]
+    found = [link for process in processes for link in process.net_connections("tcp") if link.status == "LISTEN"]
+    assert {link.laddr.port for link in found} == {served.port}
+    sockets = {
+        link.laddr for process in processes for link in process.net_connections("unix") if "supervisor-" in link.laddr
+    }
+    assert {Path(address).name for address in sockets} == {"control", "events"}
+    assert {stat.S_IMODE(Path(address).parent.stat().st_mode) for address in sockets} == {0o700}
 
 
 def test_a_key_of_another_worker_is_the_same_key(served: Served) -> None:

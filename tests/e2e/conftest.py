@@ -17,6 +17,7 @@ import pytest
 
 from bentos.processes import sweep
 from infra.settings import HOST, ROOT
+from infra.stack.credentials import OPERATOR, logins
 from infra.stack.ports import free_port
 from infra.stack.processes import marked
 
@@ -45,6 +46,16 @@ class Clone:
     def url(self, part: str) -> str:
         """Address of a part."""
         return f"http://{HOST}:{self.environment[f'QF_PORT_{part}']}"
+
+    @property
+    def prefect_auth(self) -> str:
+        """What Prefect's page asks for, as the demo prints it."""
+        return logins(self.state / "env").prefect_auth
+
+    @property
+    def mlflow_login(self) -> tuple[str, str]:
+        """MLflow's user and password."""
+        return OPERATOR, logins(self.state / "env").mlflow
 
     def git_status(self) -> str:
         """What git sees as changed."""

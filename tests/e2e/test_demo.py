@@ -14,8 +14,12 @@ import httpx
 import pytest
 
 from infra.demo.partner import stored_predictions
+from infra.settings import HOST
+from infra.stack import prefect_api
 from infra.stack.credentials import Credentials, read_exports
 from infra.stack.processes import marked
+from tests.e2e import doors
+from tests.e2e.conftest import PARTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -83,7 +87,9 @@ def test_the_summary_names_score_model_and_pages(played: str, clone: Clone) -> N
     for name in ("Prefect", "MLflow", "UI", "drift"):
         address = rows[name].split()[-1]
         # Prefect sends its page for an inner address only to those who take HTML.
-        answer = httpx.get(address, headers={"accept": "text/html"}, trust_env=False, follow_redirects=True)
+        answer = httpx.get(
+            address, headers={"accept": "text/html"}, auth=clone.mlflow_login, trust_env=False, follow_redirects=True
+        )
         assert answer.status_code == httpx.codes.OK, address
     key = (clone.state / "keys" / "demo").read_text().strip()
     docs = httpx.get(rows["API docs"].split()[0], auth=("demo", key), trust_env=False)
@@ -141,9 +147,14 @@ class Look:
 
 
 @pytest.fixture(name="look")
-def _look(browser: Browser, played: str) -> Look:
+def _look(browser: Browser, played: str, clone: Clone) -> Look:
     assert played
-    context = browser.new_context(viewport={"width": 1360, "height": 1600}, ignore_https_errors=True)
+    user, password = clone.mlflow_login
+    context = browser.new_context(
+        viewport={"width": 1360, "height": 1600},
+        ignore_https_errors=True,
+        http_credentials={"username": user, "password": password, "origin": clone.url("MLFLOW")},
+    )
     page = context.new_page()
     page.set_default_timeout(PAGE_PATIENCE_MS)
     return Look(page)
@@ -151,15 +162,25 @@ def _look(browser: Browser, played: str) -> Look:
 
 def newest_run(clone: Clone, deployment: str) -> dict[str, Any]:
     """The newest completed run of a deployment."""
-    api = f"{clone.url('PREFECT')}/api"
-    found = httpx.post(f"{api}/deployments/filter", json={"deployments": {"name": {"any_": [deployment]}}}).json()
-    query = {
-        "flow_runs": {"deployment_id": {"any_": [found[0]["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}},
-        "sort": "END_TIME_DESC",
-        "limit": 1,
-    }
-    runs: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=query).json()
+    with prefect_api.client(clone.url("PREFECT"), clone.prefect_auth) as http:
+        found = http.post("/deployments/filter", json={"deployments": {"name": {"any_": [deployment]}}}).json()
+        query = {
+            "flow_runs": {"deployment_id": {"any_": [found[0]["id"]]}, "state": {"type": {"any_": ["COMPLETED"]}}},
+            "sort": "END_TIME_DESC",
+            "limit": 1,
+        }
+        runs: list[dict[str, Any]] = http.post("/flow_runs/filter", json=query).json()
     return runs[0]
+
+
+def test_no_port_lets_a_foreign_page_or_a_stranger_in(played: str, clone: Clone) -> None:
+    """Every port that a process of the stack listens on, found from the processes, refuses all that come uninvited."""
+    assert played
+    ports = doors.listening(marked(clone.state))
+
+    assert {int(clone.environment[f"QF_PORT_{part}"]) for part in PARTS} <= {port.number for port in ports}
+    assert not {port.address for port in ports} - {HOST}
+    assert not [line for port in ports for line in doors.let_in(port)]
 
 
 @pytest.mark.needs_browser
@@ -172,6 +193,8 @@ def test_prefect_shows_runs_and_their_artifacts(
     """A run's page shows that it completed, and its artifacts by their keys."""
     run = newest_run(clone, deployment)
     look.page.goto(f"{clone.url('PREFECT')}/runs/flow-run/{run['id']}")
+    look.page.locator("input[type=password]").fill(clone.prefect_auth)
+    look.page.keyboard.press("Enter")
 
     look.page.get_by_text(run["name"]).first.wait_for()
     look.page.get_by_text("Artifacts", exact=True).first.click()
@@ -186,10 +209,12 @@ def test_prefect_shows_runs_and_their_artifacts(
 def test_mlflow_shows_the_run(look: Look, clone: Clone, screenshots: Path) -> None:
     """The run of the champion with its metrics."""
     alias = f"{clone.url('MLFLOW')}/api/2.0/mlflow/registered-models/alias"
-    version = httpx.get(alias, params={"name": "credit-score", "alias": "champion"}).json()["model_version"]
-    run = httpx.get(f"{clone.url('MLFLOW')}/api/2.0/mlflow/runs/get", params={"run_id": version["run_id"]}).json()[
-        "run"
+    version = httpx.get(alias, params={"name": "credit-score", "alias": "champion"}, auth=clone.mlflow_login).json()[
+        "model_version"
     ]
+    run = httpx.get(
+        f"{clone.url('MLFLOW')}/api/2.0/mlflow/runs/get", params={"run_id": version["run_id"]}, auth=clone.mlflow_login
+    ).json()["run"]
     look.page.goto(f"{clone.url('MLFLOW')}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}")
 
     look.page.get_by_text("macro_f1").first.wait_for()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from infra.settings import BUCKETS
+from infra.stack import prefect_api
 
 if TYPE_CHECKING:
     from tests.conftest import ObjectStore
@@ -61,5 +62,6 @@ def test_flows_of_this_process_report_to_the_server(prefect_server: str) -> None
 
     assert probe() == 7
     query = {"flows": {"name": {"any_": ["infra-probe"]}}}
-    runs = httpx.post(f"{prefect_server}/flow_runs/filter", json=query, trust_env=False).json()
+    with prefect_api.client(prefect_server.removesuffix("/api")) as http:
+        runs = http.post("/flow_runs/filter", json=query).json()
     assert [run["state"]["type"] for run in runs] == ["COMPLETED"]

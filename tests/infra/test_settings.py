@@ -10,7 +10,15 @@ import pytest
 
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings, read_settings
-from infra.stack.credentials import Credentials, credentials, read_exports, stack_variables, write_exports
+from infra.stack.credentials import (
+    Credentials,
+    Logins,
+    credentials,
+    logins,
+    read_exports,
+    stack_variables,
+    write_exports,
+)
 
 
 def test_the_ports_people_know_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,17 +60,22 @@ def test_credentials_are_random_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "env"
     first = credentials(file)
     assert first != credentials(file)
+    passwords = logins(file)
+    assert passwords != logins(file)
 
-    write_exports(file, stack_variables(settings, first))
+    write_exports(file, stack_variables(settings, first, passwords))
 
     assert credentials(file) == first
     assert len(first.secret_key) >= 40
+    assert logins(file) == passwords
+    assert min(len(passwords.prefect), len(passwords.mlflow)) >= 32
 
 
 def test_the_exports_are_private_and_a_shell_reads_them(tmp_path: Path) -> None:
     """Mode 0600, and sourcing the file gives a shell the very values."""
     file = tmp_path / "env"
-    variables = stack_variables(StackSettings(state_dir=tmp_path / "with space"), Credentials("id", "a'b\"c $HOME"))
+    pair, passwords = Credentials("id", "a'b\"c $HOME"), Logins("one", "other")
+    variables = stack_variables(StackSettings(state_dir=tmp_path / "with space"), pair, passwords)
 
     write_exports(file, variables)
 
@@ -78,6 +91,8 @@ def test_the_exports_name_what_clients_need(tmp_path: Path) -> None:
     promised = {
         *("QF_API_URL", "QF_UI_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"),
         *("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        *("PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     }
+    settings, pair = StackSettings(state_dir=tmp_path), Credentials("id", "secret")
 
-    assert promised <= set(stack_variables(StackSettings(state_dir=tmp_path), Credentials("id", "secret")))
+    assert promised <= set(stack_variables(settings, pair, Logins("one", "other")))

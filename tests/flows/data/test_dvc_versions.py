@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
@@ -24,10 +25,10 @@ from flows.review import mlflow_run
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack import parts
-from infra.stack.credentials import Credentials
+from infra.stack.credentials import OPERATOR, Credentials
 from infra.stack.ports import free_port
 from infra.stack.processes import Recipe
-from tests.conftest import ObjectStore, serving
+from tests.conftest import LOGINS, ObjectStore, serving
 
 USER, TOKEN = "ana", "a-token-of-forty-characters-for-this-test"
 PROXY = """
@@ -42,7 +43,7 @@ http {{
     location /alive {{ return 200; }}
     location / {{
       auth_basic "hosted MLflow"; auth_basic_user_file {folder}/users;
-      proxy_pass {upstream}; proxy_set_header Host {upstream_host}; proxy_set_header Authorization "";
+      proxy_pass {upstream}; proxy_set_header Host {upstream_host}; proxy_set_header Authorization "{login}";
     }}
   }}
 }}
@@ -57,7 +58,12 @@ def _hosted_mlflow(
     folder, port = tmp_path_factory.mktemp("hosted"), free_port()
     hashed = subprocess.run(["openssl", "passwd", "-apr1", TOKEN], capture_output=True, text=True, check=True).stdout
     (folder / "users").write_text(f"{USER}:{hashed}")
-    upstream = {"upstream": mlflow_server, "upstream_host": mlflow_server.removeprefix("http://")}
+    login = base64.b64encode(f"{OPERATOR}:{LOGINS.mlflow}".encode()).decode()
+    upstream = {
+        "login": f"Basic {login}",
+        "upstream": mlflow_server,
+        "upstream_host": mlflow_server.removeprefix("http://"),
+    }
     # As root its workers would become nobody, who may not read what a test writes.
     user = "user root;\n" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(PROXY.format(folder=folder, host=HOST, port=port, user=user, **upstream))

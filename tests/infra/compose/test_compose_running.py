@@ -132,6 +132,17 @@ def test_a_prefect_form_from_elsewhere_is_refused(parts: Parts) -> None:
     assert answer.status_code == httpx.codes.FORBIDDEN
 
 
+@pytest.mark.parametrize("part", ["mlflow", "prefect"])
+def test_another_name_and_another_page_are_refused(parts: Parts, part: str) -> None:
+    """Even with the password: neither under a foreign Host nor from a foreign page, which may read nothing either."""
+    secret = parts.values[{"mlflow": "MLFLOW_ADMIN_PASSWORD", "prefect": "PREFECT_PASSWORD"}[part]]
+    path = {"mlflow": "/api/2.0/mlflow/runs/create", "prefect": "/api/flows/"}[part]
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+        answer = httpx.post(parts.url(part) + path, headers=headers, auth=("admin", secret), json={}, trust_env=False)
+        assert answer.status_code in {*REFUSED, httpx.codes.MISDIRECTED_REQUEST}
+        assert "access-control-allow-origin" not in answer.headers
+
+
 ACTIONS: dict[str, Callable[..., object]] = {
     "put": lambda store, bucket: store.put_object(Bucket=bucket, Key="probe/new", Body=b"x"),
     "get": lambda store, bucket: store.get_object(Bucket=bucket, Key="probe/there"),

@@ -10,11 +10,13 @@ import pytest
 
 from infra.demo.mlflow_models import MODEL, Models, RegisteredVersion, packed
 from infra.errors import StackError
+from infra.stack.credentials import OPERATOR
+from tests.conftest import LOGINS
 
 
 @pytest.fixture(name="models")
 def _models(mlflow_server: str) -> Iterator[Models]:
-    with closing(Models(mlflow_server)) as models:
+    with closing(Models(mlflow_server, (OPERATOR, LOGINS.mlflow))) as models:
         yield models
 
 
@@ -45,7 +47,7 @@ def test_versions_are_found_by_alias_and_by_their_data(mlflow_server: str, model
 def test_a_server_that_is_gone_is_one_line() -> None:
     """No answer names the address and `make status`."""
     gone = "MLflow does not answer at http://127.0.0.1:9.*make status"
-    with closing(Models("http://127.0.0.1:9")) as models, pytest.raises(StackError, match=gone):
+    with closing(Models("http://127.0.0.1:9", (OPERATOR, LOGINS.mlflow))) as models, pytest.raises(StackError, match=gone):
         models.under("champion")
 
 

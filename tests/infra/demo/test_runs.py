@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,11 +12,11 @@ from itertools import chain, repeat
 from threading import Thread
 from typing import Any
 
-import httpx
 import pytest
 
 from infra.demo.runs import Run, Runs
 from infra.errors import StackError
+from infra.stack import prefect_api
 from infra.stack.deployments import Prefect
 
 
@@ -25,14 +24,11 @@ class Worker:
     """What a worker tells the server about one deployment's runs."""
 
     def __init__(self, api: str) -> None:
-        self.http = httpx.Client(base_url=api, trust_env=False, timeout=30)
+        self.http = prefect_api.client(api.removesuffix("/api"))
         self.name = f"probe-{uuid.uuid4().hex[:8]}"
         flow = self.http.post("/flows/", json={"name": self.name}).json()
         body = {"name": self.name, "flow_id": flow["id"], "parameter_openapi_schema": {}}
-        # The server's SQLite answers 503 for as long as its own start keeps it locked.
-        while (answer := self.http.post("/deployments/", json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            time.sleep(0.5)
-        answer.raise_for_status()
+        self.http.post("/deployments/", json=body).raise_for_status()
 
     def state(self, run_id: str, kind: str, message: str = "") -> None:
         """Move a run to another state."""
@@ -172,7 +168,7 @@ def test_a_busy_server_is_asked_again(busy: int, told: str | None, monkeypatch: 
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            with closing(Runs(f"http://127.0.0.1:{server.server_port}", print)) as runs:
+            with closing(Runs(f"http://127.0.0.1:{server.server_port}", print, auth="")) as runs:
                 asked = Run("1", "calm-owl", "RUNNING", "", {}, datetime.now(UTC))
                 if told:
                     with pytest.raises(StackError, match=told):

@@ -21,13 +21,16 @@ NAMES: Final = "QF_DOOR_NAMES"
 """Further names with their ports, comma-separated: what a proxy or a network calls this server."""
 REFUSED: Final = 421  # misdirected: this server does not answer under that name
 FOREIGN: Final = 403
+ABSENT: Final = 404
+OPEN_PAGES: Final = frozenset({"/docs", "/redoc", "/openapi.json"})  # Prefect shows its API's description to anybody
 
 
 class Door:
-    """Lets requests in that came under this server's name, from its own pages or from no page at all."""
+    """Lets requests in that came under this server's name, from its own pages or no page; `closed` is shut."""
 
-    def __init__(self, app: App, names: Iterable[str] = ()) -> None:
+    def __init__(self, app: App, names: Iterable[str] = (), closed: Iterable[str] = ()) -> None:
         self._app = app
+        self._closed = frozenset(closed)
         self._names = frozenset(name.strip().lower() for name in names if name.strip())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +51,8 @@ class Door:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if len(hosts) != 1 or hosts[0] not in names:
             return REFUSED
+        if scope["path"] in self._closed:
+            return ABSENT
         return 0 if all(origin.partition("://")[2] in names for origin in origins) else FOREIGN
 
 
@@ -60,4 +65,4 @@ def prefect() -> Door:
     """Prefect's server behind the door: `python -m uvicorn --factory infra.stack.doors:prefect`."""
     from prefect.server.api.server import create_app  # five seconds that no other user of this module pays
 
-    return Door(create_app(final=True), os.environ.get(NAMES, "").split(","))
+    return Door(create_app(final=True), os.environ.get(NAMES, "").split(","), OPEN_PAGES)

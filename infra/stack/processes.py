@@ -115,11 +115,23 @@ def marked(state: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in mine and process.environ().get(MARKER) == str(state):
+            if process.pid not in mine and _carries(process, f"{MARKER}={state}"):
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
     return found
+
+
+def _carries(process: psutil.Process, variable: str) -> bool:
+    """Whether a process was started with that variable.
+
+    Linux is asked itself: the store hides its arguments by zeros, psutil takes these for the environment's end.
+    """
+    raw = Path(f"/proc/{process.pid}/environ")
+    if raw.exists():
+        return variable.encode() in raw.read_bytes().split(b"\0")
+    name, _, value = variable.partition("=")
+    return bool(process.environ().get(name) == value)
 
 
 def family(running: Running) -> list[psutil.Process]:

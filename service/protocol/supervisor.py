@@ -14,7 +14,7 @@ from typing import Any
 from bentoml._internal.utils import circus
 
 
-class PrivateArbiter(circus.Arbiter):  # type: ignore[misc]  # circus has no types
+class PrivateArbiter(circus.Arbiter):
     """BentoML's supervisor, commanded through a folder of mode 0700."""
 
     def __init__(self, watchers: Any, **options: Any) -> None:
@@ -26,4 +26,4 @@ class PrivateArbiter(circus.Arbiter):  # type: ignore[misc]  # circus has no typ
 
 def close() -> None:
     """Supervisors that BentoML makes from now on are private. It is asked for when the service is imported."""
-    circus.Arbiter = PrivateArbiter
+    vars(circus)["Arbiter"] = PrivateArbiter

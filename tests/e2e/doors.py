@@ -53,12 +53,12 @@ def listening(processes: Iterable[psutil.Process]) -> list[Port]:
 
 
 def knocks(port: Port) -> Iterator[tuple[str, str, dict[str, str], bool]]:
-    """Method, path, headers and whether a page's empty shell is a fair answer, for each way of coming uninvited."""
+    """Method, path, headers and whether an empty page is a fair answer, for each way of coming uninvited."""
     own = {"Host": f"{port.address}:{port.number}"}
     for host in (own, {"Host": FOREIGN}, {"Host": f"{FOREIGN}:{port.number}"}):
         stranger = host is own
         for path in PATHS:
-            yield "GET", path, dict(host), stranger and path == "/"
+            yield "GET", path, dict(host), stranger
             yield "OPTIONS", path, {**host, "Origin": ORIGIN, **PREFLIGHT}, True
         for path in CHANGES:
             yield "POST", path, {**host, "Content-Type": "application/json"}, False
@@ -67,8 +67,27 @@ def knocks(port: Port) -> Iterator[tuple[str, str, dict[str, str], bool]]:
             yield "GET", path, {**host, **UPGRADE, "Origin": ORIGIN}, False
 
 
-def ask(port: Port, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
-    """Status and the origin that may read the answer."""
+@dataclass(frozen=True)
+class Answer:
+    """What a port said: status (0: it hung up without a word), who else may read it, and of what kind it is."""
+
+    status: int
+    readers: str = ""
+    kind: str = ""
+
+    def refuses(self, page: bool) -> bool:
+        """Whether it let nobody in: an error, or where `page` is fair the page before its sign-in, without data."""
+        turned_away = not self.status or 300 <= self.status < 600
+        empty = self.status == 204 or (self.status == 200 and (not self.kind or self.kind.startswith("text/")))
+        return (turned_away or (page and empty)) and self.readers != "*" and FOREIGN not in self.readers
+
+
+def ask(port: Port, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    """One request on a connection of its own.
+
+    Raises:
+        http.client.HTTPException: the port speaks, but not HTTP.
+    """
     connection = http.client.HTTPConnection(port.address, port.number, timeout=PATIENCE_S)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -76,7 +95,13 @@ def ask(port: Port, method: str, path: str, headers: Mapping[str, str]) -> tuple
             connection.putheader(name, value)
         connection.endheaders(b"{}" if method == "POST" else None)
         answer = connection.getresponse()
-        return answer.status, answer.getheader("Access-Control-Allow-Origin", "")
+        return Answer(
+            answer.status,
+            answer.getheader("Access-Control-Allow-Origin", ""),
+            answer.getheader("Content-Type", ""),
+        )
+    except ConnectionResetError:  # http.client's RemoteDisconnected too: what asks for a token of its own first
+        return Answer(0)
     finally:
         connection.close()
 
@@ -84,13 +109,12 @@ def ask(port: Port, method: str, path: str, headers: Mapping[str, str]) -> tuple
 def let_in(port: Port) -> list[str]:
     """One line for each way in that is open; a port that does not speak HTTP is one too, since nothing guards it."""
     found = []
-    for method, path, headers, shell in knocks(port):
+    for method, path, headers, page in knocks(port):
         told = f"{port.process} on {port.number}: {method} {path} {headers}"
         try:
-            status, readers = ask(port, method, path, headers)
+            answer = ask(port, method, path, headers)
         except (http.client.HTTPException, OSError) as error:
             return [f"{told}: {type(error).__name__}"]
-        refused = 400 <= status < 600 or (shell and status in (200, 204))
-        if not refused or readers == "*" or FOREIGN in readers:
-            found.append(f"{told}: {status}, readable by {readers or 'no other page'}")
+        if not answer.refuses(page):
+            found.append(f"{told}: {answer}")
     return found

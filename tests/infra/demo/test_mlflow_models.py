@@ -47,7 +47,10 @@ def test_versions_are_found_by_alias_and_by_their_data(mlflow_server: str, model
 def test_a_server_that_is_gone_is_one_line() -> None:
     """No answer names the address and `make status`."""
     gone = "MLflow does not answer at http://127.0.0.1:9.*make status"
-    with closing(Models("http://127.0.0.1:9", (OPERATOR, LOGINS.mlflow))) as models, pytest.raises(StackError, match=gone):
+    with (
+        closing(Models("http://127.0.0.1:9", (OPERATOR, LOGINS.mlflow))) as models,
+        pytest.raises(StackError, match=gone),
+    ):
         models.under("champion")
 
 

@@ -17,7 +17,7 @@ async def _behind(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
-def knock(headers: list[tuple[str, str]], kind: str = "http") -> Any:
+def knock(headers: list[tuple[str, str]], kind: str = "http", path: str = "/") -> Any:
     """Status of the answer, or the close code of a socket."""
     sent: list[MutableMapping[str, Any]] = []
 
@@ -28,8 +28,8 @@ def knock(headers: list[tuple[str, str]], kind: str = "http") -> Any:
         return {"type": f"{kind}.connect"}
 
     raw = [(name.encode(), value.encode()) for name, value in headers]
-    scope = {"type": kind, "server": ("127.0.0.1", 4200), "headers": raw}
-    asyncio.run(Door(_behind, ["prefect:4200", ""])(scope, receive, send))
+    scope = {"type": kind, "path": path, "server": ("127.0.0.1", 4200), "headers": raw}
+    asyncio.run(Door(_behind, ["prefect:4200", ""], {"/docs"})(scope, receive, send))
     return sent[0].get("status", sent[0].get("code"))
 
 
@@ -56,6 +56,11 @@ def knock(headers: list[tuple[str, str]], kind: str = "http") -> Any:
 def test_only_its_own_names_and_pages_get_through(headers: list[tuple[str, str]], status: int) -> None:
     """Another's Host is misdirected, another's Origin forbidden, and a header twice helps nobody."""
     assert knock(headers) == status
+
+
+def test_what_nobody_signed_in_for_is_shut() -> None:
+    """A page that the server behind would show to anybody is not there."""
+    assert knock([("host", OWN)], path="/docs") == 404
 
 
 def test_a_foreign_pages_socket_is_closed_before_it_opens() -> None:

@@ -74,4 +74,6 @@ def _view(name: str, desk: Desk) -> Callable[[], None]:
 if __name__ == "__main__":
     main()
 else:
-    app = App(__file__, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts()), Middleware(FirstPaint)])
+    app = App(
+        __file__, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts()), Middleware(FirstPaint)]
+    )

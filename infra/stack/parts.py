@@ -178,6 +178,11 @@ def ui(settings: StackSettings, secrets_file: Path, version: str) -> StackPart:
         *("--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"),
         *("--secrets.files", str(secrets_file)),
     )
-    env = {**QUIET, "QF_STATE_DIR": str(settings.state_dir), "QF_UI_SECRETS_VERSION": version, "QF_UI_HOSTS": f"{HOST},localhost"}
+    env = {
+        **QUIET,
+        "QF_STATE_DIR": str(settings.state_dir),
+        "QF_UI_SECRETS_VERSION": version,
+        "QF_UI_HOSTS": f"{HOST},localhost",
+    }
     recipe = Recipe(command, env, ROOT, settings.port_ui)
     return StackPart("ui", recipe, f"{settings.ui_url}/_stcore/health", settings.ui_url)

@@ -12,6 +12,9 @@ import psutil
 import pytest
 
 from bentos.processes import sweep
+from infra.stack.credentials import Credentials
+from infra.stack.object_store import format_volume, gateway
+from infra.stack.ports import free_port
 from infra.stack.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
 
 SLEEPER = "import time; time.sleep(300)"
@@ -142,3 +145,12 @@ def test_a_recipe_tells_its_changes(tmp_path: Path) -> None:
 
     assert base.digest == Recipe(("a", "b"), {"X": "1"}, tmp_path, 9000).digest
     assert len({base.digest, *(other.digest for other in others)}) == 4
+
+
+def test_a_process_that_hides_its_arguments_is_found(shelf: Shelf, tmp_path: Path) -> None:
+    """The store overwrites the head of its own environment with zeros; it carries the marker all the same."""
+    format_volume(tmp_path / "store")
+    shelf.spawn("store", gateway(tmp_path / "store", free_port(), Credentials("qf-test", "qf-test-secret")))
+
+    assert eventually(lambda: any(process.net_connections("tcp") for process in marked(tmp_path)))
+    assert "juicefs" in {process.name() for process in marked(tmp_path)}

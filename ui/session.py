@@ -23,6 +23,7 @@ LANGUAGE: Final = "language"
 _EXCHANGE: Final = "last_exchange"
 _LIMITS: Final = "last_limits"
 _STAFF: Final = "staff"
+_MANIFEST: Final = "manifest"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ class Desk:
             except ApiError:
                 return False
         return bool(st.session_state[_STAFF])
+
+    def manifest(self, digest: str = "") -> dict[str, Any]:
+        """What the API says of its model, asked once a model and session; empty where it does not say."""
+        kept: dict[str, Any] | None = st.session_state.get(_MANIFEST)
+        if kept is None or (digest and kept.get("digest") != digest):
+            try:
+                reply = self.client.model()
+            except ApiError:
+                return {}
+            kept = reply.value
+            st.session_state.setdefault(_LIMITS, reply.limits)
+            st.session_state[_MANIFEST] = kept
+        return kept
 
     def remember(self, reply: ApiReply[Any]) -> None:
         """Keeps what was just sent and got, for the developers' page."""

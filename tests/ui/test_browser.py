@@ -34,6 +34,7 @@ def test_a_score(browser: Browser, stack: Stack, look: Look) -> None:
     visit.shot("form")
     visit.press()
     expect(visit.page.locator(".qf-gauge")).to_be_in_viewport()
+    visit.page.locator(".st-key-advice-go button").click()
     visit.page.wait_for_selector(".qf-gain")
     visit.settle().shot("score")
     with visit.page.expect_download() as download:
@@ -51,7 +52,7 @@ def test_by_keyboard_alone(browser: Browser, stack: Stack) -> None:
     visit.page.keyboard.press("Control+a")
     visit.page.keyboard.type("300")
     visit.page.keyboard.press("Enter")
-    visit.page.wait_for_selector(".qf-gain")
+    visit.page.wait_for_selector(".qf-inputs")
     visit.settle()
     assert visit.page.evaluate("document.activeElement.classList.contains('st-key-result')")
     visit.done()
@@ -214,6 +215,7 @@ def test_every_page_is_accessible(browser: Browser, stack: Stack, look: Look) ->
         visit.open(path)
         if not path:
             visit.press()
+            visit.page.locator(".st-key-advice-go button").click()
             visit.page.wait_for_selector(".qf-gain")
         visit.settle().page.wait_for_timeout(800)
         visit.shot(path or "score-checked")

@@ -96,7 +96,7 @@ def test_batch_says_what_does_not_fit(open_page: Open) -> None:
     rows = [dict(row) for row in ROWS]
     rows[1]["num_loans"] = 99
     at = upload(open_page("batch"), rows)
-    assert "2 rows fit; 1 do not" in everything(at)
+    assert "2 rows fit; 1 does not" in everything(at)
     assert "From 0 to 50." in at.dataframe[1].value.to_string()
     at = upload(at, [{"annual_income": 1, "other": 2}])
     assert "Card interest rate" in everything(at) and not [each for each in at.button if each.key == "batch.send"]
@@ -107,7 +107,7 @@ def test_batch_column_chosen_by_hand(open_page: Open) -> None:
     rows = [{("my rate" if name == "interest_rate" else name): value for name, value in row.items()} for row in ROWS]
     at = upload(open_page("batch"), rows)
     assert "have no column" in everything(at)
-    at.selectbox(key="column.interest_rate").select("my rate").run()
+    next(each for each in at.selectbox if str(each.key).endswith(".interest_rate")).select("my rate").run()
     assert "All 3 rows fit" in everything(at)
 
 
@@ -271,16 +271,26 @@ def test_health_is_for_staff(open_page: Open, api: FakeApi, scopes: str, secrets
         go(at, "health")
 
 
-def test_developers(open_page: Open) -> None:
-    """The request just made as code, the limits, no key."""
+def test_developers(open_page: Open, api: FakeApi) -> None:
+    """Alive at once: the form's applicant as code, the limits, no key; tried, the answer stands there."""
     at = open_page("developers")
-    assert texts("en")("developers.none") in everything(at)
-    go(at, "score")
-    press(at)
-    go(at, "developers")
     code = "\n".join(each.value for each in at.code)
-    assert "$QF_API_KEY" in code and KEY not in code and '"annual_income"' in code
-    assert "**burst**" in everything(at)
+    assert "$QF_API_KEY" in code and KEY not in code and '"annual_income": 42000.0' in code
+    assert "**Burst**" in everything(at) and [path for _, path, *_ in api.requests] == ["/v1/model"]
+    go(at, "score")
+    at.button(key="example.careful").click().run()
+    go(at, "developers")
+    assert '"annual_income": 85000.0' in "\n".join(each.value for each in at.code)
+    at.button(key="developers.try").click().run()
+    assert api.requests[-1][1] == "/v1/score" and '"prediction_id"' in "\n".join(each.value for each in at.code)
+
+
+def test_developers_try_that_fails(open_page: Open, api: FakeApi) -> None:
+    """A refused try is said in words, with its answer below."""
+    at = open_page("developers")
+    api.fail = 429
+    at.button(key="developers.try").click().run()
+    assert "used up" in everything(at) and not at.exception
 
 
 def test_state_folder_holds_no_value(open_page: Open, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class FieldKind(StrEnum):
     DATE = "date"
     TEXT = "text"
     SWITCH = "switch"
+    RECORDS = "records"  # a list of a choice with a day each
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Field:
     high: float | None = None
     options: tuple[str, ...] = ()
     pattern: str = ""
+    members: tuple[str, ...] = ()
+    most: int = 0
 
     @property
     def numeric(self) -> bool:
@@ -77,6 +80,9 @@ def _field(name: str, raw: Mapping[str, Any], definitions: Mapping[str, Any], re
     nullable = any(variant.get("type") == "null" for variant in variants)
     rule = {**raw, **next(variant for variant in variants if variant.get("type") != "null")}
     items = _resolved(rule.get("items", {}), definitions)
+    members = tuple(items.get("properties", ()))
+    if members:
+        items = _resolved(items["properties"][members[0]], definitions) | {"members": members}
     return Field(
         name=name,
         kind=_kind(rule, items),
@@ -89,6 +95,8 @@ def _field(name: str, raw: Mapping[str, Any], definitions: Mapping[str, Any], re
         high=rule.get("maximum"),
         options=tuple(rule.get("enum", items.get("enum", ()))),
         pattern=str(rule.get("pattern", "")),
+        members=members,
+        most=int(rule.get("maxItems", 0)),
     )
 
 
@@ -102,6 +110,8 @@ def _resolved(rule: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[s
 def _kind(rule: Mapping[str, Any], items: Mapping[str, Any]) -> FieldKind:
     if "enum" in rule:
         return FieldKind.CHOICE
+    if rule.get("type") == "array" and "members" in items:
+        return FieldKind.RECORDS
     if rule.get("type") == "array" and "enum" in items:
         return FieldKind.CHOICES
     by_type = {"integer": FieldKind.INTEGER, "number": FieldKind.NUMBER, "boolean": FieldKind.SWITCH}

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from service.contract import Applicant
 from ui.applicant.fields import Field, FieldKind, grouped
+from ui.components import records
 from ui.session import Desk
 from ui.texts.formats import Formats
 
@@ -49,12 +50,17 @@ def resume(formats: Formats, fields: tuple[Field, ...], start: Applicant) -> Non
         _begin(formats, draft)
 
 
+def begun() -> bool:
+    """Whether this visitor has seen the form."""
+    return _DRAFT in st.session_state
+
+
 def typed(formats: Formats, fields: tuple[Field, ...]) -> dict[str, Any]:
     """What stands in the form, as JSON for the API. Optional fields left empty are left out."""
     draft: dict[str, Any] = st.session_state.get(_DRAFT, {})
     values = {field.name: _from_widget(formats, field, draft.get(field.name)) for field in fields}
     return {
-        field.name: values[field.name] for field in fields if field.required or values[field.name] not in (None, "")
+        field.name: values[field.name] for field in fields if field.required or values[field.name] not in (None, "", [])
     }
 
 
@@ -96,6 +102,8 @@ def in_words(desk: Desk, field: Field, value: Any) -> str:
     """A value of the field as a reader of the page writes it; what is not known is said to be."""
     if value is None or value in ("", []):
         return desk.texts("form.untold")
+    if field.kind is FieldKind.RECORDS:
+        return records.in_words(desk, field, value)
     if isinstance(value, list):
         return ", ".join(desk.texts.option(str(each)) for each in value)
     if field.numeric and isinstance(value, int | float):
@@ -107,8 +115,7 @@ def in_words(desk: Desk, field: Field, value: Any) -> str:
 
 
 def _hint(desk: Desk, field: Field) -> str:
-    told = desk.texts.get(f"fields.{field.name}.help", field.description)
-    return f"{told} {desk.texts('form.may_be_empty')}" if field.nullable else told
+    return desk.texts.get(f"fields.{field.name}.help", field.description)
 
 
 def _begin(formats: Formats, draft: dict[str, Any]) -> None:
@@ -116,11 +123,13 @@ def _begin(formats: Formats, draft: dict[str, Any]) -> None:
     st.session_state[_DRAFT] = dict(draft)
     st.session_state[_LANGUAGE] = formats.language
     for name, value in draft.items():
-        st.session_state[key_of(name)] = value
+        st.session_state[key_of(name)] = value  # also of a list of records, whose own widgets read it from there
 
 
 def _widget(desk: Desk, field: Field) -> Any:
     label, key = label_of(desk, field), key_of(field.name)
+    if not field.required or field.nullable:
+        label = f"{label} · {desk.texts('form.optional')}"
     if field.kind is FieldKind.CHOICE:
         return st.selectbox(
             label,
@@ -144,6 +153,8 @@ def _widget(desk: Desk, field: Field) -> Any:
         return st.date_input(label, value=None, max_value=datetime.now(UTC).date(), format=shape, key=key)
     if field.kind is FieldKind.SWITCH:
         return st.checkbox(label, key=key)
+    if field.kind is FieldKind.RECORDS:
+        return records.show(desk, field, label, key)
     if field.numeric:
         placeholder = desk.texts("form.unknown") if field.nullable else ""
         return st.text_input(
@@ -200,6 +211,8 @@ def _to_widget(formats: Formats, field: Field, value: Any) -> Any:
         return date.fromisoformat(value) if value else None
     if field.kind is FieldKind.SWITCH:
         return bool(value)
+    if field.kind is FieldKind.RECORDS:
+        return records.rows(field, value)
     if field.numeric:
         return "" if value is None else _text(formats, field, float(value))
     return (value or "") if field.kind is FieldKind.TEXT else value
@@ -208,6 +221,8 @@ def _to_widget(formats: Formats, field: Field, value: Any) -> Any:
 def _from_widget(formats: Formats, field: Field, value: Any) -> Any:
     if field.kind is FieldKind.CHOICES:
         return [slot.partition("#")[0] for slot in value or []]
+    if field.kind is FieldKind.RECORDS:
+        return records.as_json(field, value)
     if isinstance(value, date):
         return value.isoformat()
     if field.numeric:

@@ -1,59 +1,94 @@
-"""The result as one self-contained page to print or to save as PDF: no script, no link, nothing of the key."""
+"""The result as one self-contained A4 page to print or to save as PDF: no script, no link, nothing of the key."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
-from typing import Final
+from typing import Any, Final
+
+import streamlit as st
 
 from service.contract import Score
+from ui.applicant.fields import Field
+from ui.components import result, waterfall
 from ui.components.gauge import gauge, probability_bars
+from ui.components.inputs import listed
 from ui.session import Desk
+from ui.texts.brand import ICON_SVG
+from ui.texts.wording import HTML_LANGUAGES
 
 _STYLE: Final = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#101828;background:#fff}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:1.5rem}.qf-gauge{display:block;width:22rem;margin:0 auto}
+body{font:12px/1.35 system-ui,sans-serif;max-width:46rem;margin:1rem auto;padding:0 1rem;color:#101828;background:#fff}
+header{display:flex;gap:.6rem;align-items:center;border-bottom:2px solid #101828;padding-bottom:.4rem}
+header svg{width:2rem}h1{font-size:1.25rem;margin:0}h2{font-size:.95rem;margin:.7rem 0 .2rem}p{margin:.25rem 0}
+.two{display:grid;grid-template-columns:1fr 1fr;gap:0 1.5rem}.qf-gauge{display:block;width:15rem;margin:0 auto}
 .qf-score{font-size:58px;font-weight:700}.qf-of{font-size:14px}.qf-band{font-size:22px;font-weight:700}
 .qf-tick{font-size:12px}.qf-needle{stroke:#101828;stroke-width:5}.qf-needle-halo{stroke:#d0d5dd;stroke-width:9}
-.qf-bar{display:grid;grid-template-columns:6rem 1fr 4rem;gap:.6rem;align-items:center}.qf-strong{font-weight:700}
-.qf-track{display:block;height:.8rem;background:#e4e7ec}.qf-track>span{display:block;height:100%}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}dt{font-weight:700}dd{margin:0 0 .4rem;word-break:break-all}
-@page{size:A4;margin:18mm}
+.qf-bar{display:grid;grid-template-columns:5rem 1fr 3.5rem;gap:.5rem;align-items:center}.qf-strong{font-weight:700}
+.qf-track{display:block;height:.6rem;background:#e4e7ec}.qf-track>span{display:block;height:100%}
+.qf-facts{display:grid;grid-template-columns:repeat(4,1fr);gap:.3rem .8rem;margin:0}.qf-facts dt{font-size:10px;color:#475467}
+.qf-facts dd{margin:0;font-weight:600;overflow-wrap:anywhere}.qf-waterfall{width:100%;max-height:13rem}
+.qf-waterfall text{font-size:13px}ol{margin:.2rem 0;padding-left:1.2rem}dl.quote{margin:0}
+.quote div{display:flex;gap:.4rem}.quote dt{font-weight:700}.quote dd{margin:0;overflow-wrap:anywhere}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4;margin:12mm}@media print{body{margin:0;padding:0}}
 """
 
 
-def print_page(desk: Desk, score: Score) -> str:
-    """A whole HTML document in the visitor's language."""
+def quote(
+    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], sent: Mapping[str, Any]
+) -> None:
+    """What to quote in a question about this answer, and the page to print."""
     t = desk.texts
-    language = "pt-BR" if t.language == "pt" else "en"
-    return (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
-        f"<style>{_STYLE}</style></head><body><main><h1>{escape(t('print.title'))}</h1>{gauge(desk, score)}"
-        f"<h2>{escape(t('result.probabilities'))}</h2>"
-        f"{probability_bars(desk, score.probabilities, score.predicted_class)}"
-        f"<h2>{escape(t('result.reasons'))}</h2>{_reasons(desk, score)}{_borderline(desk, score)}"
-        f"<h2>{escape(t('print.quote'))}</h2><dl>{_facts(desk, score)}</dl>"
-        f"<p><small>{escape(t('app.foot'))}</small></p></main></body></html>"
+    model, moment = score.model, desk.formats.moment(score.created_at)
+    st.caption(
+        t("result.quote", prediction=score.prediction_id, model=model.name, version=model.version, moment=moment)
+    )
+    st.download_button(
+        t("result.print"),
+        print_page(desk, score, manifest, fields, sent),
+        file_name=f"score-{score.prediction_id}.html",
+        mime="text/html",
+        icon=":material/print:",
+        on_click="ignore",
+        key="print",
     )
 
 
-def _reasons(desk: Desk, score: Score) -> str:
-    if not score.reasons:
-        return f"<p>{escape(desk.texts('result.no_reasons'))}</p>"
-    items = "".join(f"<li>{escape(getattr(reason.text, desk.texts.language))}</li>" for reason in score.reasons)
-    return f"<ol>{items}</ol>"
+def print_page(
+    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], sent: Mapping[str, Any]
+) -> str:
+    """A whole HTML document in the visitor's language: score and why, the inputs, reference, model and date."""
+    t = desk.texts
+    told = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(desk, score, manifest))
+    edge = f"<p>{_plain(result.borderline_sentence(desk, score))}</p>" if score.borderline else ""
+    bars = probability_bars(desk, score.probabilities, score.predicted_class)
+    way = waterfall.of(desk, score)
+    drawn = f"<h2>{escape(t('result.waterfall'))}</h2>{way}" if way else ""
+    return (
+        f'<!doctype html><html lang="{HTML_LANGUAGES[t.language]}"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
+        f"<style>{_STYLE}</style></head><body><header>{ICON_SVG}<h1>{escape(t('print.title'))}</h1></header><main>"
+        f'<div class="two"><div>{gauge(desk, score)}{told}{edge}</div><div><h2>{escape(t("result.probabilities"))}</h2>'
+        f"{bars}<p>{_plain(result.similar_sentence(desk, score))} {escape(t('result.not_default'))}</p>"
+        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(desk, score)}</div></div>{drawn}"
+        f"<h2>{escape(t('print.inputs'))}</h2>{listed(desk, fields, sent)}"
+        f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(desk, score, sent)}</dl>'
+        f"<p>{escape(t('app.foot'))}</p></main></body></html>"
+    )
 
 
-def _borderline(desk: Desk, score: Score) -> str:
-    return f"<p>{escape(desk.texts('result.borderline'))}</p>" if score.borderline else ""
+def _plain(line: str) -> str:
+    """A sentence of the page without its marks of emphasis."""
+    return escape(line.replace("**", ""))
 
 
-def _facts(desk: Desk, score: Score) -> str:
+def _facts(desk: Desk, score: Score, sent: Mapping[str, Any]) -> str:
     t = desk.texts
     facts = (
+        (t("fields.customer_ref.label"), str(sent.get("customer_ref") or t("form.untold"))),
         (t("print.prediction"), score.prediction_id),
         (t("print.model"), f"{score.model.name} {score.model.version}"),
         (t("print.digest"), score.model.digest),
         (t("print.moment"), desk.formats.moment(score.created_at)),
     )
-    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    return "".join(f"<div><dt>{escape(name)}:</dt><dd>{escape(value)}</dd></div>" for name, value in facts)

@@ -34,6 +34,10 @@ class Texts:
         """The text of `key`, or `default`: for names that come from the API and may be newer than this page."""
         return self.entries.get(key, default)
 
+    def plural(self, key: str, count: float, **values: object) -> str:
+        """The form of `key` for so many: `<key>.one` or `<key>.other`, as Portuguese and English both tell them apart."""
+        return self(f"{key}.{'one' if count == 1 else 'other'}", **values)
+
     def label(self, field: str) -> str:
         """A field's name in words."""
         return self.get(f"fields.{field}.label", field.replace("_", " ").capitalize())

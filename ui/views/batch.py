@@ -112,14 +112,14 @@ def _sheet(upload: UploadedFile) -> Sheet:
         return kept[1]
     sheet = read_sheet(upload.name, upload.getvalue())
     st.session_state[_SHEET] = (upload.file_id, sheet)
-    for field in contract_fields():
-        st.session_state.pop(f"column.{field.name}", None)
     return sheet
 
 
 def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, str]:
     """By field the column chosen; proposed by name, to be corrected by the visitor."""
     t = desk.texts
+    # A file's own keys: the browser still holds the choices made for the file before.
+    mark = hashlib.sha256(str(st.session_state[_SHEET][0]).encode()).hexdigest()[:12]
     proposed = mapping.propose(sheet.columns, fields)
     named = [column for column in sheet.columns if column]
     with st.expander(t("batch.columns", found=len(proposed), total=len(fields)), icon=":material/view_column:"):
@@ -133,7 +133,7 @@ def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, s
                     named,
                     index=named.index(proposed[field.name]) if field.name in proposed else None,
                     placeholder=t("batch.no_column"),
-                    key=f"column.{field.name}",
+                    key=f"column.{mark}.{field.name}",
                 )
     mapped = {field: column for field, column in chosen.items() if column is not None}
     unused = [column for column in named if column not in mapped.values()]
@@ -162,9 +162,13 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
     t, f = desk.texts, desk.formats
     good, bad = len(checked.applicants), len(sheet.rows) - len(checked.applicants)
     if not bad:
-        st.success(t("batch.all_good", rows=f.number(good)), icon=":material/check_circle:")
+        st.success(t.plural("batch.all_good", good, rows=f.number(good)), icon=":material/check_circle:")
         return
-    st.warning(t("batch.some_bad", good=f.number(good), bad=f.number(bad)), icon=":material/rule:")
+    told = {
+        "good": t.plural("batch.good", good, rows=f.number(good)),
+        "bad": t.plural("batch.bad", bad, rows=f.number(bad)),
+    }
+    st.warning(t("batch.some_bad", **told), icon=":material/rule:")
     by_name = {field.name: field for field in fields}
     rows = [
         {
@@ -193,7 +197,8 @@ def _send(desk: Desk, checked: CheckedSheet) -> None:
         return
     store = _store(desk, digest)
     done = len(store.answers()) if store.exists else 0
-    label = t("batch.go_on", done=f.number(done)) if done else t("batch.send", rows=f.number(len(checked.applicants)))
+    rows = done or len(checked.applicants)
+    label = t.plural("batch.go_on" if done else "batch.send", rows, rows=f.number(rows))
     if st.button(label, type="primary", icon=":material/send:", key="batch.send", help=t("batch.send_help")):
         _begin(desk, digest, checked, store)
 

@@ -1,51 +1,86 @@
-"""For the partner's own developers: the last request as code, the limits, the documentation, how to treat the key."""
+"""For the partner's own developers: the applicant of the form as code, to try at once; costs, limits, documentation."""
 
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
+from ui.api.errors import ApiError
 from ui.api.exchange import Exchange, snippets
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import contract_fields
+from ui.components import form, problem
 from ui.session import Desk, last_exchange, last_limits
 
 _HEIGHT_PX: Final = 420
+_COSTS: Final = ("score", "batch", "advice", "whatif", "model")
 
 
 def show(desk: Desk) -> None:
     """The page."""
     t = desk.texts
     st.markdown(t("developers.lead"))
-    with st.container(horizontal=True):
-        public = desk.settings.public_endpoint
-        st.link_button(
-            t("developers.docs"), f"{public}/docs", icon=":material/menu_book:", help=t("developers.docs_help")
-        )
-        st.link_button(t("developers.openapi"), f"{public}/openapi.json", icon=":material/data_object:")
+    _links(desk)
+    desk.manifest()  # its answer tells the limits, before anything is scored
+    request = _request(desk)
+    st.header(t("developers.request"), anchor=False)
+    st.markdown(t("developers.request_note"))
+    _code(desk, request)
+    if st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try"):
+        _try(desk, request)
+    st.caption(t.plural("developers.try_cost", 1, units=1))
     exchange = last_exchange()
-    if exchange is None:
-        st.info(t("developers.none"), icon=":material/info:")
-    else:
-        _request(desk, exchange)
+    if exchange is not None:
         _response(desk, exchange)
     _limits(desk)
+    _costs(desk)
+    st.header(t("developers.changes"), anchor=False)
+    st.markdown(t("developers.changes_text"))
     st.header(t("developers.advice"), anchor=False)
     st.markdown(t("developers.advice_text"))
 
 
-def _request(desk: Desk, exchange: Exchange) -> None:
-    st.header(desk.texts("developers.request"), anchor=False)
+def _links(desk: Desk) -> None:
+    t, public = desk.texts, desk.settings.public_endpoint
+    with st.container(horizontal=True):
+        st.link_button(t("developers.docs"), f"{public}/docs?lang={t.language}", icon=":material/menu_book:")
+        st.link_button(t("developers.openapi"), f"{public}/openapi.json", icon=":material/data_object:")
+    st.caption(t("developers.docs_help"))
+
+
+def _request(desk: Desk) -> Exchange:
+    """A request not made yet: the score of the applicant who stands in the form, or of the example."""
+    body: dict[str, Any] = form.typed(desk.formats, contract_fields()) if form.begun() else {}
+    if not body:
+        told = EXAMPLES["ordinary"].model_dump(mode="json", exclude_unset=True)
+        body = {name: value for name, value in told.items() if value is not None}
+    return Exchange("POST", "/v1/score", json.dumps(body, allow_nan=False).encode(), 0, b"", {}, 0.0)
+
+
+def _code(desk: Desk, exchange: Exchange) -> None:
     made = snippets(exchange, desk.settings.public_endpoint)
     for tab, (language, code) in zip(st.tabs(list(made)), made.values(), strict=True):
         with tab:
             st.code(code, language=language, height=_HEIGHT_PX)
 
 
+def _try(desk: Desk, request: Exchange) -> None:
+    try:
+        with st.spinner(desk.texts("score.wait")):
+            desk.remember(desk.client.score(request.body))
+    except ApiError as error:
+        desk.remember_error(error)
+        problem.show(desk, error)
+
+
 def _response(desk: Desk, exchange: Exchange) -> None:
     t = desk.texts
     st.header(t("developers.answer"), anchor=False)
-    st.markdown(t("developers.status", status=exchange.status, took=desk.formats.number(exchange.took_ms)))
+    took = desk.formats.number(exchange.took_ms)
+    asked = f"`{exchange.method} {exchange.path}`"
+    st.markdown(t("developers.status", asked=asked, status=exchange.status, took=took))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:
         st.code(json.dumps(exchange.answer, indent=2, ensure_ascii=False), language="json", height=_HEIGHT_PX)
@@ -56,20 +91,22 @@ def _response(desk: Desk, exchange: Exchange) -> None:
 def _limits(desk: Desk) -> None:
     t, f = desk.texts, desk.formats
     st.header(t("developers.limits"), anchor=False)
-    limits = last_limits()
-    if not limits:
-        st.markdown(t("developers.limits_none"))
-    for limit in limits:
-        st.markdown(
-            t(
-                "developers.limit",
-                name=limit.name,
-                remaining=f.number(limit.remaining),
-                quota=f.number(limit.quota),
-                window=f.span(limit.window_s),
-                reset=f.span(limit.reset_s),
-            )
+    for limit in last_limits():
+        told = t(
+            "developers.limit",
+            name=t.get(f"limits.{limit.name}", limit.name),
+            remaining=f.number(limit.remaining),
+            quota=f.number(limit.quota),
+            window=f.span(limit.window_s),
+            reset=f.span(limit.reset_s),
         )
+        st.markdown(told)
         if limit.quota:
             st.progress(min(1.0, limit.remaining / limit.quota))
     st.caption(t("developers.limits_note"))
+
+
+def _costs(desk: Desk) -> None:
+    t = desk.texts
+    st.header(t("developers.costs"), anchor=False)
+    st.markdown("\n".join(f"- {t(f'costs.{name}')}" for name in _COSTS))

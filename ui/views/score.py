@@ -15,7 +15,7 @@ from ui.api.pace import score_some
 from ui.applicant import advice
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields, grouped
-from ui.components import form, inputs, live, problem, result
+from ui.components import form, inputs, live, printing, problem, result
 from ui.session import Desk, last_limits
 
 SCORE: Final = "score.answer"
@@ -24,27 +24,23 @@ SENT: Final = "score.sent"  # the body that the answer, or the refusal, was give
 _ERROR: Final = "score.error"
 _UNTIL: Final = "score.wait_until"
 _ADVICE: Final = "score.advice"
+_WANTED: Final = "score.advice_wanted"  # the answer that advice was asked for: it costs tokens
 _ARRIVED: Final = "score.arrived"
 
 
 def show(desk: Desk) -> None:
     """The page."""
     st.markdown(desk.texts("score.lead"))
-
-    @st.fragment
-    def form_and_answer() -> None:
-        """What is drawn anew while somebody types: not the whole page."""
-        fields = contract_fields()
-        form.resume(desk.formats, fields, EXAMPLES["ordinary"])
-        _examples(desk, fields)
-        left, right = st.columns([3, 2], gap="large")
-        with left, st.container(key="form"):
-            body = _form(desk, fields)
-        with right:
-            _answer(desk, fields, body)
-        live.watch()
-
-    form_and_answer()
+    fields = contract_fields()
+    # No st.fragment: a click elsewhere, such as on the language, is lost while a fragment runs for a field just left.
+    form.resume(desk.formats, fields, EXAMPLES["ordinary"])
+    _examples(desk, fields)
+    left, right = st.columns([3, 2], gap="large")
+    with left, st.container(key="form"):
+        body = _form(desk, fields)
+    with right:
+        _answer(desk, fields, body)
+    live.watch()
 
 
 def _examples(desk: Desk, fields: tuple[Field, ...]) -> None:
@@ -122,6 +118,7 @@ def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None
     score: Score | None = st.session_state.get(SCORE)
     error: ApiError | None = st.session_state.get(_ERROR)
     sent: dict[str, Any] = st.session_state.get(SENT, {})
+    manifest = desk.manifest(score.model.digest) if score is not None else {}
     with st.container(border=True, key="result"):
         if error is not None:
             _refused(desk, error)
@@ -129,7 +126,7 @@ def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None
             result.idle(desk)
         else:
             live.mark(desk, stale=sent != body)
-            result.show(desk, score)
+            result.show(desk, score, manifest)
         if st.session_state.pop(_ARRIVED, False):
             # On a phone the answer stands below a long form: bring it, or the field at fault, into view.
             live.arrive(_first_fault(error, fields))
@@ -137,7 +134,7 @@ def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None
             return
         _advice(desk, score)
         inputs.show(desk, fields, sent)
-        result.quote(desk, score)
+        printing.quote(desk, score, manifest, fields, sent)
 
 
 def _refused(desk: Desk, error: ApiError) -> None:
@@ -158,6 +155,13 @@ def _advice(desk: Desk, score: Score) -> None:
     if applicant is None:
         return
     st.header(desk.texts("advice.title"), anchor=False)
+    if st.session_state.get(_WANTED) != score.prediction_id:
+        units = len(advice.possible_changes(applicant)) + 1
+        asked = st.button(desk.texts("advice.go"), icon=":material/trending_up:", key="advice.go")
+        st.caption(desk.texts.plural("advice.cost", units, units=units))
+        if not asked:
+            return
+        st.session_state[_WANTED] = score.prediction_id
     try:
         found, combined = _gains(desk, score, applicant)
     except ApiError as error:
@@ -191,12 +195,19 @@ def _gains(desk: Desk, score: Score, applicant: Applicant) -> tuple[list[advice.
 
 
 def _gain_row(desk: Desk, gain: advice.Gain) -> str:
-    text = desk.texts(
-        f"advice.{gain.change.code}",
-        before=_shown(desk, gain.change.field, gain.change.before),
-        after=_shown(desk, gain.change.field, gain.change.after),
-    )
-    return _row(desk, text, gain.points, gain.score.score)
+    return _row(desk, _in_words(desk, gain.change), gain.points, gain.score.score)
+
+
+def _in_words(desk: Desk, change: advice.Change) -> str:
+    t = desk.texts
+    if change.code == "pay_on_time" and not change.after:
+        return t("advice.pay_in_time")
+    values = {
+        "before": _shown(desk, change.field, change.before),
+        "after": _shown(desk, change.field, change.after),
+    }
+    key = f"advice.{change.code}"
+    return t(key, **values) if key in t.entries else t.plural(key, change.after, **values)
 
 
 def _combined_row(desk: Desk, score: Score, combined: Score | None) -> str:

@@ -56,6 +56,8 @@ def test_every_key_in_the_code_exists(language: str) -> None:
     for source in SOURCES:
         for call in (node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call)):
             name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+            if name == "plural" and isinstance(call.args[0], ast.Constant):
+                assert {f"{call.args[0].value}.one", f"{call.args[0].value}.other"} <= set(entries), call.args[0].value
             if name not in ("t", "texts") or not call.args:
                 continue
             first = call.args[0]

@@ -39,8 +39,25 @@ def test_a_score(open_page: Open, api: FakeApi, locale: str, language: str) -> N
     assert ("60,5%" if language == "pt" else "60.5%") in shown
     reason = {"pt": "Valor alto em delay_from_due_date", "en": "High delay_from_due_date"}[language]
     assert shown.index(reason) < shown.index("num_credit_cards")
-    assert "+108 → 780" in shown and "p1-0" in shown
-    assert [path for _, path, *_ in api.requests] == ["/v1/score", "/v1/score/batch", "/v1/score/batch"]
+    assert "p1-0" in shown
+    assert [path for _, path, *_ in api.requests] == ["/v1/score", "/v1/model"]
+    at.button(key="advice.go").click().run()
+    assert "+108 → 780" in everything(at)
+    assert [path for _, path, *_ in api.requests[2:]] == ["/v1/score/batch", "/v1/score/batch"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "sentence"),
+    [
+        ("pt-BR", "De cada 100 clientes com dados parecidos, o birô classifica cerca de **60** como Bom"),
+        ("en-US", "Of every 100 customers with similar data, the bureau classifies about **60** as Good"),
+    ],
+)
+def test_a_score_speaks_of_classes_never_of_payments(open_page: Open, locale: str, sentence: str) -> None:
+    """What similar customers are is the bureau's class of them; nothing is said of whether they paid."""
+    shown = everything(press(open_page(locale=locale)))
+    assert sentence in shown
+    assert not re.search(r"pagou|pagaram|dificuldade|paid as agreed|trouble paying", shown)
 
 
 def test_what_is_sent_is_the_contract(open_page: Open, api: FakeApi) -> None:
@@ -102,14 +119,15 @@ def test_errors(open_page: Open, api: FakeApi, status: int, text: str, locale: s
 
 
 def test_nobody_there(open_page: Open) -> None:
-    """No connection names the address and keeps the form."""
+    """No connection is said, without the server's own address, and keeps the form."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
     at = open_page()
     at.session_state["transport"] = httpx.MockTransport(refuse)
-    assert "http://api.test" in everything(press(at))
+    shown = everything(press(at))
+    assert texts("en").entries["problem.no_connection"] in shown and "http://api.test" not in shown
     assert field(at, "annual_income").value == "R$ 42,000.00"
 
 
@@ -139,13 +157,14 @@ def test_a_borderline_case_is_said(open_page: Open) -> None:
     """An applicant near another class is pointed out."""
     at = open_page()
     field(at, "outstanding_debt").set_value("1000.0")
-    assert texts("en")("result.borderline") in everything(press(at))
+    assert "Borderline between Standard and Good" in everything(press(at))
 
 
 def test_advice_may_fail_alone(open_page: Open, api: FakeApi) -> None:
     """A limit hit after the score leaves the score and says why there is no advice."""
-    api.fail_after = 1
+    api.fail_after = 2
     at = press(open_page())
+    at.button(key="advice.go").click().run()
     assert "672 of 1,000" in everything(at)
     api.fail_after = None
     at.button(key="advice.again").click().run()

@@ -1,0 +1,57 @@
+"""The way from the reference to the score: every step drawn, and the steps add up."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.contract import Score
+from ui.components.waterfall import of, steps_of
+from ui.session import Desk
+from ui.texts.formats import Formats
+from ui.texts.wording import texts
+
+DESK = cast(Desk, SimpleNamespace(texts=texts("en"), formats=Formats("en")))
+
+
+def answer(reference: int | None, costs: list[int], won: list[int], score: int) -> Score:
+    """An answer that tells points."""
+    reasons = [SimpleNamespace(feature="outstanding_debt", points=points) for points in costs]
+    strengths = [SimpleNamespace(feature="interest_rate", points=points) for points in won]
+    told: Any = SimpleNamespace(reasons=reasons, strengths=strengths, reference_score=reference, score=score)
+    return cast(Score, told)
+
+
+@given(
+    st.integers(0, 1000),
+    st.lists(st.integers(-300, -1), max_size=4),
+    st.lists(st.integers(1, 300), max_size=4),
+    st.integers(0, 1000),
+)
+def test_the_steps_lead_from_the_reference_to_the_score(
+    reference: int, costs: list[int], won: list[int], score: int
+) -> None:
+    """Each step begins where the last one ended, what is not named is a step of its own, the end is the score."""
+    steps = steps_of(DESK, answer(reference, costs, won, score))
+    if not costs and not won:
+        assert steps == []
+        return
+    assert steps[0].end == reference and steps[-1].end == score
+    assert all(before.end == after.start for before, after in zip(steps[:-2], steps[1:-1], strict=True))
+    assert sum(step.points for step in steps[1:-1]) == score - reference
+
+
+def test_it_is_spoken_and_drawn() -> None:
+    """A screen reader hears each step with its points."""
+    drawn = of(DESK, answer(780, [-120], [20], 660))
+    assert "Debt still to be paid −120" in drawn and "+20" in drawn and drawn.count("<rect") == 5
+
+
+@pytest.mark.parametrize("reference", [None])
+def test_without_points_nothing_is_drawn(reference: int | None) -> None:
+    """An older answer has no picture."""
+    assert of(DESK, answer(reference, [-10], [], 600)) == ""

@@ -6,11 +6,12 @@ The language changes how an amount is written, never which currency it is in: th
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from service.lexicon.numerals import numeral
 
 _SWAP: Final = str.maketrans(",.", ".,")
 _SYMBOLS: Final = {"BRL": "R$", "USD": "US$", "EUR": "€", "GBP": "£"}
@@ -18,10 +19,6 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _NO_BREAK: Final = "\u00a0"
-# What may stand around a number without changing it: signs of currencies and shares, and spaces of any kind.
-_AROUND: Final = re.compile(r"R\$|US\$|[$€£%\s\u00a0\u202f]")
-_MARKED: Final = re.compile(r"-?\d[\d.,]*")
-_GROUPED: Final = {",": re.compile(r"-?[1-9]\d{0,2}(,\d{3})+"), ".": re.compile(r"-?[1-9]\d{0,2}(\.\d{3})+")}
 _MOST_DECIMALS: Final = 6
 
 
@@ -58,14 +55,12 @@ class Formats:
 
         The other language's marks are understood where they can mean nothing else (`1,234.56`), never guessed.
         """
-        bare = _AROUND.sub("", text).replace("−", "-")
-        if not _MARKED.fullmatch(bare):
+        found = numeral(text)
+        if found is None:
             return None
-        plain = _without_thousands(bare, "," if self.language == "pt" else ".")
-        try:
-            value = float(plain)
-        except ValueError:
-            return None
+        own, other = (",", ".") if self.language == "pt" else (".", ",")
+        plain = found.plain(own) or found.plain(other)
+        value = float(plain) if plain is not None else math.inf
         return value if math.isfinite(value) else None
 
     def signed(self, value: int) -> str:
@@ -106,23 +101,6 @@ class Formats:
             return f"{whole // _MINUTE_S}{_NO_BREAK}min" + (f" {rest}{_NO_BREAK}s" if rest else "")
         rest = whole % _HOUR_S // _MINUTE_S
         return f"{whole // _HOUR_S}{_NO_BREAK}h" + (f" {rest}{_NO_BREAK}min" if rest else "")
-
-
-def _without_thousands(bare: str, decimal: str) -> str:
-    """`bare` with a point for the decimal mark and nothing between thousands; senseless marks stay and are refused."""
-    other = "." if decimal == "," else ","
-    last = max(bare.rfind(","), bare.rfind("."))
-    if last < 0:
-        return bare
-    mark = bare[last]
-    if "," in bare and "." in bare:
-        # Both stand there: the last is the decimal mark, whatever the language, if the rest is grouped by the other.
-        whole, ungrouped = bare[:last], "," if mark == "." else "."
-        grouped = _GROUPED[ungrouped].fullmatch(whole)
-        return f"{whole.replace(ungrouped, '')}.{bare[last + 1 :]}" if grouped else bare
-    if (mark == other or bare.count(mark) > 1) and _GROUPED[mark].fullmatch(bare):
-        return bare.replace(mark, "")
-    return bare.replace(mark, ".") if bare.count(mark) == 1 else bare
 
 
 def zone_of(name: str | None) -> tzinfo:

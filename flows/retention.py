@@ -25,6 +25,7 @@ from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retai
 from service.erasure import HostErasure, erase_host
 from service.ledger import records
 from service.ledger.records import RecordKind
+from service.s3 import s3_client
 
 REVIEW_DAYS = 30
 
@@ -162,6 +163,4 @@ def _account(host: HostErasure | None, erased: Erased) -> str:
 
 def _bucket(name: str) -> Bucket:
     """A bucket by the usual AWS variables."""
-    import boto3
-
-    return Bucket(boto3.client("s3"), name)
+    return Bucket(s3_client(), name)

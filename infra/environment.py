@@ -77,6 +77,7 @@ def run(*command: str | Path) -> None:
 def ensure(folder: Path) -> None:
     """The environment as locked; a second caller waits for the first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Not `service.files`: this runs as a script, before there is an environment that holds the project.
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stamp = folder / "locked"

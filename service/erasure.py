@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.access.pseudonyms import HEX_LENGTH
+from service.files import locked_content
 from service.ledger.journal import frames
 from service.ledger.journal.idempotency import KeyIndex
-from service.ledger.journal.segments import Folders, locked, remove_customers
+from service.ledger.journal.segments import Folders, remove_customers
 from service.settings import settings
 
 _PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
@@ -61,7 +62,7 @@ def erase_host(outbox: Path, pseudonyms: Collection[str], *, patience_s: float =
     try:
         while held := holding(folders, refs):
             for path in held:
-                with locked(path) as free:
+                with locked_content(path) as free:
                     if free:
                         # Offsets change: the index of keys must have read the file before.
                         index.catch_up(path)

@@ -9,12 +9,12 @@ bulk, 1.5 us a row instead of 40.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service import files
 from service.contract import Applicant
 from service.engine.rules import Arrays
 from service.score.policy import CLASSES
@@ -154,10 +155,8 @@ class Metrics:
 
     def save(self) -> None:
         """Leave the counts where the other workers find them."""
-        path = self._path(self._place)
-        draft = path.with_suffix(".tmp")
-        draft.write_bytes(msgspec.json.encode(self.snapshot()))
-        os.replace(draft, path)
+        content = msgspec.json.encode(self.snapshot())
+        files.replace(self._path(self._place), content, durable=False)  # every second; the next one is as good
 
     def all_workers(self) -> Snapshot:
         """The counts of every worker of this host, added up; gauges of live workers only."""
@@ -184,13 +183,8 @@ def _values_of(fields: tuple[str, ...]) -> Callable[[Any], Sequence[float | None
 def _claim(folder: Path) -> tuple[int, int]:
     """The first place nobody holds, and the descriptor whose lock holds it until this process ends."""
     for place in range(_MAX_WORKERS):
-        descriptor = os.open(folder / f"worker-{place}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        return place, descriptor
+        with suppress(files.FileBusy):
+            return place, files.hold(folder / f"worker-{place}.lock", wait=False)
     raise RuntimeError(f"{folder}: more than {_MAX_WORKERS} workers share one service folder")
 
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ui.errors import SettingsMissing
 
+DEFAULT_REGION: Final = "us-east-1"  # what MinIO answers to unless told otherwise
 PLACEHOLDER: Final = "put-your-key-here"
 STATE_VARIABLE: Final = "QF_STATE_DIR"
 HOSTS_VARIABLE: Final = "QF_UI_HOSTS"
@@ -30,6 +31,7 @@ class Reports:
     bucket: str
     access_key: SecretStr
     secret_key: SecretStr
+    region: str = DEFAULT_REGION
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,13 @@ def _reports(secrets: Mapping[str, Any]) -> Reports | None:
         bucket=str(section.get("bucket", "reports")),
         access_key=SecretStr(_text(section, "access_key", "reports.")),
         secret_key=SecretStr(_text(section, "secret_key", "reports.")),
+        region=str(section.get("region") or _region(os.environ)),
     )
+
+
+def _region(environment: Mapping[str, str]) -> str:
+    """What every other part of the product signs for: see `service.s3`."""
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
 
 
 def _text(secrets: Mapping[str, Any], entry: str, prefix: str = "") -> str:

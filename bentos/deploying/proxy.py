@@ -22,6 +22,7 @@ from bentos.deploying.slots import HOST, Colour, port_taken
 from bentos.errors import DeployRefused
 from bentos.packing.bento import last_line
 from bentos.settings import DeploySettings
+from service import files
 
 TEMPLATE: Final = Path("infra/proxy/nginx.conf.template")
 START_TIMEOUT_S: Final = 10.0
@@ -48,11 +49,7 @@ class Switch:
         else:
             (self._folder / "green").unlink(missing_ok=True)
         (self._folder / "open").touch()
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        files.sync_folder(self._folder)
 
     def close(self) -> None:
         """No colour answers: the proxy says 503."""

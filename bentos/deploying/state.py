@@ -6,12 +6,11 @@ by a kill is settled by the next command: if the switch had turned it stands, el
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.deploying.slots import Colour, Release
 from bentos.errors import DeployRefused
+from service import files
 
 INTERRUPT_TIMEOUT_S: Final = 60.0
 
@@ -95,13 +95,7 @@ class Book:
 
     def write(self, standing: Standing) -> None:
         """Replace the file, whole or not at all."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._file.with_suffix(f".{os.getpid()}")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(standing.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)
+        files.replace(self._file, standing.model_dump_json(indent=1).encode())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -110,17 +104,13 @@ class Book:
         Raises:
             DeployRefused: another deployment is under way.
         """
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a+", encoding="ascii") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                held.enter_context(files.locked(self._lock, holder=str(os.getpid()), wait=False))
+            except files.FileBusy as busy:
                 raise DeployRefused(
-                    f"a deployment is under way (process {self.holder() or '?'}): wait for its end"
+                    f"a deployment is under way (process {busy.holder or '?'}): wait for its end"
                 ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
             yield
 
     def interrupt(self) -> bool:
@@ -142,19 +132,12 @@ class Book:
         return True
 
     def _held(self) -> bool:
-        if not self.holder():
-            return False
-        with self._lock.open("a", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return bool(self.holder()) and files.is_locked(self._lock)
 
     def holder(self) -> int:
         """Process that deploys or deployed last; 0 if unknown."""
         try:
-            return int(self._lock.read_text(encoding="ascii"))
+            return int(files.lock_holder(self._lock))
         except (OSError, ValueError):
             return 0
 

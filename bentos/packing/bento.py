@@ -23,6 +23,7 @@ from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
 from bentos.registry.decision import Decision
+from service import files
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
@@ -175,9 +176,7 @@ def remove(path: Path) -> None:
 
 def choose(store: Path, tag: str) -> None:
     """Name the Bento that a start of the service shall serve, in `store`/serving, whole or not at all."""
-    draft = store / f".serving.{os.getpid()}"
-    draft.write_text(f"{tag}\n", encoding="utf-8")
-    draft.replace(store / "serving")
+    files.replace(store / "serving", f"{tag}\n".encode())
 
 
 def _same(staging: Path, bento: Path) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service import files
 from service.contract import Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
 from service.engine.compiled import Compiled, KernelUnusable, build, platform_tag
@@ -42,7 +43,6 @@ from service.score.manifest import (
     entries,
     feature_entries,
     now,
-    replace,
 )
 from service.score.policy import CLASSES, STANDARD_MAX, Calibration, Objective, score_many
 from service.score.reasons import FAMILIES
@@ -93,7 +93,7 @@ def assemble(directory: Path, model: CatBoost, draft: Draft, columns: Columns, g
 def _write(directory: Path, contents: Mapping[str, bytes], manifest: Manifest) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        replace(directory / name, content)
+        files.replace(directory / name, content)
     manifest.write(directory)
 
 
@@ -249,7 +249,7 @@ def complete(
     kernel = _kernel(table, rules, portable, rows, raw) if compile_kernel else None
     if kernel is not None:
         contents[KERNEL_FILE] = kernel
-        replace(directory / KERNEL_FILE, kernel)
+        files.replace(directory / KERNEL_FILE, kernel)
     changes = {
         "version": version,
         "approval": approval or manifest.approval,

@@ -9,13 +9,10 @@ digests; nothing about applicants.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.errors import BentosError, TrailBroken
 from bentos.settings import BentosSettings
+from service.files import locked
 
 GENESIS: Final = "0" * 64
 
@@ -49,18 +47,6 @@ class TrailEntry(BaseModel):
         body = self.model_dump(exclude={"hash"})
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock of this host on `path`; released with the process whatever happens to it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class Trail:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from bentos.digests import combined, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken
-from bentos.registry.audit_trail import Trail, locked
+from bentos.registry.audit_trail import Trail
 from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, Catalogue, client_of, decision_file
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
+from service.files import locked
 from service.score.manifest import MODEL_FILE
 
 if TYPE_CHECKING:

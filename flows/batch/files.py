@@ -12,6 +12,7 @@ import csv as texts
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 from pyarrow import csv, fs
 
 from flows.batch.rows import CATEGORIES, BatchRefused
+from service.files import replace
+from service.s3 import arrow_options
 
 SUFFIXES: Final = (".parquet", ".csv", ".csv.gz")
 BUCKET_SCHEME: Final = "s3://"
@@ -43,9 +46,7 @@ class ResultPlace(NamedTuple):
         """What `address` names: a path, or s3://bucket/key by the usual AWS variables of this process."""
         if not address.startswith(BUCKET_SCHEME):
             return cls(fs.LocalFileSystem(), os.path.abspath(address))
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls(fs.S3FileSystem(endpoint_override=endpoint, region=region), address.removeprefix(BUCKET_SCHEME))
+        return cls(fs.S3FileSystem(**arrow_options(os.environ)), address.removeprefix(BUCKET_SCHEME))
 
     def at(self, name: str) -> ResultPlace:
         """What is called `name` in here."""
@@ -67,14 +68,7 @@ class ResultPlace(NamedTuple):
             with self.system.open_output_stream(self.path) as stream:
                 stream.write(content)
             return
-        folder, name = os.path.split(self.path)
-        draft = os.path.join(folder, f".{name}.{os.getpid()}")
-        os.makedirs(folder, exist_ok=True)
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path)
+        replace(Path(self.path), memoryview(content))
 
 
 class Source(NamedTuple):

@@ -8,7 +8,6 @@ folder, and `adopt` makes it the project's version on purpose.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,15 +17,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from flows.errors import DatasetError
+from service import s3
+from service.files import replace
 
 LOCK: Final = "dvc.lock"
 DATA_STAGE: Final = "prepare"  # with what it needs; `evaluate` learns, which no choice of data asks for
-SETTINGS: Final = {
-    "DVC_NO_ANALYTICS": "1",
-    # boto3 since 1.36 sends checksums that S3 servers of other makers refuse.
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-}
+SETTINGS: Final = {"DVC_NO_ANALYTICS": "1"}
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,8 @@ def remote_of(environment: Mapping[str, str]) -> DvcRemote:
     token = environment.get("MLFLOW_TRACKING_PASSWORD", "")
     if not token:
         raise DatasetError("QF_DVC_ENDPOINT is set, so MLFLOW_TRACKING_PASSWORD must hold DagsHub's token")
-    region = environment.get("AWS_DEFAULT_REGION") or "us-east-1"  # any: boto3 asks for one, DagsHub does not
-    keys = {"AWS_ACCESS_KEY_ID": token, "AWS_SECRET_ACCESS_KEY": token, "AWS_DEFAULT_REGION": region}
-    return DvcRemote("dagshub", {"AWS_ENDPOINT_URL_S3": endpoint, **keys})
+    region = s3.region_of(environment) or s3.DEFAULT_REGION  # any: boto3 asks for one, DagsHub does not
+    return DvcRemote("dagshub", s3.environment(endpoint, token, token, region))
 
 
 def transfer(root: Path, direction: Literal["push", "pull"]) -> DvcRemote:
@@ -85,7 +80,7 @@ def adopt(root: Path, state: Path) -> Path:
     kept = state / LOCK
     if not kept.is_file():
         raise DatasetError(f"there is no {kept}: run `python -m flows.dataset reproduce --data ...` first")
-    shutil.copyfile(kept, root / LOCK)
+    replace(root / LOCK, kept.read_bytes())
     return root / LOCK
 
 
@@ -100,25 +95,21 @@ def lock_kept(lock: Path, state: Path) -> Iterator[Path]:
     if backup.exists():
         backup.replace(lock)
     if lock.exists():
-        _copy(lock, backup)
+        replace(backup, lock.read_bytes())
     try:
         yield kept
-        _copy(lock, kept)
+        replace(kept, lock.read_bytes())
     finally:
         if backup.exists():
             backup.replace(lock)
 
 
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(target.name + ".part")
-    shutil.copyfile(source, part)
-    part.replace(target)
-
-
 def _dvc(root: Path, arguments: list[str], extra: Mapping[str, str]) -> None:
     """Run DVC with this very Python first on the path: the stages call `python`."""
     here = str(Path(sys.executable).parent)
-    environment = {**os.environ, **SETTINGS, **extra, "PATH": here + os.pathsep + os.environ.get("PATH", "")}
+    variables = {**os.environ, **SETTINGS, **extra}
+    path = here + os.pathsep + os.environ.get("PATH", "")
+    environment = {**variables, **s3.for_other_sdks(variables), "PATH": path}
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, check=False)
     if done.returncode:
         raise DatasetError(f"dvc {arguments[0]} failed with exit code {done.returncode}: see its message above")

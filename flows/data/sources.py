@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import pandas as pd
 from flows.cleaning.raw_table import LABEL_COLUMN, RAW_COLUMNS
 from flows.data.sample import write_sample
 from flows.errors import SourceError
+from service import files
 
 SAMPLE: Final = "sample"
 KAGGLE: Final = "kaggle"
@@ -56,13 +56,10 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target` that takes its place at the end, unless it was removed or the block failed."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """`service.files.replacing`, its failures told to who fetches data."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if temporary.exists():
-            temporary.replace(target)
+        with files.replacing(target) as temporary:
+            yield temporary
     except PermissionError as error:
         where = error.filename or target.parent
         raise SourceError(f"no permission for {where}: give your user the right to it and run again") from error
@@ -70,9 +67,6 @@ def replacing(target: Path) -> Iterator[Path]:
         raise SourceError(
             f"cannot write {target}: {error.strerror or error}; free the disk or choose another"
         ) from error
-    finally:
-        if os.access(target.parent, os.W_OK):
-            temporary.unlink(missing_ok=True)
 
 
 def unpack(source: Path, target: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from service.s3 import S3Settings, s3_client
+
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
@@ -13,11 +15,8 @@ LINK_LIFETIME: Final = timedelta(days=7)  # the longest a presigned link may liv
 
 
 def object_store() -> S3Client:
-    """The object store by the usual AWS variables (AWS_ENDPOINT_URL_S3 and keys)."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client("s3", config=Config(max_pool_connections=64))
+    """The object store by the usual AWS variables, for many reads at once."""
+    return s3_client(S3Settings(connections=64))
 
 
 def put(client: S3Client, key: str, body: bytes, content_type: str) -> None:
@@ -44,11 +43,8 @@ def link(key: str, store_url: str = "") -> str:
         key: of the object.
         store_url: the store as a browser reaches it; the worker's own endpoint if empty.
     """
-    import boto3
-    from botocore.config import Config
-
     # The host is part of the signature, so the link must be made for the address it is opened at.
-    client = boto3.client("s3", endpoint_url=store_url or None, config=Config(signature_version="s3v4"))
+    client = s3_client(S3Settings(endpoint=store_url or None))
     return client.generate_presigned_url(
         "get_object", Params={"Bucket": REPORTS, "Key": key}, ExpiresIn=int(LINK_LIFETIME.total_seconds())
     )

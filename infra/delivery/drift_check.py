@@ -14,6 +14,7 @@ from flows.monitoring.verdict_types import DriftState
 from infra.delivery import job_summary
 from infra.errors import StackError
 from infra.settings import StackSettings
+from service.s3 import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -75,11 +76,9 @@ def _start() -> Any:
 
 def main() -> int:
     """Exit code 0 for green, amber or too little to judge; 1 for red, and with one line if there is no verdict."""
-    import boto3
-
     try:
         follow(_start)
-        text, code = told(latest(boto3.client("s3")))
+        text, code = told(latest(s3_client()))
     except StackError as error:
         print(f"drift: {error}", file=sys.stderr)
         return 1

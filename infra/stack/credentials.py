@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shlex
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from infra.settings import ROOT, StackSettings
+from service.files import PRIVATE, replace
+from service.s3 import environment
 
 OPERATOR: Final = "admin"
 """Who signs in to Prefect and to MLflow."""
@@ -68,11 +69,7 @@ class Logins:
 def write_private(path: Path, text: str) -> None:
     """Replace a file in one step, readable by its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
+    replace(path, text.encode(), PRIVATE)
 
 
 def read_exports(path: Path) -> dict[str, str]:
@@ -111,16 +108,8 @@ def mlflow_users(database_uri: str, cache_s: int = 0) -> str:
 
 
 def store_variables(endpoint: str, pair: Credentials) -> dict[str, str]:
-    """What an S3 client needs. boto3 sends checksums unasked that not every S3 server takes, hence the last two."""
-    return {
-        "AWS_ENDPOINT_URL_S3": endpoint,
-        "AWS_ACCESS_KEY_ID": pair.access_key,
-        "AWS_SECRET_ACCESS_KEY": pair.secret_key,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-    }
+    """What an S3 client needs."""
+    return environment(endpoint, pair.access_key, pair.secret_key) | {"AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def stack_variables(settings: StackSettings, pair: Credentials, passwords: Logins) -> dict[str, str]:

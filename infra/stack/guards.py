@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from infra.errors import StackError
+from service.files import FileBusy, locked
 
 
 @contextmanager
@@ -20,24 +20,16 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
     Raises:
         StackError: somebody else holds it, or the folder cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = path.open("a+")
-    except OSError as error:
-        raise StackError(
-            f"cannot write to {path.parent}: {error.strerror}; set QF_STATE_DIR to a folder of yours"
-        ) from error
-    with lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            held.enter_context(locked(path, holder=f"`make {doing}` (process {os.getpid()})", wait=False))
+        except FileBusy as busy:
+            raise StackError(f"{busy.holder or 'another command'} is at work on this stack; wait for it") from None
+        except OSError as error:
             raise StackError(
-                f"{lock.read().strip() or 'another command'} is at work on this stack; wait for it"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"`make {doing}` (process {os.getpid()})")
-        lock.flush()
+                f"cannot write to {path.parent}: {error.strerror}; set QF_STATE_DIR to a folder of yours"
+            ) from error
         yield
 
 

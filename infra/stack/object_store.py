@@ -12,12 +12,12 @@ from infra.errors import StackError
 from infra.settings import BUCKETS, HOST, ROOT
 from infra.stack.credentials import Credentials
 from infra.stack.processes import Recipe
+from service.s3 import DEFAULT_REGION, S3Settings, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 VOLUME = "quantumfinance"
-REGION = "us-east-1"
 
 
 def program(name: str) -> str:
@@ -77,17 +77,7 @@ def gateway(folder: Path, port: int, pair: Credentials) -> Recipe:
 
 def client(endpoint: str, pair: Credentials) -> S3Client:
     """An S3 client of the store."""
-    import boto3  # 0.5 s that `down` and `status` need not pay
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=pair.access_key,
-        aws_secret_access_key=pair.secret_key,
-        region_name=REGION,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
-    )
+    return s3_client(S3Settings(endpoint, pair.access_key, pair.secret_key, region=DEFAULT_REGION))
 
 
 def make_buckets(endpoint: str, pair: Credentials, names: tuple[str, ...] = BUCKETS) -> None:

@@ -9,7 +9,6 @@ hash), and costs 2 us instead of the 43 ms that would let anybody stop the servi
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import stat
 import string
@@ -17,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from service import files
 from service.errors import Misconfigured
 
 PREFIX: Final = "qf_live_"
@@ -93,7 +93,7 @@ def read_pepper(path: Path) -> bytes:
         Misconfigured: it is readable by others, or not the 32 bytes it should be.
     """
     if not path.exists():
-        _make_pepper(path)
+        files.make_once(path, secrets.token_bytes(PEPPER_BYTES))  # several workers may start at once
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise Misconfigured(f"{path}: mode is {mode:04o}, must be 0600 or 0400 (chmod 600)")
@@ -101,22 +101,3 @@ def read_pepper(path: Path) -> bytes:
     if len(pepper) != PEPPER_BYTES:
         raise Misconfigured(f"{path}: holds {len(pepper)} bytes, must be {PEPPER_BYTES}; restore it from your backup")
     return pepper
-
-
-def _make_pepper(path: Path) -> None:
-    """Several workers may start at once: the link makes the first one win, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # No process number: containers that share the folder have the same ones, and a draft may outlive a crash.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, secrets.token_bytes(PEPPER_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another worker made it first, and its pepper is as good
-    finally:
-        draft.unlink()

@@ -7,9 +7,7 @@ may be waiting in the broken file.
 
 from __future__ import annotations
 
-import fcntl
 import hmac
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from service import files
 from service.access.credentials import ID_SLICE, KEY_LENGTH, Mac
 from service.errors import KeyStoreBroken
 
@@ -120,33 +119,13 @@ def read_keys(path: Path) -> KeyFile:
 @contextmanager
 def changing_keys(path: Path) -> Iterator[list[KeyRecord]]:
     """The records to change in place; written back whole when the block ends well. One writer at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "a", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(path.with_suffix(".lock")):
         records = list(read_keys(path).keys)
         before = list(records)
         yield records
         if records != before:
-            _replace(path, KeyFile(keys=tuple(records)).model_dump_json(indent=1).encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, and so does whoever looks after a power cut."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+            content = KeyFile(keys=tuple(records)).model_dump_json(indent=1).encode()
+            files.replace(path, content, files.PRIVATE)
 
 
 class KeyStore:

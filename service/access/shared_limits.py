@@ -16,7 +16,6 @@ believed himself alone is still in a step.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import mmap
 import os
@@ -27,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from service import files
 from service.access.keystore import ApiKey
 from service.access.token_bucket import BucketState, Policy, RateDecision, Terms, take
 from service.errors import Misconfigured
@@ -37,6 +37,7 @@ _NOBODY: Final = b"\0" * 8
 SLOTS: Final = 8_192  # keys ever seen; 320 KiB
 _PROBES: Final = 32
 _HEADER: Final = 128
+_MUTEX_AT: Final = 0  # the byte whose lock lets one process change the table
 _COUNT_AT: Final = 8  # how many processes use the table, as one byte
 _BOOT_AT: Final = 16  # 16 bytes that stand for the boot whose clock the moments are of
 _SEATS_AT: Final = 64  # one byte a process, locked while it lives
@@ -62,7 +63,7 @@ class SharedTable:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._thread_lock = threading.Lock()
         self._places: dict[bytes, int] = {}
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
+        files.lock_byte(self._descriptor, _MUTEX_AT, wait=True)
         try:
             if os.fstat(self._descriptor).st_size != size or os.pread(self._descriptor, 8, 0) != _MAGIC:
                 os.ftruncate(self._descriptor, 0)
@@ -73,7 +74,7 @@ class SharedTable:
             others = self._sit_down()
             self._memory[_COUNT_AT] = others + 1
         finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+            files.free_byte(self._descriptor, _MUTEX_AT)
         if others:
             time.sleep(_GRACE_S)
 
@@ -82,7 +83,7 @@ class SharedTable:
         with self._thread_lock:
             shared = self._memory[_COUNT_AT] > 1
             if shared:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, 0)
+                files.lock_byte(self._descriptor, _MUTEX_AT, wait=True)
             try:
                 now = clock()
                 place = self._place(name)
@@ -94,7 +95,7 @@ class SharedTable:
                 _SLOT.pack_into(self._memory, place, name, state.tokens, state.at, state.day, state.used)
             finally:
                 if shared:
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, 0)
+                    files.free_byte(self._descriptor, _MUTEX_AT)
         return decision
 
     def close(self) -> None:
@@ -128,13 +129,11 @@ class SharedTable:
         """Lock the first free seat for life; how many others are taken."""
         taken, own = 0, False
         for seat in range(_SEATS):
-            try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _SEATS_AT + seat)
-            except (BlockingIOError, PermissionError):
+            if not files.lock_byte(self._descriptor, _SEATS_AT + seat, wait=False):
                 taken += 1
                 continue
             if own:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _SEATS_AT + seat)
+                files.free_byte(self._descriptor, _SEATS_AT + seat)
             own = True
         if not own:
             raise Misconfigured(f"more than {_SEATS} processes share one limits file: raise QF_WORKERS no further")

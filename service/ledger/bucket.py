@@ -1,18 +1,13 @@
-"""The bucket that rows are shipped to: whole objects, stored or not.
-
-boto3 is imported when the bucket is first used, so a start does not wait for it.
-"""
+"""The bucket that rows are shipped to: whole objects, stored or not."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
+from service.s3 import S3Settings, s3_client
 
 
 class StoreConflict(Exception):
@@ -33,40 +28,30 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """How the bucket is reached; None leaves a choice to the environment (`AWS_*`)."""
+    """Which bucket, and how it is reached; None leaves a choice to the environment (`AWS_*`)."""
 
     bucket: str = "predictions"
     endpoint: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
-    region: str | None = None
     connect_timeout_s: float = 2.0
     read_timeout_s: float = 10.0
 
 
 class BucketStore:
-    """An S3 bucket through boto3, with its retries off: the shipper has its own."""
+    """An S3 bucket, reached without retries: the shipper has its own."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        import boto3
-        from botocore.config import Config
-
         self.bucket = settings.bucket
-        self.client: S3Client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.endpoint,
-            aws_access_key_id=settings.access_key,
-            aws_secret_access_key=settings.secret_key,
-            region_name=settings.region or os.environ.get("AWS_REGION") or "us-east-1",
-            config=Config(
-                connect_timeout=settings.connect_timeout_s,
-                read_timeout=settings.read_timeout_s,
-                retries={"total_max_attempts": 1},
-                s3={"addressing_style": "path"},
-                # boto3 1.36 and later send checksums that some S3 servers refuse; ours travel as metadata
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
+        self.client = s3_client(
+            S3Settings(
+                endpoint=settings.endpoint,
+                access_key=settings.access_key,
+                secret_key=settings.secret_key,
+                connect_timeout_s=settings.connect_timeout_s,
+                read_timeout_s=settings.read_timeout_s,
+                attempts=1,
+            )
         )
 
     def put(self, key: str, data: bytes, metadata: Mapping[str, str], *, replace: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from service import files
 from service.contract import Applicant, CreditClass, ModelRef
 from service.errors import ModelRefused
 from service.score.features import FEATURES
@@ -269,7 +270,7 @@ class Manifest(Draft):
 
     def write(self, directory: Path) -> None:
         """Put the manifest into `directory`, whole or not at all."""
-        replace(directory / MANIFEST_FILE, self.content())
+        files.replace(directory / MANIFEST_FILE, self.content())
 
     def verified_files(self, directory: Path) -> dict[str, bytes]:
         """The bytes of every file of the package; ModelRefused if one is missing or not as the manifest says.
@@ -303,13 +304,3 @@ def entries(contents: Mapping[str, bytes]) -> dict[str, FileEntry]:
 def now() -> datetime:
     """The time for `created_at`, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside it, flushed to disk, then renamed over it."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -86,6 +86,7 @@ class JobStore:
         return found
 
     def _write(self, name: str, content: bytes) -> None:
+        # Not `service.files`: the page's image holds `service.contract` alone. A lost page is asked for again.
         partial = self._folder / f".{name}.partial"
         partial.touch(mode=0o600)
         partial.write_bytes(content)

@@ -16,7 +16,6 @@ built anew after a restart of the machine.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import logging
 import os
@@ -29,6 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from service import files
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers, Replay
@@ -129,16 +129,14 @@ class Idempotency:
         """Frees a claim's lock, if it is still held."""
         if byte in self._running:
             self._running.discard(byte)
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, byte)
+            files.free_byte(self._locks, byte)
 
     def _take(self, byte: int) -> None:
         # The kernel's lock tells processes apart, the set tells requests of this process apart.
         if byte in self._running:
             raise IdempotencyRunning("the first request with this key is still running")
-        try:
-            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):
-            raise IdempotencyRunning("the first request with this key is still running") from None
+        if not files.lock_byte(self._locks, byte, wait=False):
+            raise IdempotencyRunning("the first request with this key is still running")
         self._running.add(byte)
 
     def _find(self, mark: KeyMark) -> Replay | None:
@@ -245,7 +243,7 @@ class KeyIndex:
             self.close()
         if self._connection is None:
             self._settled.clear()
-            with _alone(self._guard):
+            with files.locked(self._guard):
                 self._connection = self._make()
             self._inode = _inode(self._path)
         yield self._connection
@@ -280,7 +278,7 @@ class KeyIndex:
 
     def _discard(self) -> None:
         """Drops a damaged index, unless another worker already made a new one."""
-        with _alone(self._guard):
+        with files.locked(self._guard):
             stale = self._inode == _inode(self._path)
             self.close()
             if stale:
@@ -336,14 +334,3 @@ def _inode(path: Path) -> int:
         return path.stat().st_ino
     except FileNotFoundError:
         return 0
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds the lock of making the index; the kernel frees it if this process dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -18,9 +18,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from service import files
 from service.errors import in_one_line
 from service.ledger.journal import frames
-from service.ledger.journal.segments import Folders, locked, replace
+from service.ledger.journal.segments import Folders
 
 _log = logging.getLogger(__name__)
 MIN_FREE_BYTES: Final = 64 << 20
@@ -98,7 +99,7 @@ class KeptAnswers:
 
     def _drop(self, file: _File) -> int:
         """Remove a file, or all of it but the answers that may be repeated; how many bytes that freed."""
-        with locked(file.path) as free:
+        with files.locked_content(file.path) as free:
             if not free:
                 return 0
             if time.time() - file.at > self._limits.key_hours * 3600:
@@ -121,7 +122,7 @@ class KeptAnswers:
         self._reduced.add(file.path.name)
         if len(keyed) == len(entries):
             return 0
-        replace(file.path, frames.rebuilt(iter(keyed), rewritten=True))
+        files.replace(file.path, frames.rebuilt(iter(keyed), rewritten=True), files.PRIVATE)
         os.utime(file.path, (file.at, file.at))
         return file.bytes - _on_disk(file.path.stat())
 

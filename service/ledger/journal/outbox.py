@@ -12,13 +12,13 @@ When the disk or the cap is full, nothing is dropped: `append` raises `OutboxFul
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import secrets
 import threading
 from pathlib import Path
 from typing import Final
 
+from service import files
 from service.errors import OutboxFull
 from service.ledger.journal import frames, group_commit
 from service.ledger.journal.frames import JournalEntry
@@ -38,7 +38,7 @@ class Outbox:
         self.folders = folders
         self.run = "".join(secrets.choice(_RUN_ALPHABET) for _ in range(10))
         self._sign = folders.live / f"{self.run}.lock"
-        self._alive = _sign_of_life(self._sign)
+        self._alive = files.hold(self._sign)  # the kernel lets go when this process dies
         self._group = GroupCommit(folders, self.run, limits)
         self._ended = threading.Event()
         self._closed = False
@@ -138,13 +138,3 @@ class Outbox:
             self._hand_over()
             self._group.queue.put(None)
         await asyncio.to_thread(self.close, timeout_s)
-
-
-def _sign_of_life(path: Path) -> int:
-    """A lock the kernel frees when this process dies; made again if somebody tidied it away before it was locked."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():
-            return descriptor
-        os.close(descriptor)

@@ -11,17 +11,17 @@ A file is written by one process only and never reopened for writing after that 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from service import files
 from service.errors import AnswerNotFound
 from service.ledger.journal import frames
 from service.ledger.journal.live import LiveIndex
@@ -185,63 +185,9 @@ class Folders:
             shutil.copy2(path, self.quarantine / f"{segment.name}.{'torn' if contents.torn else 'damaged'}")
         if contents.gaps or not contents.sealed:
             sound = frames.rebuilt((payload for _, payload in contents.entries), rewritten=contents.rewritten)
-            replace(path, sound)
+            files.replace(path, sound, files.PRIVATE)
             return Mended(frames.parse(sound, breath_s), contents.torn, contents.damaged)
         return Mended(contents, torn=False, damaged=False)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Puts durable bytes in the place of a file, all or nothing."""
-    temporary = path.with_suffix(".new")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Holds the file's lock while it lasts; False if somebody writes, ships or mends it, or it is gone.
-
-    The lock belongs to the file and not to its name, so a file that was moved or replaced meanwhile counts as gone.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        yield _lock(descriptor) and _same(descriptor, path)
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _same(descriptor: int, path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return os.fstat(descriptor).st_ino == path.stat().st_ino
-    return False
 
 
 def find_row(path: Path, number: int, live: LiveIndex) -> tuple[bytes, int] | None:
@@ -295,5 +241,5 @@ def remove_customers(path: Path, refs: frozenset[str]) -> int:
     left = [kept for _, payload in contents.entries if (kept := frames.erase(payload, refs)) is not None]
     gone = before - sum(len(frames.numbers_of(payload)) for payload in left)
     if gone:
-        replace(path, frames.rebuilt(iter(left), rewritten=True))
+        files.replace(path, frames.rebuilt(iter(left), rewritten=True), files.PRIVATE)
     return gone

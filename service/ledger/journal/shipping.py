@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import in_one_line
+from service.files import locked_content
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
 from service.ledger.journal import frames
 from service.ledger.journal.group_commit import Backlog
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.kept import KeptAnswers, KeptLimits
-from service.ledger.journal.segments import Folders, Segment, locked
+from service.ledger.journal.segments import Folders, Segment
 from service.ledger.records import RecordKind
 
 __all__ = ["KeptLimits", "Shipper", "ShippingCounters", "StoreSettings"]
@@ -66,7 +67,7 @@ class Carrier:
             Exception: the store refused; the file stays for the next time.
         """
         path = self._folders.pending / segment.name
-        with locked(path) as free:
+        with locked_content(path) as free:
             if not free:
                 return False
             mended = self._folders.mend(segment, _BREATH_S)
@@ -154,7 +155,7 @@ class Orphans:
         """Runs whose worker holds its lock; this one always counts. Locks that dead workers left are removed."""
         alive = {self._run}
         for path in self._folders.live.glob("*.lock"):
-            with locked(path) as free:
+            with locked_content(path) as free:
                 if not free and path.exists():
                     alive.add(path.stem)
                 elif free and path.stem != self._run:

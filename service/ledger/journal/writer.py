@@ -7,14 +7,14 @@ larger than the filling, such as a batch, would only be written twice by it and 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from contextlib import suppress
 from typing import Final
 
+from service import files
 from service.ledger.journal import frames as journal
-from service.ledger.journal.segments import Folders, Segment, sync_folder
+from service.ledger.journal.segments import Folders, Segment
 
 FILL_BYTES: Final = 1 << 20
 
@@ -39,12 +39,13 @@ class JournalWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_DSYNC | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not files.lock(self._descriptor, wait=False):
+                raise files.FileBusy(self.path, "")
             head = journal.header_frame()
             self._reserve(len(head))
             self._write(head, 0)
             self.end = len(head)
-            sync_folder(folders.pending)
+            files.sync_folder(folders.pending)
         except OSError:
             os.close(self._descriptor)
             self.path.unlink()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import httpx
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from pydantic import SecretStr
 
 from tests.conftest import ObjectStore
 from ui.api import errors
-from ui.api.reports import ReportBucket, Signature
+from ui.api.reports import ReportBucket
 from ui.settings import Reports
 
 
@@ -19,15 +22,27 @@ def settings_of(endpoint: str = "http://s3.test", access: str = "a", secret: str
     return Reports(endpoint, "reports", SecretStr(access), SecretStr(secret))
 
 
-def test_amazons_own_example() -> None:
-    """GET Object of "Signature Calculations for the Authorization Header", to the last digit."""
-    request = httpx.Request("GET", "https://examplebucket.s3.amazonaws.com/test.txt", headers={"range": "bytes=0-9"})
-    Signature("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").sign(
-        request, datetime(2013, 5, 24, tzinfo=UTC)
-    )
-    assert request.headers["authorization"].endswith(
-        "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
-    )
+@pytest.mark.parametrize("region", ["us-east-1", "sa-east-1"])
+def test_the_signature_is_the_one_a_store_computes(region: str) -> None:
+    """Signed for the store's region, for the host it is sent to, over a path that is escaped once."""
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(404)
+
+    settings = replace(settings_of("https://store.example:9000"), region=region)
+    assert ReportBucket(settings, httpx.MockTransport(handle)).read("drift/a b+c.html") is None
+
+    (request,) = seen
+    assert f"/{region}/s3/aws4_request" in request.headers["authorization"]
+    expected = AWSRequest("GET", str(request.url), {"host": "store.example:9000"})
+    expected.context["timestamp"] = request.headers["x-amz-date"]
+    signer = S3SigV4Auth(Credentials("a", "b"), "s3", region)
+    expected.headers["X-Amz-Date"] = request.headers["x-amz-date"]
+    expected.headers["X-Amz-Content-SHA256"] = request.headers["x-amz-content-sha256"]
+    text = signer.string_to_sign(expected, signer.canonical_request(expected))
+    assert request.headers["authorization"].endswith(signer.signature(text, expected))
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import OutboxFull
+from service.files import locked_content
 from service.ledger.journal import frames
 from service.ledger.journal.outbox import Outbox
-from service.ledger.journal.segments import Folders, Segment, locked
+from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.writer import JournalWriter
 from tests.service.rows import answered, entry
 
@@ -115,7 +116,7 @@ async def test_a_full_outbox_refuses_and_recovers(tmp_path: Path) -> None:
             taken += 200
     assert not outbox.writable and len(rows_on_disk(tmp_path)) == taken
     for path in tmp_path.glob("pending/*"):
-        with locked(path) as free:
+        with locked_content(path) as free:
             if free:
                 path.unlink()
     await eventually(lambda: outbox.writable)

@@ -28,6 +28,7 @@ from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
+from flows.completion import completed
 
 
 class PackagingResult(BaseModel):
@@ -41,7 +42,7 @@ class PackagingResult(BaseModel):
     published: Published
 
 
-@flow(name="packaging", flow_run_name="packaging of version {version}", log_prints=True)
+@flow(name="packaging", on_completion=[completed], flow_run_name="packaging of version {version}", log_prints=True)
 def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     """Pack an approved version and prove what was packed.
 

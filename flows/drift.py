@@ -20,6 +20,7 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
+from flows.completion import completed
 from flows.monitoring import alerts, judge_window, report_store, traffic
 from flows.monitoring import history as verdicts
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
@@ -121,7 +122,7 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
     create_image_artifact(picture, key="drift-trend", description="State and PSI by window")
 
 
-@flow(name="drift", flow_run_name="drift {settings.window_end}", log_prints=True)
+@flow(name="drift", on_completion=[completed], flow_run_name="drift {settings.window_end}", log_prints=True)
 def drift(settings: DriftSettings = DriftSettings()) -> str:
     """Compare the window's predictions with the reference of each model version that answered.
 

@@ -24,6 +24,7 @@ from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
+from flows.completion import completed
 from flows.review.release_checks import ReleaseCheck, failed, to_review
 from flows.review.verdict_form import VerdictForm, expiry, refusal
 from flows.settings import FlowSettings
@@ -47,7 +48,9 @@ class Unanswered(BentosError):
     """Too many verdicts in a row could not be accepted."""
 
 
-@flow(name="registration", flow_run_name="registration of version {version}", log_prints=True)
+@flow(
+    name="registration", on_completion=[completed], flow_run_name="registration of version {version}", log_prints=True
+)
 def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     """Check a challenger against the champion and apply a person's verdict.
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
+from flows.completion import completed
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
 from service.erasure import HostErasure, erase_host
 from service.ledger import records
@@ -115,7 +116,7 @@ def _reviews(bucket: Bucket, since: date) -> Iterator[dict[str, Any]]:
                 }
 
 
-@flow(name="retention", log_prints=False)
+@flow(name="retention", on_completion=[completed], log_prints=False)
 def retention(form: RetentionForm = RetentionForm()) -> None:
     """Delete what is older than it may be kept; erase a customer on request; list the reviews for staff.
 

@@ -23,6 +23,7 @@ from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.batch.job import ScoringTally, job_of, score, workers
 from flows.batch.rows import BatchRefused
+from flows.completion import completed
 from flows.settings import FlowSettings
 
 
@@ -65,7 +66,7 @@ class ScoringForm(BaseModel):
         return target
 
 
-@flow(name="scoring", log_prints=True)
+@flow(name="scoring", on_completion=[completed], log_prints=True)
 def scoring(form: ScoringForm = ScoringForm()) -> str:
     """Score files with the champion.
 

@@ -23,6 +23,7 @@ from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from flows import artifacts
+from flows.completion import completed
 from flows.learning import baselines
 from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
 from flows.learning.model_metrics import Figures, LabelledAnswers, judge
@@ -62,7 +63,7 @@ class Yardsticks:
     later: LabelledAnswers | None = None
 
 
-@flow(name="training", log_prints=True)
+@flow(name="training", on_completion=[completed], log_prints=True)
 def training(form: TrainingForm = TrainingForm()) -> int:
     """Fit, judge and log a model, and register it as challenger.
 

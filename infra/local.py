@@ -23,6 +23,8 @@ def print_status(stack: Stack) -> None:
     for row in rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     say(f"state and logs: {stack.settings.state_dir}")
+    if faults := stack.faults():
+        raise StackError("; ".join(faults))
 
 
 def run(arguments: argparse.Namespace) -> None:

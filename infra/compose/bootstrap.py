@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import httpx
 from pydantic import Field, SecretStr, ValidationError
@@ -23,10 +23,13 @@ from infra.errors import StackError
 from infra.settings import BUCKETS, ROOT
 from infra.stack import object_store
 from infra.stack.credentials import Credentials
-from infra.stack.deployments import deploy_all, work_pool
+from infra.stack.deployments import deploy_all, ensure_automations, work_pool
 from service import keys
 from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
 from service.errors import ServiceError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 MODEL: Final = "credit-score"  # MLflow's experiment and registered model
 FLOWS: Final = "flows"  # MLflow's user of the workers
@@ -162,8 +165,13 @@ def make_prefect(settings: BootstrapSettings) -> str:
                 client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type=settings.pool_type, base_job_template=template))
-    deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
+        deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
+        ensure_automations(lambda method, path, body: _asked(client, method, path, body))
     return f"pool {pool} of type {settings.pool_type}, deployments as prefect.yaml says"
+
+
+def _asked(client: SyncPrefectClient, method: Any, path: Any, body: Any) -> Any:
+    return client.request(method, path, json=body).raise_for_status()
 
 
 def make_keys(settings: BootstrapSettings) -> str:

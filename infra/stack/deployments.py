@@ -6,12 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import yaml
 
+from flows import schedules
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 from infra.stack import prefect_api
@@ -19,6 +22,7 @@ from infra.stack import prefect_api
 UNFINISHED: Final = ("RUNNING", "PENDING", "CANCELLING")
 DEPLOY_ALL: Final = (sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all")
 DEPLOY_TIMEOUT_S: Final = 300
+AUTOMATIONS: Final = ROOT / "infra" / "automations.yaml"
 
 
 def work_pool(path: Path = ROOT / "prefect.yaml") -> str:
@@ -44,7 +48,7 @@ class Prefect:
         """Let the connections go."""
         self._http.close()
 
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         answer = self._http.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
@@ -53,6 +57,14 @@ class Prefect:
         """Make the work pool unless it is there."""
         if self._http.get(f"/work_pools/{name}").status_code == httpx.codes.NOT_FOUND:
             self._post("/work_pools/", {"name": name, "type": "process"})
+
+    def ensure_automations(self) -> None:
+        """The server's automations as infra/automations.yaml says."""
+        ensure_automations(lambda method, path, body: self._http.request(method, path, json=body).raise_for_status())
+
+    def schedules(self) -> list[schedules.Schedule]:
+        """The active schedules and what is planned for each."""
+        return schedules.active(self._post, datetime.now(UTC))
 
     def settle_lost_runs(self) -> int:
         """Mark runs as crashed whose process ended with the last `down`: else they hold their deployment's one slot.
@@ -70,6 +82,23 @@ class Prefect:
         """Whether the worker has reported to the server."""
         found = self._post(f"/work_pools/{pool}/workers/filter", {})
         return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+
+
+def ensure_automations(ask: Callable[[str, str, Any], Any], path: Path = AUTOMATIONS) -> None:
+    """Bring a server's automations to what the file says, each known by its name.
+
+    Args:
+        ask: sends a method, a path and a JSON body, and gives the answer.
+        path: the file.
+    """
+    for wanted in yaml.safe_load(path.read_text()):
+        found = ask("POST", "/automations/filter", {"automations": {"name": {"any_": [wanted["name"]]}}}).json()
+        for stray in found[1:]:
+            ask("DELETE", f"/automations/{stray['id']}", None)
+        if found:
+            ask("PUT", f"/automations/{found[0]['id']}", wanted)
+        else:
+            ask("POST", "/automations/", wanted)
 
 
 def source_digest() -> str:

@@ -65,4 +65,7 @@ def prefect() -> Door:
     """Prefect's server behind the door: `python -m uvicorn --factory infra.stack.doors:prefect`."""
     from prefect.server.api.server import create_app  # five seconds that no other user of this module pays
 
+    from infra.stack import prefect_sqlite
+
+    prefect_sqlite.install()
     return Door(create_app(final=True), os.environ.get(NAMES, "").split(","), OPEN_PAGES)

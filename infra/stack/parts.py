@@ -26,6 +26,7 @@ from infra.stack.credentials import (
 from infra.stack.processes import Recipe
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
+ALWAYS: Final = ("store", "mlflow", "prefect", "worker")  # the API and the UI need something to serve first
 IMAGE: Final = "credit-score"
 WORKER: Final = "embedded"
 PROBE_TIMEOUT_S: Final = 3.0
@@ -124,6 +125,8 @@ def worker(variables: Mapping[str, str], pool: str) -> StackPart:
     # ("this borrower is already holding one of this CapacityLimiter's tokens"). Deployments bound their own runs.
     # The default of ten seconds between two looks would be most of the time a small flow takes.
     env = {**variables, "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    # A run tells that it lives: the automation heal-lost-runs ends one that no longer does (infra/automations.yaml).
+    env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     return StackPart("worker", Recipe(command, env, ROOT), "")
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Final
 
+import httpx
+
 from bentos.processes import sweep
+from flows import schedules
+from flows.schedules import Schedule
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 from infra.stack import parts
@@ -82,6 +87,7 @@ class Stack:
             server.settle_lost_runs()
         if deploy(settings, self.variables):
             say("  deployments  as prefect.yaml says")
+        server.ensure_automations()
         self._spawn(worker)
         for part in outside:
             self._spawn(part)
@@ -89,6 +95,7 @@ class Stack:
         self._await(worker, lambda: server.worker_online(pool, parts.WORKER))
         for part in outside:
             self._await(part)
+        self._await_schedules(server)
 
     def running(self) -> bool:
         """Whether any part runs."""
@@ -179,6 +186,19 @@ class Stack:
         note = "" if part.name in self._started else " (was running)"
         say(f"  {part.name:<12} {part.page or part.probe.removesuffix('/minio/health/live') or 'at work'}{note}")
 
+    def _await_schedules(self, server: Prefect) -> None:
+        """Wait until every active schedule has planned runs.
+
+        Raises:
+            StackError: one has none: it would never fire.
+        """
+        begun = time.monotonic()
+        while faults := schedules.faults(found := server.schedules(), datetime.now(UTC)):
+            if time.monotonic() - begun > self.settings.start_timeout_s:
+                raise StackError(f"{faults[0]}; the log is {self.shelf.log('prefect')}")
+            time.sleep(1)
+        say(f"  schedules    {len(found)} active, the next run at {_next(found)}")
+
     # -- stopping --------------------------------------------------------------------------------------------------
 
     def down(self) -> None:
@@ -230,3 +250,23 @@ class Stack:
             listens = not running.port or port_taken(running.port)
             rows.append((name, "running" if listens else "starting", pages[name], str(running.pid), since))
         return rows
+
+    def faults(self) -> list[str]:
+        """What a running stack promises and does not keep, one line each; nothing is promised of a stopped one."""
+        if not self.running():
+            return []
+        stopped = [name for name, state, *_ in self.status() if state == "stopped" and name in parts.ALWAYS]
+        if "prefect" in stopped:
+            return [f"{name} does not run" for name in stopped]
+        try:
+            with closing(Prefect(self.settings.prefect_url, self.logins.prefect_auth)) as server:
+                planned = schedules.faults(server.schedules(), datetime.now(UTC))
+        except httpx.HTTPError as error:
+            planned = [f"Prefect does not say what is planned: {error}"]
+        return [*(f"{name} does not run" for name in stopped), *planned]
+
+
+def _next(found: list[Schedule]) -> str:
+    """When the first of the planned runs is due, in this machine's time."""
+    times = [one.planned[0] for one in found if one.planned]
+    return min(times).astimezone().strftime("%Y-%m-%d %H:%M") if times else "no time"

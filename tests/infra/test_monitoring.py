@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows import completion
 from flows.monitoring import pushgateway
 from infra.settings import ROOT
 from service.endpoints.operations import FAMILIES, exposition, reference_series
@@ -40,7 +41,7 @@ def test_the_rules_hold_in_promtool(require_program, command):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rules_read_metrics_that_exist(rule):
     """A renamed metric would silence its alert for good."""
-    assert metrics_in(rule["expr"]) <= {*FAMILIES, *pushgateway.FAMILIES}
+    assert metrics_in(rule["expr"]) <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES}
 
 
 @pytest.mark.parametrize("panel", BOARD["panels"], ids=lambda panel: panel["title"])
@@ -50,7 +51,7 @@ def test_panels_read_metrics_that_exist(panel):
         names = metrics_in(target["expr"])
         recorded = set(re.findall(r"qf:[a-z0-9_:]+", target["expr"]))
         assert names or recorded
-        assert names <= {*FAMILIES, *pushgateway.FAMILIES}
+        assert names <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES}
         assert recorded <= RECORDED
 
 

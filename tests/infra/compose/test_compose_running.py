@@ -21,10 +21,12 @@ from infra.compose import bootstrap, passwords
 from infra.compose.bootstrap import BootstrapSettings
 from infra.compose.rights import ADMIN, RIGHTS
 from infra.settings import BUCKETS, HOST, ROOT
+from infra.stack import prefect_api
 from service.access.keystore import Scope, read_keys
 from service.ledger.bucket import BucketStore, StoreConflict, StoreSettings
 from tests.infra import compose_parts
 from tests.infra.compose_parts import Parts
+from tests.ticking import fired, ticking
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compose")]
 REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
@@ -304,3 +306,12 @@ def test_settings_of_bootstrap_hide_their_secrets(parts: Parts, monkeypatch: pyt
     for name, value in bootstrap_environment(parts).items():
         monkeypatch.setenv(name, value)
     assert parts.values["MLFLOW_ADMIN_PASSWORD"] not in repr(BootstrapSettings())
+
+
+@pytest.mark.timeout(900)
+def test_a_one_minute_schedule_fires_over_postgresql(parts: Parts, tmp_path: Path) -> None:
+    """The scheduler works on the database of compose and cluster too, behind its password."""
+    auth = f"admin:{parts.values['PREFECT_PASSWORD']}"
+    environment = {"PREFECT_API_URL": f"{parts.url('prefect')}/api", "PREFECT_API_AUTH_STRING": auth}
+    with ticking(tmp_path, environment), prefect_api.client(parts.url("prefect"), auth) as http:
+        assert fired(http)["state_type"] == "COMPLETED"

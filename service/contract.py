@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 MAX_BATCH_ROWS: Final = 1_000
@@ -92,6 +92,14 @@ def _field(description: str, *, unit: str, group: str, **rules: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit, "group": group}, **rules)
 
 
+def whole(value: Any) -> Any:
+    """A whole number as an integer, however it was written: JSON Schema counts 2.0 as one, and so do we."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE: Final = BeforeValidator(whole)
+
+
 class Applicant(Strict):
     """One applicant's most recent month. No name, SSN, age or occupation: the score does not need them."""
 
@@ -112,9 +120,11 @@ class Applicant(Strict):
     monthly_inhand_salary: Annotated[
         float | None, _field("Net salary per month; null if unknown.", unit="per month", group="income", ge=0, le=1e6)
     ]
-    num_bank_accounts: Annotated[int, _field("Bank accounts held.", unit="accounts", group="accounts", ge=0, le=50)]
-    num_credit_cards: Annotated[int, _field("Credit cards held.", unit="cards", group="accounts", ge=0, le=50)]
-    num_loans: Annotated[int, _field("Loans running.", unit="loans", group="loans", ge=0, le=50)]
+    num_bank_accounts: Annotated[
+        int, _field("Bank accounts held.", unit="accounts", group="accounts", ge=0, le=50), _WHOLE
+    ]
+    num_credit_cards: Annotated[int, _field("Credit cards held.", unit="cards", group="accounts", ge=0, le=50), _WHOLE]
+    num_loans: Annotated[int, _field("Loans running.", unit="loans", group="loans", ge=0, le=50), _WHOLE]
     loan_types: Annotated[
         list[LoanType],
         _field(
@@ -129,10 +139,14 @@ class Applicant(Strict):
         ),
     ]
     num_delayed_payments: Annotated[
-        int | None, _field("Payments delayed; null if unknown.", unit="payments", group="payments", ge=0, le=200)
+        int | None,
+        _field("Payments delayed; null if unknown.", unit="payments", group="payments", ge=0, le=200),
+        _WHOLE,
     ]
     num_credit_inquiries: Annotated[
-        int | None, _field("Credit inquiries made; null if unknown.", unit="inquiries", group="accounts", ge=0, le=200)
+        int | None,
+        _field("Credit inquiries made; null if unknown.", unit="inquiries", group="accounts", ge=0, le=200),
+        _WHOLE,
     ]
     changed_credit_limit: Annotated[
         float | None,
@@ -154,6 +168,7 @@ class Applicant(Strict):
     credit_history_months: Annotated[
         int | None,
         _field("Age of the credit history; null if unknown.", unit="months", group="payments", ge=0, le=1200),
+        _WHOLE,
     ]
     payment_of_min_amount: Annotated[
         MinimumPayment | None,

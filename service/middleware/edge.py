@@ -74,12 +74,17 @@ class Post:
             if not isinstance(admitted, ApiKey):
                 return admitted
         if route is None:
-            return NOT_FOUND
+            return self._nothing_there(call.path)
         if not route.takes(call.method):
             return METHOD_NOT_ALLOWED.with_headers((b"allow", route.allow))
         if b"host" not in call.headers:
             return BAD_HEADER.saying("The header Host is missing")
         return None
+
+    def _nothing_there(self, path: str) -> Problem:
+        """404; a path that is a route but for its slashes or its case is told the route."""
+        meant = self.routes.find("/" + path.strip("/").lower())
+        return NOT_FOUND.saying(f"There is nothing here; the route is {meant.path}") if meant else NOT_FOUND
 
     def note(self, call: Call, reply: Reply) -> None:
         """Count and log what was answered."""

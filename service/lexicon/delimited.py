@@ -75,8 +75,6 @@ def dialect(content: bytes, options: ReadOptions) -> Dialect:
     if not found:
         raise TableRefused(_one_column(lines, delimiters[0]))
     best = max(found, key=lambda head: (head.known, head.even, len(head.names)))
-    if best.known == 0 and best.even < 0.5:
-        raise TableRefused(_one_column(lines, delimiters[0]))
     above = "".join(lines[: best.last_line])
     names = tuple(name.strip() for name in best.names)
     if best.indexed:
@@ -120,10 +118,17 @@ def _head(lines: list[str], delimiter: str) -> _Head | None:
     place, (line, last, names) = max(candidates, key=lambda one: (_known(one[1][2]), -one[0]))
     width = len(names)
     widths = [len(cells) for _, _, cells in rows[place + 1 :]]
-    longer = sum(count == width + 1 for count in widths)
-    indexed = bool(widths) and longer == len(widths) and names[-1].strip() != ""
+    indexed = _is_indexed([cells for _, _, cells in rows[place + 1 :]], width) and names[-1].strip() != ""
     even = sum(count == width for count in widths) / len(widths) if widths else 1.0
     return _Head(delimiter, names, line, last, _known(names), 1.0 if indexed else even, indexed)
+
+
+def _is_indexed(rows: list[list[str]], width: int) -> bool:
+    """Whether every row begins with its own number, under no name; any other cell too many is a fault of the row."""
+    if len(rows) < 2 or any(len(cells) != width + 1 for cells in rows):
+        return False
+    numbers = [cells[0].strip() for cells in rows]
+    return any(numbers == [str(first + place) for place in range(len(rows))] for first in (0, 1))
 
 
 def _named(cells: list[str]) -> list[str]:

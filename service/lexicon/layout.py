@@ -25,7 +25,8 @@ class LaidOut:
 
     def __init__(self, frame: pd.DataFrame, lines: NDArray[np.int64], header_line: int) -> None:
         self.frame, self.lines, self.header_line = frame, lines, header_line
-        self.encoding, self.delimiter = "", ""
+        self.kind, self.encoding, self.delimiter = "", "", ""
+        self.packing: tuple[str, ...] = ()
         self.faults: list[SetAside] = []
         self.notes: list[str] = []
 
@@ -36,6 +37,12 @@ def laid_out(packed: Unpacked, options: ReadOptions) -> LaidOut:
     Raises:
         TableRefused: it cannot be laid out as one.
     """
+    laid = _by_kind(packed, options)
+    laid.kind, laid.packing = packed.kind, packed.packing
+    return laid
+
+
+def _by_kind(packed: Unpacked, options: ReadOptions) -> LaidOut:
     limits = options.limits
     if packed.kind is FileKind.DELIMITED:
         return _delimited(packed.content, options)

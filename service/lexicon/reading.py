@@ -40,7 +40,7 @@ from service.lexicon.understanding import (
     Understanding,
     UnreadText,
 )
-from service.lexicon.unpacking import Unpacked, unpacked
+from service.lexicon.unpacking import unpacked
 
 
 def read_table(
@@ -58,15 +58,21 @@ def read_table(
     content = source if isinstance(source, bytes) else source.read_bytes()
     known_as = name or (source.name if isinstance(source, Path) else "the file")
     try:
-        packed = unpacked(content, known_as, options)
-        return _understood(known_as, packed, laid_out(packed, options), options, fields)
+        return _understood(known_as, laid_out(unpacked(content, known_as, options), options), options, fields)
     except TableRefused as refused:
         raise TableRefused(refused.trouble, known_as) from None
 
 
-def _understood(
-    name: str, packed: Unpacked, laid: LaidOut, options: ReadOptions, told: Mapping[str, str] | None
-) -> TableRead:
+def read_as(table: TableRead, fields: Mapping[str, str], options: ReadOptions = ReadOptions()) -> TableRead:
+    """The same table with other columns for its fields, or other options for its cells; the file is not read again."""
+    told = table.understanding
+    laid = LaidOut(table.frame, table.lines, told.header_line)
+    laid.kind, laid.packing, laid.encoding, laid.delimiter = told.kind, told.packing, told.encoding, told.delimiter
+    laid.faults, laid.notes = [*told.faults], [*told.notes]
+    return _understood(told.name, laid, options, fields)
+
+
+def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[str, str] | None) -> TableRead:
     frame = laid.frame
     named = fields_of([str(column) for column in frame.columns])
     columns = dict(told) if told is not None else {field: found[0] for field, found in named.items()}
@@ -82,19 +88,19 @@ def _understood(
         plain[field] = plain_column(cells, rule, form)
         ambiguities += _open(rule, columns[field], cells, form, proofs.get(field, DecimalEvidence()), laid)
         understood.append(_column(columns[field], rule, form, cells, plain[field], laid))
-    understanding = _understanding(name, packed, laid, understood, ambiguities)
+    understanding = _understanding(name, laid, understood, ambiguities)
     return TableRead(frame, laid.lines, plain, understanding, columns)
 
 
 def _understanding(
-    name: str, packed: Unpacked, laid: LaidOut, columns: list[ColumnUnderstood], ambiguities: list[Ambiguity]
+    name: str, laid: LaidOut, columns: list[ColumnUnderstood], ambiguities: list[Ambiguity]
 ) -> Understanding:
     marks = {one.form.decimal for one in columns if one.form.decimal}
     used = {one.name for one in columns}
     return Understanding(
         name=name,
-        kind=packed.kind,
-        packing=packed.packing,
+        kind=laid.kind,
+        packing=laid.packing,
         encoding=laid.encoding,
         delimiter=laid.delimiter,
         decimal=marks.pop() if len(marks) == 1 else "",

@@ -27,12 +27,19 @@ def as_utf8(content: bytes, told: str) -> tuple[bytes, str]:
     """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
-            return (content[len(mark) :], "utf-8") if encoding == "utf-8" else (_from(content, encoding), encoding)
+            return (content[len(mark) :], "utf-8") if encoding == "utf-8" else (_marked(content, encoding), encoding)
     encoding = told or _found(content)
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
         _from(content, "utf-8")
         return content, "utf-8"
     return _from(content, encoding), encoding
+
+
+def _marked(content: bytes, encoding: str) -> bytes:
+    try:
+        return _from(content, encoding)
+    except TableRefused as refused:
+        raise TableRefused(no_table(f"it is marked as {encoding}, but is none", refused.trouble.line)) from None
 
 
 def _found(content: bytes) -> str:

@@ -252,6 +252,8 @@ def main(arguments: list[str]) -> int:
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # a file, never a terminal
     try:
         with zipfile.ZipFile(sys.stdin.buffer) as archive:
+            if sum(part.file_size for part in archive.infolist()) > most_bytes:
+                raise Refused("too_large")  # it says so itself; what says less is counted
             parts = Parts(archive, most_bytes)
             sheet, since_1904 = first_sheet(parts)
             rows = SheetRows(shared_texts(parts), styles(parts), since_1904, most_columns)

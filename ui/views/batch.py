@@ -47,7 +47,7 @@ def show(desk: Desk) -> None:
     _templates(desk, fields)
     upload = st.file_uploader(
         desk.texts("batch.upload"),
-        type=["csv", "tsv", "txt", "xlsx"],
+        type=["csv", "tsv", "txt", "xlsx", "gz", "zip", "parquet", "jsonl", "ndjson"],
         key="batch.upload",
         help=desk.texts("batch.upload_help"),
     )
@@ -102,7 +102,7 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
         st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
         return None
     checked = _checked(desk, sheet, mapped, fields)
-    _report(desk, fields, sheet, checked)
+    _report(desk, fields, checked)
     return checked
 
 
@@ -157,10 +157,10 @@ def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Fie
     return checked
 
 
-def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
+def _report(desk: Desk, fields: tuple[Field, ...], checked: CheckedSheet) -> None:
     """What the contract says of each row, before anything is sent."""
     t, f = desk.texts, desk.formats
-    good, bad = len(checked.applicants), len(sheet.rows) - len(checked.applicants)
+    good, bad = len(checked.applicants), len({each.row for each in checked.faults})
     if not bad:
         st.success(t.plural("batch.all_good", good, rows=f.number(good)), icon=":material/check_circle:")
         return

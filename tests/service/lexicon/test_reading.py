@@ -215,7 +215,8 @@ def test_a_written_table_reads_back(
     wear, by = DRESSES[dress]
     rows = [[client, f"{amount / 100:.2f}", "1", "auto", "Good", "5"] for amount in cents]
     text = delimited(dressed(wear, rows), by=by, end=end, quoted=quoted)
-    table = read_table(text.encode(encoding), OPTIONS)
+    told = encoding if encoding == "cp1252" else ""  # two letters of it may be one of UTF-8: only the caller knows
+    table = read_table(text.encode(encoding), replace(OPTIONS, encoding=told))
     table.understanding.settled()
     assert [float(cell) for cell in table.plain["annual_income"].cells] == [float(row[1]) for row in rows]
     assert list(table.frame["client"]) == [client.strip()] * len(rows)

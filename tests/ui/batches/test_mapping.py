@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import contract_fields
 from ui.batches.mapping import check, meaning, propose, template
-from ui.batches.sheet import Sheet, read_sheet
+from ui.batches.sheet import OPTIONS, Sheet, read_sheet
 
 FIELDS = {field.name: field for field in contract_fields()}
 ALL = contract_fields()
@@ -137,6 +138,51 @@ def test_columns_that_are_not_there() -> None:
     sheet = sheet_of(rows)
     checked = check(sheet, propose(sheet.columns, ALL), ALL)
     assert [(each.fault.field, each.fault.code) for each in checked.faults] == [("interest_rate", "missing")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "by", "read"),
+    [
+        (("34,000", "2,800", "2,900"), ",", "asked"),
+        (("34.000", "2.800", "2.900"), ";", "asked"),
+        (("34,000.00", "2,800.00", "2,900.00"), ",", (34000.0, 2800.0, 2900.0)),
+        (("34.000,00", "2.800,00", "2.900,00"), ";", (34000.0, 2800.0, 2900.0)),
+    ],
+    ids=["thousands alone", "thousands alone, Brazil", "with cents", "with centavos"],
+)
+def test_thousands_are_never_guessed(cells: tuple[str, ...], by: str, read: Any) -> None:
+    """Amounts whose mark could be either are no applicants until the mark is told; with cents they are read."""
+    names = ("annual_income", "monthly_inhand_salary", "outstanding_debt")
+    whole = {"interest_rate": 12, "delay_from_due_date": 3, "changed_credit_limit": 5, "credit_utilization_ratio": 30}
+    whole |= {"total_emi_per_month": 80, "amount_invested_monthly": 90, "monthly_balance": 300}
+    row = template(ALL, [EXAMPLES["ordinary"]])[0] | whole | dict(zip(names, cells, strict=True))
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=by).writerows([row.keys(), row.values()])
+    sheet = read_sheet("a.csv", buffer.getvalue().encode())
+    checked = check(sheet, propose(sheet.columns, ALL), ALL)
+    if read == "asked":
+        assert not checked.applicants and {each.fault.code for each in checked.faults} == {"type"}
+        assert sheet.understanding is not None and {one.column for one in sheet.understanding.ambiguities} == {*names}
+        told = read_sheet("a.csv", buffer.getvalue().encode(), replace(OPTIONS, decimal="." if by == "," else ","))
+        checked, read = check(told, propose(told.columns, ALL), ALL), (34000.0, 2800.0, 2900.0)
+    (applicant,) = checked.applicants
+    assert tuple(getattr(applicant, name) for name in names) == read
+
+
+def test_a_walled_number_is_a_mask() -> None:
+    """`__10000__` stands for an amount that is not known, as training takes it."""
+    assert meaning(FIELDS["amount_invested_monthly"], "__10000__") is None
+
+
+def test_a_row_cut_short_is_a_fault_of_its_line() -> None:
+    """A row two cells short is not filled up and scored: it is listed with its line."""
+    rows = template(ALL, list(EXAMPLES.values()))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerows([rows[0].keys(), rows[0].values(), list(rows[1].values())[:-2], rows[2].values()])
+    sheet = read_sheet("a.csv", buffer.getvalue().encode())
+    checked = check(sheet, propose(sheet.columns, ALL), ALL)
+    assert checked.numbers == (2, 4) and [(each.row, each.fault.code) for each in checked.faults] == [(3, "ragged")]
 
 
 @pytest.mark.needs_data

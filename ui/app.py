@@ -18,6 +18,7 @@ from ui.components import chrome
 from ui.errors import SettingsMissing
 from ui.session import Desk, language, open_desk
 from ui.settings import allowed_hosts
+from ui.texts.brand import ICON
 from ui.texts.wording import texts
 from ui.views import setup
 from ui.web.shell import FirstPaint
@@ -35,16 +36,17 @@ _PAGES = {
 def main() -> None:
     """One run for one visitor."""
     t = texts(language())
-    st.set_page_config(page_title=t("app.title"), page_icon=chrome.ICON, layout="wide")
-    chrome.dress()
+    st.set_page_config(page_title=t("app.title"), page_icon=ICON, layout="wide")
+    chrome.dress(t)
     try:
         desk = open_desk()
     except SettingsMissing as problem:
         chrome.language_switch(t)
         setup.show(t, problem)
         return
-    page = st.navigation(_pages(desk), position="top")
-    chrome.head(t, page.title)
+    pages = _pages(desk)
+    page = st.navigation(pages, position="top")
+    chrome.head(t, page, pages)
     page.run()
     chrome.foot(t)
 

@@ -1,29 +1,46 @@
-"""The frame around every page: style sheet, heading, language switch, foot."""
+"""The frame around every page: style sheet, language, brand, heading, navigation on a phone, foot."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
 from ui.session import LANGUAGE, language
-from ui.texts.wording import LANGUAGES, NAMES, Texts
+from ui.texts import brand
+from ui.texts.wording import HTML_LANGUAGES, LANGUAGES, NAMES, Texts, texts
 
-ICON: Final = "📈"  # a named material icon would be fetched from Google by the browser
-_STYLE: Final = Path(__file__).parent / "style.css"
-
-
-def dress() -> None:
-    """The style sheet: what theme settings cannot say (print, sticky result, bars)."""
-    st.html(_STYLE)
+_FOLDER: Final = Path(__file__).parent
+_OWN_WORDS: Final = "streamlit."
 
 
-def head(t: Texts, title: str) -> None:
-    """The page's heading with the language switch beside it."""
+def dress(t: Texts) -> None:
+    """The style sheet, the brand's sign, and the page's language for screen readers and Streamlit's own words."""
+    st.logo(brand.logo(), size="medium")
+    st.html(_FOLDER / "style.css")
+    script = (_FOLDER / "own_words.js").read_text(encoding="utf-8")
+    told = json.dumps([HTML_LANGUAGES[t.language], own_words(t)], ensure_ascii=False)
+    st.html(f"<script>{script}\nwindow.qfSpeak(...{told});</script>", unsafe_allow_javascript=True)
+
+
+def own_words(t: Texts) -> list[tuple[str, str]]:
+    """What Streamlit says by itself: each sentence in another language, with this page's instead; `{}` is kept."""
+    keys = [key for key in t.entries if key.startswith(_OWN_WORDS)]
+    return [(texts(other)(key), t(key)) for other in LANGUAGES if other != t.language for key in keys]
+
+
+def head(t: Texts, page: st.Page, pages: Sequence[st.Page]) -> None:
+    """The page's heading with the language switch beside it, and the way to the other pages on a phone."""
+    with st.container(horizontal=True, key="phone-pages", gap="xsmall"):
+        for each in pages:
+            st.page_link(each, label=each.title, disabled=each.url_path == page.url_path)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.title(title, anchor=False, width="content")
+        st.title(page.title if page.url_path else t("app.title"), anchor=False, width="content")
         language_switch(t)
+    st.markdown(t(f"promise.{page.url_path or 'score'}"))
 
 
 def language_switch(t: Texts) -> None:

@@ -33,7 +33,7 @@ if (!window.qfArrive) {
     // On a wide screen the result is sticky beside the form and moves with the row that holds both.
     const row = at || (innerWidth >= 1024 ? shown.closest("[data-testid=stHorizontalBlock]") : shown);
     const top = row.getBoundingClientRect().top;
-    if (top < 0 || top > innerHeight * 0.6) row.scrollIntoView({ block: at ? "center" : "start" });
+    if (top < 0 || top > innerHeight * 0.35) row.scrollIntoView({ block: at ? "center" : "start" });
     if (at) { at.querySelector("input")?.focus({ preventScroll: true }); return; }
     shown.setAttribute("tabindex", "-1");
     shown.setAttribute("aria-live", "polite");

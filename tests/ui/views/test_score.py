@@ -180,7 +180,7 @@ def test_language_switch_keeps_everything(open_page: Open) -> None:
     assert not at.exception
     assert "672 de 1.000" in everything(at)
     assert field(at, "num_credit_cards").value == "5"
-    assert at.title[0].value == "Score"
+    assert at.title[0].value == texts("pt")("app.title")
 
 
 def test_the_language_rewrites_numbers(open_page: Open, api: FakeApi) -> None:

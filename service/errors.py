@@ -7,6 +7,7 @@ ServiceError                     root; its text is one readable line without an 
 ├── KeyRefused                   the key tool cannot do what was asked (third live key, unknown id, bad date)
 ├── OutboxFull                   no room or no disk for another durable record: answer 503, never drop
 ├── AnswerNotFound               no such prediction of this partner
+├── AnswerAway                   the bucket that may hold the answer does not answer: answer 503
 ├── IdempotencyRunning           the first request of this Idempotency-Key is still running: answer 409
 ├── IdempotencyMismatch          the key was used with another body: answer 422
 └── ProblemError                 an answer that is not a 2xx, ready to be sent (see `service.problems`)
@@ -54,6 +55,10 @@ class OutboxFull(ServiceError):
 
 class AnswerNotFound(ServiceError):
     """There is no such prediction, or it belongs to somebody else: the two must look alike."""
+
+
+class AnswerAway(ServiceError):
+    """The bucket that may hold an older answer does not answer now; try again."""
 
 
 class IdempotencyRunning(ServiceError):

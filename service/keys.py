@@ -30,7 +30,7 @@ DEFAULT_BURST: Final = 1_000  # a full batch fits
 DEFAULT_DAILY: Final = 1_000_000
 
 
-def issue(  # pylint: disable=too-many-locals  # each limit is an argument of its own
+def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit is an argument of its own
     folder: Path,
     partner: str,
     *,
@@ -40,14 +40,15 @@ def issue(  # pylint: disable=too-many-locals  # each limit is an argument of it
     scopes: Sequence[Scope] = PARTNER_SCOPES,
     not_before: datetime | None = None,
     expires: datetime | None = None,
+    test: bool = False,
 ) -> str:
-    """A new key for a partner, in the store of `folder` (QF_SERVICE_DIR).
+    """A new key for a partner, in the store of `folder` (QF_SERVICE_DIR); a test key's answers count nowhere.
 
     Raises:
         KeyRefused: the partner has two live keys already, or a value is out of range.
     """
     now = datetime.now(UTC)
-    text, key_id = mint()
+    text, key_id = mint(test=test)
     pepper = read_pepper(folder / "pepper")
     try:
         record = KeyRecord(
@@ -62,6 +63,7 @@ def issue(  # pylint: disable=too-many-locals  # each limit is an argument of it
             expires_at=expires or now + DEFAULT_LIFE,
             created_at=now,
             created_by=_who(),
+            test=test,
         )
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
@@ -84,7 +86,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP) -> str:
     if len(live) != 1:
         raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
     old = live[0]
-    text, key_id = mint()
+    text, key_id = mint(test=old.test)
     new = old.model_copy(
         update={
             "id": key_id,
@@ -123,7 +125,11 @@ def expire(folder: Path, key_id: str, when: datetime) -> None:
 
 
 def _add(records: list[KeyRecord], record: KeyRecord, now: datetime) -> None:
-    live = [other.id for other in records if other.partner == record.partner and other.live(now)]
+    live = [
+        other.id
+        for other in records
+        if (other.partner, other.test) == (record.partner, record.test) and other.live(now)
+    ]
     if len(live) >= MAX_LIVE_KEYS:
         raise KeyRefused(
             f"{record.partner}: has {MAX_LIVE_KEYS} live keys ({', '.join(live)}); revoke or expire one first"
@@ -175,7 +181,7 @@ def _list(folder: Path) -> None:
     for record in read_keys(folder / "keys.json").keys:
         print(
             record.id,
-            record.partner,
+            f"{record.partner}{' (test)' if record.test else ''}",
             _state(record, now),
             f"rate={record.rate:g}/s burst={record.burst} daily={record.daily}",
             f"from={record.not_before:%Y-%m-%dT%H:%M:%SZ} to={record.expires_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -192,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--burst", type=int, default=DEFAULT_BURST, help="tokens at most at once")
     new.add_argument("--daily", type=int, default=DEFAULT_DAILY, help="tokens a UTC day")
     new.add_argument("--scope", action="append", type=Scope, choices=list(Scope), help="may repeat")
+    new.add_argument("--test", action="store_true", help="qf_test_...: same rules, in no drift report and no outcome")
     new.add_argument("--not-before", type=_moment, help="date or time (UTC) the key opens from")
     new.add_argument("--expires", type=_moment, help="date or time (UTC) the key ends, at most a year away")
     commands.add_parser("list", help="all keys, without their secrets")
@@ -216,6 +223,7 @@ def _run(options: argparse.Namespace, folder: Path) -> None:
             scopes=options.scope or PARTNER_SCOPES,
             not_before=options.not_before,
             expires=options.expires,
+            test=options.test,
         ),
         "list": lambda: _list(folder),
         "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days)),

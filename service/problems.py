@@ -69,6 +69,12 @@ UNAUTHORIZED: Final = Problem(401, "unauthorized", "A valid API key is needed in
 FORBIDDEN: Final = Problem(403, "forbidden", "This key's scopes do not cover the request")
 NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")
 PREDICTION_NOT_FOUND: Final = Problem(404, "prediction-not-found", "No prediction of yours has this id")
+PREDICTION_AWAY: Final = Problem(
+    503,
+    "prediction-away",
+    "The store that keeps older answers does not answer now",
+    headers=((b"retry-after", b"5"),),
+)
 METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "The route does not take this method")
 IDEMPOTENCY_RUNNING: Final = Problem(
     409,

@@ -28,10 +28,9 @@ from service.endpoints.records import Records
 from service.endpoints.scores import ScoreEndpoints
 from service.engine.packed_model import PackedModel
 from service.errors import in_one_line
-from service.ledger.journal.answers import Answers
-from service.ledger.journal.idempotency import Idempotency
-from service.ledger.journal.outbox import Outbox
-from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
+from service.ledger.interface import Ledger
+from service.ledger.journal.host import JournalLedger
+from service.ledger.journal.shipping import KeptLimits, StoreSettings
 from service.metrics import Metrics
 from service.middleware.authentication import Access
 from service.middleware.edge import Edge, Post
@@ -45,7 +44,6 @@ from service.web.routes import Route, Routes
 _log = logging.getLogger("service.runtime")
 TICK_S: Final = 0.25
 FLUSH_EVERY_TICKS: Final = 4
-SHIP_LOOK_S: Final = 5.0  # between two looks for sealed segments; QF_SHIP_INTERVAL_S seals them
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 """Fewer, later collections: with the loaded model frozen, p99 at 16 connections fell from 270 to 6 ms."""
 _KEPT_BYTES: Final = 32 << 20
@@ -58,9 +56,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
 
     settings: ServiceSettings
     model: PackedModel
-    outbox: Outbox
-    idempotency: Idempotency
-    answers: Answers
+    ledger: Ledger
     store: KeyStore
     table: SharedTable
     throttle: Throttle
@@ -69,7 +65,6 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     scoring: Scoring
     health: Health
     access: Access
-    shipper: Shipper | None = None
     redis: Redis | None = None
     post: Post | None = None
     _loop_task: asyncio.Task[None] | None = None
@@ -84,8 +79,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         pepper = read_pepper(settings.pepper_file)
         store = KeyStore(settings.keys_file, pepper)
         model = PackedModel.load(settings.model_dir, settings.engine)
-        folder = settings.service_dir / "outbox"
-        outbox = Outbox.open(folder, cap_bytes=settings.outbox_max_bytes, segment_age_s=settings.ship_interval_s)
+        ledger = _ledger(settings, pepper)
         table = SharedTable(settings.limits_file)
         metrics = Metrics(settings.metrics_dir, _edges(model))
         redis, limiter = _limiter(settings, table, metrics)
@@ -98,18 +92,15 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         return cls(
             settings=settings,
             model=model,
-            outbox=outbox,
-            idempotency=Idempotency(folder),
-            answers=Answers(folder),
+            ledger=ledger,
             store=store,
             table=table,
             throttle=Throttle(limiter, settings.max_in_flight, settings.max_in_flight_per_key),
             metrics=metrics,
             log=RequestLog(enabled=settings.access_log),
-            scoring=Scoring(model, ref, outbox, Pseudonyms(pepper), metrics),
-            health=Health(outbox, store),
+            scoring=Scoring(model, ref, ledger, Pseudonyms(pepper), metrics),
+            health=Health(ledger, store),
             access=Access(store, failures, settings.trusted_proxies),
-            shipper=_shipper(settings, folder, outbox),
             redis=redis,
         )
 
@@ -117,8 +108,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         """Open the doors: hand the routes to the edge and begin the housekeeping."""
         bodies = Bodies(self.settings.body_timeout_s)
         through = None if self.settings.fast_route else Inner(edge.inner)
-        scores = ScoreEndpoints(self.scoring, self.throttle, bodies, self.idempotency, through)
-        records = Records(self.answers, self.outbox, self.throttle, bodies)
+        scores = ScoreEndpoints(self.scoring, self.throttle, bodies, self.ledger, through)
+        records = Records(self.ledger, self.throttle, bodies)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         routes = Routes(route_table(scores, records, pages, operations))
@@ -126,10 +117,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         at_once = self.redis is None and self.settings.fast_route
         self.post = Post(routes, self.access, self.metrics, self.log, at_once)
         edge.post = self.post
-        await _guarded(self.idempotency.follow)  # the index of keys is built here and not inside a request
+        await _guarded(self.ledger.follow)  # the index of keys is built here and not inside a request
         self.health.model_ready = True
-        if self.shipper is not None:
-            self.shipper.start()
+        self.ledger.start()
         self._loop_task = asyncio.create_task(self._housekeeping(), name="housekeeping")
         self._drain_on_sigterm()
         gc.collect()
@@ -143,10 +133,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
-        await self.outbox.aclose()
-        if self.shipper is not None:
-            await asyncio.to_thread(self.shipper.stop)
-        self.idempotency.close()
+        await self.ledger.aclose()
         self._observe()
         self.metrics.close()
         self.table.close()
@@ -183,7 +170,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await _guarded(self._look_at_keys)
             if tick % FLUSH_EVERY_TICKS == 0:
                 await _guarded(self._save)
-                await _guarded(self.idempotency.follow)
+                await _guarded(self.ledger.follow)
 
     async def _look_at_keys(self) -> None:
         fault = self.store.fault
@@ -197,29 +184,16 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         self.metrics.save()
 
     def _observe(self) -> None:
-        gauges, counters, backlog = self.metrics.gauges, self.metrics.counters, self.outbox.backlog()
-        gauges["qf_outbox_rows_pending"] = {"": float(backlog.rows)}
-        gauges["qf_outbox_bytes_pending"] = {"": float(backlog.bytes)}
-        gauges["qf_outbox_oldest_age_seconds"] = {"": backlog.oldest_age_s}
-        gauges["qf_outbox_writable"] = {"": float(self.outbox.writable)}
+        gauges, counters, figures = self.metrics.gauges, self.metrics.counters, self.ledger.figures()
+        gauges.update({name: {"": value} for name, value in figures.gauges.items()})
+        for name, total in figures.counters.items():
+            counters[name][""] += total - self._seen(name, total)
         gauges["qf_key_store_fault"] = {"": float(bool(self.store.fault))}
         gauges["qf_ready"] = {"": float(not self.health.faults_now())}
         gauges["qf_in_flight"] = {"": float(self.throttle.in_flight)}
         decisions, self.throttle.decisions = self.throttle.decisions, type(self.throttle.decisions)()
         for name, count in decisions.items():
             counters["qf_limiter_decisions"][name] += count
-        failures = self.outbox.counters.failures + self.outbox.counters.refused
-        counters["qf_outbox_failures"][""] += failures - self._seen("failures", failures)
-        if self.shipper is not None:
-            shipped = self.shipper.counters
-            gauges["qf_shipping_failing"] = {"": float(shipped.failing)}
-            gauges["qf_outbox_orphan_rows_pending"] = {"": float(self.shipper.orphans.rows)}
-            counters["qf_shipped_rows"][""] += shipped.rows - self._seen("shipped", shipped.rows)
-            gauges["qf_answers_kept_bytes"] = {"": float(self.shipper.kept.bytes)}
-            dropped = self.shipper.kept.dropped
-            counters["qf_answers_dropped_files"][""] += dropped - self._seen("kept_dropped", dropped)
-            damaged = shipped.damaged + shipped.conflicts
-            counters["qf_outbox_damaged"][""] += damaged - self._seen("damaged", damaged)
         counters["qf_log_lines_dropped"][""] += self.log.dropped - self._seen("dropped", self.log.dropped)
 
     def _seen(self, name: str, value: float) -> float:
@@ -264,16 +238,19 @@ def route_table(scores: ScoreEndpoints, records: Records, pages: Pages, operatio
     ]
 
 
-def _shipper(settings: ServiceSettings, folder: Path, outbox: Outbox) -> Shipper | None:
+def _ledger(settings: ServiceSettings, pepper: bytes) -> JournalLedger:
     """Without a store rows stay in the outbox until its cap: that is a choice, and it is said."""
+    store = None
     if settings.store_endpoint is None:
         _log.warning("QF_STORE_ENDPOINT is not set: predictions stay in the outbox and are not shipped")
-        return None
-    return Shipper(
-        folder,
-        outbox.run,
-        StoreSettings(bucket=settings.predictions_bucket, endpoint=settings.store_endpoint),
-        interval_s=min(SHIP_LOOK_S, settings.ship_interval_s),
+    else:
+        store = StoreSettings(bucket=settings.predictions_bucket, endpoint=settings.store_endpoint)
+    return JournalLedger.open(
+        settings.service_dir / "outbox",
+        pepper,
+        store,
+        cap_bytes=settings.outbox_max_bytes,
+        ship_interval_s=settings.ship_interval_s,
         keep=KeptLimits(settings.answers_days, settings.answers_max_bytes),
     )
 

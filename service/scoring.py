@@ -22,8 +22,7 @@ from service.access.pseudonyms import Pseudonyms
 from service.contract import Applicant, CreditClass, ModelRef, RiskGrade
 from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
-from service.ledger.journal.frames import KeyMark
-from service.ledger.journal.outbox import JournalEntry, Outbox
+from service.ledger.interface import JournalEntry, KeyMark, Ledger
 from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, RecordKind
 from service.metrics import Metrics
 from service.score import features
@@ -37,6 +36,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 _BEGIN: Final = b'{"scores":['
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
+LEADS: Final = tuple(f"{reason.feature}:{reason.direction}" for reason in CATALOGUE)
+_FRAGMENT_OF: Final = dict(zip(zip(CODES, LEADS, strict=True), FRAGMENTS, strict=True))
 
 
 class _Probabilities(msgspec.Struct, gc=False):
@@ -97,12 +98,12 @@ class Scoring:
     """Scores applicants of partners."""
 
     def __init__(
-        self, model: PackedModel, ref: ModelRef, outbox: Outbox, pseudonyms: Pseudonyms, metrics: Metrics
+        self, model: PackedModel, ref: ModelRef, ledger: Ledger, pseudonyms: Pseudonyms, metrics: Metrics
     ) -> None:
         self._model = model
         self._borders = model.manifest.grade_borders
         self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
-        self._outbox = outbox
+        self._ledger = ledger
         self._pseudonyms = pseudonyms
         self._metrics = metrics
         self._lines = PredictionLines(ref.name, ref.version, ref.digest)
@@ -117,13 +118,13 @@ class Scoring:
         values = features.row(applicant)
         assessment = self._model.assess(values) if self._turn is None else await self._turn.assess(values)
         moment = _now()
-        identifier, answer, line = self.render(key, applicant, assessment, moment)
-        await self._outbox.append(
-            JournalEntry(
-                RecordKind.PREDICTION, key.partner, answer, (identifier,), (line,), ((0, len(answer)),), 200, mark
-            )
+        place, answer, line = self.render(key, applicant, assessment, moment)
+        kind = RecordKind.PREDICTION.of(test=key.test)
+        await self._ledger.append(
+            JournalEntry(kind, key.account, answer, (place,), (line,), ((0, len(answer)),), 200, mark)
         )
-        self._metrics.scored(applicant, assessment.score, assessment.band)
+        if not key.test:
+            self._metrics.scored(applicant, assessment.score, assessment.band)
         return answer
 
     async def many(self, key: ApiKey, applicants: Sequence[Applicant], mark: KeyMark | None = None) -> bytes:
@@ -139,23 +140,24 @@ class Scoring:
         numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
         matrix = features.matrix(columns | numbers)
         found = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
-        identifiers, answers, lines = self._render_many(key, applicants, columns, found)
+        places, answers, lines = self._render_many(key, applicants, columns, found)
         await asyncio.sleep(0)
         body, spans = _document(answers)
-        await self._outbox.append(
-            JournalEntry(RecordKind.PREDICTION, key.partner, body, identifiers, lines, spans, 200, mark)
-        )
+        kind = RecordKind.PREDICTION.of(test=key.test)
+        await self._ledger.append(JournalEntry(kind, key.account, body, places, lines, spans, 200, mark))
+        if key.test:
+            return body
         # Counted in the loop's next turn: the answer need not wait for it.
         asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, found)
         return body
 
     def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
         self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], found: Arrays
-    ) -> tuple[list[str], bytes, list[bytes]]:
-        """Ids, answers (a line each) and log lines of a batch."""
+    ) -> tuple[Sequence[str], bytes, list[bytes]]:
+        """Places, answers (a line each) and log lines of a batch."""
         moment = _now()
         odd = list(map(warnings_of, applicants))
-        reasons, codes = zip(*map(_reasons, found.numbers_told()), strict=True)
+        reasons, codes, leads = zip(*map(_reasons, found.numbers_told()), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
         scores, borderline = found.score.tolist(), found.borderline.tolist()
         likely = told_many(found.probabilities.T)
@@ -163,7 +165,8 @@ class Scoring:
         triples = likely.tolist()
         as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]
         refs = [self._pseudonyms.of(key.partner, one.customer_ref) for one in applicants]
-        identifiers = [self._outbox.next_id() for _ in applicants]
+        owner = key.account
+        places, identifiers = zip(*(self._ledger.new_id(owner) for _ in applicants), strict=True)
         answers = map(
             _Answer,
             identifiers,
@@ -181,20 +184,20 @@ class Scoring:
         lines = self._lines.render_many(
             (identifiers, repeat(moment), as_of, repeat(key.partner), refs),
             [columns[name] for name in INPUT_COLUMNS],
-            (scores, bands, best, *triples, borderline, codes, map("|".join, odd), grades),
+            (scores, bands, best, *triples, borderline, codes, map("|".join, odd), grades, leads),
         )
-        return identifiers, _encode_lines(list(answers)), lines
+        return places, _encode_lines(list(answers)), lines
 
     def render(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
     ) -> tuple[str, bytes, bytes]:
-        """Id, answer and log line of one score."""
+        """Place, answer and log line of one score."""
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
         poor, standard, good = map(told, probabilities)
         risk = grade(poor, self._borders)
-        identifier = self._outbox.next_id()
-        reasons, codes = _reasons(numbers)
+        place, identifier = self._ledger.new_id(key.account)
+        reasons, codes, leads = _reasons(numbers)
         answer = _Answer(
             identifier,
             points,
@@ -210,15 +213,41 @@ class Scoring:
         )
         as_of = applicant.as_of.isoformat() if applicant.as_of else moment[:10]
         subject = (identifier, moment, as_of, key.partner, self._pseudonyms.of(key.partner, applicant.customer_ref))
-        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd), risk)
-        return identifier, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
+        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd), risk, leads)
+        return place, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
 
 
 @lru_cache(maxsize=4096)
-def _reasons(numbers: tuple[int, ...]) -> tuple[msgspec.Raw, str]:
-    """Reasons as a JSON array, and their codes; a few thousand of these are nearly all that are ever given."""
+def _reasons(numbers: tuple[int, ...]) -> tuple[msgspec.Raw, str, str]:
+    """Reasons as a JSON array, their codes, and what each is led by (field and direction); a few thousand of these are nearly all that are ever given."""
     fragments = b",".join([FRAGMENTS[number] for number in numbers])
-    return msgspec.Raw(b"[" + fragments + b"]"), "|".join([CODES[number] for number in numbers])
+    codes, leads = ("|".join([told[number] for number in numbers]) for told in (CODES, LEADS))
+    return msgspec.Raw(b"[" + fragments + b"]"), codes, leads
+
+
+def restored(row: Mapping[str, str]) -> bytes:
+    """The answer that a recorded row was given; a reason that is told no more has its code alone."""
+    probabilities = [float(row[name]) for name in ("p_poor", "p_standard", "p_good")]
+    pairs = zip(_split(row["reasons"]), _split(row["reason_leads"]) or repeat(""))
+    model = {part: row[f"model_{part}"] for part in ("name", "version", "digest")}
+    answer = {
+        "prediction_id": row["prediction_id"],
+        "score": int(row["score"]),
+        "band": row["band"],
+        "predicted_class": row["predicted_class"],
+        "probabilities": _Probabilities(*probabilities),
+        "borderline": row["borderline"] == "true",
+        "risk_grade": row["risk_grade"],
+        "reasons": [msgspec.Raw(_FRAGMENT_OF.get(pair) or _encode({"code": pair[0]})) for pair in pairs],
+        "warnings": _split(row["warnings"]),
+        "model": model,
+        "created_at": row["created_at"],
+    }
+    return _encode({name: value for name, value in answer.items() if value != ""})
+
+
+def _split(cell: str) -> list[str]:
+    return cell.split("|") if cell else []
 
 
 def _inputs(applicant: Applicant) -> Cells:

@@ -34,7 +34,8 @@ class Right:
 
 #: user -> rights. Training is part of `model` and cannot reach `predictions`; drift is `watch` and can only read there.
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
-    "service": (Right("predictions", ("s3:PutObject",)),),
+    # It reads answers back that its host no longer keeps; it can neither change an object it put nor delete one.
+    "service": (Right("predictions", (*READ, "s3:PutObject")), Right("predictions", LIST)),
     "mlflow": (Right("mlflow", (*READ, *WRITE, *DELETE)), Right("mlflow", LIST)),
     "model": (Right("data", (*READ, *WRITE, *DELETE)), Right("data", LIST)),
     "watch": (

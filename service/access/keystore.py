@@ -8,6 +8,7 @@ may be waiting in the broken file.
 from __future__ import annotations
 
 import hmac
+import operator
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ class KeyRecord(BaseModel):
     revoked_at: AwareDatetime | None = None
     created_at: AwareDatetime
     created_by: str = ""
+    test: Annotated[bool, Field(exclude_if=operator.not_)] = False  # an older service reads a file without test keys
 
     def live(self, now: datetime) -> bool:
         """Whether the key opens anything now or later: neither revoked nor past its expiry."""
@@ -84,6 +86,12 @@ class ApiKey:
     burst: int
     daily: int
     expires_ts: float = float("inf")
+    test: bool = False
+
+    @property
+    def account(self) -> str:
+        """Who owns what the key leaves and pays for it: the partner, or the partner's tests."""
+        return f"{self.partner}:test" if self.test else self.partner
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,5 +212,6 @@ def _entry(record: KeyRecord) -> _Entry:
         burst=record.burst,
         daily=record.daily,
         expires_ts=expires,
+        test=record.test,
     )
     return _Entry(bytes.fromhex(record.digest), key, record.not_before.timestamp(), expires)

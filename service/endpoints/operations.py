@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.access.keystore import KeyStore
-from service.ledger.journal.outbox import Outbox
+from service.ledger.interface import Ledger
 from service.metrics import Histogram, Metrics, Series, Snapshot
 from service.score.manifest import Distribution
 from service.web.exchange import Call, Reply
@@ -53,7 +53,7 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 class Health:
     """Why the service is not ready, if it is not."""
 
-    outbox: Outbox
+    ledger: Ledger
     store: KeyStore
     model_ready: bool = False
     draining: bool = False
@@ -63,7 +63,7 @@ class Health:
         found = [
             ("draining", self.draining),
             ("model", not self.model_ready),
-            ("outbox", not self.outbox.writable),
+            ("outbox", bool(self.ledger.full_because)),
             ("keys", self.store.closed),
         ]
         return [name for name, wrong in found if wrong]

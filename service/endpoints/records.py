@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from service.contract import Outcome, Review
-from service.errors import AnswerNotFound, OutboxFull, ProblemError
-from service.ledger.journal.answers import Answers, StoredAnswer
-from service.ledger.journal.outbox import JournalEntry, Outbox
+from service.errors import AnswerAway, AnswerNotFound, OutboxFull, ProblemError
+from service.ledger.interface import JournalEntry, Ledger, RecordId, StoredAnswer
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from service.middleware.rate_limit import Throttle
-from service.problems import INVALID, NOT_DURABLE, PREDICTION_NOT_FOUND, Fault
+from service.problems import INVALID, NOT_DURABLE, PREDICTION_AWAY, PREDICTION_NOT_FOUND, Fault
+from service.scoring import restored
 from service.web import decoding
 from service.web.bodies import ONE_BYTES, Bodies
 from service.web.exchange import Call, Reply
 
+_log = logging.getLogger("service.records")
 PREFIX: Final = "/v1/predictions/"
+OUTCOME_DAYS: Final = 731
+"""How long after an answer its outcome, or a review of it, is taken: credit outcomes take 6 to 24 months to show."""
 
 
 class Records:
     """The partner's own predictions, reviews and outcomes; everybody else's do not exist for him."""
 
-    def __init__(self, answers: Answers, outbox: Outbox, throttle: Throttle, bodies: Bodies) -> None:
-        self._answers = answers
-        self._outbox = outbox
+    def __init__(self, ledger: Ledger, throttle: Throttle, bodies: Bodies) -> None:
+        self._ledger = ledger
         self._throttle = throttle
         self._bodies = bodies
 
     async def prediction(self, call: Call) -> Reply:
-        """The stored answer, byte for byte as it was given."""
+        """The stored answer, byte for byte as it was given; where its row alone is left, what that says."""
         await self._throttle.charge(call, 1)
-        stored = await self._find(call, call.path.removeprefix(PREFIX))
-        return Reply(200, stored.body)
+        stored = await self._find(call, call.path.removeprefix(PREFIX), anywhere=True)
+        return Reply(200, restored(stored.row) if stored.body is None else stored.body)
 
     async def review(self, call: Call) -> Reply:
         """Record a person's review of an answer."""
         body = await self._bodies.read(call, ONE_BYTES)
         await self._throttle.charge(call, 1)
         review = decoding.document(Review, body)
-        stored = await self._find(call, call.path.removeprefix(PREFIX).removesuffix("/review"))
-        prediction = stored.row["prediction_id"]
-        identifier, moment = self._outbox.next_id(), _now()
+        prediction = call.path.removeprefix(PREFIX).removesuffix("/review")
+        stored = await self._about(call, prediction)
+        identifier, moment = self._ledger.new_id(call.owner.account), _now()
         row = ReviewRow(
-            identifier,
+            identifier.public,
             moment,
             call.owner.partner,
-            stored.customer_ref,
+            stored.row["customer_ref"] if stored else "",
             prediction,
             review.reviewer,
             review.verdict,
@@ -63,40 +65,70 @@ class Records:
         body = await self._bodies.read(call, ONE_BYTES)
         await self._throttle.charge(call, 1)
         outcome = decoding.document(Outcome, body)
-        stored = await self._find(call, outcome.prediction_id)
-        scored_on = stored.row["as_of"] or stored.row["created_at"][:10]
+        stored = await self._about(call, outcome.prediction_id)
+        scored_on = (stored.row["as_of"] or stored.row["created_at"][:10]) if stored else ""
         if outcome.observed_at.isoformat() < scored_on:
             fault = Fault("/observed_at", "before-prediction", "must not lie before the day the prediction describes")
             raise ProblemError(INVALID.saying("1 rule is broken", fault))
-        identifier, moment = self._outbox.next_id(), _now()
+        identifier, moment = self._ledger.new_id(call.owner.account), _now()
         row = OutcomeRow(
-            identifier,
+            identifier.public,
             moment,
             call.owner.partner,
-            stored.customer_ref,
+            stored.row["customer_ref"] if stored else "",
             outcome.prediction_id,
             outcome.observed_class,
             outcome.observed_at.isoformat(),
         )
         return await self._keep(call, RecordKind.OUTCOME, identifier, outcome.prediction_id, moment, row.line())
 
-    async def _find(self, call: Call, identifier: str) -> StoredAnswer:
+    async def _about(self, call: Call, identifier: str) -> StoredAnswer | None:
+        """The answer that is spoken about; None where this host keeps none, but the id proves that it was given.
+
+        The rows meet in the bucket, where they are joined by the id, so any host may take what came later.
+
+        Raises:
+            ProblemError: 404, or 422 where the answer is too old to be spoken about.
+        """
+        genuine = self._ledger.genuine(identifier, call.owner.account)
         try:
-            return await asyncio.to_thread(self._answers.read, identifier, call.owner.partner)
+            stored = await self._find(call, identifier, anywhere=not genuine)
+        except ProblemError:
+            if not genuine:
+                raise
+            stored = None
+        if _age_days(identifier) > OUTCOME_DAYS:
+            fault = Fault("/prediction_id", "too-old", "must be of an answer given in the last 24 months")
+            raise ProblemError(INVALID.saying("1 rule is broken", fault))
+        return stored
+
+    async def _find(self, call: Call, identifier: str, *, anywhere: bool) -> StoredAnswer:
+        kind = RecordKind.PREDICTION.of(test=call.owner.test)
+        try:
+            return await self._ledger.read(identifier, call.owner.account, kind, anywhere=anywhere)
         except AnswerNotFound:
             raise ProblemError(PREDICTION_NOT_FOUND) from None
+        except AnswerAway as error:
+            _log.warning("older answers cannot be read: %s", error)
+            raise ProblemError(PREDICTION_AWAY) from error
 
     async def _keep(
-        self, call: Call, kind: RecordKind, identifier: str, prediction: str, moment: str, line: bytes
+        self, call: Call, kind: RecordKind, identifier: RecordId, prediction: str, moment: str, line: bytes
     ) -> Reply:
-        receipt = msgspec.json.encode({"id": identifier, "prediction_id": prediction, "created_at": moment})
-        entry = JournalEntry(kind, call.owner.partner, receipt, (identifier,), (line,), ((0, len(receipt)),), 201)
+        receipt = msgspec.json.encode({"id": identifier.public, "prediction_id": prediction, "created_at": moment})
+        owner, kind = call.owner.account, kind.of(test=call.owner.test)
+        entry = JournalEntry(kind, owner, receipt, (identifier.place,), (line,), ((0, len(receipt)),), 201)
         try:
-            await self._outbox.append(entry)
+            await self._ledger.append(entry)
         except OutboxFull as error:
             await self._throttle.refund(call, 1)
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"%d" % error.retry_after_s))) from error
         return Reply(201, receipt)
+
+
+def _age_days(identifier: str) -> int:
+    """Days since the answer was given, which its id opens with."""
+    return (datetime.now(UTC).date() - datetime.strptime(identifier[:8], "%Y%m%d").date()).days
 
 
 def _now() -> str:

@@ -8,8 +8,7 @@ from typing import Final
 
 from service.contract import Applicant
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
-from service.ledger.journal.frames import KeyMark
-from service.ledger.journal.idempotency import Idempotency, Replay
+from service.ledger.interface import KeyMark, Ledger, Replay
 from service.middleware.rate_limit import Throttle
 from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.scoring import Scoring
@@ -32,13 +31,13 @@ class ScoreEndpoints:
         scoring: Scoring,
         throttle: Throttle,
         bodies: Bodies,
-        idempotency: Idempotency,
+        ledger: Ledger,
         through: Through | None = None,
     ) -> None:
         self._scoring = scoring
         self._throttle = throttle
         self._bodies = bodies
-        self._idempotency = idempotency
+        self._ledger = ledger
         self.through = through
 
     async def score(self, call: Call) -> Reply:
@@ -88,7 +87,7 @@ class ScoreEndpoints:
         name = _idempotency_key(call.headers[b"idempotency-key"])
         fingerprint = hashlib.sha256(body).digest()
         try:
-            claim = await self._idempotency.begin(call.owner.partner, call.route, name, fingerprint)
+            claim = await self._ledger.begin(call.owner.account, call.route, name, fingerprint)
         except IdempotencyRunning:
             raise ProblemError(IDEMPOTENCY_RUNNING) from None
         except IdempotencyMismatch:

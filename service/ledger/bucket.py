@@ -77,6 +77,15 @@ class BucketStore:
             if not self._holds(key, data, metadata):
                 raise StoreConflict(key) from None
 
+    def get(self, key: str) -> bytes:
+        """The object's bytes."""
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin with a prefix."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
     def _holds(self, key: str, data: bytes, metadata: Mapping[str, str]) -> bool:
         """Whether the object there has these very bytes.
 

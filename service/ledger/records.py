@@ -33,7 +33,7 @@ _NO_INPUTS: Final = {"customer_ref", "as_of"}
 INPUT_COLUMNS: Final = tuple(filter(lambda name: name not in _NO_INPUTS, Applicant.model_fields))
 """The applicant's features, in the order `PredictionLines.render` takes them."""
 
-ADDED_COLUMNS: Final = ("risk_grade",)
+ADDED_COLUMNS: Final = ("risk_grade", "reason_leads")
 """What came after the first version; additions stand at the end."""
 
 PREDICTION_COLUMNS: Final = (
@@ -82,11 +82,26 @@ REVIEW_COLUMNS: Final = (
 
 
 class RecordKind(IntEnum):
-    """What a row records; the numbers are written into journals and never change."""
+    """What a row records; the numbers are written into journals and never change.
+
+    What a test key leaves is durable and readable like the rest, and never shipped.
+    """
 
     PREDICTION = 1
     OUTCOME = 2
     REVIEW = 3
+    TEST_PREDICTION = 4
+    TEST_OUTCOME = 5
+    TEST_REVIEW = 6
+
+    def of(self, *, test: bool) -> RecordKind:
+        """This kind, as a live key or a test key leaves it."""
+        return RecordKind(self + RecordKind.REVIEW) if test else self
+
+    @property
+    def shipped(self) -> bool:
+        """Whether its rows go to the bucket, where drift and audits read them."""
+        return self <= RecordKind.REVIEW
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -103,6 +118,9 @@ _COLUMNS: Final = {
     RecordKind.PREDICTION: PREDICTION_COLUMNS,
     RecordKind.OUTCOME: OUTCOME_COLUMNS,
     RecordKind.REVIEW: REVIEW_COLUMNS,
+    RecordKind.TEST_PREDICTION: PREDICTION_COLUMNS,
+    RecordKind.TEST_OUTCOME: OUTCOME_COLUMNS,
+    RecordKind.TEST_REVIEW: REVIEW_COLUMNS,
 }
 
 

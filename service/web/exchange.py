@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import time
@@ -21,19 +22,21 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON: Final = b"application/json"
 _COUNT: Final = itertools.count(1)
-_RUN: Final = [os.urandom(8).hex()]
+_RUN: Final = [hashlib.blake2b(key=os.urandom(32), digest_size=12)]
 
 
 def _new_run() -> None:
-    _RUN[0] = os.urandom(8).hex()
+    _RUN[0] = hashlib.blake2b(key=os.urandom(32), digest_size=12)
 
 
 os.register_at_fork(after_in_child=_new_run)
 
 
 def new_request_id() -> str:
-    """An id that no other request of any worker has: a random part per process and a counter."""
-    return f"{_RUN[0]}-{next(_COUNT):x}"
+    """An id that no other request of any worker has; how many there were before, it does not tell."""
+    made = _RUN[0].copy()
+    made.update(b"%d" % next(_COUNT))
+    return made.hexdigest()
 
 
 async def _nothing() -> Message:

@@ -75,7 +75,7 @@ def test_an_answer_that_was_not_durable_costs_nothing(
     """503 gives the tokens back, says when to come again, counts no score, and none leaves."""
     key = new_key("unlucky", rate=0.001, burst=5, daily=5)
     counted = dict(runtime.metrics.counters["qf_scores"])
-    monkeypatch.setattr(type(runtime.outbox), "full_because", "the disk is full")
+    monkeypatch.setattr(type(runtime.ledger.outbox), "full_because", "the disk is full")
     answer = api.post(path, body, key=key)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert b"score" not in answer.body.replace(b"problem", b"") or "probabilities" not in answer.json
@@ -129,7 +129,7 @@ def test_wrong_keys_are_slowed_and_a_good_one_is_not(api: Api) -> None:
 
 def test_a_repeated_key_answers_once(api: Api, runtime: Runtime) -> None:
     """The same Idempotency-Key gives the same bytes, another body 422, and one record in all."""
-    before = runtime.outbox.counters.rows
+    before = runtime.ledger.outbox.counters.rows
     first = api.post("/v1/score", applicant(), {"idempotency-key": "once-1"})
     again = api.post("/v1/score", applicant(), {"idempotency-key": "once-1"})
     assert (first.status, again.status) == (200, 200)
@@ -137,12 +137,12 @@ def test_a_repeated_key_answers_once(api: Api, runtime: Runtime) -> None:
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
     assert api.post("/v1/score", applicant(num_bank_accounts=7), {"idempotency-key": "once-1"}).status == 422
-    assert runtime.outbox.counters.rows == before + 1
+    assert runtime.ledger.outbox.counters.rows == before + 1
 
 
 def test_repeats_at_once_run_once(api: Api, runtime: Runtime) -> None:
     """Of five equal requests at once one is scored; the others wait outside with 409 or get its answer."""
-    before = runtime.outbox.counters.rows
+    before = runtime.ledger.outbox.counters.rows
     body = json.dumps(applicant()).encode()
     headers = {"content-type": "application/json", "idempotency-key": "at-once"}
 
@@ -152,7 +152,7 @@ def test_repeats_at_once_run_once(api: Api, runtime: Runtime) -> None:
 
     statuses = api.runner.run(five())
     assert statuses[0] == 200 and set(statuses) <= {200, 409}
-    assert runtime.outbox.counters.rows == before + 1
+    assert runtime.ledger.outbox.counters.rows == before + 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.ledger.records import RecordKind
 from service.runtime import Runtime
 from service.web.exchange import Call
 from service.web.logs import JsonFormatter, RequestLog
@@ -94,8 +95,8 @@ def test_a_crash_is_said_without_its_words(api: Api, runtime: Runtime, monkeypat
 def test_stored_rows_hold_a_pseudonym(api: Api, runtime: Runtime) -> None:
     """The partner's own reference is in no file of the service."""
     identifier = api.score(customer_ref="Zenobia-529982471").json["prediction_id"]
-    stored = runtime.answers.read(identifier, "acme")
-    assert len(stored.customer_ref) == 32
+    ref = api.runner.run(runtime.ledger.read(identifier, "acme", RecordKind.PREDICTION)).row["customer_ref"]
+    assert len(ref) == 32
     journals = b"".join(path.read_bytes() for path in (runtime.settings.service_dir / "outbox").rglob("*.qfj"))
-    assert stored.customer_ref.encode() in journals
+    assert ref.encode() in journals
     assert b"Zenobia" not in journals

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.contract import Score
+from service.ledger.journal import frames
+from service.ledger.journal.segments import Folders
+from service.runtime import Runtime
 from tests.api.client import Api, applicant
 
 TODAY = datetime.now(UTC).date()
@@ -106,3 +109,55 @@ def test_the_model_tells_where_it_comes_from(api: Api) -> None:
     assert b"/tmp" not in answer.body and "files" not in answer.json
     assert answer.headers["qf-scopes"] == "docs read score"
     assert answer.headers["qf-engine"] in ("compiled", "portable")
+
+
+def test_an_outcome_comes_when_the_answer_is_long_gone(api: Api, runtime: Runtime, new_key) -> None:
+    """On a host that keeps no copy the id itself tells whose it is, for 24 months; and nobody else can use it."""
+    days = {"young": 700, "old": 800}
+    ids = {
+        name: runtime.ledger.ids.of(f"{TODAY - timedelta(days=age):%Y%m%d}-abcdefghij-1f", "acme").public
+        for name, age in days.items()
+    }
+    outcome = {"observed_class": "Poor", "observed_at": TODAY.isoformat()}
+    review = {"verdict": "requested", "reviewer": "analyst-1"}
+    taken = api.post("/v1/outcomes", {**outcome, "prediction_id": ids["young"]})
+    assert (taken.status, taken.json["prediction_id"]) == (201, ids["young"])
+    assert api.post(f"/v1/predictions/{ids['young']}/review", review).status == 201
+    assert api.post("/v1/outcomes", {**outcome, "prediction_id": ids["young"]}, key=new_key("thief")).status == 404
+    late = api.post("/v1/outcomes", {**outcome, "prediction_id": ids["old"]})
+    assert (late.status, late.json["errors"][0]["code"]) == (422, "too-old")
+    assert api.get(f"/v1/predictions/{ids['young']}").status == 404
+
+
+def test_ids_tell_no_partner_how_many_others_ask(api: Api, new_key) -> None:
+    """Two partners in turn: neither prediction nor request ids rise, or hold a number of the other's."""
+    other = new_key("neighbour")
+    mine, theirs = [], []
+    for _ in range(20):
+        mine.append(api.score())
+        theirs.append(api.post("/v1/score", applicant(), key=other))
+    for answers in (mine, theirs):
+        for told in ([one.json["prediction_id"] for one in answers], [one.headers["x-request-id"] for one in answers]):
+            assert told != sorted(told) and len(set(told)) == 20
+
+
+def test_a_test_key_is_answered_alike_and_counts_nowhere(api: Api, runtime: Runtime, new_key) -> None:
+    """Its answers read back, take outcomes and stay apart from the live ones; none would be shipped or is counted."""
+    key = new_key("acme", test=True)
+    assert key.startswith("qf_test_")
+    counted = dict(runtime.metrics.counters["qf_scores"])
+    tried = api.post("/v1/score", applicant(), key=key)
+    batch = api.post("/v1/score/batch", {"applicants": [applicant()]}, key=key)
+    assert (tried.status, batch.status) == (200, 200)
+    live = api.score()
+    assert {**tried.json, "prediction_id": "", "created_at": ""} == {**live.json, "prediction_id": "", "created_at": ""}
+    identifier = tried.json["prediction_id"]
+    assert api.get(f"/v1/predictions/{identifier}", key=key).body == tried.body
+    assert api.get(f"/v1/predictions/{identifier}").status == 404
+    assert api.get(f"/v1/predictions/{live.json['prediction_id']}", key=key).status == 404
+    outcome = {"prediction_id": identifier, "observed_class": "Poor", "observed_at": TODAY.isoformat()}
+    assert api.post("/v1/outcomes", outcome, key=key).status == 201
+    assert sum(runtime.metrics.counters["qf_scores"].values()) == sum(counted.values()) + 1
+    for path in Folders(runtime.settings.service_dir / "outbox").paths():
+        shipped = frames.csv_objects(frames.parse(path.read_bytes()).entries)
+        assert all(identifier.encode() not in data for data, _ in shipped.values())

@@ -18,7 +18,7 @@ from service.engine.portable import Portable
 from service.engine.rules import Assessment
 from service.ledger import records
 from service.ledger.journal import frames
-from service.ledger.journal.outbox import Outbox
+from service.ledger.journal.host import JournalLedger
 from service.ledger.journal.segments import Folders
 from service.ledger.records import RecordKind
 from service.metrics import Metrics, Snapshot
@@ -50,26 +50,26 @@ def applicants(count: int) -> list[Applicant]:
     return [applicant(columns, row, **KINDS[row % len(KINDS)]) for row in range(count)]
 
 
-def service(model: PackedModel, folder: Path) -> tuple[Scoring, Outbox, Metrics]:
+def service(model: PackedModel, folder: Path) -> tuple[Scoring, JournalLedger, Metrics]:
     """Scoring and what it writes to."""
-    outbox = Outbox.open(folder / "outbox", min_free_bytes=0)
+    ledger = JournalLedger.open(folder / "outbox", b"p" * 16, None)
     edges = {name: one.edges for name, one in model.manifest.distributions.items() if one.edges}
     metrics = Metrics(folder / "metrics", edges)
-    return Scoring(model, model.manifest.ref, outbox, Pseudonyms(b"p" * 16), metrics), outbox, metrics
+    return Scoring(model, model.manifest.ref, ledger, Pseudonyms(b"p" * 16), metrics), ledger, metrics
 
 
 async def scored(
     model: PackedModel, folder: Path, batches: list[list[Applicant]]
 ) -> tuple[list[Any], list[Any], Snapshot]:
     """Answers, logged rows and counts of applicants: a batch of one goes alone."""
-    scoring, outbox, metrics = service(model, folder)
+    scoring, ledger, metrics = service(model, folder)
     answers = []
     for batch in batches:
         if len(batch) == 1:
             answers.append(json.loads(await scoring.one(KEY, batch[0])))
         else:
             answers += json.loads(await scoring.many(KEY, batch))["scores"]
-    await outbox.aclose()
+    await ledger.aclose()
     rows = []
     for path in Folders(folder / "outbox").paths():
         ((data, _),) = frames.csv_objects(frames.parse(path.read_bytes()).entries).values()
@@ -118,13 +118,13 @@ async def test_what_a_turn_gathers_is_answered_to_each_their_own(
 ) -> None:
     """The portable engine evaluates the requests of one turn together; a request that is cancelled holds nobody up."""
     given = applicants(24)
-    scoring, outbox, _ = service(PackedModel.load(packed_model, "portable"), tmp_path / "portable")
+    scoring, ledger, _ = service(PackedModel.load(packed_model, "portable"), tmp_path / "portable")
 
     waiting = [asyncio.create_task(scoring.one(KEY, one)) for one in given]
     await asyncio.sleep(0)
     waiting[7].cancel()
     found = await asyncio.gather(*waiting, return_exceptions=True)
-    await outbox.aclose()
+    await ledger.aclose()
 
     assert isinstance(found.pop(7), asyncio.CancelledError)
     answers = [json.loads(one) for one in found if isinstance(one, bytes)]
@@ -145,7 +145,7 @@ async def test_an_engine_that_fails_fails_the_requests_of_its_turn(loaded_model:
         def assess(self, values: list[float]) -> Assessment:
             raise ArithmeticError("no answer")
 
-    scoring, outbox, _ = service(PackedModel(loaded_model.manifest, Broken()), tmp_path)
+    scoring, ledger, _ = service(PackedModel(loaded_model.manifest, Broken()), tmp_path)
     with pytest.raises(ArithmeticError):
         await asyncio.wait_for(scoring.one(KEY, applicants(1)[0]), 10)
-    await outbox.aclose()
+    await ledger.aclose()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from service.errors import AnswerNotFound
+from service.ledger.interface import Replay
 from service.ledger.journal import frames
 from service.ledger.journal.segments import Folders
 from service.ledger.records import RecordKind, cells_of, widened
@@ -35,13 +35,6 @@ class StoredAnswer:
     def customer_ref(self) -> str:
         """The customer's pseudonym; empty if the partner named none."""
         return self.row["customer_ref"]
-
-
-class Replay(NamedTuple):
-    """The first answer of an Idempotency-Key, to be sent again."""
-
-    status: int
-    body: bytes
 
 
 class Answers:

@@ -367,7 +367,8 @@ def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> 
         _breathe(count, breath_s)
         stored = decode(payload)
         lines.setdefault(stored.kind, []).extend(widened(stored.kind, row.line) for row in stored.rows)
-    return {kind: (header(kind) + b"".join(lines[kind]), len(lines[kind])) for kind in sorted(lines) if lines[kind]}
+    shipped = [kind for kind in sorted(lines) if lines[kind] and kind.shipped]
+    return {kind: (header(kind) + b"".join(lines[kind]), len(lines[kind])) for kind in shipped}
 
 
 def erase(payload: bytes, refs: frozenset[str]) -> bytes | None:

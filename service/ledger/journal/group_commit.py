@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.errors import OutboxFull, in_one_line
+from service.ledger.interface import Backlog
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.writer import JournalWriter
 
@@ -38,14 +39,6 @@ class CommitLimits:
     segment_bytes: int
     segment_age_s: float
     min_free_bytes: int
-
-
-class Backlog(NamedTuple):
-    """What waits to be shipped: rows, bytes, and seconds since the oldest row."""
-
-    rows: int
-    bytes: int
-    oldest_age_s: float
 
 
 @dataclass

@@ -30,8 +30,9 @@ from typing import Final, Self, TypeVar
 
 from service import files
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
+from service.ledger.interface import Replay
 from service.ledger.journal import frames
-from service.ledger.journal.answers import Answers, Replay
+from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
 

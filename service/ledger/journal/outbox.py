@@ -20,9 +20,10 @@ from typing import Final
 
 from service import files
 from service.errors import OutboxFull
+from service.ledger.interface import Backlog
 from service.ledger.journal import frames, group_commit
 from service.ledger.journal.frames import JournalEntry
-from service.ledger.journal.group_commit import Backlog, CommitLimits, Counters, GroupCommit, Waiting
+from service.ledger.journal.group_commit import CommitLimits, Counters, GroupCommit, Waiting
 from service.ledger.journal.kept import MIN_FREE_BYTES
 from service.ledger.journal.segments import Folders
 

@@ -21,8 +21,8 @@ from typing import Final
 from service.errors import in_one_line
 from service.files import locked_content
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
+from service.ledger.interface import Backlog
 from service.ledger.journal import frames
-from service.ledger.journal.group_commit import Backlog
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.kept import KeptAnswers, KeptLimits
 from service.ledger.journal.segments import Folders, Segment
@@ -74,7 +74,7 @@ class Carrier:
             if mended.torn or mended.damaged:
                 self._alarm(segment, damaged=mended.damaged)
             objects = frames.csv_objects(mended.contents.entries, _BREATH_S)
-            if not objects:
+            if not mended.contents.entries:
                 path.unlink()
                 return False
             for kind, (data, rows) in objects.items():

@@ -153,7 +153,7 @@ ACTIONS: dict[str, Callable[..., object]] = {
     "policy": lambda store, bucket: store.put_bucket_policy(Bucket=bucket, Policy="{}"),
 }
 ALLOWED = {
-    ("service", "predictions"): {"put"},
+    ("service", "predictions"): {"put", "get", "list"},
     ("mlflow", "mlflow"): {"put", "get", "list", "delete"},
     ("model", "data"): {"put", "get", "list", "delete"},
     ("watch", "predictions"): {"get", "list"},

@@ -88,7 +88,7 @@ def check(found: ServiceSettings) -> None:
     allow_files(found.max_connections + found.reserved_connections)
     read_pepper(found.pepper_file)
     read_keys(found.keys_file)
-    Manifest.read(found.model_dir)
+    Manifest.read(found.model_dir).require_fit()
     guide.check()
 
 

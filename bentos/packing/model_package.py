@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from service import files
 from service.contract import Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
-from service.engine.compiled import Compiled, KernelUnusable, build, platform_tag
+from service.engine.compiled import Compiled, KernelAbsent, KernelUnusable, build, platform_tag
 from service.engine.golden_rows import GOLDEN_ROWS, GoldenRows
 from service.engine.portable import Portable
 from service.engine.rules import MARGINS, Rules
@@ -231,13 +231,14 @@ def complete(
 ) -> Manifest:
     """The manifest of the package in `directory`, now with its version, the verdict that let it out, and a kernel.
 
-    The leaf table and the kernel are compared with CatBoost on 10,000 rows. A kernel that cannot be built or differs
-    is left out, and a line is logged: the portable engine serves the same answers.
+    The leaf table and the kernel are compared with CatBoost on 10,000 rows. Where no kernel can be built a line is
+    logged and the portable engine serves the same answers, more slowly.
 
     Raises:
-        ModelRefused: the package is not what its manifest says, or its parts answer differently.
+        ModelRefused: the package is not what its manifest says, or its parts answer differently, a kernel among them.
     """
     manifest = Manifest.read(directory)
+    manifest.require_fit()
     contents = manifest.verified_files(directory)
     contents.pop(KERNEL_FILE, None)
     table, rules = read_table(contents[TABLE_FILE]), Rules.of(manifest)
@@ -265,15 +266,19 @@ def _kernel(table: LeafTable, rules: Rules, portable: Portable, rows: Float, raw
     try:
         kernel = build()
         compiled = Compiled(table, rules, kernel)
-    except KernelUnusable as error:
+    except KernelAbsent as error:
         log.warning("packed without a compiled engine: %s", error)
         return None
+    except KernelUnusable as error:
+        raise ModelRefused(f"{error}: mend service/engine/kernel.c, or the program that was built from it") from error
     worst = raw_difference(compiled.raw(rows), raw)
     difference = f"raw values differ by up to {worst:.1e}" if worst else ""
     difference = difference or unlike(compiled, portable, rows[:EXPLAINED_ROWS], raw[:EXPLAINED_ROWS])
     if difference:
-        log.warning("packed without a compiled engine: %s", difference)
-        return None
+        raise ModelRefused(
+            f"the compiled kernel answers differently from the model: {difference}: mend service/engine/kernel.c or "
+            "the rules it was built for"
+        )
     return kernel
 
 

@@ -29,7 +29,8 @@ from flows.batch import files as batch_files
 from flows.batch.files import FileLayout, Piece, ResultPlace, Source
 from flows.batch.rows import BatchRefused, refuse_columns, score_table
 from service.engine.packed_model import PackedModel
-from service.score.manifest import MODEL_FILE
+from service.errors import ModelRefused
+from service.score.manifest import MODEL_FILE, Manifest
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"
@@ -90,8 +91,12 @@ def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> Scorin
     """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
     Raises:
-        BatchRefused: nothing to score there.
+        BatchRefused: nothing to score there, or the package's model cannot answer with this version of the code.
     """
+    try:
+        Manifest.read(package).require_fit()
+    except ModelRefused as error:
+        raise BatchRefused(f"the model of this package may not score: {error}") from error
     digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
     return ScoringJob(
         sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons

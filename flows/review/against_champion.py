@@ -78,7 +78,8 @@ def _champion_answers(
     recipe = Parameters.among(manifest.parameters)
     labelled = data.unseen[data.unseen["label"].notna()]
     return (
-        evidence.answers_of(PackedModel.load(package), labelled),
+        # A champion of an earlier release may want features that are not made any more: then it is not measured.
+        None if manifest.misfit() else evidence.answers_of(PackedModel.load(package), labelled),
         evidence.out_of_time(data, recipe, Calibration(manifest.calibration), manifest.grade_borders),
     )
 

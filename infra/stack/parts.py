@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import urllib.error
 import urllib.request
@@ -56,6 +57,22 @@ def answers(url: str) -> bool:
             return bool(HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def answering(settings: StackSettings, key_file: Path) -> str:
+    """The model that answers and with which engine; empty where there is no partner's key to ask with, or no answer."""
+    if not key_file.exists():
+        return ""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(
+        f"{settings.api_url}/v1/model", headers={"x-api-key": key_file.read_text(encoding="utf-8").strip()}
+    )
+    try:
+        with opener.open(request, timeout=PROBE_TIMEOUT_S) as response:
+            found = json.load(response)
+            return f"{found['name']} {found['version']}, {found['engine']} engine"
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def object_store(settings: StackSettings, pair: Credentials) -> StackPart:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -124,6 +125,11 @@ class Stack:
     def _store_env(self) -> dict[str, str]:
         return {name: value for name, value in self.variables.items() if name.startswith("AWS_")}
 
+    @property
+    def demo_key(self) -> Path:
+        """Where the demo partner's key lies once it was issued."""
+        return self.settings.state_dir / "keys" / "demo"
+
     def _api(self) -> StackPart | None:
         bento = parts.served_bento(self.settings)
         return parts.api(self.settings, self.pair, bento) if bento else None
@@ -131,7 +137,7 @@ class Stack:
     def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():
             return None
-        key = self.settings.state_dir / "keys" / "demo"
+        key = self.demo_key
         secrets = self.settings.state_dir / "ui" / "secrets.toml"
         lines = [f'endpoint = "{self.settings.api_url}"']
         if key.exists():
@@ -248,7 +254,9 @@ class Stack:
                 continue
             since = datetime.fromtimestamp(running.started).strftime("%Y-%m-%d %H:%M:%S")
             listens = not running.port or port_taken(running.port)
-            rows.append((name, "running" if listens else "starting", pages[name], str(running.pid), since))
+            model = parts.answering(self.settings, self.demo_key) if name == "api" and listens else ""
+            address = f"{pages[name]} ({model})" if model else pages[name]
+            rows.append((name, "running" if listens else "starting", address, str(running.pid), since))
         return rows
 
     def faults(self) -> list[str]:

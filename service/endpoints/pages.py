@@ -28,7 +28,7 @@ class Pages:
         self._throttle = throttle
         self._engine = engine.encode()
         self._openapi = msgspec.json.encode(document())
-        self._model = manifest.model_dump_json(exclude={"files"}).encode()
+        self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude={"files"}) | {"engine": engine})
 
     async def docs(self, call: Call) -> Reply:
         """The guide and the explorer, in the language asked for or the browser's."""
@@ -46,10 +46,10 @@ class Pages:
         return Reply(200, self._openapi)
 
     async def model(self, call: Call) -> Reply:
-        """The manifest: origin, figures, fairness, approval; it holds no secret and no applicant.
+        """The manifest and the engine that answers; it holds no secret and no applicant.
 
         `qf-scopes` says what the key that asked may do, so that a client shows its user what will work; `qf-engine`
-        which engine answers, so that packing can tell whether its kernel runs where it is served.
+        repeats the engine, so that packing can tell whether its kernel runs where it is served.
         """
         await self._throttle.charge(call, 1)
         scopes = " ".join(sorted(call.owner.scopes)).encode()

@@ -1,7 +1,9 @@
 """The compiled engine: `kernel.c`, built when a model is packed where a C compiler is, used where it is sound.
 
-It is an accelerator and nothing depends on it: a kernel that is absent, was built for another platform, does not load
-or answers one row differently is left alone and the portable engine answers (`service.engine.packed_model` decides).
+It is an accelerator and nothing depends on it. A model may be packed without a kernel where none can be built, but one
+that was built and does not load or answers one row differently is a fault of the code and fails the packing. Where it
+is served, a kernel of another platform or one that is not sound on that processor is left alone and the portable
+engine answers (`service.engine.packed_model` decides).
 One row goes through `PyDLL`, which keeps the interpreter's lock for the few microseconds; many rows through `CDLL`,
 which lets other threads run.
 """
@@ -54,16 +56,23 @@ def platform_tag() -> str:
     return f"{sys.platform}-{platform.machine()}"
 
 
+class KernelAbsent(KernelUnusable):
+    """There is no kernel and could be none: no compiler, or a model beyond its limits. Nothing is wrong with the code."""
+
+
 @lru_cache
 def build(compiler: str | None = None) -> bytes:
     """The shared library of `kernel.c` as bytes: the one built with an image, or made by `compiler` or `compilers`.
 
     Raises:
-        KernelUnusable: there is no C compiler, or it refuses the source.
+        KernelAbsent: there is no C compiler, or it took too long.
+        KernelUnusable: every compiler here refuses the source.
     """
     if compiler is None and BUILT.exists():
         return BUILT.read_bytes()
-    said = "there is no C compiler here: cc, what CC names, or the locked wheel of infra/locks/compiler.txt"
+    failure: KernelUnusable = KernelAbsent(
+        "there is no C compiler here: cc, what CC names, or the locked wheel of infra/locks/compiler.txt"
+    )
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "kernel.so"
         own = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}  # its home may be read-only
@@ -76,14 +85,13 @@ def build(compiler: str | None = None) -> bytes:
                         built, env=own, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True
                     )
                 except subprocess.TimeoutExpired:
-                    said = f"the C compiler took more than {BUILD_TIMEOUT_S:g} s"
+                    failure = KernelAbsent(f"the C compiler took more than {BUILD_TIMEOUT_S:g} s")
                     continue
                 if done.returncode == 0:
                     return target.read_bytes()
-                said = (
-                    f"the C compiler refuses the kernel: {(done.stderr.strip().splitlines() or ['no message'])[0]:.200}"
-                )
-    raise KernelUnusable(said)
+                reason = (done.stderr.strip().splitlines() or ["no message"])[0]
+                failure = KernelUnusable(f"the C compiler refuses the kernel: {reason:.200}")
+    raise failure
 
 
 def compilers(named: str | None = None) -> list[list[str]]:
@@ -135,7 +143,7 @@ class Compiled:
 
     def __init__(self, table: LeafTable, rules: Rules, library: bytes) -> None:
         if not fits(table):
-            raise KernelUnusable("the model is larger than the kernel's limits")
+            raise KernelAbsent("the model is larger than the kernel's limits")
         opened = _open(library)
         sizes = {"qf_abi": ABI, "qf_model_size": ctypes.sizeof(KernelModel), "qf_answer_size": ANSWER.itemsize}
         for name, expected in sizes.items():

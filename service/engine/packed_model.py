@@ -56,6 +56,7 @@ class PackedModel:
             ModelRefused: one line naming what is wrong; or "compiled" was asked for and the kernel is not sound.
         """
         manifest = Manifest.read(directory)
+        manifest.require_fit()
         contents = manifest.verified_files(directory)
         table = read_table(contents[TABLE_FILE])
         rules = Rules.of(manifest)

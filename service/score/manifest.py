@@ -205,13 +205,7 @@ class Manifest(Draft):
     platform: Annotated[str, Field(description="What the compiled kernel was built for; empty without one.")] = ""
 
     @model_validator(mode="after")
-    def _fits_this_code(self) -> Manifest:
-        if self.classes != CLASSES:
-            raise ValueError(f"classes must be {', '.join(CLASSES)} in this order")
-        if self.features != feature_entries():
-            raise ValueError(
-                "features are not those of service.score.features: train and pack with this version of the code"
-            )
+    def _is_whole(self) -> Manifest:
         for name in REQUIRED_FILES:
             if name not in self.files:
                 raise ValueError(f"files lacks {name}")
@@ -227,6 +221,32 @@ class Manifest(Draft):
             raise ValueError("digest, size_bytes and golden_sha256 must repeat the entries of files")
         return self
 
+    def misfit(self) -> str:
+        """Why this code cannot answer with the model; empty if it can.
+
+        Only who answers asks: drift, checks, cards and audits read the package of any release.
+        """
+        if self.classes != CLASSES:
+            return f"classes must be {', '.join(CLASSES)} in this order"
+        ours, theirs = feature_entries(), self.features
+        if ours == theirs:
+            return ""
+        names = sorted({entry.name for entry in ours} ^ {entry.name for entry in theirs})
+        difference = ", ".join(names) or "their order, sources or families"
+        return (
+            f"features are not those of service.score.features ({difference:.200}): the model was made by another "
+            "version of the code; train and pack with this one"
+        )
+
+    def require_fit(self) -> None:
+        """Nothing, if this code can answer with the model.
+
+        Raises:
+            ModelRefused: it cannot; one line says why.
+        """
+        if fault := self.misfit():
+            raise ModelRefused(f"{MANIFEST_FILE}: {fault}")
+
     @property
     def ref(self) -> ModelRef:
         """How answers name this model."""
@@ -239,7 +259,7 @@ class Manifest(Draft):
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """The manifest of the package in `directory`; ModelRefused in one line if it is not there or does not fit."""
+        """The manifest of the package in `directory`; ModelRefused in one line if it is not there or damaged."""
         try:
             content = (directory / MANIFEST_FILE).read_bytes()
         except OSError as error:
@@ -248,7 +268,7 @@ class Manifest(Draft):
 
     @classmethod
     def parse(cls, content: bytes) -> Manifest:
-        """The manifest in `content`; ModelRefused in one line if it is damaged, older or of other code."""
+        """The manifest in `content`; ModelRefused in one line if it is damaged or of an older form."""
         try:
             found = json.loads(content).get("schema_version")
         except (ValueError, AttributeError) as error:

@@ -257,3 +257,18 @@ def test_it_costs_the_standard_library_alone() -> None:
     assert subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout == ("[]\n")
+
+
+def test_replace_keeps_the_old_file_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails halfway leaves the file as it was."""
+    path = tmp_path / "file"
+    files.replace(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        files.replace(path, b"new")
+
+    assert path.read_bytes() == b"old"

@@ -22,7 +22,7 @@ from service.engine.formulas import record
 from service.engine.portable import Portable
 from service.engine.rules import FAMILY_OF, MARGINS, Rules
 from service.engine.shapley import leaf_table
-from service.engine.trees import LeafTable, read_ensemble, read_table
+from service.engine.trees import Float, LeafTable, read_ensemble, read_table
 from service.errors import ModelRefused
 from service.score import features
 from service.score.features import FEATURE_NAMES
@@ -331,3 +331,69 @@ def test_a_dead_or_late_trial_is_a_refusal(plain: Trained, monkeypatch: pytest.M
     monkeypatch.setattr("service.engine.check.TRIAL_TIMEOUT_S", 0.01)
     with pytest.raises(ModelRefused, match="not loaded within"):
         ask_catboost(b"no model", rows, "MultiClass")
+
+
+class _OffByOne(Compiled):
+    """A kernel that was built and answers otherwise."""
+
+    def raw(self, matrix: Float) -> Float:
+        """The last bit of one value is another."""
+        found = super().raw(matrix)
+        found[-1, 0] = np.nextafter(found[-1, 0], np.inf)
+        return found
+
+
+def _repack(packed_model: Path, folder: Path) -> Manifest:
+    """The package packed again, as packaging does it."""
+    manifest = Manifest.read(packed_model)
+    for name in manifest.files:
+        (folder / name).write_bytes((packed_model / name).read_bytes())
+    manifest.write(folder)
+    return model_package.complete(folder, version="2")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [("differs", "answers differently"), ("junk", "does not load"), ("older", "another version of the code")],
+)
+def test_a_kernel_that_was_built_and_is_not_sound_fails_the_packing(
+    packed_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, said: str
+) -> None:
+    """One bit is enough: a broken build is never served as if there were no compiler."""
+    build.cache_clear()
+    if broken == "differs":
+        monkeypatch.setattr(model_package, "Compiled", _OffByOne)
+    elif broken == "junk":
+        monkeypatch.setattr(model_package, "build", lambda: b"\x7fELF" + bytes(100))
+    else:
+        monkeypatch.setattr(compiled, "ABI", 1)
+
+    with pytest.raises(ModelRefused, match=said):
+        _repack(packed_model, tmp_path)
+
+
+def test_a_source_that_no_compiler_takes_fails_the_packing(
+    packed_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's source is ours: if it does not compile it is broken, not absent."""
+    source = tmp_path / "kernel.c"
+    source.write_text("this is no C\n", encoding="utf-8")
+    monkeypatch.setattr(compiled, "SOURCE", source)
+    build.cache_clear()
+    try:
+        with pytest.raises(ModelRefused, match="refuses the kernel"):
+            _repack(packed_model, tmp_path)
+    finally:
+        build.cache_clear()
+
+
+def test_a_model_beyond_the_kernels_limits_is_packed_without_it(
+    packed_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A limit is no fault: the portable engine serves such a model."""
+    monkeypatch.setattr(compiled, "fits", lambda _table: False)
+    with caplog.at_level(logging.WARNING):
+        manifest = _repack(packed_model, tmp_path)
+
+    assert "larger than the kernel's limits" in caplog.text
+    assert KERNEL_FILE not in manifest.files

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from service.errors import ModelRefused
-from service.score import manifest as subject
 from service.score.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Distribution, Manifest
 
 
@@ -98,7 +97,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
     damage(document)
 
     with pytest.raises(ModelRefused, match=said) as refusal:
-        Manifest.parse(json.dumps(document).encode())
+        Manifest.parse(json.dumps(document).encode()).require_fit()
 
     assert "\n" not in str(refusal.value)
 
@@ -150,18 +149,3 @@ def test_a_distribution_has_one_share_more_than_edges() -> None:
     """Bins and shares that do not fit together are refused."""
     with pytest.raises(ValueError, match="one share more"):
         Distribution(edges=(1.0, 2.0), shares=(0.5, 0.5))
-
-
-def test_replace_keeps_the_old_file_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that fails halfway leaves the file as it was."""
-    path = tmp_path / "file"
-    subject.replace(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(subject.os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
-        subject.replace(path, b"new")
-
-    assert path.read_bytes() == b"old"

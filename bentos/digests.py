@@ -1,4 +1,8 @@
-"""SHA-256 of files and folders: what makes a package, a staging folder and a Bento comparable to the byte."""
+"""SHA-256 of files and folders: what makes a package, a staging folder and a Bento comparable to the byte.
+
+A digest is worth what it covers. Everything that Python may read or run is in it, and what has no business in such a
+folder (byte code that would run instead of its source, files that Python runs at its start, links) is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from bentos.errors import ArtefactDamaged
+
 BLOCK_BYTES: Final = 1 << 20
-UNSTABLE: Final = {"__pycache__", ".DS_Store"}
+UNEXPECTED: Final = (".pyc", ".pyo", ".pth", ".egg-link")
 
 
 def file_sha256(path: Path) -> str:
@@ -21,13 +27,19 @@ def file_sha256(path: Path) -> str:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """SHA-256 by relative POSIX path of every file below `folder`; byte-code caches are left out."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): file_sha256(path)
-        for path in files
-        if not UNSTABLE.intersection(path.relative_to(folder).parts)
-    }
+    """SHA-256 by relative POSIX path of every file below `folder`.
+
+    Raises:
+        ArtefactDamaged: something is in it that no digest should vouch for.
+    """
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or path.name.endswith(UNEXPECTED):
+            raise ArtefactDamaged(
+                f"{path.relative_to(folder)} in {folder.name} was put there later: byte code, start files and links are "
+                "no part of a package; find out who did, then make it anew"
+            )
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in found if path.is_file()}
 
 
 def combined(files: Mapping[str, str]) -> str:

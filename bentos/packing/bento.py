@@ -38,12 +38,13 @@ STAGED: Final = {
 }
 BUILD_TIMEOUT_S: Final = 600
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+CREATED: Final = re.compile(rb"^creation_time: .*$", re.MULTILINE)
 EPOCH_S: Final = 1_700_000_000
 """One time of modification for all staged files, so that image layers built twice are the same."""
 
 
 class Packed(BaseModel):
-    """A Bento on disk. `digest` covers every file but bento.yaml, which carries the time of the build."""
+    """A Bento on disk. `digest` covers every file; of bento.yaml all but the time of the build."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -161,8 +162,13 @@ def _packed(package: Path, version: int, digest: str, home: Path, store: Path, b
 
 
 def bento_digest(path: Path) -> str:
-    """SHA-256 over all files of a Bento but bento.yaml."""
-    return combined({name: sha for name, sha in fingerprint(path).items() if name != "bento.yaml"})
+    """SHA-256 over all files of a Bento; of bento.yaml all but the time of the build.
+
+    Raises:
+        ArtefactDamaged: something is in the Bento that was put there later.
+    """
+    timeless = CREATED.sub(b"", (path / "bento.yaml").read_bytes())
+    return combined(fingerprint(path) | {"bento.yaml": hashlib.sha256(timeless).hexdigest()})
 
 
 def remove(path: Path) -> None:
@@ -181,7 +187,10 @@ def choose(store: Path, tag: str) -> None:
 
 def _same(staging: Path, bento: Path) -> bool:
     """Whether the Bento holds the staged files and no others; its own copy of the bentofile does not count."""
-    return not differences(fingerprint(staging), fingerprint(bento / "src"))
+    try:
+        return not differences(fingerprint(staging), fingerprint(bento / "src"))
+    except ArtefactDamaged:
+        return False
 
 
 def _build(staging: Path, tag: str, store: Path, base_image: str) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 import pandas as pd
 
-from flows.cleaning.raw_table import LABEL_COLUMN, RAW_COLUMNS
+from flows.cleaning.raw_table import LABEL_COLUMN, PERSONAL_COLUMNS, RAW_COLUMNS
 from flows.data.sample import write_sample
 from flows.errors import SourceError
 from service import files
@@ -42,10 +42,26 @@ def fetch(source: str, target: Path, *, customers: int, seed: int) -> bool:
         else:
             unpack(_kaggle_file() if source == KAGGLE else _local_file(source), temporary)
         check_table(temporary, source)
+        forget_people(temporary)
         same = target.is_file() and sha256(temporary) == sha256(target)
         if same:
             temporary.unlink()
     return not same
+
+
+def forget_people(path: Path) -> None:
+    """Empty every cell that names a person, before the table lies anywhere: nothing here needs one.
+
+    The columns stay, so that the table is still the one its source describes; customers are told apart by their number.
+    """
+    emptied = path.with_name(f"{path.name}.nameless")
+    with path.open(encoding="utf-8-sig", newline="") as source, emptied.open("w", encoding="utf-8", newline="") as out:
+        rows, writer = csv.reader(source), csv.writer(out, lineterminator="\n")
+        header = next(rows)
+        personal = {number for number, name in enumerate(header) if name.strip() in PERSONAL_COLUMNS}
+        writer.writerow(header)
+        writer.writerows(["" if number in personal else cell for number, cell in enumerate(row)] for row in rows if row)
+    emptied.replace(path)
 
 
 def sha256(path: Path) -> str:

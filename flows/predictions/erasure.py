@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from service.ledger import records
 from service.ledger.records import RecordKind
@@ -180,8 +180,14 @@ def _cells(data: bytes) -> bytes:
     from pyarrow import parquet
 
     columns = parquet.read_table(BytesIO(data)).columns
-    texts = (column.to_pylist() for column in columns if pa.types.is_string(column.type))
-    return "\n".join(str(cell) for column in texts for cell in column).encode()
+    # Numbers and dates name nobody; text comes as string, large_string, string_view, dictionary, binary or in lists.
+    texts = (column.to_pylist() for column in columns if not _wordless(pa, column.type))
+    return b"\n".join(cell if isinstance(cell, bytes) else str(cell).encode() for column in texts for cell in column)
+
+
+def _wordless(pa: Any, kind: Any) -> bool:
+    test = pa.types
+    return bool(test.is_primitive(kind) or test.is_decimal(kind) or test.is_null(kind))
 
 
 def _erase_from(bucket: Bucket, key: str, refs: frozenset[str], predictions: Collection[str]) -> list[str]:

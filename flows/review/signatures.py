@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+from flows.review.identities import same_person, skeleton
 from flows.review.release_checks import ReleaseCheck, Result
 
 
 def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
-    """Whether someone else than the trainer approves; names are compared without case and outer blanks."""
+    """Whether someone else than the trainer approves; people are compared, not spellings."""
     code, title = "approver", "Approved by someone who did not train it"
-    one, other = trainer.strip().casefold(), reviewer.strip().casefold()
+    one, other = skeleton(trainer), skeleton(reviewer)
     if not one or not other:
         told = "not measured: name of the trainer" if not one else "not measured: name of the reviewer"
         return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
@@ -30,7 +31,7 @@ def override_check(reason: str, expires: date | None, second: str, named: tuple[
         lacking.append("a reason")
     if expires is None or expires <= today:
         lacking.append("an expiry date to come")
-    if not second.strip() or second.strip().casefold() in {name.strip().casefold() for name in named}:
+    if not skeleton(second) or any(same_person(second, name) for name in named):
         lacking.append("a second name, neither trainer nor reviewer")
     if lacking:
         told = f"the override needs {' and '.join(lacking)}"

@@ -20,6 +20,7 @@ from infra.stack.object_store import program
 
 LOCKS: Final = ROOT / "infra" / "locks"
 EVERYTHING: Final = LOCKS / "dev.txt"  # constrains every other lock, so it holds every package of every image
+UNREACHABLE: Final = "Could not connect"
 WAIVERS: Final = LOCKS / "waivers.txt"
 
 
@@ -61,6 +62,21 @@ def command(requirements: Path, waivers: list[Waiver], further: list[str]) -> li
     return [*asked, "-r", str(requirements), *further]
 
 
+def asked(words: list[str]) -> int:
+    """pip-audit's exit code, what it said passed on.
+
+    Raises:
+        StackError: it had no answer of its database; that is no verdict on any package.
+    """
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "Traceback (most recent call last)" in done.stderr or UNREACHABLE in done.stderr:
+        reason = done.stderr.strip().splitlines()[-1][:200]
+        raise StackError(f"the database of vulnerabilities does not answer, so nothing was audited: {reason}")
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 if nothing is known against any package, else pip-audit's, or 1 and one line."""
     parser = argparse.ArgumentParser(prog="python -m infra.delivery.audit", description=__doc__)
@@ -69,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, further = parser.parse_known_args(arguments)
     try:
         waivers = read_waivers(options.waivers, datetime.now(UTC).date())
-        return subprocess.run(command(options.requirements, waivers, further), check=False).returncode
+        return asked(command(options.requirements, waivers, further))
     except StackError as error:
         print(f"audit: {error}", file=sys.stderr)
         return 1

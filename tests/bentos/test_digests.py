@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from bentos.digests import combined, differences, file_sha256, fingerprint
+from bentos.errors import ArtefactDamaged
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with two files and a byte-code cache."""
-    (tmp_path / "sub" / "__pycache__").mkdir(parents=True)
+    """A folder with two files."""
+    (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_bytes(b"a")
     (tmp_path / "sub" / "b.txt").write_bytes(b"b")
-    (tmp_path / "sub" / "__pycache__" / "b.pyc").write_bytes(b"cache")
     return tmp_path
 
 
@@ -25,9 +26,26 @@ def test_a_file_has_the_digest_of_its_bytes(folder: Path) -> None:
     assert file_sha256(folder / "a.txt") == hashlib.sha256(b"a").hexdigest()
 
 
-def test_caches_do_not_count(folder: Path) -> None:
-    """A run of the code changes no fingerprint."""
-    assert sorted(fingerprint(folder)) == ["a.txt", "sub/b.txt"]
+def test_every_file_counts(folder: Path) -> None:
+    """Hidden ones too: what lies there may be read."""
+    (folder / ".hidden").write_bytes(b"h")
+    assert sorted(fingerprint(folder)) == [".hidden", "a.txt", "sub/b.txt"]
+
+
+@pytest.mark.parametrize("name", ["sub/__pycache__/b.cpython-311.pyc", "sub/b.pyc", "evil.pth", "link.txt", "pipe"])
+def test_what_would_run_unseen_is_refused(name: str, folder: Path) -> None:
+    """Byte code that shadows its source, start files, links and pipes: no digest vouches for them."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    if name.startswith("link"):
+        path.symlink_to(folder / "a.txt")
+    elif name == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"code")
+
+    with pytest.raises(ArtefactDamaged, match="put there later"):
+        fingerprint(folder)
 
 
 def test_differences_name_what_changed(folder: Path) -> None:

@@ -54,6 +54,16 @@ def _prepared(sample: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
+def assert_nameless(raw: Path, source: pd.DataFrame) -> None:
+    """The raw file is its source, cell for cell, but for names and SSNs: of these not one is left."""
+    table = read_raw(raw, labelled=True)
+    personal = ["Name", "SSN"]
+    pd.testing.assert_frame_equal(table.drop(columns=personal), source.drop(columns=personal).fillna("").astype("str"))
+    assert set(table[personal].stack()) == {""}
+    text = raw.read_text("utf-8")
+    assert not [ssn for ssn in source["SSN"].dropna().unique()[:50] if ssn and ssn in text]
+
+
 def test_a_path_is_fetched_plain_or_zipped(project: Path, sample: pd.DataFrame) -> None:
     """A csv and the same csv zipped give the same raw file; the second is recognised as the same."""
     sample.to_csv(project / "k.csv", index=False)
@@ -61,7 +71,7 @@ def test_a_path_is_fetched_plain_or_zipped(project: Path, sample: pd.DataFrame) 
     assert dataset.main(["fetch", "--data", "k.csv"]) == 0
     raw = project / "data/raw/train.csv"
     before = raw.stat()
-    assert raw.read_bytes() == (project / "k.csv").read_bytes()
+    assert_nameless(raw, sample)
     assert dataset.main(["fetch", "--data", "k.csv.gz"]) == 0
     assert (raw.stat().st_ino, raw.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 

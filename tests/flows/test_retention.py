@@ -344,3 +344,25 @@ def test_the_form_takes_pseudonyms_only() -> None:
 
     with pytest.raises(ValidationError):
         RetentionForm(erase_pseudonym="Maria-1234")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["f00d"], pa.string()),
+        pa.array(["f00d"], pa.large_string()),
+        pa.array(["f00d"], pa.string_view()),
+        pa.array(["f00d"]).dictionary_encode(),
+        pa.array([b"f00d"], pa.binary()),
+        pa.array([["x", "f00d"]], pa.list_(pa.large_string())),
+        pa.array([{"ref": "f00d"}]),
+    ],
+    ids=lambda column: str(column.type)[:24],
+)
+def test_a_name_is_found_in_any_kind_of_column(column: pa.Array) -> None:
+    """Whatever type a writer of Parquet files gives to text: else a scan would find nothing there."""
+    file = io.BytesIO()
+    parquet.write_table(pa.table({"n": [1.5], "c": column}), file)
+
+    assert erasure.names("days/x.parquet", file.getvalue(), frozenset({"f00d"}), ())
+    assert not erasure.names("days/x.parquet", file.getvalue(), frozenset({"beef"}), ())

@@ -117,6 +117,17 @@ def test_built_once_proved_ever_after(package: Path, tmp_path: Path) -> None:
     assert (built.reused, again.reused, mended.reused) == (False, True, False)
     assert built.tag == again.tag == mended.tag
     assert built.digest == again.digest == mended.digest == bento.bento_digest(mended.path)
+    description = mended.path / "bento.yaml"
+    text = description.read_text("utf-8")
+    description.write_text(text.replace("service:", "service: other #", 1), "utf-8")
+    assert bento.bento_digest(mended.path) != mended.digest, "what BentoML reads first is covered too"
+    description.write_text(text, "utf-8")
+    cache = mended.path / "src" / "service" / "__pycache__"
+    cache.mkdir()
+    (cache / "errors.cpython-311.pyc").write_bytes(b"code that would run instead of errors.py")
+    with pytest.raises(ArtefactDamaged, match="put there later"):
+        bento.bento_digest(mended.path)
+    assert not bento.pack(package, **given).reused  # type: ignore[arg-type]
     other = bento.pack(package, **(given | {"base_image": "python:3.12-slim"}))  # type: ignore[arg-type]
     assert other.tag != built.tag
 

@@ -16,6 +16,7 @@ import pytest
 from infra.delivery import audit
 from infra.delivery.audit import WAIVERS, read_waivers
 from infra.errors import StackError
+from infra.stack.ports import free_port
 
 TODAY = date(2026, 11, 24)
 PINNED = "idna==3.10 --hash=sha256:946d195a0d259cbba61165e88e65941f16e9b36ea6ddb97f00452bae8b1287d3\n"
@@ -87,6 +88,21 @@ def test_the_audit_has_its_verdict(
 
     with osv(known) as url:
         assert audit.main([*files, "--osv-url", url, "--cache-dir", str(tmp_path / "cache")]) == code
+
+
+def test_without_its_database_the_audit_says_so_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer is no verdict, and no traceback either."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "lock.txt").write_text(PINNED)
+    (tmp_path / "waivers.txt").write_text("")
+    files = ["--requirements", str(tmp_path / "lock.txt"), "--waivers", str(tmp_path / "waivers.txt")]
+    nobody = f"http://127.0.0.1:{free_port()}/v1/query"
+
+    assert audit.main([*files, "--osv-url", nobody, "--cache-dir", str(tmp_path / "cache")]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("audit: the database of vulnerabilities does not answer")
 
 
 @pytest.mark.parametrize("line", ["GHSA-1", "GHSA-1 2026-12-01", "GHSA-1 tomorrow because"])

@@ -1,0 +1,64 @@
+"""Whether two written names are one person's: what looks the same, or differs in spelling alone, is the same.
+
+The comparison fails closed. Two people whose names look alike are taken for one and choose another sign; the other way
+round one person could sign twice. So a name is brought to its skeleton: compatibility forms and accents undone, invisible
+signs and separators dropped, and letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the
+part of it that names of people use).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+_LOOKS: Final = str.maketrans(
+    {
+        # Cyrillic
+        **dict(zip("абвгԁезіїјкӏмнорсѕтухһԛԝуьпг", "abbrdezijjk1mhopcstyxhqwybnr", strict=True)),
+        **{"ё": "e", "є": "e", "ү": "y", "ӏ": "l", "л": "n", "и": "u", "ш": "w", "щ": "w", "ч": "4", "з": "3"},
+        # Greek
+        **dict(zip("αβγεζηικνορτυχωκμσ", "abyeznikvoptuxwkuo", strict=True)),
+        # Latin letters and signs with a twin
+        **{
+            "ı": "l",
+            "i": "l",
+            "1": "l",
+            "|": "l",
+            "!": "l",
+            "ł": "l",
+            "ɩ": "l",
+            "ⅼ": "l",
+            "j": "l",
+            "0": "o",
+            "ø": "o",
+        },
+        **{
+            "ɑ": "a",
+            "ɡ": "g",
+            "ʋ": "v",
+            "ß": "b",
+            "đ": "d",
+            "æ": "ae",
+            "œ": "oe",
+            "ð": "d",
+            "þ": "p",
+            "5": "s",
+            "3": "z",
+        },
+        # Armenian
+        **{"ո": "n", "օ": "o", "ս": "u", "հ": "h", "ց": "g", "զ": "q"},
+    }
+)
+
+
+def skeleton(name: str) -> str:
+    """What is left of a name when everything a reader would not notice is gone; empty where nothing is."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    kept = (sign for sign in plain if unicodedata.category(sign)[0] in "LN" or sign in "|!")
+    latin = "".join(kept).translate(_LOOKS).translate(_LOOKS)
+    return latin.replace("rn", "m").replace("vv", "w")
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names may be one person's."""
+    return skeleton(one) == skeleton(other)

@@ -36,7 +36,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
     for path in found:
         if path.is_symlink() or not (path.is_file() or path.is_dir()) or path.name.endswith(UNEXPECTED):
             raise ArtefactDamaged(
-                f"{path.relative_to(folder)} in {folder.name} was put there later: byte code, start files and links are "
+                f"{path.relative_to(folder)} in {folder.name} was put there later: byte code, start files, links are "
                 "no part of a package; find out who did, then make it anew"
             )
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in found if path.is_file()}

@@ -1,9 +1,9 @@
 """Whether two written names are one person's: what looks the same, or differs in spelling alone, is the same.
 
 The comparison fails closed. Two people whose names look alike are taken for one and choose another sign; the other way
-round one person could sign twice. So a name is brought to its skeleton: compatibility forms and accents undone, invisible
-signs and separators dropped, and letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the
-part of it that names of people use).
+round one person could sign twice. So a name is brought to its skeleton: compatibility forms and accents undone, signs
+that nobody sees and separators dropped, letters of other scripts read as the Latin ones they look like (Unicode's
+UTS 39, the part of it that names of people use).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[class*=st-k
   const name = [...box.classList].find(each => each.startsWith("st-key-field-")).slice("st-key-field-".length);
   const multi = box.querySelector("[data-testid=stMultiSelect]"), input = box.querySelector("input");
   const tags = [...box.querySelectorAll("[data-tag]")].filter(tag => !tag.closest("template"));
-  return [name, multi ? tags.map(tag => tag.innerText.trim()) : input.value];
+  return [name, multi ? tags.map(tag => tag.innerText.trim()) : (input?.value ?? "")];
 }))"""
 Look = tuple[str, str, int, int, str]  # language, locale, width, height, colour scheme
 FLAGS = (

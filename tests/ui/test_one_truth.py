@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.ui.browsing import LOOKS, Look, Stack, Visit
+from tests.ui.browsing import LOOKS, PATIENCE_MS, Look, Stack, Visit
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
+AS_A_HAND_MS = 120  # how long a person presses: two messages within a millisecond are no person's
+LISTS = (FieldKind.CHOICES, FieldKind.RECORDS)
 Way = Callable[[Visit], None]
 TYPED = {"num_delayed_payments": "28", "outstanding_debt": "4900", "delay_from_due_date": "62", "interest_rate": "34"}
 
@@ -24,10 +27,12 @@ def as_json(visit: Visit) -> dict[str, Any]:
     t, shown, body = visit.t, visit.shown(), {}
     decimal, thousands = (",", ".") if visit.language == "pt" else (".", ",")
     for each in contract_fields():
-        value = shown[each.name]
+        value = shown.get(each.name, "")
         if each.numeric:
             plain = value.replace("R$", "").replace("−", "-").replace(thousands, "").replace(decimal, ".").strip()
             body[each.name] = float(plain) if plain else None
+        elif each.kind is FieldKind.RECORDS:
+            body[each.name] = None  # optional, and no way of filling it is driven here
         elif each.kind is FieldKind.CHOICES:
             names = {t.option(option): option for option in each.options}
             body[each.name] = [names[name.rsplit(" (", 1)[0]] for name in value]
@@ -35,13 +40,37 @@ def as_json(visit: Visit) -> dict[str, Any]:
             body[each.name] = {t.option(option): option for option in each.options}.get(value)
         else:
             body[each.name] = value or None
-    return {name: value for name, value in body.items() if value is not None or name not in ("customer_ref", "as_of")}
+    return {
+        name: value
+        for name, value in body.items()
+        if value is not None or name not in ("customer_ref", "as_of", "previous_classes")
+    }
 
 
 def sent(visit: Visit) -> dict[str, Any]:
     """The last body that reached the API, optional fields that are not told as the form leaves them."""
-    found: dict[str, Any] = json.loads(visit.stack.gate.sent[-1])
-    return {name: float(value) if isinstance(value, int) else value for name, value in found.items()}
+    return as_floats(json.loads(visit.stack.gate.sent[-1]))
+
+
+def as_floats(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with one kind of number."""
+    return {name: float(value) if isinstance(value, int) else value for name, value in body.items()}
+
+
+def eventually(read: Callable[[], Any], wanted: Any) -> None:
+    """Waited for, as long as a slow machine needs: what is read is what is wanted."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while (found := read()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert found == wanted
+
+
+def score(visit: Visit) -> None:
+    """The score asked for; waited until the request has been at the door and the page is drawn."""
+    asked = len(visit.stack.gate.sent)
+    visit.press()
+    eventually(lambda: len(visit.stack.gate.sent) > asked, True)
+    visit.settle()
 
 
 def fill_some(visit: Visit) -> None:
@@ -51,9 +80,15 @@ def fill_some(visit: Visit) -> None:
 
 
 def example(visit: Visit, name: str) -> None:
-    """An example's button."""
-    visit.page.locator(f".st-key-example-{name} button").click()
-    visit.settle()
+    """An example's button, and its values on the screen."""
+    visit.page.locator(f".st-key-example-{name} button").click(delay=AS_A_HAND_MS)
+    told = EXAMPLES[name].model_dump(mode="json") if name in EXAMPLES else {}
+    wanted = {
+        each.name: told.get(each.name, [] if each.kind in LISTS else None)
+        for each in contract_fields()
+        if each.required or told.get(each.name) is not None
+    }
+    eventually(lambda: as_json(visit), as_floats(wanted))
 
 
 def over_typed(visit: Visit) -> None:
@@ -66,13 +101,12 @@ def emptied_over_typed(visit: Visit) -> None:
     """Emptied while a value is typed."""
     visit.field("annual_income").fill("77777")
     example(visit, "none")
-    assert visit.shown()["annual_income"] == ""
 
 
 def over_out_of_range(visit: Visit) -> None:
     """An example chosen over a value that the contract refuses."""
     visit.field("annual_income").fill("99999999999")
-    visit.press()
+    score(visit)
     example(visit, "strained")
 
 
@@ -92,32 +126,30 @@ def changed_twice(visit: Visit) -> None:
 def another_page(visit: Visit) -> None:
     """Away with a value typed and not left, and back."""
     visit.field("outstanding_debt").fill("777")
-    go = visit.page.get_by_role("link", name=visit.t("nav.developers")).first
-    if not go.is_visible():
-        visit.page.get_by_test_id("stExpandSidebarButton").click()
-    go.click()
+    links = visit.page.get_by_role("link", name=visit.t("nav.developers")).all()
+    next(link for link in links if link.is_visible()).click(delay=AS_A_HAND_MS)
     visit.page.get_by_role("heading", name=visit.t("nav.developers"), level=1).wait_for()
     visit.settle().page.go_back()
     visit.page.locator(".st-key-submit").wait_for()
-    visit.settle()
-    assert "777" in visit.shown()["outstanding_debt"]
+    eventually(lambda: as_json(visit)["outstanding_debt"], 777.0)
 
 
 def another_language(visit: Visit) -> None:
     """The language switched with a value typed and not left; the page's words are the new language's from then on."""
     visit.field("outstanding_debt").fill("1.234,56" if visit.language == "pt" else "1,234.56")
     other = "English" if visit.language == "pt" else "Português"
-    visit.page.get_by_role("radio", name=other).or_(visit.page.get_by_role("button", name=other)).first.click()
+    visit.page.get_by_role("radio", name=other).or_(visit.page.get_by_role("button", name=other)).first.click(
+        delay=AS_A_HAND_MS
+    )
     visit.language = "en" if visit.language == "pt" else "pt"
     visit.t = texts(visit.language)
     expect(visit.page.get_by_text(visit.t("groups.loans"), exact=True)).to_be_visible()
-    visit.settle()
-    assert "1.234,56" in visit.shown()["outstanding_debt"] or "1,234.56" in visit.shown()["outstanding_debt"]
+    eventually(lambda: as_json(visit)["outstanding_debt"], 1_234.56)
 
 
 def after_a_score(visit: Visit) -> None:
     """Edited after an answer, sent again."""
-    visit.press()
+    score(visit)
     fill_some(visit)
 
 
@@ -140,8 +172,9 @@ def test_what_is_sent_is_what_is_shown(browser: Browser, stack: Stack, look: Loo
     visit = Visit(browser, stack, look).open()
     way(visit)
     before = as_json(visit)
-    visit.press()
-    assert sent(visit) == before == as_json(visit)
+    score(visit)
+    assert sent(visit) == before
+    eventually(lambda: as_json(visit), before)
     visit.troubles.clear()  # a refused input is an answer of 422, which this page asked for
     visit.done()
 
@@ -164,12 +197,14 @@ def test_numbers_as_people_type_them(browser: Browser, stack: Stack, locale: str
     visit = Visit(browser, stack, ("pt", locale, 1280, 900, "light")).open()
     for language, text, value in NUMBERS:
         name = {"pt": "Português", "en": "English"}[language]
-        visit.page.get_by_role("radio", name=name).or_(visit.page.get_by_role("button", name=name)).first.click()
+        visit.page.get_by_role("radio", name=name).or_(visit.page.get_by_role("button", name=name)).first.click(
+            delay=AS_A_HAND_MS
+        )
         visit.language, visit.t = language, texts(language)
         visit.settle().field("annual_income").fill(text)
-        visit.press()
+        score(visit)
         assert sent(visit)["annual_income"] == value, text
-        assert as_json(visit)["annual_income"] == value, text
+        eventually(lambda: as_json(visit)["annual_income"], value)
         assert visit.field("annual_income").input_value().startswith("R$ ")
     visit.done()
 

@@ -162,9 +162,18 @@ def test_what_if_curve_and_map(open_page: Open, api: FakeApi) -> None:
     asked = len(api.requests)
     at.selectbox(key="whatif.second").select_index(1).run()
     assert not at.exception and len(api.requests) == asked + 1
-    assert len(api.requests[-1][2]["applicants"]) == 82
+    assert 1 + 8 * 8 <= len(api.requests[-1][2]["applicants"]) <= 1 + 9 * 9  # the applicant's own row and column too
     at.selectbox(key="whatif.second").set_value(None).run()
     assert len(api.requests) == asked + 1
+
+
+def test_what_if_opens_with_what_moves_this_applicant_most(open_page: Open, api: FakeApi) -> None:
+    """The field whose span moves the API's score furthest is chosen first, of those that weigh in the model."""
+    api.manifest = FULL
+    at = open_page("whatif")
+    first = next(each for each in at.selectbox if str(each.key).startswith("whatif.first."))
+    assert first.value.name == "outstanding_debt"
+    assert [len(sent["applicants"]) for _, path, sent, _ in api.requests if path == "/v1/score/batch"] == [13, 26]
 
 
 def test_what_if_of_the_applicant_scored_last(open_page: Open) -> None:

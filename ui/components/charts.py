@@ -12,9 +12,15 @@ import streamlit as st
 from service.contract import SCORE_MAX
 from ui.components.gauge import BANDS, COLOURS
 from ui.session import Desk
+from ui.texts.brand import BAND_TINTS, INK, ON_TINT, OWN_COLOUR
 
 _HEIGHT: Final = 320
 _BIN_POINTS: Final = 50
+
+
+def ink() -> str:
+    """The colour of marks that belong to no series: the text's own, in the theme that the visitor sees."""
+    return INK[st.context.theme.type or "light"]
 
 
 def _draw(desk: Desk, chart: Any, description: str, key: str) -> None:
@@ -79,28 +85,24 @@ def shares(desk: Desk, counts: Mapping[str, int], title: str, key: str) -> None:
 
 
 def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tuple[float, int] | None) -> None:
-    """The score along one input, with the applicant's own place marked."""
+    """The score along one input over the bands it crosses, the applicant's own place marked and named."""
     t, f = desk.texts, desk.formats
     table = pd.DataFrame(points, columns=["value", "score"])
-    limits = pd.DataFrame({"score": [300.5, 700.5]})
-    line = (
-        alt.Chart(table)
-        .mark_line(point=True, interpolate="step-after" if len(points) < 3 else "linear")
-        .encode(
-            x=alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False)),
-            y=alt.Y("score:Q", title=t("charts.score"), scale=alt.Scale(domain=[0, SCORE_MAX])),
-            tooltip=[alt.Tooltip("value:Q", title=axis), alt.Tooltip("score:Q", title=t("charts.score"))],
-        )
+    tips = [alt.Tooltip("value:Q", title=axis, format=",~r"), alt.Tooltip("score:Q", title=t("charts.score"))]
+    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(aria=False))
+    y = alt.Y(
+        "score:Q",
+        title=t("charts.score"),
+        scale=alt.Scale(domain=[0, SCORE_MAX]),
+        axis=alt.Axis(aria=False, grid=False),
     )
-    rules = alt.Chart(limits).mark_rule(strokeDash=[5, 4], opacity=0.7).encode(y="score:Q")
-    layers = [rules, line]
+    line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink()).encode(x=x, y=y, tooltip=tips)
+    layers = [*_bands(desk), line]
     if here is not None:
-        own = alt.Chart(pd.DataFrame([here], columns=["value", "score"]))
-        layers.append(
-            own.mark_point(size=180, filled=True, shape="diamond", color=COLOURS[BANDS[0][0]], opacity=1).encode(
-                x="value:Q", y="score:Q", tooltip=alt.value(t("whatif.here"))
-            )
-        )
+        own = alt.Chart(pd.DataFrame([(*here, t("whatif.here"))], columns=["value", "score", "name"]))
+        dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
+        name = own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")
+        layers += [dot.encode(x=x, y=y, tooltip=tips), name.encode(x=x, y=y)]
     low, high = min(points, key=lambda point: point[1]), max(points, key=lambda point: point[1])
     spoken = t(
         "charts.curve_alt",
@@ -110,38 +112,55 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         high=f.number(high[1]),
         at_high=f.plain(high[0]),
     )
-    _draw(desk, alt.layer(*layers).properties(height=340), spoken, "chart.curve")
+    _draw(desk, alt.layer(*layers).properties(height=360), spoken, "chart.curve")
 
 
-def heat(desk: Desk, cells: Sequence[tuple[float, float, int]], across: str, upward: str) -> None:
-    """The score over two inputs at once."""
+def _bands(desk: Desk) -> list[Any]:
+    """The three bands as grounds with their names, for a chart whose y is the score."""
+    rows = [(low, high, desk.texts.option(f"band_{band}"), COLOURS[band]) for band, low, high in BANDS]
+    table = alt.Chart(pd.DataFrame(rows, columns=["low", "high", "name", "colour"]))
+    ground = table.mark_rect(opacity=0.16).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
+    edges = alt.Chart(pd.DataFrame({"score": [300.5, 700.5]})).mark_rule(strokeDash=[5, 4], color=ink())
+    names = table.mark_text(align="right", dx=-6, dy=-9, x="width", fontWeight="bold", fontSize=13, color=ink()).encode(
+        y="low:Q", text="name:N"
+    )
+    return [ground, edges.encode(y="score:Q"), names]
+
+
+def heat(
+    desk: Desk,
+    cells: Sequence[tuple[float, float, int]],
+    axes: tuple[str, str],
+    here: tuple[float, float] | None,
+) -> None:
+    """The score over two inputs at once, each cell in its band's tint, the applicant's own cell framed."""
     t = desk.texts
-    table = pd.DataFrame(cells, columns=["x", "y", "score"])
+    rows = [(x, y, score, _band_name(desk, score)) for x, y, score in cells]
+    table = pd.DataFrame(rows, columns=["x", "y", "score", "band"])
     base = alt.Chart(table).encode(
-        x=alt.X("x:O", title=across, axis=alt.Axis(format=",~r", labelAngle=0, labelOverlap=True)),
-        y=alt.Y("y:O", title=upward, sort="descending", axis=alt.Axis(format=",~r", labelOverlap=True)),
+        x=alt.X("x:O", title=axes[0], axis=alt.Axis(format=",~r", labelAngle=0, labelOverlap=True, aria=False)),
+        y=alt.Y("y:O", title=axes[1], sort="descending", axis=alt.Axis(format=",~r", labelOverlap=True, aria=False)),
         tooltip=[
-            alt.Tooltip("x:Q", title=across),
-            alt.Tooltip("y:Q", title=upward),
+            alt.Tooltip("x:Q", title=axes[0]),
+            alt.Tooltip("y:Q", title=axes[1]),
             alt.Tooltip("score:Q", title=t("charts.score")),
+            alt.Tooltip("band:N", title=t("charts.band")),
         ],
     )
-    chart = base.mark_rect().encode(
-        color=alt.Color("score:Q", title=t("charts.score"), scale=alt.Scale(scheme="viridis", domain=[0, SCORE_MAX]))
-    )
-    figures = base.mark_text(fontSize=11).encode(
-        text="score:Q",
-        color=alt.condition(alt.datum.score > 550, alt.value("#101828"), alt.value("#FFFFFF")),
-    )
+    names = [t.option(f"band_{band}") for band, _, _ in BANDS]
+    tints = alt.Scale(domain=names, range=list(BAND_TINTS))
+    legend = alt.Legend(orient="top", aria=False)
+    layers = [
+        base.mark_rect().encode(color=alt.Color("band:N", title=t("charts.band"), scale=tints, legend=legend)),
+        base.mark_text(fontSize=12, color=ON_TINT).encode(text="score:Q"),
+    ]
+    if here is not None:
+        own = base.transform_filter((alt.datum.x == here[0]) & (alt.datum.y == here[1]))
+        layers.append(own.mark_rect(fill=None, stroke=ON_TINT, strokeWidth=4))
     found = [score for _, _, score in cells]
-    spoken = t(
-        "charts.heat_alt",
-        across=across,
-        upward=upward,
-        low=desk.formats.number(min(found)),
-        high=desk.formats.number(max(found)),
-    )
-    _draw(desk, (chart + figures).properties(height=420), spoken, "chart.heat")
+    low, high = desk.formats.number(min(found)), desk.formats.number(max(found))
+    spoken = t("charts.heat_alt", across=axes[0], upward=axes[1], low=low, high=high)
+    _draw(desk, alt.layer(*layers).properties(height=420), spoken, "chart.heat")
 
 
 def intervals(
@@ -164,10 +183,10 @@ def intervals(
             alt.Tooltip("high:Q", format=".3f"),
         ],
     )
-    spans = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    spans = base.mark_rule(strokeWidth=2, color=ink()).encode(x="low:Q", x2="high:Q")
     layers = [spans, dots]
     if threshold is not None:
-        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4])
+        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink())
         layers.insert(0, mark.encode(x="value:Q"))
     spoken = "; ".join(f"{name}: {desk.formats.number(value, 3)}" for name, value, _, _ in rows)
     _draw(desk, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {spoken}", key)
@@ -216,7 +235,7 @@ def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
     """Predicted against observed share by class; on the diagonal a probability means what it says."""
     t = desk.texts
     table = pd.DataFrame(rows, columns=["name", "predicted", "observed"])
-    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], opacity=0.7).encode(x="x:Q", y="x:Q")
+    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
     drawn = (
         alt.Chart(table)
         .mark_line(point=True)

@@ -11,6 +11,11 @@ from urllib.parse import quote
 NAME: Final = "QuantumFinance"
 # Worst band first; each keeps 3:1 against the light and the dark page (WCAG 1.4.11); text is never set in them.
 BAND_COLOURS: Final = ("#D92D20", "#B7791F", "#0B8F63")
+# The same bands as grounds of cells with a figure on them, in both themes.
+BAND_TINTS: Final = ("#F9C6C1", "#F3DDB0", "#B7E4D0")
+ON_TINT: Final = "#101828"
+INK: Final = {"light": "#101828", "dark": "#F2F4F8"}
+OWN_COLOUR: Final = "#3B72F0"
 BLUE: Final = "#3B72F0"
 _ARCS: Final = (
     ("M16 84A64 64 0 0 1 44.7 30.4", BAND_COLOURS[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ from ui.session import Desk, last_limits
 from ui.views.score import APPLICANT
 
 _CURVE_POINTS: Final = 25
-_HEAT_SIDE: Final = 9
+_HEAT_SIDE: Final = 8
+_TRIED: Final = 6
+_SLIDER_STEPS: Final = 41
 _CACHE: Final = "whatif.scores"
 _CACHED_ANSWERS: Final = 20
 # Spans that people move within, where the contract's range is far wider than life.
@@ -39,18 +42,20 @@ def show(desk: Desk) -> None:
     """The page."""
     t = desk.texts
     st.markdown(t("whatif.lead"))
-    applicant = _applicant(desk)
+    who, applicant = _applicant(desk)
     # num_loans is left out: moved alone it would contradict the list of loans.
     movable = [field for field in contract_fields() if field.numeric and field.name != "num_loans"]
-    movable.sort(key=lambda field: list(_SPANS).index(field.name) if field.name in _SPANS else len(_SPANS))
-    left, right = st.columns(2)
-    with left:
-        first = _choose(desk, movable, "whatif.first", 0)
-        first_span = _span(desk, first, applicant)
-    with right:
-        second = _choose(desk, [field for field in movable if field != first], "whatif.second", None)
-        second_span = _span(desk, second, applicant) if second is not None else (0.0, 0.0)
     try:
+        movable = _strongest_first(desk, applicant, movable)
+        left, right = st.columns(2)
+        with left:
+            # A key of the applicant's own: each opens with what moves this very score most.
+            first = _choose(desk, movable, "whatif.first", 0, f"whatif.first.{who}")
+            first_span = _span(desk, first, applicant)
+        with right:
+            others = [field for field in movable if field != first]
+            second = _choose(desk, others, "whatif.second", None, "whatif.second")
+            second_span = _span(desk, second, applicant) if second is not None else (0.0, 0.0)
         if second is None:
             _curve(desk, applicant, first, first_span)
         else:
@@ -61,8 +66,25 @@ def show(desk: Desk) -> None:
         st.button(t("problem.again"), key="whatif.again")
 
 
-def _applicant(desk: Desk) -> Applicant:
-    """The applicant scored last, or an example."""
+def _strongest_first(desk: Desk, applicant: Applicant, movable: list[Field]) -> list[Field]:
+    """The fields, the one that moves this applicant's score most first, as the API scores both ends of their spans.
+
+    Asked of those that weigh most in the model alone: each costs two tokens.
+    """
+    weight = desk.manifest().get("importance") or {}
+    known = [field for field in movable if field.name in _SPANS and getattr(applicant, field.name) is not None]
+    tried = sorted(known, key=lambda field: -float(weight.get(field.name, 0.0)))[:_TRIED]
+    ends = [_with(applicant, {field: end}) for field in tried for end in _reach(field, applicant)]
+    scores = _scores(desk, [applicant, *ends])
+    moved = {
+        field.name: max(abs(scores[place] - scores[0]) for place in (1 + 2 * turn, 2 + 2 * turn))
+        for turn, field in enumerate(tried)
+    }
+    return sorted(movable, key=lambda field: -moved.get(field.name, -1))
+
+
+def _applicant(desk: Desk) -> tuple[str, Applicant]:
+    """Who is looked at: the applicant scored last, or an example."""
     t = desk.texts
     scored: Applicant | None = st.session_state.get(APPLICANT)
     names = (["last"] if scored is not None else []) + list(EXAMPLES)
@@ -76,13 +98,14 @@ def _applicant(desk: Desk) -> Applicant:
         key="whatif.who",
     )
     if name == "last" and scored is not None:
-        return scored
-    return EXAMPLES[str(name)] if name in EXAMPLES else EXAMPLES["ordinary"]
+        return hashlib.sha256(scored.model_dump_json().encode()).hexdigest()[:12], scored
+    known = str(name) if name in EXAMPLES else "ordinary"
+    return known, EXAMPLES[known]
 
 
-def _choose(desk: Desk, fields: Sequence[Field], key: str, index: int | None) -> Any:
+def _choose(desk: Desk, fields: Sequence[Field], title: str, index: int | None, key: str) -> Any:
     return st.selectbox(
-        desk.texts(key),
+        desk.texts(title),
         fields,
         index=index,
         format_func=lambda field: form.label_of(desk, field),
@@ -92,22 +115,23 @@ def _choose(desk: Desk, fields: Sequence[Field], key: str, index: int | None) ->
     )
 
 
-def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]:
-    """Where the field is moved, with a slider; wide enough to hold the applicant's own value."""
+def _reach(field: Field, applicant: Applicant) -> tuple[float, float]:
+    """The span that people move within, wide enough to hold the applicant's own value."""
     own = getattr(applicant, field.name)
     low, high = _SPANS.get(field.name, (0.0, max(2.0 * abs(own or 0.0), 100.0)))
     low, high = min(low, own or low), max(high, own or high)
-    low, high = max(low, field.low or low), min(high, field.high or high)
-    step = 1 if field.kind is FieldKind.INTEGER else 1.0
-    cast = int if field.kind is FieldKind.INTEGER else float
-    chosen: tuple[float, float] = st.slider(
+    return max(low, field.low if field.low is not None else low), min(high, field.high or high)
+
+
+def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]:
+    """Where the field is moved, with a slider in the reader's own number format."""
+    steps = _axis(field, _reach(field, applicant), _SLIDER_STEPS)
+    chosen: tuple[float, float] = st.select_slider(
         desk.texts("whatif.span", field=desk.texts.label(field.name)),
-        min_value=cast(low),
-        max_value=cast(high),
-        value=(cast(low), cast(high)),
-        step=step,
-        format="%.0f" if field.kind is FieldKind.NUMBER else None,
-        key=f"whatif.span.{field.name}",
+        options=steps,
+        value=(steps[0], steps[-1]),
+        format_func=lambda value: form.in_words(desk, field, value),
+        key=f"whatif.span.{field.name}.{desk.texts.language}",
         label_visibility="collapsed",
     )
     return chosen
@@ -125,24 +149,26 @@ def _axis(field: Field, span: tuple[float, float], points: int) -> list[float]:
 def _curve(desk: Desk, applicant: Applicant, field: Field, span: tuple[float, float]) -> None:
     values = _axis(field, span, _CURVE_POINTS)
     own = getattr(applicant, field.name)
-    rows = [_with(applicant, {field: value}) for value in values]
-    scores = _scores(desk, [applicant, *rows])
-    here = scores[0]
-    _head(desk, here, field, own)
-    axis = form.label_of(desk, field)
-    charts.curve(desk, list(zip(values, scores[1:], strict=True)), axis, (own, here) if own is not None else None)
+    scores = _scores(desk, [applicant, *(_with(applicant, {field: value}) for value in values)])
+    _head(desk, scores[0], field, own)
+    here = (own, scores[0]) if own is not None else None
+    charts.curve(desk, list(zip(values, scores[1:], strict=True)), form.label_of(desk, field), here)
     st.caption(desk.texts("whatif.note"))
 
 
 def _heat(desk: Desk, applicant: Applicant, fields: tuple[Field, Field], spans: Sequence[tuple[float, float]]) -> None:
-    across, upward = (_axis(field, span, _HEAT_SIDE) for field, span in zip(fields, spans, strict=True))
+    owns = [getattr(applicant, field.name) for field in fields]
+    across, upward = (
+        sorted({*_axis(field, span, _HEAT_SIDE), *([own] if own is not None else [])})
+        for field, span, own in zip(fields, spans, owns, strict=True)
+    )
     places = [(x, y) for y in upward for x in across]
-    rows = [_with(applicant, {fields[0]: x, fields[1]: y}) for x, y in places]
-    scores = _scores(desk, [applicant, *rows])
+    scores = _scores(desk, [applicant, *(_with(applicant, {fields[0]: x, fields[1]: y}) for x, y in places)])
     _head(desk, scores[0], None, None)
     cells = [(x, y, score) for (x, y), score in zip(places, scores[1:], strict=True)]
-    charts.heat(desk, cells, form.label_of(desk, fields[0]), form.label_of(desk, fields[1]))
-    st.caption(desk.texts("whatif.note"))
+    here = (owns[0], owns[1]) if None not in owns else None
+    charts.heat(desk, cells, (form.label_of(desk, fields[0]), form.label_of(desk, fields[1])), here)
+    st.caption(desk.texts("whatif.note_map"))
 
 
 def _head(desk: Desk, score: int, field: Field | None, own: Any) -> None:
@@ -150,7 +176,9 @@ def _head(desk: Desk, score: int, field: Field | None, own: Any) -> None:
     if field is None or own is None:
         st.markdown(t("whatif.now", score=f.number(score)))
     else:
-        st.markdown(t("whatif.now_at", score=f.number(score), field=t.label(field.name), value=f.plain(own)))
+        st.markdown(
+            t("whatif.now_at", score=f.number(score), field=t.label(field.name), value=form.in_words(desk, field, own))
+        )
 
 
 def _with(applicant: Applicant, update: dict[Field, float]) -> Applicant:

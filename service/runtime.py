@@ -32,6 +32,7 @@ from service.ledger.interface import Ledger
 from service.ledger.journal.host import JournalLedger
 from service.ledger.journal.shipping import KeptLimits, StoreSettings
 from service.metrics import Metrics
+from service.middleware.admission import Admission, BodyRoom
 from service.middleware.authentication import Access
 from service.middleware.edge import Edge, Post
 from service.middleware.rate_limit import Throttle
@@ -60,6 +61,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     store: KeyStore
     table: SharedTable
     throttle: Throttle
+    room: BodyRoom
     metrics: Metrics
     log: RequestLog
     scoring: Scoring
@@ -96,6 +98,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             store=store,
             table=table,
             throttle=Throttle(limiter, settings.max_in_flight, settings.max_in_flight_per_key),
+            room=BodyRoom(settings.max_body_bytes, settings.max_body_bytes_per_key),
             metrics=metrics,
             log=RequestLog(enabled=settings.access_log),
             scoring=Scoring(model, ref, ledger, Pseudonyms(pepper), metrics),
@@ -106,10 +109,10 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
 
     async def start(self, edge: Edge) -> None:
         """Open the doors: hand the routes to the edge and begin the housekeeping."""
-        bodies = Bodies(self.settings.body_timeout_s)
+        admission = Admission(self.throttle, Bodies(self.settings.body_timeout_s), self.room)
         through = None if self.settings.fast_route else Inner(edge.inner)
-        scores = ScoreEndpoints(self.scoring, self.throttle, bodies, self.ledger, through)
-        records = Records(self.ledger, self.throttle, bodies)
+        scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
+        records = Records(self.ledger, admission)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         routes = Routes(route_table(scores, records, pages, operations))
@@ -191,6 +194,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         gauges["qf_key_store_fault"] = {"": float(bool(self.store.fault))}
         gauges["qf_ready"] = {"": float(not self.health.faults_now())}
         gauges["qf_in_flight"] = {"": float(self.throttle.in_flight)}
+        gauges["qf_body_bytes_held"] = {"": float(self.room.held)}
         decisions, self.throttle.decisions = self.throttle.decisions, type(self.throttle.decisions)()
         for name, count in decisions.items():
             counters["qf_limiter_decisions"][name] += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,11 +13,11 @@ from service.contract import Outcome, Review
 from service.errors import AnswerAway, AnswerNotFound, OutboxFull, ProblemError
 from service.ledger.interface import JournalEntry, Ledger, RecordId, StoredAnswer
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
-from service.middleware.rate_limit import Throttle
+from service.middleware.admission import Admission
 from service.problems import INVALID, NOT_DURABLE, PREDICTION_AWAY, PREDICTION_NOT_FOUND, Fault
 from service.scoring import restored
 from service.web import decoding
-from service.web.bodies import ONE_BYTES, Bodies
+from service.web.bodies import ONE_BYTES
 from service.web.exchange import Call, Reply
 
 _log = logging.getLogger("service.records")
@@ -28,10 +29,10 @@ OUTCOME_DAYS: Final = 731
 class Records:
     """The partner's own predictions, reviews and outcomes; everybody else's do not exist for him."""
 
-    def __init__(self, ledger: Ledger, throttle: Throttle, bodies: Bodies) -> None:
+    def __init__(self, ledger: Ledger, admission: Admission) -> None:
         self._ledger = ledger
-        self._throttle = throttle
-        self._bodies = bodies
+        self._admission = admission
+        self._throttle = admission.throttle
 
     async def prediction(self, call: Call) -> Reply:
         """The stored answer, byte for byte as it was given; where its row alone is left, what that says."""
@@ -41,9 +42,7 @@ class Records:
 
     async def review(self, call: Call) -> Reply:
         """Record a person's review of an answer."""
-        body = await self._bodies.read(call, ONE_BYTES)
-        await self._throttle.charge(call, 1)
-        review = decoding.document(Review, body)
+        review = await self._admission.parsed(call, ONE_BYTES, partial(decoding.document, Review))
         prediction = call.path.removeprefix(PREFIX).removesuffix("/review")
         stored = await self._about(call, prediction)
         identifier, moment = self._ledger.new_id(call.owner.account), _now()
@@ -62,9 +61,7 @@ class Records:
     async def outcome(self, call: Call) -> Reply:
         """Record how a scored customer turned out. Sent again with the same content it is recorded again: rows are
         counted once by prediction when they are read."""
-        body = await self._bodies.read(call, ONE_BYTES)
-        await self._throttle.charge(call, 1)
-        outcome = decoding.document(Outcome, body)
+        outcome = await self._admission.parsed(call, ONE_BYTES, partial(decoding.document, Outcome))
         stored = await self._about(call, outcome.prediction_id)
         scored_on = (stored.row["as_of"] or stored.row["created_at"][:10]) if stored else ""
         if outcome.observed_at.isoformat() < scored_on:

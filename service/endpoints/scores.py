@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from service.contract import Applicant
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
-from service.middleware.rate_limit import Throttle
+from service.middleware.admission import Admission
 from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.scoring import Scoring
 from service.web import decoding
-from service.web.bodies import BATCH_BYTES, ONE_BYTES, Bodies
+from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from service.web.exchange import Call, Reply
 
 _REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
@@ -24,29 +23,28 @@ Through = Callable[[Call, bytes], Awaitable[Reply]]
 
 
 class ScoreEndpoints:
-    """Reads, charges, scores, answers. `through`, if given, has BentoML's own API do the scoring."""
+    """Admits, reads, scores, answers. `through`, if given, has BentoML's own API do the scoring."""
 
     def __init__(
         self,
         scoring: Scoring,
-        throttle: Throttle,
-        bodies: Bodies,
+        admission: Admission,
         ledger: Ledger,
         through: Through | None = None,
     ) -> None:
         self._scoring = scoring
-        self._throttle = throttle
-        self._bodies = bodies
+        self._admission = admission
+        self._throttle = admission.throttle
         self._ledger = ledger
         self.through = through
 
     async def score(self, call: Call) -> Reply:
         """One applicant; costs one token."""
-        body = await self._bodies.read(call, ONE_BYTES)
-        await self._throttle.charge(call, 1)
+        body = await self._admission.read(call, ONE_BYTES)
         self._throttle.enter(call)
         try:
             applicant = decoding.applicant(body)
+            await self._admission.settle(call, 1)
             if self.through:
                 return await self.through(call, body)
             if b"idempotency-key" in call.headers:
@@ -58,13 +56,12 @@ class ScoreEndpoints:
             self._throttle.leave(call)
 
     async def batch(self, call: Call) -> Reply:
-        """Up to 1,000 applicants; costs a token a row, or one if the body is refused."""
-        body = await self._bodies.read(call, BATCH_BYTES)
-        await self._throttle.charge(call, 0)
+        """Up to 1,000 applicants; costs a token a row. A body that is refused costs what its bytes do."""
+        body = await self._admission.read(call, BATCH_BYTES)
         self._throttle.enter(call)
         try:
-            applicants = await self._batch(call, body)
-            await self._throttle.charge(call, len(applicants))
+            applicants = decoding.applicants(body)
+            await self._admission.settle(call, len(applicants))
             if self.through:
                 return await self.through(call, body)
             if b"idempotency-key" in call.headers:
@@ -74,13 +71,6 @@ class ScoreEndpoints:
             raise await self._not_durable(call, error, len(applicants)) from error
         finally:
             self._throttle.leave(call)
-
-    async def _batch(self, call: Call, body: bytes) -> list[Applicant]:
-        try:
-            return decoding.applicants(body)
-        except ProblemError:
-            await self._throttle.charge(call, 1)
-            raise
 
     async def _once(self, call: Call, body: bytes, work: Work) -> Reply:
         """Do the work unless this Idempotency-Key was answered before: then that answer again, word for word."""

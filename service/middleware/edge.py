@@ -61,6 +61,9 @@ class Post:
             where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
             _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
             return problem_reply(INTERNAL, call)
+        finally:
+            if call.release is not None:
+                call.release()
 
     def vital(self, path: str) -> bool:
         """Whether it is a route that tells how the worker is: answered when nothing else is."""

@@ -17,7 +17,8 @@ from service.web.exchange import Call
 class Throttle:
     """Charges requests and counts those in flight in this worker.
 
-    Bodies are read before a request counts as in flight, so slow senders hold nothing.
+    A request counts as in flight when its body is there, so slow senders hold no place; whether there is one is asked
+    before (`look`).
     """
 
     limiter: Limiter
@@ -46,8 +47,8 @@ class Throttle:
         """Give tokens back that paid for an answer we failed to give."""
         call.limits = limit_headers(call.owner, await self.limiter.take(call.owner, -cost))
 
-    def enter(self, call: Call) -> None:
-        """Count a request in.
+    def look(self, call: Call) -> None:
+        """Ask whether there is a place.
 
         Raises:
             ProblemError: 503 when the worker is full, 429 when this key fills too much of it.
@@ -62,8 +63,17 @@ class Throttle:
             detail = f"At most {self.max_in_flight_per_key} requests of a key are answered at once"
             extra = {"violated-policies": ["in-flight"]}
             raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
+
+    def enter(self, call: Call) -> None:
+        """Count a request in.
+
+        Raises:
+            ProblemError: as `look`.
+        """
+        self.look(call)
+        name = call.owner.id
         self.in_flight += 1
-        self._held[name] = held + 1
+        self._held[name] = self._held.get(name, 0) + 1
 
     def leave(self, call: Call) -> None:
         """Count a request out."""

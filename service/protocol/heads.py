@@ -66,7 +66,11 @@ def _target(target: bytes) -> tuple[str, bytes]:
 def _length(headers: dict[bytes, bytes], version: str) -> int | None:
     coding = headers.get(b"transfer-encoding")
     if coding is None:
-        return int(headers.get(b"content-length", b"0"))
+        told = headers.get(b"content-length")
+        if told is None:
+            return 0
+        headers[b"content-length"] = told = told.lstrip(b"0") or b"0"  # thousands of zeros are no number to Python
+        return int(told)
     if version == "1.0":
         raise ProblemError(BAD_HEADER.saying("HTTP/1.0 knows no Transfer-Encoding"))
     if coding.lower() != b"chunked":

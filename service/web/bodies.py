@@ -27,11 +27,11 @@ class Bodies:
         self._overdue: set[asyncio.Task[object]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def read(self, call: Call, limit: int) -> bytes:
-        """The whole body.
+    def check(self, call: Call, limit: int) -> None:
+        """Look at what the head says of the body.
 
         Raises:
-            ProblemError: 415 for anything but JSON in UTF-8, 413 beyond `limit` bytes, 400 too late or cut off.
+            ProblemError: 415 for anything but JSON in UTF-8, 413 beyond `limit` bytes.
         """
         headers = call.headers
         encoding = headers.get(b"content-encoding", b"")
@@ -40,6 +40,13 @@ class Bodies:
         length = headers.get(b"content-length")
         if length is not None and int(length) > limit:
             raise ProblemError(_too_large(limit))
+
+    async def read(self, call: Call, limit: int) -> bytes:
+        """The whole body, without a byte order mark.
+
+        Raises:
+            ProblemError: 413 beyond `limit` bytes, 400 too late or cut off.
+        """
         if call.body is not None:
             if len(call.body) > limit:
                 raise ProblemError(_too_large(limit))

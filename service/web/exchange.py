@@ -59,6 +59,8 @@ class Call:
     limits: Headers = ()
     query: bytes = b""
     body: bytes | None = None  # where it came whole with the headers
+    paid: int = 0  # tokens
+    release: Callable[[], None] | None = None  # gives back the room of its body, once it is answered
 
     @property
     def owner(self) -> ApiKey:

@@ -1,0 +1,102 @@
+"""Lets a request with a body in before a byte of it is read: a place, room for its bytes, its tokens.
+
+Memory and CPU are never spent on what was not admitted. What a body may cost grows with its bytes, so its tokens do,
+as soon as its length is known: one, and one more for each 16 KiB. Who is answered pays the route's price alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from service.errors import ProblemError
+from service.middleware.rate_limit import Throttle
+from service.problems import OVERLOADED, QUOTA
+from service.web.bodies import Bodies
+from service.web.exchange import Call
+
+BYTES_PER_TOKEN: Final = 16 * 1024
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(slots=True)
+class BodyRoom:
+    """The bytes of bodies that a worker holds at once, in total and of one key."""
+
+    most: int
+    most_per_key: int
+    held: int = 0
+    _of_key: Counter[str] = field(default_factory=Counter)
+
+    def hold(self, call: Call, size: int) -> None:
+        """Keep room for a body until its request is answered.
+
+        Raises:
+            ProblemError: 503 when the worker has none left, 429 when this key has its share.
+        """
+        name = call.owner.id
+        if self._of_key[name] + size > self.most_per_key:
+            detail = f"At most {self.most_per_key} bytes of a key's bodies are taken at once"
+            extra = {"violated-policies": ["body-bytes"]}
+            raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
+        if self.held + size > self.most:
+            raise ProblemError(OVERLOADED)
+        self.held += size
+        self._of_key[name] += size
+        call.release = lambda: self._release(name, size)
+
+    def _release(self, name: str, size: int) -> None:
+        self.held -= size
+        self._of_key[name] -= size
+        if not self._of_key[name]:
+            del self._of_key[name]
+
+
+@dataclass(slots=True)
+class Admission:
+    """The one way to a request's body."""
+
+    throttle: Throttle
+    bodies: Bodies
+    room: BodyRoom
+
+    async def read(self, call: Call, limit: int) -> bytes:
+        """The body of an admitted request; `call.paid` says what it has paid so far.
+
+        Raises:
+            ProblemError: 429, 503; or as `Bodies.check` and `Bodies.read`.
+        """
+        self.bodies.check(call, limit)
+        told = call.headers.get(b"content-length")
+        size = int(told) if told is not None else len(call.body or b"")
+        if call.body is None:
+            self.throttle.look(call)
+            self.room.hold(call, size if told is not None else limit)
+        await self._pay(call, 1 + size // BYTES_PER_TOKEN)
+        body = await self.bodies.read(call, limit)
+        if len(body) > max(size, BYTES_PER_TOKEN):  # its length was not told
+            await self._pay(call, len(body) // BYTES_PER_TOKEN)
+        return body
+
+    async def settle(self, call: Call, price: int) -> None:
+        """Bring what was paid to the price of an answer.
+
+        Raises:
+            ProblemError: 429; then nothing was paid.
+        """
+        if call.paid != price:
+            paid, call.paid = call.paid, 0
+            await self.throttle.refund(call, paid)
+            await self._pay(call, price)
+
+    async def parsed(self, call: Call, limit: int, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """The content of a body that costs one token; a body that is refused stays paid by its bytes."""
+        found = parse(await self.read(call, limit))
+        await self.settle(call, 1)
+        return found
+
+    async def _pay(self, call: Call, tokens: int) -> None:
+        await self.throttle.charge(call, tokens)
+        call.paid += tokens

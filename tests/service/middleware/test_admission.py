@@ -1,0 +1,115 @@
+"""What a request pays and holds before its body is read, and that both come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import pytest
+
+from service.access.keystore import PARTNER_SCOPES, ApiKey
+from service.access.shared_limits import SharedLimiter, SharedTable
+from service.errors import ProblemError
+from service.middleware.admission import BYTES_PER_TOKEN, Admission, BodyRoom
+from service.middleware.rate_limit import Throttle
+from service.web.bodies import BATCH_BYTES, Bodies
+from service.web.exchange import Call
+
+KEY: Final = ApiKey("admit000", "acme", frozenset(PARTNER_SCOPES), 1e-6, 500, 10**6)
+LENGTH: Final = 1 << 20
+
+
+@pytest.fixture(name="admission")
+def _admission(tmp_path: Any) -> Admission:
+    """With room for two bodies of a key and three in all, 500 tokens, two places."""
+    limiter = SharedLimiter(SharedTable(tmp_path / "limits.bin"))
+    return Admission(Throttle(limiter, 2, 2), Bodies(5.0), BodyRoom(3 * LENGTH, 2 * LENGTH))
+
+
+def call(length: int | None = LENGTH, key: ApiKey = KEY, asked: list[str] | None = None) -> Call:
+    """A request whose body comes in two parts when it is asked for."""
+
+    async def parts() -> AsyncIterator[dict[str, Any]]:
+        size = length if length is not None else LENGTH
+        yield {"type": "http.request", "body": b" " * (size // 2), "more_body": True}
+        yield {"type": "http.request", "body": b" " * (size - size // 2), "more_body": False}
+
+    source = parts()
+
+    async def receive() -> dict[str, Any]:
+        if asked is not None:
+            asked.append("asked")
+        return await anext(source)
+
+    headers = {b"content-type": b"application/json"}
+    if length is not None:
+        headers[b"content-length"] = b"%d" % length
+    found = Call("POST", "/v1/score/batch", headers, "192.0.2.1", receive)
+    found.key = key
+    return found
+
+
+async def left(admission: Admission, key: ApiKey = KEY) -> int:
+    """Tokens that a key has."""
+    return (await admission.throttle.limiter.take(key, 0)).remaining
+
+
+def test_a_body_is_paid_by_its_bytes_before_it_is_read_and_settled_afterwards(admission: Admission) -> None:
+    """65 tokens for a mebibyte; then the route's price, or a refund."""
+
+    async def run() -> None:
+        first, second = call(), call()
+        await admission.read(first, BATCH_BYTES)
+        assert (first.paid, await left(admission)) == (1 + LENGTH // BYTES_PER_TOKEN, 500 - 65)
+        await admission.settle(first, 1)
+        assert (first.paid, await left(admission)) == (1, 499)
+        await admission.read(second, BATCH_BYTES)
+        with pytest.raises(ProblemError) as refused:
+            await admission.settle(second, 600)
+        assert (refused.value.problem.status, second.paid, await left(admission)) == (429, 0, 499)
+
+    asyncio.run(run())
+
+
+def test_a_body_of_untold_length_pays_when_it_is_there(admission: Admission) -> None:
+    """As much as one that told it."""
+
+    async def run() -> None:
+        found = call(None)
+        await admission.read(found, BATCH_BYTES)
+        assert found.paid == 1 + LENGTH // BYTES_PER_TOKEN
+
+    asyncio.run(run())
+
+
+def test_who_is_not_admitted_is_not_read(admission: Admission) -> None:
+    """No token, no place, no room: none of them asks for a byte, and nothing was paid or held."""
+
+    async def run() -> None:
+        poor, asked = ApiKey("poor0000", "acme", KEY.scopes, 1e-6, 5, 10**6), []
+        for blocked in (call(key=poor, asked=asked), call(key=poor, asked=asked)):
+            with pytest.raises(ProblemError) as refused:
+                await admission.read(blocked, BATCH_BYTES)
+            assert refused.value.problem.status == 429
+            assert blocked.release is not None
+            blocked.release()
+        held = [call(), call()]
+        for one in held:
+            await admission.read(one, BATCH_BYTES)
+        before = await left(admission)
+        for wanting, status in ((call(asked=asked), 429), (call(2 * LENGTH, poor, asked), 503)):
+            with pytest.raises(ProblemError) as refused:
+                await admission.read(wanting, BATCH_BYTES)
+            assert (refused.value.problem.status, wanting.release) == (status, None)
+        assert (await left(admission), asked, admission.room.held) == (before, [], 2 * LENGTH)
+        for one in held:
+            assert one.release is not None
+            one.release()
+            admission.throttle.enter(one)
+        assert admission.room.held == 0
+        with pytest.raises(ProblemError) as refused:
+            await admission.read(call(asked=asked), BATCH_BYTES)
+        assert (refused.value.problem.status, asked) == (503, [])
+
+    asyncio.run(run())

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.contract import PRODUCT
+
 
 class BentosSettings(BaseSettings):
     """Where versions come from and where Bentos and images go.
@@ -19,7 +21,7 @@ class BentosSettings(BaseSettings):
 
     home: Path = Field(default=Path("."), description="Root of the project: bentofile.yaml, service/, infra/locks/.")
     state_dir: Path = Field(default=Path(".local"), description="Locks, audit trail, Bento store.")
-    model_name: str = Field(default="credit-score", description="Name of the registered model.")
+    model_name: str = Field(default=PRODUCT, description="Name of the registered model.")
     tracking_uri: str = Field(
         default="", alias="MLFLOW_TRACKING_URI", description="MLflow server; empty is refused, never a local folder."
     )

@@ -31,7 +31,6 @@ from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings, Window, window_of
 from flows.settings import FlowSettings
 
-REFERENCE_FILE = "reference.parquet"
 KEY_COLUMNS = 10
 HISTORY, CURRENT = "history.json", "current.json"
 JSON, HTML, PNG = "application/json", "text/html; charset=utf-8", "image/png"
@@ -63,7 +62,7 @@ def load_reference(version: str, digest: str) -> ReferenceData:
     """
     from bentos.registry.versions import Registry
     from bentos.settings import BentosSettings
-    from service.score.manifest import Manifest
+    from service.score.manifest import REFERENCE_FILE, Manifest
 
     if not version.isdigit():
         raise NoReference(f"answers name model version {version}, which no registry issued: serve a registered model")

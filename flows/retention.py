@@ -26,7 +26,7 @@ from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retai
 from service.erasure import HostErasure, erase_host
 from service.ledger import records
 from service.ledger.records import RecordKind
-from service.s3 import s3_client
+from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET, s3_client
 
 REVIEW_DAYS = 30
 
@@ -63,7 +63,7 @@ class RetentionPlace(BaseSettings):
 
     service_dir: Path = Field(default=Path(".local/service"), description="State of the service on this host.")
     state_dir: Path = Field(default=Path(".local"), description="The audit trail lies under it.")
-    predictions_bucket: str = Field(default="predictions", description="Bucket of predictions, outcomes, reviews.")
+    predictions_bucket: str = Field(default=PREDICTIONS_BUCKET, description="Bucket of predictions, outcomes, reviews.")
 
     @property
     def outbox(self) -> Path:
@@ -91,7 +91,7 @@ def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostEr
     """Erase a customer from this host, then from the buckets; None where this worker sees no outbox."""
     host = erase_host(place.outbox, [form.erase_pseudonym]) if place.outbox.is_dir() else None
     refs = frozenset({form.erase_pseudonym})
-    return host, erase(_bucket(place.predictions_bucket), _bucket("reports"), refs)
+    return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs)
 
 
 @task

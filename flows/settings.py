@@ -8,6 +8,8 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.contract import PRODUCT
+
 
 class FlowSettings(BaseSettings):
     """What a worker tells the flows. What a person may choose for one run is in `flows.review.verdict_form` instead."""
@@ -18,7 +20,7 @@ class FlowSettings(BaseSettings):
     tracking_url: str = Field(
         default="", description="MLflow as a person's browser reaches it, for links; the tracking URI if empty."
     )
-    experiment: str = Field(default="credit-score", description="MLflow experiment of training runs.")
+    experiment: str = Field(default=PRODUCT, description="MLflow experiment of training runs.")
     trainer: str = Field(
         default="", description="Who answers for trainings started by this worker; the login name if empty."
     )

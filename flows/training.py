@@ -33,12 +33,12 @@ from flows.review import evidence, mlflow_run
 from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from flows.review.model_card import CardFacts, model_card
 from flows.review.package_facts import describe
-from flows.review.reference_sample import REFERENCE_FILE, reference_frame
+from flows.review.reference_sample import reference_frame
 from flows.review.release_checks import Evidence
 from flows.settings import FlowSettings
 from flows.training_form import TrainingForm
 from service.engine.packed_model import PackedModel
-from service.score.manifest import Data, Draft
+from service.score.manifest import REFERENCE_FILE, Data, Draft
 
 REGISTERED: Final = "quantumfinance.model.registered"
 OUT_OF_TIME: Final = "out_of_time"

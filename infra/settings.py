@@ -12,7 +12,6 @@ from infra.errors import StackError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOST: Final = "127.0.0.1"  # no part is reachable from another machine
-BUCKETS: Final = ("data", "mlflow", "predictions", "reports")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

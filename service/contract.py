@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +39,21 @@ class CreditClass(StrEnum):
     POOR = "Poor"
     STANDARD = "Standard"
     GOOD = "Good"
+
+
+PRODUCT: Final = "credit-score"
+"""The name of model, experiment, Bento and image; MLflow, registries and partners know it."""
+POOR_MAX: Final = 300
+STANDARD_MAX: Final = 700
+BANDS: Final = (
+    (CreditClass.POOR, 0, POOR_MAX),
+    (CreditClass.STANDARD, POOR_MAX + 1, STANDARD_MAX),
+    (CreditClass.GOOD, STANDARD_MAX + 1, SCORE_MAX),
+)
+"""Each band with its least and greatest score. The only place that states them: kernel, page, guide, charts and judges
+derive theirs from here."""
+PROBABILITY_COLUMNS: Final = tuple(f"p_{name.lower()}" for name in CreditClass)
+"""What files call the probability of each class."""
 
 
 class LoanType(StrEnum):
@@ -204,6 +219,23 @@ class Applicant(Strict):
         if value and len(value) != info.data.get("num_loans", len(value)):
             raise PydanticCustomError("loan_types_count", "must be empty, or list as many kinds as num_loans")
         return value
+
+
+REFERENCE_FIELDS: Final = frozenset({"customer_ref", "as_of"})
+"""What says whose data these are and of when; all other fields describe the applicant."""
+DESCRIBING_FIELDS: Final = tuple(name for name in Applicant.model_fields if name not in REFERENCE_FIELDS)
+
+
+def _takes(kind: type) -> frozenset[str]:
+    kinds = {name: get_args(info.annotation) or (info.annotation,) for name, info in Applicant.model_fields.items()}
+    return frozenset(
+        name for name, found in kinds.items() if any(isinstance(one, type) and issubclass(one, kind) for one in found)
+    )
+
+
+CATEGORY_FIELDS: Final = _takes(StrEnum) - {"loan_types"}
+"""One word of a closed set each; `loan_types` is a list of such."""
+WHOLE_FIELDS: Final = _takes(int)
 
 
 class Batch(Strict):

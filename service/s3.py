@@ -17,6 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+DATA_BUCKET: Final = "data"
+MLFLOW_BUCKET: Final = "mlflow"
+PREDICTIONS_BUCKET: Final = "predictions"
+REPORTS_BUCKET: Final = "reports"
+BUCKETS: Final = (DATA_BUCKET, MLFLOW_BUCKET, PREDICTIONS_BUCKET, REPORTS_BUCKET)
 DEFAULT_REGION: Final = "us-east-1"  # what MinIO and its gateways answer to unless told otherwise
 ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")

@@ -19,7 +19,7 @@ import numpy as np
 
 from service.access.keystore import ApiKey
 from service.access.pseudonyms import Pseudonyms
-from service.contract import Applicant, CreditClass, ModelRef, RiskGrade
+from service.contract import PROBABILITY_COLUMNS, Applicant, CreditClass, ModelRef, RiskGrade
 from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
 from service.ledger.interface import JournalEntry, KeyMark, Ledger
@@ -227,7 +227,7 @@ def _reasons(numbers: tuple[int, ...]) -> tuple[msgspec.Raw, str, str]:
 
 def restored(row: Mapping[str, str]) -> bytes:
     """The answer that a recorded row was given; a reason that is told no more has its code alone."""
-    probabilities = [float(row[name]) for name in ("p_poor", "p_standard", "p_good")]
+    probabilities = [float(row[name]) for name in PROBABILITY_COLUMNS]
     pairs = zip(_split(row["reasons"]), _split(row["reason_leads"]) or repeat(""))
     model = {part: row[f"model_{part}"] for part in ("name", "version", "digest")}
     answer = {

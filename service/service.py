@@ -15,7 +15,7 @@ from bentoml.exceptions import ServiceUnavailable
 
 from service.access.credentials import read_pepper
 from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
-from service.contract import Applicant, Batch, Score, Scores
+from service.contract import PRODUCT, Applicant, Batch, Score, Scores
 from service.docs import guide
 from service.errors import Misconfigured, OutboxFull
 from service.middleware.edge import Edge
@@ -97,11 +97,11 @@ def _workers() -> int:
     try:
         return settings().workers
     except Misconfigured as error:
-        sys.exit(f"credit-score: {error}")
+        sys.exit(f"{PRODUCT}: {error}")
 
 
 @bentoml.service(
-    name="credit-score",
+    name=PRODUCT,
     service_class=GuardedService,
     image=IMAGE,
     workers=_workers(),
@@ -126,7 +126,7 @@ class CreditScorer:
         try:
             check(settings())
         except Misconfigured as error:
-            sys.exit(f"credit-score: {error}")
+            sys.exit(f"{PRODUCT}: {error}")
 
     @bentoml.api(route="/v1/score")  # type: ignore[untyped-decorator]
     async def score(self, applicant: Applicant, /) -> Score:

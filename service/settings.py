@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import Misconfigured
+from service.s3 import PREDICTIONS_BUCKET
 
 
 class ServiceSettings(BaseSettings):
@@ -40,7 +41,7 @@ class ServiceSettings(BaseSettings):
         ),
     ] = None
     predictions_bucket: Annotated[str, Field(description="Bucket of predictions, outcomes and reviews.")] = (
-        "predictions"
+        PREDICTIONS_BUCKET
     )
     ship_interval_s: Annotated[float, Field(gt=0, description="Seconds between two uploads of the outbox.")] = 30.0
     outbox_max_bytes: Annotated[int, Field(gt=0, description="Outbox size that turns answers into 503.")] = 1 << 30

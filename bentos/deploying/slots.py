@@ -26,6 +26,7 @@ from bentos.errors import BentosError, DeployRefused
 from bentos.packing.bento import bento_digest, bento_environment, last_line
 from bentos.packing.container_engine import ContainerEngine
 from bentos.settings import DeploySettings
+from service.contract import PRODUCT
 from service.settings import ServiceSettings as ServiceSettings
 
 Colour = Literal["blue", "green"]
@@ -187,7 +188,7 @@ class ImageRunner:
 
     def _name(self, colour: Colour) -> str:
         folder = hashlib.sha256(str(self._settings.deploy_dir).encode()).hexdigest()[:8]
-        return f"credit-score-{folder}-{colour}"
+        return f"{PRODUCT}-{folder}-{colour}"
 
 
 def carried(environment: Mapping[str, str]) -> list[str]:

@@ -24,11 +24,12 @@ from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
 from bentos.registry.decision import Decision
 from service import files
+from service.contract import PRODUCT
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
 from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
 
-BENTO_NAME: Final = "credit-score"
+BENTO_NAME: Final = PRODUCT
 #: where it lies in the project -> where it lies in the Bento
 STAGED: Final = {
     "bentofile.yaml": "bentofile.yaml",

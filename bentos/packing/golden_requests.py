@@ -10,17 +10,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.errors import ArtefactDamaged
-from service.contract import Applicant
-
-REFERENCE_FILE: Final = "reference.parquet"
-INTEGERS: Final = {
-    "num_bank_accounts",
-    "num_credit_cards",
-    "num_loans",
-    "num_delayed_payments",
-    "num_credit_inquiries",
-    "credit_history_months",
-}
+from service.contract import DESCRIBING_FIELDS, WHOLE_FIELDS, Applicant
+from service.score.manifest import REFERENCE_FILE
 
 
 class GoldenRequests(BaseModel):
@@ -53,8 +44,7 @@ def golden_applicants(package: Path, count: int) -> tuple[GoldenRequests, ...]:
 
 
 def _golden(row: dict[str, Any]) -> GoldenRequests:
-    fields = set(Applicant.model_json_schema()["properties"]) - {"as_of", "customer_ref"}
-    body = {name: request_value(name, row.get(name)) for name in sorted(fields)}
+    body = {name: request_value(name, row.get(name)) for name in sorted(DESCRIBING_FIELDS)}
     try:
         Applicant.model_validate_json(json.dumps(body))
         return GoldenRequests(body=body, score=int(row["score"]))
@@ -71,4 +61,4 @@ def request_value(name: str, value: Any) -> Any:
         return [kind for kind in (value or "").split("|") if kind]
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return int(value) if name in INTEGERS else value
+    return int(value) if name in WHOLE_FIELDS else value

@@ -22,6 +22,7 @@ from bentos.errors import PublishFailed
 from bentos.packing.bento import EPOCH_S, Packed
 from bentos.packing.container_engine import ContainerEngine, run
 from bentos.settings import BentosSettings
+from service.contract import PRODUCT
 
 HOME: Final = PurePosixPath("home/bentoml/bento")
 MODEL: Final = "src/model"
@@ -31,7 +32,7 @@ LABEL_BENTO: Final = "quantumfinance.bento.digest"
 LABEL_MODEL: Final = "quantumfinance.model.digest"
 LABEL_VERSION: Final = "quantumfinance.model.version"
 LABEL_RECIPE: Final = "quantumfinance.image.recipe"
-INSTALLED: Final = "credit-score-installed"
+INSTALLED: Final = f"{PRODUCT}-installed"
 MAX_UNPACKED_MB: Final = 900
 CREATED: Final = re.compile(r"^creation_time: .*$", re.MULTILINE)
 HEALTHY: Final = (
@@ -93,7 +94,7 @@ def labels_of(packed: Packed, version: str, digest: str, revision: str, base_ima
     """What the image says of itself, in OCI's words and ours."""
     oci = "org.opencontainers.image"
     return {
-        f"{oci}.title": "credit-score",
+        f"{oci}.title": PRODUCT,
         f"{oci}.vendor": "QuantumFinance",
         f"{oci}.version": packed.tag.partition(":")[2],
         f"{oci}.revision": revision,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import files
-from service.contract import Applicant
+from service.contract import CATEGORY_FIELDS, DESCRIBING_FIELDS, STANDARD_MAX, WHOLE_FIELDS, Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
 from service.engine.compiled import Compiled, KernelAbsent, KernelUnusable, build, platform_tag
 from service.engine.golden_rows import GOLDEN_ROWS, GoldenRows
@@ -44,7 +44,7 @@ from service.score.manifest import (
     feature_entries,
     now,
 )
-from service.score.policy import CLASSES, STANDARD_MAX, Calibration, Objective, score_many
+from service.score.policy import CLASSES, Calibration, Objective, score_many
 from service.score.reasons import FAMILIES
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ LEAST_REFERENCE_ROWS: Final = 30
 PACKING_ROWS: Final = 10_000
 EXPLAINED_ROWS: Final = 500
 LIBRARIES: Final = ("catboost", "numpy", "pydantic")
-_CATEGORIES: Final = ("credit_mix", "payment_of_min_amount", "payment_behaviour")
-_NO_FEATURES: Final = ("customer_ref", "as_of", "loan_types")
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +138,7 @@ def _sample(columns: Columns, good: NDArray[np.bool_]) -> tuple[dict[str, Any], 
     chosen = np.arange(len(good))
     if len(good) > POPULATION_ROWS:
         chosen = np.sort(np.random.default_rng(0).choice(len(good), POPULATION_ROWS, replace=False))
-    return {name: np.asarray(columns[name], dtype=object)[chosen] for name in _names()}, good[chosen]
-
-
-def _names() -> list[str]:
-    return [name for name in list(Applicant.model_fields) if name not in {"customer_ref", "as_of"}]
+    return {name: np.asarray(columns[name], dtype=object)[chosen] for name in DESCRIBING_FIELDS}, good[chosen]
 
 
 def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np.bool_]) -> tuple[Reference, Portable]:
@@ -175,14 +169,13 @@ def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np
 def _typical(sample: Columns, chosen: NDArray[np.bool_]) -> Applicant:
     """An applicant made of the chosen rows' medians and modes; ties go to the first in the alphabet."""
     typical: dict[str, Any] = {}
-    for name in _names():
+    for name in DESCRIBING_FIELDS:
         values = [value for value in np.asarray(sample[name], dtype=object)[chosen] if _known(value)]
-        if name in _CATEGORIES:
+        if name in CATEGORY_FIELDS:
             typical[name] = _commonest(values, 1)[0] if values else None
-        elif name not in _NO_FEATURES:
+        elif name != "loan_types":
             middle = float(np.median(np.array(values, np.float64))) if values else 0.0
-            whole = name.startswith("num_") or name == "credit_history_months"
-            typical[name] = round(middle) if whole else round(middle, 2)
+            typical[name] = round(middle) if name in WHOLE_FIELDS else round(middle, 2)
     kinds = [kind for value in np.asarray(sample["loan_types"], dtype=object)[chosen] for kind in _kinds(value)]
     common = _commonest(kinds, len(LOAN_KINDS)) or [LOAN_KINDS[-1]]
     count = typical["num_loans"]

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.contract import Applicant
+from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant
 from service.engine.packed_model import Arrays, PackedModel
 from service.score.features import LOAN_KINDS, Coded, matrix
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 
 _SCHEMA: Final = Applicant.model_json_schema()
-FIELDS: Final = tuple(name for name in _SCHEMA["properties"] if name not in {"customer_ref", "as_of"})
-PROBABILITIES: Final = ("p_poor", "p_standard", "p_good")
+FIELDS: Final = DESCRIBING_FIELDS
+PROBABILITIES: Final = PROBABILITY_COLUMNS
 ANSWERS: Final = (
     *("score", "band", "predicted_class", *PROBABILITIES),
     *("borderline", "reasons", "problem", "model_digest", "risk_grade"),

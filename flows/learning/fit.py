@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.learning.calibration import Aims, Bend, calibrate
 from flows.learning.grades import Borders, fit_borders
+from service.contract import CATEGORY_FIELDS
 from service.score import policy
 from service.score.features import FEATURE_NAMES, FEATURES, matrix
 
@@ -30,7 +31,7 @@ Progress = Callable[[float, str], None]  # share done (0 to 1), what is being do
 
 QUARTER_MONTHS: Final = 3
 SOURCES: Final = tuple(dict.fromkeys(field for feature in FEATURES for field in feature.sources))
-_CATEGORIES: Final = ("credit_mix", "payment_of_min_amount", "payment_behaviour", "loan_types")
+_CATEGORIES: Final = CATEGORY_FIELDS | {"loan_types"}
 
 
 class Parameters(BaseModel):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_array
 
+from service.contract import BANDS
 from service.score import policy
 
 Array = NDArray[np.float64]
@@ -48,7 +50,8 @@ METRICS: Final = (
     "mape",
     "borderline_rate",
 )
-MIDPOINTS: Final = np.array([150.0, 500.0, 850.0])  # of the bands Poor, Standard, Good, in points
+MIDPOINTS: Final = np.array([(low + high) / 2 for low, high in pairwise((0, *(high for *_, high in BANDS)))])
+"""Of the bands, worst first, in points: each begins where the one before ends."""
 ECE_BINS: Final = 15
 DRAWS: Final = 1_000
 _SMALLEST: Final = 1e-15  # keeps the logarithm of a probability of zero finite, as scikit-learn does

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from bentos.digests import combined, file_sha256
 from flows.learning.fit import Ints, Rows, columns, rows_of
-from service.contract import Applicant
+from service.contract import DESCRIBING_FIELDS, Applicant
 
 FRAMES: Final = ("train.parquet", "test.parquet")
-FIELDS: Final = tuple(
-    name for name in Applicant.model_json_schema()["properties"] if name not in {"customer_ref", "as_of"}
-)
+FIELDS: Final = DESCRIBING_FIELDS
 """Contract fields that describe an applicant; a few of them are accepted and stored but are no feature."""
 
 

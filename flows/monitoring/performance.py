@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from flows.monitoring.outcomes import CLASSES
 from flows.monitoring.verdict_types import DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
+from service.contract import PROBABILITY_COLUMNS
 
-PROBABILITIES = ["p_poor", "p_standard", "p_good"]
+PROBABILITIES = list(PROBABILITY_COLUMNS)
 # The alarm is one-sided: a false one in 1 of 200 cohorts.
 CONCEPT_LEVEL = 0.99
 CHUNKS = 20
@@ -234,14 +235,14 @@ def _concept_check(
 
 def _calibration_check(settled: pd.DataFrame, thresholds: Thresholds) -> DriftCheck:
     """Observed minus expected share of Poor by band; amber beyond the concept gap with its interval clear of zero."""
-    poor = (settled["observed_class"] == "Poor").to_numpy(dtype=float)
+    poor = (settled["observed_class"] == CLASSES[0]).to_numpy(dtype=float)
     off, texts = 0, []
     figures: dict[str, float] = {}
     for band in CLASSES:
         rows = (settled["band"] == band).to_numpy()
         if rows.sum() < BAND_ROWS:
             continue
-        gaps = poor[rows] - settled.loc[rows, "p_poor"].to_numpy(dtype=float)
+        gaps = poor[rows] - settled.loc[rows, PROBABILITIES[0]].to_numpy(dtype=float)
         gap = float(gaps.mean())
         low, high = interval(gaps, customers_of(settled)[rows])
         texts.append(f"{band} {gap:+.3f} [{low:+.3f}, {high:+.3f}]")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from service.s3 import S3Settings, s3_client
+from service.s3 import REPORTS_BUCKET, S3Settings, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-REPORTS: Final = "reports"
+REPORTS: Final = REPORTS_BUCKET
 LINK_LIFETIME: Final = timedelta(days=7)  # the longest a presigned link may live
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from service.contract import Applicant, CreditClass, RiskGrade
+from service.contract import REFERENCE_FIELDS, Applicant, CreditClass, RiskGrade
 
 LIST_SEPARATOR: Final = "|"
 
@@ -32,7 +32,7 @@ def contract_columns(key: Sequence[str] = ()) -> list[WatchedColumn]:
     schema = Applicant.model_json_schema()
     columns = []
     for name, field in schema["properties"].items():
-        if name in ("customer_ref", "as_of"):
+        if name in REFERENCE_FIELDS:
             continue
         options = field.get("anyOf", [field])
         first = options[0]

@@ -22,11 +22,13 @@ from pyarrow import csv as arrow_csv
 
 from flows.predictions.columns import contract_columns
 from flows.predictions.erasure import DECISIONS
+from service.contract import PROBABILITY_COLUMNS
+from service.s3 import PREDICTIONS_BUCKET
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-BUCKET: Final = "predictions"
+BUCKET: Final = PREDICTIONS_BUCKET
 DOWNLOADS_AT_ONCE: Final = 16
 BYTES_AT_ONCE: Final = 1 << 26
 _DAY_LENGTH: Final = 8  # an id opens with the day it was recorded, YYYYMMDD
@@ -45,9 +47,7 @@ TEXT_COLUMNS: Final = (
 NUMBER_COLUMNS: Final = (
     *(column.name for column in _FIELDS if column.kind == "number"),
     "score",
-    "p_poor",
-    "p_standard",
-    "p_good",
+    *PROBABILITY_COLUMNS,
 )
 PREDICTION_TYPES: Final = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
 PREDICTION_COLUMNS: Final = (*PREDICTION_TYPES, "hash", "customer")

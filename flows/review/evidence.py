@@ -29,12 +29,12 @@ from flows.review.fairness import FairnessReport
 from flows.review.reason_quality import judge_reasons
 from flows.review.release_checks import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
-from service.contract import CreditClass
+from service.contract import PROBABILITY_COLUMNS, CreditClass
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix
 
-PROBABILITIES = ("p_poor", "p_standard", "p_good")
+PROBABILITIES = PROBABILITY_COLUMNS
 _BORDERS = "grade_borders"
 
 

@@ -15,6 +15,7 @@ from flows.learning.model_metrics import METRICS, Figure, Figures
 from flows.review.experiments import CEILING, LEARNING_CURVE, STRONGEST, TRIED, Attempt
 from flows.review.fairness import FairnessReport
 from flows.review.stability import DIRECTIONS, StabilityReport
+from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
 from service.score.manifest import Estimate, Standing
 from service.score.policy import CLASSES
@@ -52,7 +53,7 @@ class CardFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = "credit-score"
+    name: str = PRODUCT
     digest: str = Field(default="", description="SHA-256 of model.cbm, where known already.")
     trainer: str = ""
     git_revision: str = ""
@@ -156,9 +157,9 @@ def _standings(table: Sequence[Standing]) -> str:
     """One row a step: its rows and classes, and what taking everything up to it would take and refuse."""
     rows, taken, poor = [], 0, 0.0
     every = sum(one.rows for one in table)
-    all_poor = sum(one.rows * one.classes["Poor"].value for one in table)
+    all_poor = sum(one.rows * one.classes[CreditClass.POOR].value for one in table)
     for one in table:
-        taken, poor = taken + one.rows, poor + one.rows * one.classes["Poor"].value
+        taken, poor = taken + one.rows, poor + one.rows * one.classes[CreditClass.POOR].value
         rows.append(
             [
                 one.name,

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from flows.learning.model_metrics import Figures
 from flows.learning.prepared_data import FIELDS
-from flows.review.reference_sample import REFERENCE_FILE
 from flows.review.release_checks import Evidence
-from service.score.manifest import Distribution, Estimate, Manifest, entries
+from service.score.manifest import REFERENCE_FILE, Distribution, Estimate, Manifest, entries
 
 CARD_FILE: Final = "model_card.md"
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(100, 1000, 100))

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from flows.learning.model_metrics import ECE_BINS, LabelledAnswers
-from service.score.policy import CLASSES, POOR_MAX, STANDARD_MAX
+from service.contract import POOR_MAX, STANDARD_MAX
+from service.score.policy import CLASSES
 
-_COLOURS = ("#c0392b", "#f39c12", "#27ae60")  # Poor, Standard, Good
+_COLOURS = ("#c0392b", "#f39c12", "#27ae60")  # worst class first
 _SIZE_INCHES = (6.0, 5.0)
 
 

@@ -14,12 +14,12 @@ import pandas as pd
 
 from flows.learning.fit import columns
 from flows.learning.prepared_data import FIELDS
+from service.contract import PROBABILITY_COLUMNS
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
+from service.score.manifest import REFERENCE_FILE
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
-
-REFERENCE_FILE: Final = "reference.parquet"
 
 
 def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
     frame["score"] = answers.score.astype("int64")
     frame["band"] = [str(CLASSES[place]) for place in answers.band]
     frame["predicted_class"] = [str(CLASSES[place]) for place in answers.predicted_class]
-    for place, name in enumerate(("p_poor", "p_standard", "p_good")):
+    for place, name in enumerate(PROBABILITY_COLUMNS):
         frame[name] = answers.probabilities[:, place]
     frame["borderline"] = answers.borderline
     frame["risk_grade"] = [str(GRADES[place]) for place in grades]

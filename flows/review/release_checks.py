@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.learning.model_metrics import Difference, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.stability import StabilityReport
+from service.contract import CreditClass
 from service.score.manifest import Standing
 from service.score.policy import GRADES
 
@@ -274,7 +275,7 @@ def _grade_order(evidence: Evidence, _: ReleaseLimits) -> Verdict:
 
 def _grade_ends(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     pooled = _grades(evidence)["pooled"]
-    best, worst = (one.classes["Poor"] for one in (pooled[0], pooled[-1]))
+    best, worst = (one.classes[CreditClass.POOR] for one in (pooled[0], pooled[-1]))
     told = f"share of Poor {best.value:.3f} in A, at most {limits.grade_best}; {worst.value:.3f} in E, at least"
     told = f"{told} {limits.grade_worst}"
     spare = min(limits.grade_best - best.value, worst.value - limits.grade_worst)

@@ -20,18 +20,20 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import StackError
-from infra.settings import BUCKETS, ROOT
+from infra.settings import ROOT
 from infra.stack import object_store
 from infra.stack.credentials import Credentials
 from infra.stack.deployments import deploy_all, ensure_automations, work_pool
 from service import keys
 from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
+from service.contract import PRODUCT
 from service.errors import ServiceError
+from service.s3 import BUCKETS
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-MODEL: Final = "credit-score"  # MLflow's experiment and registered model
+MODEL: Final = PRODUCT  # MLflow's experiment and registered model
 FLOWS: Final = "flows"  # MLflow's user of the workers
 TIMEOUT_S: Final = 30.0
 HALF_UPLOADS_DAYS: Final = 7

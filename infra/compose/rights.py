@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.stack.credentials import Credentials
+from service.s3 import DATA_BUCKET, MLFLOW_BUCKET, PREDICTIONS_BUCKET, REPORTS_BUCKET
 
 READ: Final = ("s3:GetObject",)
 WRITE: Final = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
@@ -35,21 +36,21 @@ class Right:
 #: user -> rights. Training is part of `model` and cannot reach `predictions`; drift is `watch` and can only read there.
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     # It reads answers back that its host no longer keeps; it can neither change an object it put nor delete one.
-    "service": (Right("predictions", (*READ, "s3:PutObject")), Right("predictions", LIST)),
-    "mlflow": (Right("mlflow", (*READ, *WRITE, *DELETE)), Right("mlflow", LIST)),
-    "model": (Right("data", (*READ, *WRITE, *DELETE)), Right("data", LIST)),
+    "service": (Right(PREDICTIONS_BUCKET, (*READ, "s3:PutObject")), Right(PREDICTIONS_BUCKET, LIST)),
+    "mlflow": (Right(MLFLOW_BUCKET, (*READ, *WRITE, *DELETE)), Right(MLFLOW_BUCKET, LIST)),
+    "model": (Right(DATA_BUCKET, (*READ, *WRITE, *DELETE)), Right(DATA_BUCKET, LIST)),
     "watch": (
-        Right("predictions", READ),
-        Right("predictions", LIST),
-        Right("reports", (*READ, *WRITE)),
-        Right("reports", LIST),
+        Right(PREDICTIONS_BUCKET, READ),
+        Right(PREDICTIONS_BUCKET, LIST),
+        Right(REPORTS_BUCKET, (*READ, *WRITE)),
+        Right(REPORTS_BUCKET, LIST),
     ),
     "retention": tuple(
         right
-        for bucket in ("predictions", "reports")
+        for bucket in (PREDICTIONS_BUCKET, REPORTS_BUCKET)
         for right in (Right(bucket, (*READ, *WRITE, *DELETE)), Right(bucket, LIST))
     ),
-    "ui": (Right("reports", READ),),
+    "ui": (Right(REPORTS_BUCKET, READ),),
 }
 ADMIN: Final = "admin"  # bootstrap alone
 USERS: Final = (ADMIN, *RIGHTS)

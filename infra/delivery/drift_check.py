@@ -14,7 +14,7 @@ from flows.monitoring.verdict_types import DriftState
 from infra.delivery import job_summary
 from infra.errors import StackError
 from infra.settings import StackSettings
-from service.s3 import s3_client
+from service.s3 import REPORTS_BUCKET, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEPLOYMENT: Final = "drift/drift"
 PATIENCE_S: Final = 3600.0
 REPORT_FILE: Final = "reports/drift.md"  # under the state folder
-BUCKET: Final = "reports"
+BUCKET: Final = REPORTS_BUCKET
 CURRENT: Final = "current.json"
 
 

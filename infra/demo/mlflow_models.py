@@ -10,8 +10,10 @@ from typing import Any, Final
 import httpx
 
 from infra.errors import StackError
+from service.contract import PRODUCT
+from service.score.manifest import MANIFEST_FILE
 
-MODEL: Final = "credit-score"
+MODEL: Final = PRODUCT
 UNKNOWN: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
 
@@ -66,7 +68,7 @@ class Models:
 
 def packed(version: RegisteredVersion, bento: str, home: Path) -> bool:
     """Whether a Bento of the store holds that very version."""
-    manifest = home / "bentos" / Path(*bento.split(":", 1)) / "src" / "model" / "model_metadata.json"
+    manifest = home / "bentos" / Path(*bento.split(":", 1)) / "src" / "model" / MANIFEST_FILE
     try:
         found = json.loads(manifest.read_text())
     except (OSError, ValueError):

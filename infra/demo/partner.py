@@ -19,11 +19,12 @@ import httpx
 from infra.errors import StackError
 from infra.stack.credentials import Credentials, write_private
 from infra.stack.object_store import client
+from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET
 
 PARTNER: Final = "demo"
 CONNECTIONS: Final = 4
 ATTEMPTS: Final = 30  # of one request that is told to wait
-BUCKET: Final = "predictions"
+BUCKET: Final = PREDICTIONS_BUCKET
 SEED: Final = 7
 
 
@@ -158,5 +159,5 @@ def stored_predictions(endpoint: str, pair: Credentials, day: str, read: set[str
 
 def drift_state(endpoint: str, pair: Credentials) -> str:
     """The state that the last drift run wrote for staff pages: green, amber, red or insufficient."""
-    body = client(endpoint, pair).get_object(Bucket="reports", Key="current.json")["Body"].read()
+    body = client(endpoint, pair).get_object(Bucket=REPORTS_BUCKET, Key="current.json")["Body"].read()
     return str(json.loads(body)["state"])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import StackError
-from infra.settings import BUCKETS, HOST, ROOT
+from infra.settings import HOST, ROOT
 from infra.stack.credentials import Credentials
 from infra.stack.processes import Recipe
-from service.s3 import DEFAULT_REGION, S3Settings, s3_client
+from service.s3 import BUCKETS, DEFAULT_REGION, S3Settings, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -25,10 +25,12 @@ from infra.stack.credentials import (
     write_private,
 )
 from infra.stack.processes import Recipe
+from service.contract import PRODUCT
+from service.s3 import MLFLOW_BUCKET
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
 ALWAYS: Final = ("store", "mlflow", "prefect", "worker")  # the API and the UI need something to serve first
-IMAGE: Final = "credit-score"
+IMAGE: Final = PRODUCT
 WORKER: Final = "embedded"
 PROBE_TIMEOUT_S: Final = 3.0
 CACHE_S: Final = 60  # MLflow believes a password again for so long; its digest costs tens of milliseconds of a core
@@ -90,7 +92,7 @@ def mlflow(folder: Path, port: int, store_env: Mapping[str, str], passwords: Log
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
         *("--host", HOST, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--serve-artifacts", "--artifacts-destination", "s3://mlflow"),
+        *("--serve-artifacts", "--artifacts-destination", f"s3://{MLFLOW_BUCKET}"),
         *("--allowed-hosts", f"{HOST}:{port},localhost:{port}", "--cors-allowed-origins", origins),
     )
     env = {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from service import problems
+from service.contract import PRODUCT
 from service.problems import Fault, Problem
 
 Json = dict[str, Any]
@@ -50,7 +51,7 @@ SCORE: Final[Json] = {
         }
     ],
     "warnings": [],
-    "model": {"name": "credit-score", "version": "7", "digest": "b" * 64},
+    "model": {"name": PRODUCT, "version": "7", "digest": "b" * 64},
     "created_at": "2026-11-23T12:00:00.000Z",
 }
 RECEIPT: Final[Json] = {
@@ -70,7 +71,7 @@ _TOLD: Final = {
 }
 """Problems as they are told in one case; the others are always told alike."""
 MANIFEST: Final[Json] = {
-    "name": "credit-score",
+    "name": PRODUCT,
     "version": "7",
     "digest": "b" * 64,
     "objective": "MultiLogloss",

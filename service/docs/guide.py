@@ -16,6 +16,7 @@ from typing import Any, Final
 import bentoml
 
 from service import problems
+from service.contract import BANDS
 from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
 from service.errors import Misconfigured
 from service.score.input_warnings import WARNINGS
@@ -59,6 +60,7 @@ def page(language: str) -> bytes:
     words = _WORDS[language]
     guide = Template((HERE / f"guide.{language}.html").read_text("utf-8")).substitute(
         samples=_samples(),
+        bands=", ".join(f"{band} {low}–{high}" for band, low, high in BANDS),
         fields=_fields(language),
         warnings=_table(words["warnings"], [(_code(code), escape(text)) for code, text in WARNINGS.items()]),
         problems=_table(words["problems"], _problems()),

@@ -27,19 +27,19 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.layout import ANSWER, KernelLayout, KernelModel, fits
+from service.engine.layout import ABI, ANSWER, KERNEL_CONSTANTS, KernelLayout, KernelModel, fits
 from service.engine.rules import Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
 from service.score.policy import CLASSES
 from service.score.reasons import FAMILIES
 
-ABI: Final = 2
 SOURCE: Final = Path(__file__).with_name("kernel.c")
 BUILT: Final = SOURCE.with_suffix(".so")
 """Lies there in images that pack (infra/Dockerfile.flows); like any kernel it is compared before it is packed."""
 BUILD_TIMEOUT_S: Final = 120.0
 # -ffp-contract=off: a fused multiply-add would differ from CatBoost and from Python in the last bit.
 FLAGS: Final = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-s", "-ffp-contract=off", "-Wno-psabi", "-Wl,--build-id=none")
+CONSTANTS: Final = tuple(f"-D{name}={value}" for name, value in KERNEL_CONSTANTS.items())
 CLONES: Final = "-DQF_CLONES"
 # A C library older than any image's, so that the kernel loads wherever the image runs; no checks at run time.
 _ZIG_FLAGS: Final = ("-target", f"{platform.machine()}-linux-gnu.2.28", "-fno-sanitize=undefined")
@@ -79,7 +79,7 @@ def build(compiler: str | None = None) -> bytes:
         for command in compilers(compiler):
             # Variants by processor need a linker that knows them; without, the plain build is a little slower.
             for extra in ((CLONES,), ()):
-                built = [*command, *FLAGS, *extra, str(SOURCE), "-o", str(target), "-lm"]
+                built = [*command, *FLAGS, *CONSTANTS, *extra, str(SOURCE), "-o", str(target), "-lm"]
                 try:
                     done = subprocess.run(
                         built, env=own, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True

@@ -9,23 +9,13 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 2
-#define MAX_TREES 4096   /* leaf numbers of a row live on the stack */
-#define MAX_FEATURES 256
-#define MAX_REGISTERS 512
-#define MAX_FAMILIES 64
-#define MAX_FIELDS 64
+/* Limits and rules have their home in Python: service.engine.layout.KERNEL_CONSTANTS states each as -DNAME=VALUE. */
+#ifndef ABI
+#error "build with python -m service.engine.compiled FILE, which states the constants"
+#endif
+
 #define UNKNOWN (-1)     /* score of a move that was not asked for yet */
-#define MAX_REASONS 4
-#define LANES 4          /* doubles in a vector; outputs fill one, with whatever follows them */
-#define BLOCK 64         /* leaf numbers handled at once; rows of masks are padded to it */
 #define VECTOR 32        /* a wider one is taken apart through memory where the processor has none */
-#define WIDE 8           /* features compared at once */
-#define HANDFUL 8        /* a family's values that are added at once */
-#define CELLS 32
-#define SCORE_MAX 1000.0
-#define POOR_MAX 300
-#define STANDARD_MAX 700
 
 #ifdef QF_CLONES         /* the same source for several kinds of processor, chosen when the library is loaded */
 #define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v3", "default")))

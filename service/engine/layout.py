@@ -8,24 +8,46 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract import MAX_REASONS, POOR_MAX, SCORE_MAX, STANDARD_MAX
 from service.engine.formulas import Program, record
 from service.engine.grid import Grid, grid
 from service.engine.rules import FAMILY_OF, Rules
 from service.engine.trees import Float, LeafTable
 from service.score.features import FEATURE_NAMES
+from service.score.policy import CELLS
 from service.score.reasons import CANDIDATES, FAMILIES
 
+ABI: Final = 2
+"""Of the functions' arguments and of `struct model`; a kernel of another is not used."""
 # The limits of the arrays that kernel.c keeps on its stack.
-MAX_TREES: Final = 4096
+MAX_TREES: Final = 4096  # a row's leaf numbers
 MAX_FEATURES: Final = 256
 MAX_REGISTERS: Final = 512
 MAX_FAMILIES: Final = 64
 MAX_FIELDS: Final = 64
-LANES: Final = 4
-BLOCK: Final = 64
-WIDE: Final = 8
-HANDFUL: Final = 8
+LANES: Final = 4  # doubles in a vector; outputs fill one, with whatever follows them
+BLOCK: Final = 64  # leaf numbers handled at once; rows of masks are padded to it
+WIDE: Final = 8  # features compared at once
+HANDFUL: Final = 8  # a family's values that are added at once
 ALIGNMENT: Final = 64
+KERNEL_CONSTANTS: Final[dict[str, int | float]] = {
+    "ABI": ABI,
+    "MAX_TREES": MAX_TREES,
+    "MAX_FEATURES": MAX_FEATURES,
+    "MAX_REGISTERS": MAX_REGISTERS,
+    "MAX_FAMILIES": MAX_FAMILIES,
+    "MAX_FIELDS": MAX_FIELDS,
+    "MAX_REASONS": MAX_REASONS,
+    "LANES": LANES,
+    "BLOCK": BLOCK,
+    "WIDE": WIDE,
+    "HANDFUL": HANDFUL,
+    "CELLS": CELLS,
+    "SCORE_MAX": float(SCORE_MAX),
+    "POOR_MAX": POOR_MAX,
+    "STANDARD_MAX": STANDARD_MAX,
+}
+"""What kernel.c is compiled with: it states none of them itself."""
 
 ANSWER: Final = np.dtype(
     [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from service.s3 import S3Settings, s3_client
+from service.s3 import PREDICTIONS_BUCKET, S3Settings, s3_client
 
 
 class StoreConflict(Exception):
@@ -30,7 +30,7 @@ class ObjectStore(Protocol):
 class StoreSettings:
     """Which bucket, and how it is reached; None leaves a choice to the environment (`AWS_*`)."""
 
-    bucket: str = "predictions"
+    bucket: str = PREDICTIONS_BUCKET
     endpoint: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)

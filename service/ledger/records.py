@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from service.contract import Applicant
+from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant
 
 SCHEMA_VERSION: Final = 1
 PREDICTION_VERSION: Final = 2
@@ -29,8 +29,7 @@ EOL: Final = b"\r\n"
 # What Excel, LibreOffice and Sheets take for the start of a formula, and the apostrophe that guards it.
 _FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0'")
 
-_NO_INPUTS: Final = {"customer_ref", "as_of"}
-INPUT_COLUMNS: Final = tuple(filter(lambda name: name not in _NO_INPUTS, Applicant.model_fields))
+INPUT_COLUMNS: Final = DESCRIBING_FIELDS
 """The applicant's features, in the order `PredictionLines.render` takes them."""
 
 ADDED_COLUMNS: Final = ("risk_grade", "reason_leads")
@@ -50,9 +49,7 @@ PREDICTION_COLUMNS: Final = (
     "score",
     "band",
     "predicted_class",
-    "p_poor",
-    "p_standard",
-    "p_good",
+    *PROBABILITY_COLUMNS,
     "borderline",
     "reasons",
     "warnings",

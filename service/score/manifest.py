@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from service import files
-from service.contract import Applicant, CreditClass, ModelRef
+from service.contract import PRODUCT, Applicant, CreditClass, ModelRef
 from service.errors import ModelRefused
 from service.score.features import FEATURES
 from service.score.policy import CLASSES, GRADE_BORDERS, IDENTITY, Calibration
@@ -29,6 +29,7 @@ MANIFEST_FILE: Final = "model_metadata.json"
 MODEL_FILE: Final = "model.cbm"
 TABLE_FILE: Final = "leaf_table.npz"
 GOLDEN_FILE: Final = "golden.json"
+REFERENCE_FILE: Final = "reference.parquet"
 KERNEL_FILE: Final = "kernel.so"
 REQUIRED_FILES: Final = (MODEL_FILE, TABLE_FILE, GOLDEN_FILE)
 UNREGISTERED: Final = "unregistered"
@@ -139,7 +140,7 @@ class Distribution(PackagePart):
 class Draft(PackagePart):
     """What training knows of a model before it is put together; every part but the name may come later."""
 
-    name: str = "credit-score"
+    name: str = PRODUCT
     version: str = UNREGISTERED
     objective: Literal["MultiClass", "MultiLogloss"] = "MultiClass"
     calibration: tuple[tuple[float, ...], ...] = IDENTITY.knots

@@ -1,8 +1,8 @@
 """From raw model output to the answer: calibrated probabilities, score, band, and whether the two disagree.
 
 Pure and tiny, in two forms that do the same operations in the same order: one applicant (plain floats) and many
-(arrays). The figures follow the product's design: score = round(1000 (p_Good + 0.5 p_Standard)), bands 0-300 Poor,
-301-700 Standard, 701-1000 Good.
+(arrays). The figures follow the product's design: score = round(1000 (p_Good + 0.5 p_Standard)); the bands' limits are
+`service.contract`'s.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ from typing import Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import SCORE_MAX, CreditClass, RiskGrade
+from service.contract import POOR_MAX, SCORE_MAX, STANDARD_MAX, CreditClass, RiskGrade
 
-CLASSES: Final = (CreditClass.POOR, CreditClass.STANDARD, CreditClass.GOOD)
-POOR_MAX: Final = 300
-STANDARD_MAX: Final = 700
+CLASSES: Final = tuple(CreditClass)
 # A power of two, so that probability x CELLS is exact and the cell needs no search.
 CELLS: Final = 32
 

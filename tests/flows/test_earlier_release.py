@@ -25,7 +25,7 @@ from flows.learning.prepared_data import read_prepared
 from flows.review import against_champion
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
-from service.score.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
+from service.score.manifest import MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE, Manifest
 from tests.factories import pack_small_model
 from tests.flows.prepared_data import write_prepared
 
@@ -112,7 +112,7 @@ def test_the_line_names_the_features_that_differ(packed: Path) -> None:
 
 def test_drift_judges_its_window(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version that production still runs is watched from the merge of a feature to the new model."""
-    pd.DataFrame({"score": [1, 2]}).to_parquet(earlier / drift.REFERENCE_FILE)
+    pd.DataFrame({"score": [1, 2]}).to_parquet(earlier / REFERENCE_FILE)
     monkeypatch.setattr(Registry, "connect", lambda _settings: Shelf(earlier))
     digest = file_sha256(earlier / MODEL_FILE)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from infra.settings import BUCKETS
 from infra.stack import prefect_api
+from service.s3 import BUCKETS
 
 if TYPE_CHECKING:
     from tests.conftest import ObjectStore

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from service.contract import CreditClass, Score
+from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
 from ui.texts.wording import Texts
 
 
@@ -25,9 +25,10 @@ def table(
                 "score": score.score,
                 "band": score.band.value,
                 "predicted_class": score.predicted_class.value,
-                "p_poor": round(score.probabilities.Poor, 6),
-                "p_standard": round(score.probabilities.Standard, 6),
-                "p_good": round(score.probabilities.Good, 6),
+                **{
+                    column: round(getattr(score.probabilities, name), 6)
+                    for column, name in zip(PROBABILITY_COLUMNS, CreditClass, strict=True)
+                },
                 "borderline": score.borderline,
                 "reasons": " | ".join(getattr(reason.text, texts.language) for reason in score.reasons),
                 "warnings": "|".join(score.warnings),

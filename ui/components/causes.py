@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from service.contract import CreditClass
 from ui.session import Desk
 
 _SHARES: Final = {"coverage"}
-_BANDS: Final = ("Poor", "Standard", "Good")
 _DECIMALS: Final = 3
 
 
@@ -62,6 +62,6 @@ def _bands(desk: Desk, values: Mapping[str, str]) -> str:
     """Gap and interval of each band that had enough rows."""
     return "; ".join(
         f"{desk.texts(f'options.band_{band}')} {values[band]} [{values[f'{band}_low']}, {values[f'{band}_high']}]"
-        for band in _BANDS
+        for band in CreditClass
         if {band, f"{band}_low", f"{band}_high"} <= values.keys()
     )

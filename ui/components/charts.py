@@ -9,8 +9,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from service.contract import SCORE_MAX
-from ui.components.gauge import BANDS, COLOURS
+from service.contract import BANDS, POOR_MAX, SCORE_MAX, STANDARD_MAX
+from ui.components.gauge import COLOURS
 from ui.session import Desk
 from ui.texts.brand import BAND_TINTS, INK, ON_TINT, OWN_COLOUR
 

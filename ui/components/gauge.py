@@ -8,11 +8,11 @@ from typing import Final
 
 import streamlit as st
 
-from service.contract import SCORE_MAX, CreditClass, Probabilities, Score
+from service.contract import BANDS, SCORE_MAX, CreditClass, Probabilities, Score
 from ui.session import Desk
 from ui.texts.brand import BAND_COLOURS
 
-BANDS: Final = ((CreditClass.POOR, 0, 300), (CreditClass.STANDARD, 301, 700), (CreditClass.GOOD, 701, SCORE_MAX))
+_TICKS: Final = (0, *(high for *_, high in BANDS))
 COLOURS: Final = dict(zip(CreditClass, BAND_COLOURS, strict=True))
 _CENTRE_X: Final = 160.0
 _CENTRE_Y: Final = 150.0
@@ -25,7 +25,7 @@ def gauge(desk: Desk, score: Score) -> str:
     t, f = desk.texts, desk.formats
     spoken = t("gauge.alt", score=f.number(score.score), band=t.option(f"band_{score.band}"))
     arcs = "".join(_arc(band, low, high, band is score.band) for band, low, high in BANDS)
-    ticks = "".join(_tick(desk, value) for value in (0, 300, 700, SCORE_MAX))
+    ticks = "".join(_tick(desk, value) for value in _TICKS)
     return (
         f'<svg class="qf-gauge" viewBox="0 0 320 186" role="img" aria-label="{escape(spoken)}">{arcs}{ticks}'
         f"{_needle(score.score)}"
@@ -39,7 +39,7 @@ def gauge(desk: Desk, score: Score) -> str:
 def empty_gauge(desk: Desk) -> str:
     """The gauge before there is a score: the bands and what they are called."""
     arcs = "".join(_arc(band, low, high, True) for band, low, high in BANDS)
-    ticks = "".join(_tick(desk, value) for value in (0, 300, 700, SCORE_MAX))
+    ticks = "".join(_tick(desk, value) for value in _TICKS)
     return (
         f'<svg class="qf-gauge" viewBox="0 0 320 170" role="img" aria-label="{escape(desk.texts("gauge.idle"))}">'
         f'{arcs}{ticks}<text x="160" y="128" class="qf-score" text-anchor="middle">–</text></svg>'

@@ -8,7 +8,7 @@ from statistics import fmean
 import pandas as pd
 import streamlit as st
 
-from service.contract import CreditClass, Score
+from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
 from ui.batches import results
 from ui.components import charts
 from ui.session import Desk
@@ -69,7 +69,7 @@ def _table(desk: Desk, frame: pd.DataFrame) -> None:
     shown = frame.assign(
         band=[t.option(f"band_{band}") for band in frame["band"]],
         predicted_class=[t.option(f"class_{name}") for name in frame["predicted_class"]],
-    ).drop(columns=["p_poor", "p_standard", "p_good", "model_version", "warnings"])
+    ).drop(columns=[*PROBABILITY_COLUMNS, "model_version", "warnings"])
     if shown["customer_ref"].isna().all():
         shown = shown.drop(columns=["customer_ref"])
     names = {column: t(f"columns.{column}") for column in shown.columns}

@@ -11,10 +11,10 @@ from typing import Any
 
 import streamlit as st
 
-from service.contract import Score
+from service.contract import BANDS, Score
 from ui.applicant.standing import share_below
 from ui.components import waterfall
-from ui.components.gauge import BANDS, empty_gauge, probability_bars
+from ui.components.gauge import empty_gauge, probability_bars
 from ui.components.gauge import show as show_gauge
 from ui.session import Desk
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from bentos.errors import ArtefactDamaged
-from bentos.packing.golden_requests import REFERENCE_FILE, golden_applicants
+from bentos.packing.golden_requests import golden_applicants
 from service.contract import Applicant
+from service.score.manifest import REFERENCE_FILE
 from tests.factories import applicant_columns
 
 

@@ -20,10 +20,11 @@ from botocore.exceptions import ClientError
 from infra.compose import bootstrap, passwords
 from infra.compose.bootstrap import BootstrapSettings
 from infra.compose.rights import ADMIN, RIGHTS
-from infra.settings import BUCKETS, HOST, ROOT
+from infra.settings import HOST, ROOT
 from infra.stack import prefect_api
 from service.access.keystore import Scope, read_keys
 from service.ledger.bucket import BucketStore, StoreConflict, StoreSettings
+from service.s3 import BUCKETS
 from tests.infra import compose_parts
 from tests.infra.compose_parts import Parts
 from tests.ticking import fired, ticking

@@ -120,7 +120,9 @@ def _bands(desk: Desk) -> list[Any]:
     rows = [(low, high, desk.texts.option(f"band_{band}"), COLOURS[band]) for band, low, high in BANDS]
     table = alt.Chart(pd.DataFrame(rows, columns=["low", "high", "name", "colour"]))
     ground = table.mark_rect(opacity=0.16).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
-    edges = alt.Chart(pd.DataFrame({"score": [300.5, 700.5]})).mark_rule(strokeDash=[5, 4], color=ink())
+    edges = alt.Chart(pd.DataFrame({"score": [POOR_MAX + 0.5, STANDARD_MAX + 0.5]})).mark_rule(
+        strokeDash=[5, 4], color=ink()
+    )
     names = table.mark_text(align="right", dx=-6, dy=-9, x="width", fontWeight="bold", fontSize=13, color=ink()).encode(
         y="low:Q", text="name:N"
     )

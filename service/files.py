@@ -17,7 +17,7 @@ PRIVATE: Final = 0o600
 PUBLIC: Final = 0o666  # less what the process's umask takes
 
 
-class FileBusy(BlockingIOError):
+class LockHeld(BlockingIOError):
     """Another process holds the lock; `holder` is what it wrote into the file about itself, or nothing."""
 
     def __init__(self, path: Path, holder: str) -> None:
@@ -107,7 +107,7 @@ def locked(path: Path, *, holder: str = "", wait: bool = True) -> Iterator[None]
         wait: whether to wait for the lock.
 
     Raises:
-        FileBusy: it is held, and nobody wanted to wait.
+        LockHeld: it is held, and nobody wanted to wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = hold(path, wait=wait)
@@ -126,13 +126,13 @@ def hold(path: Path, *, wait: bool = True, mode: int = PRIVATE) -> int:
     A file that was tidied away before it was locked is made again: a lock without a name keeps nobody out.
 
     Raises:
-        FileBusy: it is held, and nobody wanted to wait.
+        LockHeld: it is held, and nobody wanted to wait.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         if not lock(descriptor, wait=wait):
             os.close(descriptor)
-            raise FileBusy(path, lock_holder(path))
+            raise LockHeld(path, lock_holder(path))
         if is_named(descriptor, path):
             return descriptor
         os.close(descriptor)

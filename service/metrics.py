@@ -183,7 +183,7 @@ def _values_of(fields: tuple[str, ...]) -> Callable[[Any], Sequence[float | None
 def _claim(folder: Path) -> tuple[int, int]:
     """The first place nobody holds, and the descriptor whose lock holds it until this process ends."""
     for place in range(_MAX_WORKERS):
-        with suppress(files.FileBusy):
+        with suppress(files.LockHeld):
             return place, files.hold(folder / f"worker-{place}.lock", wait=False)
     raise RuntimeError(f"{folder}: more than {_MAX_WORKERS} workers share one service folder")
 

@@ -54,7 +54,7 @@ class SwitchTrial(BaseModel):
     actor: str
 
 
-class Standing(BaseModel):
+class DeploymentState(BaseModel):
     """Both places and the trial."""
 
     model_config = ConfigDict(frozen=True)
@@ -67,35 +67,35 @@ class Standing(BaseModel):
         """What stands in this place."""
         return self.green if colour == "green" else self.blue
 
-    def put(self, colour: Colour, placed: Placed | None) -> Standing:
+    def put(self, colour: Colour, placed: Placed | None) -> DeploymentState:
         """The same with another release in this place."""
         return self.model_copy(update={colour: placed})
 
 
-class Book:
+class StateFile:
     """The file, and the lock that lets one deployment run at a time."""
 
     def __init__(self, folder: Path) -> None:
-        self._file, self._lock = folder / "standing.json", folder / "lock"
+        self._file, self._lock = folder / "standing.json", folder / "lock"  # its first name: hosts keep it
 
-    def read(self) -> Standing:
+    def read(self) -> DeploymentState:
         """What stands.
 
         Raises:
             DeployRefused: the file is unreadable.
         """
         if not self._file.exists():
-            return Standing()
+            return DeploymentState()
         try:
-            return Standing.model_validate_json(self._file.read_bytes())
+            return DeploymentState.model_validate_json(self._file.read_bytes())
         except ValidationError:
             raise DeployRefused(
                 f"{self._file} is unreadable: put a backup back, or remove it and deploy again"
             ) from None
 
-    def write(self, standing: Standing) -> None:
+    def write(self, state: DeploymentState) -> None:
         """Replace the file, whole or not at all."""
-        files.replace(self._file, standing.model_dump_json(indent=1).encode())
+        files.replace(self._file, state.model_dump_json(indent=1).encode())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ class Book:
         with ExitStack() as held:
             try:
                 held.enter_context(files.locked(self._lock, holder=str(os.getpid()), wait=False))
-            except files.FileBusy as busy:
+            except files.LockHeld as busy:
                 raise DeployRefused(
                     f"a deployment is under way (process {busy.holder or '?'}): wait for its end"
                 ) from None

@@ -1,7 +1,7 @@
 """A deployment, step by step: start beside, prove, shadow, switch, watch; and the ways back.
 
 Until the switch the colour in front of partners is not touched, whatever fails. After it the old colour stays up, so a
-way back is the same switch again, without registry or download. Every step may be cut off by a kill: see `standing`.
+way back is the same switch again, without registry or download. Every step may be cut off by a kill: see `state`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
 from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
-from bentos.deploying.state import Book, Placed, Standing, SwitchTrial, now
+from bentos.deploying.state import DeploymentState, Placed, StateFile, SwitchTrial, now
 from bentos.deploying.watch import WatchLimits, WatchVerdict, p99, shadow
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
@@ -37,7 +37,7 @@ class Deployment:
         self._proxy = Proxy(settings)
         self._switch = Switch(settings.shared_dir)
         self._log = WatchLog(settings.shared_dir)
-        self._book = Book(settings.deploy_dir)
+        self._state_file = StateFile(settings.deploy_dir)
         self._trail = Trail(settings.trail_file)
 
     # -- forward ---------------------------------------------------------------------------------------------------
@@ -49,14 +49,14 @@ class Deployment:
             BentosError: it was refused or did not prove itself; the colour that served still serves.
             TakenBack: it did badly after the switch; the old colour serves again.
         """
-        with self._book.alone():
+        with self._state_file.alone():
             self._recover()
             self._trail.entries()  # a broken trail stops a deployment, though never a rollback
             self._colours.check(release)
             self._say(f"version {release.version} is there and is what was approved ({release.reference})")
             self._proxy.ensure()
             old = self._switch.active()
-            placed = self._book.read().at(old) if old else None
+            placed = self._state_file.read().at(old) if old else None
             if old and placed and placed.release == release and self._colours.ready(old):
                 self._say(f"version {release.version} serves already ({old})")
                 return
@@ -75,13 +75,13 @@ class Deployment:
         actor: str,
     ) -> None:
         trial = SwitchTrial(colour=colour, release=release, actor=actor)
-        self._change(lambda standing: standing.model_copy(update={"trial": trial}))
+        self._change(lambda state: state.model_copy(update={"trial": trial}))
         self._log.begin()
         try:
             usual_ms = self._prove(release, colour, old, golden, key)
             self._switch.turn(colour)
             self._settle()
-            replaced = self._book.read().at(old) if old else None
+            replaced = self._state_file.read().at(old) if old else None
             self._trail.append(
                 "deployed",
                 actor=actor,
@@ -160,15 +160,15 @@ class Deployment:
         Raises:
             DeployRefused: there is nothing to go back to, or it does not start.
         """
-        if self._book.interrupt():
+        if self._state_file.interrupt():
             self._say("the deployment under way was told to take itself back")
             return
-        with self._book.alone():
+        with self._state_file.alone():
             self._recover()
             active = self._switch.active()
-            standing = self._book.read()
+            state = self._state_file.read()
             target = other(active) if active else None
-            placed = standing.at(target) if target else None
+            placed = state.at(target) if target else None
             if active is None or target is None or placed is None:
                 raise DeployRefused("there is nothing to go back to: only one version was ever deployed here")
             release = placed.good
@@ -181,7 +181,7 @@ class Deployment:
                     f"version {placed.release.version} was itself taken back, version {release.version} was before"
                 )
                 self._colours.start(target, release)  # ends the other first
-                self._change(lambda standing: standing.put(target, Placed(release=release)))
+                self._change(lambda state: state.put(target, Placed(release=release)))
             elif not self._colours.ready(target):
                 self._say(f"{target} does not run any more, it is started again")
                 self._colours.start(target, release)
@@ -190,13 +190,13 @@ class Deployment:
     def _turn_back(self, bad: Colour, good: Colour, actor: str, note: str) -> None:
         """Switch first; what is written down about it comes after."""
         self._switch.turn(good)
-        standing = self._book.read()
-        placed, left = standing.at(good), standing.at(bad)
+        state = self._state_file.read()
+        placed, left = state.at(good), state.at(bad)
         if left:
-            standing = standing.put(bad, left.model_copy(update={"withdrawn": True}))
+            state = state.put(bad, left.model_copy(update={"withdrawn": True}))
         if placed:
-            standing = standing.put(good, placed.model_copy(update={"since": now()}))
-        self._book.write(standing)
+            state = state.put(good, placed.model_copy(update={"since": now()}))
+        self._state_file.write(state)
         version, digest = (placed.release.version, placed.release.digest) if placed else ("", "")
         self._say(f"rolled back: {good} answers with version {version}")
         try:
@@ -212,12 +212,12 @@ class Deployment:
         reason = str(error) or type(error).__name__
         if self._switch.active() != colour:
             self._colours.stop(colour)
-            self._change(lambda standing: standing.model_copy(update={"trial": None}))
+            self._change(lambda state: state.model_copy(update={"trial": None}))
             self._say(f"not deployed, {colour} is stopped: {old or 'nothing'} serves as before")
             return
-        if self._book.read().trial:  # cut off between the switch and its note
+        if self._state_file.read().trial:  # cut off between the switch and its note
             self._settle()
-        placed = self._book.read().at(old) if old else None
+        placed = self._state_file.read().at(old) if old else None
         if old is None or placed is None:
             self._say("there is no version to go back to: the new one goes on serving")
             return
@@ -230,41 +230,41 @@ class Deployment:
 
     def status(self) -> Iterator[str]:
         """One line a colour, the one in front of partners first, and one of the proxy."""
-        standing, active = self._book.read(), self._switch.active()
+        state, active = self._state_file.read(), self._switch.active()
         order = [active, other(active)] if active else list(COLOURS)
         for colour in order:
-            placed = standing.at(colour)
+            placed = state.at(colour)
             if placed is None:
                 yield f"{colour:<6} empty"
                 continue
             role = "serves" if colour == active else "withdrawn" if placed.withdrawn else "stands by"
-            state = (
+            health = (
                 "ready" if self._colours.ready(colour) else "not ready" if self._colours.running(colour) else "stopped"
             )
             release = placed.release
             yield (
-                f"{colour:<6} {role}, {state}: version {release.version}, model {release.digest[:12]}, "
+                f"{colour:<6} {role}, {health}: version {release.version}, model {release.digest[:12]}, "
                 f"{release.reference}, since {placed.since}"
             )
-        if standing.trial:
-            yield f"{standing.trial.colour:<6} is being proved: version {standing.trial.release.version}"
+        if state.trial:
+            yield f"{state.trial.colour:<6} is being proved: version {state.trial.release.version}"
         yield f"proxy  {self._settings.public_url}"
 
     def down(self) -> None:
         """Stop the proxy and both colours; what stands is remembered."""
-        with self._book.alone():
+        with self._state_file.alone():
             self._recover()
             self._proxy.stop()
             for colour in COLOURS:
                 self._colours.stop(colour)
         self._say("proxy and colours are stopped")
 
-    # -- the book --------------------------------------------------------------------------------------------------
+    # -- the state_file --------------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
         """Settle what a killed deployment left."""
         self._log.end()
-        trial = self._book.read().trial
+        trial = self._state_file.read().trial
         if trial is None:
             return
         if self._switch.active() == trial.colour:
@@ -276,21 +276,21 @@ class Deployment:
             )
             return
         self._colours.stop(trial.colour)
-        self._change(lambda standing: standing.model_copy(update={"trial": None}))
+        self._change(lambda state: state.model_copy(update={"trial": None}))
         self._say(f"a deployment was cut off before its switch: version {trial.release.version} is stopped")
 
     def _settle(self) -> None:
-        def settled(standing: Standing) -> Standing:
-            trial = standing.trial
+        def settled(state: DeploymentState) -> DeploymentState:
+            trial = state.trial
             assert trial is not None
-            replaced = standing.at(trial.colour)
+            replaced = state.at(trial.colour)
             before = replaced.good if replaced else None
             if before == trial.release:
                 before = None
             placed = Placed(release=trial.release, since=now(), before=before)
-            return standing.put(trial.colour, placed).model_copy(update={"trial": None})
+            return state.put(trial.colour, placed).model_copy(update={"trial": None})
 
         self._change(settled)
 
-    def _change(self, change: Callable[[Standing], Standing]) -> None:
-        self._book.write(change(self._book.read()))
+    def _change(self, change: Callable[[DeploymentState], DeploymentState]) -> None:
+        self._state_file.write(change(self._state_file.read()))

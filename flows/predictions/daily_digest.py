@@ -46,7 +46,7 @@ class ObjectRead(BaseModel):
     stored_at: datetime
 
 
-class Ledger(BaseModel):
+class DigestSources(BaseModel):
     """What a day was made from, and how many different rows it holds by described day and model version."""
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +60,7 @@ class Ledger(BaseModel):
 class Day:
     """One day of one kind: its ledger, and the Parquet bytes that hold its rows."""
 
-    ledger: Ledger
+    ledger: DigestSources
     content: bytes
 
     def rows(self) -> pa.Table:
@@ -109,7 +109,7 @@ def _load(client: S3Client, key: str) -> Day | None:
     try:
         content = client.get_object(Bucket=stored.BUCKET, Key=key)["Body"].read()
         metadata = parquet.read_schema(io.BytesIO(content)).metadata or {}
-        ledger = Ledger.model_validate_json(metadata.get(_METADATA, b""))
+        ledger = DigestSources.model_validate_json(metadata.get(_METADATA, b""))
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
             return None
@@ -127,7 +127,7 @@ def _boiled(kind: str, known: Day | None, fresh: Iterable[tuple[StoredObject, pa
         for one, table in fresh:
             objects[one.key] = _read(one, table)
             kept.append(table)
-        return _written(pa.concat_tables(kept), None, Ledger(objects=objects))
+        return _written(pa.concat_tables(kept), None, DigestSources(objects=objects))
     index = [known.index()] if known else []
     waiting = 0
     for one, table in fresh:
@@ -138,7 +138,9 @@ def _boiled(kind: str, known: Day | None, fresh: Iterable[tuple[StoredObject, pa
         if waiting > _SHRINK_AT:
             kept, waiting = [lowest(pa.concat_tables(kept), KEPT, GROUP)], 0
     every = _distinct(pa.concat_tables(index))
-    return _written(lowest(pa.concat_tables(kept), KEPT, GROUP), every, Ledger(objects=objects, counts=_counts(every)))
+    return _written(
+        lowest(pa.concat_tables(kept), KEPT, GROUP), every, DigestSources(objects=objects, counts=_counts(every))
+    )
 
 
 def _read(one: StoredObject, table: pa.Table) -> ObjectRead:
@@ -183,7 +185,7 @@ def _counts(index: pa.Table) -> list[tuple[str, str, int]]:
     return sorted((row["as_of"] or "", row["model_version"] or "", row["hash_count"]) for row in found)
 
 
-def _written(rows: pa.Table, every: pa.Table | None, ledger: Ledger) -> Day:
+def _written(rows: pa.Table, every: pa.Table | None, ledger: DigestSources) -> Day:
     """The first row group holds the rows kept whole, the others what is kept of the rest."""
     schema = rows.schema.with_metadata({_METADATA: ledger.model_dump_json().encode()})
     target = io.BytesIO()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import StackError
-from service.files import FileBusy, locked
+from service.files import LockHeld, locked
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             held.enter_context(locked(path, holder=f"`make {doing}` (process {os.getpid()})", wait=False))
-        except FileBusy as busy:
+        except LockHeld as busy:
             raise StackError(f"{busy.holder or 'another command'} is at work on this stack; wait for it") from None
         except OSError as error:
             raise StackError(

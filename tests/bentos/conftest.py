@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.deploying.state import Book
+from bentos.deploying.state import StateFile
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version
 from bentos.registry.versions import PACKAGE, Registry
@@ -85,4 +85,4 @@ def settled(busy: StandInHost) -> Iterator[StandInHost]:
     busy.settings = kept
     assert busy.serves() == "1"
     assert busy.running("green") == 0
-    assert Book(kept.deploy_dir).read().trial is None
+    assert StateFile(kept.deploy_dir).read().trial is None

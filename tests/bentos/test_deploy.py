@@ -20,7 +20,7 @@ import pytest
 from bentos import deploy
 from bentos.deploying.proxy import Switch
 from bentos.deploying.slots import HOST
-from bentos.deploying.state import Book, SwitchTrial
+from bentos.deploying.state import StateFile, SwitchTrial
 from bentos.errors import BentosError, DeployRefused, TakenBack
 from bentos.registry.audit_trail import Trail
 from service.access.keystore import read_keys
@@ -114,17 +114,19 @@ def test_ports_and_programs_that_are_not_there_are_one_line(settled: StandInHost
 
 def test_one_deployment_at_a_time(settled: StandInHost) -> None:
     """The second is told which process holds the first."""
-    book = Book(settled.settings.deploy_dir)
+    state_file = StateFile(settled.settings.deploy_dir)
 
-    with book.alone(), pytest.raises(DeployRefused, match=f"under way .process {os.getpid()}.: wait"):
+    with state_file.alone(), pytest.raises(DeployRefused, match=f"under way .process {os.getpid()}.: wait"):
         settled.deploy(2)
 
 
 def test_a_kill_before_the_switch_is_settled_by_the_next_command(settled: StandInHost) -> None:
     """What was being proved is ended, and blue serves on."""
-    runner, book = StandIns(settled.settings), Book(settled.settings.deploy_dir)
+    runner, state_file = StandIns(settled.settings), StateFile(settled.settings.deploy_dir)
     runner.start("green", release(2))
-    book.write(book.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")}))
+    state_file.write(
+        state_file.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")})
+    )
     Path(settled.settings.shared_dir / "watch").touch()
 
     with pytest.raises(DeployRefused, match="nothing to go back to|itself taken back"):
@@ -154,9 +156,11 @@ def test_behind_a_version_that_was_taken_back_the_older_one_is_remembered(host: 
 def test_a_kill_after_the_switch_stands(host: StandInHost) -> None:
     """The switch is the truth: the trial becomes what serves, and the trail has it."""
     host.deploy(1)
-    runner, book = StandIns(host.settings), Book(host.settings.deploy_dir)
+    runner, state_file = StandIns(host.settings), StateFile(host.settings.deploy_dir)
     runner.start("green", release(2))
-    book.write(book.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")}))
+    state_file.write(
+        state_file.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")})
+    )
     Switch(host.settings.shared_dir).turn("green")
 
     host.deployment.rollback("eva")
@@ -206,10 +210,10 @@ def test_rolling_back_a_deployment_under_way_tells_it_to_end(tmp_path: Path) -> 
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=HOME) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
 
-        assert Book(tmp_path).interrupt()
+        assert StateFile(tmp_path).interrupt()
 
         assert holder.wait(10) == 0
-    assert not Book(tmp_path).interrupt()
+    assert not StateFile(tmp_path).interrupt()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

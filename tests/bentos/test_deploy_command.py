@@ -9,7 +9,7 @@ import pytest
 
 from bentos import deploy
 from bentos.deploying.slots import BentoRunner, carried
-from bentos.deploying.state import Book
+from bentos.deploying.state import StateFile
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.registry.version import Version
@@ -92,4 +92,4 @@ def test_an_unreadable_book_stops_a_deployment(tmp_path: Path) -> None:
     (tmp_path / "standing.json").write_text("{")
 
     with pytest.raises(DeployRefused, match="is unreadable: put a backup back"):
-        Book(tmp_path).read()
+        StateFile(tmp_path).read()

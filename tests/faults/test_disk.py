@@ -13,7 +13,7 @@ import pytest
 
 from service.errors import OutboxFull
 from service.ledger.journal import frames
-from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.idempotency import Idempotency, KeyClaim
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders
 from tests.service.rows import entry
@@ -58,7 +58,7 @@ async def test_a_full_disk_loses_nothing_and_heals(disk: Path) -> None:
 
     async def ask(key: str) -> None:
         claim = await keys.begin("demo", "batch", key, bytes(16))
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, KeyClaim)
         with claim:
             identifiers = [outbox.next_id() for _ in range(100)]
             await outbox.append(entry(*identifiers, key=claim.mark))
@@ -81,7 +81,7 @@ async def test_a_full_disk_loses_nothing_and_heals(disk: Path) -> None:
         assert time.monotonic() - started < RECOVERY_S
         await asyncio.sleep(0.05)
     await ask(f"key-{asked}")
-    assert not isinstance(await keys.begin("demo", "batch", f"key-{asked}", bytes(16)), Claim)
+    assert not isinstance(await keys.begin("demo", "batch", f"key-{asked}", bytes(16)), KeyClaim)
     await outbox.aclose()
     keys.close()
     assert sorted(durable(disk / "outbox")) == sorted(answered)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull
-from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.idempotency import Idempotency, KeyClaim
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.shipping import Shipper, StoreSettings
 from tests.service.rows import entry
@@ -33,7 +33,7 @@ class Worker:
         """Score-like work: one record and one answer a key."""
         try:
             begun = await self.keys.begin("demo", "score", key, hashlib.sha256(body.encode()).digest())
-            if not isinstance(begun, Claim):
+            if not isinstance(begun, KeyClaim):
                 return {"status": begun.status, "id": json.loads(begun.body)[0]["prediction_id"], "replayed": True}
             with begun:
                 identifier = self.outbox.next_id()

@@ -23,7 +23,7 @@ from service.errors import AnswerNotFound
 from service.ledger import records
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import JournalEntry
-from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.idempotency import Idempotency, KeyClaim
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.shipping import Shipper, StoreSettings
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
@@ -242,9 +242,9 @@ def test_an_erased_answer_is_not_replayed(tmp_path: Path) -> None:
         await outbox.aclose()
         assert erase_host(tmp_path, [ANA]).rows == 1
         free = await keys.begin("demo", "score", "first", bytes(16))
-        assert isinstance(free, Claim)
+        assert isinstance(free, KeyClaim)
         free.release()
-        assert not isinstance(await keys.begin("demo", "score", "second", bytes(16)), Claim)
+        assert not isinstance(await keys.begin("demo", "score", "second", bytes(16)), KeyClaim)
         keys.close()
 
     asyncio.run(scenario())

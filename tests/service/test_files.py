@@ -184,7 +184,7 @@ def test_a_held_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     assert line(holder) == "held"
 
     assert files.is_locked(path)
-    with pytest.raises(files.FileBusy, match="is locked by the test's other process") as busy:
+    with pytest.raises(files.LockHeld, match="is locked by the test's other process") as busy:
         files.hold(path, wait=False)
     assert busy.value.holder == files.lock_holder(path) == "the test's other process"
     assert os.strerror(0) not in str(busy.value)

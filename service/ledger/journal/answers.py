@@ -17,7 +17,7 @@ from service.ledger.journal.segments import Folders
 from service.ledger.records import RecordKind, cells_of, widened
 
 
-class StoredAnswer:
+class JournalAnswer:
     """One row's answer as it was given, and the row that recorded it."""
 
     def __init__(self, entry: frames.StoredEntry, row: frames.Row) -> None:
@@ -43,7 +43,7 @@ class Answers:
     def __init__(self, outbox: Path) -> None:
         self._folders = Folders(Path(outbox))
 
-    def read(self, identifier: str, partner: str, kind: RecordKind = RecordKind.PREDICTION) -> StoredAnswer:
+    def read(self, identifier: str, partner: str, kind: RecordKind = RecordKind.PREDICTION) -> JournalAnswer:
         """The answer of this partner.
 
         Raises:
@@ -53,7 +53,7 @@ class Answers:
         entry = frames.decode(payload)
         if entry.partner != partner or entry.kind != kind:
             raise AnswerNotFound("no such prediction")
-        return StoredAnswer(entry, entry.rows[position])
+        return JournalAnswer(entry, entry.rows[position])
 
     def replay(self, identifier: str) -> Replay:
         """The whole answer that holds this row.

@@ -36,7 +36,7 @@ from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
 
-__all__ = ["Claim", "Idempotency", "Replay"]
+__all__ = ["KeyClaim", "Idempotency", "Replay"]
 
 Found = TypeVar("Found")
 
@@ -56,7 +56,7 @@ BUSY_TIMEOUT_S: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Claim:
+class KeyClaim:
     """The right to answer a key's first request. Use it as a context manager around the work and the `append`."""
 
     def __init__(self, owner: Idempotency, mark: KeyMark, byte: int) -> None:
@@ -96,7 +96,7 @@ class Idempotency:
         """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._index.follow)
 
-    async def begin(self, partner: str, scope: str, key: str, fingerprint: bytes) -> Claim | Replay:
+    async def begin(self, partner: str, scope: str, key: str, fingerprint: bytes) -> KeyClaim | Replay:
         """A claim if this is the key's first request, or the answer that was given to it.
 
         `scope` keeps routes apart; `fingerprint` is a digest of the body (at least 16 bytes).
@@ -109,7 +109,7 @@ class Idempotency:
         mark = KeyMark(digest_of(partner, scope, key), fingerprint[:16])
         byte = int.from_bytes(mark.digest[:8]) % _LOCK_BYTES
         self._take(byte)
-        claim = Claim(self, mark, byte)
+        claim = KeyClaim(self, mark, byte)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, self._find, mark)
         except BaseException:

@@ -40,7 +40,7 @@ class JournalWriter:
         self._descriptor = os.open(self.path, flags, 0o600)
         try:
             if not files.lock(self._descriptor, wait=False):
-                raise files.FileBusy(self.path, "")
+                raise files.LockHeld(self.path, "")
             head = journal.header_frame()
             self._reserve(len(head))
             self._write(head, 0)

@@ -15,7 +15,7 @@ import pytest
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.journal import frames, idempotency
 from service.ledger.journal.answers import Answers, Replay
-from service.ledger.journal.idempotency import Claim, Idempotency, KeyIndex
+from service.ledger.journal.idempotency import Idempotency, KeyClaim, KeyIndex
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders
 from service.ledger.records import INPUT_COLUMNS, RecordKind
@@ -113,7 +113,7 @@ async def test_a_damaged_index_is_read_around(outbox: Outbox, tmp_path: Path) ->
 async def test_the_first_request_claims_and_later_ones_replay(outbox: Outbox, keys: Idempotency) -> None:
     """Running: 409. Done: the stored answer. Another body: 422. Another scope or partner: another key."""
     claim = await keys.begin("demo", "score", "k", PRINT)
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, KeyClaim)
     with pytest.raises(IdempotencyRunning):
         await keys.begin("demo", "score", "k", PRINT)
     with claim:
@@ -124,7 +124,7 @@ async def test_the_first_request_claims_and_later_ones_replay(outbox: Outbox, ke
         await keys.begin("demo", "score", "k", hashlib.sha256(b"changed").digest())
     for partner, scope in (("demo", "batch"), ("other", "score")):
         other = await keys.begin(partner, scope, "k", PRINT)
-        assert isinstance(other, Claim)
+        assert isinstance(other, KeyClaim)
         other.release()
 
 
@@ -188,7 +188,7 @@ CHILD = """
 import asyncio, hashlib, random, sys
 from pathlib import Path
 from service.errors import IdempotencyRunning
-from service.ledger.journal.idempotency import Claim, Idempotency, KeyIndex
+from service.ledger.journal.idempotency import KeyClaim, Idempotency, KeyIndex
 from service.ledger.journal.outbox import Outbox
 from tests.service.rows import entry
 async def main(folder, count, seed):
@@ -200,7 +200,7 @@ async def main(folder, count, seed):
             except IdempotencyRunning:
                 await asyncio.sleep(0.01)
                 continue
-            if isinstance(begun, Claim):
+            if isinstance(begun, KeyClaim):
                 with begun:
                     record = entry(outbox.next_id(), key=begun.mark)
                     await outbox.append(record)
@@ -259,7 +259,7 @@ async def test_claims_of_a_dead_process_are_free(tmp_path: Path) -> None:
             await keys.begin("demo", "score", "key-0", mark)
         child.kill()
         await asyncio.to_thread(child.wait)
-    assert isinstance(await keys.begin("demo", "score", "key-0", mark), Claim)
+    assert isinstance(await keys.begin("demo", "score", "key-0", mark), KeyClaim)
     keys.close()
 
 

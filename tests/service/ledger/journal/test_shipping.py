@@ -22,7 +22,7 @@ from service.ledger.bucket import BucketStore, StoreConflict
 from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import JournalEntry
-from service.ledger.journal.idempotency import Claim, Idempotency
+from service.ledger.journal.idempotency import Idempotency, KeyClaim
 from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
@@ -298,7 +298,7 @@ async def test_an_answer_that_may_be_repeated_is_kept_whatever_room_it_takes(
     """Of a young file only the entries without an Idempotency-Key go, so a repeat never scores twice."""
     outbox, keys = open_outbox(), Idempotency(tmp_path)
     begun = await keys.begin("demo", "score", "once", bytes(16))
-    assert isinstance(begun, Claim)
+    assert isinstance(begun, KeyClaim)
     with begun:
         identifier = outbox.next_id()
         await outbox.append(entry(identifier, key=begun.mark))

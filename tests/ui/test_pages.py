@@ -97,7 +97,7 @@ def test_batch_says_what_does_not_fit(open_page: Open) -> None:
     rows[1]["num_loans"] = 99
     at = upload(open_page("batch"), rows)
     assert "2 rows fit; 1 does not" in everything(at)
-    assert "From 0 to 50." in at.dataframe[1].value.to_string()
+    assert "From 0 to 50." in at.dataframe[2].value.to_string()
     at = upload(at, [{"annual_income": 1, "other": 2}])
     assert "Card interest rate" in everything(at) and not [each for each in at.button if each.key == "batch.send"]
 
@@ -309,3 +309,20 @@ def test_state_folder_holds_no_value(open_page: Open, tmp_path: Path) -> None:
     finished(at)
     content = "".join(path.read_text() for path in tmp_path.rglob("*.json"))
     assert content and "43210" not in content and "REF77" not in content
+
+
+def test_batch_asks_what_the_file_does_not_tell(open_page: Open, api: FakeApi) -> None:
+    """Amounts that could be thousands or decimals are asked about before anything is sent, and read as answered."""
+    rows = [{**row, "annual_income": "34,000", "monthly_inhand_salary": "2,800"} for row in ROWS]
+    whole = ("outstanding_debt", "interest_rate", "delay_from_due_date", "changed_credit_limit", "monthly_balance")
+    money = ("credit_utilization_ratio", "total_emi_per_month", "amount_invested_monthly")
+    rows = [{**row, **{name: int(row[name]) for name in (*whole, *money)}} for row in rows]
+    at = upload(open_page("batch"), rows)
+    assert texts("en")("understood.ask_first") in everything(at) and not api.requests
+    question = next(each for each in at.radio if str(each.key).endswith(".decimal"))
+    question.set_value(".").run()
+    assert "All 3 rows fit" in everything(at)
+    at.button(key="batch.send").click().run()
+    finished(at)
+    sent = next(body for _, path, body, _ in api.requests if path == "/v1/score/batch")
+    assert {row["annual_income"] for row in sent["applicants"]} == {34_000.0}

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import openpyxl
 import pandas as pd
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
+from ui.batches.sheet import Sheet
 from ui.texts.wording import Texts
+
+_ADDED: Final = "qf_"  # before the names of the columns added to a partner's own
 
 
 def table(
@@ -24,6 +32,7 @@ def table(
                 "customer_ref": refs[place] if place < len(refs) else None,
                 "score": score.score,
                 "band": score.band.value,
+                "risk_grade": score.risk_grade.value if score.risk_grade else None,
                 "predicted_class": score.predicted_class.value,
                 **{
                     column: round(getattr(score.probabilities, name), 6)
@@ -37,6 +46,36 @@ def table(
             }
         )
     return pd.DataFrame(rows)
+
+
+def joined(sheet: Sheet, frame: pd.DataFrame, problems: Mapping[int, str]) -> pd.DataFrame:
+    """The partner's own file, every row and column as it came, with the answers added, or by row why there is none."""
+    own = pd.DataFrame(list(sheet.rows), columns=list(sheet.columns), dtype=str)
+    added = frame.drop(columns=["customer_ref"]).set_index("row").add_prefix(_ADDED)
+    whole = own.join(added.reindex(list(sheet.numbers)).reset_index(drop=True))
+    if problems:
+        whole[f"{_ADDED}problem"] = [problems.get(number) for number in sheet.numbers]
+    return whole
+
+
+def as_excel(frame: pd.DataFrame) -> bytes:
+    """A workbook in which a cell's text is text: what begins with = in a partner's file is no formula here."""
+    book = openpyxl.Workbook(write_only=True)
+    page = book.create_sheet("scores")
+    page.append(list(frame.columns))
+    for row in frame.astype(object).where(frame.notna(), None).itertuples(index=False):
+        page.append([_cell(page, value) for value in row])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def _cell(page: Any, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    cell = WriteOnlyCell(page, ILLEGAL_CHARACTERS_RE.sub("", value))
+    cell.data_type = "s"
+    return cell
 
 
 def as_csv(frame: pd.DataFrame, language: str) -> bytes:

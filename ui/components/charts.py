@@ -66,24 +66,6 @@ def distribution(desk: Desk, scores: Sequence[int]) -> None:
     _draw(desk, chart, t("charts.distribution_alt", rows=desk.formats.number(len(scores))), "chart.distribution")
 
 
-def shares(desk: Desk, counts: Mapping[str, int], title: str, key: str) -> None:
-    """Named counts as horizontal bars, longest first."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    table = pd.DataFrame(ordered, columns=["name", "rows"])
-    chart = (
-        alt.Chart(table)
-        .mark_bar()
-        .encode(
-            x=alt.X("rows:Q", title=desk.texts("charts.rows")),
-            y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
-            tooltip=[alt.Tooltip("name:N", title=title), alt.Tooltip("rows:Q", title=desk.texts("charts.rows"))],
-        )
-        .properties(height=80 + 38 * len(table))
-    )
-    spoken = "; ".join(f"{name}: {desk.formats.number(rows)}" for name, rows in ordered)
-    _draw(desk, chart, f"{title}. {spoken}", key)
-
-
 def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tuple[float, int] | None) -> None:
     """The score along one input over the bands it crosses, the applicant's own place marked and named."""
     t, f = desk.texts, desk.formats

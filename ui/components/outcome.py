@@ -1,48 +1,85 @@
-"""A batch's results: figures, charts, table, download."""
+"""A batch's results: figures, charts, table, and the partner's own file with the scores added."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
+from typing import Final
 
 import pandas as pd
 import streamlit as st
 
 from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
 from ui.batches import results
-from ui.components import charts
+from ui.batches.sheet import Sheet
+from ui.components import charts, tally
+from ui.components.gauge import BANDS, COLOURS
 from ui.session import Desk
 
 as_csv = results.as_csv
+_EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_NOT_SHOWN: Final = [*PROBABILITY_COLUMNS, "model_version", "warnings"]
 
 
-def show(desk: Desk, answers: Mapping[int, Score], numbers: Sequence[int], refs: Sequence[str | None]) -> None:
-    """Everything about the answers that have come back."""
+@dataclass(frozen=True)
+class OwnFile:
+    """A partner's file, with what is wrong with the rows that were left out."""
+
+    sheet: Sheet
+    problems: Mapping[int, str]
+
+
+def show(
+    desk: Desk, answers: Mapping[int, Score], numbers: Sequence[int], refs: Sequence[str | None], own: OwnFile | None
+) -> None:
+    """Everything about the answers that have come back; with the partner's `own` file where it is still here."""
     t = desk.texts
     st.header(t("outcome.title"), anchor=False)
     _figures(desk, answers)
     frame = results.table(answers, numbers, refs, t)
-    st.download_button(
-        t("outcome.download"),
-        lambda: as_csv(frame, t.language),
-        file_name="scores.csv",
-        mime="text/csv",
-        type="primary",
-        icon=":material/download:",
-        on_click="ignore",
-        key="scores.csv",
-    )
+    _downloads(desk, frame, own)
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{t('outcome.distribution')}**")
         charts.distribution(desk, [score.score for score in answers.values()])
     with right:
         st.markdown(f"**{t('outcome.bands')}**")
-        counted = {t.option(f"band_{band}"): count for band, count in results.bands(answers).items()}
-        charts.shares(desk, counted, t("outcome.bands"), "chart.bands")
-    st.markdown(f"**{t('outcome.reasons')}**")
-    charts.shares(desk, results.top_reasons(answers, t.language), t("outcome.reasons"), "chart.reasons")
+        counted = results.bands(answers)
+        names = {band: t.option(f"band_{band}") for band, _, _ in reversed(BANDS)}
+        colours = {names[band]: COLOURS[band] for band in names}
+        tally.show(desk, {names[band]: counted[band] for band in names}, len(answers), colours)
+        st.markdown(f"**{t('outcome.reasons')}**")
+        tally.show(desk, results.top_reasons(answers, t.language), len(answers))
     _table(desk, frame)
+
+
+def _downloads(desk: Desk, frame: pd.DataFrame, own: OwnFile | None) -> None:
+    t = desk.texts
+    if own is None:
+        st.caption(t("outcome.without_file"))
+    whole = results.joined(own.sheet, frame, own.problems) if own is not None else frame
+    what = "own" if own is not None else "scores"
+    with st.container(horizontal=True):
+        st.download_button(
+            t(f"outcome.download_{what}_csv"),
+            lambda: as_csv(whole, t.language),
+            file_name="scores.csv",
+            mime="text/csv",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+            key="scores.csv",
+        )
+        st.download_button(
+            t(f"outcome.download_{what}_xlsx"),
+            lambda: results.as_excel(whole),
+            file_name="scores.xlsx",
+            mime=_EXCEL,
+            icon=":material/download:",
+            on_click="ignore",
+            key="scores.xlsx",
+        )
 
 
 def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
@@ -66,11 +103,20 @@ def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
 
 def _table(desk: Desk, frame: pd.DataFrame) -> None:
     t = desk.texts
-    shown = frame.assign(
-        band=[t.option(f"band_{band}") for band in frame["band"]],
-        predicted_class=[t.option(f"class_{name}") for name in frame["predicted_class"]],
-    ).drop(columns=[*PROBABILITY_COLUMNS, "model_version", "warnings"])
-    if shown["customer_ref"].isna().all():
-        shown = shown.drop(columns=["customer_ref"])
+    chosen = st.pills(
+        t("outcome.filter"),
+        [band.value for band, _, _ in reversed(BANDS)],
+        selection_mode="multi",
+        format_func=lambda band: t.option(f"band_{band}"),
+        key="outcome.bands",
+    )
+    rows = frame[frame["band"].isin(chosen)] if chosen else frame
+    st.caption(t.plural("outcome.shown", len(rows), rows=desk.formats.number(len(rows))))
+    shown = rows.assign(
+        band=[t.option(f"band_{band}") for band in rows["band"]],
+        predicted_class=[t.option(f"class_{name}") for name in rows["predicted_class"]],
+    ).drop(columns=_NOT_SHOWN)
+    empty = [name for name in ("customer_ref", "risk_grade") if shown[name].isna().all()]
+    shown = shown.drop(columns=empty)
     names = {column: t(f"columns.{column}") for column in shown.columns}
     st.dataframe(shown.rename(columns=names), hide_index=True, alt=t("outcome.title"))

@@ -13,14 +13,15 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from service.contract import Score
+from service.lexicon.limits import ReadOptions
 from ui.api.errors import ApiError
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.batches import mapping
 from ui.batches.jobs import JobStore, UploadJob, digest_of
 from ui.batches.mapping import CheckedSheet
-from ui.batches.sheet import Sheet, read_sheet
-from ui.components import outcome, problem, running
+from ui.batches.sheet import OPTIONS, Sheet, read_sheet
+from ui.components import outcome, problem, running, understood
 from ui.errors import SheetRefused
 from ui.session import Desk
 
@@ -49,8 +50,8 @@ def show(desk: Desk) -> None:
         desk.texts("batch.upload"),
         type=["csv", "tsv", "txt", "xlsx", "gz", "zip", "parquet", "jsonl", "ndjson"],
         key="batch.upload",
-        help=desk.texts("batch.upload_help"),
     )
+    st.caption(desk.texts("batch.upload_help"))
     checked = _prepare(desk, fields, upload) if upload is not None else None
     if checked is not None and checked.applicants:
         _send(desk, checked)
@@ -90,9 +91,12 @@ def _excel(rows: pd.DataFrame) -> bytes:
 def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedSheet | None:
     """The file read, its columns mapped, its rows checked; None where something must be put right first."""
     try:
-        sheet = _sheet(upload)
+        sheet = _understood(desk, upload)
     except SheetRefused as error:
         st.error(desk.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
+        return None
+    if sheet is None:
+        st.warning(desk.texts("understood.ask_first"), icon=":material/help:")
         return None
     mapped = _columns(desk, fields, sheet)
     absent = [field for field in fields if field.required and not field.nullable and field.name not in mapped]
@@ -106,20 +110,43 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
     return checked
 
 
-def _sheet(upload: UploadedFile) -> Sheet:
-    kept: tuple[str, Sheet] | None = st.session_state.get(_SHEET)
-    if kept is not None and kept[0] == upload.file_id:
-        return kept[1]
-    sheet = read_sheet(upload.name, upload.getvalue())
-    st.session_state[_SHEET] = (upload.file_id, sheet)
+def _understood(desk: Desk, upload: UploadedFile) -> Sheet | None:
+    """The file as it was understood, shown; None while the visitor has to say what it does not tell."""
+    sheet = _sheet(upload, OPTIONS)
+    told = sheet.understanding
+    if told is None:
+        return sheet
+    options = understood.ask(desk, told, OPTIONS, _file_mark())
+    if options is None:
+        return None
+    sheet = _sheet(upload, options)
+    told = sheet.understanding or told
+    st.markdown(understood.layout(desk, told))
+    with st.expander(desk.texts("understood.title"), icon=":material/fact_check:"):
+        understood.columns(desk, told)
     return sheet
+
+
+def _sheet(upload: UploadedFile, options: ReadOptions) -> Sheet:
+    """The file read with these options, once."""
+    kept: tuple[str, dict[ReadOptions, Sheet]] = st.session_state.get(_SHEET) or ("", {})
+    if kept[0] != upload.file_id:
+        kept = (upload.file_id, {})
+        st.session_state[_SHEET] = kept
+    if options not in kept[1]:
+        kept[1][options] = read_sheet(upload.name, upload.getvalue(), options)
+    return kept[1][options]
+
+
+def _file_mark() -> str:
+    """Names this upload in the keys of its widgets: the browser still holds the choices made for the file before."""
+    return hashlib.sha256(str(st.session_state[_SHEET][0]).encode()).hexdigest()[:12]
 
 
 def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, str]:
     """By field the column chosen; proposed by name, to be corrected by the visitor."""
     t = desk.texts
-    # A file's own keys: the browser still holds the choices made for the file before.
-    mark = hashlib.sha256(str(st.session_state[_SHEET][0]).encode()).hexdigest()[:12]
+    mark = _file_mark()
     proposed = mapping.propose(sheet.columns, fields)
     named = [column for column in sheet.columns if column]
     with st.expander(t("batch.columns", found=len(proposed), total=len(fields)), icon=":material/view_column:"):
@@ -147,7 +174,7 @@ def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, s
 
 
 def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedSheet:
-    mark = (st.session_state[_SHEET][0], tuple(sorted(mapped.items())))
+    mark = (st.session_state[_SHEET][0], sheet.options, tuple(sorted(mapped.items())))
     kept: tuple[Any, CheckedSheet] | None = st.session_state.get(_CHECKED)
     if kept is not None and kept[0] == mark:
         return kept[1]
@@ -244,7 +271,7 @@ def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
             icon=":material/pause_circle:",
         )
     if answers:
-        outcome.show(desk, answers, numbers, _refs(checked, numbers))
+        outcome.show(desk, answers, numbers, _refs(checked, numbers), _own_file(desk, checked, numbers))
 
 
 def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
@@ -261,6 +288,20 @@ def _refs(checked: CheckedSheet | None, numbers: Sequence[int]) -> list[str | No
     if checked is None or list(checked.numbers) != list(numbers):
         return []
     return [applicant.customer_ref for applicant in checked.applicants]
+
+
+def _own_file(desk: Desk, checked: CheckedSheet | None, numbers: Sequence[int]) -> outcome.OwnFile | None:
+    """The partner's own file, while it is still here: its inputs are not kept."""
+    kept: tuple[str, dict[ReadOptions, Sheet]] | None = st.session_state.get(_SHEET)
+    if checked is None or kept is None or list(checked.numbers) != list(numbers):
+        return None
+    by_name = {field.name: field for field in contract_fields()}
+    problems: dict[int, str] = {}
+    for each in checked.faults:
+        told = problem.fault_sentence(desk, each.fault, by_name.get(each.fault.field))
+        said = f"{desk.texts.label(each.fault.field)}: {told}" if each.fault.field else told
+        problems[each.row] = f"{problems[each.row]} {said}" if each.row in problems else said
+    return outcome.OwnFile(list(kept[1].values())[-1], problems)
 
 
 def _store(desk: Desk, digest: str) -> JobStore:

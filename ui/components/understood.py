@@ -1,0 +1,84 @@
+"""What was understood of a file, for the visitor to confirm: its layout, its columns with examples, and what to ask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from service.lexicon.limits import ReadOptions
+from service.lexicon.understanding import Ambiguity, Understanding
+from ui.session import Desk
+
+_ASKED: Final = ("decimal", "days")  # what a visitor can decide; the rest is put right in the file
+
+
+def layout(desk: Desk, told: Understanding) -> str:
+    """The layout in one sentence."""
+    t = desk.texts
+    parts = [t("understood.rows", rows=desk.formats.number(told.rows), columns=len(told.columns))]
+    if told.delimiter:
+        parts.append(t("understood.delimiter", name=t(f"marks.{_NAMES[told.delimiter]}")))
+    if told.decimal:
+        parts.append(t("understood.decimal", name=t(f"marks.{_NAMES[told.decimal]}")))
+    if told.header_line > 1:
+        parts.append(t("understood.header", line=told.header_line))
+    return "; ".join(parts) + "."
+
+
+def columns(desk: Desk, told: Understanding) -> None:
+    """Each column with its field, an example as it stands and as it was understood, and what stays unread."""
+    t = desk.texts
+    rows = []
+    for column in told.columns:
+        example = next((each for each in column.examples if each.meant is not None), None)
+        rows.append(
+            {
+                t("understood.column"): column.name,
+                t("batch.field"): t.label(column.field),
+                t("understood.written"): example.written if example else "",
+                t("understood.meant"): _meant(desk, example.meant) if example else "",
+                t("understood.unknown"): desk.formats.number(column.unknown_cells),
+                t("understood.unread"): desk.formats.number(column.unread_cells),
+            }
+        )
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("understood.title"))
+
+
+def ask(desk: Desk, told: Understanding, options: ReadOptions, mark: str) -> ReadOptions | None:
+    """The options with the visitor's answers to what the file does not tell; None while one is missing."""
+    open_ones = {each.code: each for each in told.ambiguities if each.code in _ASKED}
+    answers: dict[str, Any] = {}
+    for code, each in open_ones.items():
+        answers[code] = _question(desk, each, f"understood.{mark}.{code}")
+    if any(answer is None for answer in answers.values()):
+        return None
+    return replace(options, **answers) if answers else options
+
+
+def _question(desk: Desk, each: Ambiguity, key: str) -> Any:
+    return st.radio(
+        desk.texts(f"understood.ask_{each.code}", written=each.written, column=each.column, line=each.line),
+        list(each.readings),
+        index=None,
+        format_func=lambda told: _meant(desk, each.readings[told]),
+        horizontal=True,
+        key=key,
+    )
+
+
+def _meant(desk: Desk, plain: str | None) -> str:
+    """A plain value as a reader of the page writes it."""
+    try:
+        return desk.formats.exact(float(plain or ""))
+    except ValueError:
+        return desk.formats.day(plain or "") if _is_day(plain or "") else desk.texts.option(plain or "")
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == len("2026-01-31") and text[4:5] == "-"
+
+
+_NAMES: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}

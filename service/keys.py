@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from service.access.credentials import digest, mint, read_pepper
 from service.access.keystore import PARTNER_SCOPES, KeyRecord, Scope, changing_keys, read_keys
-from service.errors import KeyRefused, ServiceError
+from service.access.security_log import SecurityEvent, SecurityLog, read_uses
+from service.errors import KeyRefused, ServiceError, in_one_line
 from service.settings import settings
 
 MAX_LIVE_KEYS: Final = 2  # per partner: the one in use and the one being rolled out
@@ -71,6 +72,7 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
     _check_life(record, now)
     with changing_keys(folder / "keys.json") as records:
         _add(records, record, now)
+    _told(folder, SecurityEvent.KEY_ISSUED, key_id)
     return text
 
 
@@ -100,6 +102,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP) -> str:
     with changing_keys(folder / "keys.json") as records:
         _add(records, new, now)
         _change(records, old.id, expires_at=min(old.expires_at, now + overlap))
+    _told(folder, SecurityEvent.KEY_ROTATED, old.id, successor=key_id)
     return text
 
 
@@ -111,6 +114,7 @@ def revoke(folder: Path, key_id: str) -> None:
     """
     with changing_keys(folder / "keys.json") as records:
         _change(records, key_id, revoked_at=datetime.now(UTC))
+    _told(folder, SecurityEvent.KEY_REVOKED, key_id)
 
 
 def expire(folder: Path, key_id: str, when: datetime) -> None:
@@ -122,6 +126,14 @@ def expire(folder: Path, key_id: str, when: datetime) -> None:
     with changing_keys(folder / "keys.json") as records:
         record = _change(records, key_id, expires_at=when)
         _check_end(record, datetime.now(UTC))
+    _told(folder, SecurityEvent.KEY_EXPIRY_SET, key_id)
+
+
+def _told(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
+    """A line of the security log: what was done, and by whom."""
+    log = SecurityLog(folder, read_pepper(folder / "pepper"))
+    log.note(event, key=key_id, by=_who(), **more)
+    log.flush()
 
 
 def _add(records: list[KeyRecord], record: KeyRecord, now: datetime) -> None:
@@ -177,8 +189,9 @@ def _state(record: KeyRecord, now: datetime) -> str:
 
 
 def _list(folder: Path) -> None:
-    now = datetime.now(UTC)
+    now, uses = datetime.now(UTC), read_uses(folder)
     for record in read_keys(folder / "keys.json").keys:
+        use = uses.get(record.id)
         print(
             record.id,
             f"{record.partner}{' (test)' if record.test else ''}",
@@ -186,6 +199,7 @@ def _list(folder: Path) -> None:
             f"rate={record.rate:g}/s burst={record.burst} daily={record.daily}",
             f"from={record.not_before:%Y-%m-%dT%H:%M:%SZ} to={record.expires_at:%Y-%m-%dT%H:%M:%SZ}",
             ",".join(record.scopes),
+            f"used={datetime.fromtimestamp(use.last, UTC):%Y-%m-%dT%H:%M:%SZ}" if use else "used=never",
         )
 
 
@@ -242,6 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options, settings().service_dir)
     except ServiceError as error:
         print(f"keys: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"keys: the service folder cannot be written ({in_one_line(error)})", file=sys.stderr)
         return 1
     return 0
 

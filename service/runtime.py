@@ -19,8 +19,10 @@ from service.access.credentials import read_pepper
 from service.access.keystore import KeyStore, Scope
 from service.access.pseudonyms import Pseudonyms
 from service.access.redis_limits import RemoteLimiter
+from service.access.security_log import SecurityLog
 from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
 from service.access.token_bucket import Limiter
+from service.addresses import networks
 from service.endpoints.inner import Inner
 from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
@@ -38,9 +40,11 @@ from service.middleware.edge import Edge, Post
 from service.middleware.rate_limit import Throttle
 from service.scoring import Scoring
 from service.settings import ServiceSettings
+from service.web import exchange
 from service.web.bodies import Bodies
 from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
+from service.web.traces import Traces
 
 _log = logging.getLogger("service.runtime")
 TICK_S: Final = 0.25
@@ -68,6 +72,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     health: Health
     access: Access
     redis: Redis | None = None
+    traces: Traces | None = None
     post: Post | None = None
     _loop_task: asyncio.Task[None] | None = None
 
@@ -88,6 +93,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         failures = FailureLimiter(
             SharedTable(settings.service_dir / "failures.bin"), per_minute=settings.auth_failures_per_minute
         )
+        security = SecurityLog(settings.service_dir, pepper, clear=settings.security_addresses == "clear")
         ref = model.manifest.ref
         metrics.gauges["qf_model_info"] = {f"{ref.name}\t{ref.version}\t{ref.digest[:12]}\t{model.engine.name}": 1.0}
         _log.info("%s %s (%s) answers, %s engine", ref.name, ref.version, ref.digest[:12], model.engine.name)
@@ -103,7 +109,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             log=RequestLog(enabled=settings.access_log),
             scoring=Scoring(model, ref, ledger, Pseudonyms(pepper), metrics),
             health=Health(ledger, store),
-            access=Access(store, failures, settings.trusted_proxies),
+            access=Access(store, failures, security, networks(settings.trusted_proxies)),
+            traces=Traces(settings.otlp_endpoint, exchange.new_request_id()) if settings.otlp_endpoint else None,
             redis=redis,
         )
 
@@ -118,7 +125,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         routes = Routes(route_table(scores, records, pages, operations))
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.
         at_once = self.redis is None and self.settings.fast_route
-        self.post = Post(routes, self.access, self.metrics, self.log, at_once)
+        self.post = Post(routes, self.access, self.metrics, self.log, at_once, traces=self.traces)
         edge.post = self.post
         await _guarded(self.ledger.follow)  # the index of keys is built here and not inside a request
         self.health.model_ready = True
@@ -141,6 +148,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         self.metrics.close()
         self.table.close()
         self.log.flush_now()
+        await _guarded(self._save_security)
+        if self.traces is not None:
+            await _guarded(self.traces.flush)
         if self.redis is not None:
             await self.redis.aclose()
 
@@ -173,6 +183,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await _guarded(self._look_at_keys)
             if tick % FLUSH_EVERY_TICKS == 0:
                 await _guarded(self._save)
+                await _guarded(self._save_security)
+                if self.traces is not None:
+                    await _guarded(self.traces.flush)
                 await _guarded(self.ledger.follow)
 
     async def _look_at_keys(self) -> None:
@@ -181,6 +194,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             _log.info("keys: %d in force", len(self.store))
         elif self.store.fault and self.store.fault != fault:
             _log.error("keys: %s; the last good set stays in force", self.store.fault)
+
+    async def _save_security(self) -> None:
+        await asyncio.to_thread(self.access.security.flush)
 
     async def _save(self) -> None:
         self._observe()
@@ -199,6 +215,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         for name, count in decisions.items():
             counters["qf_limiter_decisions"][name] += count
         counters["qf_log_lines_dropped"][""] += self.log.dropped - self._seen("dropped", self.log.dropped)
+        lost = self.access.security.dropped
+        counters["qf_security_lines_dropped"][""] += lost - self._seen("security_dropped", lost)
 
     def _seen(self, name: str, value: float) -> float:
         before, self.__dict__[f"_last_{name}"] = self.__dict__.get(f"_last_{name}", 0.0), value

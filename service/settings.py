@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.addresses import networks
 from service.errors import Misconfigured
 from service.s3 import PREDICTIONS_BUCKET
 
@@ -59,8 +60,15 @@ class ServiceSettings(BaseSettings):
         int, Field(ge=1, description="Refused keys an address may show in a minute before it is answered 429.")
     ] = 20
     trusted_proxies: Annotated[
-        int, Field(ge=0, le=5, description="Proxies in front; that many X-Forwarded-For entries are believed.")
-    ] = 0
+        str, Field(description="Addresses and networks of our proxies, by commas; X-Forwarded-For is believed of them.")
+    ] = ""
+    security_addresses: Annotated[
+        Literal["hashed", "clear"],
+        Field(description="How the security log tells addresses: as keyed digests, or as they are."),
+    ] = "hashed"
+    otlp_endpoint: Annotated[
+        str | None, Field(description="An OpenTelemetry collector (OTLP over HTTP); none: no spans are made.")
+    ] = None
     max_in_flight: Annotated[int, Field(ge=1, description="Requests a worker answers at once before it sheds.")] = 512
     max_in_flight_per_key: Annotated[int, Field(ge=1, description="Of these, what one key may hold.")] = 256
     max_body_bytes: Annotated[int, Field(ge=4 << 20, description="Bytes of bodies a worker holds at once.")] = 128 << 20
@@ -78,6 +86,15 @@ class ServiceSettings(BaseSettings):
     )
     key_reload_s: Annotated[float, Field(gt=0, le=2, description="Seconds between two looks at the key file.")] = 0.5
     access_log: Annotated[bool, Field(description="One JSON line per request on standard output.")] = True
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        try:
+            networks(value)
+        except ValueError:
+            raise ValueError("must name addresses or networks of your proxies, such as 10.1.2.3,10.4.0.0/16") from None
+        return value
 
     @property
     def keys_file(self) -> Path:

@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.deploying.slots import HOST, Colour, port_taken
+from bentos.deploying.slots import HOST, PROXY_SOURCE, Colour, port_taken
 from bentos.errors import DeployRefused
 from bentos.packing.bento import last_line
 from bentos.settings import DeploySettings
@@ -194,6 +194,7 @@ class Proxy:
             "LISTEN": f"{settings.proxy_bind}:{settings.port_proxy}",
             "BLUE": f"{HOST}:{settings.port_blue}",
             "GREEN": f"{HOST}:{settings.port_green}",
+            "SOURCE": PROXY_SOURCE,
         }.items():
             text = text.replace(f"${{QF_PROXY_{name}}}", value)
         return text

@@ -32,6 +32,8 @@ from service.settings import ServiceSettings as ServiceSettings
 Colour = Literal["blue", "green"]
 COLOURS: Final[tuple[Colour, Colour]] = ("blue", "green")
 HOST: Final = "127.0.0.1"
+PROXY_SOURCE: Final = "127.0.0.2" if sys.platform == "linux" else HOST
+"""The address the proxy speaks to the colours from. Linux' loopback has more than one, so others cannot pass for it."""
 MARK: Final = "QF_COLOUR"
 STACK: Final = "QF_STACK"
 """What `make down` knows the embedded stack's processes by: it ends colours that somebody forgot."""
@@ -106,7 +108,7 @@ class BentoRunner:
         command += ["--host", HOST, "--port", str(settings.port(colour))]
         environment = bento_environment(settings.bento_store) | {
             "QF_SERVICE_DIR": str(settings.service_dir.absolute()),
-            "QF_TRUSTED_PROXIES": "1",
+            "QF_TRUSTED_PROXIES": PROXY_SOURCE,
         }
         spawn(command, settings, colour, environment)
 
@@ -157,7 +159,7 @@ class ImageRunner:
         command += ["--publish", f"{HOST}:{settings.port(colour)}:3000"]
         if settings.engine_network:
             command += ["--network", settings.engine_network, "--network-alias", colour]
-        command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", "QF_TRUSTED_PROXIES=1"]
+        command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", f"QF_TRUSTED_PROXIES={self._neighbours()}"]
         command += ["--env", "BENTOML_HOME=/tmp/bentoml", "--env", "BENTOML_DO_NOT_TRACK=True"]
         for name in carried(os.environ):
             command += ["--env", name]
@@ -185,6 +187,15 @@ class ImageRunner:
             return last_line(self._engine.call("logs", "--tail", "5", self._name(colour)))
         except BentosError as error:
             return str(error)
+
+    def _neighbours(self) -> str:
+        """The network the proxy comes from; none is believed where the engine cannot tell."""
+        network = self._settings.engine_network or "bridge"
+        form = "{{range .IPAM.Config}}{{.Subnet}},{{end}}"
+        try:
+            return self._engine.call("network", "inspect", "--format", form, network).strip().strip(",")
+        except BentosError:
+            return ""
 
     def _name(self, colour: Colour) -> str:
         folder = hashlib.sha256(str(self._settings.deploy_dir).encode()).hexdigest()[:8]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from service import files
 from service.access.credentials import ID_SLICE, KEY_LENGTH, Mac
+from service.access.terms import Policy
 from service.errors import KeyStoreBroken
 
 STALE_AFTER_S: Final = 15 * 60.0
@@ -87,6 +88,8 @@ class ApiKey:
     daily: int
     expires_ts: float = float("inf")
     test: bool = False
+    account_terms: Policy | None = None
+    """The account's own limits, where it has other live keys whose limits are wider than this one's."""
 
     @property
     def account(self) -> str:
@@ -195,14 +198,26 @@ class KeyStore:
     def _load(self) -> None:
         if self._entries and not self._path.exists():
             raise KeyStoreBroken(f"{self._path}: is gone; restore it from your backup")
-        self._entries = {record.id.encode(): _entry(record) for record in read_keys(self._path).keys if _usable(record)}
+        usable = [record for record in read_keys(self._path).keys if _usable(record)]
+        terms = account_terms(usable)
+        self._entries = {one.id.encode(): _entry(one, terms[one.partner, one.test]) for one in usable}
 
 
 def _usable(record: KeyRecord) -> bool:
     return record.live(datetime.now(UTC))
 
 
-def _entry(record: KeyRecord) -> _Entry:
+def account_terms(records: Iterable[KeyRecord]) -> dict[tuple[str, bool], Policy]:
+    """What a partner's live keys hold together: as much as the widest of them, and no more for being several."""
+    found: dict[tuple[str, bool], Policy] = {}
+    for one in records:
+        name = (one.partner, one.test)
+        before = found.get(name, Policy(one.rate, one.burst, one.daily))
+        found[name] = Policy(max(before.rate, one.rate), max(before.burst, one.burst), max(before.daily, one.daily))
+    return found
+
+
+def _entry(record: KeyRecord, terms: Policy) -> _Entry:
     expires = record.expires_at.timestamp()
     key = ApiKey(
         id=record.id,
@@ -213,5 +228,6 @@ def _entry(record: KeyRecord) -> _Entry:
         daily=record.daily,
         expires_ts=expires,
         test=record.test,
+        account_terms=None if terms == Policy(record.rate, record.burst, record.daily) else terms,
     )
     return _Entry(bytes.fromhex(record.digest), key, record.not_before.timestamp(), expires)

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from service.access.keystore import ApiKey
 from service.access.shared_limits import Clock
-from service.access.token_bucket import BucketState, Limiter, RateDecision, describe
+from service.access.token_bucket import BucketState, Limiter, RateDecision, Terms, describe, of_both
+from service.errors import in_one_line
 
 _SCRIPT: Final = """
 local rate, burst, daily, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -74,17 +75,24 @@ class RemoteLimiter:
         self._down = False
 
     async def take(self, key: ApiKey, cost: int) -> RateDecision:
-        """Take tokens of a key, or none."""
-        moment: list[Any] = ["", ""] if self._clock is None else [repr(self._clock()), repr(self._wall())]
-        arguments = [repr(key.rate), key.burst, key.daily, cost, *moment]
+        """Take tokens of the key's account, and of the key where its own limits are narrower; or none."""
         try:
-            violated, tokens, used, wall = await self._script(keys=[_PREFIX + key.id], args=arguments)
+            if key.account_terms is None:
+                decision = await self._of(key.account, key, cost)
+            else:
+                decision = await of_both(self._of, key, key.account_terms, cost)
         except RedisError as error:
             self._on_failure()
             if not self._down:
-                _log.error("redis does not answer (%s): limits hold per host until it does", type(error).__name__)
+                _log.error("redis does not answer (%s): limits hold per host until it does", in_one_line(error))
                 self._down = True
             return await self._fallback.take(key, cost)
         self._down = False
+        return decision
+
+    async def _of(self, name: str, terms: Terms, cost: int) -> RateDecision:
+        moment: list[Any] = ["", ""] if self._clock is None else [repr(self._clock()), repr(self._wall())]
+        arguments = [repr(terms.rate), terms.burst, terms.daily, cost, *moment]
+        violated, tokens, used, wall = await self._script(keys=[_PREFIX + name], args=arguments)
         state = BucketState(float(tokens), 0.0, 0, int(used))
-        return describe(state, key, cost or 1, violated.decode() or None, float(wall))
+        return describe(state, terms, cost or 1, violated.decode() or None, float(wall))

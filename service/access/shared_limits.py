@@ -23,12 +23,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from service import files
 from service.access.keystore import ApiKey
-from service.access.token_bucket import BucketState, Policy, RateDecision, Terms, take
+from service.access.token_bucket import BucketState, Policy, RateDecision, Terms, of_both, take
 from service.errors import Misconfigured
 
 _MAGIC: Final = b"QFLIMIT1"
@@ -185,7 +186,7 @@ def _mark(boot: str) -> bytes:
 
 
 class SharedLimiter:
-    """Limits of keys, exact on one host. Implements `token_bucket.Limiter`."""
+    """Limits of partners and their keys, exact on one host. Implements `token_bucket.Limiter`."""
 
     def __init__(self, table: SharedTable, *, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._table = table
@@ -193,8 +194,19 @@ class SharedLimiter:
         self._wall = wall
 
     async def take(self, key: ApiKey, cost: int) -> RateDecision:
-        """Take tokens of a key, or none."""
-        return self._table.take(key.id.encode(), key, cost, self._clock, self._wall)
+        """Take tokens of the key's account, and of the key where its own limits are narrower; or none."""
+        if key.account_terms is None:
+            return await self._of(key.account, key, cost)
+        return await of_both(self._of, key, key.account_terms, cost)
+
+    async def _of(self, name: str, terms: Terms, cost: int) -> RateDecision:
+        return self._table.take(bucket_name(name), terms, cost, self._clock, self._wall)
+
+
+@lru_cache(maxsize=8192)
+def bucket_name(name: str) -> bytes:
+    """The 8 bytes an account's or a key's bucket goes by."""
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
 
 
 class FailureLimiter:

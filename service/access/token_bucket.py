@@ -7,23 +7,29 @@ UTC days by the wall clock. Whoever stores the state makes the step atomic (`sha
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from service.access.keystore import ApiKey
+from service.access.terms import Policy
 
 DAY_S: Final = 86_400
 BURST: Final = "burst"
 DAILY: Final = "daily"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is allowed: `rate` tokens a second up to `burst` at once, and `daily` a UTC day."""
-
-    rate: float
-    burst: int
-    daily: int
+__all__ = [
+    "BURST",
+    "DAILY",
+    "DAY_S",
+    "BucketState",
+    "Limiter",
+    "Policy",
+    "RateDecision",
+    "Terms",
+    "describe",
+    "of_both",
+    "take",
+]
 
 
 Terms = Policy | ApiKey
@@ -63,6 +69,20 @@ class Limiter(Protocol):
 
         A cost of 0 takes nothing and is refused where 1 would be; a negative cost gives back.
         """
+
+
+async def of_both(
+    bucket: Callable[[str, Terms, int], Awaitable[RateDecision]], key: ApiKey, terms: Policy, cost: int
+) -> RateDecision:
+    """Take from a key's own bucket and from its account's, which has wider `terms`; from both or from neither."""
+    own = await bucket(key.id, key, cost)
+    if not own.allowed:
+        return own
+    shared = await bucket(key.account, terms, cost)
+    if not shared.allowed:
+        await bucket(key.id, key, -cost)
+        return shared
+    return min(own, shared, key=lambda decision: decision.remaining)
 
 
 def take(state: BucketState, policy: Terms, cost: int, now: float, wall: float) -> RateDecision:

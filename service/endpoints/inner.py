@@ -6,6 +6,7 @@ from service.errors import ProblemError
 from service.middleware.seal import CALLER
 from service.problems import INTERNAL, NOT_DURABLE
 from service.web.exchange import App, Call, Message, Reply, Scope
+from service.web.traces import trace_of
 
 
 class Inner:
@@ -44,6 +45,9 @@ class Inner:
 
 def _scope(call: Call, body: bytes) -> Scope:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"host", b"edge")]
+    trace = trace_of(call.headers)
+    if trace is not None:
+        headers.append((b"traceparent", trace.header()))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

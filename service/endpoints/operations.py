@@ -45,6 +45,7 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "qf_ready": ("Workers that are ready.", ()),
     "qf_in_flight": ("Requests being answered.", ()),
     "qf_body_bytes_held": ("Bytes of bodies that are being received or answered.", ()),
+    "qf_security_lines_dropped": ("Lines of the security log that could not be written.", ()),
     "qf_log_lines_dropped": ("Request lines nobody took from standard output.", ()),
     "qf_model_info": ("The model that answers, and with which engine.", ("name", "version", "digest", "engine")),
 }

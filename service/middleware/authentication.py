@@ -14,8 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from service.access.credentials import id_of
 from service.access.keystore import ApiKey, KeyStore, Scope
+from service.access.security_log import SecurityEvent, SecurityLog
 from service.access.shared_limits import FailureLimiter
+from service.addresses import Networks, origin
 from service.problems import FORBIDDEN, TOO_MANY_FAILURES, UNAUTHORIZED, Problem
 from service.web.exchange import Call
 
@@ -29,11 +32,12 @@ _API_KEY: Final = b"ApiKey " + _REALM
 
 @dataclass(slots=True)
 class Access:
-    """Admits requests by key and scope."""
+    """Admits requests by key and scope; what the security log has to know of it is noted there."""
 
     store: KeyStore
     failures: FailureLimiter
-    trusted_proxies: int = 0
+    security: SecurityLog
+    proxies: Networks = ()
     now: Callable[[], float] = time.time
 
     def admit(self, call: Call, scope: Scope | None) -> ApiKey | Problem:
@@ -44,27 +48,35 @@ class Access:
         shown = _shown(call.headers, scope)
         key = self.store.verify(shown, self.now()) if shown else None
         if key is None:
-            return self._refuse(call, scope, bool(shown))
+            return self._refuse(call, scope, shown)
         call.key = key
+        address = self.address(call)
+        self.security.used(key.id, address, call.route)
         if scope is not None and scope not in key.scopes:
+            self.security.note(SecurityEvent.SCOPE_REFUSED, key=key.id, route=call.route, address=address)
             return FORBIDDEN
         return key
 
-    def _refuse(self, call: Call, scope: Scope | None, guessed: bool) -> Problem:
-        if guessed:
-            decision = self.failures.failed(self.address(call))
+    def limited(self, call: Call) -> None:
+        """Note that a key met a limit of its own."""
+        if call.key is not None:
+            address = self.address(call)
+            self.security.note(SecurityEvent.LIMIT_HIT, key=call.key.id, route=call.route, address=address)
+
+    def _refuse(self, call: Call, scope: Scope | None, shown: bytes) -> Problem:
+        if shown:
+            address = self.address(call)
+            decision = self.failures.failed(address)
+            event = SecurityEvent.KEY_REFUSED if decision.allowed else SecurityEvent.TOO_MANY_REFUSED
+            self.security.note(event, key=id_of(shown), route=call.route, address=address)
             if not decision.allowed:
                 return TOO_MANY_FAILURES.with_headers((b"retry-after", b"%d" % (decision.retry_after_s or 1)))
         challenges = [_CHALLENGE[scope]] if scope in _CHALLENGE else []
         return replace(UNAUTHORIZED, headers=tuple((b"www-authenticate", text) for text in (*challenges, _API_KEY)))
 
     def address(self, call: Call) -> str:
-        """Where the request comes from: the peer, or what the nearest trusted proxy says."""
-        if self.trusted_proxies:
-            hops = call.headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-            if len(hops) >= self.trusted_proxies and hops[-self.trusted_proxies].strip():
-                return hops[-self.trusted_proxies].strip()
-        return call.address
+        """Where the request comes from: the peer, or whom a proxy of ours speaks for."""
+        return origin(call.address, call.headers.get(b"x-forwarded-for", b""), self.proxies)
 
 
 def _shown(headers: dict[bytes, bytes], scope: Scope | None) -> bytes:

@@ -22,6 +22,7 @@ from service.web.exchange import App, Call, Headers, Receive, Reply, Scope, Send
 from service.web.fields import gathered
 from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
+from service.web.traces import Traces
 
 _log = logging.getLogger("service.edge")
 SECURITY: Final[Headers] = (
@@ -44,6 +45,7 @@ class Post:
         False  # whether whole scoring requests may be answered without a task, see `service.protocol.express`
     )
     draining: bool = False
+    traces: Traces | None = None
 
     async def answer(self, call: Call) -> Reply:
         """The answer to a request, whatever happens."""
@@ -93,6 +95,10 @@ class Post:
         """Count and log what was answered."""
         seconds = time.perf_counter() - call.started
         self.metrics.request(call.route, reply.status, seconds)
+        if reply.status == 429:
+            self.access.limited(call)
+        if self.traces is not None:
+            self.traces.note(call, reply.status, seconds)
         self.log.write(call, reply, seconds)
 
 

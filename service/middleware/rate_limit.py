@@ -91,5 +91,5 @@ def _refusal(key: ApiKey, decision: RateDecision, cost: int) -> Problem:
     if decision.retry_after_s is None:
         detail = f"This request costs {cost} tokens and the key never holds more than {most}: send fewer rows at once"
     else:
-        detail = f"The {decision.violated} limit of this key is used up; try again in {decision.retry_after_s} s"
+        detail = f"The {decision.violated} limit is used up; try again in {decision.retry_after_s} s"
     return replace(QUOTA, detail=detail, extra={"violated-policies": [decision.violated]})

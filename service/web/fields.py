@@ -13,7 +13,10 @@ from typing import Final
 from service.errors import ProblemError
 from service.problems import BAD_HEADER
 
-_LISTS: Final = frozenset((b"accept-language", b"connection", b"expect", b"transfer-encoding", b"x-forwarded-for"))
+# A `traceparent` that is there twice is joined and so none: a caller's tracing must not refuse his request.
+_LISTS: Final = frozenset(
+    (b"accept-language", b"connection", b"expect", b"traceparent", b"transfer-encoding", b"x-forwarded-for")
+)
 _SINGLE: Final = frozenset(
     (
         b"authorization",

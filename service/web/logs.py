@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from service.web.exchange import Call, Reply
+from service.web.traces import trace_of
 
 _CAP_BYTES: Final = 8 << 20  # of lines that a stalled reader of our output may keep waiting
 
@@ -97,9 +98,12 @@ class RequestLog:
             self.dropped += 1
             return
         key = call.key.id if call.key else ""
+        trace = trace_of(call.headers)
+        traced = f',"trace":"{trace.trace}"' if trace else ""
         line = (
             f'{{"time":{time.time():.3f},"request":"{call.request_id}","route":"{call.route}"'
-            f',"method":"{_method(call)}","status":{reply.status},"ms":{seconds * 1e3:.2f},"key":"{key}"}}\n'
+            f',"method":"{_method(call)}","status":{reply.status},"ms":{seconds * 1e3:.2f},"key":"{key}"'
+            f"{traced}}}\n"
         ).encode()
         self._lines.append(line)
         self._size += len(line)

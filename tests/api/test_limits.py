@@ -73,7 +73,7 @@ def test_an_answer_that_was_not_durable_costs_nothing(
     api: Api, new_key, runtime: Runtime, monkeypatch, path: str, body: object
 ) -> None:
     """503 gives the tokens back, says when to come again, counts no score, and none leaves."""
-    key = new_key("unlucky", rate=0.001, burst=5, daily=5)
+    key = new_key(f"unlucky-{len(path)}", rate=0.001, burst=5, daily=5)
     counted = dict(runtime.metrics.counters["qf_scores"])
     monkeypatch.setattr(type(runtime.ledger.outbox), "full_because", "the disk is full")
     answer = api.post(path, body, key=key)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from bentos.deploying.proxy import Proxy
-from bentos.deploying.slots import BentoRunner, Colour, Release, spawn
+from bentos.deploying.slots import PROXY_SOURCE, BentoRunner, Colour, Release, spawn
 from bentos.deploying.watch import p99
 from bentos.packing.golden_requests import GoldenRequests
 from service import keys
@@ -50,7 +50,7 @@ class FromSource(BentoRunner):
             "PYTHONPATH": str(HOME),
             "QF_MODEL_DIR": release.reference,
             "QF_SERVICE_DIR": str(self._settings.service_dir),
-            "QF_TRUSTED_PROXIES": "1",
+            "QF_TRUSTED_PROXIES": PROXY_SOURCE,
             "BENTOML_HOME": str(self._settings.bento_store),
             "BENTOML_DO_NOT_TRACK": "True",
         }

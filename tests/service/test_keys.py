@@ -45,7 +45,7 @@ def test_the_fast_mac_is_the_standard_one(key: bytes, message: bytes) -> None:
 def test_the_file_holds_no_secret(tmp_path: Path) -> None:
     """Neither the key nor its secret part stands in any file; the pepper is readable by its owner alone."""
     key = keys.issue(tmp_path, "acme")
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert key.encode() not in content and key[17:].encode() not in content
     assert (tmp_path / "pepper").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,14 @@
+"""What a bucket goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is allowed: `rate` tokens a second up to `burst` at once, and `daily` a UTC day."""
+
+    rate: float
+    burst: int
+    daily: int

@@ -1,16 +1,29 @@
-"""Processes that outlive the program that starts them, and how they end: gently first."""
+"""Processes of this host: started, marked, found again, awaited, ended; and the ports they listen on.
+
+The one home of these for whatever starts programs here: the embedded stack, blue and green, the smoke tests.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 import psutil
 
+HOST: Final = "127.0.0.1"
 INSIST_S: Final = 1.0
 GONE_S: Final = 5.0
+PROBE_TIMEOUT_S: Final = 3.0
+POLL_S: Final = 0.1
+LINE_MAX: Final = 300
 #: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
 _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
@@ -57,3 +70,96 @@ def _signal(process: psutil.Process, *, kill: bool) -> None:
             process.terminate()
     except psutil.NoSuchProcess:
         pass  # what was wanted
+
+
+def marked(variable: str, value: str) -> list[psutil.Process]:
+    """Processes that carry this variable in their environment, the first that was started first.
+
+    Children inherit it, so what a process started and lost is found too; this one and its parents are left out.
+    """
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in mine and _carries(process, f"{variable}={value}"):
+                found.append((process.create_time(), process.pid, process))
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's
+    return [process for *_, process in sorted(found, key=lambda one: one[:2])]
+
+
+def _carries(process: psutil.Process, text: str) -> bool:
+    """Whether a process that still runs was started with that variable.
+
+    Linux is asked itself: MinIO's gateway hides its arguments by zeros, psutil takes these for the environment's end.
+    """
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    raw = Path(f"/proc/{process.pid}/environ")
+    if raw.exists():
+        return text.encode() in raw.read_bytes().split(b"\0")
+    name, _, value = text.partition("=")
+    return bool(process.environ().get(name) == value)
+
+
+def port_obstacle(port: int) -> Literal["", "taken", "needs root"]:
+    """What keeps this user from listening on the port of the loopback interface; empty if nothing does."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except PermissionError:
+            return "needs root"
+        except OSError:
+            return "taken"
+    return ""
+
+
+def port_taken(port: int) -> bool:
+    """Whether something listens on this port of the loopback interface, or may not be listened on."""
+    return port_obstacle(port) != ""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 2xx; no proxy of the machine is asked, these are local addresses."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=PROBE_TIMEOUT_S) as response:
+            return bool(HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def await_ready(
+    ready: Callable[[], bool], running: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S
+) -> Literal["ready", "ended", "late"]:
+    """Waits until `ready`; how it went: it may have ended instead, or not have come up in time."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if not running():
+            return "ended"
+        if time.monotonic() > deadline:
+            return "late"
+        time.sleep(poll_s)
+    return "ready"
+
+
+def last_line(text: str, nothing: str = "no output") -> str:
+    """The last line of a program's output that says something, for a one-line error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:LINE_MAX] if lines else nothing
+
+
+def last_line_of(log: Path, since: int = 0) -> str:
+    """`last_line` of a log; `since` skips the bytes of earlier runs."""
+    try:
+        return last_line(log.read_bytes()[since:].decode(errors="replace"))
+    except OSError:
+        return "no log"

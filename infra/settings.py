@@ -8,10 +8,11 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bentos import processes
 from infra.errors import StackError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-HOST: Final = "127.0.0.1"  # no part is reachable from another machine
+HOST: Final = processes.HOST
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

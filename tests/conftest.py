@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+from bentos.processes import answers, free_port
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack import parts
 from infra.stack.credentials import QUIET, Credentials, Logins, store_variables
 from infra.stack.parts import StackPart
-from infra.stack.ports import free_port
 from infra.stack.processes import Recipe, Shelf, end
 
 os.environ.update(QUIET)
@@ -139,7 +139,7 @@ def serving(part: StackPart, folder: Path) -> Iterator[None]:
     running = shelf.spawn(part.name, Recipe(part.recipe.command, {**part.recipe.env, **untraced}, part.recipe.cwd))
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not parts.answers(part.probe):
+        while not answers(part.probe):
             if not running.alive() or time.monotonic() > deadline:
                 pytest.fail(f"{part.name} did not start: {shelf.tail(part.name)}")
             time.sleep(0.1)

@@ -18,14 +18,15 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.deploying.slots import HOST, PROXY_SOURCE, Colour, port_taken
+from bentos.deploying.slots import PROXY_SOURCE, Colour
 from bentos.errors import DeployRefused
-from bentos.packing.bento import last_line
+from bentos.processes import HOST, await_ready, last_line, last_line_of, port_taken
 from bentos.settings import DeploySettings
 from service import files
 
 TEMPLATE: Final = Path("infra/proxy/nginx.conf.template")
 START_TIMEOUT_S: Final = 10.0
+POLL_S: Final = 0.05
 CERTIFICATE_DAYS: Final = 365
 
 
@@ -208,14 +209,14 @@ class Proxy:
             command = [program, "-p", str(self._run), "-c", str(self._config), "-e", "stderr", *who, *arguments]
             done = subprocess.run(command, stdout=output, stderr=output, timeout=START_TIMEOUT_S, check=False)
         if done.returncode != 0:
-            raise DeployRefused(f"nginx refuses: {last_line(log.read_bytes()[since:].decode(errors='replace'))}")
+            raise DeployRefused(f"nginx refuses: {last_line_of(log, since)}")
 
     def _await(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while self._pid() is None or not port_taken(self._settings.port_proxy):
-            if time.monotonic() > deadline:
-                raise DeployRefused(f"nginx does not come up: {last_line((self._run / 'error.log').read_text())}")
-            time.sleep(0.05)
+        def listening() -> bool:
+            return self._pid() is not None and port_taken(self._settings.port_proxy)
+
+        if await_ready(listening, lambda: True, START_TIMEOUT_S, POLL_S) != "ready":
+            raise DeployRefused(f"nginx does not come up: {last_line_of(self._run / 'error.log')}")
 
     def _certificate(self) -> None:
         """A certificate for this machine alone, unless one lies there."""

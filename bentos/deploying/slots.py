@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bentos import processes
 from bentos.errors import BentosError, DeployRefused
-from bentos.packing.bento import bento_digest, bento_environment, last_line
+from bentos.packing.bento import bento_digest, bento_environment
 from bentos.packing.container_engine import ContainerEngine
 from bentos.settings import DeploySettings
 from service.contract import PRODUCT
@@ -31,8 +31,7 @@ from service.settings import ServiceSettings as ServiceSettings
 
 Colour = Literal["blue", "green"]
 COLOURS: Final[tuple[Colour, Colour]] = ("blue", "green")
-HOST: Final = "127.0.0.1"
-PROXY_SOURCE: Final = "127.0.0.2" if sys.platform == "linux" else HOST
+PROXY_SOURCE: Final = "127.0.0.2" if sys.platform == "linux" else processes.HOST
 """The address the proxy speaks to the colours from. Linux' loopback has more than one, so others cannot pass for it."""
 MARK: Final = "QF_COLOUR"
 STACK: Final = "QF_STACK"
@@ -105,7 +104,7 @@ class BentoRunner:
         """`bentoml serve` in a session of its own."""
         settings = self._settings
         command = [sys.executable, "-m", "bentoml", "serve", str(self._path(release))]
-        command += ["--host", HOST, "--port", str(settings.port(colour))]
+        command += ["--host", processes.HOST, "--port", str(settings.port(colour))]
         environment = bento_environment(settings.bento_store) | {
             "QF_SERVICE_DIR": str(settings.service_dir.absolute()),
             "QF_TRUSTED_PROXIES": PROXY_SOURCE,
@@ -123,7 +122,7 @@ class BentoRunner:
     def last_words(self, colour: Colour) -> str:
         """Of its log file."""
         log = log_file(self._settings, colour)
-        return last_line(log.read_text(errors="replace")) if log.exists() else "no log"
+        return processes.last_line_of(log)
 
     def _path(self, release: Release) -> Path:
         return self._settings.bento_store / "bentos" / Path(*release.reference.split(":", 1))
@@ -156,7 +155,7 @@ class ImageRunner:
         command = ["run", "--detach", "--name", self._name(colour), "--read-only", "--tmpfs", "/tmp"]
         command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         command += ["--user", f"{owner.st_uid}:{owner.st_gid}", "--volume", f"{folder}:{INSIDE}"]
-        command += ["--publish", f"{HOST}:{settings.port(colour)}:3000"]
+        command += ["--publish", f"{processes.HOST}:{settings.port(colour)}:3000"]
         if settings.engine_network:
             command += ["--network", settings.engine_network, "--network-alias", colour]
         command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", f"QF_TRUSTED_PROXIES={self._neighbours()}"]
@@ -184,7 +183,7 @@ class ImageRunner:
     def last_words(self, colour: Colour) -> str:
         """Of the container's log."""
         try:
-            return last_line(self._engine.call("logs", "--tail", "5", self._name(colour)))
+            return processes.last_line(self._engine.call("logs", "--tail", "5", self._name(colour)))
         except BentosError as error:
             return str(error)
 
@@ -239,39 +238,16 @@ def log_file(settings: DeploySettings, colour: Colour) -> Path:
 
 def marked(settings: DeploySettings, colour: Colour) -> list[psutil.Process]:
     """The colour's processes, the one that started the others first."""
-    wanted, found = _mark(settings, colour), []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == wanted and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
-    return sorted(found, key=lambda process: process.create_time())
+    return processes.marked(MARK, _mark(settings, colour))
 
 
 def _mark(settings: DeploySettings, colour: Colour) -> str:
     return f"{settings.deploy_dir}:{colour}"
 
 
-def port_taken(port: int) -> bool:
-    """Whether something listens on this port of the loopback interface, or may not be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
-
-
 def ready(url: str) -> bool:
     """Whether the service at `url` says that it is ready."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url}/readyz", timeout=3):
-            return True
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+    return processes.answers(f"{url}/readyz")
 
 
 class Colours:
@@ -287,7 +263,7 @@ class Colours:
 
     def url(self, colour: Colour) -> str:
         """Where the colour answers, past the proxy."""
-        return f"http://{HOST}:{self._settings.port(colour)}"
+        return f"http://{processes.HOST}:{self._settings.port(colour)}"
 
     def ready(self, colour: Colour) -> bool:
         """Whether the colour answers that it is ready; something else on its port does not count."""
@@ -311,23 +287,22 @@ class Colours:
         """
         port = self._settings.port(colour)
         self.stop(colour)
-        if port_taken(port):
+        if processes.port_taken(port):
             raise DeployRefused(
                 f"port {port} for {colour} is taken by another program: stop it, or set QF_PORT_{colour.upper()}"
             )
         runner = self._runners[release.kind]
         runner.start(colour, release)
-        deadline = time.monotonic() + self._settings.smoke_timeout_s
+        patience_s = self._settings.smoke_timeout_s
         try:
-            while not ready(self.url(colour)):
-                if not runner.running(colour):
-                    raise DeployRefused(f"{colour} ended at its start: {runner.last_words(colour)}")
-                if time.monotonic() > deadline:
-                    raise DeployRefused(
-                        f"{colour} is not ready after {self._settings.smoke_timeout_s:g} s (QF_SMOKE_TIMEOUT_S): "
-                        f"{runner.last_words(colour)}"
-                    )
-                time.sleep(POLL_S)
+            url = self.url(colour)
+            found = processes.await_ready(lambda: ready(url), lambda: runner.running(colour), patience_s, POLL_S)
+            if found == "ended":
+                raise DeployRefused(f"{colour} ended at its start: {runner.last_words(colour)}")
+            if found == "late":
+                raise DeployRefused(
+                    f"{colour} is not ready after {patience_s:g} s (QF_SMOKE_TIMEOUT_S): {runner.last_words(colour)}"
+                )
         except BaseException:
             self.stop(colour)
             raise

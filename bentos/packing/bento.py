@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from bentos.digests import combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
+from bentos.processes import last_line
 from bentos.registry.decision import Decision
 from service import files
 from service.contract import PRODUCT
@@ -218,9 +219,3 @@ def bento_environment(store: Path) -> dict[str, str]:
     drop = {"PYTHONPATH", "QF_MODEL_DIR", "QF_SERVICE_DIR"}
     kept = {key: value for key, value in os.environ.items() if key not in drop}
     return {**kept, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def last_line(text: str) -> str:
-    """The last line that says something, cut to a readable length."""
-    lines = [line.strip() for line in COLOURS.sub("", text).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no output"

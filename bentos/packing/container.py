@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from bentos.errors import BentosError, SmokeFailed
-from bentos.packing.bento import last_line
 from bentos.packing.container_engine import ContainerEngine
-from bentos.packing.serving import Served, free_port
+from bentos.packing.serving import Served
+from bentos.processes import HOST, answers, await_ready, free_port, last_line
 
 STATE: Final = "/tmp/state"
 HARDENED: Final = (
@@ -39,10 +39,10 @@ def running(engine: ContainerEngine, reference: str, timeout_s: float) -> Iterat
         PublishFailed: the engine refuses to run it.
     """
     port = free_port()
-    told = ("--env", f"QF_SERVICE_DIR={STATE}", "--publish", f"127.0.0.1:{port}:3000")
+    told = ("--env", f"QF_SERVICE_DIR={STATE}", "--publish", f"{HOST}:{port}:3000")
     container = engine.call("run", "--detach", *HARDENED, *told, reference).strip()
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{HOST}:{port}"
         _wait_ready(engine, container, url, timeout_s)
         # The service reads its keys every other second: `bentos.packing.smoke.prove` waits until this one is let in.
         key = engine.call("exec", "--workdir", CODE, container, *ISSUE, *LIMITS).strip()
@@ -52,17 +52,14 @@ def running(engine: ContainerEngine, reference: str, timeout_s: float) -> Iterat
 
 
 def _wait_ready(engine: ContainerEngine, container: str, url: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < deadline:
-        try:
-            with opener.open(f"{url}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            if engine.call("inspect", "--format", "{{.State.Running}}", container).strip() == "false":
-                raise SmokeFailed(f"the container does not start: {_said(engine, container)}") from None
-            time.sleep(POLL_S)
-    raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_said(engine, container)}")
+    def running() -> bool:
+        return engine.call("inspect", "--format", "{{.State.Running}}", container).strip() != "false"
+
+    found = await_ready(lambda: answers(f"{url}/readyz"), running, timeout_s, POLL_S)
+    if found == "ended":
+        raise SmokeFailed(f"the container does not start: {_said(engine, container)}")
+    if found == "late":
+        raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_said(engine, container)}")
 
 
 def _said(engine: ContainerEngine, container: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bentos.errors import PublishFailed
-from bentos.packing.bento import last_line
+from bentos.processes import last_line
 
 ANSWER_TIMEOUT_S: Final = 20
 COMMAND_TIMEOUT_S: Final = 1800

@@ -13,8 +13,9 @@ from typing import Any, Final
 from packaging.requirements import Requirement
 
 from bentos.errors import PublishFailed
-from bentos.packing.bento import Packed, last_line
+from bentos.packing.bento import Packed
 from bentos.packing.container_engine import ContainerEngine
+from bentos.processes import last_line
 
 LOCK: Final = "src/infra/locks/service.txt"
 TIMEOUT_S: Final = 120

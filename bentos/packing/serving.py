@@ -20,7 +20,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from bentos.errors import SmokeFailed
-from bentos.packing.bento import bento_environment, last_line
+from bentos.packing.bento import bento_environment
+from bentos.processes import HOST, answers, await_ready, free_port, last_line, last_line_of
 
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.25
@@ -74,13 +75,6 @@ def issue_key(code: Path, environment: dict[str, str]) -> str:
     return result.stdout.strip()
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _environment(bento: Path, scratch: Path) -> dict[str, str]:
     # Nothing but the Bento: no store to ship to, no Redis, no MLflow, no Prefect. It must start with all of them down.
     # AWS's own name of the endpoint is one of the service's too: the smoke test's answers are no traffic to be watched.
@@ -90,19 +84,11 @@ def _environment(bento: Path, scratch: Path) -> dict[str, str]:
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    # A proxy of the machine has no business between this process and the loopback interface.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SmokeFailed(f"the Bento does not start: {last_line(log.read_text(errors='replace'))}")
-        try:
-            with opener.open(f"{url}/readyz", timeout=5) as answer:
-                if answer.status == HTTPStatus.OK:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(POLL_S)
-    raise SmokeFailed(f"the Bento is not ready after {timeout_s:g} s: {last_line(log.read_text(errors='replace'))}")
+    found = await_ready(lambda: answers(f"{url}/readyz"), lambda: process.poll() is None, timeout_s, POLL_S)
+    if found == "ended":
+        raise SmokeFailed(f"the Bento does not start: {last_line_of(log)}")
+    if found == "late":
+        raise SmokeFailed(f"the Bento is not ready after {timeout_s:g} s: {last_line_of(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -8,10 +8,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from bentos.processes import PROBE_TIMEOUT_S
 from infra.errors import StackError
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
@@ -32,7 +32,6 @@ NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
 ALWAYS: Final = ("store", "mlflow", "prefect", "worker")  # the API and the UI need something to serve first
 IMAGE: Final = PRODUCT
 WORKER: Final = "embedded"
-PROBE_TIMEOUT_S: Final = 3.0
 CACHE_S: Final = 60  # MLflow believes a password again for so long; its digest costs tens of milliseconds of a core
 
 
@@ -49,16 +48,6 @@ class StackPart:
     def setting(self) -> str:
         """The setting that moves its port."""
         return f"QF_PORT_{self.name.upper()}"
-
-
-def answers(url: str) -> bool:
-    """Whether a GET is answered with 2xx; no proxy is asked, these are local addresses."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=PROBE_TIMEOUT_S) as response:
-            return bool(HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
 
 
 def answering(settings: StackSettings, key_file: Path) -> str:

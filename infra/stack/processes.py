@@ -101,37 +101,12 @@ class Shelf:
 
     def tail(self, name: str, since: int = 0) -> str:
         """Last line of a log that says something, for a one-line error; `since` skips earlier runs' bytes."""
-        try:
-            text = self.log(name).read_bytes()[since:].decode(errors="replace")
-        except OSError:
-            return "no log"
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else "it wrote nothing"
+        return processes.last_line_of(self.log(name), since)
 
 
 def marked(state: Path) -> list[psutil.Process]:
     """Every process of the stack with that folder, this one and its parents excepted."""
-    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in mine and _carries(process, f"{MARKER}={state}"):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
-    return found
-
-
-def _carries(process: psutil.Process, variable: str) -> bool:
-    """Whether a process was started with that variable.
-
-    Linux is asked itself: the store hides its arguments by zeros, psutil takes these for the environment's end.
-    """
-    raw = Path(f"/proc/{process.pid}/environ")
-    if raw.exists():
-        return variable.encode() in raw.read_bytes().split(b"\0")
-    name, _, value = variable.partition("=")
-    return bool(process.environ().get(name) == value)
+    return processes.marked(MARKER, str(state))
 
 
 def family(running: Running) -> list[psutil.Process]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from bentos.processes import sweep
+from bentos.processes import answers, await_ready, port_obstacle, port_taken, sweep
 from flows import schedules
 from flows.schedules import Schedule
 from infra.errors import StackError
@@ -23,7 +23,6 @@ from infra.stack.deployments import Prefect, deploy, work_pool
 from infra.stack.guards import exclusive, interruptible, uninterrupted
 from infra.stack.object_store import format_volume, make_buckets
 from infra.stack.parts import StackPart
-from infra.stack.ports import port_taken
 from infra.stack.processes import Shelf, end, marked
 
 PATIENCE_S: Final = {"api": 15.0, "worker": 8.0}  # the API drains; the others need less
@@ -157,7 +156,10 @@ class Stack:
     def _check_ports(self, wanted: tuple[StackPart, ...]) -> None:
         for part in wanted:
             port = part.recipe.port
-            if port and not self.shelf.find(part.name) and port_taken(port):
+            obstacle = port_obstacle(port) if port and not self.shelf.find(part.name) else ""
+            if obstacle == "needs root":
+                raise StackError(f"port {port} for {part.name} needs root; set {part.setting} above 1023")
+            if obstacle:
                 raise StackError(
                     f"port {port} for {part.name} is taken by another program; "
                     f"stop that, or set {part.setting} to a free port"
@@ -175,20 +177,13 @@ class Stack:
         Raises:
             StackError: it ends, or stays silent for longer than QF_START_TIMEOUT_S.
         """
-        begun = time.monotonic()
-        check = ready or (lambda: parts.answers(part.probe))
-        log = self.shelf.log(part.name)
-        while True:
-            if self.shelf.find(part.name) is None:
-                raise StackError(f"{part.name} ended at its start: {self.shelf.tail(part.name)}; the log is {log}")
-            if check():
-                break
-            if time.monotonic() - begun > self.settings.start_timeout_s:
-                raise StackError(
-                    f"{part.name} gave no answer in {self.settings.start_timeout_s:.0f} s (QF_START_TIMEOUT_S); "
-                    f"the log is {log}"
-                )
-            time.sleep(POLL_S)
+        check = ready or (lambda: answers(part.probe))
+        log, patience_s = self.shelf.log(part.name), self.settings.start_timeout_s
+        found = await_ready(check, lambda: self.shelf.find(part.name) is not None, patience_s, POLL_S)
+        if found == "ended":
+            raise StackError(f"{part.name} ended at its start: {self.shelf.tail(part.name)}; the log is {log}")
+        if found == "late":
+            raise StackError(f"{part.name} gave no answer in {patience_s:.0f} s (QF_START_TIMEOUT_S); the log is {log}")
         note = "" if part.name in self._started else " (was running)"
         say(f"  {part.name:<12} {part.page or part.probe.removesuffix('/minio/health/live') or 'at work'}{note}")
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import psutil
 
-from infra.stack.ports import free_port
+from bentos.processes import free_port
 from service import keys
 from service.docs.examples import APPLICANT
 

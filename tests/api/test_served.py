@@ -22,7 +22,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.stack.ports import free_port
+from bentos.processes import free_port
 from service import keys
 from service.access.keystore import Scope
 from service.docs.examples import APPLICANT

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import csv
 
+from bentos.processes import answers, free_port
 from infra.settings import StackSettings
 from infra.stack import object_store, parts
 from infra.stack.credentials import Credentials, store_variables
-from infra.stack.ports import free_port
 from infra.stack.processes import Shelf, end
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def measure(folder: Path, rows: int, days: int) -> None:
     part = parts.object_store(settings, PAIR)
     running = Shelf(folder).spawn(part.name, part.recipe)
     try:
-        while not parts.answers(part.probe):
+        while not answers(part.probe):
             time.sleep(0.2)
         object_store.make_buckets(settings.store_url, PAIR)
         client = object_store.client(settings.store_url, PAIR)

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from infra.stack.ports import free_port
+from bentos.processes import free_port
 from service import keys
 from service.docs.examples import APPLICANT
 from tests.bench.load import Peer, visit

@@ -16,8 +16,8 @@ from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, marked
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.packing.golden_requests import GoldenRequests
+from bentos.processes import free_port
 from bentos.settings import DeploySettings
-from infra.stack.ports import free_port
 
 HOME = Path(__file__).resolve().parents[2]
 GOLDEN = tuple(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for loans in (1, 2, 5))

@@ -19,9 +19,9 @@ import pytest
 
 from bentos import deploy
 from bentos.deploying.proxy import Switch
-from bentos.deploying.slots import HOST
 from bentos.deploying.state import StateFile, SwitchTrial
 from bentos.errors import BentosError, DeployRefused, TakenBack
+from bentos.processes import HOST
 from bentos.registry.audit_trail import Trail
 from service.access.keystore import read_keys
 from tests.bentos.hosts import GOLDEN, HOME, StandInHost, StandIns, release

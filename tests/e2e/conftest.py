@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bentos.processes import sweep
+from bentos.processes import free_port, sweep
 from infra.settings import HOST, ROOT
 from infra.stack.credentials import OPERATOR, logins
-from infra.stack.ports import free_port
 from infra.stack.processes import marked
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.stack.ports import free_port
+from bentos.processes import free_port
 from service.ledger import records
 from tests.conftest import ObjectStore
 from tests.faults.proxy import FaultyStore

@@ -16,11 +16,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bentos.processes import free_port
 from infra.compose import passwords
 from infra.compose.passwords import read_env
 from infra.settings import HOST, ROOT
 from infra.stack.object_store import client, program
-from infra.stack.ports import free_port
 from infra.stack.processes import Recipe, Shelf, end
 from tests.infra import compose_file
 

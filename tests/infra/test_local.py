@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bentos.processes import sweep
+from bentos.processes import free_port, sweep
 from infra.settings import HOST, ROOT
 from infra.stack.guards import exclusive
 from infra.stack.object_store import format_volume
-from infra.stack.ports import free_port
 from infra.stack.processes import marked
 
 

@@ -24,8 +24,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Locator, Page, Request
 
+from bentos.processes import free_port
 from infra.settings import ROOT
-from infra.stack.ports import free_port
 from tests.ui.fake_reports import Reports
 from ui.texts.wording import texts
 

@@ -8,7 +8,7 @@ import ssl
 import httpx
 
 from bentos.deploying.proxy import Proxy, Switch
-from bentos.deploying.slots import HOST
+from bentos.processes import HOST
 from tests.bentos.hosts import StandInHost
 
 

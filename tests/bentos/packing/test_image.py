@@ -21,9 +21,9 @@ from bentos.packing import image, sbom
 from bentos.packing.bento import EPOCH_S, Packed
 from bentos.packing.container_engine import ContainerEngine
 from bentos.packing.smoke import Identity
+from bentos.processes import free_port
 from bentos.publish import Publication
 from bentos.settings import BentosSettings
-from infra.stack.ports import free_port
 
 LAYERS = ("code.tar", "model.tar")
 ENVIRONMENT = {"python_full_version": "3.11.7", "python_version": "3.11", "sys_platform": "linux"}

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from bentos.errors import BentosError
+from bentos.processes import free_port
 from bentos.registry.catalogue import Catalogue, client_of
 from bentos.settings import BentosSettings
 from flows import dataset
@@ -26,7 +27,6 @@ from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
 from infra.stack import parts
 from infra.stack.credentials import OPERATOR, Credentials
-from infra.stack.ports import free_port
 from infra.stack.processes import Recipe
 from tests.conftest import LOGINS, ObjectStore, serving
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from bentos.processes import free_port
 from infra.delivery import audit
 from infra.delivery.audit import WAIVERS, read_waivers
 from infra.errors import StackError
-from infra.stack.ports import free_port
 
 TODAY = date(2026, 11, 24)
 PINNED = "idna==3.10 --hash=sha256:946d195a0d259cbba61165e88e65941f16e9b36ea6ddb97f00452bae8b1287d3\n"

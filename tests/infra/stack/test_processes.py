@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bentos.processes import sweep
+from bentos.processes import free_port, sweep
 from infra.stack.credentials import Credentials
 from infra.stack.object_store import format_volume, gateway
-from infra.stack.ports import free_port
 from infra.stack.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
 
 SLEEPER = "import time; time.sleep(300)"

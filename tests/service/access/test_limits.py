@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisAway
 
-from infra.stack.ports import free_port
+from bentos.processes import free_port
 from service.access.keystore import PARTNER_SCOPES, ApiKey
 from service.access.limit_headers import limit_headers
 from service.access.redis_limits import RemoteLimiter

@@ -10,11 +10,11 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
+from service.contract import BANDS, PROBABILITY_COLUMNS, CreditClass, Score
 from ui.batches import results
 from ui.batches.sheet import Sheet
 from ui.components import charts, tally
-from ui.components.gauge import BANDS, COLOURS
+from ui.components.gauge import COLOURS
 from ui.session import Desk
 
 as_csv = results.as_csv

@@ -93,21 +93,21 @@ def _why(desk: Desk, score: Score) -> None:
     helped = getattr(score, "strengths", None)
     if helped:
         st.header(t("result.strengths"), anchor=False)
-        st.html(listed(desk, helped))
+        st.html(listed(desk, score, helped))
 
 
 def reasons(desk: Desk, score: Score) -> str:
     """The reasons in words, the one that cost most first (HTML)."""
     if not score.reasons:
         return f"<p>{escape(desk.texts('result.no_reasons'))}</p>"
-    return listed(desk, score.reasons)
+    return listed(desk, score, score.reasons)
 
 
-def listed(desk: Desk, told: Any) -> str:
+def listed(desk: Desk, score: Score, told: Any) -> str:
     """Reasons or strengths as a list, each with its points where the answer tells them (HTML)."""
-    items = ""
+    figures, items = {id(each): points for each, points in waterfall.moved(score)}, ""
     for each in told:
-        points = waterfall.signed_points(each)
+        points = figures.get(id(each), 0)
         figure = f" <b>{escape(desk.formats.signed(points))}</b>" if points else ""
         items += f"<li>{escape(getattr(each.text, desk.texts.language))}{figure}</li>"
     return f'<ol class="qf-list">{items}</ol>'

@@ -1,19 +1,16 @@
-"""The way from the reference to the score, a bar a step (SVG): what cost points and what won them, to scale."""
+"""The way from the reference to the score, a bar a step: what cost points and what won them, to scale, with values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Final
+from typing import Any
 
 from service.contract import SCORE_MAX, CreditClass, Score
+from ui.applicant.fields import contract_fields
+from ui.components.form import in_words
 from ui.components.gauge import COLOURS
 from ui.session import Desk
-
-_WIDTH: Final = 360.0
-_ROW: Final = 44.0
-_BAR: Final = 14.0
-_MOST_STEPS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -31,28 +28,29 @@ class Step:
         return round(self.end - self.start)
 
 
-def signed_points(told: Any) -> int:
-    """What a reason cost (below zero) or a strength won; 0 where the answer does not say."""
-    return int(getattr(told, "points", None) or 0)
-
-
 def of(desk: Desk, score: Score) -> str:
-    """The picture with its lead, "" where the answer tells no points."""
+    """The picture with its lead (HTML), "" where the answer tells no points."""
     steps = steps_of(desk, score)
     return f"<p>{_lead(desk, steps)}</p>{drawn(desk, steps)}" if steps else ""
 
 
+def moved(score: Score) -> list[tuple[Any, int]]:
+    """Each reason and strength that tells its points, with what it took or gave, the weightiest first."""
+    costs = [(each, -int(getattr(each, "points", None) or 0)) for each in score.reasons]
+    gains = [(each, int(each.points or 0)) for each in getattr(score, "strengths", None) or ()]
+    return sorted((pair for pair in [*costs, *gains] if pair[1]), key=lambda pair: -abs(pair[1]))
+
+
 def steps_of(desk: Desk, score: Score) -> list[Step]:
     """From the reference's score through each reason and strength to the score; what is not named is one step."""
-    told = [each for each in (*score.reasons, *(getattr(score, "strengths", None) or ())) if signed_points(each)]
-    reference = getattr(score, "reference_score", None)
+    told, reference = moved(score), getattr(score, "reference", None)
     if not told or reference is None:
         return []
     t = desk.texts
-    steps = [Step(t("result.waterfall_start"), 0, reference, total=True)]
-    at = float(reference)
-    for each in sorted(told, key=lambda one: -abs(signed_points(one)))[:_MOST_STEPS]:
-        steps.append(Step(t.label(each.feature), at, at + signed_points(each)))
+    steps = [Step(t("result.waterfall_start"), 0, reference.score, total=True)]
+    at = float(reference.score)
+    for each, points in told:
+        steps.append(Step(_name(desk, each), at, at + points))
         at = steps[-1].end
     if round(at) != score.score:
         steps.append(Step(t("result.waterfall_rest"), at, score.score))
@@ -60,13 +58,20 @@ def steps_of(desk: Desk, score: Score) -> list[Step]:
 
 
 def drawn(desk: Desk, steps: list[Step]) -> str:
-    """The bars, worst losses in the colour of the worst band, gains in the best's, totals in the text's own."""
-    rows = "".join(_row(desk, place, step) for place, step in enumerate(steps))
-    spoken = "; ".join(f"{step.name} {_figure(desk, step)}" for step in steps)
-    return (
-        f'<svg class="qf-waterfall" viewBox="0 0 {_WIDTH:.0f} {_ROW * len(steps):.0f}" role="img" '
-        f'aria-label="{escape(spoken)}">{rows}</svg>'
-    )
+    """The bars: losses in the colour of the worst band, gains in the best's, totals in the text's own."""
+    return f'<ol class="qf-waterfall">{"".join(_row(desk, step) for step in steps)}</ol>'
+
+
+def _name(desk: Desk, told: Any) -> str:
+    """The field with this applicant's value, and what it is compared with."""
+    t, label = desk.texts, desk.texts.label(told.feature)
+    field = next((each for each in contract_fields() if each.name == told.feature), None)
+    if field is None or not hasattr(told, "value"):
+        return label
+    value, other = in_words(desk, field, told.value), getattr(told, "compared_with", None)
+    if other is None:
+        return t("result.step_value", label=label, value=value)
+    return t("result.step_compared", label=label, value=value, reference=in_words(desk, field, other))
 
 
 def _lead(desk: Desk, steps: list[Step]) -> str:
@@ -76,18 +81,13 @@ def _lead(desk: Desk, steps: list[Step]) -> str:
     return first + "".join(f"<b>{part}</b>" if place % 2 == 0 else part for place, part in enumerate(rest))
 
 
-def _row(desk: Desk, place: int, step: Step) -> str:
-    top = place * _ROW
+def _row(desk: Desk, step: Step) -> str:
     left, right = sorted((step.start, step.end))
-    x, width = left / SCORE_MAX * _WIDTH, max((right - left) / SCORE_MAX * _WIDTH, 2.0)
+    start, width = (100 * each / SCORE_MAX for each in (max(left, 0), right - left))
     band = CreditClass.GOOD if step.points > 0 else CreditClass.POOR
-    fill = "currentColor" if step.total else COLOURS[band]
+    colour = "currentColor" if step.total else COLOURS[band]
+    figure = desk.formats.number(step.end) if step.total else desk.formats.signed(step.points)
     return (
-        f'<text x="0" y="{top + 14:.0f}">{escape(step.name)}</text>'
-        f'<text x="{_WIDTH:.0f}" y="{top + 14:.0f}" text-anchor="end" class="qf-figure">{_figure(desk, step)}</text>'
-        f'<rect x="{x:.1f}" y="{top + 20:.0f}" width="{width:.1f}" height="{_BAR:.0f}" rx="3" fill="{fill}"/>'
+        f"<li><span>{escape(step.name)}</span><b>{escape(figure)}</b>"
+        f'<i><i style="margin-left:{start:.1f}%;width:{width:.1f}%;background:{colour}"></i></i></li>'
     )
-
-
-def _figure(desk: Desk, step: Step) -> str:
-    return desk.formats.number(step.end) if step.total else desk.formats.signed(step.points)

@@ -20,9 +20,13 @@ DESK = cast(Desk, SimpleNamespace(texts=texts("en"), formats=Formats("en")))
 
 def answer(reference: int | None, costs: list[int], won: list[int], score: int) -> Score:
     """An answer that tells points."""
-    reasons = [SimpleNamespace(feature="outstanding_debt", points=points) for points in costs]
-    strengths = [SimpleNamespace(feature="interest_rate", points=points) for points in won]
-    told: Any = SimpleNamespace(reasons=reasons, strengths=strengths, reference_score=reference, score=score)
+    reasons = [
+        SimpleNamespace(feature="outstanding_debt", points=-points, value=4900.0, compared_with=700.0)
+        for points in costs
+    ]
+    strengths = [SimpleNamespace(feature="interest_rate", points=points, value=5.0) for points in won]
+    compared = SimpleNamespace(score=reference) if reference is not None else None
+    told: Any = SimpleNamespace(reasons=reasons, strengths=strengths, reference=compared, score=score)
     return cast(Score, told)
 
 
@@ -46,9 +50,10 @@ def test_the_steps_lead_from_the_reference_to_the_score(
 
 
 def test_it_is_spoken_and_drawn() -> None:
-    """A screen reader hears each step with its points."""
+    """Each step says its value, what it is compared with, and its points."""
     drawn = of(DESK, answer(780, [-120], [20], 660))
-    assert "Debt still to be paid −120" in drawn and "+20" in drawn and drawn.count("<rect") == 5
+    assert "Debt still to be paid: R$ 4,900.00 (reference: R$ 700.00)" in drawn and "−120" in drawn
+    assert "Card interest rate: 5%" in drawn and "+20" in drawn and drawn.count("<li>") == 5
 
 
 @pytest.mark.parametrize("reference", [None])

@@ -5,7 +5,6 @@ The manifest may be older or newer than this page: each part that is absent is s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +14,7 @@ import streamlit as st
 
 from service.contract import CreditClass
 from ui.api.errors import ApiError
-from ui.components import charts, problem
+from ui.components import charts, model_summary, problem
 from ui.session import Desk
 
 _MAIN_METRICS: Final = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_rate")
@@ -35,6 +34,14 @@ def show(desk: Desk) -> None:
         return
     manifest = reply.value
     _identity(desk, manifest)
+    model_summary.show(desk, manifest)
+    with st.expander(t("model.depth"), icon=":material/science:"):
+        _depth(desk, manifest)
+
+
+def _depth(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """What engineers and auditors look for."""
+    t = desk.texts
     card, figures, fairness, calibration, origin = st.tabs(
         [t("model.card"), t("model.figures"), t("model.fairness"), t("model.calibration"), t("model.origin")]
     )
@@ -51,14 +58,9 @@ def show(desk: Desk) -> None:
 
 
 def _identity(desk: Desk, manifest: Mapping[str, Any]) -> None:
-    t, f = desk.texts, desk.formats
-    metrics = _mapping(manifest, "metrics")
-    with st.container(horizontal=True):
-        st.metric(t("model.version"), str(manifest.get("version", "?")), width="content", border=True)
-        for name in _MAIN_METRICS:
-            if isinstance(metrics.get(name), int | float):
-                label, hint = _metric_name(desk, name), t.get(f"metric_help.{name}", "")
-                st.metric(label, f.number(metrics[name], 3), help=hint or None, width="content", border=True)
+    t = desk.texts
+    moment = _moment(desk, manifest.get("created_at"))
+    st.markdown(t("model.identity", version=str(manifest.get("version", "?")), moment=moment))
     approval = _mapping(manifest, "approval")
     if approval:
         _approval(desk, approval)
@@ -68,13 +70,11 @@ def _identity(desk: Desk, manifest: Mapping[str, Any]) -> None:
 
 def _approval(desk: Desk, approval: Mapping[str, Any]) -> None:
     t = desk.texts
-    text = t(
-        "model.approved",
-        reviewer=str(approval.get("reviewer", "?")),
-        verdict=t.get(f"verdicts.{approval.get('verdict')}", str(approval.get("verdict", "?"))),
-        moment=_moment(desk, approval.get("at")),
-    )
-    st.success(f"{text} {approval.get('note') or ''}", icon=":material/verified_user:")
+    # A partner learns that a person decided and when; who it was is for staff.
+    by = str(approval.get("reviewer", "?")) if desk.for_staff else t("model.a_person")
+    verdict = t.get(f"verdicts.{approval.get('verdict')}", str(approval.get("verdict", "?")))
+    text = t("model.approved", reviewer=by, verdict=verdict, moment=_moment(desk, approval.get("at")))
+    st.success(text, icon=":material/verified_user:")
     override = _mapping(approval, "override")
     if override:
         st.warning(
@@ -93,8 +93,7 @@ def _card(desk: Desk, manifest: Mapping[str, Any]) -> None:
     if not text:
         _absent(desk, "model.card")
         return
-    # One level down: the page has a heading of its own already.
-    st.markdown(re.sub(r"^(#{1,5} )", r"#\1", str(text), flags=re.MULTILINE))
+    st.markdown(desk.texts("model.card_note"))
     st.download_button(
         desk.texts("model.card_download"),
         str(text),

@@ -1,0 +1,126 @@
+"""The model on one screen, for whoever decides with it: what it is for, how often it is right, for whom, and where not.
+
+Every figure is of customers the model had not seen, out of the manifest; a part that the manifest lacks is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Final
+
+import streamlit as st
+
+from service.contract import CreditClass
+from ui.components.gauge import COLOURS
+from ui.session import Desk
+
+_USES: Final = ("decide", "explain", "review")
+_NOT_USES: Final = ("alone", "other_purposes", "groups", "other_data", "default")
+_QUARTERS: Final = ("quarter_1", "quarter_2", "quarter_3")
+_FAIR_FROM: Final = 0.8  # the four-fifths rule
+
+
+def show(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """The screen."""
+    t = desk.texts
+    _right(desk, manifest)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.header(t("summary.uses"), anchor=False)
+        st.markdown("\n".join(f"- {t(f'summary.use_{name}')}" for name in _USES))
+    with right:
+        st.header(t("summary.not_uses"), anchor=False)
+        st.markdown("\n".join(f"- {t(f'summary.not_{name}')}" for name in _NOT_USES))
+    _standings(desk, manifest, "score_steps")
+    _standings(desk, manifest, "grades")
+    _quarters(desk, manifest)
+    _fairness(desk, manifest)
+
+
+def _right(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """How often the class is right, with its interval, and how often it is badly wrong."""
+    t, f = desk.texts, desk.formats
+    pooled = (manifest.get("slices") or {}).get("pooled") or {}
+    accuracy, severe = pooled.get("accuracy"), pooled.get("severe_error_rate")
+    if not accuracy:
+        return
+    span = {name: f.percent(float(accuracy[name])) for name in ("low", "high")}
+    st.markdown(f"## {t('summary.right', tenths=f.number(round(10 * float(accuracy['value']))))}")
+    st.markdown(t("summary.right_note", share=f.percent(float(accuracy["value"])), **span))
+    if severe:
+        st.markdown(t("summary.severe", count=f.number(100 * float(severe["value"]), 0)))
+
+
+def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
+    """Rows by step of the score, or by grade: how many, and which classes the bureau gave them."""
+    rows = (manifest.get(part) or {}).get("pooled") or []
+    if not rows:
+        return
+    t, f = desk.texts, desk.formats
+    st.header(t(f"summary.{part}"), anchor=False)
+    st.caption(t(f"summary.{part}_note"))
+    drawn = ""
+    for row in rows:
+        shares = {band: float((row["classes"].get(band.value) or {}).get("value", 0.0)) for band in CreditClass}
+        bar = "".join(
+            f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
+        )
+        told = ", ".join(f"{t.option(f'class_{band}')} {f.percent(share)}" for band, share in shares.items())
+        drawn += (
+            f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b><span class="qf-parts">{bar}</span>'
+            f"<span>{escape(told)}</span><span>{escape(t('summary.of_all', share=f.percent(float(row['share']))))}</span></div>"
+        )
+    st.html(drawn)
+
+
+def _step_name(desk: Desk, name: str) -> str:
+    """`301-400` in the reader's own figures; a grade is its letter."""
+    ends = name.replace("–", "-").split("-")
+    if len(ends) != 2 or not all(end.strip().isdigit() for end in ends):
+        return name
+    return "–".join(desk.formats.number(int(end)) for end in ends)
+
+
+def _quarters(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """That it is right less often in later quarters is said, not averaged away."""
+    t, f = desk.texts, desk.formats
+    slices = manifest.get("slices") or {}
+    told = [(name, slices[name]["accuracy"]) for name in _QUARTERS if (slices.get(name) or {}).get("accuracy")]
+    if not told:
+        return
+    st.header(t("summary.quarters"), anchor=False)
+    lines = [
+        t(
+            "summary.quarter",
+            name=t.get(f"slices.{name}", name),
+            share=f.percent(float(part["value"])),
+            low=f.percent(float(part["low"])),
+            high=f.percent(float(part["high"])),
+        )
+        for name, part in told
+    ]
+    st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def _fairness(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """One sentence an attribute: the group treated worst, and whether a person should look."""
+    t, f = desk.texts, desk.formats
+    groups = [each for each in (manifest.get("fairness") or {}).get("groups") or [] if isinstance(each, Mapping)]
+    lines = []
+    for attribute in dict.fromkeys(str(each.get("attribute", "?")) for each in groups):
+        ratios = {
+            str(each.get("group")): float(each["impact_not_poor"]["value"])
+            for each in groups
+            if str(each.get("attribute", "?")) == attribute and isinstance(each.get("impact_not_poor"), Mapping)
+        }
+        if not ratios:
+            continue
+        worst = min(ratios, key=lambda name: ratios[name])
+        key = "summary.fair" if ratios[worst] >= _FAIR_FROM else "summary.look"
+        name = t.get(f"group_names.{worst}", worst)
+        title = t.get(f"groups_by.{attribute}", attribute)
+        lines.append(t(key, attribute=title, group=name, share=f.percent(ratios[worst])))
+    if lines:
+        st.header(t("model.fairness"), anchor=False)
+        st.markdown("\n".join(f"- {line}" for line in [t("summary.no_inputs"), *lines]))

@@ -57,7 +57,8 @@ def reproduce(registry: Registry, run_id: str, data_dir: Path | None = None, hom
         NotReproduced: other data, or other predictions.
         BentosError: no such run, or it logged no package.
     """
-    from flows.learning.fit import learn, rows_of
+    from flows.learning.fit import learn
+    from flows.learning.rows import rows_of
 
     recorded, tags = registry.run_parameters(run_id)
     data = _same_data(tags, data_dir or Path(tags.get("data_dir", "data/processed")))

@@ -25,11 +25,13 @@ from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.completion import completed
 from flows.learning import baselines
-from flows.learning.fit import Learned, Parameters, Progress, Rows, learn, rows_of
+from flows.learning.fit import Learned, Parameters, Progress, learn
 from flows.learning.model_metrics import Figures, LabelledAnswers, judge
 from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
+from flows.learning.rows import Rows, rows_of
 from flows.learning.search import SearchTrial, search
 from flows.review import evidence, mlflow_run
+from flows.review.evidence import OUT_OF_TIME
 from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from flows.review.model_card import CardFacts, model_card
 from flows.review.package_facts import describe
@@ -41,7 +43,6 @@ from service.engine.packed_model import PackedModel
 from service.score.manifest import REFERENCE_FILE, Data, Draft
 
 REGISTERED: Final = "quantumfinance.model.registered"
-OUT_OF_TIME: Final = "out_of_time"
 IN_FOLDS: Final = "in_folds"
 CHEAP: Final = ("majority", "shallow_tree", "logistic_scorecard")
 
@@ -51,7 +52,7 @@ class Trained:
     """What learning gave, before anything is packed or logged; `later` are its recipe's answers out of time."""
 
     learned: Learned
-    later: LabelledAnswers | None
+    later: dict[str, LabelledAnswers]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def fit(data: PreparedData, parameters: Parameters, told: Progress) -> Trained:
     """The model, its calibration, and the same recipe's answers on months it has not seen."""
     learned = learn(rows_of(data.train), parameters, lambda share, what: told(share * 0.9, what))
     told(0.9, "the same recipe on earlier months")
-    return Trained(learned, evidence.out_of_time(data, parameters, learned.calibration, learned.grade_borders))
+    return Trained(learned, evidence.out_of_time(data, parameters, learned.grade_borders))
 
 
 def start_default_catboost(data: PreparedData, threads: int) -> dict[str, PrefectFuture[LabelledAnswers]]:
@@ -183,11 +184,13 @@ def judge_and_log(
     answers = LabelledAnswers(
         unseen.labels, learned.probabilities(unseen.features), unseen.customers, learned.grade_borders
     )
-    folds = evidence.in_folds(data, trained.learned)
-    further = {IN_FOLDS: judge(folds)} | ({OUT_OF_TIME: judge(trained.later)} if trained.later else {})
+    further = {IN_FOLDS: judge(evidence.in_folds(data, learned))}
+    further |= {place: judge(later) for place, later in trained.later.items()}
     figures = mlflow_run.evaluated(answers, quarters(unseen), further)
-    found = evidence.alone(data, PackedModel.load(package), answers, folds, figures[POOLED])
-    found = evidence.compared(found, 0, (answers, yardsticks.pooled), (trained.later, yardsticks.later))
+    found = evidence.alone(data, PackedModel.load(package), learned, answers, figures)
+    figures |= {place: report.figures for place, report in (found.known or {}).items()}
+    later = trained.later.get(OUT_OF_TIME)
+    found = evidence.compared(found, 0, (answers, yardsticks.pooled), (later, yardsticks.later))
     card = model_card(_card_facts(data, trained.learned, figures, yardsticks, found, tags))
     describe(package, figures, found, card)
     parameters = {**trained.learned.recipe, "rows": len(data.train), "customers": data.customers}
@@ -196,7 +199,7 @@ def judge_and_log(
         tags=tags,
         curves=mlflow_run.learning_curves(trained.learned, unseen),
         texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: found.model_dump_json(indent=2)},
-        answers={"unseen": answers, **({OUT_OF_TIME: trained.later} if trained.later else {})},
+        answers={"unseen": answers, **trained.later},
         baselines=yardsticks.figures,
     )
     return mlflow_run.evaluate_and_log_model(trained.learned, answers, figures, package, exhibits)
@@ -207,6 +210,7 @@ def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, st
     draft = Draft(
         objective=learned.parameters.objective,
         calibration=learned.calibration.knots,
+        calibration_known=learned.calibration_known.knots,
         grade_borders=learned.grade_borders,
         data=Data(source="data/processed", sha256=data.sha256, rows=len(data.train), customers=data.customers),
         git_revision=tags["git_revision"],
@@ -265,6 +269,7 @@ def _card_facts(
         parameters={name: str(value) for name, value in learned.recipe.items()},
         figures=figures,
         baselines=yardsticks.figures,
+        known=found.known or {},
         grades=found.grades or {},
         score_steps=found.score_steps or {},
         fairness=found.fairness,

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 MAX_BATCH_ROWS: Final = 1_000
 MAX_REASONS: Final = 4
+MAX_PREVIOUS_CLASSES: Final = 7
 SCORE_MAX: Final = 1_000
 # Pydantic's kinds of error in the API's own words: a rule is called the same before and after sending.
 RULE_CODES: Final = {
@@ -30,6 +31,8 @@ RULE_CODES: Final = {
     "finite_number": "not-finite",
     "date_in_future": "date-in-future",
     "loan_types_count": "loan-types-count",
+    "class_not_before": "date-not-before-as-of",
+    "class_dates_doubled": "date-doubled",
 }
 
 
@@ -115,6 +118,13 @@ def whole(value: Any) -> Any:
 _WHOLE: Final = BeforeValidator(whole)
 
 
+class PreviousClass(Strict):
+    """A class that was observed for this customer: the bureau's, never a score or a class of ours."""
+
+    observed_class: Annotated[CreditClass, Field(description="The class that was observed.")]
+    observed_at: Annotated[date, Field(description="The day it was observed; before `as_of`.")]
+
+
 class Applicant(Strict):
     """One applicant's most recent month. No name, SSN, age or occupation: the score does not need them."""
 
@@ -130,6 +140,16 @@ class Applicant(Strict):
     as_of: Annotated[
         date | None,
         _field("The day the data describes; today if left out, never in the future.", unit="date", group="reference"),
+    ] = None
+    previous_classes: Annotated[
+        list[PreviousClass] | None,
+        _field(
+            "Classes that were observed for this customer before as_of, at most one a day; never a score or class of"
+            " ours. With one of them the customer is known, and the answer far more exact.",
+            unit="",
+            group="reference",
+            max_length=MAX_PREVIOUS_CLASSES,
+        ),
     ] = None
     annual_income: Annotated[float, _field("Income per year.", unit="per year", group="income", ge=0, le=1e7)]
     monthly_inhand_salary: Annotated[
@@ -212,6 +232,19 @@ class Applicant(Strict):
             raise PydanticCustomError("date_in_future", "must not be in the future")
         return value
 
+    @field_validator("previous_classes")
+    @classmethod
+    def _observed_before(cls, value: list[PreviousClass] | None, info: ValidationInfo) -> list[PreviousClass] | None:
+        # as_of is absent from info.data when it failed itself: that error is enough.
+        if not value or "as_of" not in info.data:
+            return value
+        days = {one.observed_at for one in value}
+        if max(days) >= (info.data["as_of"] or datetime.now(UTC).date()):
+            raise PydanticCustomError("class_not_before", "must have been observed before as_of")
+        if len(days) < len(value):
+            raise PydanticCustomError("class_dates_doubled", "must name a day once")
+        return value
+
     @field_validator("loan_types")
     @classmethod
     def _as_many_as_loans(cls, value: list[LoanType], info: ValidationInfo) -> list[LoanType]:
@@ -221,8 +254,8 @@ class Applicant(Strict):
         return value
 
 
-REFERENCE_FIELDS: Final = frozenset({"customer_ref", "as_of"})
-"""What says whose data these are and of when; all other fields describe the applicant."""
+REFERENCE_FIELDS: Final = frozenset({"customer_ref", "as_of", "previous_classes"})
+"""What says whose data these are, of when, and what was known before; all other fields describe the applicant's month."""
 DESCRIBING_FIELDS: Final = tuple(name for name in Applicant.model_fields if name not in REFERENCE_FIELDS)
 
 
@@ -305,6 +338,13 @@ class RiskGrade(StrEnum):
     E = "E"
 
 
+class Basis(StrEnum):
+    """What an answer rests on: the month's figures alone, or an observed class of the customer too."""
+
+    APPLICANT = "applicant"
+    KNOWN_CUSTOMER = "known_customer"
+
+
 class Text(BaseModel):
     """One sentence in both languages."""
 
@@ -359,6 +399,12 @@ class Score(BaseModel):
         Field(
             description="The risk of Poor alone, A least: cut on it to keep Poor out, the score does not rank it."
             " Absent from answers that were stored before there were grades."
+        ),
+    ] = None
+    basis: Annotated[
+        Basis | None,
+        Field(
+            description="`known_customer` if an observed class was sent. Absent from answers stored before there was one."
         ),
     ] = None
     reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]

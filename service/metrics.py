@@ -105,6 +105,11 @@ class Metrics:
         self._tables.append(np.column_stack([found.score, *inputs]))
         self._counted(len(found.score))
 
+    def known(self, ages: Iterable[float]) -> None:
+        """Count scores of known customers by the age of their last observed class, in months."""
+        for age in ages:
+            self.counters["qf_known_scores"]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
+
     def _counted(self, rows: int) -> None:
         self._waiting += rows
         if self._waiting >= _BULK:

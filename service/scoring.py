@@ -19,13 +19,13 @@ import numpy as np
 
 from service.access.keystore import ApiKey
 from service.access.pseudonyms import Pseudonyms
-from service.contract import PROBABILITY_COLUMNS, Applicant, CreditClass, ModelRef, RiskGrade
+from service.contract import PROBABILITY_COLUMNS, Applicant, Basis, CreditClass, ModelRef, PreviousClass, RiskGrade
 from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
 from service.ledger.interface import JournalEntry, KeyMark, Ledger
 from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, RecordKind
 from service.metrics import Metrics
-from service.score import features
+from service.score import features, observed
 from service.score.input_warnings import warnings_of
 from service.score.policy import CLASSES, GRADES, grade, grade_many, told, told_many
 from service.score.reasons import CATALOGUE, FRAGMENTS
@@ -58,6 +58,7 @@ class _Answer(msgspec.Struct, gc=False):
     probabilities: _Probabilities
     borderline: bool
     risk_grade: RiskGrade
+    basis: Basis
     reasons: msgspec.Raw
     warnings: tuple[str, ...]
     model: msgspec.Raw
@@ -125,6 +126,8 @@ class Scoring:
         )
         if not key.test:
             self._metrics.scored(applicant, assessment.score, assessment.band)
+            if applicant.previous_classes:
+                self._metrics.known((values[features.AGE],))
         return answer
 
     async def many(self, key: ApiKey, applicants: Sequence[Applicant], mark: KeyMark | None = None) -> bytes:
@@ -138,7 +141,7 @@ class Scoring:
         """
         columns = _columns(applicants)
         numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
-        matrix = features.matrix(columns | numbers)
+        matrix = features.matrix(columns | numbers | features.histories(applicants))
         found = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
         places, answers, lines = self._render_many(key, applicants, columns, found)
         await asyncio.sleep(0)
@@ -149,6 +152,7 @@ class Scoring:
             return body
         # Counted in the loop's next turn: the answer need not wait for it.
         asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, found)
+        self._metrics.known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
         return body
 
     def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
@@ -164,6 +168,8 @@ class Scoring:
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
         triples = likely.tolist()
         as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]
+        previous = [one.previous_classes for one in applicants]
+        bases = list(map(_basis, previous))
         refs = [self._pseudonyms.of(key.partner, one.customer_ref) for one in applicants]
         owner = key.account
         places, identifiers = zip(*(self._ledger.new_id(owner) for _ in applicants), strict=True)
@@ -176,6 +182,7 @@ class Scoring:
             map(_Probabilities, *triples),
             borderline,
             grades,
+            bases,
             reasons,
             odd,
             repeat(self._ref),
@@ -184,7 +191,19 @@ class Scoring:
         lines = self._lines.render_many(
             (identifiers, repeat(moment), as_of, repeat(key.partner), refs),
             [columns[name] for name in INPUT_COLUMNS],
-            (scores, bands, best, *triples, borderline, codes, map("|".join, odd), grades, leads),
+            (
+                scores,
+                bands,
+                best,
+                *triples,
+                borderline,
+                codes,
+                map("|".join, odd),
+                grades,
+                leads,
+                bases,
+                map(observed.as_text, previous),
+            ),
         )
         return places, _encode_lines(list(answers)), lines
 
@@ -195,7 +214,7 @@ class Scoring:
         odd = warnings_of(applicant)
         probabilities, points, band, best, borderline, numbers = assessment
         poor, standard, good = map(told, probabilities)
-        risk = grade(poor, self._borders)
+        risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
         place, identifier = self._ledger.new_id(key.account)
         reasons, codes, leads = _reasons(numbers)
         answer = _Answer(
@@ -206,6 +225,7 @@ class Scoring:
             _Probabilities(poor, standard, good),
             borderline,
             risk,
+            basis,
             reasons,
             odd,
             self._ref,
@@ -213,7 +233,21 @@ class Scoring:
         )
         as_of = applicant.as_of.isoformat() if applicant.as_of else moment[:10]
         subject = (identifier, moment, as_of, key.partner, self._pseudonyms.of(key.partner, applicant.customer_ref))
-        decision = (points, band, best, poor, standard, good, borderline, codes, "|".join(odd), risk, leads)
+        decision = (
+            points,
+            band,
+            best,
+            poor,
+            standard,
+            good,
+            borderline,
+            codes,
+            "|".join(odd),
+            risk,
+            leads,
+            basis,
+            observed.as_text(applicant.previous_classes),
+        )
         return place, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
 
 
@@ -238,6 +272,7 @@ def restored(row: Mapping[str, str]) -> bytes:
         "probabilities": _Probabilities(*probabilities),
         "borderline": row["borderline"] == "true",
         "risk_grade": row["risk_grade"],
+        "basis": row["basis"],
         "reasons": [msgspec.Raw(_FRAGMENT_OF.get(pair) or _encode({"code": pair[0]})) for pair in pairs],
         "warnings": _split(row["warnings"]),
         "model": model,
@@ -248,6 +283,10 @@ def restored(row: Mapping[str, str]) -> bytes:
 
 def _split(cell: str) -> list[str]:
     return cell.split("|") if cell else []
+
+
+def _basis(previous: Sequence[PreviousClass] | None) -> Basis:
+    return Basis.KNOWN_CUSTOMER if previous else Basis.APPLICANT
 
 
 def _inputs(applicant: Applicant) -> Cells:

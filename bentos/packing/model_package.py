@@ -24,7 +24,7 @@ from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, outpu
 from service.engine.compiled import Compiled, KernelAbsent, KernelUnusable, build, platform_tag
 from service.engine.golden_rows import GOLDEN_ROWS, GoldenRows
 from service.engine.portable import Portable
-from service.engine.rules import MARGINS, Rules
+from service.engine.rules import KNOWN, MARGINS, Rules
 from service.engine.shapley import leaf_table
 from service.engine.trees import Float, LeafTable, read_ensemble, read_table
 from service.errors import ModelRefused
@@ -144,9 +144,11 @@ def _sample(columns: Columns, good: NDArray[np.bool_]) -> tuple[dict[str, Any], 
 def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np.bool_]) -> tuple[Reference, Portable]:
     """The reference applicant, and the engine that explains against it."""
     calibration = Calibration(draft.calibration)
-    blank = Rules(draft.objective, calibration, (float("nan"),) * len(FEATURES), (0.0,) * len(FAMILIES))
+    known = Calibration(draft.calibration_known or draft.calibration)
+    blank = Rules(draft.objective, calibration, known, (float("nan"),) * len(FEATURES), (0.0,) * len(FAMILIES))
     engine = Portable(table, blank)
-    points = score_many(blank.triples(engine.raw(matrix(sample))))
+    features = matrix(sample)
+    points = score_many(blank.triples(engine.raw(features), ~np.isnan(features[:, KNOWN])))
     approved = good & (points > STANDARD_MAX)
     meaning = f"Medians and modes of training rows labelled Good that score above {STANDARD_MAX}"
     if approved.sum() < LEAST_REFERENCE_ROWS:
@@ -156,7 +158,7 @@ def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np
     applicant = _typical(sample, approved)
     values = row(applicant)
     even = engine.contributions(np.array([values]))[0].tolist()
-    rules = Rules(draft.objective, calibration, tuple(values), tuple(even))
+    rules = Rules(draft.objective, calibration, known, tuple(values), tuple(even))
     reference = Reference(
         meaning=f"{meaning}; loan_types are the kinds most often held, as many as num_loans.",
         applicant=applicant,

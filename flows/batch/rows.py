@@ -8,6 +8,7 @@ is not guessed at: it gets no score, and `problem` names the first field at faul
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant
+from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant, Basis
 from service.engine.packed_model import Arrays, PackedModel
-from service.score.features import LOAN_KINDS, Coded, matrix
+from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
+from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 
@@ -26,8 +28,10 @@ FIELDS: Final = DESCRIBING_FIELDS
 PROBABILITIES: Final = PROBABILITY_COLUMNS
 ANSWERS: Final = (
     *("score", "band", "predicted_class", *PROBABILITIES),
-    *("borderline", "reasons", "problem", "model_digest", "risk_grade"),
+    *("borderline", "reasons", "problem", "model_digest", "risk_grade", "basis"),
 )
+PREVIOUS: Final = "previous_classes"
+"""An optional column; without it nobody is known."""
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
 Bools = NDArray[np.bool_]
@@ -93,9 +97,15 @@ def _is_string(kind: pa.DataType) -> bool:
 def score_table(model: PackedModel, table: pa.Table, *, reasons: bool) -> pa.Table:
     """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit."""
     columns, problem = checked(table)
-    answers = model.assess_arrays(matrix(columns), reasons=reasons)
+    told, broken = histories(table)
+    problem[broken & (problem == 0)] = len(FIELDS) + 1
+    answers = model.assess_arrays(matrix(columns | ({} if told is None else {"history": told})), reasons=reasons)
     passed = [name for name in table.column_names if name not in FIELDS]
-    arrays = _answer_arrays(answers, problem, model, reasons)
+    known = np.zeros(len(problem), np.bool_) if told is None else ~np.isnan(told[:, 0])
+    arrays = [
+        *_answer_arrays(answers, problem, model, reasons),
+        _dictionary(known.astype(np.int8), [str(name) for name in Basis], problem > 0),
+    ]
     return pa.table([*(table.column(name) for name in passed), *arrays], names=[*passed, *ANSWERS])
 
 
@@ -112,7 +122,7 @@ def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedMode
         *(pa.array(np.ascontiguousarray(answers.probabilities[:, place]), mask=bad) for place in range(len(classes))),
         pa.array(answers.borderline, mask=bad),
         _dictionary(told.codes, told.values, bad),
-        _dictionary(problem, ["", *FIELDS]),
+        _dictionary(problem, ["", *FIELDS, PREVIOUS]),
         _dictionary(np.zeros(len(bad), np.int8), [model.ref.digest]),
         _dictionary(grades, [str(name) for name in GRADES], bad),
     ]
@@ -151,6 +161,29 @@ def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
     uneven = _uneven(columns["loan_types"], columns["num_loans"])
     problem[uneven & (problem == 0)] = FIELDS.index("loan_types") + 1
     return columns, problem
+
+
+def histories(table: pa.Table) -> tuple[NDArray[np.float64] | None, Bools]:
+    """What is known of each row's customer, as `matrix` takes it, and which rows break a rule; None if nobody is known.
+
+    Cells are texts as stored rows have them (`service.score.observed`), as of the row's own `as_of` or of today.
+    """
+    broken = np.zeros(len(table), np.bool_)
+    if PREVIOUS not in table.column_names:
+        return None, broken
+    texts = table.column(PREVIOUS).cast(pa.string()).to_pylist()
+    days = table.column("as_of").cast(pa.string()).to_pylist() if "as_of" in table.column_names else [None] * len(texts)
+    today = datetime.now(UTC).date()
+    told = np.full((len(texts), len(HISTORY)), np.nan)
+    for row, (text, day) in enumerate(zip(texts, days, strict=True)):
+        if not text:
+            continue
+        try:
+            as_of = date.fromisoformat(day[:10]) if day else today
+            told[row] = history(from_text(text, as_of), as_of)
+        except ValueError:
+            broken[row] = True
+    return (told if np.any(~np.isnan(told)) else None), broken
 
 
 def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:

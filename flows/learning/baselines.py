@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.learning.fit import Rows
 from flows.learning.model_metrics import LabelledAnswers
+from flows.learning.rows import Rows
 from service.score.policy import CLASSES
 
 Array = NDArray[np.float64]

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from flows.learning.fit import Parameters, Progress, Rows, learn, rows_of
+from flows.learning.fit import Parameters, Progress, learn
 from flows.learning.model_metrics import Figures, LabelledAnswers, by_slice, judge
 from flows.learning.prepared_data import PreparedData
+from flows.learning.rows import Rows, rows_of
 from service.score import policy
 
 METRICS_FILE: Final = "metrics.json"

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import pandas as pd
 from catboost import CatBoost, sum_models
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.learning.calibration import Aims, Bend, calibrate
+from flows.learning.calibration import calibrate, table
 from flows.learning.grades import Borders, fit_borders
-from service.contract import CATEGORY_FIELDS
+from flows.learning.known import AGES, doubled, is_known, known_by, known_in, last_class
+from flows.learning.rows import Rows
 from service.score import policy
-from service.score.features import FEATURE_NAMES, FEATURES, matrix
+from service.score.features import FEATURE_NAMES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Progress = Callable[[float, str], None]  # share done (0 to 1), what is being done
-
-QUARTER_MONTHS: Final = 3
-SOURCES: Final = tuple(dict.fromkeys(field for feature in FEATURES for field in feature.sources))
-_CATEGORIES: Final = CATEGORY_FIELDS | {"loan_types"}
 
 
 class Parameters(BaseModel):
@@ -44,14 +40,14 @@ class Parameters(BaseModel):
         title="Objective",
         description="Three classes at once, or two cumulative curves: better than Poor, better than Standard.",
     )
-    iterations: int = Field(default=200, ge=1, le=2000, title="Trees a member")
+    iterations: int = Field(default=300, ge=1, le=2000, title="Trees a member")
     members: int = Field(
         default=1, ge=1, le=8, title="Members", description="Models of different seeds, averaged into one file."
     )
     depth: int = Field(default=6, ge=1, le=8, title="Depth of a tree")
     learning_rate: float = Field(default=0.075, gt=0, le=1, title="Learning rate")
     l2_leaf_reg: float = Field(default=20.0, ge=0, le=1000, title="Leaf regularisation (L2)")
-    feature_share: float = Field(default=0.4, gt=0, le=1, title="Share of features tried at a split")
+    feature_share: float = Field(default=0.5, gt=0, le=1, title="Share of features tried at a split")
     row_share: float = Field(default=0.6, gt=0, le=1, title="Share of rows a tree learns from")
     random_strength: float = Field(default=1.0, ge=0, le=20, title="Randomness of split scores")
     split_score: Literal["L2", "Cosine"] = Field(default="L2", title="Score of a split")
@@ -69,22 +65,15 @@ class Parameters(BaseModel):
         title="Weight of a quarter over the one before",
         description="1 weighs all quarters alike.",
     )
+    known_weight: float = Field(
+        default=0.6,
+        ge=0.05,
+        le=2,
+        title="Weight of a known customer's row",
+        description="Each row is learned as an unknown customer's too, with weight 1: less keeps those as good as alone.",
+    )
     balance_classes: float = Field(
         default=0.0, ge=0, le=1, title="Balance of classes", description="0: as they come; 1: equal total weight."
-    )
-    severe_errors: float = Field(
-        default=0.027,
-        gt=0,
-        le=1,
-        title="Severe errors aimed at",
-        description="Share of held-out rows that take Poor for Good or the other way; the calibration is bent to it.",
-    )
-    disagreement: float = Field(
-        default=0.14,
-        gt=0,
-        le=1,
-        title="Disagreement aimed at",
-        description="Share of held-out rows whose likeliest class is not the score's band; the same.",
     )
     folds: int = Field(default=5, ge=2, le=10, title="Folds of customers")
     seed: int = Field(default=7, ge=0, le=2**31 - 1, title="Seed")
@@ -98,76 +87,64 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Labelled rows: features (n, k), `labels` as positions in CLASSES, `customers` as codes, `months` 1 to 12."""
+class KnownSaid:
+    """Rows of known customers whose last class is of one age, and the uncalibrated probabilities they were told.
 
-    features: Array
-    labels: Ints
-    customers: Ints
-    months: Ints
+    `places` are the rows' positions among all that were learned from; `last` is the class that was known last.
+    """
 
-    @property
-    def quarters(self) -> Ints:
-        """Calendar quarter, 1 to 4, of each row: the label is set anew at each quarter's start."""
-        return (self.months - 1) // QUARTER_MONTHS + 1
-
-    def where(self, chosen: NDArray[Any]) -> Rows:
-        """The chosen rows, by mask or by position."""
-        return Rows(self.features[chosen], self.labels[chosen], self.customers[chosen], self.months[chosen])
+    places: Ints
+    said: Array
+    last: Ints
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A model and the table that calibrates it.
+    """A model and the one number that calibrates it.
 
     `out_of_fold` holds the uncalibrated probabilities of the rows learned from, each by a model that never saw the
-    row's customer: material for calibration and judgement. `bend` is how the table departs from the plain one.
+    row's customer: material for calibration and judgement. `known` holds the same rows as known customers', by the age
+    of the last class in months.
     """
 
     model: CatBoost
     parameters: Parameters
-    calibration: policy.Calibration
-    bend: Bend
+    sharpness: float
+    sharpness_known: float
     out_of_fold: Array
+    known: Mapping[int, KnownSaid]
     grade_borders: Borders
 
     @property
+    def calibration(self) -> policy.Calibration:
+        """The table of unknown customers."""
+        return table(self.sharpness)
+
+    @property
+    def calibration_known(self) -> policy.Calibration:
+        """The table of known customers, who are surer from the start."""
+        return table(self.sharpness_known)
+
+    @property
     def recipe(self) -> dict[str, Any]:
-        """What run, manifest and card say of the learning: the parameters, and how the calibration was bent."""
-        bend = {f"calibration_{name}": value for name, value in asdict(self.bend).items()}
-        return {**self.parameters.model_dump(mode="json"), **bend}
+        """What run, manifest and card say of the learning: the parameters, and the calibration's one number."""
+        return {
+            **self.parameters.model_dump(mode="json"),
+            "calibration_sharpness": self.sharpness,
+            "calibration_sharpness_known": self.sharpness_known,
+        }
 
     def probabilities(self, features: Array) -> Array:
         """Calibrated probabilities, shape (n, 3)."""
-        raw = uncalibrated(self.model, features, self.parameters)
-        return policy.calibrated_many(raw, self.calibration)
+        said = uncalibrated(self.model, features, self.parameters)
+        known = known_in(features)
+        found = policy.calibrated_many(said, self.calibration)
+        found[known] = policy.calibrated_many(said[known], self.calibration_known)
+        return found
 
     def save(self, path: Path) -> None:
         """The model alone, as CatBoost's own binary."""
         self.model.save_model(str(path))
-
-
-def columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Clean rows as the arrays that `service.score.features.matrix` takes; missing is NaN in numbers, None in texts."""
-    return {
-        name: frame[name].astype(object).where(frame[name].notna(), None).to_numpy()
-        if name in _CATEGORIES
-        else frame[name].to_numpy(dtype="float64", na_value=np.nan)
-        for name in SOURCES
-    }
-
-
-def rows_of(frame: pd.DataFrame) -> Rows:
-    """The labelled rows of a prepared frame; a row without a label cannot teach or judge and is left out."""
-    labelled = frame[frame["label"].notna()]
-    position = {str(name): place for place, name in enumerate(policy.CLASSES)}
-    customers, _ = pd.factorize(labelled["customer_id"], sort=True)
-    return Rows(
-        matrix(columns(labelled)),
-        np.asarray(labelled["label"].map(position), dtype=np.int64),
-        np.asarray(customers, dtype=np.int64),
-        np.asarray(labelled["month"], dtype=np.int64),
-    )
 
 
 def folds(customers: Ints, count: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
@@ -197,6 +174,7 @@ def settled(rows: Rows) -> Ints:
 def weights(rows: Rows, labels: Ints, parameters: Parameters) -> Array:
     """Weight of each row: later quarters by `recency`, rarer classes by `balance_classes`; mean one."""
     weight = parameters.recency ** (rows.quarters - rows.quarters.max()).astype(np.float64)
+    weight = np.where(is_known(rows), parameters.known_weight, 1.0) * weight
     share = np.bincount(labels, weight, len(policy.CLASSES)) / weight.sum()
     weight = weight * (1.0 / np.maximum(share, 1e-12)[labels]) ** parameters.balance_classes
     return np.asarray(weight / weight.mean())
@@ -256,15 +234,38 @@ def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) 
     a class is absent or customers are fewer than folds.
     """
     parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
-    model, *others = fit_models([rows, *(rows.where(taught) for taught, _ in parts)], parameters, progress)
+    taught = [doubled(part, parameters.seed) for part in (rows, *(rows.where(learned) for learned, _ in parts))]
+    model, *others = fit_models(taught, parameters, progress)
     if model.feature_names_ and len(model.feature_names_) != len(FEATURE_NAMES):
         raise ValueError(f"the model takes {len(model.feature_names_)} features, the code has {len(FEATURE_NAMES)}")
+    judged = [(held, other) for (_, held), other in zip(parts, others, strict=True)]
+    said = out_of_fold(rows, judged, parameters)
+    sharpness = calibrate(said, rows)
+    borders = fit_borders(policy.calibrated_many(said, table(sharpness))[:, 0], rows.labels)
+    known = {age: _known_said(rows, age, judged, parameters) for age in AGES}
+    return Learned(model, parameters, sharpness, _sharpness_known(rows, known, sharpness), said, known, borders)
+
+
+def _sharpness_known(rows: Rows, known: Mapping[int, KnownSaid], otherwise: float) -> float:
+    """The sharpness of known customers' latest quarter, that of unknown ones where nobody is known."""
+    places = np.concatenate([one.places for one in known.values()])
+    if not len(places):
+        return otherwise
+    return calibrate(np.concatenate([one.said for one in known.values()]), rows.where(places))
+
+
+def out_of_fold(rows: Rows, judged: Sequence[tuple[Ints, CatBoost]], parameters: Parameters) -> Array:
+    """What each row is told by the model that did not see its customer, uncalibrated: (n, 3)."""
     said = np.empty((len(rows.labels), len(policy.CLASSES)))
-    for (_, held), other in zip(parts, others, strict=True):
-        said[held] = uncalibrated(other, rows.features[held], parameters)
-    table, bend = calibrate(said, rows.labels, parts, Aims(parameters.severe_errors, parameters.disagreement))
-    borders = fit_borders(policy.calibrated_many(said, table)[:, 0], rows.labels)
-    return Learned(model, parameters, table, bend, said, borders)
+    for held, model in judged:
+        said[held] = uncalibrated(model, rows.features[held], parameters)
+    return said
+
+
+def _known_said(rows: Rows, age: int, judged: Sequence[tuple[Ints, CatBoost]], parameters: Parameters) -> KnownSaid:
+    known, exact = known_by(rows, age)
+    said = out_of_fold(known, judged, parameters)
+    return KnownSaid(np.flatnonzero(exact), said[exact], last_class(known.where(exact)))
 
 
 def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:

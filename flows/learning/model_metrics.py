@@ -160,7 +160,7 @@ def judge(answers: LabelledAnswers, draws: int = DRAWS, seed: int = 0) -> Figure
     """Every metric of `METRICS` with its interval."""
     return {
         name: figure(values)
-        for name, values in drawn(answers, BootstrapDraws.of(answers.customers, draws, seed)).items()
+        for name, values in centred(drawn(answers, BootstrapDraws.of(answers.customers, draws, seed))).items()
     }
 
 
@@ -211,6 +211,16 @@ def figure(values: Array) -> Figure:
     rest = values[1:][np.isfinite(values[1:])]
     low, high = np.quantile(rest, [0.025, 0.975]) if len(rest) else (float("nan"), float("nan"))
     return Figure(value=float(values[0]), low=float(low), high=float(high))
+
+
+def centred(figures: dict[str, Array]) -> dict[str, Array]:
+    """The metrics' values with the draws of ECE moved back to the sample's own value.
+
+    Drawing again adds chance to every bin, and an error without sign only grows by it: only the draws' spread tells the
+    uncertainty.
+    """
+    ece = figures["ece"]
+    return figures | {"ece": np.append(ece[:1], np.maximum(0.0, ece[1:] - ece[1:].mean() + ece[0]))}
 
 
 def drawn(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
@@ -281,6 +291,12 @@ def _ece(answers: LabelledAnswers, draws: BootstrapDraws) -> Array:
     return worst
 
 
+def expected_error(said: Array, labels: Ints) -> float:
+    """Expected calibration error of the worst class of these probabilities (n, 3)."""
+    answers = LabelledAnswers(labels, said, np.zeros(len(labels), np.int64))
+    return float(_ece(answers, BootstrapDraws.of(answers.customers, draws=1))[0])
+
+
 def _from_ranks(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     curves = [_ranked(answers.labels == kind, answers.probabilities[:, kind], draws) for kind in range(_KINDS)]
     found = {"auc_ovr": np.mean([area for area, _ in curves], axis=0)}
@@ -338,7 +354,7 @@ def compare(
     if not (same(challenger.labels, champion.labels) and same(challenger.customers, champion.customers)):
         raise ValueError("the two models must be judged on the same rows, in the same order")
     once = BootstrapDraws.of(challenger.customers, draws, seed)
-    ours, theirs = drawn(challenger, once), drawn(champion, once)
+    ours, theirs = centred(drawn(challenger, once)), centred(drawn(champion, once))
     result = {}
     for name in METRICS:
         gap = ours[name] - theirs[name]

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bentos.digests import combined, file_sha256
-from flows.learning.fit import Ints, Rows, columns, rows_of
-from service.contract import DESCRIBING_FIELDS, Applicant
+from flows.learning.rows import Ints, Rows, columns, rows_of
+from service.contract import DESCRIBING_FIELDS
 
 FRAMES: Final = ("train.parquet", "test.parquet")
 FIELDS: Final = DESCRIBING_FIELDS

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.learning.fit import Parameters, Rows, fit_model, folds, uncalibrated
+from flows.learning.fit import Parameters, fit_model, folds, uncalibrated
+from flows.learning.rows import Rows
 
 if TYPE_CHECKING:
     import optuna

@@ -17,6 +17,7 @@ from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftCheck, Dri
 from flows.monitoring.window_settings import DriftSettings
 from flows.predictions import columns as watched
 from flows.predictions.columns import WatchedColumn
+from service.contract import Basis
 
 ANSWERED = frozenset(column.name for column in watched.ANSWERED)
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
@@ -42,8 +43,13 @@ class ReferenceData:
         return self.frame[self.frame["label"].notna()]
 
     def rows_of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows that this version answered."""
-        return frame[frame["model_version"] == self.model.version]
+        """The rows that this version answered of customers it did not know, as those of the reference are.
+
+        Known customers are another population, with other scores and other errors: how many of them a partner sends is
+        no drift of the model. Their outcomes are counted apart (metric `qf_known_scores`, the card's own figures).
+        """
+        ours = frame[frame["model_version"] == self.model.version]
+        return ours[ours["basis"] != Basis.KNOWN_CUSTOMER] if "basis" in ours else ours
 
 
 def judge(

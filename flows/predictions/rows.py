@@ -42,6 +42,8 @@ TEXT_COLUMNS: Final = (
     "band",
     "predicted_class",
     "risk_grade",
+    "basis",
+    "previous_classes",
     "reasons",
 )
 NUMBER_COLUMNS: Final = (

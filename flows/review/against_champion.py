@@ -20,7 +20,6 @@ from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
 from flows.review.release_checks import Evidence, ReleaseCheck, run_checks
 from service.engine.packed_model import PackedModel
 from service.score.manifest import Manifest
-from service.score.policy import Calibration
 
 UNSEEN: Final = "unseen"
 OUT_OF_TIME: Final = "out_of_time"
@@ -80,7 +79,7 @@ def _champion_answers(
     return (
         # A champion of an earlier release may want features that are not made any more: then it is not measured.
         None if manifest.misfit() else evidence.answers_of(PackedModel.load(package), labelled),
-        evidence.out_of_time(data, recipe, Calibration(manifest.calibration), manifest.grade_borders),
+        evidence.out_of_time(data, recipe, manifest.grade_borders).get(OUT_OF_TIME),
     )
 
 

@@ -14,18 +14,23 @@ from numpy.typing import NDArray
 from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
 from flows.learning import grades
-from flows.learning.fit import QUARTER_MONTHS, Learned, Parameters, columns, fit_model, rows_of, uncalibrated
+from flows.learning.calibration import calibrate, table
+from flows.learning.fit import Learned, Parameters, fit_models, folds, uncalibrated
+from flows.learning.known import AGES, doubled, known_by
 from flows.learning.model_metrics import (
     Figures,
     LabelledAnswers,
     calibration_noise,
     compare,
+    judge,
     poor_rate_by_band,
     score_psi,
 )
 from flows.learning.prepared_data import PreparedData, before, by_quarter, contract_columns, during
+from flows.learning.rows import QUARTER_MONTHS, Rows, columns, rows_of
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
+from flows.review.known_customers import DRAWS, judge_known
 from flows.review.reason_quality import judge_reasons
 from flows.review.release_checks import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
@@ -34,6 +39,7 @@ from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix
 
+OUT_OF_TIME = "out_of_time"
 PROBABILITIES = PROBABILITY_COLUMNS
 _BORDERS = "grade_borders"
 
@@ -67,20 +73,45 @@ def answers_of(model: PackedModel, frame: pd.DataFrame) -> LabelledAnswers:
 
 
 def out_of_time(
-    data: PreparedData,
-    parameters: Parameters,
-    calibration: policy.Calibration,
-    borders: tuple[float, ...] = policy.GRADE_BORDERS,
-) -> LabelledAnswers | None:
-    """Answers to unseen customers' last months by a model of this recipe that learned from earlier months.
+    data: PreparedData, parameters: Parameters, borders: tuple[float, ...] = policy.GRADE_BORDERS
+) -> dict[str, LabelledAnswers]:
+    """Answers to unseen customers' last months by a model of this recipe that learned from earlier months alone.
 
-    None if there are no earlier months or no labelled later rows.
+    Calibrated on the latest of those earlier quarters, by a model of half the customers on the other half. Of unknown
+    customers first (`out_of_time`), then of those whose last class is of one age. Empty if there are no earlier months
+    or no labelled later rows.
     """
     earlier, later = before(data.train, data.out_of_time_months), during(data.unseen, data.out_of_time_months)
     if earlier.empty or later.labels.size == 0:
-        return None
-    raw = uncalibrated(fit_model(rows_of(earlier), parameters), later.features, parameters)
-    return LabelledAnswers(later.labels, policy.calibrated_many(raw, calibration), later.customers, borders)
+        return {}
+    rows = rows_of(earlier)
+    learned, held = next(folds(rows.customers, 2, parameters.seed))
+    taught = [doubled(part, parameters.seed) for part in (rows, rows.where(learned))]
+    model, half = fit_models(taught, parameters)
+    other = rows.where(held)
+
+    def sharpness(judged: Rows) -> float:
+        return calibrate(uncalibrated(half, judged.features, parameters), judged)
+
+    def answers(judged: Rows, power: float) -> LabelledAnswers:
+        said = policy.calibrated_many(uncalibrated(model, judged.features, parameters), table(power))
+        return LabelledAnswers(judged.labels, said, judged.customers, borders)
+
+    found = {OUT_OF_TIME: answers(later, sharpness(other))}
+    known_power = sharpness(_of_age(other, AGES[0]))
+    unseen = rows_of(data.unseen)
+    for age in AGES:
+        known = _of_age(unseen, age)
+        chosen = np.isin(known.months, data.out_of_time_months)
+        if chosen.any():
+            found[f"{OUT_OF_TIME}_known_{age}"] = answers(known.where(chosen), known_power)
+    return found
+
+
+def _of_age(rows: Rows, age: int) -> Rows:
+    """The rows as known customers', those whose last class is exactly of this age."""
+    known, exact = known_by(rows, age)
+    return known.where(exact)
 
 
 def fairness_of(data: PreparedData, answers: LabelledAnswers) -> FairnessReport:
@@ -120,18 +151,23 @@ def severe_error_rate(*answers: LabelledAnswers) -> float:
 
 
 def alone(
-    data: PreparedData, model: PackedModel, answers: LabelledAnswers, folds: LabelledAnswers, figures: Figures
+    data: PreparedData, model: PackedModel, learned: Learned, answers: LabelledAnswers, figures: dict[str, Figures]
 ) -> Evidence:
     """Evidence about the challenger itself, without any comparison: set-aside customers' answers, and the folds'."""
-    everyone = folds.beside(answers)
+    in_turn = in_folds(data, learned)
+    everyone = in_turn.beside(answers)
+    slices = quarters_of_all(data)
     return Evidence(
         data=data_evidence(data),
-        pooled=figures,
-        severe_error_rate=severe_error_rate(folds, answers),
-        calibration_noise=calibration_noise(answers),
+        pooled=figures["pooled"],
+        severe_error_rate=severe_error_rate(in_turn, answers),
+        calibration_noise=calibration_noise(everyone.where(list(slices.values())[-1])),
+        ece={place: judge(everyone.where(rows), DRAWS)["ece"] for place, rows in slices.items()}
+        | ({OUT_OF_TIME: figures[OUT_OF_TIME]["ece"]} if OUT_OF_TIME in figures else {}),
+        known=judge_known(rows_of(data.train), rows_of(data.unseen), learned),
         poor_rate_by_band=poor_rate_by_band(answers),
-        grades=grades.by_slice(everyone, quarters_of_all(data)),
-        score_steps=grades.by_slice(everyone, quarters_of_all(data), "score"),
+        grades=grades.by_slice(everyone, slices),
+        score_steps=grades.by_slice(everyone, slices, "score"),
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,

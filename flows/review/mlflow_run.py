@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from bentos.errors import BentosError
 from bentos.registry.versions import PACKAGE
-from flows.learning.fit import Learned, Rows
+from flows.learning.fit import Learned
 from flows.learning.model_metrics import Figures, LabelledAnswers, by_slice, judge
+from flows.learning.rows import Rows
 from flows.learning.search import SearchTrial
 from flows.review.evidence import as_frame
 from flows.review.plots import pictures

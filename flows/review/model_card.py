@@ -11,9 +11,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.learning.model_metrics import METRICS, Figure, Figures
+from flows.learning.model_metrics import METRICS, Difference, Figure, Figures
 from flows.review.experiments import CEILING, LEARNING_CURVE, STRONGEST, TRIED, Attempt
 from flows.review.fairness import FairnessReport
+from flows.review.known_customers import KnownReport
 from flows.review.stability import DIRECTIONS, StabilityReport
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
@@ -64,6 +65,7 @@ class CardFacts(BaseModel):
     parameters: dict[str, str] = {}
     figures: dict[str, Figures] = Field(default={}, description="By slice; `pooled` first.")
     baselines: dict[str, Figures] = {}
+    known: dict[str, KnownReport] = {}
     grades: dict[str, tuple[Standing, ...]] = {}
     score_steps: dict[str, tuple[Standing, ...]] = {}
     fairness: FairnessReport | None = None
@@ -81,6 +83,7 @@ def model_card(facts: CardFacts) -> str:
                 "## Prohibited uses\n\n" + _list(PROHIBITED),
                 "## Data\n\n" + _data(facts),
                 "## How good it is\n\n" + _quality(facts),
+                "## Known customers\n\n" + _known(facts.known),
                 "## What to cut on\n\n" + _standing(facts),
                 "## Groups of people\n\n" + _fairness(facts.fairness),
                 "## How it moves, and its reasons\n\n" + _stability(facts.stability),
@@ -133,6 +136,32 @@ def _quality(facts: CardFacts) -> str:
         ]
         text += f"\n\nBaselines on the same rows:\n\n{_table(['baseline', *names], rows)}"
     return text
+
+
+KNOWN: Final = """\
+With a class that was **observed** earlier (`previous_classes`; never a score or class of ours, which would feed the model
+its own word) a customer is known, and answers say `basis: known_customer`. That is another task than scoring an unknown
+applicant, so it is judged apart, by the age of the last class, beside the yardstick of repeating that class. Every customer, each
+judged by a model that never saw them."""
+
+
+def _known(reports: Mapping[str, KnownReport]) -> str:
+    """Figures of known customers by the age of their last class, and the yardstick's."""
+    if not reports:
+        return f"{KNOWN}\n\nNot measured."
+    rows = [
+        [
+            name,
+            str(one.rows),
+            *(_interval(one.figures.get(metric)) for metric in ("accuracy", "macro_f1", "auc_ovr", "ece")),
+            _interval(one.figures.get("severe_error_rate"), 4),
+            _interval(one.repeated.get("accuracy")),
+            _interval(one.gain.get("accuracy")),
+        ]
+        for name, one in reports.items()
+    ]
+    head = ["last class", "rows", "accuracy", "macro-F1", "AUC", "ECE", "severe errors", "repeating it", "gain"]
+    return f"{KNOWN}\n\n{_table(head, rows)}"
 
 
 CUTTING: Final = """\
@@ -246,7 +275,7 @@ def _attempts(attempts: Sequence[Attempt]) -> str:
     return _table(head, rows)
 
 
-def _interval(figure: Figure | Estimate | None, digits: int = 3) -> str:
+def _interval(figure: Figure | Estimate | Difference | None, digits: int = 3) -> str:
     if figure is None:
         return "-"
     digits = 0 if abs(figure.value) >= 100 else digits

@@ -12,9 +12,9 @@ from typing import Final
 
 import pandas as pd
 
-from flows.learning.fit import columns
 from flows.learning.prepared_data import FIELDS
-from service.contract import PROBABILITY_COLUMNS
+from flows.learning.rows import columns
+from service.contract import PROBABILITY_COLUMNS, Basis
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
 from service.score.manifest import REFERENCE_FILE
@@ -40,6 +40,7 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
     for place, name in enumerate(PROBABILITY_COLUMNS):
         frame[name] = answers.probabilities[:, place]
     frame["borderline"] = answers.borderline
+    frame["basis"] = str(Basis.APPLICANT)
     frame["risk_grade"] = [str(GRADES[place]) for place in grades]
     frame["reasons"] = ["|".join(CATALOGUE[number].code for number in row if number >= 0) for row in answers.numbers]
     return frame

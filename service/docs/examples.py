@@ -42,6 +42,7 @@ SCORE: Final[Json] = {
     "probabilities": {"Poor": 0.033274, "Standard": 0.649067, "Good": 0.317659},
     "borderline": False,
     "risk_grade": "B",
+    "basis": "applicant",
     "reasons": [
         {
             "code": "HISTORY",

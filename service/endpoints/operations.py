@@ -23,6 +23,7 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "qf_requests": ("Requests answered.", ("route", "status")),
     "qf_request_duration_seconds": ("Time from request to answer.", ("route",)),
     "qf_scores": ("Scores given.", ("band",)),
+    "qf_known_scores": ("Scores given of customers with an observed class, by its age in months.", ("months",)),
     "qf_score": ("Distribution of scores, in the bins of the model's manifest.", ()),
     "qf_input": ("Distribution of an input field, in the bins of the model's manifest.", ("field",)),
     "qf_score_reference_ratio": ("Share of the model's reference with at most this score.", ("le",)),

@@ -33,6 +33,7 @@ struct model {
     int32_t features, trees, stride, leaf_bits, outputs, families, width, handfuls, fields;
     int32_t objective;             /* 0: three margins, 1: two cumulative logits */
     int32_t constants, active, groups;
+    int32_t known;                 /* the feature that is missing where no class was observed */
     double scale;
     const float *borders;          /* by feature, rising */
     const int32_t *starts;         /* features + 1 */
@@ -46,7 +47,7 @@ struct model {
     const double *bias;            /* LANES */
     const uint16_t *place;         /* (handfuls, HANDFUL): where one family's contributions lie among a row's leaves */
     const uint8_t *whose;          /* handfuls: the family */
-    const double *knots;           /* (3, CELLS + 1) */
+    const double *knots;           /* (2, 3, CELLS + 1): of unknown customers, of known ones */
     const double *reference;       /* features */
     const double *even;            /* families */
     const int32_t *family_start;   /* families + 1: its candidates */
@@ -60,6 +61,7 @@ struct model {
     const int32_t *again;
     const int32_t *touched_start;  /* fields + 1: the trees that a move can change */
     const uint16_t *touched;
+    const uint8_t *basis;          /* fields: known (1) or not (0) after a move, 2 as before */
     const uint8_t *keep;           /* (fields, stride) */
     const uint8_t *fresh;          /* (fields, stride) */
     const double *constant;
@@ -213,13 +215,16 @@ INLINE void probabilities(const struct model *m, const lanes *margins, double *p
     }
 }
 
-INLINE int32_t calibrate(const struct model *m, double *p)
+INLINE int32_t known_of(const struct model *m, const double *row) { return row[m->known] == row[m->known]; }
+
+INLINE int32_t calibrate(const struct model *m, double *p, int32_t known)
 {
+    const double *knots = m->knots + known * 3 * (CELLS + 1);
     for (int k = 0; k < 3; k++) {
         const double place = p[k] * CELLS;
         int cell = (int)place;
         cell = cell < CELLS - 1 ? cell : CELLS - 1;
-        const double *knot = m->knots + k * (CELLS + 1) + cell;
+        const double *knot = knots + k * (CELLS + 1) + cell;
         p[k] = knot[0] + (place - cell) * (knot[1] - knot[0]);
     }
     const double total = p[0] + p[1] + p[2];
@@ -287,7 +292,7 @@ INLINE int32_t moved_score(const struct model *m, const double *row, double *reg
     }
     change = *raw + change * m->scale;
     probabilities(m, &change, p);
-    return calibrate(m, p);
+    return calibrate(m, p, m->basis[field] < 2 ? m->basis[field] : known_of(m, row));
 }
 
 /* Missing before the first lead that differs from the reference; -1 if none differs or it may not be told. */
@@ -372,7 +377,7 @@ INLINE void answer_row(const struct model *m, const double *row, int32_t reasons
     else
         raw_of(m, leaf, &raw);
     probabilities(m, &raw, p);
-    out->score = calibrate(m, p);
+    out->score = calibrate(m, p, known_of(m, row));
     out->band = (int8_t)((out->score > POOR_MAX) + (out->score > STANDARD_MAX));
     out->best = (int8_t)(p[1] > p[0] ? (p[2] > p[1] ? 2 : 1) : (p[2] > p[0] ? 2 : 0));
     out->verdict = (int8_t)(3 * out->band + out->best);

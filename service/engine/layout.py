@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from service.contract import MAX_REASONS, POOR_MAX, SCORE_MAX, STANDARD_MAX
 from service.engine.formulas import Program, record
 from service.engine.grid import Grid, grid
-from service.engine.rules import FAMILY_OF, Rules
+from service.engine.rules import FAMILY_OF, KNOWN, Rules
 from service.engine.trees import Float, LeafTable
 from service.score.features import FEATURE_NAMES
 from service.score.policy import CELLS
 from service.score.reasons import CANDIDATES, FAMILIES
 
-ABI: Final = 2
+ABI: Final = 3
 """Of the functions' arguments and of `struct model`; a kernel of another is not used."""
 # The limits of the arrays that kernel.c keeps on its stack.
 MAX_TREES: Final = 4096  # a row's leaf numbers
@@ -62,11 +62,11 @@ ANSWER: Final = np.dtype(
 )
 
 _NUMBERS: Final = (
-    "features trees stride leaf_bits outputs families width handfuls fields objective constants active groups"
+    "features trees stride leaf_bits outputs families width handfuls fields objective constants active groups known"
 ).split()
 _POINTERS: Final = (
     "borders starts missing asked first rungs ladder masks said bias place whose knots reference even family_start "
-    "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched keep fresh "
+    "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched basis keep fresh "
     "constant step_start step output_feature output_register"
 ).split()
 
@@ -102,7 +102,7 @@ class KernelLayout:
         cells = grid(table.ensemble)
         self._stride = -(-len(table.ensemble.leaf_values) // BLOCK) * BLOCK
         arrays = self._trees(table, cells) | self._reasons(cells, rules) | _formulas()
-        arrays["knots"] = np.array(rules.calibration.knots)
+        arrays["knots"] = np.array([rules.calibration.knots, rules.calibration_known.knots])
         arrays["reference"] = np.array(rules.reference)
         arrays["even"] = np.array(rules.even)
         self._kept = {name: _aligned(arrays[name]) for name in _POINTERS}
@@ -121,6 +121,7 @@ class KernelLayout:
             "constants": len(arrays["constant"]),
             "active": np.count_nonzero(np.diff(cells.starts)),
             "groups": len(arrays["rungs"]),
+            "known": KNOWN,
         }
         self.model = KernelModel(
             **numbers,
@@ -180,6 +181,10 @@ class KernelLayout:
             "step": np.array([step for group in steps for step in group], np.int32),
             "touched_start": _starts(touched),
             "touched": np.concatenate(touched).astype(np.uint16),
+            "basis": np.array(
+                [int(not np.isnan(rules.reference[KNOWN])) if KNOWN in moved else 2 for moved in fields.values()],
+                np.uint8,
+            ),
             "keep": self._wide(np.stack(keep)),
             "fresh": self._wide(np.stack(fresh)),
         }

@@ -8,6 +8,7 @@ CatBoost does, so they are equal to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 from typing import Final, cast
 
 import numpy as np
@@ -15,11 +16,13 @@ import numpy as np
 from service.contract import MAX_REASONS
 from service.engine.counterfactuals import Index, Moves, Questions, pairs
 from service.engine.grid import Bytes, grid
-from service.engine.rules import FAMILY_OF, Arrays, Assessment, Rules
+from service.engine.rules import FAMILY_OF, KNOWN, Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
 from service.score import policy
+from service.score.features import FEATURES
 from service.score.reasons import CANDIDATES, DIRECTIONS, FAMILIES, direction_of
 
+_KNOWN_FIELD: Final = FEATURES[KNOWN].sources[0]
 CHUNK_ROWS: Final = 2048  # leaves of a chunk stay in the cache
 
 
@@ -37,6 +40,7 @@ class Portable:
         self._scale, self._bias = trees.scale, trees.bias.tolist()
         self._even = np.asarray(rules.even)
         self._reference = list(rules.reference)
+        self._known_reference = not isnan(rules.reference[KNOWN])
         self._trees = count
         self._offsets = np.arange(count) * 2**depth  # first leaf of each tree
         self._columns = pairs(trees.leaf_values.reshape(-1, trees.outputs))
@@ -66,18 +70,21 @@ class Portable:
         totals = [np.add.accumulate(column.take(index)).item(-1) for column in self._columns]
         parts = [part for pair in totals for part in (pair.real, pair.imag)]
         raw = [part * self._scale + bias for part, bias in zip(parts, self._bias, strict=False)]
-        triple = self._rules.triple(raw)
+        known = values[KNOWN] == values[KNOWN]  # pylint: disable=comparison-with-itself  # NaN, without a call
+        triple = self._rules.triple(raw, known)
         points = policy.score(triple)
         lost = (self._by_family(index) - self._even).tolist()
         moved = self._moves.raw(index, answers[self._trees :], raw)
         band, best = policy.band(points), policy.predicted_class(triple)
-        return Assessment(triple, points, band, best, band is not best, self._numbers(values, lost, points, moved))
+        return Assessment(
+            triple, points, band, best, band is not best, self._numbers(values, lost, points, moved, known)
+        )
 
     def _by_family(self, index: Index) -> Float:
         return cast(Float, np.bincount(self._slots, self._shap.take(index, axis=0).ravel(), len(FAMILIES)))
 
     def _numbers(
-        self, values: list[float], lost: list[float], points: int, moved: list[list[float]]
+        self, values: list[float], lost: list[float], points: int, moved: list[list[float]], known: bool
     ) -> tuple[int, ...]:
         """Positions in the catalogue of the reasons, most points lost first."""
         chosen: dict[str, int] = {}
@@ -87,7 +94,8 @@ class Portable:
             for first, item, move in self._options[family]:
                 if item.field in chosen or (direction := direction_of(values, reference, item)) < 0:
                     continue
-                after = score([output[move] for output in moved])
+                still = known if item.field != _KNOWN_FIELD else self._known_reference
+                after = score([output[move] for output in moved], still)
                 if after > most:
                     most, best = after, (item.field, first + direction)
             if best is not None:
@@ -131,7 +139,7 @@ class Portable:
 
     def _assess_part(self, matrix: Float, reasons: bool) -> Arrays:
         leaves = self._grid.leaves(matrix)
-        triples = self._rules.triples(self._raw_of(leaves))
+        triples = self._rules.triples(self._raw_of(leaves), ~np.isnan(matrix[:, KNOWN]))
         points = policy.score_many(triples)
         band, best = policy.band_many(points), triples.argmax(axis=1)
         numbers = np.full((len(matrix), MAX_REASONS), -1, np.int16)

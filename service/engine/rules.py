@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from service.contract import CreditClass, Reason
 from service.engine.trees import Float
 from service.score import policy
-from service.score.features import FEATURES, row
+from service.score.features import FEATURE_NAMES, FEATURES, HISTORY, row
 from service.score.manifest import Manifest
 from service.score.policy import Calibration, Objective, Triple
 from service.score.reasons import CATALOGUE, FAMILIES
 
 # Grows with creditworthiness: Good minus Poor, or the sum of the two cumulative logits.
 MARGINS: Final[dict[Objective, tuple[float, ...]]] = {"MultiClass": (-1.0, 0.0, 1.0), "MultiLogloss": (1.0, 1.0)}
+KNOWN: Final = FEATURE_NAMES.index(next(iter(HISTORY)))
+"""The feature that is missing where no class was observed: what parts known customers from others."""
 FAMILY_OF: Final = tuple(FAMILIES.index(feature.family) for feature in FEATURES)
 
 
@@ -60,6 +62,7 @@ class Rules:
 
     objective: Objective
     calibration: Calibration
+    calibration_known: Calibration  # of customers with an observed class
     reference: tuple[float, ...]  # the reference applicant's features
     even: tuple[float, ...]  # its contributions by family: more is better than the reference, less is worse
 
@@ -70,21 +73,27 @@ class Rules:
         return cls(
             objective=manifest.objective,
             calibration=Calibration(manifest.calibration),
+            calibration_known=Calibration(manifest.calibration_known or manifest.calibration),
             reference=tuple(row(manifest.reference.applicant)),
             even=tuple(even.get(family, 0.0) for family in FAMILIES),
         )
 
-    def triple(self, raw: list[float]) -> Triple:
+    def triple(self, raw: list[float], known: bool) -> Triple:
         """Calibrated probabilities of one row's raw values."""
-        return policy.calibrated(policy.probabilities(raw, self.objective), self.calibration)
+        table = self.calibration_known if known else self.calibration
+        return policy.calibrated(policy.probabilities(raw, self.objective), table)
 
-    def points(self, raw: list[float]) -> int:
+    def points(self, raw: list[float], known: bool) -> int:
         """The score of one row's raw values."""
-        return policy.score(policy.calibrated(policy.probabilities(raw, self.objective), self.calibration))
+        return policy.score(self.triple(raw, known))
 
-    def triples(self, raw: Float) -> Float:
+    def triples(self, raw: Float, known: NDArray[np.bool_]) -> Float:
         """`triple` of many rows, shape (n, 3)."""
-        return policy.calibrated_many(policy.probabilities_many(raw, self.objective), self.calibration)
+        said = policy.probabilities_many(raw, self.objective)
+        found = policy.calibrated_many(said, self.calibration)
+        if known.any():
+            found[known] = policy.calibrated_many(said[known], self.calibration_known)
+        return found
 
 
 class Engine(Protocol):

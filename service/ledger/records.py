@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant
+from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS
 
 SCHEMA_VERSION: Final = 1
 PREDICTION_VERSION: Final = 2
@@ -32,7 +32,7 @@ _FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0'")
 INPUT_COLUMNS: Final = DESCRIBING_FIELDS
 """The applicant's features, in the order `PredictionLines.render` takes them."""
 
-ADDED_COLUMNS: Final = ("risk_grade", "reason_leads")
+ADDED_COLUMNS: Final = ("risk_grade", "reason_leads", "basis", "previous_classes")
 """What came after the first version; additions stand at the end."""
 
 PREDICTION_COLUMNS: Final = (
@@ -308,5 +308,5 @@ def without_customers(data: bytes, refs: Collection[str], predictions: Collectio
 
 def without_inputs(data: bytes) -> bytes:
     """The object of predictions with the features emptied: the decision stays, what it was made from goes."""
-    emptied = dict.fromkeys(INPUT_COLUMNS, "")
+    emptied = dict.fromkeys((*INPUT_COLUMNS, "previous_classes"), "")
     return _rewritten(data, ({**row, **emptied} for row in read(data)))

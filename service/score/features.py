@@ -6,19 +6,21 @@ million training rows; both hand their numbers to the same `derived`, whose plai
 and on arrays alike, so the two agree to the last bit.
 
 Age, occupation, month, `customer_ref` and `as_of` are no features: the first two could discriminate, the month does
-not come back, and the last two only identify.
+not come back, and the last two only identify. Of `previous_classes` only what was observed counts, in whole months and
+quarters before `as_of`; who is not known has none of these features, and the model learned both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import Applicant, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
+from service.contract import Applicant, CreditClass, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
 
 Column = NDArray[np.float64]
 Number = TypeVar("Number", float, Column)
@@ -96,6 +98,16 @@ def _single(name: str, family: str, risk: int) -> Feature:
     return Feature(name, (name,), family, risk)
 
 
+HISTORY: Final = {
+    "class_last": -1,  # the last class observed, 0 (Poor) to 2 (Good)
+    "class_age_months": 0,
+    "class_age_quarters": 0,
+    "class_this_quarter": 0,  # means of the classes observed in this calendar quarter, in the one before, and of all
+    "class_last_quarter": 0,
+    "class_mean": 0,
+}
+"""What `history` tells of the observed classes, with the declared risk."""
+
 FEATURES: Final[tuple[Feature, ...]] = (
     _single("annual_income", "income", -1),
     _single("monthly_inhand_salary", "income", -1),
@@ -116,6 +128,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     _single("payment_of_min_amount", "minimum_payment", 1),
     Feature("spent_level", ("payment_behaviour",), "behaviour", 0),
     Feature("payment_size", ("payment_behaviour",), "behaviour", 0),
+    *(Feature(name, ("previous_classes",), "previous_classes", risk) for name, risk in HISTORY.items()),
     *(Feature(f"loans_{kind}", ("loan_types", "num_loans"), "loan_kinds", 0) for kind in LOAN_KINDS),
     Feature("debt_to_income", ("outstanding_debt", "annual_income"), "debt", 1),
     Feature("debt_per_account", ("outstanding_debt", "num_bank_accounts", "num_credit_cards"), "debt", 0),
@@ -127,6 +140,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("credit_lines", ("num_bank_accounts", "num_credit_cards", "num_loans"), "credit_lines", 1),
 )
 FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)
+AGE: Final = FEATURE_NAMES.index("class_age_months")
+"""Where a row of features tells how old the last observed class is; missing there: nothing was observed."""
 
 
 DERIVED_FROM: Final = (
@@ -190,6 +205,61 @@ def _loan_counts(kinds: Iterable[str], num_loans: float) -> tuple[float, ...]:
     return (NAN,) * len(LOAN_KINDS)
 
 
+_CLASS: Final = {str(name): float(place) for place, name in enumerate(CreditClass)}
+UNKNOWN: Final = (NAN,) * len(HISTORY)
+
+
+def history(observed: Sequence[tuple[str, date]], as_of: date) -> tuple[float, ...]:
+    """`HISTORY` of the classes observed, each with its day, as of a day after them; NaN where there is nothing.
+
+    Months and quarters are the calendar's: the label is set anew at each quarter's start.
+    """
+    if not observed:
+        return UNKNOWN
+    month, now = _month(as_of), _month(as_of) // 3
+    values = [(_CLASS[name], _month(day)) for name, day in observed]
+    last = max(observed, key=_day)
+    quarters = [(value, now - told // 3) for value, told in values]
+    return (
+        _CLASS[last[0]],
+        float(month - _month(last[1])),
+        float(now - _month(last[1]) // 3),
+        _mean([value for value, ago in quarters if ago == 0]),
+        _mean([value for value, ago in quarters if ago == 1]),
+        _mean([value for value, _ in values]),
+    )
+
+
+def _day(observed: tuple[str, date]) -> date:
+    return observed[1]
+
+
+def _month(day: date) -> int:
+    return 12 * day.year + day.month - 1
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else NAN
+
+
+def observed_of(applicant: Applicant) -> list[tuple[str, date]]:
+    """The classes observed of an applicant, as `history` takes them."""
+    return [(one.observed_class, one.observed_at) for one in applicant.previous_classes or ()]
+
+
+def _history_of(applicant: Applicant) -> tuple[float, ...]:
+    if not applicant.previous_classes:
+        return UNKNOWN
+    return history(observed_of(applicant), applicant.as_of or datetime.now(UTC).date())
+
+
+def histories(applicants: Sequence[Applicant]) -> dict[str, NDArray[np.float64]]:
+    """The column `history` of many applicants, as `matrix` takes it; none if nobody is known."""
+    if not any(one.previous_classes for one in applicants):
+        return {}
+    return {"history": np.array([_history_of(one) for one in applicants])}
+
+
 def _known(value: float | None) -> float:
     return NAN if value is None else float(value)
 
@@ -230,6 +300,7 @@ def row(applicant: Applicant) -> list[float]:
         _MINIMUM[applicant.payment_of_min_amount],
         _SPENT[behaviour],
         _VALUE[behaviour],
+        *_history_of(applicant),
         *_loan_counts(applicant.loan_types, loans),
         *derived(
             income, salary, accounts, cards, loans, rate, delay, delayed, inquiries, debt, history, instalments, balance
@@ -271,7 +342,8 @@ def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
 
     `columns` are arrays named like the fields of `Applicant`: numbers as floats with NaN (None is read as NaN too),
     categories as the contract's texts with None or NaN, `loan_types` as lists or as text joined by `|`. Categories and
-    `loan_types` (as text) may also be `Coded`.
+    `loan_types` (as text) may also be `Coded`. `history`, if it is there, holds what `history` tells of each row, shape
+    (rows, len(HISTORY)); without it no row has an observed class.
     """
     value = {name: np.asarray(columns[name], dtype=np.float64) for name in NUMBERS}
     behaviour = columns["payment_behaviour"]
@@ -300,7 +372,9 @@ def matrix(columns: Mapping[str, Any]) -> NDArray[np.float64]:
     result = np.empty((len(single[0]), len(FEATURE_NAMES)), dtype=np.float64)
     for position, column in enumerate(single):
         result[:, position] = column
-    result[:, len(single) : len(single) + len(LOAN_KINDS)] = _loan_columns(columns["loan_types"], value["num_loans"])
-    for position, column in enumerate(ratios, start=len(single) + len(LOAN_KINDS)):
+    loans = len(single) + len(HISTORY)
+    result[:, len(single) : loans] = columns.get("history", NAN)
+    result[:, loans : loans + len(LOAN_KINDS)] = _loan_columns(columns["loan_types"], value["num_loans"])
+    for position, column in enumerate(ratios, start=loans + len(LOAN_KINDS)):
         result[:, position] = column
     return result

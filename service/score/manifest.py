@@ -144,6 +144,10 @@ class Draft(PackagePart):
     version: str = UNREGISTERED
     objective: Literal["MultiClass", "MultiLogloss"] = "MultiClass"
     calibration: tuple[tuple[float, ...], ...] = IDENTITY.knots
+    calibration_known: Annotated[
+        tuple[tuple[float, ...], ...],
+        Field(description="The calibration of known customers; empty: that of all."),
+    ] = ()
     grade_borders: Annotated[
         tuple[float, float, float, float],
         Field(description="The greatest calibrated probability of Poor in the risk grades A, B, C and D."),
@@ -167,6 +171,11 @@ class Draft(PackagePart):
     distributions: Annotated[
         dict[str, Distribution], Field(description="Of the score and of fields, over out-of-sample rows.")
     ] = {}
+
+    @field_validator("calibration_known")
+    @classmethod
+    def _a_calibration_table_or_none(cls, value: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        return value and cls._a_calibration_table(value)
 
     @field_validator("calibration")
     @classmethod

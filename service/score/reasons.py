@@ -91,6 +91,11 @@ STORIES: Final[dict[str, Story]] = {
             en="Fewer loans of certain kinds than is usual for well-rated customers",
         ),
     ),
+    "previous_classes": Story(
+        "Classe observada anteriormente",
+        "The class observed earlier",
+        low=Text(pt="A classe observada anteriormente reduz o score", en="The class observed earlier lowers the score"),
+    ),
     "credit_lines": Story(
         "Total de contas, cartões e empréstimos",
         "The total of accounts, cards and loans",

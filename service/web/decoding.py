@@ -7,7 +7,7 @@ accept, `service.web.explanation` explains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from operator import attrgetter
 from types import NoneType
@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from service.contract import MAX_BATCH_ROWS, Applicant, whole
+from service.contract import MAX_BATCH_ROWS, Applicant, CreditClass, PreviousClass, whole
 from service.errors import ProblemError
 from service.problems import DUPLICATE_KEY
 from service.web import bounds, explanation
@@ -33,8 +33,18 @@ _RULES: Final = ("ge", "le", "max_length", "pattern")
 Body = TypeVar("Body", bound=BaseModel)
 
 
+_PREVIOUS_KEYS: Final = [("observed_class", CreditClass), ("observed_at", date)]
+_PreviousClass: Final[Any] = msgspec.defstruct(
+    "_PreviousClass",
+    _PREVIOUS_KEYS,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    gc=False,
+)
+
+
 def _struct_fields() -> Iterable[tuple[str, Any] | tuple[str, Any, Any]]:
-    """The contract's fields as msgspec knows them; the two optional ones tell absent from null."""
+    """The contract's fields as msgspec knows them; the optional ones tell absent from null."""
     for name, field in Applicant.model_fields.items():
         rules = {
             rule: getattr(one, rule)
@@ -47,6 +57,7 @@ def _struct_fields() -> Iterable[tuple[str, Any] | tuple[str, Any, Any]]:
         arms = [arm for arm in get_args(field.annotation) if arm is not NoneType]
         nullable = len(arms) < len(get_args(field.annotation))
         kind: Any = arms[0] if nullable else field.annotation
+        kind = list[_PreviousClass] if kind == list[PreviousClass] else kind
         kind = Annotated[kind, msgspec.Meta(**rules)] if rules else kind
         if name in _WHOLE:  # 2.0 is one, see `whole`
             kind = kind | Annotated[float, msgspec.Meta(**rules)]
@@ -120,6 +131,8 @@ def _lawful(row: Any) -> bool:
     """The contract's rules that msgspec does not know: see `Applicant`'s validators, and `whole`."""
     if row.as_of and row.as_of > _today():
         return False
+    if row.previous_classes and not _observed_before(row.previous_classes, row.as_of or _today()):
+        return False
     if row.loan_types and len(row.loan_types) != row.num_loans:
         return False
     return float not in map(type, _whole_values(row)) or _made_whole(row)
@@ -132,13 +145,21 @@ def _made_whole(row: Any) -> bool:
     return float not in map(type, _whole_values(row))
 
 
+def _observed_before(previous: Sequence[Any], as_of: date) -> bool:
+    days = {one.observed_at for one in previous}
+    return len(days) == len(previous) and max(days) < as_of
+
+
 def _today() -> date:
     return datetime.now(UTC).date()
 
 
 def _colons(row: Any) -> int:
     """How many colons a body of exactly these keys has."""
-    return _REQUIRED_COUNT + (row.customer_ref is not msgspec.UNSET) + (row.as_of is not msgspec.UNSET)
+    optional = (row.customer_ref is not msgspec.UNSET) + (row.as_of is not msgspec.UNSET)
+    if row.previous_classes is not msgspec.UNSET:
+        optional += 1 + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())
+    return _REQUIRED_COUNT + optional
 
 
 def _finished(row: Any) -> Applicant:
@@ -147,4 +168,6 @@ def _finished(row: Any) -> Applicant:
         row.customer_ref = None
     if row.as_of is msgspec.UNSET:
         row.as_of = None
+    if row.previous_classes is msgspec.UNSET:
+        row.previous_classes = None
     return cast(Applicant, row)  # the same fields with the same types, at a fifth of the cost

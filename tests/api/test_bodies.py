@@ -30,6 +30,12 @@ def plus(text: str) -> bytes:
     return GOOD[:-1] + b", " + text.encode() + b"}"
 
 
+def known(*classes: tuple[str, str]) -> bytes:
+    """The sound body of a known customer as of 2024-02-29."""
+    previous = [{"observed_class": name, "observed_at": day} for name, day in classes]
+    return plus(f'"as_of": "2024-02-29", "previous_classes": {json.dumps(previous)}')
+
+
 CORPUS: dict[str, tuple[bytes, int, str]] = {
     # what is no JSON: 400
     "empty": (b"", 400, "malformed-json"),
@@ -111,11 +117,30 @@ CORPUS: dict[str, tuple[bytes, int, str]] = {
     "date-time": (plus('"as_of": "2024-01-01T00:00:00"'), 422, "/as_of"),
     "date-impossible": (plus('"as_of": "2023-02-30"'), 422, "/as_of"),
     "date-number": (plus('"as_of": 20240101'), 422, "/as_of"),
+    "class-on-the-day": (known(("Good", "2024-02-29")), 422, "/previous_classes"),
+    "class-after": (known(("Good", "2024-03-01")), 422, "/previous_classes"),
+    "class-day-twice": (known(("Good", "2024-01-31"), ("Poor", "2024-01-31")), 422, "/previous_classes"),
+    "class-unknown": (known(("good", "2024-01-31")), 422, "/previous_classes/0/observed_class"),
+    "class-date-time": (known(("Good", "2024-01-31T00:00:00")), 422, "/previous_classes/0/observed_at"),
+    "classes-eight": (known(*(("Good", f"2024-01-{day}") for day in range(10, 18))), 422, "/previous_classes"),
+    "class-more-keys": (
+        known(("Good", "2024-01-31")).replace(b'"observed_at"', b'"score": 1, "observed_at"'),
+        422,
+        "/previous_classes/0",
+    ),
+    "class-key-twice": (
+        known(("Good", "2024-01-31")).replace(b'"observed_at"', b'"observed_class": "Good", "observed_at"'),
+        400,
+        "duplicate-key",
+    ),
     # what is odd and allowed: 200
     "bom": (b"\xef\xbb\xbf" + GOOD, 200, ""),
     "integer-as-float": (with_("num_bank_accounts", "4.0"), 200, ""),
     "integer-exponent": (with_("num_bank_accounts", "4e0"), 200, ""),
     "nullable-integer-as-float": (with_("num_delayed_payments", "7.00"), 200, ""),
+    "class-before": (known(("Good", "2024-02-28"), ("Poor", "2023-12-31")), 200, ""),
+    "classes-none": (plus('"previous_classes": []'), 200, ""),
+    "classes-null": (plus('"previous_classes": null'), 200, ""),
     "minus-zero": (with_("num_delayed_payments", "-0"), 200, ""),
     "exponent": (with_("annual_income", "6.5e4"), 200, ""),
     "integer-for-number": (with_("annual_income", "65000"), 200, ""),

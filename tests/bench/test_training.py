@@ -21,7 +21,7 @@ def test_ratios_are_to_the_plain_fit() -> None:
 
 def test_every_contender_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain fit first, then ours and the features of as many rows as asked; each is really run."""
-    from flows.learning.fit import columns, rows_of
+    from flows.learning.rows import columns, rows_of
 
     people = frame(40)
     seen: list[int] = []

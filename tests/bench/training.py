@@ -23,8 +23,9 @@ from flows.cleaning.pipeline import clean_rows
 from flows.cleaning.quality import suspect_repeats
 from flows.data.sources import read_raw
 from flows.learning.baselines import default_catboost
-from flows.learning.fit import Parameters, Rows, columns, fit_model, learn, rows_of
+from flows.learning.fit import Parameters, fit_model, learn
 from flows.learning.prepared_data import NotPrepared, read_prepared
+from flows.learning.rows import Rows, columns, rows_of
 from flows.learning.search import search
 from service.score.features import matrix
 

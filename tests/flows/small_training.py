@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flows.learning.fit import Parameters, Rows, rows_of
+from flows.learning.fit import Parameters
 from flows.learning.model_metrics import LabelledAnswers
+from flows.learning.rows import Rows, rows_of
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 

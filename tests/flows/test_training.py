@@ -17,7 +17,7 @@ from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows.learning import baselines
-from flows.learning.fit import Rows
+from flows.learning.rows import Rows
 from flows.reproduce import NotReproduced, reproduce
 from tests.flows.prepared_data import write_prepared
 

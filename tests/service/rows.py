@@ -23,7 +23,10 @@ INPUTS = (
     ),
     *(809.98, 26.822619623699016, 265, "No", 49.57494921489417, 80.41529543900253, None, 312.49408867943663),
 )
-DECISION = (712, "Good", "Good", 0.1, 0.2, 0.7123456789012, True, "A|B", "", "B", "x:up|y:down")
+DECISION = (
+    *(712, "Good", "Good", 0.1, 0.2, 0.7123456789012, True, "A|B", "", "B"),
+    *("x:up|y:down", "known_customer", "Good@2026-10-31"),
+)
 LINES = PredictionLines("credit-score", "7", "ab" * 32)
 PARTNER = "demo"
 

@@ -32,6 +32,13 @@ KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"customer_ref": "c-1"},
     {"as_of": date(2026, 1, 31)},
+    {
+        "as_of": date(2026, 1, 31),
+        "previous_classes": [
+            {"observed_class": "Poor", "observed_at": date(2025, 12, 31)},
+            {"observed_class": "Good", "observed_at": date(2025, 10, 31)},
+        ],
+    },
     {"monthly_inhand_salary": None, "credit_mix": None, "payment_behaviour": None, "payment_of_min_amount": None},
     {"num_loans": 0, "loan_types": [], "total_emi_per_month": 80.5},
     {"credit_utilization_ratio": 120.0},

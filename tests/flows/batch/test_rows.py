@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, scor
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix, row
+from service.score.observed import as_text
 from tests.factories import applicant, applicant_columns, pack_small_model
 
 ROWS = 60
@@ -162,3 +164,25 @@ def test_columns_that_cannot_be_scored_are_refused(change: Any, said: str) -> No
     """Before a row is read, with the column's name."""
     with pytest.raises(BatchRefused, match=said):
         refuse_columns(change(_table()).schema, "a.parquet")
+
+
+def test_a_known_customer_scores_as_over_the_api(model: PackedModel) -> None:
+    """Classes stand as stored rows have them, as of the row's day; a broken one is named and gets no score."""
+    table = _table(loan_types="").slice(0, 4)
+    texts = ["Good@2026-06-30|Poor@2026-04-30", None, "Good@2026-07-31", "Great@2026-06-30"]
+    table = table.append_column("previous_classes", pa.array(texts)).append_column(
+        "as_of", pa.array(["2026-07-31"] * 4)
+    )
+    columns, _ = applicant_columns(ROWS, seed=11)
+    previous = [
+        {"observed_class": "Good", "observed_at": date(2026, 6, 30)},
+        {"observed_class": "Poor", "observed_at": date(2026, 4, 30)},
+    ]
+    one = applicant(columns, 0, as_of=date(2026, 7, 31), previous_classes=previous)
+
+    scored = score_table(model, table, reasons=True).to_pylist()
+
+    assert as_text(one.previous_classes) == texts[0]
+    assert scored[0]["p_poor"] == model.assess(row(one)).probabilities[0]
+    assert [found["basis"] for found in scored] == ["known_customer", "applicant", None, None]
+    assert [found["problem"] for found in scored] == ["", "", "previous_classes", "previous_classes"]

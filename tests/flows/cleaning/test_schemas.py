@@ -11,7 +11,7 @@ import pytest
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, clean_rows
 from flows.cleaning.schemas import clean_schema, features_schema, hold, raw_schema, raw_violations
 from flows.errors import ContractBroken
-from service.contract import Applicant
+from service.contract import REFERENCE_FIELDS, Applicant
 from service.score.features import FEATURE_NAMES
 
 BROKEN_CELLS = [
@@ -57,7 +57,7 @@ def test_an_unlabelled_table_needs_no_label(raw_customer: Any) -> None:
 
 def test_the_clean_schema_has_the_contract_s_fields_and_ranges(sample: pd.DataFrame) -> None:
     """Every field of the public contract is a clean column; the ranges are the contract's own."""
-    assert set(APPLICANT_COLUMNS) == set(Applicant.model_fields) - {"customer_ref", "as_of"}
+    assert set(APPLICANT_COLUMNS) == set(Applicant.model_fields) - set(REFERENCE_FIELDS)
     frame = clean_rows(sample).frame
     assert hold(clean_schema(labelled=True), frame) is frame
 

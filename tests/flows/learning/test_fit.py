@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from flows.learning import fit
-from flows.learning.fit import Parameters, Rows
+from flows.learning.fit import Parameters
+from flows.learning.rows import Rows, rows_of
 from service.engine.check import output_order
 from service.engine.trees import read_ensemble
 from service.score import policy
@@ -23,7 +24,7 @@ def test_rows_hold_features_labels_and_quarters() -> None:
     """Unlabelled rows are left out, classes are counted from the worst, months become quarters."""
     prepared = frame(10)
     prepared.loc[0, "label"] = None
-    taught = fit.rows_of(prepared)
+    taught = rows_of(prepared)
     assert taught.features.shape == (10 * MONTHS - 1, len(FEATURE_NAMES))
     assert taught.quarters.tolist()[:3] == [1, 1, 2]
     assert [str(policy.CLASSES[place]) for place in taught.labels] == prepared["label"].dropna().tolist()
@@ -102,7 +103,9 @@ def test_settled_labels_follow_the_quarter() -> None:
 
 def test_weights_by_quarter_and_class() -> None:
     """A quarter's weight is `recency` times the one before; balanced classes weigh the same in total."""
-    taught = Rows(np.zeros((4, 1)), np.array([0, 0, 0, 1]), np.arange(4), np.array([1, 4, 7, 7]))
+    taught = Rows(
+        np.full((4, len(FEATURE_NAMES)), np.nan), np.array([0, 0, 0, 1]), np.arange(4), np.array([1, 4, 7, 7])
+    )
     recent = fit.weights(taught, taught.labels, Parameters(recency=2.0))
     assert (recent[1] / recent[0], recent[2] / recent[1]) == (2.0, 2.0)
     balanced = fit.weights(taught, taught.labels, Parameters(recency=1.0, balance_classes=1.0))

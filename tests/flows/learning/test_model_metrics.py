@@ -148,3 +148,12 @@ def test_bands_and_shift_of_scores(told: LabelledAnswers) -> None:
     assert worst > middle > best
     assert model_metrics.score_psi(told.scores, told.scores) == 0.0
     assert model_metrics.score_psi(told.scores, told.scores // 2) > 0.25
+
+
+def test_the_interval_of_ece_holds_its_value() -> None:
+    """Of nearly perfect answers too, where every draw is worse than the sample."""
+    rng = np.random.default_rng(0)
+    said = rng.dirichlet((1.0, 1.0, 1.0), 4_000)
+    labels = (rng.random(4_000)[:, None] > np.cumsum(said, axis=1)).sum(axis=1)
+    ece = model_metrics.judge(LabelledAnswers(labels, said, np.arange(4_000)), draws=200)["ece"]
+    assert ece.low <= ece.value <= ece.high

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.learning.fit import rows_of
 from flows.learning.prepared_data import FIELDS, NotPrepared, before, contract_columns, during, quarters, read_prepared
+from flows.learning.rows import rows_of
 from tests.flows.prepared_data import breaks_schema, prepared_frame, write_prepared
 
 

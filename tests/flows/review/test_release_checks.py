@@ -9,6 +9,7 @@ import pytest
 from flows.learning.model_metrics import METRICS, Difference, Figure
 from flows.review import release_checks
 from flows.review.fairness import FairnessReport, GroupReport
+from flows.review.known_customers import KnownReport
 from flows.review.release_checks import CHECKS, DataEvidence, Evidence, ReleaseCheck, Result, run_checks
 from flows.review.stability import DirectionReport, StabilityReport
 from service.score.manifest import Estimate, Standing
@@ -69,6 +70,18 @@ def standings(
     return {"pooled": table, "quarter_1": table}
 
 
+def eces(latest: float = 0.02, later: float = 0.06) -> dict[str, Figure]:
+    """ECE by quarter, the first far off, as it may be, and out of time."""
+    return {"quarter_1": figure(0.1), "quarter_3": figure(latest), "out_of_time": figure(later)}
+
+
+def knowns(gain: float = 0.01, severe: float = 0.001) -> dict[str, KnownReport]:
+    """Known customers of one age."""
+    gap = Difference(value=gain, low=gain - 0.004, high=gain + 0.004, p_better=0.5)
+    figures = {"severe_error_rate": figure(severe)}
+    return {"known_1_month": KnownReport(rows=900, figures=figures, repeated={}, gain={"accuracy": gap})}
+
+
 def stable(**changes: Any) -> StabilityReport:
     """A report within all limits, with some changed."""
     report: dict[str, Any] = {
@@ -108,6 +121,8 @@ def evidence(**changes: Any) -> Evidence:
         "out_of_time_against": gaps(),
         "calibration_noise": 0.005,
         "poor_rate_by_band": (0.7, 0.25, 0.1),
+        "ece": eces(),
+        "known": knowns(),
         "grades": standings(),
         "score_psi": 0.02,
         "fairness": FairnessReport(groups=(group(0.9),)),
@@ -155,11 +170,15 @@ FAILING: dict[str, list[dict[str, Any]]] = {
     "log_loss": [{"against": gaps(log_loss=gap(0.01))}],
     "rps": [{"against": gaps(rps=gap(0.002))}],
     "calibration": [
-        {"pooled": pooled(ece=0.031)},
-        {"pooled": pooled(ece=0.031), "calibration_noise": None},
-        {"pooled": pooled(ece=0.09), "calibration_noise": 0.04},
-        {"pooled": pooled(ece=float("nan"))},
+        {"ece": eces(latest=0.031)},
+        {"ece": eces(latest=0.031), "calibration_noise": None},
+        {"ece": eces(latest=0.09), "calibration_noise": 0.04},
+        {"ece": eces(latest=float("nan"))},
+        {"ece": {}},
     ],
+    "calibration_later": [{"ece": eces(later=0.09)}, {"ece": {"quarter_1": figure(0.01)}}],
+    "known_gain": [{"known": knowns(gain=-0.01)}, {"known": {}}, {"known": None}],
+    "known_severe": [{"known": knowns(severe=0.0021)}],
     "gini_poor": [{"against": gaps(gini_poor=gap(-0.011))}],
     "score_poor": [{"against": gaps(gini_score_poor=gap(-0.011))}],
     "score_good": [{"against": gaps(gini_score_good=gap(-0.011))}],
@@ -175,7 +194,7 @@ FAILING: dict[str, list[dict[str, Any]]] = {
     "severe_errors": [{"severe_error_rate": 0.0301}, {"severe_error_rate": None}],
     "severe_against": [{"against": gaps(severe_error_rate=gap(0.0031))}],
     "band_order": [{"poor_rate_by_band": (0.7, 0.2, 0.2)}, {"poor_rate_by_band": (0.7, float("nan"), 0.1)}],
-    "borderline": [{"pooled": pooled(borderline_rate=0.151)}],
+    "borderline": [{"pooled": pooled(borderline_rate=0.201)}],
     "out_of_time": [{"out_of_time_against": gaps(macro_f1=gap(-0.0101))}],
     "robustness": [{"stability": stable(band_flips=0.021)}],
     "reasons_true": [{"stability": stable(reason_raises=0.94)}, {"stability": stable(reason_raises=None)}],
@@ -205,7 +224,9 @@ def test_no_check_is_untested() -> None:
     ("code", "changes"),
     [
         ("macro_f1", {"against": gaps(macro_f1=gap(0.001, width=0.02))}),
-        ("calibration", {"pooled": pooled(ece=0.04), "calibration_noise": 0.03}),
+        ("calibration", {"ece": eces(latest=0.04), "calibration_noise": 0.03}),
+        ("calibration_later", {"ece": eces(later=0.083)}),
+        ("known_gain", {"known": knowns(gain=-0.001)}),
         ("fairness", {"fairness": FairnessReport(groups=(group(0.9), group(0.79)))}),
         (
             "directions",
@@ -236,9 +257,9 @@ def test_what_a_person_must_look_at(code: str, changes: dict[str, Any]) -> None:
     ("code", "at_limit"),
     [
         ("data_rows", {"data": data(rows=1_000)}),
-        ("calibration", {"pooled": pooled(ece=0.03)}),
+        ("calibration", {"ece": eces(latest=0.03)}),
         ("severe_errors", {"severe_error_rate": 0.03}),
-        ("borderline", {"pooled": pooled(borderline_rate=0.15)}),
+        ("borderline", {"pooled": pooled(borderline_rate=0.2)}),
         ("out_of_time", {"out_of_time_against": gaps(macro_f1=gap(-0.01))}),
         ("robustness", {"stability": stable(band_flips=0.02)}),
         ("reasons_true", {"stability": stable(reason_raises=0.95)}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +28,15 @@ from service.errors import ModelRefused
 from service.score import features
 from service.score.features import FEATURE_NAMES
 from service.score.manifest import KERNEL_FILE, Draft, Manifest
-from service.score.policy import IDENTITY, Objective
+from service.score.policy import IDENTITY, Calibration, Objective
 from service.score.reasons import FAMILIES
 from tests.factories import applicant_columns
 
 WIDTH = len(FEATURE_NAMES)
+
+ALL_RULES = [one.name for one in dataclasses.fields(Rules)]
+SURER = Calibration(tuple(tuple(knot**1.25 for knot in row) for row in IDENTITY.knots))
+"""Of known customers: another table than that of unknown ones, so that one taken for the other shows."""
 
 
 class Trained(NamedTuple):
@@ -48,6 +53,15 @@ class Trained(NamedTuple):
     order: list[int]
 
 
+def _history(classes: np.ndarray) -> np.ndarray:
+    """What is known of each customer: of every other one the class, one to four months old."""
+    told = np.full((len(classes), len(features.HISTORY)), np.nan)
+    rows = np.arange(0, len(classes), 2)
+    told[rows, :3] = np.column_stack([classes[rows], 1 + rows % 4, rows % 3])
+    told[rows, 3:] = classes[rows][:, None]
+    return told
+
+
 def _train(objective: Objective, **changes: Any) -> Trained:
     columns, classes = applicant_columns(2500, seed=3)
     labels: Any = np.array(["Poor", "Standard", "Good"])[classes]
@@ -55,13 +69,16 @@ def _train(objective: Objective, **changes: Any) -> Trained:
         labels = np.column_stack([classes > 0, classes > 1]).astype(np.int64)
     settled: dict[str, Any] = {"iterations": 40, "depth": 6, "learning_rate": 0.2, "loss_function": objective} | changes
     model = CatBoostClassifier(**settled, thread_count=2, random_seed=1, allow_writing_files=False, verbose=False)
-    model.fit(Pool(features.matrix(columns), labels, weight=np.linspace(0.5, 2, len(classes))))
+    matrix = features.matrix(columns | {"history": _history(classes)})
+    model.fit(Pool(matrix, labels, weight=np.linspace(0.5, 2, len(classes))))
     order = output_order([str(name) for name in model.classes_], objective)
     table = leaf_table(read_ensemble(model, order), np.array(MARGINS[objective]))
     reference = features.matrix(columns)[np.flatnonzero(classes == 2)[:1]]
-    even = Portable(table, Rules(objective, IDENTITY, tuple(reference[0]), (0.0,) * len(FAMILIES)))
-    rules = Rules(objective, IDENTITY, tuple(reference[0].tolist()), tuple(even.contributions(reference)[0].tolist()))
-    rows = np.concatenate([border_rows(table.ensemble, 700), features.matrix(columns)[:300]])
+    even = Portable(table, Rules(objective, IDENTITY, SURER, tuple(reference[0]), (0.0,) * len(FAMILIES)))
+    rules = Rules(
+        objective, IDENTITY, SURER, tuple(reference[0].tolist()), tuple(even.contributions(reference)[0].tolist())
+    )
+    rows = np.concatenate([border_rows(table.ensemble, 700), matrix[:300]])
     raw = np.asarray(model.predict(rows, prediction_type="RawFormulaVal"))[:, order]
     return Trained(
         objective, model, table, rules, Portable(table, rules), Compiled(table, rules, build()), rows, raw, order
@@ -212,7 +229,7 @@ def test_a_kernel_that_answers_otherwise_is_told(plain: Trained) -> None:
     assert "raw values" in unlike(plain.compiled, plain.portable, rows, raw + 1e-12)
 
     def other(**changes: Any) -> Portable:
-        rules = {name: getattr(plain.rules, name) for name in ("objective", "calibration", "reference", "even")}
+        rules = {name: getattr(plain.rules, name) for name in ALL_RULES}
         return Portable(plain.table, Rules(**(rules | changes)))
 
     assert "numbers" in unlike(plain.compiled, other(even=(-1e9,) * len(FAMILIES)), rows, raw)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract import Applicant
+from service.contract import REFERENCE_FIELDS, Applicant
 from service.ledger import records
 from service.ledger.records import OutcomeRow, PredictionLines, RecordKind, ReviewRow
 from tests.service.rows import DECISION, INPUTS, LINES, line
@@ -26,7 +26,7 @@ def one(kind: RecordKind, row: bytes) -> dict[str, str]:
 
 def test_columns_follow_the_contract() -> None:
     """Every field of the applicant but the two that only identify has its column, between the model and the score."""
-    assert set(records.INPUT_COLUMNS) == set(Applicant.model_fields) - {"customer_ref", "as_of"}
+    assert set(records.INPUT_COLUMNS) == set(Applicant.model_fields) - set(REFERENCE_FIELDS)
     assert records.PREDICTION_COLUMNS[9:29] == records.INPUT_COLUMNS
     assert [kind.folder for kind in RecordKind if kind.shipped] == ["predictions", "outcomes", "reviews"]
 

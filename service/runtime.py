@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from types import FrameType
 from typing import Final, Self
 
 from redis.asyncio import Redis
 
+from service import memory
 from service.access.credentials import read_pepper
 from service.access.keystore import KeyStore, Scope
 from service.access.pseudonyms import Pseudonyms
@@ -51,8 +51,6 @@ TICK_S: Final = 0.25
 FLUSH_EVERY_TICKS: Final = 4
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 """Fewer, later collections: with the loaded model frozen, p99 at 16 connections fell from 270 to 6 ms."""
-_KEPT_BYTES: Final = 32 << 20
-_MALLOPT: Final = (-1, -2, -3)  # glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD
 
 
 @dataclass
@@ -135,7 +133,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        _keep_memory()
+        memory.keep()
 
     async def stop(self) -> None:
         """Make durable what waits and let go, in the order that loses nothing."""
@@ -174,6 +172,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         signal.signal(signal.SIGTERM, drain)
 
     async def _housekeeping(self) -> None:
+        give_back = memory.GiveBack()
         tick, look_every = 0, max(1, round(self.settings.key_reload_s / TICK_S))
         while True:
             await asyncio.sleep(TICK_S)
@@ -186,6 +185,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await _guarded(self._save_security)
                 if self.traces is not None:
                     await _guarded(self.traces.flush)
+                idle = not self.throttle.in_flight and not self.room.held
+                await _guarded(partial(give_back.when_idle, idle=idle))
                 await _guarded(self.ledger.follow)
 
     async def _look_at_keys(self) -> None:
@@ -221,17 +222,6 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     def _seen(self, name: str, value: float) -> float:
         before, self.__dict__[f"_last_{name}"] = self.__dict__.get(f"_last_{name}", 0.0), value
         return float(before)
-
-
-def _keep_memory() -> None:
-    """Have glibc keep what a batch frees: given back, it is faulted in again page by page, a quarter of a batch's time.
-
-    Other C libraries know no `mallopt` and decide for themselves.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter in _MALLOPT:
-            mallopt(parameter, _KEPT_BYTES)
 
 
 async def _guarded(work: Callable[[], Awaitable[None]]) -> None:

@@ -323,7 +323,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _finish(self, inbound: Inbound, reply: Reply) -> None:
         """Send the answer, then turn to the next request or to the end."""
-        self._now, inbound.answered = None, True
+        self._now = None
+        inbound.let_go()
         post, closing = self._post, self._is_last(inbound, reply)
         if not self._transport.is_closing():
             self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from service.errors import ProblemError
 from service.problems import Problem
 from service.protocol.heads import Head
-from service.web.exchange import Call, Message
+from service.web.exchange import Call, Message, nothing_more
 
 HIGH_WATER: Final = 64 * 1024  # bytes of a body that wait for their reader before the connection is read no further
 
@@ -82,6 +82,12 @@ class Inbound:
         if not self.queued:
             self.call.body = self._take()
         self._wake()
+
+    def let_go(self) -> None:
+        """It was answered: nothing of its body is kept, and nothing keeps it."""
+        self.answered = True
+        self._parts, self._waiting = [], 0
+        self.call.receive, self.call.body = nothing_more, None
 
     def fail(self, problem: Problem) -> None:
         """The rest of the body will never come."""

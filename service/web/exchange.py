@@ -39,7 +39,8 @@ def new_request_id() -> str:
     return made.hexdigest()
 
 
-async def _nothing() -> Message:
+async def nothing_more() -> Message:
+    """There is no body to come."""
     return {"type": "http.disconnect"}
 
 
@@ -51,7 +52,7 @@ class Call:
     path: str
     headers: dict[bytes, bytes]
     address: str
-    receive: Receive = field(default_factory=lambda: _nothing)
+    receive: Receive = field(default_factory=lambda: nothing_more)
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.perf_counter)
     route: str = "other"

@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from bentos.deploying.proxy import Proxy, Switch
-from bentos.settings import DeploySettings
 from bentos.processes import free_port
+from bentos.settings import DeploySettings
 from service import keys
 from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from tests.api.posting import CLIENTS, post
@@ -218,7 +218,7 @@ def test_no_body_costs_more_than_ten_times_what_it_pays(served: Served) -> None:
 
 
 def test_the_worst_of_one_key_is_not_felt_by_another(served: Served) -> None:
-    """Thirty seconds of it: another partner's p99 at most three times its usual, nothing 100 ms slower; so readiness."""
+    """Thirty seconds: another partner's p99 at most three times its usual, nothing 100 ms slower; so readiness."""
     worst = keys.issue(served.folder, "worst")  # with the limits of any new key
     time.sleep(2)
     over = threading.Event()

@@ -20,7 +20,8 @@ from ui.session import Desk, language, open_desk
 from ui.settings import allowed_hosts
 from ui.texts.brand import ICON
 from ui.texts.wording import texts
-from ui.views import setup
+from ui.views import setup, sign_in
+from ui.visitors import must_sign_in
 from ui.web.shell import FirstPaint
 
 _PAGES = {
@@ -44,11 +45,15 @@ def main() -> None:
         chrome.language_switch(t)
         setup.show(t, problem)
         return
+    if must_sign_in(desk.settings.visitors):
+        chrome.language_switch(t)
+        sign_in.show(t)
+        return
     pages = _pages(desk)
     page = st.navigation(pages, position="top")
     chrome.head(t, page, pages)
     page.run()
-    chrome.foot(t)
+    chrome.foot(t, desk)
 
 
 def _pages(desk: Desk) -> list[st.Page]:

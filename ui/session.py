@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import httpx
 import streamlit as st
 
+from ui.api.allowance import Allowance
 from ui.api.client import ApiReply, Client
 from ui.api.errors import ApiError
 from ui.api.exchange import Exchange
@@ -17,6 +19,7 @@ from ui.errors import SettingsMissing
 from ui.settings import UiSettings, read_settings
 from ui.texts.formats import Formats, zone_of
 from ui.texts.wording import Texts, choose_language, texts
+from ui.visitors import ANONYMOUS, Visitor, who
 
 TRANSPORT: Final = "transport"  # a test puts an httpx transport here
 LANGUAGE: Final = "language"
@@ -34,14 +37,15 @@ class Desk:
     formats: Formats
     settings: UiSettings
     client: Client
+    visitor: Visitor = Visitor(ANONYMOUS, known=False, staff=False)
 
     @property
     def for_staff(self) -> bool:
-        """Whether staff looks: the key has scope `staff` and the secrets say where the reports are.
+        """Whether staff looks: the visitor is staff, the key has scope `staff`, and the secrets say where reports are.
 
         The API is asked once a session, and only where there is something to show; what it does not say is no.
         """
-        if self.settings.reports is None:
+        if self.settings.reports is None or not self.visitor.staff:
             return False
         if _STAFF not in st.session_state:
             try:
@@ -108,7 +112,15 @@ def open_desk() -> Desk:
     transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
     formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
     client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
-    return Desk(texts(language()), formats, settings, client)
+    visitor = who(settings.visitors)
+    paid = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
+    return Desk(texts(language()), formats, settings, paid, visitor)
+
+
+@st.cache_resource(show_spinner=False)
+def _allowance(tokens_a_minute: float) -> Allowance:
+    """What the visitors of this server have spent."""
+    return Allowance(tokens_a_minute)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

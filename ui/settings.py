@@ -35,6 +35,21 @@ class Reports:
 
 
 @dataclass(frozen=True)
+class Visitors:
+    """Who may look: by Streamlit's sign-in (`[auth]`) or a header of the proxy's; who of them is staff; their rate."""
+
+    sign_in: bool = False
+    header: str = ""
+    staff: frozenset[str] = frozenset()
+    tokens_a_minute: float = 0.0
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything tells who looks."""
+        return self.sign_in or bool(self.header)
+
+
+@dataclass(frozen=True)
 class UiSettings:
     """Everything the page needs to know: URLs without a trailing slash, the partner's key, the folder for batches."""
 
@@ -44,6 +59,7 @@ class UiSettings:
     currency: str
     state: Path
     reports: Reports | None = None
+    visitors: Visitors = Visitors()
 
 
 def read_settings(secrets: Mapping[str, Any]) -> UiSettings:
@@ -61,6 +77,24 @@ def read_settings(secrets: Mapping[str, Any]) -> UiSettings:
         currency=str(secrets.get("currency", "BRL")).upper(),
         state=Path(os.environ.get(STATE_VARIABLE, ".local")) / "ui",
         reports=_reports(secrets),
+        visitors=_visitors(secrets),
+    )
+
+
+def _visitors(secrets: Mapping[str, Any]) -> Visitors:
+    section = secrets.get("visitors", {})
+    if not isinstance(section, Mapping):
+        raise SettingsMissing("visitors", "malformed")
+    staff, rate = section.get("staff", []), section.get("tokens_a_minute", 0)
+    if not isinstance(staff, list) or not all(isinstance(name, str) for name in staff):
+        raise SettingsMissing("visitors.staff", "malformed")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or rate < 0:
+        raise SettingsMissing("visitors.tokens_a_minute", "malformed")
+    return Visitors(
+        sign_in="auth" in secrets,
+        header=str(section.get("header", "")),
+        staff=frozenset(name.casefold() for name in staff),
+        tokens_a_minute=float(rate),
     )
 
 

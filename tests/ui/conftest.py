@@ -64,6 +64,7 @@ def desk(api: FakeApi, settings: UiSettings) -> Desk:
 def open_page(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the application: `open_page("batch", locale="pt-BR")`."""
     monkeypatch.setenv("QF_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("ui.visitors.address", lambda: "127.0.0.1")  # AppTest has no connection
 
     def begin(page: str = "score", locale: str = "en-US", **secrets: object) -> AppTest:
         at = AppTest.from_file(str(APP), default_timeout=120)

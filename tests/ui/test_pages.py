@@ -327,3 +327,45 @@ def test_batch_asks_what_the_file_does_not_tell(open_page: Open, api: FakeApi) -
     finished(at)
     sent = next(body for _, path, body, _ in api.requests if path == "/v1/score/batch")
     assert {row["annual_income"] for row in sent["applicants"]} == {34_000.0}
+
+
+@pytest.mark.parametrize(
+    ("user", "sees"), [("ana@qf.test", True), ("Ana@QF.test", True), ("rui@qf.test", False), ("", False)]
+)
+def test_the_visitor_decides_who_is_staff(
+    open_page: Open, api: FakeApi, monkeypatch: pytest.MonkeyPatch, user: str, sees: bool
+) -> None:
+    """With a staff key, only a visitor whom the proxy names and the secrets call staff has the page."""
+    monkeypatch.setattr("ui.visitors.header", {"X-Forwarded-User": user}.__getitem__)  # AppTest sends no headers
+    api.scopes = "read score staff"
+    visitors = {"header": "X-Forwarded-User", "staff": ["ana@qf.test"]}
+    at = open_page(reports=REPORTS, visitors=visitors)
+    if sees:
+        go(at, "health")
+        assert texts("en")("visitor.known", name=user) in everything(at)
+    else:
+        with pytest.raises(KeyError, match="health"):
+            go(at, "health")
+
+
+@pytest.mark.parametrize(("came_from", "forwarded"), [("10.1.2.3", ""), ("127.0.0.1", "10.1.2.3")])
+def test_a_demo_has_no_staff_elsewhere(
+    open_page: Open, api: FakeApi, monkeypatch: pytest.MonkeyPatch, came_from: str, forwarded: str
+) -> None:
+    """Without sign-in only whoever sits at the machine counts as staff: not another machine, not whom a proxy brings."""
+    monkeypatch.setattr("ui.visitors.address", lambda: came_from)
+    monkeypatch.setattr("ui.visitors.header", {"X-Forwarded-For": forwarded}.__getitem__)
+    api.scopes = "read score staff"
+    with pytest.raises(KeyError, match="health"):
+        go(open_page(reports=REPORTS), "health")
+
+
+def test_a_demo_says_that_it_is_one(open_page: Open) -> None:
+    """Without sign-in each page says so."""
+    assert texts("en")("visitor.demo") in everything(open_page())
+
+
+def test_sign_in_comes_first(open_page: Open, api: FakeApi) -> None:
+    """Where the secrets hold a sign-in, nothing is shown or asked before it."""
+    at = open_page(auth={"redirect_uri": "http://page.test/oauth2callback", "cookie_secret": "a-secret-of-tests"})
+    assert texts("en")("visitor.sign_in") in everything(at) and not at.text_input and not api.requests

@@ -38,6 +38,10 @@ def test_all_of_it() -> None:
         ({"reports": "s3"}, "reports", "malformed"),
         ({"reports": {"endpoint": "http://s3"}}, "reports.access_key", "missing"),
         ({"reports": {**STORE, "endpoint": "s3"}}, "reports.endpoint", "malformed"),
+        ({"visitors": "all"}, "visitors", "malformed"),
+        ({"visitors": {"staff": "ana"}}, "visitors.staff", "malformed"),
+        ({"visitors": {"tokens_a_minute": -1}}, "visitors.tokens_a_minute", "malformed"),
+        ({"visitors": {"tokens_a_minute": "many"}}, "visitors.tokens_a_minute", "malformed"),
         ({"public_endpoint": "nowhere"}, "public_endpoint", "malformed"),
     ],
 )

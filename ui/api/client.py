@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from ui.api.exchange import Exchange
 from ui.api.limits import Limit, read_limits
 from ui.settings import UiSettings
 
+Spend = Callable[[int], None]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=3.0)
@@ -48,7 +50,10 @@ class ApiReply(Generic[T]):
 class Client:
     """Calls of the API with one key. Safe to share between threads; `transport` is for tests."""
 
-    def __init__(self, settings: UiSettings, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, settings: UiSettings, transport: httpx.BaseTransport | None = None, spend: Spend | None = None
+    ) -> None:
+        self._spend = spend
         self._http = httpx.Client(
             base_url=settings.endpoint,
             headers={"x-api-key": settings.key.get_secret_value(), "user-agent": "quantumfinance-ui"},
@@ -57,12 +62,20 @@ class Client:
             follow_redirects=False,  # the key goes to the endpoint named in the settings and nowhere else
         )
 
+    def paid_by(self, spend: Spend) -> Client:
+        """The same client, on the same connections, whose tokens count on one visitor."""
+        own = copy.copy(self)
+        own._spend = spend
+        return own
+
     def score(self, applicant: dict[str, Any]) -> ApiReply[Score]:
         """One applicant scored. `applicant` is JSON as the contract wants it: the API judges it, not this page."""
+        self._pay(1)
         return self._typed(Score, self._call("POST", "/v1/score", json.dumps(applicant, allow_nan=False).encode()))
 
     def score_batch(self, applicants: Sequence[Applicant], token: str = "") -> ApiReply[list[Score]]:
         """Up to 1,000 applicants scored in order; the same `token` never scores the same rows twice."""
+        self._pay(len(applicants))
         body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
         reply = self._typed(Scores, self._call("POST", "/v1/score/batch", body, token))
         if len(reply.value.scores) != len(applicants):
@@ -71,6 +84,7 @@ class Client:
 
     def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
         """A part of a large batch, its answers counted and left as bytes (`exchange.got`): read once, when shown."""
+        self._pay(len(applicants))
         body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
         reply = self._call("POST", "/v1/score/batch", body, token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.
@@ -89,6 +103,10 @@ class Client:
     def scopes(self) -> frozenset[str]:
         """What the key of this page may do."""
         return frozenset(self._call("GET", "/v1/model").exchange.headers.get("qf-scopes", "").split())
+
+    def _pay(self, tokens: int) -> None:
+        if self._spend is not None:
+            self._spend(tokens)
 
     def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> ApiReply[None]:
         headers = {}

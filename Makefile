@@ -23,7 +23,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools quick rooms docs up down status demo test lint pylint mypy layout imports workflows check bench image login report \
+.PHONY: help venv tools quick rooms docs up down status demo test acceptance lint pylint mypy layout imports workflows check bench image login report \
   deploy rollback rollout drift audit sbom scan replay faults reproduce new lock clean
 
 help: ## this list
@@ -92,6 +92,9 @@ docs: venv ## the documentation as a site in build/site, made without a network
 test: ## every check CI makes
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check
+
+acceptance: venv ## asks the running stack as its users do; one line a promise, exit 1 at the first that fails
+	@$(CLIENT) $(PY) -m tests.acceptance $(ARGS)
 
 bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR for another package
 	@$(PY) -m tests.bench.serving --model "$${MODEL:-$$($(PY) -m infra.local model)}" $(ARGS)

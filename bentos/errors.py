@@ -4,6 +4,7 @@
     ├── VersionMissing      register or approve a version first
     ├── PromotionLost       somebody else moved the champion: look again, then decide again
     ├── ApprovalMissing     let a person approve the version first
+    │   └── OverrideEnded   it was approved for a time that is over: decide again, or approve another version
     ├── ArtefactDamaged     the stored package is not what was registered: do not use it
     ├── TrailBroken         the audit trail was altered: find out by whom before anything moves
     ├── PackFailed          the Bento could not be built from what was given
@@ -32,6 +33,10 @@ class PromotionLost(BentosError):
 
 class ApprovalMissing(BentosError):
     """The version carries no approving verdict."""
+
+
+class OverrideEnded(ApprovalMissing):
+    """The override that let the version out has ended."""
 
 
 class ArtefactDamaged(BentosError):

@@ -28,8 +28,10 @@ LINE_MAX: Final = 300
 _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
 
-def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: IO[bytes]) -> int:
-    """Number of a process started in a session of its own, so that it survives the terminal."""
+def spawn(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: IO[bytes], handed: Sequence[int] = ()
+) -> int:
+    """Number of a process started in a session of its own, so that it survives the terminal; `handed` are descriptors."""
     process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
         command,
         env=env,
@@ -38,6 +40,7 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: 
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=handed,
     )
     _HANDLES.append(process)
     return process.pid

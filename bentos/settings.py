@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract import PRODUCT
 
@@ -80,10 +80,26 @@ class DeploySettings(BentosSettings):
     shadow_requests: int = Field(default=1000, ge=1, le=100_000, description="Requests sent to both colours alike.")
     shadow_p99_ratio: float = Field(default=1.2, gt=0, description="How much slower than the old colour it may be.")
     watch_s: float = Field(default=60, ge=0, le=3600, description="How long a new colour is watched after the switch.")
+    canary_shares: Annotated[tuple[float, ...], NoDecode] = Field(
+        default=(1.0,),
+        description="Shares of new connections that a new version gets, step by step, each watched: 0.05,0.25,1.",
+    )
     watch_slice_s: float = Field(default=15, gt=0, description="Two slices in a row above the p99 limit are too slow.")
     watch_error_share: float = Field(default=0.005, gt=0, lt=1, description="Share of 5xx that takes it back.")
     watch_p99_ratio: float = Field(default=2.0, gt=0, description="How much slower it may be under live traffic.")
     p99_floor_ms: float = Field(default=50, ge=0, description="A p99 below this promise is never too slow.")
+
+    @field_validator("canary_shares", mode="before")
+    @classmethod
+    def _steps(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("canary_shares")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or sorted(set(value)) != list(value) or value[0] <= 0 or value[-1] != 1:
+            raise ValueError("shares rise from above 0 to 1, with commas between: 0.05,0.25,1")
+        return value
 
     @property
     def deploy_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""The `packaging` flow: from an approved version to a Bento that was proved, and its image where one can be made.
+"""The `packaging` flow: from an approved version to a proved Bento, its image where one can be made, its first answer.
 
 Every step is safe to repeat: a Bento that stands is proved byte by byte and used again, an image that was pushed is
 found by its digest. A step that fails takes back what this run made, and the champion stays as it is.
@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos import publish
+from bentos.errors import BentosError
 from bentos.packing import bento
 from bentos.packing.bento import Packed
 from bentos.packing.golden_requests import golden_applicants
@@ -27,8 +28,9 @@ from bentos.publish import GOLDEN_ROWS, Publication, Published, published
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
-from flows import artifacts
+from flows import answering, artifacts
 from flows.completion import completed
+from flows.settings import FlowSettings
 
 
 class PackagingResult(BaseModel):
@@ -44,7 +46,7 @@ class PackagingResult(BaseModel):
 
 @flow(name="packaging", on_completion=[completed], flow_run_name="packaging of version {version}", log_prints=True)
 def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
-    """Pack an approved version and prove what was packed.
+    """Pack an approved version, prove what was packed, and bring it in front of partners.
 
     Args:
         version: Registered version to pack; 0 for the champion.
@@ -59,8 +61,14 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     progress.at(5)
     with tempfile.TemporaryDirectory(prefix="packaging-") as scratch:
         outcome = _made(settings, registry, chosen, Path(scratch) / "package", progress)
-    record(registry, outcome, settings.bento_store)
-    _show(outcome)
+    record(registry, outcome)
+    progress.at(96)
+    try:
+        told = in_front(registry, chosen, settings)
+    except BentosError as error:
+        _show(outcome, str(error))
+        raise
+    _show(outcome, told)
     progress.at(100)
     return outcome.packed.tag
 
@@ -191,20 +199,34 @@ def pull(work: Publication, digest: str) -> str:
 
 
 @task(task_run_name="record version {outcome.version.number}", cache_policy=NO_CACHE)
-def record(registry: Registry, outcome: PackagingResult, store: Path) -> None:
-    """Keep tags and digests with the version in MLflow; the champion's Bento becomes the one to be served."""
+def record(registry: Registry, outcome: PackagingResult) -> None:
+    """Keep tags and digests with the version in MLflow."""
     registry.record(outcome.version, {"bento_tag": outcome.packed.tag, "bento_digest": outcome.packed.digest})
     if outcome.published.digest:
         publish.record(registry, outcome.version, outcome.published)
     registry.attach(
         outcome.version, f"packaging/version-{outcome.version.number}.json", outcome.model_dump_json(indent=2)
     )
+
+
+@task(task_run_name="version {version.number} in front of partners", cache_policy=NO_CACHE)
+def in_front(registry: Registry, version: Version, settings: BentosSettings) -> str:
+    """What answers partners from now on, in one line; only the champion is brought in front of them.
+
+    Raises:
+        BentosError: it did not get there; what answered before answers still.
+    """
+    log = get_run_logger()
     champion = registry.find(CHAMPION)
-    if champion is not None and champion.number == outcome.version.number:
-        bento.choose(store, outcome.packed.tag)
+    if champion is None or champion.number != version.number:
+        told = answering.OVERTAKEN if champion else "NOT answering: there is no champion"
+    else:
+        told = answering.bring(FlowSettings().deploy_command, version.number, settings.home, log.info)
+    (log.warning if told.startswith("NOT") else log.info)(told)
+    return told
 
 
-def _show(outcome: PackagingResult) -> None:
+def _show(outcome: PackagingResult, told: str) -> None:
     smoke = outcome.smoke
     rows = artifacts.step_rows(
         [
@@ -218,6 +240,7 @@ def _show(outcome: PackagingResult) -> None:
             ("image", outcome.published.summary),
             ("image digest", outcome.published.digest or "none"),
             ("bill of materials", outcome.published.sbom.name if outcome.published.sbom else "none"),
+            ("in front of partners", told),
         ]
     )
     artifacts.show_table("packaging", rows, f"Packaging of version {outcome.version.number}")

@@ -29,8 +29,9 @@ FAMILIES: Final = {
 }
 
 
-def completed(flow: Flow[Any, Any], run: FlowRun, _state: State[Any]) -> None:
+def completed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell that a run of this deployment was completed, and how many runs each schedule has planned."""
+    del state  # the hook is called for one state alone
     gateway = FlowSettings().pushgateway
     if not gateway:
         return
@@ -38,7 +39,7 @@ def completed(flow: Flow[Any, Any], run: FlowRun, _state: State[Any]) -> None:
         push_to_gateway(gateway, job="flows", grouping_key={"deployment": flow.name}, registry=moment(time.time()))
         push_to_gateway(gateway, job="schedules", registry=planned(_schedules()))
     except OSError as error:
-        flow_run_logger(run, flow).error("the push gateway %s does not answer: %s", gateway, error)
+        flow_run_logger(flow_run, flow).error("the push gateway %s does not answer: %s", gateway, error)
 
 
 def moment(at: float) -> CollectorRegistry:

@@ -78,6 +78,16 @@ def load_reference(version: str, digest: str) -> ReferenceData:
     return ReferenceData(model, frame, tuple(manifest.key_fields(KEY_COLUMNS)))
 
 
+@task
+def watch_champion(today: date) -> None:
+    """A red line, an event and a metric where the champion's override ends; which version should answer."""
+    from bentos.registry.versions import Registry
+    from bentos.settings import BentosSettings
+    from flows.monitoring import champion
+
+    champion.watch(Registry.connect(BentosSettings()), FlowSettings().pushgateway, today)
+
+
 @task(task_run_name="report of version {reference.model.version}")
 def publish(verdict: WindowVerdict, found: Traffic, reference: ReferenceData, settings: DriftSettings) -> WindowVerdict:
     """Write Evidently's HTML and JSON and the summary to bucket `reports`; the verdict with the report's key."""
@@ -138,6 +148,7 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
         if new < settings.after_rows:
             log.info("%s new predictions since the last verdict, fewer than %s", f"{new:,}", f"{settings.after_rows:,}")
             return "skipped"
+    watch_champion(today)
     found = read_traffic(settings, window_of(settings, today), today)
     versions = found.versions(settings.minimum_rows)
     if not versions:

@@ -36,7 +36,7 @@ MAX_ATTEMPTS: Final = 20
 class CheckedVersion(BaseModel):
     """Release checks as they are kept with a version: about which bytes, against which champion."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     digest: str
     champion: int

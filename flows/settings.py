@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import getpass
 from datetime import timedelta
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.contract import PRODUCT
+
+_LEAP: Final = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
+_DAY: Final = r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))"
+NO_DAY_OR_DAY: Final = rf"^(\d{{4}}-{_DAY}|{_LEAP})?$"
+"""A day of the calendar as YYYY-MM-DD, or nothing: a form's pattern refuses 2026-13-45 before a run starts."""
 
 
 class FlowSettings(BaseSettings):
@@ -32,6 +38,10 @@ class FlowSettings(BaseSettings):
     pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
     dask_scheduler: str = Field(
         default="", description="Dask scheduler of batch scoring, tcp://host:port; processes of this host if empty."
+    )
+    deploy_command: str = Field(
+        default="",
+        description="Command that brings a packed version in front of partners, called with --version N; none if empty.",
     )
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
 

@@ -1,4 +1,4 @@
-"""The embedded stack: `python -m infra.local up|down|status|model|restart PART`, normally called by make.
+"""The embedded stack: `python -m infra.local up|down|status|model|release|restart PART`, normally called by make.
 
 Everything runs on this machine with nothing but Python: no Docker, no root. Each part is waited for until it answers;
 what cannot start is one line and a non-zero exit, and what this call had started is stopped again.
@@ -7,6 +7,7 @@ what cannot start is one line and a non-zero exit, and what this call had starte
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
 
@@ -27,6 +28,19 @@ def print_status(stack: Stack) -> None:
         raise StackError("; ".join(faults))
 
 
+def release(stack: Stack, version: int, actor: str) -> None:
+    """Bring an approved version in front of the embedded API's partners; the champion where none is named."""
+    from bentos.errors import BentosError
+    from bentos.settings import DeploySettings
+    from infra.stack.releasing import EmbeddedRelease
+
+    os.environ.update(stack.variables)
+    try:
+        EmbeddedRelease(stack, DeploySettings(), say).release(version, actor or getpass.getuser())
+    except BentosError as error:
+        raise StackError(str(error)) from error
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Do what was asked."""
     stack = Stack(read_settings())
@@ -38,6 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
         stack.down()
     elif arguments.command == "model":
         say(str(served_model(stack.settings)))
+    elif arguments.command == "release":
+        release(stack, arguments.version, arguments.actor)
     elif arguments.command == "restart":
         stack.restart(arguments.part)
     else:
@@ -50,6 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("up", "down", "status", "model"):
         commands.add_parser(name)
+    releasing = commands.add_parser("release")
+    releasing.add_argument("--version", type=int, default=0, help="registered version; the champion if left out")
+    releasing.add_argument("--actor", default="", help="who is named in the audit trail; the user if left out")
     commands.add_parser("restart").add_argument("part", choices=("api", "ui"))
     try:
         run(parser.parse_args(arguments))

@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from bentos.deploying.probe import asking, proof_key
+from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
 from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
 from bentos.deploying.state import DeploymentState, Placed, StateFile, SwitchTrial, now
-from bentos.deploying.watch import WatchLimits, WatchVerdict, p99, shadow
+from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
-from bentos.packing.smoke import Identity, prove
 from bentos.registry.audit_trail import Trail
 from bentos.settings import DeploySettings
 
 PROBE_PAUSE_S: Final = 0.2
-LONG_AGO: Final = "2000-01-01"
-"""`as_of` of golden requests: outside every window, so that drift never takes them for applicants."""
 
 
 class Deployment:
@@ -61,7 +59,7 @@ class Deployment:
                 self._say(f"version {release.version} serves already ({old})")
                 return
             colour = other(old) if old else "blue"
-            rows = [one.model_copy(update={"body": {**one.body, "as_of": LONG_AGO}}) for one in golden]
+            rows = unwatched(golden)
             with proof_key(self._settings.service_dir) as key:
                 self._try(release, colour, old, rows, key, actor)
 
@@ -104,27 +102,15 @@ class Deployment:
         self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[GoldenRequests], key: str
     ) -> float:
         """The usual p99 in milliseconds, once everything is right; 0 if there is nothing to compare with."""
-        settings = self._settings
         begun = time.monotonic()
         self._colours.start(colour, release)
         self._say(f"{colour} is ready after {time.monotonic() - begun:.1f} s")
-        identity = Identity(version=release.version, digest=release.digest)
-        report = prove(self._colours.url(colour), key, identity, golden, requests=settings.golden_requests)
-        self._say(f"{colour} gives {report.requests} golden answers, p99 {report.p99_ms} ms")
-        with asking(self._colours.url(colour), golden, key) as fresh:
-            if old is None or not self._colours.ready(old):
-                shadow(fresh, None, settings.shadow_requests)
-                self._say(f"{settings.shadow_requests} shadow requests right; no other colour to compare with")
-                return 0.0
-            with asking(self._colours.url(old), golden, key) as known:
-                seen = shadow(fresh, known, settings.shadow_requests)
-        allowed = max(seen.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
-        told = f"{seen.requests} shadow requests: p99 {seen.new_ms} ms, {old} {seen.old_ms} ms"
-        if seen.new_ms > allowed:
-            raise SmokeFailed(f"{told}; at most {allowed:.0f} ms are allowed")
-        self._say(told)
+        known = self._colours.url(old) if old and self._colours.ready(old) else ""
+        usual_ms = prove_beside(
+            self._colours.url(colour), known, release, golden, key, settings=self._settings, say=self._say
+        )
         live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.colour == old]
-        return max(seen.old_ms, p99(live))
+        return max(usual_ms, p99(live)) if known else 0.0
 
     def _watch(self, colour: Colour, golden: Sequence[GoldenRequests], key: str, usual_ms: float) -> None:
         settings, begun = self._settings, time.time()

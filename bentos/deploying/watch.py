@@ -51,8 +51,16 @@ class WatchVerdict:
         self.requests += 1
         self.errors += seen.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         if (elapsed := seen.score_ms) is not None:
-            self._slice.append(elapsed)
-            self.times.append(elapsed)
+            self._took(elapsed)
+
+    def note(self, elapsed_ms: float) -> None:
+        """Take an answered score into account that the watch asked for itself."""
+        self.requests += 1
+        self._took(elapsed_ms)
+
+    def _took(self, elapsed_ms: float) -> None:
+        self._slice.append(elapsed_ms)
+        self.times.append(elapsed_ms)
 
     def fault(self, now: float) -> str:
         """Why the colour is bad; empty while it is not."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from bentos.digests import combined, file_sha256, fingerprint
-from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, VersionMissing
+from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, OverrideEnded, VersionMissing
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version, version_of
 from service.score.manifest import MODEL_FILE
@@ -149,8 +150,14 @@ class Catalogue:
 
         Raises:
             ApprovalMissing: there is no verdict, it rejects, or it is about other bytes.
+            OverrideEnded: it was approved in spite of failed checks, until a day that is over.
         """
         decision = self.decision(version)
+        if decision.ended(datetime.now(UTC).date()):
+            raise OverrideEnded(
+                f"version {version.number} was approved by an override until {decision.override_expires}: "
+                "decide on it again, or approve another version"
+            )
         if not decision.approved or (decision.version, decision.digest) != (version.number, version.digest):
             raise ApprovalMissing(f"version {version.number} is not approved: only an approved version is packed")
         return decision

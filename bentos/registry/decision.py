@@ -39,3 +39,7 @@ class Decision(BaseModel):
     def overridden(self) -> bool:
         """Whether failed checks were approved all the same."""
         return self.approved and bool(self.failed_checks)
+
+    def ended(self, today: date) -> bool:
+        """Whether an override let the version out and its last day is over."""
+        return self.overridden and self.override_expires is not None and today > self.override_expires

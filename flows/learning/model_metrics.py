@@ -62,7 +62,7 @@ _STEPS: Final = 2_048  # of the ranking in a draw: bounds memory to that many fl
 class Figure(BaseModel):
     """A metric's value with its 95 % bootstrap interval."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     value: float
     low: float
@@ -335,7 +335,7 @@ def _rank_metrics(hits: Array, misses: Array) -> tuple[Array, Array]:
 class Difference(BaseModel):
     """Challenger minus champion on the same rows and draws; `p_better` is the share of draws above zero."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     value: float
     low: float

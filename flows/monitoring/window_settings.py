@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.settings import NO_DAY_OR_DAY
+
 Share = Annotated[float, Field(gt=0, le=1)]
 Index = Annotated[float, Field(gt=0, le=5)]
 Auc = Annotated[float, Field(gt=0.5, le=1)]
@@ -62,7 +64,7 @@ class DriftSettings(BaseModel):
         "",
         title="Window end",
         description="First day after the window, YYYY-MM-DD; empty means tomorrow (UTC).",
-        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        pattern=NO_DAY_OR_DAY,
     )
     window_days: int = Field(7, ge=1, le=366, title="Window, days", description="Days that the described data spans.")
     extend_days: int = Field(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from pydantic import ValidationError
@@ -45,9 +46,24 @@ def checks_of(registry: Registry, challenger: Version, champion: Version | None)
 
 def _evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
     try:
-        return Evidence.model_validate_json(registry.run_file(version.run_id, EVIDENCE_FILE, scratch).read_bytes())
-    except (ArtefactDamaged, ValidationError):
+        return readable(registry.run_file(version.run_id, EVIDENCE_FILE, scratch).read_text(encoding="utf-8"))
+    except ArtefactDamaged:
         return Evidence()  # nothing known: every check fails
+
+
+def readable(text: str) -> Evidence:
+    """The evidence as it was written; a part that cannot be read is absent alone, and its own checks fail."""
+    try:
+        parts = json.loads(text)
+    except ValueError:
+        return Evidence()
+    known: dict[str, Any] = {}
+    for name, value in parts.items() if isinstance(parts, dict) else ():
+        try:
+            known[name] = getattr(Evidence.model_validate_json(json.dumps({name: value})), name)
+        except (ValidationError, AttributeError):
+            continue
+    return Evidence(**known)
 
 
 def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> LabelledAnswers | None:

@@ -30,7 +30,7 @@ _Draw = NDArray[np.float64]
 class GroupReport(BaseModel):
     """One group against the rest of its attribute. Ratios are to the best-treated group, gaps to everybody."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     attribute: str
     group: str
@@ -50,7 +50,7 @@ class GroupReport(BaseModel):
 class FairnessReport(BaseModel):
     """All groups large enough to audit, and how well the features betray the age group."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     groups: tuple[GroupReport, ...]
     too_small: tuple[str, ...] = Field(default=(), description="Groups under the least number of rows.")

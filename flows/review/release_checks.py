@@ -36,7 +36,7 @@ class Result(StrEnum):
 class ReleaseCheck(BaseModel):
     """One release check and what it found."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     code: str
     title: str
@@ -82,7 +82,7 @@ class ReleaseLimits:
 class DataEvidence(BaseModel):
     """What is known of the data a challenger learned from and is judged on."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     schema_valid: bool
     rows: int
@@ -94,7 +94,7 @@ class DataEvidence(BaseModel):
 class Evidence(BaseModel):
     """Everything the checks look at. None or an absent metric means: not measured, and fails."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     champion: int = Field(default=0, description="Version compared with; 0: the default CatBoost is the yardstick.")
     data: DataEvidence | None = None
@@ -145,6 +145,8 @@ def run_checks(evidence: Evidence, limits: ReleaseLimits = ReleaseLimits()) -> t
             result, explanation, value, threshold = finding(evidence, limits)
         except Missing as missing:
             result, explanation, value, threshold = Result.FAILED, f"not measured: {missing}", None, None
+        if value is not None and not isfinite(value):
+            result, explanation = Result.FAILED, f"degenerate, not a number: {explanation}"
         found.append(
             ReleaseCheck(
                 code=code, title=title, result=result, explanation=explanation, value=value, threshold=threshold
@@ -167,6 +169,13 @@ def _need(value: Kind | None, what: str) -> Kind:
     if value is None:
         raise Missing(what)
     return value
+
+
+def _finite(values: Mapping[str, float], what: str) -> None:
+    """Make sure that none of the values is degenerate, as of a group without rows: it would hide behind the others."""
+    odd = [name for name, value in values.items() if not isfinite(value)]
+    if odd:
+        raise Missing(f"{what} {', '.join(odd)} is not a number")
 
 
 def _figure(figures: Figures | None, name: str) -> float:
@@ -205,6 +214,7 @@ def _data_classes(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     shares = _need(evidence.data, "data").class_shares
     if len(shares) != 3:
         raise Missing("share of each of the three classes")
+    _finite(shares, "share of class")
     name = min(shares, key=lambda key: shares[key])
     told = f"rarest class {name} has a share of {shares[name]:.3f}, at least {limits.class_share}"
     return _passed(shares[name] >= limits.class_share, told, shares[name], limits.class_share)
@@ -367,8 +377,7 @@ def _severe_against(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
 
 def _bands(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     rates = _need(evidence.poor_rate_by_band, "share of Poor by band")
-    if not all(isfinite(rate) for rate in rates):
-        raise Missing("a band without rows")
+    _finite(dict(zip(("Poor", "Standard", "Good"), rates, strict=True)), "share of Poor in band")
     told = "share of Poor by band, worst first: " + ", ".join(f"{rate:.3f}" for rate in rates)
     step = min(rates[0] - rates[1], rates[1] - rates[2])
     return _passed(step > 0.0, f"{told}; must fall", step, 0.0)
@@ -413,6 +422,8 @@ def _fairness(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     report = _need(evidence.fairness, "fairness by age group and occupation")
     if not report.groups:
         raise Missing("no group is large enough to audit")
+    ratios = {f"{group.attribute} {group.group}": group.lowest_impact_ratio.low for group in report.groups}
+    _finite(ratios, "adverse impact ratio of")
     worst = min(report.groups, key=lambda group: group.lowest_impact_ratio.low)
     low = worst.lowest_impact_ratio.low
     told = f"lowest adverse impact ratio: {worst.attribute} {worst.group}, interval from {low:.2f}"
@@ -426,6 +437,7 @@ def _monotone(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     report = _need(evidence.stability, "stability").directions
     if not report:
         raise Missing("perturbation of the declared directions")
+    _finite({one.field: one.wrong_share for one in report}, "pairs against the declared direction of")
     worst = max(report, key=lambda one: one.wrong_share)
     odd = [one.field for one in report if one.wrong_share > limits.wrong_way]
     odd += [one.field for one in report if one.mean_reversal > limits.reversal_points and one.field not in odd]

@@ -63,7 +63,7 @@ _NOISY: Final = (
 class DirectionReport(BaseModel):
     """Pairs of an applicant with and without a step of one field."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     field: str
     pairs: int
@@ -74,7 +74,7 @@ class DirectionReport(BaseModel):
 class StabilityReport(BaseModel):
     """Directions, noise and reasons; None where not measured."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     directions: tuple[DirectionReport, ...]
     band_flips: float = Field(description="Share of bands that 1 % noise on the amounts changes.")

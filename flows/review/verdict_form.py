@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints
 
 from flows.review.release_checks import Result
 from flows.review.signatures import override_check, people_check
+from flows.settings import NO_DAY_OR_DAY
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)]
 
@@ -31,7 +32,7 @@ class VerdictForm(RunInput):
     )
     override_expires: str = Field(
         default="",
-        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        pattern=NO_DAY_OR_DAY,
         title="Override: expires on",
         description="YYYY-MM-DD, after today and within a year.",
     )

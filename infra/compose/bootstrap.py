@@ -23,7 +23,7 @@ from infra.errors import StackError
 from infra.settings import ROOT
 from infra.stack import object_store
 from infra.stack.credentials import Credentials
-from infra.stack.deployments import deploy_all, ensure_automations, work_pool
+from infra.stack.deployments import close_forms, deploy_all, ensure_automations, work_pool
 from service import keys
 from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
 from service.contract import PRODUCT
@@ -168,6 +168,7 @@ def make_prefect(settings: BootstrapSettings) -> str:
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type=settings.pool_type, base_job_template=template))
         deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
+        close_forms(lambda method, path, body: _asked(client, method, path, body))
         ensure_automations(lambda method, path, body: _asked(client, method, path, body))
     return f"pool {pool} of type {settings.pool_type}, deployments as prefect.yaml says"
 

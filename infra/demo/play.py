@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from bentos.digests import combined, file_sha256
-from infra.demo.mlflow_models import Models, RegisteredVersion, packed
 from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
 from infra.demo.runs import OVER, Run, Runs
 from infra.demo.stages import Stages, call, tell
@@ -22,6 +21,7 @@ from infra.errors import StackError
 from infra.settings import ROOT, read_settings
 from infra.stack.credentials import OPERATOR
 from infra.stack.guards import exclusive, interruptible
+from infra.stack.mlflow_models import Models, RegisteredVersion, packed
 from infra.stack.parts import served_bento
 from infra.stack.supervisor import Stack
 

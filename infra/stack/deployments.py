@@ -58,9 +58,14 @@ class Prefect:
         if self._http.get(f"/work_pools/{name}").status_code == httpx.codes.NOT_FOUND:
             self._post("/work_pools/", {"name": name, "type": "process"})
 
-    def ensure_automations(self) -> None:
-        """The server's automations as infra/automations.yaml says."""
-        ensure_automations(lambda method, path, body: self._http.request(method, path, json=body).raise_for_status())
+    def finish_deployments(self) -> None:
+        """What `prefect deploy` has no word for: forms that refuse unknown parameters, and infra/automations.yaml."""
+
+        def ask(method: str, path: str, body: Any) -> httpx.Response:
+            return self._http.request(method, path, json=body).raise_for_status()
+
+        close_forms(ask)
+        ensure_automations(ask)
 
     def schedules(self) -> list[schedules.Schedule]:
         """The active schedules and what is planned for each."""
@@ -82,6 +87,15 @@ class Prefect:
         """Whether the worker has reported to the server."""
         found = self._post(f"/work_pools/{pool}/workers/filter", {})
         return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+
+
+def close_forms(ask: Callable[[str, str, Any], Any]) -> None:
+    """Let each deployment refuse a parameter that its flow does not take: left open, such a run starts and crashes."""
+    for found in ask("POST", "/deployments/filter", {"limit": 200}).json():
+        form = found["parameter_openapi_schema"]
+        if form and form.get("additionalProperties") is not False:
+            closed = {**form, "additionalProperties": False}
+            ask("PATCH", f"/deployments/{found['id']}", {"parameter_openapi_schema": closed})
 
 
 def ensure_automations(ask: Callable[[str, str, Any], Any], path: Path = AUTOMATIONS) -> None:

@@ -30,7 +30,6 @@ from service.s3 import MLFLOW_BUCKET
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
 ALWAYS: Final = ("store", "mlflow", "prefect", "worker")  # the API and the UI need something to serve first
-IMAGE: Final = PRODUCT
 WORKER: Final = "embedded"
 CACHE_S: Final = 60  # MLflow believes a password again for so long; its digest costs tens of milliseconds of a core
 
@@ -139,13 +138,9 @@ def worker(variables: Mapping[str, str], pool: str) -> StackPart:
 
 
 def served_bento(settings: StackSettings) -> str | None:
-    """Tag of the Bento to serve: the one deployment has chosen, else the newest; None before the first is packed."""
-    home = settings.state_dir / "bentoml"
-    chosen = home / "serving"
-    if chosen.exists():
-        return chosen.read_text().strip() or None
-    latest = home / "bentos" / IMAGE / "latest"
-    return f"{IMAGE}:{latest.read_text().strip()}" if latest.exists() else None
+    """Tag of the Bento that was proved in front of partners; None before the first was. The newest is no answer."""
+    chosen = settings.state_dir / "bentoml" / "serving"
+    return chosen.read_text().strip() or None if chosen.exists() else None
 
 
 def served_model(settings: StackSettings) -> Path:
@@ -156,7 +151,7 @@ def served_model(settings: StackSettings) -> Path:
     """
     bento = served_bento(settings)
     if not bento:
-        raise StackError("no model is packed yet; run `make demo` first")
+        raise StackError("no model is served yet; run `make demo` first")
     return settings.state_dir / "bentoml" / "bentos" / Path(*bento.split(":", 1)) / "src" / "model"
 
 
@@ -172,11 +167,12 @@ def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:
         "QF_SHIP_INTERVAL_S": "5",  # on one machine somebody watches: predictions reach the bucket within seconds
     }
     port = settings.port_api
-    command = (sys.executable, "-m", "bentoml", "serve", bento, "--host", HOST, "--port", str(port))
+    program = "infra.stack.listening"  # bentoml's command line, on a port that the next version can take over
+    command = (sys.executable, "-m", program, "serve", bento, "--host", HOST, "--port", str(port))
     # Started away from the project: the Bento runs on what it carries, not on the working tree.
     return StackPart(
         "api",
-        Recipe(command, env, settings.state_dir / "bentoml", port),
+        Recipe(command, env, settings.state_dir / "bentoml", port, handed=True),
         f"{settings.api_url}/readyz",
         f"{settings.api_url}/docs",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final
 import psutil
 
 from bentos import processes
+from infra.stack import listening
 
 MARKER: Final = "QF_STACK"
 LOG_BYTES_MAX: Final = 20_000_000  # an older log than this makes way at the next start
@@ -32,6 +34,7 @@ class Recipe:
     env: Mapping[str, str]
     cwd: Path
     port: int | None = None
+    handed: bool = False  # its port is bound by who starts it and handed over (infra.stack.listening)
 
     @property
     def digest(self) -> str:
@@ -81,8 +84,11 @@ class Shelf:
             return None
         return running if running.alive() else None
 
-    def spawn(self, name: str, recipe: Recipe) -> Running:
-        """Start a part in a session of its own and note it down."""
+    def spawn(self, name: str, recipe: Recipe, door: socket.socket | None = None) -> Running:
+        """Start a part in a session of its own and note it down; on the socket `door` if there is one already."""
+        if recipe.handed and door is None:
+            with listening.bound(recipe.port or 0) as alone:
+                return self.spawn(name, recipe, alone)
         log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.pid_file(name).parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +96,16 @@ class Shelf:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
             environment = {**os.environ, **recipe.env, MARKER: str(self.state)}
-            pid = processes.spawn(recipe.command, env=environment, cwd=recipe.cwd, output=out)
+            handed = [door.fileno()] if door else []
+            environment |= {listening.HANDED: str(number) for number in handed}
+            pid = processes.spawn(recipe.command, env=environment, cwd=recipe.cwd, output=out, handed=handed)
         running = Running(pid, psutil.Process(pid).create_time(), recipe.port, recipe.digest)
         self.pid_file(name).write_text(json.dumps(asdict(running)))
         return running
+
+    def rename(self, name: str, other: str) -> None:
+        """What was started under one name goes on under another."""
+        self.pid_file(name).replace(self.pid_file(other))
 
     def forget(self, name: str) -> None:
         """Remove the pid file."""

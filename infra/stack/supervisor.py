@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,15 +18,17 @@ from flows.schedules import Schedule
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 from infra.stack import parts
-from infra.stack.credentials import credentials, logins, stack_variables, write_exports, write_private
+from infra.stack.credentials import OPERATOR, credentials, logins, stack_variables, write_exports, write_private
 from infra.stack.deployments import Prefect, deploy, work_pool
 from infra.stack.guards import exclusive, interruptible, uninterrupted
+from infra.stack.mlflow_models import Models
 from infra.stack.object_store import format_volume, make_buckets
 from infra.stack.parts import StackPart
 from infra.stack.processes import Shelf, end, marked
 
 PATIENCE_S: Final = {"api": 15.0, "worker": 8.0}  # the API drains; the others need less
 POLL_S: Final = 0.2
+NEXT: Final = "api-next"  # a version that is being let in beside the API (infra.stack.releasing)
 
 
 def say(line: str) -> None:
@@ -69,6 +71,7 @@ class Stack:
         store = parts.object_store(settings, self.pair)
         mlflow = parts.mlflow(settings.state_dir / "mlflow", settings.port_mlflow, self._store_env(), self.logins)
         prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect, self.logins)
+        self._settle_release()
         pool = work_pool()
         worker = parts.worker(self.variables, pool)
         outside = [part for part in (self._api(), self._ui()) if part]
@@ -87,7 +90,7 @@ class Stack:
             server.settle_lost_runs()
         if deploy(settings, self.variables):
             say("  deployments  as prefect.yaml says")
-        server.ensure_automations()
+        server.finish_deployments()
         self._spawn(worker)
         for part in outside:
             self._spawn(part)
@@ -96,6 +99,16 @@ class Stack:
         for part in outside:
             self._await(part)
         self._await_schedules(server)
+
+    def _settle_release(self) -> None:
+        """End what a killed release left on the API's port; one that is under way is left alone."""
+        left = self.shelf.find(NEXT)
+        if left is None:
+            return
+        with suppress(StackError), exclusive(self.settings.state_dir / "release.lock", "up"):
+            say("  api          a release was cut off: its version is stopped")
+            end(left, PATIENCE_S["api"])
+            self.shelf.forget(NEXT)
 
     def running(self) -> bool:
         """Whether any part runs."""
@@ -259,14 +272,39 @@ class Stack:
         if not self.running():
             return []
         stopped = [name for name, state, *_ in self.status() if state == "stopped" and name in parts.ALWAYS]
-        if "prefect" in stopped:
-            return [f"{name} does not run" for name in stopped]
+        lines = [f"{name} does not run" for name in stopped]
+        if "prefect" not in stopped:
+            lines += self._schedule_faults()
+        if "mlflow" not in stopped:
+            lines += self._answering_faults()
+        return lines
+
+    def _schedule_faults(self) -> list[str]:
         try:
             with closing(Prefect(self.settings.prefect_url, self.logins.prefect_auth)) as server:
-                planned = schedules.faults(server.schedules(), datetime.now(UTC))
+                return schedules.faults(server.schedules(), datetime.now(UTC))
         except httpx.HTTPError as error:
-            planned = [f"Prefect does not say what is planned: {error}"]
-        return [*(f"{name} does not run" for name in stopped), *planned]
+            return [f"Prefect does not say what is planned: {error}"]
+
+    def _answering_faults(self) -> list[str]:
+        """Approved is answering: where it is not, which version answers instead."""
+        try:
+            with closing(Models(self.settings.mlflow_url, (OPERATOR, self.logins.mlflow))) as models:
+                champion = models.under("champion")
+        except StackError as error:
+            return [str(error)]
+        if champion is None:
+            return []
+        answering = self.answering()
+        if answering == str(champion.number):
+            return []
+        told = f"version {answering} answers" if answering else "no version answers"
+        return [f"champion is version {champion.number}, {told}: `python -m infra.local release` lets it in"]
+
+    def answering(self) -> str:
+        """Number of the version that answers partners; empty where none does."""
+        bento = parts.served_bento(self.settings)
+        return bento.partition(":")[2].partition("-")[0] if bento and self.shelf.find("api") else ""
 
 
 def _next(found: list[Schedule]) -> str:

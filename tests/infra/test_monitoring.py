@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flows import completion
-from flows.monitoring import pushgateway
+from flows.monitoring import champion, pushgateway
 from infra.settings import ROOT
 from service.endpoints.operations import FAMILIES, exposition, reference_series
 from service.metrics import Histogram, Snapshot
@@ -41,7 +41,7 @@ def test_the_rules_hold_in_promtool(require_program, command):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rules_read_metrics_that_exist(rule):
     """A renamed metric would silence its alert for good."""
-    assert metrics_in(rule["expr"]) <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES}
+    assert metrics_in(rule["expr"]) <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES, *champion.FAMILIES}
 
 
 @pytest.mark.parametrize("panel", BOARD["panels"], ids=lambda panel: panel["title"])
@@ -51,7 +51,7 @@ def test_panels_read_metrics_that_exist(panel):
         names = metrics_in(target["expr"])
         recorded = set(re.findall(r"qf:[a-z0-9_:]+", target["expr"]))
         assert names or recorded
-        assert names <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES}
+        assert names <= {*FAMILIES, *pushgateway.FAMILIES, *completion.FAMILIES, *champion.FAMILIES}
         assert recorded <= RECORDED
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.demo.mlflow_models import MODEL, Models, RegisteredVersion, packed
 from infra.errors import StackError
 from infra.stack.credentials import OPERATOR
+from infra.stack.mlflow_models import MODEL, Models, RegisteredVersion, packed
 from tests.conftest import LOGINS
 
 

@@ -1,0 +1,63 @@
+"""The proof before a switch: golden answers, then the same requests to the new one and to the one that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from bentos.deploying.probe import asking
+from bentos.deploying.slots import Release
+from bentos.deploying.watch import shadow
+from bentos.errors import SmokeFailed
+from bentos.packing.golden_requests import GoldenRequests
+from bentos.packing.smoke import Identity, prove
+from bentos.settings import DeploySettings
+
+LONG_AGO: Final = "2000-01-01"
+
+
+def unwatched(golden: Sequence[GoldenRequests]) -> list[GoldenRequests]:
+    """The golden requests with an `as_of` outside every window, so that drift never takes them for applicants."""
+    return [one.model_copy(update={"body": {**one.body, "as_of": LONG_AGO}}) for one in golden]
+
+
+def prove_beside(
+    url: str,
+    serving: str,
+    release: Release,
+    golden: Sequence[GoldenRequests],
+    key: str,
+    *,
+    settings: DeploySettings,
+    say: Callable[[str], None],
+) -> float:
+    """The p99 in milliseconds of what serves, once the release at `url` has proved itself; 0 if nothing serves.
+
+    Args:
+        url: where the release answers, away from partners.
+        serving: where the version answers that serves; empty if none does.
+        release: what must answer there.
+        golden: applicants and the answers that the approved model gave.
+        key: one that both accept.
+        settings: how much is asked, and how much slower it may be.
+        say: told each step.
+
+    Raises:
+        SmokeFailed: a wrong answer, or one that is too slow.
+    """
+    identity = Identity(version=release.version, digest=release.digest)
+    report = prove(url, key, identity, golden, requests=settings.golden_requests)
+    say(f"version {release.version} gives {report.requests} golden answers, p99 {report.p99_ms} ms")
+    with asking(url, golden, key) as fresh:
+        if not serving:
+            shadow(fresh, None, settings.shadow_requests)
+            say(f"{settings.shadow_requests} shadow requests right; nothing serves to compare with")
+            return 0.0
+        with asking(serving, golden, key) as known:
+            seen = shadow(fresh, known, settings.shadow_requests)
+    told = f"{seen.requests} shadow requests: p99 {seen.new_ms} ms, of the one that serves {seen.old_ms} ms"
+    allowed = max(seen.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
+    if seen.new_ms > allowed:
+        raise SmokeFailed(f"{told}; at most {allowed:.0f} ms are allowed")
+    say(told)
+    return seen.old_ms

@@ -1,0 +1,90 @@
+"""The champion as monitoring sees it: which version should answer, and whether its override runs out."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
+
+if TYPE_CHECKING:
+    from bentos.registry.versions import Registry
+
+OVERRIDE_ENDS: Final = "quantumfinance.model.override_ends"
+NOTICE: Final = timedelta(days=14)
+FAMILIES: Final = {
+    "qf_champion_info": "The version that is approved to answer.",
+    "qf_override_expires_timestamp_seconds": "When the override of the champion's failed checks ends; absent: none.",
+}
+
+
+@dataclass(frozen=True)
+class ChampionState:
+    """The approved version, and the last day of the override that let it out, if one did."""
+
+    version: int
+    expires: date | None = None
+
+    def warning(self, today: date) -> str:
+        """One red line where the override ends within two weeks or has ended; empty else."""
+        if self.expires is None or self.expires - today > NOTICE:
+            return ""
+        told = f"The override of champion {self.version}"
+        if today > self.expires:
+            return (
+                f"{told} ended on {self.expires}: it is neither packed nor deployed any more; approve another version."
+            )
+        return f"{told} ends on {self.expires}: approve another version, or decide on this one again."
+
+
+def champion_state(registry: Registry) -> ChampionState | None:
+    """The champion and its override; None where there is no champion."""
+    from bentos.registry.versions import CHAMPION
+
+    version = registry.find(CHAMPION)
+    if version is None:
+        return None
+    decision = registry.decision(version)
+    return ChampionState(version.number, decision.override_expires if decision.overridden else None)
+
+
+def watch(registry: Registry, gateway: str, today: date) -> ChampionState | None:
+    """Show and tell what is to be known of the champion; the gateway is told where one is named."""
+    state = champion_state(registry)
+    if state is None:
+        return None
+    if warning := state.warning(today):
+        get_run_logger().error(warning)
+        create_markdown_artifact(f"**🔴 {warning}**", key="drift-override", description="An override that ends")
+        emit_event(
+            event=OVERRIDE_ENDS,
+            resource={"prefect.resource.id": f"quantumfinance.model.{state.version}"},
+            payload={
+                "version": state.version,
+                "expires": str(state.expires),
+                "ended": today > (state.expires or today),
+            },
+            id=uuid.uuid5(uuid.NAMESPACE_URL, f"override/{state.version}/{state.expires}/{today}"),
+        )
+    if gateway:
+        try:
+            push_to_gateway(gateway, job="champion", registry=registry_of(state))
+        except OSError as error:
+            get_run_logger().error("the push gateway %s does not answer: %s", gateway, error)
+    return state
+
+
+def registry_of(state: ChampionState) -> CollectorRegistry:
+    """The state as gauges."""
+    registry = CollectorRegistry()
+    info, ends = FAMILIES
+    Gauge(info, FAMILIES[info], ("version",), registry=registry).labels(str(state.version)).set(1)
+    if state.expires is not None:
+        last = datetime.combine(state.expires + timedelta(days=1), time(), UTC).timestamp()
+        Gauge(ends, FAMILIES[ends], ("version",), registry=registry).labels(str(state.version)).set(last)
+    return registry

@@ -1,0 +1,231 @@
+"""The promises, each used as its user uses it; one function a promise, its first line is what is printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import boto3
+import httpx
+
+from tests.acceptance.partner_traffic import APPLICANT, PartnerTraffic
+from tests.acceptance.running_stack import Broken, RunningStack
+
+Promise = Callable[[RunningStack], None]
+REVIEWER, SECOND, TRAINER = "acceptance", "acceptance-second", "acceptance-trainer"
+RUN_S: Final = 420.0
+SWITCH_S: Final = 420.0
+FIRING_S: Final = 240.0
+ROWS: Final = 300
+REFUSED: Final[dict[str, tuple[tuple[dict[str, Any], str], ...]]] = {
+    "training": (({"x": 5}, "x"), ({"form": {"learning": {"iterations": 0}}}, "form.learning.iterations")),
+    "registration": (({"x": 5}, "x"), ({"version": -1}, "version")),
+    "packaging": (({"x": 5}, "x"), ({"version": "newest"}, "version")),
+    "drift": (({"x": 5}, "x"), ({"settings": {"window_end": "2026-13-45"}}, "settings.window_end")),
+    "scoring": (({"x": 5}, "x"), ({"form": {"chunk_rows": 1}}, "form.chunk_rows")),
+    "retention": (({"x": 5}, "x"), ({"form": {"erase_pseudonym": "Ana"}}, "form.erase_pseudonym")),
+}
+
+
+def schedules_are_planned(stack: RunningStack) -> None:
+    """Every active schedule has planned runs, and `make status` says that all is well."""
+    coming = {
+        "expected_start_time": {"after_": datetime.now(UTC).isoformat()},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+    }
+    planned = {
+        (run.get("created_by") or {}).get("id") for run in stack.post("/flow_runs/filter", {"flow_runs": coming})
+    }
+    for deployment in stack.post("/deployments/filter", {}):
+        for schedule in deployment["schedules"]:
+            if schedule["active"] and schedule["id"] not in planned:
+                raise Broken(f"a schedule of {deployment['name']} is active and has no planned run")
+    code, said = stack.shell("make status")
+    if code:
+        raise Broken(said.strip().splitlines()[-1])
+
+
+def a_schedule_fires(stack: RunningStack) -> None:
+    """A schedule added in the page, every minute, really runs."""
+    identity = stack.deployment("retention")["id"]
+    added = stack.post(
+        f"/deployments/{identity}/schedules",
+        [{"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True, "slug": "acceptance"}],
+    )[0]["id"]
+    query = {"flow_runs": {"deployment_id": {"any_": [identity]}, "state": {"type": {"any_": ["COMPLETED"]}}}}
+    try:
+        deadline = time.monotonic() + FIRING_S
+        while time.monotonic() < deadline:
+            runs = stack.post("/flow_runs/filter", query)
+            if any((run.get("created_by") or {}).get("id") == added for run in runs):
+                return
+            time.sleep(2)
+        raise Broken(f"no run of it was completed in {FIRING_S:g} s")
+    finally:
+        stack.prefect.delete(f"/deployments/{identity}/schedules/{added}").raise_for_status()
+
+
+def forms_refuse(stack: RunningStack) -> None:
+    """Each form refuses unknown and impossible parameters and names the field, before a run starts."""
+    for deployment, cases in REFUSED.items():
+        for parameters, field in cases:
+            if f"'{field}'" not in (said := stack.refusal(deployment, parameters)):
+                raise Broken(f"{deployment} refuses {parameters} without naming {field}: {said}")
+
+
+def approved_is_answering(stack: RunningStack) -> None:
+    """Trained by other than defaults, rejected, then approved in the form: the version answers, no request failed."""
+    learning = {"iterations": 20, "depth": 3, "learning_rate": 0.2}
+    run = stack.completed("training", {"form": {"learning": learning, "trainer": TRAINER}}, RUN_S)
+    version = _registered_by(stack, run)
+    before = stack.answering()
+    _decide(stack, stack.run_for("registration", version, 120), {"reviewer": REVIEWER, "verdict": "reject"})
+    if stack.answering() != before:
+        raise Broken("a rejected version answers")
+    again = stack.start("registration", {"version": version})
+    with PartnerTraffic(stack.api_url, stack.key) as partner:
+        _decide(stack, again, _approval())
+        approved_at = time.monotonic()
+        while stack.answering() != version:
+            if time.monotonic() - approved_at > SWITCH_S:
+                raise Broken(f"version {version} was approved and {stack.answering()} still answers")
+            time.sleep(1)
+        took = time.monotonic() - approved_at
+        state = stack.ended(packed := stack.run_for("packaging", version, 60), RUN_S)
+    if partner.failed:
+        raise Broken(f"{len(partner.failed)} of a partner's requests failed at the switch: {partner.failed[0]}")
+    if state != "COMPLETED" or "answering" not in str(stack.artifact(packed, "packaging")):
+        raise Broken(f"packaging ended {state.lower()} and does not say what answers")
+    print(f"      version {version} after {took:.0f} s; {sum(partner.versions.values())} requests, none failed")
+
+
+def files_are_scored(stack: RunningStack) -> None:
+    """Batch scoring from Prefect: a path with one process, a bucket prefix with two."""
+    row = {name: value for name, value in APPLICANT.items() if name != "as_of"}
+    row["loan_types"] = "auto|personal"
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(row))
+    table.writeheader()
+    table.writerows([row] * ROWS)
+    place = stack.state / "acceptance" / f"{int(time.time())}"
+    place.mkdir(parents=True)
+    (place / "applicants.csv").write_text(text.getvalue())
+    prefix = f"s3://data/acceptance/{place.name}"
+    store = boto3.client("s3")
+    for name in ("one.csv", "two.csv"):
+        store.put_object(Bucket="data", Key=f"acceptance/{place.name}/{name}", Body=text.getvalue().encode())
+    for source, processes, rows in ((str(place / "applicants.csv"), 1, ROWS), (prefix, 2, 2 * ROWS)):
+        form = {"source": source, "processes": processes, "chunk_rows": 100, "reasons": True}
+        run = stack.completed("scoring", {"form": form}, RUN_S)
+        figures = {each["figure"]: each["value"] for each in stack.artifact(run, "scoring")}
+        if figures["rows"] != f"{rows:,}" or figures["rows that break the contract"] != "0":
+            raise Broken(f"{source}: {figures}")
+
+
+def drift_is_judged(stack: RunningStack) -> None:
+    """Drift with another window than the usual one leaves its verdict."""
+    settings = {
+        "window_days": 3,
+        "minimum_rows": 200,
+        "window_end": (datetime.now(UTC) + timedelta(days=1)).date().isoformat(),
+    }
+    run = stack.completed("drift", {"settings": settings}, RUN_S)
+    stack.artifact(run, "drift-summary")
+
+
+def personal_data_goes(stack: RunningStack) -> None:
+    """Retention by other ages, and an erasure that names who asked for it."""
+    stack.completed("retention", {"form": {"feature_days": 90, "decision_days": 1000}}, RUN_S)
+    form = {"erase_pseudonym": "0" * 32, "requested_by": "acceptance"}
+    run = stack.completed("retention", {"form": form}, RUN_S)
+    stack.artifact(run, "erasure")
+
+
+def pages_open(stack: RunningStack) -> None:
+    """The pages of UI, documentation and Prefect answer a browser's request."""
+    for url, auth in (
+        (stack.ui_url, None),
+        (f"{stack.api_url}/docs", ("partner", stack.key)),
+        (str(stack.prefect.base_url).removesuffix("api/"), None),
+    ):
+        answer = httpx.get(
+            url, headers={"accept": "text/html"}, auth=auth, trust_env=False, timeout=30, follow_redirects=True
+        )
+        if answer.status_code != httpx.codes.OK:
+            raise Broken(f"{url} answers {answer.status_code}")
+
+
+def logs_are_clean(stack: RunningStack) -> None:
+    """No part of the stack has an error in its log."""
+    with _since_start(stack) as lines:
+        if bad := [line for line in lines if " | ERROR " in line or " | CRITICAL " in line]:
+            raise Broken(f"{len(bad)} errors, the first: {bad[0][:200]}")
+
+
+@contextmanager
+def _since_start(stack: RunningStack) -> Iterator[list[str]]:
+    """Lines of every part's log."""
+    folder = stack.state / "logs"
+    yield [
+        f"{path.name}: {line}"
+        for path in sorted(folder.glob("*.log"))
+        for line in path.read_text(errors="replace").splitlines()
+    ]
+
+
+def _registered_by(stack: RunningStack, run: str) -> int:
+    """The version a training registered: the event of the run says it."""
+    query = {"deployments": {"name": {"any_": ["registration"]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+    began = stack.prefect.get(f"/flow_runs/{run}").json()["start_time"]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = stack.post("/flow_runs/filter", query)
+        if found and found[0]["created"] > began:
+            return int(found[0]["parameters"]["version"])
+        time.sleep(1)
+    raise Broken("the training registered no version that anybody is asked about")
+
+
+def _approval() -> dict[str, str]:
+    """A small model fails release checks, so that a second person overrides them for a month."""
+    return {
+        "reviewer": REVIEWER,
+        "verdict": "approve",
+        "note": "approved by the acceptance run",
+        "override_reason": "the acceptance run needs another version",
+        "override_expires": (datetime.now(UTC) + timedelta(days=30)).date().isoformat(),
+        "second_reviewer": SECOND,
+    }
+
+
+def _decide(stack: RunningStack, run: str, form: dict[str, str]) -> None:
+    """A person's verdict in the form that a registration waits with."""
+    if stack.ended(run, RUN_S, also=frozenset({"PAUSED"})) != "PAUSED":
+        raise Broken(f"registration {run} does not wait for a verdict")
+    stack.post(f"/flow_runs/{run}/resume", {"run_input": form})
+    deadline = time.monotonic() + RUN_S
+    while time.monotonic() < deadline:
+        if (state := stack.prefect.get(f"/flow_runs/{run}").json()["state"]["type"]) == "COMPLETED":
+            return
+        if state in ("FAILED", "CRASHED"):
+            raise Broken(f"registration {run} ended {state.lower()} after its verdict")
+        time.sleep(1)
+    raise Broken(f"registration {run} does not end after its verdict")
+
+
+PROMISES: Final[tuple[Promise, ...]] = (
+    schedules_are_planned,
+    forms_refuse,
+    pages_open,
+    a_schedule_fires,
+    files_are_scored,
+    personal_data_goes,
+    approved_is_answering,
+    drift_is_judged,
+    logs_are_clean,
+)

@@ -26,8 +26,18 @@ from numpy.typing import NDArray
 from service import files
 from service.contract import Applicant
 from service.engine.rules import Arrays
+from service.families import FAMILIES, Family, counter, histogram
 from service.score.policy import CLASSES
 
+_REQUESTS: Final = counter("qf_requests", "Requests answered.", "route", "status")
+_REQUEST_DURATION_SECONDS: Final = histogram("qf_request_duration_seconds", "Time from request to answer.", "route")
+_SCORES: Final = counter("qf_scores", "Scores given.", "band")
+_KNOWN_SCORES: Final = counter(
+    "qf_known_scores", "Scores given of customers with an observed class, by its age in months.", "months"
+)
+_SCORE: Final = histogram("qf_score", "Distribution of scores, in the bins of the model's manifest.")
+_INPUT: Final = histogram("qf_input", "Distribution of an input field, in the bins of the model's manifest.", "field")
+_INPUT_MISSING: Final = counter("qf_input_missing", "Scored applicants without a value of this field.", "field")
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))
 _MAX_WORKERS: Final = 64
@@ -67,10 +77,12 @@ class Metrics:
         folder.mkdir(parents=True, exist_ok=True)
         self._place, self._lock = _claim(folder)
         known = _read(self._path(self._place)) or Snapshot()
-        self.counters: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self.counters: defaultdict[Family, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
         for name, series in known.counters.items():
-            self.counters[name].update(series)
-        self.gauges: dict[str, Series] = {}
+            if name in FAMILIES:  # an earlier release may have counted what nobody does now
+                self.counters[FAMILIES[name]].update(series)
+        self.gauges: dict[Family, Series] = {}
+        self._totals: defaultdict[Family, float] = defaultdict(float)
         given = {name: list(values) for name, values in (edges or {}).items()}
         self._edges = {"score": given.pop("score", list(SCORE_EDGES)), **given}
         self._inputs = _values_of(tuple(given))
@@ -79,19 +91,29 @@ class Metrics:
             name: {label: found for label, found in series.items() if found.edges == self._bins(name, label)}
             for name, series in known.histograms.items()
         }
-        self._requests = self.counters["qf_requests"]
+        self._requests = self.counters[_REQUESTS]
         self._rows: list[tuple[Any, int]] = []
         self._tables: list[NDArray[np.float64]] = []  # of batches: a column for each of `_edges`
         self._waiting = 0
 
+    def raise_to(self, family: Family, total: float) -> None:
+        """Count what a source, which counts by itself, has counted since this was asked for the last time.
+
+        Args:
+            family: a counter without labels.
+            total: of the source since this process began.
+        """
+        self.counters[family][""] += total - self._totals[family]
+        self._totals[family] = total
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self._requests[f"{route}\t{status}"] += 1
-        self._histogram("qf_request_duration_seconds", route, LATENCY_EDGES_S).observe(seconds)
+        self._histogram(_REQUEST_DURATION_SECONDS, route, LATENCY_EDGES_S).observe(seconds)
 
     def scored(self, applicant: Any, score: int, band: str) -> None:
         """Count one score given; the applicant's values go into bins and nowhere else."""
-        self.counters["qf_scores"][band] += 1
+        self.counters[_SCORES][band] += 1
         self._rows.append((applicant, score))
         self._counted(1)
 
@@ -99,7 +121,7 @@ class Metrics:
         """Count the scores of a batch; `columns` hold the applicants' values by field, NaN or None where unknown."""
         for band, count in zip(CLASSES, np.bincount(found.band, minlength=len(CLASSES)).tolist(), strict=True):
             if count:
-                self.counters["qf_scores"][band] += count
+                self.counters[_SCORES][band] += count
         unknown = np.full(len(found.score), np.nan)
         inputs = [np.asarray(columns.get(name, unknown), np.float64) for name in self._edges if name != "score"]
         self._tables.append(np.column_stack([found.score, *inputs]))
@@ -108,7 +130,7 @@ class Metrics:
     def known(self, ages: Iterable[float]) -> None:
         """Count scores of known customers by the age of their last observed class, in months."""
         for age in ages:
-            self.counters["qf_known_scores"]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
+            self.counters[_KNOWN_SCORES]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
 
     def _counted(self, rows: int) -> None:
         self._waiting += rows
@@ -127,11 +149,11 @@ class Metrics:
         for name, values in zip(self._edges, np.concatenate(tables).T, strict=True):
             known = values[values == values]  # pylint: disable=comparison-with-itself  # what is no NaN
             if name == "score":
-                self._bulk("qf_score", "", known)
+                self._bulk(_SCORE, "", known)
                 continue
             if len(known) < len(values):
-                self.counters["qf_input_missing"][name] += len(values) - len(known)
-            self._bulk("qf_input", name, known)
+                self.counters[_INPUT_MISSING][name] += len(values) - len(known)
+            self._bulk(_INPUT, name, known)
 
     def _bulk(self, name: str, label: str, values: NDArray[np.float64]) -> None:
         histogram = self._histogram(name, label, self._edges[label or "score"])
@@ -141,7 +163,7 @@ class Metrics:
 
     def _bins(self, name: str, label: str) -> list[float] | None:
         """Edges of a distribution, None if this model does not count it."""
-        if name == "qf_request_duration_seconds":
+        if name == _REQUEST_DURATION_SECONDS:
             return list(LATENCY_EDGES_S)
         return self._edges.get(label or "score")
 
@@ -155,8 +177,10 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """Everything counted until now."""
         self.fold()
-        counters = {name: dict(series) for name, series in self.counters.items()}
-        return Snapshot(time.time(), counters, self.gauges, self._histograms)
+        # Plain texts: what is read from a file has them, too.
+        counters = {str(name): dict(series) for name, series in self.counters.items()}
+        gauges = {str(name): series for name, series in self.gauges.items()}
+        return Snapshot(time.time(), counters, gauges, self._histograms)
 
     def save(self) -> None:
         """Leave the counts where the other workers find them."""

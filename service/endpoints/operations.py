@@ -13,43 +13,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from service.access.keystore import KeyStore
+from service.families import FAMILIES, gauge
 from service.ledger.interface import Ledger
 from service.metrics import Histogram, Metrics, Series, Snapshot
 from service.score.manifest import Distribution
 from service.web.exchange import Call, Reply
 
+_SCORE_REFERENCE_RATIO: Final = gauge(
+    "qf_score_reference_ratio", "Share of the model's reference with at most this score.", "at_most"
+)
+_INPUT_REFERENCE_RATIO: Final = gauge(
+    "qf_input_reference_ratio", "Share of the model's reference with at most this value of a field.", "field", "at_most"
+)
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
-FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "qf_requests": ("Requests answered.", ("route", "status")),
-    "qf_request_duration_seconds": ("Time from request to answer.", ("route",)),
-    "qf_scores": ("Scores given.", ("band",)),
-    "qf_known_scores": ("Scores given of customers with an observed class, by its age in months.", ("months",)),
-    "qf_score": ("Distribution of scores, in the bins of the model's manifest.", ()),
-    "qf_input": ("Distribution of an input field, in the bins of the model's manifest.", ("field",)),
-    "qf_score_reference_ratio": ("Share of the model's reference with at most this score.", ("le",)),
-    "qf_input_reference_ratio": ("Share of the model's reference with at most this value of a field.", ("field", "le")),
-    "qf_input_missing": ("Scored applicants without a value of this field.", ("field",)),
-    "qf_limiter_decisions": ("Decisions of the limiter.", ("decision",)),
-    "qf_limiter_remote_failures": ("Redis did not answer, limits held per host.", ()),
-    "qf_outbox_rows_pending": ("Rows durable here and not shipped yet.", ()),
-    "qf_outbox_bytes_pending": ("Bytes of these rows.", ()),
-    "qf_outbox_oldest_age_seconds": ("Age of the oldest row that was not shipped.", ()),
-    "qf_outbox_writable": ("Workers whose outbox takes records.", ()),
-    "qf_outbox_failures": ("Records that could not be made durable; each was answered 503.", ()),
-    "qf_outbox_orphan_rows_pending": ("Rows that dead workers left and nobody has shipped yet.", ()),
-    "qf_outbox_damaged": ("Segments found damaged, or refused because the key holds other bytes.", ()),
-    "qf_answers_kept_bytes": ("Bytes of shipped answers kept on this host.", ()),
-    "qf_answers_dropped_files": ("Files of shipped answers that made room before their days were over.", ()),
-    "qf_shipped_rows": ("Rows that reached the bucket.", ()),
-    "qf_shipping_failing": ("Tries in a row that the store refused.", ()),
-    "qf_key_store_fault": ("Workers that run on the last good set of keys because the file is broken.", ()),
-    "qf_ready": ("Workers that are ready.", ()),
-    "qf_in_flight": ("Requests being answered.", ()),
-    "qf_body_bytes_held": ("Bytes of bodies that are being received or answered.", ()),
-    "qf_security_lines_dropped": ("Lines of the security log that could not be written.", ()),
-    "qf_log_lines_dropped": ("Request lines nobody took from standard output.", ()),
-    "qf_model_info": ("The model that answers, and with which engine.", ("name", "version", "digest", "engine")),
-}
 
 
 @dataclass(slots=True)
@@ -107,7 +83,8 @@ class _Snapshots(Collector):
     def collect(self) -> list[Metric]:
         """The metric families, in the order of `FAMILIES`."""
         found: list[Metric] = []
-        for name, (text, labels) in FAMILIES.items():
+        for name, family in FAMILIES.items():
+            text, labels = family.text, family.labels
             if name in self._snapshot.counters:
                 counter = CounterMetricFamily(name, text, labels=labels)
                 for label, value in self._snapshot.counters[name].items():
@@ -136,11 +113,9 @@ def exposition(snapshot: Snapshot, fixed: Mapping[str, Series] | None = None) ->
 
 def reference_series(reference: Mapping[str, Distribution]) -> dict[str, Series]:
     """The cumulative shares of the reference at the very edges of the histograms they are laid beside."""
-    found: dict[str, Series] = {"qf_score_reference_ratio": {}, "qf_input_reference_ratio": {}}
+    found: dict[str, Series] = {_SCORE_REFERENCE_RATIO: {}, _INPUT_REFERENCE_RATIO: {}}
     for name, one in reference.items():
-        family, label = (
-            ("qf_score_reference_ratio", "") if name == "score" else ("qf_input_reference_ratio", f"{name}\t")
-        )
+        family, label = (_SCORE_REFERENCE_RATIO, "") if name == "score" else (_INPUT_REFERENCE_RATIO, f"{name}\t")
         for edge, share in zip([*map(repr, one.edges), "+Inf"], accumulate(one.shares), strict=True):
             found[family][label + edge] = share
     return {family: series for family, series in found.items() if series}

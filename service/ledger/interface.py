@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from service.families import Family
 from service.ledger.ids import RecordId
 from service.ledger.journal.frames import JournalEntry, KeyMark
 from service.ledger.records import RecordKind
@@ -60,8 +61,8 @@ class Backlog(NamedTuple):
 class Figures(NamedTuple):
     """Gauges and counters (totals since the start of this process) by the names of their metrics."""
 
-    gauges: Mapping[str, float]
-    counters: Mapping[str, float]
+    gauges: Mapping[Family, float]
+    counters: Mapping[Family, float]
 
 
 class Ledger(Protocol):

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+import service.runtime  # noqa: F401  # every module that counts
 from flows import completion
 from flows.monitoring import champion, pushgateway
 from infra.settings import ROOT
-from service.endpoints.operations import FAMILIES, exposition, reference_series
+from service.endpoints.operations import exposition, reference_series
+from service.families import FAMILIES
 from service.metrics import Histogram, Snapshot
 from service.score.manifest import Distribution
 
@@ -73,7 +75,8 @@ def test_the_reference_lies_in_the_bins_of_what_it_is_compared_with():
     histogram = Histogram([300.0, 700.0], [1, 2, 3])
     text = exposition(Snapshot(histograms={"qf_score": {"": histogram}}), series).decode()
     live, known = (
-        set(re.findall(rf'{name}{{le="(.*?)"', text)) for name in ("qf_score_bucket", "qf_score_reference_ratio")
+        set(re.findall(rf'{name}{{{label}="(.*?)"', text))
+        for name, label in (("qf_score_bucket", "le"), ("qf_score_reference_ratio", "at_most"))
     )
     assert live == known == {"300.0", "700.0", "+Inf"}
 

@@ -351,13 +351,13 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             return
         if self._queue:
             self._begin(self._queue.popleft())
-            if not self._queue:
-                self._resume_reading()
         elif self._arriving is None:
             self._rests = True
             self._owe(self._keep_alive_s)
         else:
             self._owe(DRAIN_S)
+        if not self._queue:
+            self._resume_reading()
 
     # The end
 

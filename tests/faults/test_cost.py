@@ -193,19 +193,20 @@ def cpu_s(process: psutil.Process) -> float:
 def test_no_body_costs_more_than_ten_times_what_it_pays(served: Served) -> None:
     """Ten thousand bodies, in hundreds: processor time a token is bounded by ten times that of a good request."""
     process, draw = worker(served), random.Random(15)
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     headers = {"content-type": "application/json", "x-api-key": served.key}
 
     def left(answer: http.client.HTTPResponse) -> int:
         return int((answer.getheader("ratelimit") or "").split("daily")[1].split("r=")[1].split(",")[0].split(";")[0])
 
     def spend(asked: list[tuple[str, bytes]]) -> tuple[float, int]:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
         begun, tokens = cpu_s(process), []
         for route, body in asked:
             connection.request("POST", route, body, headers)
             answer = connection.getresponse()
             answer.read()
             tokens.append(left(answer))
+        connection.close()
         return cpu_s(process) - begun, tokens[0] - tokens[-1] + 1
 
     good = min(spend([("/v1/score", BODY)] * 500)[0] / 500 for _ in range(3))

@@ -185,6 +185,16 @@ def test_a_kept_connection_goes_on_after_the_rest_of_a_refused_body() -> None:
     assert run(start, HIDDEN, HIDDEN, echo=Echo(early=True)).statuses == [401, 401]
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 5, 20])
+def test_a_large_body_leaves_the_connection_open_for_the_next(pieces: int) -> None:
+    """Reading was paused while its bytes waited; after the answer it goes on."""
+    body = b"x" * 300_000
+    data = request(b"x: y", b"/v1/score/batch", body)
+    found = run(*cut(data, range(150, len(data), len(data) // pieces)), data[:150], data[150:])
+    assert [len(one[2]) for one in found.echo.asked] == [300_000] * 2
+    assert (found.statuses, found.pipe.paused) == ([200, 200], False)
+
+
 def test_a_caller_is_told_to_go_on_once_and_only_if_it_is_read() -> None:
     """100 before the body, not after it."""
     head = request(b"expect: 100-continue", body=b"abc")[:-3]

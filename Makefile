@@ -23,7 +23,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools quick rooms docs up down status demo test acceptance lint pylint mypy layout imports workflows check bench image login report \
+.PHONY: help venv tools quick rooms docs up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check bench image login report \
   deploy rollback rollout drift audit sbom scan replay faults reproduce new lock clean
 
 help: ## this list
@@ -95,6 +95,12 @@ test: ## every check CI makes
 
 acceptance: venv ## asks the running stack as its users do; one line a promise, exit 1 at the first that fails
 	@$(CLIENT) $(PY) -m tests.acceptance $(ARGS)
+
+ci: ## what continuous integration runs: the programs of the system tests, then make test; nothing is skipped
+	@.ci/run
+
+notice: ## what a workflow says that has nothing to do in a fresh fork
+	@echo "::notice title=Skipped::a variable of the repository is not set; infra/README.md, Delivery, says which and when"
 
 bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR for another package
 	@$(PY) -m tests.bench.serving --model "$${MODEL:-$$($(PY) -m infra.local model)}" $(ARGS)

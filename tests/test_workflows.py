@@ -16,6 +16,7 @@ import yaml
 
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
+from infra.delivery import dispatch
 from infra.settings import ROOT
 from tests.infra.delivery.registered import champion_of
 from tests.infra.delivery.test_audit import osv
@@ -29,6 +30,7 @@ ELSEWHERE = {
     "tools": ".ci/run",
     "lint": "make test",
     "check": "make test",
+    "ci": "continuous integration itself",
     "image": "bentos/test_publish.py, where an engine is",
     "drift": "infra/delivery/test_drift_check.py; the deployment itself in e2e/test_demo.py",
 }
@@ -231,3 +233,27 @@ def test_report_and_rollout_speak_for_the_same_champion(mlflow_server: str, tmp_
     assert "Nothing was released before." in before.stdout, before.stderr
     assert "released registry.test/credit-score@sha256:abc to ssh" in rolled.stdout, rolled.stderr
     assert "the model does not change" in after.stdout, after.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "variable"),
+    [
+        ("release.yml", "image", "MLFLOW_TRACKING_URI"),
+        ("drift.yml", "drift", "PREFECT_API_URL"),
+    ],
+)
+def test_a_fresh_fork_skips_with_a_notice(name: str, job: str, variable: str) -> None:
+    """Without its variable the workflow says so and is green; with it the runner is the one that a variable names."""
+    jobs = WORKFLOWS[name]["jobs"]
+
+    assert jobs[job]["if"] == f"vars.{variable} != ''" and jobs["unset"]["if"] == f"vars.{variable} == ''"
+    assert jobs[job]["runs-on"] == "${{ vars.RUNNER || 'ubuntu-24.04' }}"
+    done = make("notice")
+    assert done.returncode == 0 and done.stdout.startswith("::notice ")
+
+
+def test_an_approval_starts_the_release() -> None:
+    """By the event that the packaging flow's command emits."""
+    triggers = WORKFLOWS["release.yml"][True]  # YAML 1.1 reads `on` as true
+
+    assert triggers["repository_dispatch"]["types"] == [dispatch.EVENT]

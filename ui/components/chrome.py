@@ -65,4 +65,4 @@ def foot(t: Texts, desk: Desk) -> None:
         if desk.settings.visitors.sign_in:
             st.button(t("visitor.out"), icon=":material/logout:", type="tertiary", key="sign.out", on_click=st.logout)
     elif not desk.settings.visitors.asked:
-        st.caption(t("visitor.demo"))
+        st.caption(t("visitor.demo" if desk.visitor.staff else "visitor.open"))

@@ -50,10 +50,10 @@ def test_each_part_is_pinned_and_hardened(name: str) -> None:
     assert not any("docker.sock" in volume for volume in part.get("volumes", []))
 
 
-def test_only_proxy_and_ui_are_published() -> None:
+def test_only_the_two_doors_are_published() -> None:
     """The operators' door opens on this machine's loopback alone; nothing else has a port."""
     ports = {name: part["ports"] for name, part in SERVICES.items() if part.get("ports")}
-    assert set(ports) == {"proxy", "ui", "operators"}
+    assert set(ports) == {"proxy", "operators"}
     assert all(port.startswith("127.0.0.1:") for port in ports["operators"])
 
 
@@ -63,9 +63,17 @@ def test_only_published_parts_have_a_way_out() -> None:
     assert {name for name, network in networks.items() if not network.get("internal")} == {"edge"}
     assert {name for name, part in SERVICES.items() if "edge" in part.get("networks", [])} == {
         "proxy",
-        "ui",
         "operators",
     }
+
+
+def test_the_page_meets_the_api_and_nothing_else() -> None:
+    """The most exposed part reaches the proxy of the API, its own door, and the store that holds the reports."""
+    ui = set(SERVICES["ui"]["networks"])
+    met = {name for name, part in SERVICES.items() if name != "ui" and ui & set(part.get("networks", []))}
+    assert met == {"proxy", "api-blue", "api-green", "prometheus", "operators", "store"}
+    template = (compose_file.FILE.parent / "proxy" / "operators.conf.template").read_text()
+    assert "ui:8501" in template and "listen 9443 ssl" in template
 
 
 def test_every_secret_is_made_and_none_has_a_default() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, timedelta
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from service.contract import Applicant
 from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
-from ui.applicant.fields import contract_fields
+from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts
 
 
@@ -72,7 +73,10 @@ def test_every_field_is_there(open_page: Open) -> None:
     """One widget a field of the contract, labelled with name and unit, its hint below it."""
     at = open_page()
     for each in contract_fields():
-        assert texts("en").label(each.name) in field(at, each.name).label
+        if each.kind is FieldKind.RECORDS:
+            assert texts("en").label(each.name) in everything(at)
+        else:
+            assert texts("en").label(each.name) in field(at, each.name).label
         assert texts("en")(f"fields.{each.name}.help") in everything(at)
 
 
@@ -206,6 +210,23 @@ def test_an_answer_names_its_inputs_and_is_marked_when_the_form_differs(open_pag
     assert marked not in everything(at)
     at.button(key="example.careful").click().run()
     assert marked in everything(at)
+
+
+def test_an_earlier_class_makes_a_known_customer(open_page: Open, api: FakeApi) -> None:
+    """A class and its day, added by a button, are sent as the contract wants them; none given is none sent."""
+    at = press(open_page(locale="pt-BR"))
+    assert "previous_classes" not in api.requests[0][2]
+    next(each for each in at.button if str(each.key).endswith("previous_classes.add")).click().run()
+    next(each for each in at.selectbox if str(each.key).endswith("previous_classes.0.kind")).select("Good").run()
+    day = date.today() - timedelta(days=40)
+    next(each for each in at.date_input if str(each.key).endswith("previous_classes.0.day")).set_value(day).run()
+    press(at)
+    told = {"observed_class": "Good", "observed_at": day.isoformat()}
+    assert api.requests[-1][2]["previous_classes"] == [told]
+    go(at, "developers")
+    go(at, "score")
+    press(at)
+    assert api.requests[-1][2]["previous_classes"] == [told]
 
 
 def test_a_fault_goes_once_its_field_is_changed(open_page: Open) -> None:

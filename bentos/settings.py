@@ -21,6 +21,9 @@ class BentosSettings(BaseSettings):
 
     home: Path = Field(default=Path("."), description="Root of the project: bentofile.yaml, service/, infra/locks/.")
     state_dir: Path = Field(default=Path(".local"), description="Locks, audit trail, Bento store.")
+    reviewers: Path | None = Field(
+        default=None, alias="QF_REVIEWERS", description="List of reviewers; state_dir/reviewers.json if unset."
+    )
     model_name: str = Field(default=PRODUCT, description="Name of the registered model.")
     tracking_uri: str = Field(
         default="", alias="MLFLOW_TRACKING_URI", description="MLflow server; empty is refused, never a local folder."
@@ -48,6 +51,11 @@ class BentosSettings(BaseSettings):
     def trail_file(self) -> Path:
         """The append-only audit trail of promotions and rollbacks."""
         return (self.state_dir / "audit" / "registry.jsonl").absolute()
+
+    @property
+    def reviewers_file(self) -> Path:
+        """Who may approve, with the public halves of their keys; workers need read it only."""
+        return (self.reviewers or self.state_dir / "reviewers.json").absolute()
 
     @property
     def lock_file(self) -> Path:

@@ -8,6 +8,7 @@ anew and the person is asked again, instead of applying a verdict to what nobody
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -19,7 +20,9 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bentos.errors import BentosError
+from bentos.registry.authority import authorize
 from bentos.registry.decision import Decision
+from bentos.registry.signing import Reviewers, Statement, proved
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
@@ -107,6 +110,9 @@ def _kept(text: str | None) -> CheckedVersion | None:
 def show(challenger: Version, checked: CheckedVersion) -> None:
     """Put the checks into the run, for the person who decides."""
     artifacts.show_table("release-checks", artifacts.check_rows(checked.checks), f"Version {challenger.number}")
+    artifacts.show_table(
+        "to-sign", [{"statement": to_sign(challenger, checked).model_dump_json()}], "What an approval is signed over"
+    )
     artifacts.show_text("release-summary", question(challenger, checked), "What is to be decided")
 
 
@@ -123,6 +129,9 @@ def question(challenger: Version, checked: CheckedVersion, refused: str = "") ->
             lines.append(f"{title}: {', '.join(codes)}.")
     if failed(checked.checks):
         lines.append("Approving needs an override: reason, expiry and a second name.")
+    lines.append(
+        "Approving needs your signature: `python -m bentos.reviewers sign 'STATEMENT' --as NAME`, table `to-sign`."
+    )
     lines.append("Figures: table `release-checks` of this run, and the model card of its training.")
     return "\n\n".join(lines)
 
@@ -146,9 +155,39 @@ def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) ->
         now = datetime.now(UTC)
         refused = refusal(form, trainer=challenger.trainer, failed=codes, noted=noted, today=now.date())
         if not refused:
-            return decided(form, challenger, checked, now)
+            decision = decided(form, challenger, checked, now)
+            refused = unproved(decision, challenger, checked)
+        if not refused:
+            return decision
         get_run_logger().warning("verdict not accepted: %s", refused)
     raise Unanswered(f"{MAX_ATTEMPTS} verdicts on version {challenger.number} could not be accepted: start a new run")
+
+
+def unproved(decision: Decision, challenger: Version, checked: CheckedVersion) -> str:
+    """Why an approval is not believed: not signed by who may, or on other evidence. Empty if it is, or if it rejects."""
+    if not decision.approved:
+        return ""
+    reviewers = Reviewers.read(BentosSettings().reviewers_file)
+    try:
+        authorize(decision, challenger, reviewers)
+        claims = [proved(decision.signature, reviewers)]
+        claims += [proved(decision.second_signature, reviewers)] if decision.overridden else []
+    except BentosError as error:
+        return str(error)
+    known = to_sign(challenger, checked)
+    return "" if all(claim.statement == known for claim in claims) else "what was signed is other evidence than this"
+
+
+def to_sign(challenger: Version, checked: CheckedVersion) -> Statement:
+    """What an approval is about; it stands in the run for whoever signs it."""
+    return Statement(
+        version=challenger.number,
+        digest=challenger.digest,
+        package_sha256=challenger.package_sha256,
+        champion=checked.champion,
+        evidence=hashlib.sha256(checked.model_dump_json(indent=2).encode()).hexdigest(),
+        failed_checks=failed(checked.checks),
+    )
 
 
 def decided(form: VerdictForm, challenger: Version, checked: CheckedVersion, now: datetime) -> Decision:
@@ -168,6 +207,8 @@ def decided(form: VerdictForm, challenger: Version, checked: CheckedVersion, now
         override_reason=form.override_reason if overridden else "",
         override_expires=expiry(form) if overridden else None,
         second_reviewer=form.second_reviewer if overridden else "",
+        signature=form.signature,
+        second_signature=form.second_signature if overridden else "",
     )
 
 

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from bentos.digests import combined, file_sha256, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, OverrideEnded, VersionMissing
+from bentos.registry.authority import authorize
 from bentos.registry.decision import Decision
+from bentos.registry.signing import Reviewers
 from bentos.registry.version import Version, version_of
 from service.score.manifest import MODEL_FILE
 
@@ -48,9 +50,10 @@ def client_of(tracking_uri: str) -> MlflowClient:
 class Catalogue:
     """The registered model `name` on one MLflow server, to read."""
 
-    def __init__(self, client: MlflowClient, name: str) -> None:
+    def __init__(self, client: MlflowClient, name: str, reviewers: Path | None = None) -> None:
         self._client = client
         self.name = name
+        self._reviewers = reviewers
 
     def version(self, number: int) -> Version:
         """The version with this number.
@@ -146,10 +149,10 @@ class Catalogue:
             raise ApprovalMissing(f"version {version.number}: the stored verdict is unreadable") from error
 
     def approved(self, version: Version) -> Decision:
-        """The approving verdict of the version.
+        """The approving verdict of the version, proved by its reviewer's signature.
 
         Raises:
-            ApprovalMissing: there is no verdict, it rejects, or it is about other bytes.
+            ApprovalMissing: there is no verdict, it rejects, it is about other bytes, or nobody signed for it who may.
             OverrideEnded: it was approved in spite of failed checks, until a day that is over.
         """
         decision = self.decision(version)
@@ -160,6 +163,10 @@ class Catalogue:
             )
         if not decision.approved or (decision.version, decision.digest) != (version.number, version.digest):
             raise ApprovalMissing(f"version {version.number} is not approved: only an approved version is packed")
+        try:
+            authorize(decision, version, Reviewers.read(self._reviewers))
+        except ApprovalMissing as error:
+            raise ApprovalMissing(f"the approval of version {version.number} does not hold: {error}") from error
         return decision
 
     def run_parameters(self, run_id: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -29,6 +29,8 @@ class Decision(BaseModel):
     override_reason: str = ""
     override_expires: date | None = None
     second_reviewer: str = ""
+    signature: str = Field(default="", description="The reviewer's signed claim; without it nothing is packed.")
+    second_signature: str = Field(default="", description="The second reviewer's, of an override.")
 
     @property
     def approved(self) -> bool:

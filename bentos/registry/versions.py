@@ -37,8 +37,10 @@ LOGGED_MODEL: Final = "models:/"
 class Registry(Catalogue):
     """The registered model `name` on one MLflow server."""
 
-    def __init__(self, client: MlflowClient, name: str, *, trail: Trail, lock: Path) -> None:
-        super().__init__(client, name)
+    def __init__(
+        self, client: MlflowClient, name: str, *, trail: Trail, lock: Path, reviewers: Path | None = None
+    ) -> None:
+        super().__init__(client, name, reviewers)
         self._trail = trail
         self._lock = lock
 
@@ -50,7 +52,30 @@ class Registry(Catalogue):
             BentosError: no tracking server is set.
         """
         client = client_of(settings.tracking_uri)
-        return cls(client, settings.model_name, trail=Trail(settings.trail_file), lock=settings.lock_file)
+        return cls(
+            client,
+            settings.model_name,
+            trail=Trail(settings.trail_file),
+            lock=settings.lock_file,
+            reviewers=settings.reviewers_file,
+        )
+
+    def approved(self, version: Version) -> Decision:
+        """The approving verdict, which the audit trail must hold too, where this host keeps one.
+
+        Raises:
+            ApprovalMissing: it does not hold, or the trail knows nothing of it.
+            TrailBroken: the audit trail is not intact.
+        """
+        decision, entries = super().approved(version), self._trail.entries()
+        told = (str(version.number), version.digest, decision.reviewer)
+        if entries and told not in {
+            (entry.version, entry.digest, entry.actor) for entry in entries if entry.event == "promoted"
+        }:
+            raise ApprovalMissing(
+                f"the approval of version {version.number} does not hold: the audit trail knows nothing of it"
+            )
+        return decision
 
     def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
         """A new challenger made from the package that the run logged.

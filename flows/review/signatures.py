@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from flows.review.identities import same_person, skeleton
+from bentos.registry.identities import same_person, skeleton
 from flows.review.release_checks import ReleaseCheck, Result
 
 

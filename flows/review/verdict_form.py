@@ -16,6 +16,7 @@ from flows.review.release_checks import Result
 from flows.review.signatures import override_check, people_check
 from flows.settings import NO_DAY_OR_DAY
 
+Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)]
 
 
@@ -24,6 +25,11 @@ class VerdictForm(RunInput):
 
     reviewer: Name = Field(default="", title="Reviewer", description="Your name; not the trainer's.")
     verdict: Literal["approve", "reject"] = Field(title="Verdict")
+    signature: Word = Field(
+        default="",
+        title="Signature",
+        description="To approve: what `python -m bentos.reviewers sign` made of table to-sign with your key.",
+    )
     note: Annotated[str, StringConstraints(max_length=1000)] = Field(
         default="", title="Note", description="What you looked at; kept with the version and in the audit trail."
     )
@@ -38,6 +44,9 @@ class VerdictForm(RunInput):
     )
     second_reviewer: Name = Field(
         default="", title="Override: second name", description="A second person who agrees to the override."
+    )
+    second_signature: Word = Field(
+        default="", title="Override: second signature", description="Made by the second person with their key."
     )
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bentos.registry.signing import Reviewers
 from infra.compose.rights import USERS, identities
 from infra.errors import StackError
 from infra.settings import read_settings
@@ -143,6 +144,9 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
         if "REGISTRY_PASSWORD" not in kept or not registry.exists():  # salted anew each time, so only when needed
             _replace(registry, htpasswd("release", values["REGISTRY_PASSWORD"]))
             changed.append(registry.name)
+        if not (folder / "reviewers.json").exists():  # nobody yet: python -m bentos.reviewers issue NAME
+            _replace(folder / "reviewers.json", Reviewers().model_dump_json())
+            changed.append("reviewers.json")
         # What the proxy shares with who deploys (infra/proxy/); the folder above closes it to others.
         for name in ("proxy", "proxy/switch", "proxy/tls"):
             (folder / name).mkdir(exist_ok=True)

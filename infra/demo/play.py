@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bentos import reviewers
 from bentos.digests import combined, file_sha256
+from bentos.registry.signing import Reviewers
+from bentos.settings import BentosSettings
 from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
 from infra.demo.runs import OVER, Run, Runs
 from infra.demo.stages import Stages, call, tell
@@ -106,7 +109,8 @@ class Demo:
         tell(self.runs.page(run))
         if self.runs.follow(run).state == "PAUSED":
             tell(f"reviewer {REVIEWER} fills in the form: approve")
-            self.runs.resume(run, {"reviewer": REVIEWER, "verdict": "approve", "note": NOTE})
+            answers = {"reviewer": REVIEWER, "verdict": "approve", "note": NOTE, "signature": self._signature(run)}
+            self.runs.resume(run, answers)
             self.runs.follow_on(run)
         if not self._champion_is(version):
             failed = [row["title"] for row in self.runs.table(run, "release-checks") if row["result"] == "failed"]
@@ -114,6 +118,14 @@ class Demo:
                 f"version {version.number} was not released ({', '.join(failed) or 'no check failed'}); "
                 f"`make up`, then decide in {self.runs.page(run)}"
             )
+
+    def _signature(self, run: Run) -> str:
+        """What the demo's reviewer signs with the key of their own, made once."""
+        settings = BentosSettings(state_dir=self.settings.state_dir)
+        if REVIEWER not in Reviewers.read(settings.reviewers_file).keys:
+            reviewers.issue(settings, REVIEWER)
+        statement = self.runs.table(run, "to-sign")[0]["statement"]
+        return reviewers.sign(statement, REVIEWER, reviewers.key_file(settings, REVIEWER))
 
     def _champion_is(self, version: RegisteredVersion) -> bool:
         champion = self.models.under("champion")

@@ -17,14 +17,17 @@ from bentos.registry.version import Version
 from bentos.registry.versions import PACKAGE, Registry
 from bentos.settings import BentosSettings
 from tests.bentos.hosts import StandInHost, passing
+from tests.signing import approval, trust
 
 
 @pytest.fixture
 def settings(mlflow_server: str, tmp_path: Path) -> BentosSettings:
-    """Settings of a registered model that no other test uses."""
-    return BentosSettings(
+    """Settings of a registered model that no other test uses; the tests' reviewers are on its list."""
+    made = BentosSettings(
         tracking_uri=mlflow_server, state_dir=tmp_path / "state", model_name=f"credit-score-{uuid.uuid4().hex[:8]}"
     )
+    trust(made.reviewers_file)
+    return made
 
 
 @pytest.fixture
@@ -57,7 +60,9 @@ def decide() -> Callable[..., Decision]:
 
     def make(version: Version, **changes: object) -> Decision:
         base = {"version": version.number, "digest": version.digest, "verdict": "approve", "reviewer": "ana"}
-        return Decision.model_validate(base | {"at": datetime(2026, 11, 23, tzinfo=UTC), "trainer": "bob"} | changes)
+        fields = base | {"at": datetime(2026, 11, 23, tzinfo=UTC), "trainer": "bob"} | changes
+        decision = Decision.model_validate(fields)
+        return approval(decision, version) if decision.approved else decision
 
     return make
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from bentos.registry.signing import Claim, signed
 from bentos.registry.version import Version
 from flows import registration
-from flows.registration import CheckedVersion, Unanswered, ask, decided, question
+from flows.registration import CheckedVersion, Unanswered, ask, decided, question, to_sign
 from flows.review.release_checks import ReleaseCheck, Result
 from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
+from tests.signing import KEYS, trust
 
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CHALLENGER = Version(number=4, run_id="r", digest="a" * 64, package_sha256="b" * 64, tags={"trainer": "bob"})
 
 
@@ -53,19 +57,33 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[VerdictForm]:
     return forms
 
 
+@pytest.fixture(autouse=True)
+def _reviewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' reviewers are those that the flow believes."""
+    monkeypatch.setenv("QF_REVIEWERS", str(trust(tmp_path / "reviewers.json")))
+
+
+def _signed(checked: CheckedVersion, name: str = "ana") -> str:
+    return signed(Claim(**to_sign(CHALLENGER, checked).model_dump(), reviewer=name, at=NOW), KEYS[name][0])
+
+
 def test_a_refused_verdict_is_asked_for_again(answers: list[VerdictForm]) -> None:
     """Each question has a key of its own that names version, bytes and champion."""
+    checked, other = _checked(Result.PASSED, Result.NEEDS_REVIEW), _checked(Result.NEEDS_REVIEW, Result.PASSED)
     answers += [
-        VerdictForm(reviewer="bob", verdict="approve"),
+        VerdictForm(reviewer="bob", verdict="approve", signature=_signed(checked, "bob")),
         VerdictForm(reviewer="ana", verdict="approve"),
         VerdictForm(reviewer="ana", verdict="approve", note="seen"),
+        VerdictForm(reviewer="ana", verdict="approve", note="seen", signature=_signed(checked, "eva")),
+        VerdictForm(reviewer="ana", verdict="approve", note="seen", signature=_signed(other)),
+        VerdictForm(reviewer="ana", verdict="approve", note="seen", signature=_signed(checked)),
     ]
 
-    decision = ask(CHALLENGER, _checked(Result.PASSED, Result.NEEDS_REVIEW), FlowSettings())
+    decision = ask(CHALLENGER, checked, FlowSettings())
 
     assert (decision.reviewer, decision.note, decision.approved) == ("ana", "seen", True)
     asked = vars(registration)["asked"]
-    assert asked == [f"verdict-4-aaaaaaaa-against-3-{number}" for number in (1, 2, 3)]
+    assert asked == [f"verdict-4-aaaaaaaa-against-3-{number}" for number in range(1, 7)]
 
 
 def test_asking_ends(answers: list[VerdictForm]) -> None:

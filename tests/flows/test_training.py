@@ -20,6 +20,7 @@ from flows.learning import baselines
 from flows.learning.rows import Rows
 from flows.reproduce import NotReproduced, reproduce
 from tests.flows.prepared_data import write_prepared
+from tests.signing import approval, trust
 
 HOME = Path(__file__).resolve().parents[2]
 pytestmark = [
@@ -78,7 +79,8 @@ def champion(place: tuple[Registry, Path], challenger: Version) -> Version:
     """The challenger, approved."""
     fields = {"version": challenger.number, "digest": challenger.digest, "verdict": "approve", "reviewer": "ana"}
     decision = Decision.model_validate(fields | {"trainer": "bob", "at": datetime(2026, 11, 23, tzinfo=UTC)})
-    return place[0].promote(decision, expected=0)
+    trust(BentosSettings(state_dir=place[1] / "state").reviewers_file)
+    return place[0].promote(approval(decision, challenger), expected=0)
 
 
 def test_packing_without_champion_or_approval_is_refused(place: tuple[Registry, Path], challenger: Version) -> None:

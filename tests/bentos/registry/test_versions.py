@@ -193,6 +193,27 @@ def test_an_altered_verdict_is_refused(registry: Registry, register: Callable[..
         registry.decision(version)
 
 
+def test_a_verdict_forged_with_trainings_rights_lets_nothing_out(
+    registry: Registry, register: Callable[..., Version], decide: Decide, settings: BentosSettings
+) -> None:
+    """Training may write files, tags and aliases of MLflow: the forged verdict is complete but for a reviewer's key."""
+    version = register()
+    forged = decide(version).model_copy(update={"signature": ""})
+    for stolen in (forged, decide(version).model_copy(update={"digest": version.digest, "signature": "a.b"})):
+        registry._store(stolen, version)  # pylint: disable=protected-access  # what a client of MLflow can do as well
+        client = registry._client  # pylint: disable=protected-access
+        client.set_registered_model_alias(registry.name, CHAMPION, str(version.number))
+        with pytest.raises(ApprovalMissing, match="does not hold"):
+            registry.approved(registry.by_alias(CHAMPION))
+
+    registry._store(decide(version), version)  # pylint: disable=protected-access  # signed, but never promoted
+    with pytest.raises(ApprovalMissing, match="the audit trail knows nothing of it"):
+        registry.approved(registry.version(version.number))
+    settings.reviewers_file.unlink()
+    with pytest.raises(ApprovalMissing, match="not on the list"):
+        registry.approved(registry.version(version.number))
+
+
 def test_a_damaged_artefact_is_never_promoted(
     registry: Registry, register: Callable[..., Version], decide: Decide
 ) -> None:

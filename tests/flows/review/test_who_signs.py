@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.review.identities import same_person, skeleton
+from bentos.registry.identities import same_person, skeleton
 from flows.review.release_checks import Result
 from flows.review.signatures import override_check, people_check
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bentos.errors import ApprovalMissing, BentosError
 from bentos.registry.audit_trail import Trail
-from bentos.registry.signing import Claim, Reviewers, new_key, signed, statement_of
+from bentos.registry.signing import ApprovalClaim, Reviewers, new_key, signed, statement_of
 from bentos.settings import BentosSettings
 from service import files
 
@@ -64,7 +64,7 @@ def sign(statement: str, name: str, key: Path, expires: date | None = None) -> s
         ApprovalMissing: statement or key are none.
     """
     about = statement_of(statement).model_dump()
-    claim = Claim(**about, reviewer=name, at=datetime.now(UTC), override_expires=expires)
+    claim = ApprovalClaim(**about, reviewer=name, at=datetime.now(UTC), override_expires=expires)
     try:
         return signed(claim, key.read_text(encoding="utf-8"))
     except OSError as error:

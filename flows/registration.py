@@ -164,7 +164,7 @@ def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) ->
 
 
 def unproved(decision: Decision, challenger: Version, checked: CheckedVersion) -> str:
-    """Why an approval is not believed: not signed by who may, or on other evidence. Empty if it is, or if it rejects."""
+    """Why an approval is not believed: not signed by who may, or on other evidence. Empty if it is, or rejects."""
     if not decision.approved:
         return ""
     reviewers = Reviewers.read(BentosSettings().reviewers_file)

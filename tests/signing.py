@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bentos.registry.decision import Decision
-from bentos.registry.signing import Claim, Reviewers, new_key, signed
+from bentos.registry.signing import ApprovalClaim, Reviewers, new_key, signed
 from bentos.registry.version import Version
 
 KEYS: Final = {name: new_key() for name in ("ana", "eva", "bob", "demo")}
@@ -20,7 +20,7 @@ def trust(path: Path) -> Path:
     return path
 
 
-def claim_of(decision: Decision, version: Version, name: str, /, **changes: object) -> Claim:
+def claim_of(decision: Decision, version: Version, name: str, /, **changes: object) -> ApprovalClaim:
     """What `name` signs to approve a version as a decision says."""
     fields = {
         "version": version.number,
@@ -33,7 +33,7 @@ def claim_of(decision: Decision, version: Version, name: str, /, **changes: obje
         "at": decision.at,
         "override_expires": decision.override_expires,
     }
-    return Claim.model_validate(fields | changes)
+    return ApprovalClaim.model_validate(fields | changes)
 
 
 def approval(decision: Decision, version: Version) -> Decision:

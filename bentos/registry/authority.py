@@ -1,11 +1,11 @@
-"""Whether a verdict may let a version out: signed by who may, about these very bytes, and by two people where it must."""
+"""Whether a verdict may let a version out: signed by who may, about these very bytes, by two people where it must."""
 
 from __future__ import annotations
 
 from bentos.errors import ApprovalMissing
 from bentos.registry.decision import Decision
 from bentos.registry.identities import same_person, skeleton
-from bentos.registry.signing import Claim, Reviewers, proved
+from bentos.registry.signing import ApprovalClaim, Reviewers, proved
 from bentos.registry.version import Version
 
 
@@ -27,7 +27,7 @@ def authorize(decision: Decision, version: Version, reviewers: Reviewers) -> Non
         raise ApprovalMissing("its second reviewer is the first, or the trainer")
 
 
-def agrees(claim: Claim, decision: Decision, version: Version, name: str) -> None:
+def agrees(claim: ApprovalClaim, decision: Decision, version: Version, name: str) -> None:
     """Make sure that a claim is about this version and this verdict, by whom the verdict names.
 
     Raises:

@@ -39,7 +39,7 @@ class Statement(BaseModel):
     failed_checks: tuple[str, ...] = ()
 
 
-class Claim(Statement):
+class ApprovalClaim(Statement):
     """A statement that somebody approves, at a time; an override ends on a day."""
 
     reviewer: str = Field(min_length=1, max_length=80)
@@ -94,7 +94,7 @@ def new_key() -> tuple[str, str]:
     return private.decode(), key.public_key().public_bytes_raw().hex()
 
 
-def signed(claim: Claim, private: str) -> str:
+def signed(claim: ApprovalClaim, private: str) -> str:
     """The claim with its signature, as one word.
 
     Raises:
@@ -110,7 +110,7 @@ def signed(claim: Claim, private: str) -> str:
     return f"{_packed(text)}.{_packed(key.sign(CONTEXT + text))}"
 
 
-def proved(word: str, reviewers: Reviewers, now: datetime | None = None) -> Claim:
+def proved(word: str, reviewers: Reviewers, now: datetime | None = None) -> ApprovalClaim:
     """The claim of a signed word, proved with the key of the reviewer it names.
 
     Raises:
@@ -120,7 +120,7 @@ def proved(word: str, reviewers: Reviewers, now: datetime | None = None) -> Clai
         raise ApprovalMissing("it is not signed: `python -m bentos.reviewers sign` with your key makes the signature")
     try:
         text, mark = (_unpacked(part) for part in word.strip().split("."))
-        claim = Claim.model_validate_json(text)
+        claim = ApprovalClaim.model_validate_json(text)
     except (ValueError, binascii.Error) as error:
         raise ApprovalMissing("its signature is no signature of ours: copy the whole word") from error
     public = reviewers.keys.get(claim.reviewer)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.registry.signing import Claim, signed
+from bentos.registry.signing import ApprovalClaim, signed
 from bentos.registry.version import Version
 from flows import registration
 from flows.registration import CheckedVersion, Unanswered, ask, decided, question, to_sign
@@ -64,7 +64,7 @@ def _reviewers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _signed(checked: CheckedVersion, name: str = "ana") -> str:
-    return signed(Claim(**to_sign(CHALLENGER, checked).model_dump(), reviewer=name, at=NOW), KEYS[name][0])
+    return signed(ApprovalClaim(**to_sign(CHALLENGER, checked).model_dump(), reviewer=name, at=NOW), KEYS[name][0])
 
 
 def test_a_refused_verdict_is_asked_for_again(answers: list[VerdictForm]) -> None:

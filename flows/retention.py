@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
@@ -29,6 +29,7 @@ from service.ledger.records import RecordKind
 from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET, s3_client
 
 REVIEW_DAYS = 30
+PredictionId = Annotated[str, StringConstraints(pattern=r"^\d{8}-[A-Za-z0-9-]{8,80}$")]
 
 
 class RetentionForm(BaseModel):
@@ -47,6 +48,17 @@ class RetentionForm(BaseModel):
         pattern=r"^([0-9a-f]{32})?$",
         title="Erase customer",
         description="Pseudonym of a customer to erase; made by python -m service.access.pseudonyms PARTNER.",
+    )
+    erase_predictions: list[PredictionId] = Field(
+        default_factory=list,
+        max_length=1000,
+        title="Erase predictions",
+        description="Ids of predictions to erase, for a customer of whom their partner gave no reference.",
+    )
+    hosts_erased: bool = Field(
+        default=False,
+        title="Hosts are done",
+        description="python -m service.erasure was run on every host of the API; needed where this worker sees none.",
     )
     requested_by: str = Field(
         default="",
@@ -76,6 +88,10 @@ class RetentionPlace(BaseSettings):
         return self.state_dir / "audit" / "personal-data.jsonl"
 
 
+class ErasureUnfinished(RuntimeError):
+    """Not every place was reached; the text says which, and the run can be repeated."""
+
+
 class ErasureRefused(ValueError):
     """The form asks for something that must not be done; the text says what is missing."""
 
@@ -89,9 +105,10 @@ def age(bucket: str, today: date, form: RetentionForm) -> Aged:
 @task(log_prints=False)
 def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
     """Erase a customer from this host, then from the buckets; None where this worker sees no outbox."""
-    host = erase_host(place.outbox, [form.erase_pseudonym]) if place.outbox.is_dir() else None
-    refs = frozenset({form.erase_pseudonym})
-    return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs)
+    refs = frozenset({form.erase_pseudonym} - {""})
+    predictions = frozenset(form.erase_predictions)
+    host = erase_host(place.outbox, refs | predictions) if place.outbox.is_dir() else None
+    return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs, predictions)
 
 
 @task
@@ -121,11 +138,13 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     """Delete what is older than it may be kept; erase a customer on request; list the reviews for staff.
 
     Raises:
-        ErasureRefused: a pseudonym without who asked, or features kept longer than decisions.
+        ErasureRefused: an erasure without who asked, or features kept longer than decisions.
+        ErasureUnfinished: the hosts' journals were not reached; the run says what is left to do.
         RowsLeft: the scan after an erasure found rows; the run can be repeated.
     """
     place, today = RetentionPlace(), datetime.now(UTC).date()
-    if form.erase_pseudonym and not form.requested_by.strip():
+    subjects = sorted({form.erase_pseudonym, *form.erase_predictions} - {""})
+    if subjects and not form.requested_by.strip():
         raise ErasureRefused("say who asked for the erasure: field `Requested by`")
     if form.feature_days > form.decision_days:
         raise ErasureRefused("features cannot be kept longer than decisions")
@@ -134,16 +153,28 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     if aged.emptied_objects or aged.deleted_objects:
         trail.append("retention", actor="schedule", version="", note=_told(aged))
     get_run_logger().info(_told(aged))
-    if form.erase_pseudonym:
-        host, erased = erase_everywhere(place, form)
-        subject = hashlib.sha256(form.erase_pseudonym.encode()).hexdigest()
-        trail.append("erasure", actor=form.requested_by, version="", digest=subject, note=_account(host, erased))
-        create_markdown_artifact(
-            f"**Erased** {subject[:12]}, asked for by {form.requested_by}: {_account(host, erased)}.", key="erasure"
-        )
+    reached = not subjects or _erased(place, form, "\n".join(subjects), trail)
     create_table_artifact(
         recent_reviews(place.predictions_bucket, today), key="reviews", description="Reviews, 30 days"
     )
+    if not reached:
+        raise ErasureUnfinished(
+            "buckets and reports are done, the hosts of the API are not: run python -m service.erasure on each of them, "
+            "then this again with `Hosts are done`"
+        )
+
+
+def _erased(place: RetentionPlace, form: RetentionForm, subjects: str, trail: Trail) -> bool:
+    """Erase, write it down, and say whether every place was reached."""
+    host, erased = erase_everywhere(place, form)
+    reached = host is not None or form.hosts_erased
+    digest = hashlib.sha256(subjects.encode()).hexdigest()
+    event, told = ("erasure", "Erased") if reached else ("erasure_unfinished", "Not erased everywhere")
+    trail.append(event, actor=form.requested_by, version="", digest=digest, note=_account(host, erased))
+    create_markdown_artifact(
+        f"**{told}** {digest[:12]}, asked for by {form.requested_by}: {_account(host, erased)}.", key="erasure"
+    )
+    return reached
 
 
 def _told(aged: Aged) -> str:

@@ -1,6 +1,6 @@
 """Erases customers from one host's outbox and stored answers; `flows.predictions.erasure` does the buckets.
 
-`python -m service.erasure PSEUDONYM ...` does it on a host that the flow's worker cannot reach, and prints what went.
+`python -m service.erasure PSEUDONYM|PREDICTION ...` does it on a host that the flow's worker cannot reach, and prints what went.
 Run it before the buckets: what this host has not shipped yet is then shipped without the rows.
 """
 
@@ -22,6 +22,7 @@ from service.ledger.journal.segments import Folders, remove_customers
 from service.settings import settings
 
 _PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
+_PREDICTION: Final = re.compile(r"\d{8}-[A-Za-z0-9-]{8,80}")
 _LOOK_AGAIN_S: Final = 0.2
 _INDEX_HOURS: Final = 24.0
 
@@ -38,26 +39,27 @@ class HostErasure(NamedTuple):
     quarantined: int
 
 
-def checked(pseudonyms: Collection[str]) -> frozenset[str]:
-    """The pseudonyms as a set.
+def checked(subjects: Collection[str]) -> frozenset[str]:
+    """Pseudonyms of customers and ids of predictions as a set.
 
     Raises:
-        ValueError: one is not 32 hexadecimal digits; it may be a customer's own reference, so it is not shown.
+        ValueError: one is neither; it may be a customer's own reference, so it is not shown.
     """
-    if not all(_PSEUDONYM.fullmatch(pseudonym) for pseudonym in pseudonyms):
+    if not all(_PSEUDONYM.fullmatch(subject) or _PREDICTION.fullmatch(subject) for subject in subjects):
         raise ValueError(
-            f"a pseudonym has {HEX_LENGTH} hexadecimal digits; make it with python -m service.access.pseudonyms"
+            f"a pseudonym has {HEX_LENGTH} hexadecimal digits (make it with python -m service.access.pseudonyms), "
+            "a prediction's id begins with its day"
         )
-    return frozenset(pseudonyms)
+    return frozenset(subjects)
 
 
-def erase_host(outbox: Path, pseudonyms: Collection[str], *, patience_s: float = 120.0) -> HostErasure:
-    """Removes the customers' rows and answers from the outbox folder of this host, while its workers go on.
+def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 120.0) -> HostErasure:
+    """Removes rows and answers of customers or predictions from this host's outbox folder, while its workers go on.
 
     Raises:
         FileBusy: a file that holds them was written to or shipped for longer than `patience_s`.
     """
-    refs, folders, index = checked(pseudonyms), Folders(outbox), KeyIndex(outbox, _INDEX_HOURS)
+    refs, folders, index = checked(subjects), Folders(outbox), KeyIndex(outbox, _INDEX_HOURS)
     deadline, rows, files = time.monotonic() + patience_s, 0, 0
     try:
         while held := holding(folders, refs):
@@ -100,11 +102,11 @@ def _rows(path: Path, refs: frozenset[str]) -> bool:
 
 
 def main() -> int:
-    """Erases the customers with these pseudonyms from this host's outbox and stored answers."""
+    """Erases the customers with these pseudonyms, or these predictions, from this host's outbox and stored answers."""
     parser = argparse.ArgumentParser(prog="python -m service.erasure", description=main.__doc__)
-    parser.add_argument("pseudonym", nargs="+")
+    parser.add_argument("subject", nargs="+")
     try:
-        done = erase_host(settings().service_dir / "outbox", parser.parse_args().pseudonym)
+        done = erase_host(settings().service_dir / "outbox", parser.parse_args().subject)
     except (ValueError, FileBusy) as error:
         print(error, file=sys.stderr)
         return 1

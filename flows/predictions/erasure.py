@@ -126,8 +126,8 @@ def _empty(bucket: Bucket, key: str) -> int:
     return sum(1 for _ in records.read(bare))
 
 
-def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
-    """Erases these pseudonyms' predictions, what refers to them, and every report that names one of them.
+def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str], predictions: frozenset[str] = frozenset()) -> Erased:
+    """Erases the predictions of these pseudonyms and with these ids, what refers to them, and reports naming either.
 
     A boiled day goes before the rows that it was made of. Where no row is found, an erasure may have broken off after
     the rows and before the scan: nobody knows which days, so all of them go and are made again from what is left.
@@ -136,7 +136,7 @@ def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str]) -> Erased:
         RowsLeft: the scan that follows still found some.
     """
     rows = objects = 0
-    gone: set[str] = set()
+    gone = set(predictions)
     for kind in RecordKind:  # predictions first: outcomes and reviews name them
         for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, gone)):
             rows, objects = rows + len(removed), objects + bool(removed)

@@ -38,7 +38,8 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     # It reads answers back that its host no longer keeps; it can neither change an object it put nor delete one.
     "service": (Right(PREDICTIONS_BUCKET, (*READ, "s3:PutObject")), Right(PREDICTIONS_BUCKET, LIST)),
     "mlflow": (Right(MLFLOW_BUCKET, (*READ, *WRITE, *DELETE)), Right(MLFLOW_BUCKET, LIST)),
-    "model": (Right(DATA_BUCKET, (*READ, *WRITE, *DELETE)), Right(DATA_BUCKET, LIST)),
+    # It adds versions of the data and takes none away: what a model was trained on outlives who trained it.
+    "model": (Right(DATA_BUCKET, (*READ, *WRITE)), Right(DATA_BUCKET, LIST)),
     "watch": (
         Right(PREDICTIONS_BUCKET, READ),
         Right(PREDICTIONS_BUCKET, LIST),

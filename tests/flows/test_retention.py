@@ -231,6 +231,41 @@ def test_a_host_forgets_a_customer_while_it_works(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_host_forgets_a_prediction_of_whom_nobody_gave_a_reference(tmp_path: Path) -> None:
+    """By its id alone, where a partner sent no reference; the rows beside it stay."""
+
+    async def scenario() -> None:
+        outbox = Outbox.open(tmp_path, min_free_bytes=0)
+        gone, stays = outbox.next_id(), outbox.next_id()
+        batch = entry(gone, stays)
+        batch.lines = [line(gone, customer_ref=""), line(stays, customer_ref="")]
+        await outbox.append(batch)
+        assert (await asyncio.to_thread(erase_host, tmp_path, [gone])).rows == 1
+        answers = Answers(tmp_path)
+        with pytest.raises(AnswerNotFound):
+            answers.read(gone, "demo")
+        assert answers.read(stays, "demo").body == b'{"prediction_id":"%s"}' % stays.encode()
+        await outbox.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_an_erasure_that_did_not_reach_the_hosts_is_not_completed(worker: Path, rows: Bucket, reports: Bucket) -> None:
+    """The run fails and says what is left; done by hand and said so, it completes, and the trail has both."""
+    from bentos.registry.audit_trail import Trail
+    from flows.retention import ErasureUnfinished, RetentionForm, retention
+
+    assert not list(rows.keys()) or not list(reports.keys())
+    asked = {"erase_pseudonym": BEN, "requested_by": "privacy desk, case 8"}
+    with pytest.raises(ErasureUnfinished, match="the hosts of the API are not"):
+        retention(RetentionForm.model_validate(asked))
+    retention(RetentionForm.model_validate(asked | {"hosts_erased": True}))
+
+    events = [found.event for found in Trail(worker / "audit" / "personal-data.jsonl").entries()]
+    assert events == ["erasure_unfinished", "erasure"]
+
+
 def test_an_erased_answer_is_not_replayed(tmp_path: Path) -> None:
     """Its key is free again: what would be sent is no more, and other keys of the file still replay."""
 
@@ -344,6 +379,8 @@ def test_the_form_takes_pseudonyms_only() -> None:
 
     with pytest.raises(ValidationError):
         RetentionForm(erase_pseudonym="Maria-1234")
+    with pytest.raises(ValidationError):
+        RetentionForm(erase_predictions=["Maria"])
 
 
 @pytest.mark.parametrize(

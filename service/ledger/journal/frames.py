@@ -371,14 +371,14 @@ def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> 
     return {kind: (header(kind) + b"".join(lines[kind]), len(lines[kind])) for kind in shipped}
 
 
-def erase(payload: bytes, refs: frozenset[str]) -> bytes | None:
-    """The entry without the rows of these pseudonyms; the same payload if it has none, None if nothing is left.
+def erase(payload: bytes, subjects: frozenset[str]) -> bytes | None:
+    """The entry without the rows of these pseudonyms or predictions; unchanged if it has none, None if none is left.
 
     The answers of erased rows are blanked inside the stored body, and the entry gives its Idempotency-Key up: what
     would be replayed is no longer what was answered.
     """
     stored = decode(payload)
-    keep = [row for row in stored.rows if _customer(stored.kind, row.line) not in refs]
+    keep = [row for row in stored.rows if not subjects & _subjects(stored.kind, row.line)]
     if len(keep) == len(stored.rows):
         return payload
     if not keep:
@@ -397,5 +397,7 @@ def erase(payload: bytes, refs: frozenset[str]) -> bytes | None:
     return encode(entry, [row.number for row in keep], stored.at_us)[_FRAME.size :]
 
 
-def _customer(kind: RecordKind, line: bytes) -> str:
-    return cells_of(line)[kind.columns.index("customer_ref")]
+def _subjects(kind: RecordKind, line: bytes) -> set[str]:
+    """Whom a row is about: its customer's pseudonym, where it has one, and its prediction."""
+    cells = cells_of(line)
+    return {cells[kind.columns.index(name)] for name in ("customer_ref", "prediction_id")}

@@ -156,7 +156,7 @@ ACTIONS: dict[str, Callable[..., object]] = {
 ALLOWED = {
     ("service", "predictions"): {"put", "get", "list"},
     ("mlflow", "mlflow"): {"put", "get", "list", "delete"},
-    ("model", "data"): {"put", "get", "list", "delete"},
+    ("model", "data"): {"put", "get", "list"},
     ("watch", "predictions"): {"get", "list"},
     ("watch", "reports"): {"put", "get", "list"},
     ("retention", "predictions"): {"put", "get", "list", "delete"},

@@ -22,6 +22,7 @@ from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.batch.job import ScoringTally, job_of, score, workers
+from flows.batch.roots import within
 from flows.batch.rows import BatchRefused
 from flows.completion import completed
 from flows.settings import FlowSettings
@@ -76,14 +77,18 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     Returns:
         The folder that holds the parts.
     """
-    target, started = form.place, time.monotonic()
+    target, started, settings = form.place, time.monotonic(), FlowSettings()
+    for address in (form.source, target):
+        within(address, settings.roots)
     registry = Registry.connect(BentosSettings())
     champion = registry.by_alias(CHAMPION)
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
         job = job_of(form.source, package, form.chunk_rows, form.reasons)
+        if job.size_bytes > settings.scoring_max_gb * 1e9:
+            raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")
         with (
-            workers(FlowSettings().dask_scheduler, form.processes or os.cpu_count() or 1) as client,
+            workers(settings.dask_scheduler, form.processes or os.cpu_count() or 1) as client,
             _Shown(job.size_bytes) as shown,
         ):
             tally = score(job, package, target, client, shown)

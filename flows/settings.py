@@ -43,12 +43,22 @@ class FlowSettings(BaseSettings):
         default="",
         description="Command that brings a packed version in front of partners, called with --version N; none if empty.",
     )
+    scoring_roots: str = Field(
+        default="",
+        description="Folders and s3:// prefixes that batch scoring may read and write, with commas between; any if empty.",
+    )
+    scoring_max_gb: float = Field(default=200, gt=0, description="Largest source that batch scoring takes, in GB.")
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
 
     @property
     def responsible(self) -> str:
         """Name of the person who answers for a training of this worker."""
         return self.trainer or getpass.getuser()
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The places batch scoring is bound to; none: anywhere."""
+        return tuple(root.strip() for root in self.scoring_roots.split(",") if root.strip())
 
     @property
     def verdict_timeout_s(self) -> int:

@@ -39,7 +39,6 @@ def claim_of(decision: Decision, version: Version, name: str, /, **changes: obje
 def approval(decision: Decision, version: Version) -> Decision:
     """The decision with the signatures it needs."""
     words = {"signature": signed(claim_of(decision, version, decision.reviewer), KEYS[decision.reviewer][0])}
-    if decision.overridden:
-        second = decision.second_reviewer
+    if decision.overridden and (second := decision.second_reviewer) in KEYS:
         words["second_signature"] = signed(claim_of(decision, version, second), KEYS[second][0])
     return decision.model_copy(update=words)

@@ -159,7 +159,7 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     )
     if not reached:
         raise ErasureUnfinished(
-            "buckets and reports are done, the hosts of the API are not: run python -m service.erasure on each of them, "
+            "buckets and reports are done, the hosts of the API are not: run python -m service.erasure on each, "
             "then this again with `Hosts are done`"
         )
 

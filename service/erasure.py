@@ -1,7 +1,7 @@
 """Erases customers from one host's outbox and stored answers; `flows.predictions.erasure` does the buckets.
 
-`python -m service.erasure PSEUDONYM|PREDICTION ...` does it on a host that the flow's worker cannot reach, and prints what went.
-Run it before the buckets: what this host has not shipped yet is then shipped without the rows.
+`python -m service.erasure PSEUDONYM|PREDICTION ...` does it on a host that the flow does not reach, and prints what
+went. Run it before the buckets: what this host has not shipped yet is then shipped without the rows.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from flows.completion import completed
 from flows.learning import baselines
 from flows.learning.fit import Learned, Parameters, Progress, learn
 from flows.learning.model_metrics import Figures, LabelledAnswers, judge
-from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, read_prepared
+from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, ranges, read_prepared
 from flows.learning.rows import Rows, rows_of
 from flows.learning.search import SearchTrial, search
 from flows.review import evidence, mlflow_run
@@ -212,6 +212,7 @@ def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, st
         calibration=learned.calibration.knots,
         calibration_known=learned.calibration_known.knots,
         grade_borders=learned.grade_borders,
+        ranges=ranges(contract_columns(data.train)),
         data=Data(source="data/processed", sha256=data.sha256, rows=len(data.train), customers=data.customers),
         git_revision=tags["git_revision"],
         parameters=learned.recipe,

@@ -11,11 +11,12 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 MAX_BATCH_ROWS: Final = 1_000
 MAX_REASONS: Final = 4
+MAX_STRENGTHS: Final = 3
 MAX_PREVIOUS_CLASSES: Final = 7
 SCORE_MAX: Final = 1_000
 # Pydantic's kinds of error in the API's own words: a rule is called the same before and after sending.
@@ -31,6 +32,7 @@ RULE_CODES: Final = {
     "finite_number": "not-finite",
     "date_in_future": "date-in-future",
     "loan_types_count": "loan-types-count",
+    "one_target": "one-target",
     "class_not_before": "date-not-before-as-of",
     "class_dates_doubled": "date-doubled",
 }
@@ -277,6 +279,28 @@ class Batch(Strict):
     applicants: Annotated[list[Applicant], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
 
 
+class AdviceTarget(Strict):
+    """What shall be reached: a band, or a score."""
+
+    band: Annotated[CreditClass | None, Field(description="A band or better; leave out if you name a score.")] = None
+    score: Annotated[
+        int | None, Field(ge=0, le=SCORE_MAX, description="A score or more; leave out if you name a band.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> AdviceTarget:
+        if (self.band is None) is (self.score is None):
+            raise PydanticCustomError("one_target", "must name a band or a score, and not both")
+        return self
+
+
+class AdviceRequest(Strict):
+    """One applicant and a target."""
+
+    applicant: Applicant
+    target: AdviceTarget
+
+
 class Outcome(Strict):
     """The label that came later: how the customer really turned out."""
 
@@ -360,13 +384,42 @@ class Direction(StrEnum):
     MISSING = "missing"
 
 
+Told = float | str | list[str] | None
+"""A field's value as an answer repeats it."""
+
+
 class Reason(BaseModel):
-    """One thing that cost points, worst first."""
+    """One thing that cost points, worst first: moving the field alone to what it is compared with raises the score."""
 
     code: str
     text: Text
     feature: str
     direction: Direction
+    compared_with: Annotated[
+        Told, Field(description="The field's value of the reference applicant, see /v1/model.")
+    ] = None
+    value: Annotated[Told, Field(description="The field's value that was sent; null if it was unknown.")] = None
+    points: Annotated[
+        int | None,
+        Field(description="What it cost against the reference. Absent from answers that are read back late."),
+    ] = None
+
+
+class Strength(BaseModel):
+    """One thing that counts in the applicant's favour, most first."""
+
+    code: str
+    text: Text
+    feature: str
+    value: Told = None
+    points: Annotated[int, Field(description="What it gained against the reference.")]
+
+
+class Comparison(BaseModel):
+    """What points are counted from: score = reference score - reasons' points + strengths' points + other points."""
+
+    score: Annotated[int, Field(ge=0, le=SCORE_MAX, description="Of the reference applicant, see /v1/model.")]
+    other_points: Annotated[int, Field(description="Of everything that is not named.")]
 
 
 class Probabilities(BaseModel):
@@ -408,6 +461,10 @@ class Score(BaseModel):
         ),
     ] = None
     reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
+    strengths: Annotated[
+        list[Strength], Field(max_length=MAX_STRENGTHS, description="What counts most in the applicant's favour.")
+    ] = []
+    reference: Annotated[Comparison | None, Field(description="What points are counted from.")] = None
     warnings: list[str]
     model: ModelRef
     created_at: datetime
@@ -417,3 +474,26 @@ class Scores(BaseModel):
     """The answers to a batch, in the order of its applicants."""
 
     scores: list[Score]
+
+
+class Change(BaseModel):
+    """One field of an advice: its value now and after the change."""
+
+    field: str
+    before: Told
+    after: Told
+
+
+class Advice(BaseModel):
+    """The smallest set of changes that reaches a target, of what a person can change; nothing of it is stored."""
+
+    score: Annotated[int, Field(ge=0, le=SCORE_MAX, description="Now.")]
+    band: CreditClass
+    reachable: Annotated[bool, Field(description="False: none of the changes that were tried reaches the target.")]
+    changes: Annotated[
+        list[Change], Field(description="Empty where the target is reached already, or is not reachable.")
+    ]
+    reached_score: Annotated[
+        int, Field(ge=0, le=SCORE_MAX, description="After the changes; the best that was found if it is not reachable.")
+    ]
+    reached_band: CreditClass

@@ -249,6 +249,7 @@ def route_table(scores: ScoreEndpoints, records: Records, pages: Pages, operatio
     return [
         Route("POST", "/v1/score", Scope.SCORE, scores.score),
         Route("POST", "/v1/score/batch", Scope.SCORE, scores.batch),
+        Route("POST", "/v1/score/advice", Scope.SCORE, scores.advice),
         Route("GET", "/v1/predictions/{id}", Scope.READ, records.prediction),
         Route("POST", "/v1/predictions/{id}/review", Scope.READ, records.review),
         Route("POST", "/v1/outcomes", Scope.READ, records.outcome),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final
@@ -19,14 +19,25 @@ import numpy as np
 
 from service.access.keystore import ApiKey
 from service.access.pseudonyms import Pseudonyms
-from service.contract import PROBABILITY_COLUMNS, Applicant, Basis, CreditClass, ModelRef, PreviousClass, RiskGrade
+from service.contract import (
+    PROBABILITY_COLUMNS,
+    AdviceTarget,
+    Applicant,
+    Basis,
+    CreditClass,
+    ModelRef,
+    PreviousClass,
+    RiskGrade,
+)
+from service.engine.advice import advise
 from service.engine.packed_model import Arrays, Assessment, PackedModel
 from service.engine.portable import Portable
 from service.ledger.interface import JournalEntry, KeyMark, Ledger
 from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, RecordKind
 from service.metrics import Metrics
 from service.score import features, observed
-from service.score.input_warnings import warnings_of
+from service.score.input_warnings import InputCheck
+from service.score.points import Tally
 from service.score.policy import CLASSES, GRADES, grade, grade_many, told, told_many
 from service.score.reasons import CATALOGUE, FRAGMENTS
 
@@ -60,6 +71,8 @@ class _Answer(msgspec.Struct, gc=False):
     risk_grade: RiskGrade
     basis: Basis
     reasons: msgspec.Raw
+    strengths: msgspec.Raw
+    reference: msgspec.Raw
     warnings: tuple[str, ...]
     model: msgspec.Raw
     created_at: str
@@ -103,12 +116,19 @@ class Scoring:
     ) -> None:
         self._model = model
         self._borders = model.manifest.grade_borders
+        self._check = InputCheck(model.manifest.ranges)
         self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
         self._ledger = ledger
         self._pseudonyms = pseudonyms
         self._metrics = metrics
         self._lines = PredictionLines(ref.name, ref.version, ref.digest)
         self._ref = msgspec.Raw(ref.model_dump_json().encode())
+
+    @cached_property
+    def _tally(self) -> Tally:
+        """What points are counted against: the model's reference applicant."""
+        typical = self._model.manifest.reference.applicant
+        return Tally(typical, self._model.assess(features.row(typical)).score)
 
     async def one(self, key: ApiKey, applicant: Applicant, mark: KeyMark | None = None) -> bytes:
         """The answer to one applicant as JSON; on return it is durable.
@@ -155,15 +175,23 @@ class Scoring:
         self._metrics.known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
         return body
 
+    async def advise(self, applicant: Applicant, target: AdviceTarget) -> bytes:
+        """The smallest set of changes that reaches a target, as JSON; nothing is stored or counted as a score."""
+        found = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
+        return found.model_dump_json().encode()
+
     def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
         self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], found: Arrays
     ) -> tuple[Sequence[str], bytes, list[bytes]]:
         """Places, answers (a line each) and log lines of a batch."""
         moment = _now()
-        odd = list(map(warnings_of, applicants))
-        reasons, codes, leads = zip(*map(_reasons, found.numbers_told()), strict=True)
+        odd = list(map(self._check.of, applicants))
+        numbers = list(found.numbers_told())
+        codes, leads = zip(*map(_codes, numbers), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
         scores, borderline = found.score.tolist(), found.borderline.tolist()
+        told_rows = map(self._tally.told, applicants, scores, numbers, found.lost.tolist())
+        reasons, strengths, compared = zip(*told_rows, strict=True)
         likely = told_many(found.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
         triples = likely.tolist()
@@ -184,6 +212,8 @@ class Scoring:
             grades,
             bases,
             reasons,
+            strengths,
+            compared,
             odd,
             repeat(self._ref),
             repeat(moment),
@@ -211,12 +241,13 @@ class Scoring:
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
     ) -> tuple[str, bytes, bytes]:
         """Place, answer and log line of one score."""
-        odd = warnings_of(applicant)
-        probabilities, points, band, best, borderline, numbers = assessment
+        odd = self._check.of(applicant)
+        probabilities, points, band, best, borderline, numbers, lost = assessment
         poor, standard, good = map(told, probabilities)
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
         place, identifier = self._ledger.new_id(key.account)
-        reasons, codes, leads = _reasons(numbers)
+        codes, leads = _codes(numbers)
+        reasons, strengths, compared = self._tally.told(applicant, points, numbers, lost)
         answer = _Answer(
             identifier,
             points,
@@ -227,6 +258,8 @@ class Scoring:
             risk,
             basis,
             reasons,
+            strengths,
+            compared,
             odd,
             self._ref,
             moment,
@@ -252,11 +285,10 @@ class Scoring:
 
 
 @lru_cache(maxsize=4096)
-def _reasons(numbers: tuple[int, ...]) -> tuple[msgspec.Raw, str, str]:
-    """Reasons as a JSON array, their codes, and what each is led by (field and direction); a few thousand of these are nearly all that are ever given."""
-    fragments = b",".join([FRAGMENTS[number] for number in numbers])
+def _codes(numbers: tuple[int, ...]) -> tuple[str, str]:
+    """The codes of reasons, and what each is led by (field and direction); few of these are nearly all there are."""
     codes, leads = ("|".join([told[number] for number in numbers]) for told in (CODES, LEADS))
-    return msgspec.Raw(b"[" + fragments + b"]"), codes, leads
+    return codes, leads
 
 
 def restored(row: Mapping[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from bentos.digests import combined, file_sha256
 from flows.learning.rows import Ints, Rows, columns, rows_of
 from service.contract import DESCRIBING_FIELDS
+from service.score.input_warnings import RANGED
 
+_EDGES: Final = (0.001, 0.999)
 FRAMES: Final = ("train.parquet", "test.parquet")
 FIELDS: Final = DESCRIBING_FIELDS
 """Contract fields that describe an applicant; a few of them are accepted and stored but are no feature."""
@@ -73,6 +76,18 @@ def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     learned = columns(frame)
     others = [name for name in FIELDS if name not in learned]
     return {**learned, **{name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in others}}
+
+
+def ranges(columns: Mapping[str, NDArray[Any]]) -> dict[str, tuple[float, float]]:
+    """What 99.8 % of these rows' numbers lie within, by field."""
+    found = {}
+    for name in RANGED:
+        known = np.asarray(columns[name], np.float64)
+        known = known[np.isfinite(known)]
+        if known.size:
+            low, high = np.quantile(known, _EDGES).tolist()
+            found[name] = (low, high)
+    return found
 
 
 def quarters(rows: Rows) -> dict[str, NDArray[np.bool_]]:

@@ -46,14 +46,41 @@ SCORE: Final[Json] = {
     "reasons": [
         {
             "code": "HISTORY",
-            "text": {"pt": "Histórico de crédito curto", "en": "The credit history is short"},
+            "text": {
+                "pt": "Tempo de histórico de crédito abaixo do habitual entre clientes bem avaliados",
+                "en": "The length of the credit history is below what is usual for well-rated customers",
+            },
             "feature": "credit_history_months",
             "direction": "too_low",
+            "compared_with": 262,
+            "value": 200,
+            "points": 41,
         }
     ],
+    "strengths": [
+        {
+            "code": "INQUIRIES",
+            "text": {
+                "pt": "Número de consultas de crédito: conta a favor",
+                "en": "The number of credit inquiries counts in favour",
+            },
+            "feature": "num_credit_inquiries",
+            "value": 4,
+            "points": 9,
+        }
+    ],
+    "reference": {"score": 868, "other_points": -194},
     "warnings": [],
     "model": {"name": PRODUCT, "version": "7", "digest": "b" * 64},
     "created_at": "2026-11-23T12:00:00.000Z",
+}
+ADVICE: Final[Json] = {
+    "score": 642,
+    "band": "Standard",
+    "reachable": True,
+    "changes": [{"field": "outstanding_debt", "before": 1200.5, "after": 600.25}],
+    "reached_score": 714,
+    "reached_band": "Good",
 }
 RECEIPT: Final[Json] = {
     "id": "20261123-lnck5m4g5u-20",

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from service.contract import Applicant, Batch, Outcome, Receipt, Review, Score, Scores
-from service.docs.examples import APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, problems_by_status, rendered
+from service.contract import Advice, AdviceRequest, Applicant, Batch, Outcome, Receipt, Review, Score, Scores
+from service.docs.examples import ADVICE, APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, problems_by_status, rendered
 
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
@@ -72,7 +72,7 @@ def document() -> Json:
 
 
 def _schemas() -> Json:
-    models = (Applicant, Batch, Outcome, Review, Score, Scores, Receipt, ProblemSchema)
+    models = (Applicant, Batch, AdviceRequest, Advice, Outcome, Review, Score, Scores, Receipt, ProblemSchema)
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -210,6 +210,17 @@ def _paths() -> Json:
                 description="Costs a token a row. At most 2 MiB. All rows are scored, or none.",
                 parameters=[_IDEMPOTENCY_KEY],
                 requestBody=_body("Batch", {"applicants": [APPLICANT]}),
+            )
+        },
+        "/v1/score/advice": {
+            "post": _operation(
+                "advice",
+                "The smallest set of changes that reaches a target",
+                "scores",
+                _json("The changes, or that none reaches it.", "Advice", ADVICE),
+                _WRITING,
+                description="Costs one token. Nothing is stored; it is no prediction. Only what a person can change.",
+                requestBody=_body("AdviceRequest", {"applicant": APPLICANT, "target": {"score": 700}}),
             )
         },
         "/v1/predictions/{id}": {

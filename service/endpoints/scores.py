@@ -1,4 +1,4 @@
-"""`POST /v1/score` and `/v1/score/batch`."""
+"""`POST /v1/score`, `/v1/score/batch` and `/v1/score/advice`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from service.contract import AdviceRequest
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
 from service.middleware.admission import Admission
@@ -52,6 +53,17 @@ class ScoreEndpoints:
             return Reply(200, await self._scoring.one(call.owner, applicant))
         except OutboxFull as error:
             raise await self._not_durable(call, error, 1) from error
+        finally:
+            self._throttle.leave(call)
+
+    async def advice(self, call: Call) -> Reply:
+        """What would bring one applicant to a target; costs one token, is no prediction and is stored nowhere."""
+        body = await self._admission.read(call, ONE_BYTES)
+        self._throttle.enter(call)
+        try:
+            asked = decoding.document(AdviceRequest, body)
+            await self._admission.settle(call, 1)
+            return Reply(200, await self._scoring.advise(asked.applicant, asked.target))
         finally:
             self._throttle.leave(call)
 

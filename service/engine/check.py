@@ -143,7 +143,9 @@ def unlike(engine: Engine, portable: Engine, rows: Float, raw: Float) -> str:
     found, wanted = engine.assess_many(rows, True), portable.assess_many(rows, True)
     if (worst := raw_difference(found.probabilities, wanted.probabilities)) > RAW_TOLERANCE:
         return f"probabilities differ from the portable engine's by up to {worst:.1e}"
-    for name in Arrays._fields[1:]:
+    if (worst := raw_difference(found.lost, wanted.lost)) > RAW_TOLERANCE:
+        return f"contributions differ from the portable engine's by up to {worst:.1e}"
+    for name in Arrays._fields[1:-1]:
         if not np.array_equal(getattr(found, name), getattr(wanted, name)):
             return f"{name} differs from the portable engine's"
     single = [engine.assess(row) for row in rows[:SINGLE_ROWS].tolist()]

@@ -132,7 +132,7 @@ def _open(content: bytes) -> _Library:
 _Slot = tuple[Callable[[bytes], None], Callable[[], tuple[Any, ...]]]
 """A place for one answer: what asks the kernel to write it, given a row, and what reads it."""
 
-_unpack: Final = struct.Struct("3di2b2x4h").unpack_from
+_unpack: Final = struct.Struct(f"3di2b2x4h{len(FAMILIES)}d").unpack_from
 _VERDICTS: Final = tuple((band, best, band is not best) for band in CLASSES for best in CLASSES)
 
 
@@ -167,10 +167,20 @@ class Compiled:
             slot = self._slot()
         ask, answer = slot
         ask(self._pack(*values))
-        poor, standard, good, points, verdict, count, first, second, third, fourth = answer()
+        poor, standard, good, points, verdict, count, first, second, third, fourth, *lost = answer()
         self._free.append(slot)
         band, best, borderline = _VERDICTS[verdict]
-        return _make(((poor, standard, good), points, band, best, borderline, (first, second, third, fourth)[:count]))
+        return _make(
+            (
+                (poor, standard, good),
+                points,
+                band,
+                best,
+                borderline,
+                (first, second, third, fourth)[:count],
+                tuple(lost),
+            )
+        )
 
     def _slot(self) -> _Slot:
         memory = ctypes.create_string_buffer(ANSWER.itemsize)
@@ -207,7 +217,13 @@ class Compiled:
         out = np.empty(len(matrix), ANSWER)
         self._call("qf_assess_many", matrix, out, int(reasons))
         return Arrays(
-            out["probability"], out["score"], out["band"], out["best"], out["band"] != out["best"], out["number"]
+            out["probability"],
+            out["score"],
+            out["band"],
+            out["best"],
+            out["band"] != out["best"],
+            out["number"],
+            out["lost"][:, : len(FAMILIES)],
         )
 
 

@@ -76,6 +76,7 @@ struct answer {
     int32_t score;
     int8_t verdict, count, band, best; /* verdict: band and best as one number */
     int16_t number[MAX_REASONS];
+    double lost[MAX_FAMILIES];     /* by family: the margin's contribution less the reference's */
 };
 
 int32_t qf_abi(void) { return ABI; }
@@ -326,7 +327,7 @@ INLINE int32_t worst_of(const double *lost, int32_t families)
 
 /* Fills `number` with the reasons and returns how many there are; `lost` begins as the contributions. */
 INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_t *leaf, const lanes *raw, int32_t score,
-                          double *lost, int16_t *number)
+                          double *lost, double *told, int16_t *number)
 {
     double registers[MAX_REGISTERS];
     int32_t after[MAX_FIELDS], count = 0;
@@ -334,7 +335,7 @@ INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_
     memcpy(registers, row, sizeof(double) * m->features);
     memcpy(registers + m->features, m->constant, sizeof(double) * m->constants);
     for (int32_t f = 0; f < m->families; f++)
-        lost[f] -= m->even[f];
+        told[f] = lost[f] -= m->even[f];
     for (int32_t f = 0; f < m->fields; f++)
         after[f] = UNKNOWN;
     while (count < MAX_REASONS) {
@@ -383,7 +384,9 @@ INLINE void answer_row(const struct model *m, const double *row, int32_t reasons
     out->verdict = (int8_t)(3 * out->band + out->best);
     for (int i = 0; i < MAX_REASONS; i++)
         out->number[i] = -1;
-    out->count = reasons ? (int8_t)reasons_of(m, row, leaf, &raw, out->score, lost, out->number) : 0;
+    if (!reasons)
+        memset(out->lost, 0, sizeof(double) * m->families);
+    out->count = reasons ? (int8_t)reasons_of(m, row, leaf, &raw, out->score, lost, out->lost, out->number) : 0;
 }
 
 FOR_EACH_CPU void qf_assess(const struct model *m, struct answer *out, const double *row) { answer_row(m, row, 1, out); }

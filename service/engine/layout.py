@@ -17,7 +17,7 @@ from service.score.features import FEATURE_NAMES
 from service.score.policy import CELLS
 from service.score.reasons import CANDIDATES, FAMILIES
 
-ABI: Final = 3
+ABI: Final = 4
 """Of the functions' arguments and of `struct model`; a kernel of another is not used."""
 # The limits of the arrays that kernel.c keeps on its stack.
 MAX_TREES: Final = 4096  # a row's leaf numbers
@@ -58,6 +58,7 @@ ANSWER: Final = np.dtype(
         ("band", np.int8),
         ("best", np.int8),
         ("number", np.int16, 4),
+        ("lost", np.float64, MAX_FAMILIES),
     ]
 )
 

@@ -77,7 +77,7 @@ class Portable:
         moved = self._moves.raw(index, answers[self._trees :], raw)
         band, best = policy.band(points), policy.predicted_class(triple)
         return Assessment(
-            triple, points, band, best, band is not best, self._numbers(values, lost, points, moved, known)
+            triple, points, band, best, band is not best, self._numbers(values, lost, points, moved, known), tuple(lost)
         )
 
     def _by_family(self, index: Index) -> Float:
@@ -143,10 +143,12 @@ class Portable:
         points = policy.score_many(triples)
         band, best = policy.band_many(points), triples.argmax(axis=1)
         numbers = np.full((len(matrix), MAX_REASONS), -1, np.int16)
+        lost = np.zeros((len(matrix), len(FAMILIES)))
         if reasons:
             for row, values in enumerate(matrix.tolist()):
-                chosen = self.assess(values).numbers
-                numbers[row, : len(chosen)] = chosen
+                alone = self.assess(values)
+                numbers[row, : len(alone.numbers)] = alone.numbers
+                lost[row] = alone.lost
         return Arrays(
             triples,
             points.astype(np.int32),
@@ -154,6 +156,7 @@ class Portable:
             best.astype(np.int8),
             band != best,
             numbers,
+            lost,
         )
 
 

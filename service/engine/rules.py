@@ -33,6 +33,7 @@ class Assessment(NamedTuple):
     predicted_class: CreditClass
     borderline: bool
     numbers: tuple[int, ...]
+    lost: tuple[float, ...]  # margin by family, less the reference's: what is negative was lost
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -49,6 +50,7 @@ class Arrays(NamedTuple):
     predicted_class: NDArray[np.int8]
     borderline: NDArray[np.bool_]
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
+    lost: Float  # (n, families) as `Assessment.lost`; all 0 if reasons were not asked
 
     def numbers_told(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""

@@ -1,21 +1,26 @@
 """Input that is accepted but odd: codes that travel in an answer's `warnings` and in the prediction log.
 
 A contradiction is refused (`service.web.decoding`); what is merely unlikely is scored and said. The thresholds are far
-from what the training data holds (their 99th percentiles), so a warning is worth a look.
+from what the training data holds (their 99th percentiles), so a warning is worth a look. A number outside of what the
+model learned from (`Manifest.ranges`) is said too, field by field: fractions sent for percent, cents for units, nothing
+but zeros get an answer like any other, and nobody should rely on it.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
 
 from service.contract import Applicant
+from service.score.features import NUMBERS
 
 MONTHS: Final = 12
 SALARY_OVER_INCOME: Final = 1.5  # net salary of a year over gross income of a year
 SALARY_UNDER_INCOME: Final = 0.2
 FULL_LIMIT_PERCENT: Final = 100.0
 
-WARNINGS: Final[dict[str, str]] = {
+WARNINGS: dict[str, str] = {
     "instalments-without-loan": "total_emi_per_month is above 0 though num_loans is 0",
     "loan-kinds-missing": "num_loans is above 0 though loan_types is empty",
     "salary-above-income": "monthly_inhand_salary is far more than a twelfth of annual_income",
@@ -24,6 +29,10 @@ WARNINGS: Final[dict[str, str]] = {
     "investment-above-income": "amount_invested_monthly is more than a twelfth of annual_income",
     "limit-exceeded": "credit_utilization_ratio is above 100 %",
 }
+RANGED: Final = (*NUMBERS, "credit_utilization_ratio")
+"""The fields whose numbers are held against what the model learned from."""
+UNUSUAL: Final = {field: f"unusual-{field.replace('_', '-')}" for field in RANGED}
+WARNINGS |= {code: f"{field} lies outside of what 99.8 % of the training rows hold" for field, code in UNUSUAL.items()}
 NONE: Final[tuple[str, ...]] = ()
 
 
@@ -49,3 +58,24 @@ def warnings_of(applicant: Applicant) -> tuple[str, ...]:
     if applicant.credit_utilization_ratio > FULL_LIMIT_PERCENT:
         found.append("limit-exceeded")
     return tuple(found) if found else NONE
+
+
+class InputCheck:
+    """Warnings of one model: what is odd in itself, and what lies outside of what this model learned from."""
+
+    def __init__(self, ranges: Mapping[str, Sequence[float]]) -> None:
+        fields = [field for field in RANGED if field in ranges]
+        self._limits = [(*ranges[field], UNUSUAL[field]) for field in fields]
+        self._values: Any = attrgetter(*fields) if len(fields) > 1 else None
+
+    def of(self, applicant: Applicant) -> tuple[str, ...]:
+        """Codes in the order of `WARNINGS`."""
+        odd = warnings_of(applicant)
+        if self._values is None:
+            return odd
+        far = [
+            code
+            for value, (low, high, code) in zip(self._values(applicant), self._limits, strict=True)
+            if value is not None and not low <= value <= high
+        ]
+        return (*odd, *far) if far else odd

@@ -168,6 +168,10 @@ class Draft(PackagePart):
     fairness: dict[str, JsonValue] = {}
     approval: Approval | None = None
     model_card: Annotated[str, Field(description="Markdown.")] = ""
+    ranges: Annotated[
+        dict[str, tuple[float, float]],
+        Field(description="By field, what 99.8 % of the training rows lie within; outside of it an answer warns."),
+    ] = {}
     distributions: Annotated[
         dict[str, Distribution], Field(description="Of the score and of fields, over out-of-sample rows.")
     ] = {}

@@ -49,11 +49,7 @@ STORIES: Final[dict[str, Story]] = {
     "inquiries": Story("Número de consultas de crédito", "The number of credit inquiries"),
     "credit_limit": Story("Variação do limite do cartão", "The change of the card limit"),
     "debt": Story("Dívida em aberto", "Outstanding debt"),
-    "history": Story(
-        "Tempo de histórico de crédito",
-        "The length of the credit history",
-        low=Text(pt="Histórico de crédito curto", en="The credit history is short"),
-    ),
+    "history": Story("Tempo de histórico de crédito", "The length of the credit history"),
     "instalments": Story("Total de parcelas mensais", "The total of monthly instalments"),
     "investment": Story("Valor investido por mês", "The amount invested per month"),
     "balance": Story("Saldo ao fim do mês", "The balance left at the end of the month"),
@@ -174,7 +170,7 @@ CATALOGUE: Final[tuple[Reason, ...]] = tuple(
 )
 """Every reason there is; the engines answer with positions in it: candidate * 3 + direction."""
 
-FRAGMENTS: Final[tuple[bytes, ...]] = tuple(reason.model_dump_json().encode() for reason in CATALOGUE)
+FRAGMENTS: Final[tuple[bytes, ...]] = tuple(reason.model_dump_json(exclude_none=True).encode() for reason in CATALOGUE)
 """The reasons as JSON objects, ready to be joined by commas."""
 
 

@@ -161,3 +161,16 @@ def test_a_test_key_is_answered_alike_and_counts_nowhere(api: Api, runtime: Runt
     for path in Folders(runtime.settings.service_dir / "outbox").paths():
         shipped = frames.csv_objects(frames.parse(path.read_bytes()).entries)
         assert all(identifier.encode() not in data for data, _ in shipped.values())
+
+
+def test_advice_is_no_prediction(api: Api, runtime: Runtime) -> None:
+    """It costs a token and leaves no row, no count and no id behind."""
+    counted = dict(runtime.metrics.counters["qf_scores"])
+    answer = api.post("/v1/score/advice", {"applicant": applicant(), "target": {"score": 700}})
+    assert answer.status == 200, answer.body
+    assert set(answer.json) == {"score", "band", "reachable", "changes", "reached_score", "reached_band"}
+    assert dict(runtime.metrics.counters["qf_scores"]) == counted
+    refused = api.post("/v1/score/advice", {"applicant": applicant(annual_income=-1), "target": {"score": 700}})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/applicant/annual_income")
+    both = api.post("/v1/score/advice", {"applicant": applicant(), "target": {"score": 700, "band": "Good"}})
+    assert (both.status, both.json["errors"][0]["code"]) == (422, "one-target")

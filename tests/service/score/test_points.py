@@ -1,0 +1,62 @@
+"""Points: whole, told with what they are compared with, and exact in the sum."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.contract import Reason, Strength
+from service.engine.packed_model import PackedModel
+from service.score import features, points
+from service.score.reasons import FAMILIES, STORIES
+from tests.factories import applicant, applicant_columns
+
+losses = st.lists(st.floats(-3, 3), min_size=len(FAMILIES), max_size=len(FAMILIES))
+
+
+@given(losses, st.integers(-1000, 1000))
+def test_shares_add_up_to_the_distance(lost: list[float], distance: int) -> None:
+    """Whatever the margin says: also where it stands even while the score does not, or moves the other way."""
+    found = points.shared(lost, distance)
+    assert sum(found) == pytest.approx(distance if any(lost) else 0.0, abs=1e-6)
+
+
+def test_where_margin_and_score_agree_one_rate_turns_one_into_the_other() -> None:
+    """Twice the loss costs twice the points."""
+    lost = [-2.0, -1.0, *[0.0] * (len(FAMILIES) - 2)]
+    assert points.shared(lost, -300)[:3] == pytest.approx([-200.0, -100.0, 0.0])
+
+
+def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> None:
+    """Score = reference - reasons + strengths + other; each names the value sent and the one compared with."""
+    reference = loaded_model.manifest.reference.applicant
+    tally = points.Tally(reference, loaded_model.assess(features.row(reference)).score)
+    columns, _ = applicant_columns(80, seed=5)
+    named = 0
+    for row in range(80):
+        one = applicant(columns, row)
+        answer = loaded_model.assess(features.row(one))
+        told = [json.loads(bytes(part)) for part in tally.told(one, answer.score, answer.numbers, answer.lost)]
+        reasons = [Reason.model_validate(part) for part in told[0]]
+        strengths = [Strength.model_validate(part) for part in told[1]]
+        costs, gains = (sum(part.points or 0 for part in parts) for parts in (reasons, strengths))
+        assert answer.score == told[2]["score"] - costs + gains + told[2]["other_points"]
+        assert [reason.code for reason in reasons] == [reason.code for reason in answer.reasons]
+        assert all(reason.points and reason.points >= 1 for reason in reasons)
+        assert all(part.points >= points.LEAST_STRENGTH for part in strengths)
+        assert not {part.code for part in reasons} & {part.code for part in strengths}
+        for reason in reasons:
+            assert reason.value == getattr(one, reason.feature)
+            assert reason.compared_with == getattr(reference, reason.feature)
+        named += len(strengths)
+    assert named > 20
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_can_count_in_favour(family: str) -> None:
+    """A whole sentence in each language."""
+    text = points.strength_text(family)
+    assert text.pt.endswith("conta a favor") and text.en == f"{STORIES[family].en} counts in favour"

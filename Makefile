@@ -24,7 +24,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
 .PHONY: help venv tools quick rooms docs up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check bench image login report \
-  deploy rollback rollout drift audit sbom scan replay faults reproduce new lock clean
+  deploy rollback rollout drift audit sbom scan replay faults reproduce tried new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -143,6 +143,9 @@ replay: venv ## DATA=PATH MONTHS=9,10: an unlabelled Kaggle file as months of tr
 
 faults: venv ## the full fault matrix: kills, a store that is away, damaged models
 	$(BIN)/pytest -m full tests --timeout 7200 $(ARGS)
+
+tried: venv ## the record of experiments made anew from the prepared data, for the model card
+	@$(PY) -m flows.tried
 
 reproduce: venv ## RUN=ID: train again from MLflow's record, prove the same bits
 	@$(CLIENT) $(PY) -m flows.reproduce --run "$$RUN"

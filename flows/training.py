@@ -24,7 +24,8 @@ from bentos.revision import git_revision
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.completion import completed
-from flows.learning import baselines
+from flows.learning import baselines, experiments
+from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, Progress, learn
 from flows.learning.model_metrics import Figures, LabelledAnswers, judge
 from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, ranges, read_prepared
@@ -263,13 +264,14 @@ def _card_facts(
     return CardFacts(
         trainer=tags["trainer"],
         git_revision=tags["git_revision"],
-        data_source="data/processed",
+        data_source=f"raw file {data.raw_sha256[:12]}",
         data_sha256=data.sha256,
         rows=len(data.train),
         customers=data.customers,
         parameters={name: str(value) for name, value in learned.recipe.items()},
         figures=figures,
         baselines=yardsticks.figures,
+        tried=ExperimentRecord.read(BentosSettings().home / experiments.FILE),
         known=found.known or {},
         grades=found.grades or {},
         score_steps=found.score_steps or {},

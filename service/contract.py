@@ -384,7 +384,7 @@ class Direction(StrEnum):
     MISSING = "missing"
 
 
-Told = float | str | list[str] | None
+Told = int | float | str | list[str] | None
 """A field's value as an answer repeats it."""
 
 

@@ -37,6 +37,9 @@ _KNOWN_SCORES: Final = counter(
 )
 _SCORE: Final = histogram("qf_score", "Distribution of scores, in the bins of the model's manifest.")
 _INPUT: Final = histogram("qf_input", "Distribution of an input field, in the bins of the model's manifest.", "field")
+_WARNINGS: Final = counter(
+    "qf_warnings", "Warnings in answers: odd input, numbers outside of what the model learned from.", "code"
+)
 _INPUT_MISSING: Final = counter("qf_input_missing", "Scored applicants without a value of this field.", "field")
 LATENCY_EDGES_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(50, 1000, 50))
@@ -131,6 +134,11 @@ class Metrics:
         """Count scores of known customers by the age of their last observed class, in months."""
         for age in ages:
             self.counters[_KNOWN_SCORES]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
+
+    def warned(self, codes: Iterable[str]) -> None:
+        """Count the warnings of answers."""
+        for code in codes:
+            self.counters[_WARNINGS][code] += 1
 
     def _counted(self, rows: int) -> None:
         self._waiting += rows

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, Final
 
@@ -186,6 +186,8 @@ class Scoring:
         """Places, answers (a line each) and log lines of a batch."""
         moment = _now()
         odd = list(map(self._check.of, applicants))
+        if not key.test:
+            self._metrics.warned(chain.from_iterable(odd))
         numbers = list(found.numbers_told())
         codes, leads = zip(*map(_codes, numbers), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
@@ -242,6 +244,8 @@ class Scoring:
     ) -> tuple[str, bytes, bytes]:
         """Place, answer and log line of one score."""
         odd = self._check.of(applicant)
+        if odd and not key.test:
+            self._metrics.warned(odd)
         probabilities, points, band, best, borderline, numbers, lost = assessment
         poor, standard, good = map(told, probabilities)
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)

@@ -65,7 +65,7 @@ class InputCheck:
 
     def __init__(self, ranges: Mapping[str, Sequence[float]]) -> None:
         fields = [field for field in RANGED if field in ranges]
-        self._limits = [(*ranges[field], UNUSUAL[field]) for field in fields]
+        self._limits = [(ranges[field][0], ranges[field][1], UNUSUAL[field]) for field in fields]
         self._values: Any = attrgetter(*fields) if len(fields) > 1 else None
 
     def of(self, applicant: Applicant) -> tuple[str, ...]:

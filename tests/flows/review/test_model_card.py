@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flows.learning.experiments import Attempt, ExperimentRecord
 from flows.learning.model_metrics import METRICS, by_slice, judge
 from flows.review import fairness, stability
-from flows.review.experiments import STRONGEST, TRIED
 from flows.review.model_card import PROHIBITED, CardFacts, model_card
 from tests.flows.review.test_fairness import groups
 from tests.flows.small_training import answers
@@ -69,10 +69,25 @@ def test_the_runs_own_facts_are_in_it(card: str, said: str) -> None:
     assert said in card
 
 
-def test_everything_tried_and_prohibited_is_said(card: str) -> None:
-    """Failures too."""
-    assert all(one.what in card for one in (*STRONGEST, *TRIED))
+def test_everything_prohibited_is_said(card: str) -> None:
+    """Whoever reads the card knows what the score is not for."""
     assert all(one in card for one in PROHIBITED)
+
+
+@pytest.mark.parametrize(("sha256", "shown"), [("e" * 64, True), ("f" * 64, False)])
+def test_what_was_tried_is_shown_of_this_data_alone(sha256: str, shown: bool) -> None:
+    """A record of other data is named as such, and none of its lines is told."""
+    attempt = Attempt(what="half the trees", changes={}, unknown={}, known={}, against_kept={})
+    record = ExperimentRecord(data_sha256=sha256, seed=7, folds=5, rows=9, customers=3, attempts=(attempt,))
+    told = model_card(CardFacts(data_sha256="e" * 64, tried=record))
+    assert ("half the trees" in told) is shown
+    assert ("Not of this data" in told) is not shown
+
+
+def test_the_card_of_other_data_states_that_datas_facts() -> None:
+    """How many rows and customers, and from where: nothing of the data this was developed on."""
+    told = model_card(CardFacts(rows=41, customers=7, data_source="raw file abc"))
+    assert "41 rows of 7 customers (raw file abc)" in told and "12,500" not in told
 
 
 def test_tables_are_whole(card: str) -> None:

@@ -114,8 +114,8 @@ def _kinds(field: dict[str, Any]) -> str:
 
 def _kind(part: dict[str, Any]) -> str:
     if "$ref" in part:
-        schemas = document()["components"]["schemas"]
-        return " | ".join(schemas[part["$ref"].rpartition("/")[2]]["enum"])
+        named = document()["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+        return " | ".join(named["enum"]) if "enum" in named else f"{{{', '.join(named['properties'])}}}"
     if part["type"] == "array":
         return f"[{_kind(part['items'])}]"
     return str(part.get("format", part["type"]))

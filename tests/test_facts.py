@@ -55,8 +55,8 @@ def test_the_limits_of_bands_stand_in_the_contract() -> None:
     close: dict[str, list[int]] = {}
     for place, tree in parsed():
         numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-        near = [value for value in numbers if type(value) in (int, float) and value in (*LIMITS[1::2], 300.5, 700.5)]
-        pairs = {POOR_MAX, STANDARD_MAX} <= {value for value in numbers if type(value) is int}  # both together
+        near = [value for value in numbers if isinstance(value, int | float) and value in (*LIMITS[1::2], 300.5, 700.5)]
+        pairs = {POOR_MAX, STANDARD_MAX} <= {value for value in numbers if isinstance(value, int)}  # both together
         if place != "service/contract.py" and (near or pairs):
             close[place] = near
     assert not close
@@ -119,7 +119,7 @@ def test_the_files_of_a_package_are_named_once() -> None:
 
 
 def test_buckets_are_named_once() -> None:
-    """No call and no default names a bucket by a text of its own; the page, which sees no service code, is held to it."""
+    """No call and no default names a bucket by a text of its own; the page, which sees no service, is held to it."""
     found = []
     for place, tree in parsed():
         for node in ast.walk(tree):

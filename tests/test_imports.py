@@ -90,7 +90,7 @@ def test_each_contract_breaks_at_a_forbidden_import(tmp_path: Path, contract: di
     """One upward, one sideways, one at each end: the contract itself is named as broken, whatever others say."""
     copy(tmp_path)
     pairs = forbidden(contract)
-    for importer, imported in {pairs[0], pairs[-1]}:
+    for importer, imported in dict.fromkeys((pairs[0], pairs[-1])):
         file = place(tmp_path, importer)
         before = add_import(file, imported)
         assert contract["name"] in broken(tmp_path), f"{importer} may import {imported}"

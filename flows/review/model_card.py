@@ -315,8 +315,3 @@ def _list(lines: Sequence[str]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def figures_of(tables: Mapping[str, Figures], metric: str) -> dict[str, Figure]:
-    """One metric's figures by slice or baseline, where it was measured."""
-    return {place: part[metric] for place, part in tables.items() if metric in part}

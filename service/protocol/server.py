@@ -1,19 +1,17 @@
-"""The one place where this service takes uvicorn's word: which protocol a server speaks.
+"""Which protocol a server of this process speaks, and how many connections it may hold.
 
-uvicorn picks its protocol by name from a module; `install` puts ours there before a server starts. Of uvicorn the
-protocol uses `Config.timeout_keep_alive` and, of `ServerState`, `connections`, `tasks`, `total_requests` and
-`default_headers`; the server calls `shutdown` on each connection.
+uvicorn picks its protocol by name from a module; `install` has ours put there before a server starts, if this release
+of uvicorn has what it needs (`service.protocol.uvicorn_adapter`).
 """
 
 from __future__ import annotations
 
 import resource
-from typing import Any, Final
-
-from uvicorn.protocols.http import auto
+from typing import Final
 
 from service.errors import Misconfigured
 from service.middleware.edge import Edge
+from service.protocol import uvicorn_adapter
 from service.protocol.connection import Connection
 from service.protocol.crowd import Crowd
 from service.protocol.express import ExpressProtocol
@@ -24,8 +22,7 @@ _OTHER_FILES: Final = 128  # that a worker holds open besides its connections
 def install(edge: Edge, crowd: Crowd) -> None:
     """Have uvicorn speak this protocol in every server that this process starts from now on."""
     Connection.edge, Connection.crowd = edge, crowd
-    chosen: Any = auto
-    chosen.AutoHTTPProtocol = ExpressProtocol
+    uvicorn_adapter.adopt(ExpressProtocol, Connection)
 
 
 def allow_files(connections: int) -> None:

@@ -24,7 +24,7 @@ def test_a_process_is_found_by_its_mark_until_it_ends() -> None:
     """Its children carry the mark too; another value is another's."""
     value = secrets.token_hex(8)
     child = f"import subprocess, sys; subprocess.run({SLEEP!r})"
-    parent = subprocess.Popen(
+    parent = subprocess.Popen(  # pylint: disable=consider-using-with  # ended below
         [sys.executable, "-c", child], env={**os.environ, MARK: value}, stdin=subprocess.PIPE, start_new_session=True
     )
     seen = processes.await_ready(lambda: len(processes.marked(MARK, value)) == 2, lambda: parent.poll() is None, 60)
@@ -32,7 +32,7 @@ def test_a_process_is_found_by_its_mark_until_it_ends() -> None:
     assert (seen, found[0].pid) == ("ready", parent.pid)
     assert processes.marked(MARK, value + "x") == []
 
-    assert processes.end(found, 10) == []
+    assert not processes.end(found, 10)
     parent.communicate()
     assert processes.marked(MARK, value) == []
 

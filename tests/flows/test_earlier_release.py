@@ -1,4 +1,4 @@
-"""A package of an earlier release, whose model wants other features, is read by all; only who answers asks if it fits."""
+"""A package of an earlier release, whose model wants other features, is read by all; who answers asks if it fits."""
 
 from __future__ import annotations
 

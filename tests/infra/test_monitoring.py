@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import service.runtime  # noqa: F401  # every module that counts
+import service.runtime  # noqa: F401  # pylint: disable=unused-import  # every module that counts
 from flows import completion
 from flows.monitoring import champion, pushgateway
 from infra.settings import ROOT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import service.runtime  # noqa: F401  # every module that counts
+import service.runtime  # noqa: F401  # pylint: disable=unused-import  # every module that counts
 from infra.settings import ROOT
 from service import families
 from service.endpoints.operations import exposition

@@ -17,15 +17,22 @@ from pydantic import ValidationError
 
 from flows.data.params import read_params
 from flows.errors import DatasetError
+from service.lexicon.limits import ReadOptions
 
 RAW_FILE: Final = Path("data/raw/train.csv")
 PROCESSED: Final = Path("data/processed")
 EVALUATION: Final = Path("data/evaluation")
 PARAMS: Final = Path("data/params.yaml")
 STATE: Final = Path("dvc")  # under the state folder
+HINTS: Final = (
+    ("--decimal", "QF_DECIMAL", [".", ",", ""]),
+    ("--delimiter", "QF_DELIMITER", [",", ";", "tab", "|", ""]),
+    ("--encoding", "QF_ENCODING", None),
+)
+"""Options of reading, and the variables that stand for them."""
 
 
-def _fetch(source: str | None) -> str:
+def _fetch(source: str | None, options: ReadOptions) -> str:
     """Fetch the source; without one the file that is there stays, and where none is the sample comes."""
     from flows.data.sources import SAMPLE, fetch
 
@@ -34,7 +41,7 @@ def _fetch(source: str | None) -> str:
             return f"{RAW_FILE} stays as it is (set QF_DATA or --data for another source)"
         source = SAMPLE
     sample = read_params(PARAMS).sample
-    new = fetch(source, RAW_FILE, customers=sample.customers, seed=sample.seed)
+    new = fetch(source, RAW_FILE, customers=sample.customers, seed=sample.seed, options=options)
     return f"{RAW_FILE} {'fetched' if new else 'is the same already'}: DATA={source}, {RAW_FILE.stat().st_size:,} bytes"
 
 
@@ -55,10 +62,19 @@ def _evaluate() -> str:
     return ", ".join(f"{name} {figures[name].value:.3f}" for name in shown) + f": all in {EVALUATION}"
 
 
+def _options(arguments: argparse.Namespace) -> ReadOptions:
+    return ReadOptions(
+        decimal=arguments.decimal,
+        delimiter="\t" if arguments.delimiter == "tab" else arguments.delimiter,
+        encoding=arguments.encoding,
+        prefer="train.csv",
+    )
+
+
 def _run(arguments: argparse.Namespace) -> str:
     state = Path(os.environ.get("QF_STATE_DIR", ".local")) / STATE
     if arguments.command == "fetch":
-        return _fetch(arguments.data)
+        return _fetch(arguments.data, _options(arguments))
     if arguments.command == "prepare":
         from flows.cleaning.quality import as_markdown
         from flows.data.prepare import prepare
@@ -72,7 +88,8 @@ def _run(arguments: argparse.Namespace) -> str:
         return f"{arguments.command} done, remote {transfer(Path.cwd(), arguments.command).name}"
     if arguments.command == "adopt":
         return f"{adopt(Path.cwd(), state)} names the last run's data now: commit it"
-    kept = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push)
+    hints = {variable: getattr(arguments, option.lstrip("-")) for option, variable, _ in HINTS}
+    kept = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push, hints=hints)
     return f"data ready in {PROCESSED}; its version is {kept} (`python -m flows.dataset adopt` makes it the project's)"
 
 
@@ -86,8 +103,15 @@ def main(argv: list[str] | None = None) -> int:
             "--data",
             metavar="SOURCE",
             default=os.environ.get("QF_DATA") or None,
-            help="sample, kaggle, or a path to Kaggle's train.csv or .gz (default: QF_DATA)",
+            help="sample, kaggle, or a path to Kaggle's table: CSV, .gz, zip, .xlsx, parquet, ... (default: QF_DATA)",
         )
+        for option, variable, choices in HINTS:
+            command.add_argument(
+                option,
+                choices=choices,
+                default=os.environ.get(variable, ""),
+                help=f"what the file itself does not tell (default: {variable})",
+            )
     command.add_argument("--push", action="store_true", help="push raw file and outputs to the DVC remote")
     commands.add_parser("prepare", help="validate, clean and split the raw file")
     commands.add_parser("evaluate", help="learn, judge on unseen customers, write metrics and plots")

@@ -2,6 +2,7 @@
 
 DatasetError            root; its text is one line without a customer's value
 ├── SourceError         the source cannot be used: another path, name, file or permission is needed
+├── GateBreached        the table lost or lacks too much: another source is needed, or a person's word that it is meant
 └── ContractBroken      our own output breaks its schema: a fault of the cleaning, to be reported
 """
 
@@ -14,6 +15,10 @@ class DatasetError(Exception):
 
 class SourceError(DatasetError):
     """The raw file cannot be had or is not the file we know; what lay there before is untouched."""
+
+
+class GateBreached(DatasetError):
+    """A bound of `data/params.yaml` is broken; nothing was written."""
 
 
 class ContractBroken(DatasetError):

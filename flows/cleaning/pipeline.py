@@ -82,11 +82,15 @@ NOISE_OF_DELAYED_PAYMENTS: Final = 6  # monthly steps are at most 3 either way, 
 
 @dataclass(frozen=True)
 class CleanResult:
-    """What cleaning gives: clean rows by customer and month, rows set aside with `reason`, and what was done."""
+    """What cleaning gives: clean rows by customer and month, rows set aside with `reason`, and what was done.
+
+    `parsed` are all rows with their cells typed, before any is repaired or set aside: what gates look at.
+    """
 
     frame: pd.DataFrame
     quarantine: pd.DataFrame
     counts: CleaningTally
+    parsed: pd.DataFrame
 
 
 def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResult:
@@ -113,7 +117,7 @@ def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResu
     )
     for reason in quarantine["reason"].unique():
         tally.add(CleaningRule.QUARANTINED, reason, quarantine["reason"] == reason)
-    return CleanResult(clean, quarantine, tally)
+    return CleanResult(clean, quarantine, tally, parsed)
 
 
 def _unusable(parsed: pd.DataFrame, *, labelled: bool, codes: pd.DataFrame) -> pd.Series:

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.cleaning.cleaning_rules import MEANING, CleaningRule
+from flows.cleaning.gates import Measure
 from flows.cleaning.parsing import FILL_TOLERANCE, Fills, text
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
 from flows.cleaning.raw_table import NUMERIC
@@ -22,6 +23,8 @@ REPEATS_IN: Final = ("Monthly_Inhand_Salary", "Changed_Credit_Limit", "Amount_in
 # with two decimals, are shared by up to 0.25 % of the real customers.
 SUSPECT_SHARE: Final = 0.005
 SUSPECT_CUSTOMERS: Final = 25
+_GAPS_SHOWN: Final = 6
+_BAR_CELLS: Final = 40
 
 
 class Violation(BaseModel):
@@ -65,6 +68,10 @@ class Quality(BaseModel):
     missing: dict[str, float] = Field(description="Share of clean rows in which the column is still unknown.")
     further_fills: dict[str, list[float]] = Field(description="Constants found to be fills, beside the known ones.")
     violations: list[Violation] = Field(description="Broken rules of the raw schema.")
+    missing_raw: dict[str, float] = Field(description="Share of raw cells that say nothing believable, by column.")
+    gates: list[Measure] = Field(
+        description="Every figure that a gate bounds; overridden breaches with name and reason."
+    )
 
 
 def suspect_repeats(raw: pd.DataFrame) -> dict[str, tuple[float, ...]]:
@@ -94,6 +101,7 @@ def summarise(
     out_of_time: tuple[int, ...],
     violations: pd.DataFrame,
     fills: Fills,
+    gates: Sequence[Measure],
 ) -> Quality:
     """The report of one preparation; `test` marks the clean rows of test customers."""
     frame = result.frame
@@ -125,6 +133,8 @@ def summarise(
             Violation(column=column, rule=rule, rows=int(rows), share=round(float(share), 6))
             for column, rule, rows, share in violations.itertuples(index=False, name=None)
         ],
+        missing_raw={one.column: one.value for one in gates if one.gate == "missing_cells"},
+        gates=list(gates),
     )
 
 
@@ -140,6 +150,7 @@ def as_markdown(quality: Quality) -> str:
         if quality.months
         else "No clean row.",
         "",
+        *_picture(quality),
     ]
     split = [
         (name, f"{side.rows:,}", f"{side.customers:,}", f"{side.out_of_time_rows:,}")
@@ -158,6 +169,28 @@ def as_markdown(quality: Quality) -> str:
     aside = [(reason, f"{count:,}") for reason, count in quality.quarantine.items()]
     lines += _table("Quarantine", ("reason", "rows"), aside)
     return "\n".join(lines)
+
+
+def _picture(quality: Quality) -> list[str]:
+    """What a person sees in ten seconds: rows kept, labels, the gaps, and whether the gates hold."""
+    broken = [one for one in quality.gates if not one.passed]
+    held = f"{len(quality.gates) - len(broken):,} hold, {len(broken):,} overridden"
+    worst = sorted(quality.missing_raw.items(), key=lambda one: -one[1])[:_GAPS_SHOWN]
+    bars = [
+        ("rows kept", quality.rows_out / max(quality.rows_in, 1)),
+        *((f"label {name}", share) for name, share in quality.labels.items()),
+        *((f"missing {name}", share) for name, share in worst),
+    ]
+    width = max(len(name) for name, _ in bars)
+    lines = [f"{name.ljust(width)} {_bar(share)} {share:6.1%}" for name, share in bars]
+    lines.append(f"{'gates'.ljust(width)} {held}")
+    lines += [f"{'  overridden'.ljust(width)} {one.sentence()}: {one.overridden_by}, {one.reason}" for one in broken]
+    return ["```text", *lines, "```", ""]
+
+
+def _bar(share: float) -> str:
+    filled = round(share * _BAR_CELLS)
+    return "█" * filled + "░" * (_BAR_CELLS - filled)
 
 
 def _table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

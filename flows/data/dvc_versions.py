@@ -63,13 +63,15 @@ def transfer(root: Path, direction: Literal["push", "pull"]) -> DvcRemote:
     return remote
 
 
-def reproduce(root: Path, state: Path, source: str, *, push: bool) -> Path:
+def reproduce(root: Path, state: Path, source: str, *, push: bool, hints: Mapping[str, str]) -> Path:
     """Run the DVC data stages on `source` and push them if asked; the run's own lock file, kept under `state`.
+
+    `hints` are variables for the stages: what the source does not tell itself.
 
     Raises `DatasetError` if DVC fails; its own lines on standard error say why.
     """
     with lock_kept(root / LOCK, state) as kept:
-        _dvc(root, ["repro", DATA_STAGE], {"QF_DATA": source})
+        _dvc(root, ["repro", DATA_STAGE], {"QF_DATA": source, **hints})
         if push:
             transfer(root, "push")
     return kept

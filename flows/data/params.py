@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from flows.cleaning.gates import GATES, Gate, GateOverride
 from flows.errors import DatasetError
 
 
@@ -28,6 +29,15 @@ class PrepareParams(BaseModel):
     seed: int = Field(ge=0)
     test_share: float = Field(gt=0, lt=1)
     out_of_time_months: int = Field(ge=1, le=11)
+    gates: dict[str, Gate] = Field(description="Bounds that stop the stage, by the measure they bound.")
+    overrides: tuple[GateOverride, ...] = Field(default=(), description="Breaches that a named person means.")
+
+    @model_validator(mode="after")
+    def _every_measure_is_bounded(self) -> PrepareParams:
+        unknown, missing = sorted({*self.gates} - GATES), sorted(GATES - {*self.gates})
+        if unknown or missing:
+            raise ValueError(f"gates must be {', '.join(sorted(GATES))}; unknown {unknown}, missing {missing}")
+        return self
 
 
 class EvaluateParams(BaseModel):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from flows.cleaning.gates import judged, refuse, unread_told
 from flows.cleaning.pipeline import clean_rows
 from flows.cleaning.quality import Quality, as_markdown, summarise, suspect_repeats
+from flows.cleaning.raw_table import PERSONAL_COLUMNS
 from flows.cleaning.schemas import clean_schema, hold, raw_violations
 from flows.data.params import PrepareParams
-from flows.data.sources import read_raw, replacing, sha256
+from flows.data.raw_reading import RawTable, read_raw_table
+from flows.data.sources import replacing, sha256
 from flows.data.split import is_test_customer, last_months
 from flows.errors import DatasetError
 
@@ -20,11 +23,15 @@ def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:
 
     Raises `DatasetError`; then nothing was written.
     """
-    raw = read_raw(raw_file, labelled=True)
-    fills = suspect_repeats(raw)
-    result = clean_rows(raw, fills)
+    table = read_raw_table(raw_file, labelled=True)
+    fills = suspect_repeats(table.frame)
+    result = clean_rows(table.frame, fills)
     if result.frame.empty:
-        raise DatasetError(f"no row of {raw_file} can be used: is it Kaggle's train.csv?")
+        raise DatasetError(
+            f"no row of {raw_file} can be used: is it Kaggle's train.csv?{unread_told(table.understanding)}"
+        )
+    gates = judged(result, table.understanding, params.gates, params.overrides)
+    refuse(gates)
     frame = hold(clean_schema(labelled=True), result.frame)
     test = is_test_customer(frame["customer_id"], seed=params.seed, share=params.test_share)
     quality = summarise(
@@ -32,11 +39,20 @@ def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:
         raw_sha256=sha256(raw_file),
         test=test,
         out_of_time=last_months(frame["month"], params.out_of_time_months),
-        violations=raw_violations(raw),
+        violations=raw_violations(table.frame),
         fills=fills,
+        gates=gates,
     )
-    _write(folder, {"train": frame[~test], "test": frame[test], "quarantine": result.quarantine}, quality)
+    aside = result.quarantine.index
+    quarantine = _as_written(table, aside).assign(line=table.lines[aside], reason=result.quarantine["reason"])
+    _write(folder, {"train": frame[~test], "test": frame[test], "quarantine": quarantine}, quality)
     return quality
+
+
+def _as_written(table: RawTable, rows: pd.Index) -> pd.DataFrame:
+    """The rows' cells as the file has them, without personal data."""
+    kept = [name for name in table.frame.columns if name not in PERSONAL_COLUMNS]
+    return table.written.loc[rows, kept].astype("str")
 
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], quality: Quality) -> None:

@@ -5,63 +5,45 @@ A source is fetched beside its target, checked, and only then put in its place: 
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
-import shutil
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
-from flows.cleaning.raw_table import LABEL_COLUMN, PERSONAL_COLUMNS, RAW_COLUMNS
+from flows.cleaning.raw_table import PERSONAL_COLUMNS
+from flows.data.raw_reading import CLOSE_ENOUGH, PREFERRED_MEMBER, RawTable, read_raw_table
 from flows.data.sample import write_sample
 from flows.errors import SourceError
 from service import files
+from service.lexicon.limits import ReadOptions
 
 SAMPLE: Final = "sample"
 KAGGLE: Final = "kaggle"
 KAGGLE_DATASET: Final = "parisrohan/credit-score-classification"
 KAGGLE_FILE: Final = "train.csv"
-MOST_CELL_BYTES: Final = 1 << 20
-CLOSE_ENOUGH: Final = 0.6  # difflib's ratio from which a name counts as a misspelling
 
 
-def fetch(source: str, target: Path, *, customers: int, seed: int) -> bool:
+def fetch(
+    source: str, target: Path, *, customers: int, seed: int, options: ReadOptions = ReadOptions(prefer=PREFERRED_MEMBER)
+) -> bool:
     """Put the raw file of `source` (sample, kaggle or a path) at `target`; false if that very file lay there already.
 
-    `customers` and `seed` are the sample's. Raises `SourceError` with one line; then `target` is untouched.
+    `customers` and `seed` are the sample's; `options` say of the file what it does not say itself. Raises
+    `SourceError` with one line; then `target` is untouched.
     """
     with replacing(target) as temporary:
         if source == SAMPLE:
             write_sample(temporary, customers=customers, seed=seed)
+            path = temporary
         else:
-            unpack(_kaggle_file() if source == KAGGLE else _local_file(source), temporary)
-        check_table(temporary, source)
-        forget_people(temporary)
+            path = _kaggle_file() if source == KAGGLE else _local_file(source)
+        _store(read_raw_table(path.read_bytes(), labelled=True, name=source, options=options), temporary, options)
         same = target.is_file() and sha256(temporary) == sha256(target)
         if same:
             temporary.unlink()
     return not same
-
-
-def forget_people(path: Path) -> None:
-    """Empty every cell that names a person, before the table lies anywhere: nothing here needs one.
-
-    The columns stay, so that the table is still the one its source describes; customers are told apart by their number.
-    """
-    emptied = path.with_name(f"{path.name}.nameless")
-    with path.open(encoding="utf-8-sig", newline="") as source, emptied.open("w", encoding="utf-8", newline="") as out:
-        rows, writer = csv.reader(source), csv.writer(out, lineterminator="\n")
-        header = next(rows)
-        personal = {number for number, name in enumerate(header) if name.strip() in PERSONAL_COLUMNS}
-        writer.writerow(header)
-        writer.writerows(["" if number in personal else cell for number, cell in enumerate(row)] for row in rows if row)
-    emptied.replace(path)
 
 
 def sha256(path: Path) -> str:
@@ -85,15 +67,16 @@ def replacing(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def unpack(source: Path, target: Path) -> None:
-    """Copy a plain or gzipped file; `SourceError` if the archive is damaged."""
-    try:
-        with source.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-        with gzip.open(source, "rb") if zipped else source.open("rb") as packed, target.open("wb") as plain:
-            shutil.copyfileobj(packed, plain, 1 << 20)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceError(f"{source} is a damaged gzip archive: fetch it again") from error
+def _store(raw: RawTable, target: Path, options: ReadOptions) -> None:
+    """The table's cells as written, as CSV in UTF-8; with an option told, its plain twin, so that no stage asks again.
+
+    Every cell that names a person is emptied before the table lies anywhere: nothing here needs one. The columns stay,
+    so that the table is still the one its source describes; customers are told apart by their number.
+    """
+    told = options.decimal or options.delimiter or options.encoding
+    table = raw.frame if told else raw.written
+    nameless = {name: "" for name in PERSONAL_COLUMNS if name in table.columns}
+    table.assign(**nameless).to_csv(target, index=False, lineterminator="\n")
 
 
 def _local_file(source: str) -> Path:
@@ -125,60 +108,3 @@ def _kaggle_file() -> Path:
             f"Kaggle did not give {KAGGLE_DATASET}: {reason}; check the network, accept the data set's terms on "
             "kaggle.com and set KAGGLE_USERNAME and KAGGLE_KEY, or use DATA=sample or DATA=path/to/train.csv"
         ) from error
-
-
-def check_table(path: Path, source: str) -> None:
-    """Refuse what is not Kaggle's labelled table: empty, no csv, columns missing or renamed, ragged, no rows."""
-    csv.field_size_limit(MOST_CELL_BYTES)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(header, source)
-            line = 1
-            for line, cells in enumerate(reader, start=2):
-                if len(cells) not in (0, len(header)):
-                    raise SourceError(
-                        f"{source} is no table: row {line} has {len(cells)} cells, not {len(header)}; fetch it again"
-                    )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{source} is no csv file in UTF-8: export Kaggle's train.csv again") from error
-    if line == 1:
-        raise SourceError(f"{source} holds a header and no row: fetch Kaggle's train.csv again")
-
-
-def _check_header(header: list[str], source: str) -> None:
-    if not any(header):
-        raise SourceError(f"{source} is empty: fetch Kaggle's train.csv again")
-    if len(header) == 1:
-        raise SourceError(f"{source} is no csv file with commas: export Kaggle's train.csv again")
-    check_columns(header, source, labelled=True)
-
-
-def check_columns(header: list[str], source: str, *, labelled: bool) -> None:
-    """`SourceError` naming every missing column, with the closest name that is there and unknown."""
-    expected = [*RAW_COLUMNS, LABEL_COLUMN] if labelled else list(RAW_COLUMNS)
-    missing = [name for name in expected if name not in header]
-    if not missing:
-        return
-    spare = {name.lower(): name for name in header if name not in expected}
-    told = []
-    for name in missing:
-        near = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
-        told.append(f"{name} (is it {spare[near[0]]}?)" if near else name)
-    raise SourceError(
-        f"{source} lacks {len(missing)} of {len(expected)} columns: {', '.join(told)}; rename or add them"
-    )
-
-
-def read_raw(path: Path, *, labelled: bool) -> pd.DataFrame:
-    """The raw table, every cell as text exactly as written; `SourceError` if the file is not that table."""
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise SourceError(f"there is no {path}: run `python -m flows.dataset fetch --data sample` first") from error
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SourceError(f"{path} is no csv file in UTF-8 with one width: fetch it again") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    check_columns(list(table.columns), str(path), labelled=labelled)
-    return table

@@ -52,7 +52,7 @@ def applicants_of(path: Path, days: dict[int, date]) -> dict[int, list[dict[str,
     """
     from flows.cleaning.applicants import to_applicants
     from flows.cleaning.pipeline import clean_rows
-    from flows.data.sources import read_raw
+    from flows.data.raw_reading import read_raw
     from flows.errors import SourceError
 
     try:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from flows.cleaning.pipeline import clean_rows
 from flows.cleaning.quality import suspect_repeats
-from flows.data.sources import read_raw
+from flows.data.raw_reading import read_raw
 from flows.learning.baselines import default_catboost
 from flows.learning.fit import Parameters, fit_model, learn
 from flows.learning.prepared_data import NotPrepared, read_prepared

@@ -18,8 +18,8 @@ from flows.cleaning.parsing import CATEGORIES
 from flows.cleaning.pipeline import CLEAN_COLUMNS, CleanResult, clean_rows
 from flows.cleaning.raw_table import MONTH_NUMBERS, NUMERIC, RAW_COLUMNS
 from flows.cleaning.schemas import clean_schema, hold
+from flows.data.raw_reading import read_raw
 from flows.data.sample import generate
-from flows.data.sources import read_raw
 from service.contract import Applicant
 
 REAL_FILES = ("train", "test_raw", "train_nearraw", "train_august_raw")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from flows.cleaning.pipeline import clean_rows
-from flows.data.sources import read_raw
+from flows.data.raw_reading import read_raw
 from flows.monitoring import column_rules, outcomes, performance
 from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds

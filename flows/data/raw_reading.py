@@ -1,0 +1,127 @@
+"""The raw table out of any file that holds it: by the shared reader, with Kaggle's names and spellings.
+
+A cell that cleaning reads as it stands stays the very same; another is put in Kaggle's own spelling. What a row held in
+the file, and its line, are kept for the way back.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flows.cleaning.raw_table import LABEL_COLUMN, LOAN_TYPES, MASKS, MONTHS, OCCUPATIONS, RAW_COLUMNS, spelling
+from flows.errors import SourceError
+from service.lexicon.cells import CellKind
+from service.lexicon.errors import TableRefused
+from service.lexicon.headings import KAGGLE
+from service.lexicon.limits import ReadOptions
+from service.lexicon.reading import read_table
+from service.lexicon.understanding import TableRead, Understanding
+from service.lexicon.vocabulary import word
+
+PREFERRED_MEMBER: Final = "train.csv"  # Kaggle's download holds test.csv too
+CLOSE_ENOUGH: Final = 0.6  # difflib's ratio from which a name counts as a misspelling
+_LOAN_NAMES: Final = {kind: name for name, kind in LOAN_TYPES.items()}
+_OCCUPATIONS: Final = {word(name): name for name in OCCUPATIONS}
+_READ_BY_CLEANING: Final = r"_*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?_*"
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """`frame` as cleaning reads it, `written` as the file has it, each row's line, and what was understood."""
+
+    frame: pd.DataFrame
+    written: pd.DataFrame
+    lines: NDArray[np.int64]
+    understanding: Understanding
+
+
+def read_raw_table(
+    source: Path | bytes, *, labelled: bool, name: str = "", options: ReadOptions = ReadOptions(prefer=PREFERRED_MEMBER)
+) -> RawTable:
+    """The raw table of a file; `SourceError` says in one line where it is none and what to do."""
+    try:
+        table = read_table(source, options, name=name)
+        check_columns([str(column) for column in table.frame.columns], table, labelled=labelled)
+        table.understanding.settled()
+    except TableRefused as refused:
+        raise SourceError(str(refused)) from None
+    except FileNotFoundError as error:
+        raise SourceError(f"there is no {source!s}: run `python -m flows.dataset fetch --data sample` first") from error
+    if faults := table.understanding.faults:
+        more = f", and {len(faults) - 1:,} rows more" if len(faults) > 1 else ""
+        raise SourceError(
+            f"{table.understanding.name}: line {faults[0].line:,}: {faults[0].what}{more}; mend or remove them"
+        )
+    written = table.frame.rename(
+        columns={column: KAGGLE[field] for field, column in table.columns.items() if field in KAGGLE}
+    )
+    wanted = [name for name in (*RAW_COLUMNS, LABEL_COLUMN) if name in written.columns]
+    frame = pd.DataFrame({name: _as_kaggle(name, written[name], table) for name in wanted})
+    return RawTable(frame, written, table.lines, table.understanding)
+
+
+def read_raw(path: Path, *, labelled: bool) -> pd.DataFrame:
+    """The raw table's cells as cleaning reads them; `SourceError` if the file is not that table."""
+    return read_raw_table(path, labelled=labelled).frame
+
+
+def check_columns(header: Sequence[str], table: TableRead, *, labelled: bool) -> None:
+    """`SourceError` naming every missing column, with the closest name that is there and unknown."""
+    expected = [*RAW_COLUMNS, LABEL_COLUMN] if labelled else list(RAW_COLUMNS)
+    there = {KAGGLE[field] for field in table.columns if field in KAGGLE}
+    missing = [name for name in expected if name not in there]
+    if not missing:
+        return
+    spare = {column.lower(): column for column in header if column not in table.columns.values()}
+    told = []
+    for name in missing:
+        near = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
+        told.append(f"{name} (is it {spare[near[0]]}?)" if near else name)
+    raise SourceError(
+        f"{table.understanding.sentence()}, but it lacks {len(missing)} of {len(expected)} columns: "
+        f"{', '.join(told)}; rename or add them"
+    )
+
+
+def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
+    field = next(field for field, kaggle in KAGGLE.items() if kaggle == name)
+    if name == "Occupation":
+        return cells.map(lambda cell: _OCCUPATIONS.get(word(str(cell)), cell)) if cells.dtype == "str" else cells
+    column = table.plain.get(field)
+    if column is None or field == "customer_ref":
+        return cells if cells.dtype == "str" else cells.astype("str")
+    if pd.api.types.is_numeric_dtype(column.cells):
+        return column.cells
+    kind = next(one.kind for one in table.understanding.columns if one.field == field)
+    texts = cells.astype("str")
+    kept = texts.isin(["", *MASKS]).to_numpy() | column.unread
+    if kind in (CellKind.NUMBER,):
+        kept |= texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
+        kept &= ~column.unknown | texts.isin(["", *MASKS]).to_numpy()
+    spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
+    told = texts.copy()
+    told[column.unknown & ~kept] = ""
+    changed = ~kept & ~column.unknown
+    if changed.any():
+        told[changed] = column.cells[changed].map({one: spelt(one) for one in column.cells[changed].unique()})
+    return told
+
+
+def _history(months: str) -> str:
+    number = float(months)
+    return f"{int(number) // 12} Years and {int(number) % 12} Months" if number.is_integer() else months
+
+
+_SPELT: Final[dict[str, Callable[[str], str]]] = {
+    "payment_behaviour": spelling,
+    "loan_types": lambda kinds: ", ".join(_LOAN_NAMES[kind] for kind in kinds.split("|") if kind),
+    "month": lambda number: MONTHS[int(number) - 1],
+}

@@ -112,7 +112,8 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     changed = ~kept & ~column.unknown
     if changed.any():
         told[changed] = column.cells[changed].map({one: spelt(one) for one in column.cells[changed].unique()})
-    return told
+    # "A, B, and C" is Kaggle's own list too.
+    return told.mask(texts.str.replace(", and ", ", ", regex=False) == told, texts)
 
 
 def _history(months: str) -> str:

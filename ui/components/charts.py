@@ -197,7 +197,7 @@ def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
 def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:
     """Named figures over days (ISO)."""
     table = pd.DataFrame(rows, columns=["day", "name", "value"])
-    shape = "%d/%m" if desk.texts.language == "pt" else "%m-%d"
+    shape = "%d/%m/%Y" if desk.texts.language == "pt" else "%Y-%m-%d"
     # At most one tick a day: left alone, a short span repeats its few days at every sixth hour.
     days = alt.Axis(format=shape, tickCount="day", labelOverlap=True)
     chart = (

@@ -21,7 +21,8 @@ from ui.settings import Reports
 
 _BADGES: Final = {"green": "green", "amber": "orange", "red": "red"}
 _ICONS: Final = {"green": ":material/check_circle:", "amber": ":material/warning:", "red": ":material/error:"}
-_LINES: Final = 6
+_SIGNS: Final = {"green": "🟢", "amber": "🟡", "red": "🔴"}
+_LINES: Final = 5  # as many as the theme has colours: one a series
 
 
 def show(desk: Desk) -> None:
@@ -42,7 +43,7 @@ def _show(desk: Desk, bucket: ReportBucket, settings: Reports) -> None:
         with st.spinner(t("health.wait")):
             current, history = _object(bucket, "current.json"), _object(bucket, "history.json")
     except ApiError as error:
-        st.error(t(f"health.{error.code}", endpoint=settings.endpoint), icon=":material/error:")
+        st.error(t(f"health.{error.code}"), icon=":material/error:")
         st.button(t("problem.again"), key="health.again")
         return
     if not current:
@@ -77,15 +78,37 @@ def _badge(desk: Desk, state: str) -> str:
     return f":{_BADGES.get(state, 'gray')}-badge[{_ICONS.get(state, ':material/help:')} {name}]"
 
 
+def _worded(desk: Desk, state: str) -> str:
+    """The state in a table: a sign and a word."""
+    return f"{_SIGNS.get(state, '·')} {desk.texts.get(f'states.{state}', state)}"
+
+
+def _chance(desk: Desk, value: Any) -> str:
+    """A p value; one too small to write is said to be."""
+    if value is None:
+        return ""
+    smallest = 0.001
+    return f"<\u2009{desk.formats.number(smallest, 3)}" if value < smallest else desk.formats.number(float(value), 3)
+
+
+def _missing(desk: Desk, column: dict[str, Any]) -> str:
+    """The share without a value: in the reference, and now."""
+    before, now = column.get("missing_reference"), column.get("missing_current")
+    told = [desk.formats.percent(float(share), 1) for share in (before, now) if share is not None]
+    return " → ".join(told)
+
+
 def _now(desk: Desk, current: dict[str, Any]) -> None:
     t, f = desk.texts, desk.formats
     window, model = current.get("window") or {}, current.get("model") or {}
     st.markdown(f"### {_badge(desk, str(current.get('state', '?')))}")
+    if current.get("replay"):
+        st.info(t("health.replay"), icon=":material/history:")
     st.markdown(
         t(
             "health.window",
-            start=window.get("start", "?"),
-            end=window.get("end", "?"),
+            start=f.day(str(window.get("start", "?"))),
+            end=f.day(str(window.get("end", "?"))),
             rows=f.number(int(current.get("rows", 0))),
             version=model.get("version", "?"),
         )
@@ -95,7 +118,7 @@ def _now(desk: Desk, current: dict[str, Any]) -> None:
     checks = [
         {
             t("health.check"): causes.check_name(desk, check),
-            t("health.state"): t.get(f"states.{check.get('state')}", str(check.get("state"))),
+            t("health.state"): _worded(desk, str(check.get("state"))),
             t("health.why"): causes.sentence(desk, check, str(check.get("explanation", ""))),
         }
         for check in current.get("checks", [])
@@ -121,11 +144,11 @@ def _columns(desk: Desk, current: dict[str, Any]) -> None:
     rows = [
         {
             t("health.input"): causes.column(desk, str(each.get("name"))),
-            t("health.state"): t.get(f"states.{each.get('state')}", str(each.get("state"))),
+            t("health.state"): _worded(desk, str(each.get("state"))),
             "PSI": figure(each, "psi"),
             t("health.effect"): figure(each, "effect"),
-            t("health.p_value"): figure(each, "p_value"),
-            t("health.missing"): figure(each, "missing_current"),
+            t("health.p_value"): _chance(desk, each.get("p_value")),
+            t("health.missing"): _missing(desk, each),
             t("health.note"): causes.note(desk, each),
         }
         for each in columns
@@ -163,8 +186,8 @@ def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
     rows = [
         {
             t("health.version"): version,
-            t("health.first"): min(str(each.get("start")) for each in seen),
-            t("health.last"): max(str(each.get("end")) for each in seen),
+            t("health.first"): desk.formats.day(min(str(each.get("start")) for each in seen)),
+            t("health.last"): desk.formats.day(max(str(each.get("end")) for each in seen)),
             t("health.windows"): len(seen),
             t("health.red_windows"): sum(each.get("state") == "red" for each in seen),
             t("health.retrained"): sum(bool(each.get("retrained")) for each in seen),
@@ -186,8 +209,8 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
         index=None,
         format_func=lambda place: t(
             "health.report_name",
-            start=listed[place].get("start"),
-            end=listed[place].get("end"),
+            start=desk.formats.day(str(listed[place].get("start"))),
+            end=desk.formats.day(str(listed[place].get("end"))),
             version=listed[place].get("version"),
             state=t.get(f"states.{listed[place].get('state')}", "?"),
         ),
@@ -199,7 +222,7 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
     try:
         content = bucket.read(str(listed[chosen]["report"]))
     except ApiError as error:
-        st.error(t(f"health.{error.code}", endpoint=""), icon=":material/error:")
+        st.error(t(f"health.{error.code}"), icon=":material/error:")
         return
     if content is None:
         st.warning(t("health.report_gone"), icon=":material/warning:")

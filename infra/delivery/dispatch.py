@@ -1,4 +1,4 @@
-"""An approval starts the release: `python -m infra.delivery.dispatch --version N` tells GitHub that a version is packed.
+"""An approval starts the release: `python -m infra.delivery.dispatch --version N` tells GitHub of a packed version.
 
 For `QF_DEPLOY_COMMAND` of the packaging flow, where the release runs as a workflow: release.yml listens to the event.
 """

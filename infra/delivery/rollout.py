@@ -1,8 +1,8 @@
 """`make rollout`: the champion's image, by digest, to where production runs; then the version counts as released.
 
 `QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
-`kubectl://namespace/deployment/container` sets the image of a Kubernetes deployment and waits until it is rolled out,
-or takes it back. Keys come from the environment, lie in files of their own for as long as the command runs, and are
+`kubectl://namespace/statefulset/name/container` (or `deployment`) sets the image there and waits until it is rolled out, or
+takes it back. Keys come from the environment, lie in files of their own for as long as the command runs, and are
 in no argument and no message.
 """
 
@@ -30,7 +30,8 @@ from bentos.settings import BentosSettings
 from infra.delivery.report import RELEASED_AT
 from infra.errors import StackError
 
-SHAPES: Final = "ssh://user@host[:port]/folder or kubectl://namespace/deployment/container"
+SHAPES: Final = "ssh://user@host[:port]/folder or kubectl://namespace/{statefulset or deployment}/name/container"
+WORKLOADS: Final = ("statefulset", "deployment")
 PATIENCE_S: Final = 1800
 ROLLED_OUT: Final = "--timeout=600s"
 
@@ -68,8 +69,8 @@ def roll_out(image: str, number: int, settings: RolloutSettings) -> None:
     steps = [part for part in where.path.split("/") if part]
     if where.scheme == "ssh" and where.hostname and steps:
         return _by_ssh(number, settings)
-    if where.scheme == "kubectl" and where.netloc and len(steps) == 2:
-        return _by_kubectl(image, where.netloc, steps[0], steps[1], settings)
+    if where.scheme == "kubectl" and where.netloc and len(steps) == 3 and steps[0] in WORKLOADS:
+        return _by_kubectl(image, where.netloc, "/".join(steps[:2]), steps[2], settings)
     raise StackError(f"QF_DEPLOY_TO is {settings.to or 'not set'}; it takes {SHAPES}")
 
 
@@ -87,8 +88,7 @@ def _by_ssh(number: int, settings: RolloutSettings) -> None:
         _run([*command, host, f"cd {shlex.quote(where.path)} && make deploy ARGS='--version {number}'"])
 
 
-def _by_kubectl(image: str, namespace: str, deployment: str, container: str, settings: RolloutSettings) -> None:
-    name = f"deployment/{deployment}"
+def _by_kubectl(image: str, namespace: str, name: str, container: str, settings: RolloutSettings) -> None:
     with _files({"kubeconfig": settings.kubeconfig.get_secret_value()}) as files:
         kubectl = ["kubectl", "--namespace", namespace]
         if "kubeconfig" in files:

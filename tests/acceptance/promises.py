@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -161,21 +160,10 @@ def pages_open(stack: RunningStack) -> None:
 
 
 def logs_are_clean(stack: RunningStack) -> None:
-    """No part of the stack has an error in its log."""
-    with _since_start(stack) as lines:
-        if bad := [line for line in lines if " | ERROR " in line or " | CRITICAL " in line]:
-            raise Broken(f"{len(bad)} errors, the first: {bad[0][:200]}")
-
-
-@contextmanager
-def _since_start(stack: RunningStack) -> Iterator[list[str]]:
-    """Lines of every part's log."""
-    folder = stack.state / "logs"
-    yield [
-        f"{path.name}: {line}"
-        for path in sorted(folder.glob("*.log"))
-        for line in path.read_text(errors="replace").splitlines()
-    ]
+    """Meanwhile no part of the stack wrote an error into its log."""
+    bad = [line for line in stack.new_log_lines() if " | ERROR " in line or " | CRITICAL " in line]
+    if bad:
+        raise Broken(f"{len(bad)} errors, the first: {bad[0][:200]}")
 
 
 def _registered_by(stack: RunningStack, run: str) -> int:

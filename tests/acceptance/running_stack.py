@@ -63,6 +63,7 @@ class RunningStack:
             base_url=env["PREFECT_API_URL"], auth=PrefectLogin(auth) if auth else None, timeout=60, trust_env=False
         )
         self.key = (self.state / "keys" / "demo").read_text().strip()
+        self._log_sizes = {path: path.stat().st_size for path in (self.state / "logs").glob("*.log")}
 
     # -- Prefect ---------------------------------------------------------------------------------------------------
 
@@ -163,6 +164,14 @@ class RunningStack:
         """Version that answers a partner."""
         answer = httpx.get(f"{self.api_url}/v1/model", headers={"x-api-key": self.key}, timeout=10, trust_env=False)
         return int(answer.raise_for_status().json()["version"])
+
+    def new_log_lines(self) -> list[str]:
+        """What the parts wrote into their logs since this began, with the part's name before each line."""
+        return [
+            f"{path.stem}: {line}"
+            for path in sorted((self.state / "logs").glob("*.log"))
+            for line in path.read_bytes()[self._log_sizes.get(path, 0) :].decode(errors="replace").splitlines()
+        ]
 
     def shell(self, command: str, timeout_s: float = 120) -> tuple[int, str]:
         """Exit code and output of a command in the project's folder."""

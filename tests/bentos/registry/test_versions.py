@@ -126,7 +126,7 @@ def test_the_verdict_stays_with_the_version(
         note="looked at the card",
         failed_checks=("ECE",),
         override_reason="pilot",
-        override_expires="2027-01-01",
+        override_expires="2999-01-01",
         second_reviewer="eva",
     )
 

@@ -60,11 +60,11 @@ def test_kubernetes_gets_the_image_by_digest(asked) -> None:  # type: ignore[no-
     """And is waited for."""
     log = asked()
 
-    roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/api/service"))
+    roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/statefulset/api/api"))
 
     first, second = log.read_text().splitlines()
-    assert first == f"kubectl --namespace score set image deployment/api service={IMAGE}"
-    assert "rollout status deployment/api" in second
+    assert first == f"kubectl --namespace score set image statefulset/api api={IMAGE}"
+    assert "rollout status statefulset/api" in second
 
 
 def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-untyped-def]
@@ -72,11 +72,21 @@ def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-u
     log = asked("*status*")
 
     with pytest.raises(StackError, match="kubectl failed with exit code 7"):
-        roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/api/service"))
-    assert "rollout undo deployment/api" in log.read_text()
+        roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/statefulset/api/api"))
+    assert "rollout undo statefulset/api" in log.read_text()
 
 
-@pytest.mark.parametrize("to", ["", "host.test", "ssh://host.test", "kubectl://score/api", "ftp://host.test/folder"])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "",
+        "host.test",
+        "ssh://host.test",
+        "kubectl://score/api",
+        "kubectl://score/pod/api/api",
+        "ftp://host.test/folder",
+    ],
+)
 def test_a_place_of_no_known_shape_is_refused(to: str) -> None:
     """The line names setting and shapes."""
     with pytest.raises(StackError, match="QF_DEPLOY_TO is .* it takes ssh://"):

@@ -243,12 +243,11 @@ def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, s
 def test_the_partner_page_scores_an_applicant(look: Look, clone: Clone, screenshots: Path) -> None:
     """The Streamlit page takes its example to the API and shows the score it got."""
     look.page.goto(clone.url("UI"))
-    look.page.get_by_test_id("stFormSubmitButton").first.locator("button").wait_for()
-    look.page.wait_for_timeout(1500)
-    look.page.get_by_test_id("stFormSubmitButton").first.locator("button").click()
+    look.page.locator(".st-key-submit button").wait_for()
+    look.page.locator(".st-key-submit button").click()
 
-    look.page.get_by_text(re.compile("Poor|Standard|Good")).first.wait_for()
-    look.page.wait_for_timeout(3000)
+    look.page.locator(".qf-band").wait_for()
+    look.page.locator(".qf-inputs").wait_for()  # the last part of a result
     look.page.screenshot(path=screenshots / "ui-score.png", full_page=True)
 
     assert not look.complaints

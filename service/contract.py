@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 MAX_BATCH_ROWS: Final = 1_000
+MAX_JOB_ROWS: Final = 10_000
 MAX_REASONS: Final = 4
 MAX_STRENGTHS: Final = 3
 MAX_PREVIOUS_CLASSES: Final = 7
@@ -301,6 +302,15 @@ class AdviceRequest(Strict):
     target: AdviceTarget
 
 
+class JobOrder(Strict):
+    """A file of applicants, scored in its own time."""
+
+    applicants: Annotated[list[Applicant], Field(min_length=1, max_length=MAX_JOB_ROWS)]
+    webhook: Annotated[
+        str | None, Field(max_length=2000, description="An https address that is told, signed, when the job has ended.")
+    ] = None
+
+
 class Outcome(Strict):
     """The label that came later: how the customer really turned out."""
 
@@ -497,3 +507,25 @@ class Advice(BaseModel):
         int, Field(ge=0, le=SCORE_MAX, description="After the changes; the best that was found if it is not reachable.")
     ]
     reached_band: CreditClass
+
+
+class RefusedRow(BaseModel):
+    """What is wrong with one row of a job."""
+
+    errors: list[dict[str, str]]
+
+
+class JobState(BaseModel):
+    """How far a job is, and some of its results."""
+
+    id: str
+    status: Annotated[str, Field(description="queued, running, done or failed.")]
+    rows: int
+    done: int
+    refused: Annotated[int, Field(description="Rows that broke a rule; each has its faults for a result.")]
+    because: Annotated[str | None, Field(description="Why it failed.")] = None
+    created_at: datetime
+    finished_at: datetime | None = None
+    webhook: Annotated[str | None, Field(description="waiting, pending, delivered or failed.")] = None
+    results: Annotated[list[Score | RefusedRow] | None, Field(description="Up to 1,000, in order of the rows.")] = None
+    next: Annotated[str | None, Field(description="Where the following results are.")] = None

@@ -16,8 +16,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.access.credentials import digest, mint, read_pepper
-from service.access.keystore import PARTNER_SCOPES, KeyRecord, Scope, changing_keys, read_keys
+from service.access.credentials import digest, mint, read_pepper, shown_webhook_secret
+from service.access.keystore import PARTNER_SCOPES, ApiKey, KeyRecord, Scope, changing_keys, read_keys
 from service.access.security_log import SecurityEvent, SecurityLog, read_uses
 from service.errors import KeyRefused, ServiceError, in_one_line
 from service.settings import settings
@@ -115,6 +115,12 @@ def revoke(folder: Path, key_id: str) -> None:
     with changing_keys(folder / "keys.json") as records:
         _change(records, key_id, revoked_at=datetime.now(UTC))
     _told(folder, SecurityEvent.KEY_REVOKED, key_id)
+
+
+def webhook_secret(folder: Path, partner: str, *, test: bool = False) -> str:
+    """The secret that a partner's webhooks are signed with, as libraries of standardwebhooks.com take it."""
+    account = ApiKey("", partner, frozenset(), 1, 1, 1, test=test).account
+    return shown_webhook_secret(read_pepper(folder / "pepper"), account)
 
 
 def expire(folder: Path, key_id: str, when: datetime) -> None:
@@ -219,6 +225,9 @@ def _parser() -> argparse.ArgumentParser:
     roll = commands.add_parser("rotate", help="a second key like this one, which then ends after the overlap")
     roll.add_argument("name", help="key id or partner")
     roll.add_argument("--overlap-days", type=float, default=OVERLAP.days)
+    hook = commands.add_parser("webhook-secret", help="what a partner's webhooks are signed with, on standard output")
+    hook.add_argument("partner")
+    hook.add_argument("--test", action="store_true", help="of its test keys")
     commands.add_parser("revoke", help="close a key for good").add_argument("id")
     end = commands.add_parser("expire", help="set when a key ends")
     end.add_argument("id")
@@ -239,6 +248,7 @@ def _run(options: argparse.Namespace, folder: Path) -> None:
             expires=options.expires,
             test=options.test,
         ),
+        "webhook-secret": lambda: webhook_secret(folder, options.partner, test=options.test),
         "list": lambda: _list(folder),
         "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days)),
         "revoke": lambda: revoke(folder, options.id),

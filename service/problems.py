@@ -69,6 +69,7 @@ UNAUTHORIZED: Final = Problem(401, "unauthorized", "A valid API key is needed in
 FORBIDDEN: Final = Problem(403, "forbidden", "This key's scopes do not cover the request")
 NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")
 PREDICTION_NOT_FOUND: Final = Problem(404, "prediction-not-found", "No prediction of yours has this id")
+JOB_NOT_FOUND: Final = Problem(404, "job-not-found", "No job of yours has this id here")
 PREDICTION_AWAY: Final = Problem(
     503,
     "prediction-away",

@@ -24,6 +24,7 @@ from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTa
 from service.access.token_bucket import Limiter
 from service.addresses import networks
 from service.endpoints.inner import Inner
+from service.endpoints.jobs import Jobs
 from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
 from service.endpoints.records import Records
@@ -31,6 +32,8 @@ from service.endpoints.scores import ScoreEndpoints
 from service.engine.packed_model import PackedModel
 from service.errors import in_one_line
 from service.families import counter, gauge
+from service.jobs.runner import JobRunner
+from service.jobs.store import JobFolders
 from service.ledger.interface import Ledger
 from service.ledger.journal.host import JournalLedger
 from service.ledger.journal.shipping import KeptLimits, StoreSettings
@@ -86,10 +89,12 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     scoring: Scoring
     health: Health
     access: Access
+    jobs: JobRunner
     redis: Redis | None = None
     traces: Traces | None = None
     post: Post | None = None
     _loop_task: asyncio.Task[None] | None = None
+    _job_task: asyncio.Task[None] | None = None
 
     @classmethod
     def open(cls, settings: ServiceSettings) -> Self:
@@ -112,17 +117,29 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         ref = model.manifest.ref
         metrics.gauges[_MODEL_INFO] = {f"{ref.name}\t{ref.version}\t{ref.digest[:12]}\t{model.engine.name}": 1.0}
         _log.info("%s %s (%s) answers, %s engine", ref.name, ref.version, ref.digest[:12], model.engine.name)
+        throttle = Throttle(limiter, settings.max_in_flight, settings.max_in_flight_per_key)
+        scoring = Scoring(model, ref, ledger, Pseudonyms(pepper), metrics)
+        jobs = JobRunner(
+            JobFolders(settings.jobs_dir),
+            scoring,
+            ledger,
+            limiter,
+            store,
+            pepper,
+            networks(settings.webhook_networks),
+        )
         return cls(
             settings=settings,
+            jobs=jobs,
             model=model,
             ledger=ledger,
             store=store,
             table=table,
-            throttle=Throttle(limiter, settings.max_in_flight, settings.max_in_flight_per_key),
+            throttle=throttle,
             room=BodyRoom(settings.max_body_bytes, settings.max_body_bytes_per_key),
             metrics=metrics,
             log=RequestLog(enabled=settings.access_log),
-            scoring=Scoring(model, ref, ledger, Pseudonyms(pepper), metrics),
+            scoring=scoring,
             health=Health(ledger, store),
             access=Access(store, failures, security, networks(settings.trusted_proxies)),
             traces=Traces(settings.otlp_endpoint, exchange.new_request_id()) if settings.otlp_endpoint else None,
@@ -136,8 +153,9 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
         records = Records(self.ledger, admission)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
+        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
-        routes = Routes(route_table(scores, records, pages, operations))
+        routes = Routes(route_table(scores, records, pages, operations, jobs))
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.
         at_once = self.redis is None and self.settings.fast_route
         self.post = Post(routes, self.access, self.metrics, self.log, at_once, traces=self.traces)
@@ -146,6 +164,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         self.health.model_ready = True
         self.ledger.start()
         self._loop_task = asyncio.create_task(self._housekeeping(), name="housekeeping")
+        self._job_task = asyncio.create_task(self.jobs.work(), name="jobs")
         self._drain_on_sigterm()
         gc.collect()
         gc.freeze()
@@ -155,9 +174,10 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     async def stop(self) -> None:
         """Make durable what waits and let go, in the order that loses nothing."""
         self.health.draining = True
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
+        for task in (self._loop_task, self._job_task):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.ledger.aclose()
         self._observe()
         self.metrics.close()
@@ -244,12 +264,16 @@ async def _guarded(work: Callable[[], Awaitable[None]]) -> None:
         _log.error("housekeeping: %s failed (%s)", getattr(work, "__name__", "step"), in_one_line(error))
 
 
-def route_table(scores: ScoreEndpoints, records: Records, pages: Pages, operations: Operations) -> list[Route]:
+def route_table(
+    scores: ScoreEndpoints, records: Records, pages: Pages, operations: Operations, jobs: Jobs
+) -> list[Route]:
     """Every route of the service."""
     return [
         Route("POST", "/v1/score", Scope.SCORE, scores.score),
         Route("POST", "/v1/score/batch", Scope.SCORE, scores.batch),
         Route("POST", "/v1/score/advice", Scope.SCORE, scores.advice),
+        Route("POST", "/v1/jobs", Scope.SCORE, jobs.order),
+        Route("GET", "/v1/jobs/{id}", Scope.SCORE, jobs.state),
         Route("GET", "/v1/predictions/{id}", Scope.READ, records.prediction),
         Route("POST", "/v1/predictions/{id}/review", Scope.READ, records.review),
         Route("POST", "/v1/outcomes", Scope.READ, records.outcome),

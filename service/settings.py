@@ -66,6 +66,9 @@ class ServiceSettings(BaseSettings):
         Literal["hashed", "clear"],
         Field(description="How the security log tells addresses: as keyed digests, or as they are."),
     ] = "hashed"
+    webhook_networks: Annotated[
+        str, Field(description="Addresses and networks, by commas, that webhooks may reach beside public ones.")
+    ] = ""
     otlp_endpoint: Annotated[
         str | None, Field(description="An OpenTelemetry collector (OTLP over HTTP); none: no spans are made.")
     ] = None
@@ -87,13 +90,13 @@ class ServiceSettings(BaseSettings):
     key_reload_s: Annotated[float, Field(gt=0, le=2, description="Seconds between two looks at the key file.")] = 0.5
     access_log: Annotated[bool, Field(description="One JSON line per request on standard output.")] = True
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _named(cls, value: str) -> str:
         try:
             networks(value)
         except ValueError:
-            raise ValueError("must name addresses or networks of your proxies, such as 10.1.2.3,10.4.0.0/16") from None
+            raise ValueError("must name addresses or networks, such as 10.1.2.3,10.4.0.0/16") from None
         return value
 
     @property
@@ -110,6 +113,11 @@ class ServiceSettings(BaseSettings):
     def limits_file(self) -> Path:
         """Token buckets and quotas, mapped into the memory of every worker of this host."""
         return self.service_dir / "limits.bin"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Jobs: orders and results, a folder each."""
+        return self.service_dir / "jobs"
 
     @property
     def metrics_dir(self) -> Path:

@@ -8,6 +8,7 @@ hash), and costs 2 us instead of the 43 ms that would let anybody stop the servi
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 import stat
@@ -91,6 +92,16 @@ class Mac:
 def digest(pepper: bytes, key: bytes) -> bytes:
     """What is stored instead of the key: HMAC-SHA-256 of the whole text, checksum included."""
     return Mac(pepper).digest(key)
+
+
+def webhook_secret(pepper: bytes, account: str) -> bytes:
+    """The secret that an account's webhooks are signed with."""
+    return Mac(pepper).digest(b"webhook:" + account.encode())
+
+
+def shown_webhook_secret(pepper: bytes, account: str) -> str:
+    """The same as the partner's libraries take it."""
+    return "whsec_" + base64.b64encode(webhook_secret(pepper, account)).decode()
 
 
 def read_pepper(path: Path) -> bytes:

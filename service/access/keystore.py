@@ -165,6 +165,12 @@ class KeyStore:
             return None
         return entry.key
 
+    def holder(self, key_id: str, now: float) -> ApiKey | None:
+        """The key of this id, if it opens anything now: for work that was ordered with it and goes on."""
+        entry = self._entries.get(key_id.encode())
+        good = entry is not None and entry.not_before_ts <= now < entry.expires_ts and not self.closed
+        return entry.key if entry is not None and good else None
+
     @property
     def closed(self) -> bool:
         """True once the file has been unusable so long that waiting revocations weigh more than partners' service."""

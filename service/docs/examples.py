@@ -87,6 +87,17 @@ RECEIPT: Final[Json] = {
     "prediction_id": SCORE["prediction_id"],
     "created_at": "2026-11-23T12:00:01.000Z",
 }
+JOB: Final[Json] = {
+    "id": "job_0123456789abcdef0123456789abcdef",
+    "status": "queued",
+    "rows": 1,
+    "done": 0,
+    "refused": 0,
+    "because": None,
+    "created_at": "2026-11-23T12:00:01.000Z",
+    "finished_at": None,
+    "webhook": "waiting",
+}
 _FAULT: Final = Fault("/annual_income", "too-large", "should be less than or equal to 10000000")
 _TOLD: Final = {
     problems.MALFORMED: problems.MALFORMED.saying("The body is not well-formed JSON: line 1, column 17"),

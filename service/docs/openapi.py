@@ -14,8 +14,30 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from service.contract import Advice, AdviceRequest, Applicant, Batch, Outcome, Receipt, Review, Score, Scores
-from service.docs.examples import ADVICE, APPLICANT, MANIFEST, METRICS, RECEIPT, SCORE, problems_by_status, rendered
+from service.contract import (
+    Advice,
+    AdviceRequest,
+    Applicant,
+    Batch,
+    JobOrder,
+    JobState,
+    Outcome,
+    Receipt,
+    Review,
+    Score,
+    Scores,
+)
+from service.docs.examples import (
+    ADVICE,
+    APPLICANT,
+    JOB,
+    MANIFEST,
+    METRICS,
+    RECEIPT,
+    SCORE,
+    problems_by_status,
+    rendered,
+)
 
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
@@ -72,7 +94,20 @@ def document() -> Json:
 
 
 def _schemas() -> Json:
-    models = (Applicant, Batch, AdviceRequest, Advice, Outcome, Review, Score, Scores, Receipt, ProblemSchema)
+    models = (
+        Applicant,
+        Batch,
+        AdviceRequest,
+        Advice,
+        JobOrder,
+        JobState,
+        Outcome,
+        Review,
+        Score,
+        Scores,
+        Receipt,
+        ProblemSchema,
+    )
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -107,6 +142,7 @@ def _headers() -> Json:
         "qf-scopes": header("What the key that asked may do, separated by spaces.", "docs read score"),
         "qf-engine": header("What computes the answers: compiled or portable; they are the same.", "compiled"),
         "Idempotent-Replayed": header("`true` if this is the stored answer of an earlier request.", "true"),
+        "Location": header("Where the job is.", "/v1/jobs/job_0123456789abcdef0123456789abcdef"),
         "Allow": header("The methods that the path takes.", "POST"),
         "WWW-Authenticate": header("How to show a key here.", 'ApiKey realm="QuantumFinance"'),
     }
@@ -223,12 +259,38 @@ def _paths() -> Json:
                 requestBody=_body("AdviceRequest", {"applicant": APPLICANT, "target": {"score": 700}}),
             )
         },
+        "/v1/jobs": {
+            "post": _operation(
+                "orderJob",
+                "Order a job: up to 10,000 applicants, scored in their own time",
+                "scores",
+                _json("Taken; `Location` says where it is.", "JobState", JOB, "Location"),
+                _WRITING,
+                success=202,
+                description="Costs one token, and a token a row as the rows are scored. At most 8 MiB. A row that breaks a "
+                "rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
+                requestBody=_body("JobOrder", {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}),
+            )
+        },
+        "/v1/jobs/{id}": {
+            "get": _operation(
+                "job",
+                "How far a job is, and its results",
+                "scores",
+                _json("The job; results are kept for a week.", "JobState", {**JOB, "results": [SCORE], "next": None}),
+                (*_READING, 422),
+                parameters=[
+                    {**_ID, "example": JOB["id"]},
+                    {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 9999}},
+                ],
+            )
+        },
         "/v1/predictions/{id}": {
             "get": _operation(
                 "prediction",
                 "Read an answer again",
                 "afterwards",
-                _json("The answer as it was given; kept 90 days.", "Score", SCORE),
+                _json("The answer as it was given.", "Score", SCORE),
                 _READING,
                 parameters=[_ID],
             )

@@ -1,0 +1,130 @@
+"""`POST /v1/jobs` and `GET /v1/jobs/{id}`: a file of applicants, scored in its own time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from service.addresses import Networks
+from service.contract import MAX_JOB_ROWS
+from service.errors import ProblemError
+from service.jobs import webhooks
+from service.jobs.store import JobFolders, JobRecord
+from service.middleware.admission import Admission
+from service.problems import INVALID, JOB_NOT_FOUND, MALFORMED, NOT_DURABLE, QUOTA, Fault
+from service.web.exchange import Call, Reply
+from service.web.traces import trace_of
+
+PREFIX: Final = "/v1/jobs/"
+JOB_BYTES: Final = 8 << 20
+OPEN_JOBS: Final = 10
+"""Of an account at once."""
+PAGE_ROWS: Final = 1_000
+
+
+class _Order(msgspec.Struct, forbid_unknown_fields=True):
+    applicants: list[msgspec.Raw]
+    webhook: str | None = None
+
+
+class Jobs:
+    """Orders and their results; a job belongs to the account that ordered it."""
+
+    def __init__(self, jobs: JobFolders, admission: Admission, webhook_networks: Networks) -> None:
+        self._jobs = jobs
+        self._admission = admission
+        self._networks = webhook_networks
+
+    async def order(self, call: Call) -> Reply:
+        """Take a file. It costs one token now, and a token a row as the rows are scored."""
+        body = await self._admission.read(call, JOB_BYTES)
+        order = await asyncio.to_thread(_order, body, self._networks)
+        await self._admission.settle(call, 1)
+        trace = trace_of(call.headers)
+        record = JobRecord(
+            id=f"job_{secrets.token_hex(16)}",
+            account=call.owner.account,
+            key=call.owner.id,
+            rows=len(order.applicants),
+            created=time.time(),
+            webhook=order.webhook or "",
+            traceparent=trace.header().decode() if trace else "",
+        )
+        rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
+        try:
+            await asyncio.to_thread(self._keep, record, rows)
+        except OSError as error:
+            await self._admission.throttle.refund(call, 1)
+            raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
+        return Reply(202, msgspec.json.encode(_told(record)), headers=((b"location", f"{PREFIX}{record.id}".encode()),))
+
+    async def state(self, call: Call) -> Reply:
+        """How far a job is, and up to 1,000 of its results from row `offset` on."""
+        await self._admission.throttle.charge(call, 1)
+        record = await asyncio.to_thread(self._jobs.read, call.path.removeprefix(PREFIX))
+        if record is None or record.account != call.owner.account:
+            raise ProblemError(JOB_NOT_FOUND)
+        offset = _offset(call.query)
+        lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
+        following = offset + len(lines)
+        link = f"{PREFIX}{record.id}?offset={following}" if lines and following < record.rows else None
+        found = _told(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
+        return Reply(200, msgspec.json.encode(found))
+
+    def _keep(self, record: JobRecord, rows: list[bytes]) -> None:
+        mine = [one for one in self._jobs.records() if one.account == record.account and not one.ended]
+        if len(mine) >= OPEN_JOBS:
+            detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
+            raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
+        self._jobs.create(record, rows)
+
+
+def _order(body: bytes, allowed: Networks) -> _Order:
+    """What is ordered; the rows themselves are looked at when they are scored."""
+    try:
+        order = msgspec.json.decode(body, type=_Order)
+    except msgspec.ValidationError:
+        fault = Fault("", "job", 'must be an object with "applicants", a list, and perhaps "webhook", a text')
+        raise ProblemError(INVALID.saying("1 rule is broken", fault)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ProblemError(MALFORMED) from None
+    if not 1 <= len(order.applicants) <= MAX_JOB_ROWS:
+        fault = Fault("/applicants", "length", f"must have 1 to {MAX_JOB_ROWS} rows")
+        raise ProblemError(INVALID.saying("1 rule is broken", fault))
+    if order.webhook is not None:
+        try:
+            webhooks.checked(order.webhook, allowed)
+        except webhooks.WebhookRefused as error:
+            raise ProblemError(INVALID.saying("1 rule is broken", Fault("/webhook", "address", str(error)))) from None
+    return order
+
+
+def _told(record: JobRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "status": record.status,
+        "rows": record.rows,
+        "done": record.done,
+        "refused": record.refused,
+        "because": record.because or None,
+        "created_at": _moment(record.created),
+        "finished_at": _moment(record.finished) if record.finished else None,
+        "webhook": record.webhook_status or ("waiting" if record.webhook else None),
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _offset(query: bytes) -> int:
+    text = parse_qs(query.decode("latin-1")).get("offset", ["0"])[0]
+    if not text.isdecimal() or len(text) > 9:
+        raise ProblemError(INVALID.saying("1 rule is broken", Fault("", "offset", "offset must be a row's number")))
+    return int(text)

@@ -1,0 +1,159 @@
+"""Runs jobs in the background of a worker: rows by the hundred, as tokens allow, each scored once whatever dies.
+
+A chunk's rows are scored under an Idempotency-Key of the job's own, so a worker that takes a job up after another died
+gets the answers that were already given. A row that breaks a rule has its faults for a result; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from service.access.credentials import webhook_secret
+from service.access.keystore import ApiKey, KeyStore
+from service.access.token_bucket import Limiter
+from service.addresses import Networks
+from service.contract import Applicant
+from service.errors import IdempotencyRunning, OutboxFull, ProblemError, in_one_line
+from service.jobs import webhooks
+from service.jobs.store import JobFolders, JobRecord
+from service.ledger.interface import Ledger, Replay
+from service.scoring import Scoring
+from service.web import decoding
+
+_log = logging.getLogger("service.jobs")
+CHUNK_ROWS: Final = 200
+"""A chunk holds the event loop for two milliseconds."""
+LOOK_S: Final = 1.0
+_TIDY_S: Final = 3600.0
+
+
+class _Scores(msgspec.Struct):
+    scores: list[msgspec.Raw]
+
+
+@dataclass
+class JobRunner:
+    """Takes up whatever job nobody runs; one at a time a worker."""
+
+    jobs: JobFolders
+    scoring: Scoring
+    ledger: Ledger
+    limiter: Limiter
+    keys: KeyStore
+    pepper: bytes
+    webhook_networks: Networks = ()
+    _tidied: float = 0.0
+
+    async def work(self) -> None:
+        """Look for jobs until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except Exception as error:  # pylint: disable=broad-exception-caught  # the next look may find it mended
+                _log.error("jobs: a look failed (%s)", in_one_line(error))
+
+    async def look(self) -> None:
+        """Run what is to be run, tell what is to be told."""
+        for record in await asyncio.to_thread(self.jobs.records):
+            if not record.ended or (record.webhook_due and record.webhook_due <= time.time()):
+                with self.jobs.running(record.id) as mine:
+                    if mine is not None and not mine.ended:
+                        await self._run(mine)
+                    if mine is not None and mine.ended and mine.webhook_due and mine.webhook_due <= time.time():
+                        await asyncio.to_thread(self._tell, mine)
+        if time.monotonic() - self._tidied > _TIDY_S:
+            self._tidied = time.monotonic()
+            await asyncio.to_thread(self.jobs.tidy)
+
+    async def _run(self, record: JobRecord) -> None:
+        rows = await asyncio.to_thread(self.jobs.rows, record)
+        record.status = "running"
+        while record.done < record.rows:
+            key = self.keys.holder(record.key, time.time())
+            if key is None:
+                self._finish(record, "failed", "the key that ordered the job is no longer valid")
+                return
+            chunk = rows[record.done : record.done + min(CHUNK_ROWS, key.burst)]
+            lines = await self._scored(record, key, chunk)
+            if lines is not None:
+                await asyncio.to_thread(self.jobs.add_results, record, lines)
+        self._finish(record, "done")
+
+    def _finish(self, record: JobRecord, status: str, because: str = "") -> None:
+        if record.webhook:
+            record.webhook_status, record.webhook_due = "pending", time.time()
+        self.jobs.finish(record, status, because)
+
+    async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
+        """A result a row; None after a rest, if there was no token or no room."""
+        decision = await self.limiter.take(key, len(chunk))
+        if not decision.allowed:
+            await asyncio.sleep(min(decision.retry_after_s or 1, 60))
+            return None
+        applicants, refused = _decoded(chunk)
+        try:
+            scores = await self._once(record, key, chunk, applicants) if applicants else []
+        except (OutboxFull, IdempotencyRunning):
+            await self.limiter.take(key, -len(chunk))
+            await asyncio.sleep(LOOK_S)
+            return None
+        record.refused += len(refused)
+        given = iter(scores)
+        return [refused[place] if place in refused else next(given) for place in range(len(chunk))]
+
+    async def _once(
+        self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes], applicants: Sequence[Applicant]
+    ) -> list[bytes]:
+        fingerprint = hashlib.sha256(b"\n".join(chunk)).digest()
+        claim = await self.ledger.begin(record.account, "/v1/jobs", f"{record.id}/{record.done}", fingerprint)
+        if isinstance(claim, Replay):
+            body = claim.body
+        else:
+            with claim:
+                body = await self.scoring.many(key, applicants, claim.mark)
+        return [bytes(one) for one in msgspec.json.decode(body, type=_Scores).scores]
+
+    def _tell(self, record: JobRecord) -> None:
+        """One try to tell the partner's server."""
+        told = {"id": record.id, "status": record.status, "rows": record.rows, "refused": record.refused}
+        secret = webhook_secret(self.pepper, record.account)
+        body = msgspec.json.encode({"type": "job.ended", "data": told})
+        record.webhook_tries += 1
+        try:
+            webhooks.deliver(record.webhook, body, secret, record.id, self.webhook_networks, record.traceparent)
+            record.webhook_status, record.webhook_due = "delivered", 0.0
+        except (OSError, webhooks.WebhookRefused) as error:
+            _log.warning("jobs: the webhook of %s was not taken (%s)", record.id, in_one_line(error))
+            last = isinstance(error, webhooks.WebhookRefused) or record.webhook_tries >= len(webhooks.TRIES_AFTER_S)
+            record.webhook_status = "failed" if last else "pending"
+            record.webhook_due = 0.0 if last else time.time() + webhooks.TRIES_AFTER_S[record.webhook_tries]
+        self.jobs.save(record)
+
+
+def _decoded(chunk: Sequence[bytes]) -> tuple[list[Applicant], dict[int, bytes]]:
+    """The sound applicants in order, and what is wrong with the others, by place."""
+    try:
+        return decoding.applicants(b'{"applicants":[' + b",".join(chunk) + b"]}"), {}
+    except ProblemError:
+        sound: list[Applicant] = []
+        refused: dict[int, bytes] = {}
+        for place, row in enumerate(chunk):
+            try:
+                sound.append(decoding.applicant(row))
+            except ProblemError as error:
+                faults = [
+                    {"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in error.problem.errors
+                ]
+                refused[place] = msgspec.json.encode(
+                    {"errors": faults or [{"pointer": "", "code": error.problem.slug}]}
+                )
+        return sound, refused

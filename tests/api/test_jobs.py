@@ -1,0 +1,216 @@
+"""Jobs: a file scored in its own time, once whatever dies, and told to the partner's server."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from service import keys
+from service.addresses import networks
+from service.contract import JobState
+from service.jobs import webhooks
+from service.runtime import Runtime
+from tests.api.client import Answer, Api, applicant
+
+
+@dataclass
+class Receiver:
+    """A partner's server that answers with the statuses it is told, the last one for good."""
+
+    statuses: list[int]
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    port: int = 0
+
+
+@pytest.fixture(name="receiver")
+def _receiver() -> Iterator[Receiver]:
+    told = Receiver([200])
+
+    class Handler(BaseHTTPRequestHandler):
+        """Keeps what came."""
+
+        def do_POST(self) -> None:  # pylint: disable=invalid-name  # how http.server names it
+            """One webhook."""
+            body = self.rfile.read(int(self.headers["content-length"]))
+            told.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(told.statuses.pop(0) if len(told.statuses) > 1 else told.statuses[0])
+            self.send_header("location", f"http://127.0.0.1:{told.port}/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:  # pylint: disable=arguments-differ
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        told.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+def ordered(api: Api, rows: list[Any], key: str = "", **more: Any) -> str:
+    """The id of a job that was taken."""
+    answer = api.post("/v1/jobs", {"applicants": rows, **more}, key=key)
+    assert answer.status == 202, answer.body
+    JobState.model_validate_json(answer.body)
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json['id']}"
+    return str(answer.json["id"])
+
+
+def ended(api: Api, runtime: Runtime, job: str, key: str = "") -> Answer:
+    """The job when it has ended."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        api.runner.run(runtime.jobs.look())
+        found = api.get(f"/v1/jobs/{job}", key=key)
+        if found.json["status"] in ("done", "failed"):
+            return found
+    raise AssertionError("the job did not end")
+
+
+def test_more_rows_than_a_batch_are_scored_in_order(api: Api, runtime: Runtime) -> None:
+    """1,201 rows as a batch scores them, a page at a time; a bad row is told and stops nobody; the file goes."""
+    rows = [applicant(num_bank_accounts=place % 9) for place in range(1201)]
+    rows[7] = applicant(interest_rate=1000)
+    rows[8] = "no applicant"
+    job = ordered(api, rows)
+    found = ended(api, runtime, job)
+    assert (found.json["status"], found.json["done"], found.json["refused"]) == ("done", 1201, 2)
+    results = found.json["results"]
+    assert len(results) == 1000 and found.json["next"] == f"/v1/jobs/{job}?offset=1000"
+    results += api.get(found.json["next"]).json["results"]
+    assert len(results) == 1201
+    assert results[7]["errors"][0]["pointer"] == "/interest_rate" and "errors" in results[8]
+    sound = [place for place in range(1201) if place not in (7, 8)]
+    batch = api.post("/v1/score/batch", {"applicants": [rows[place] for place in sound[:500]]}).json["scores"]
+    assert [results[place]["score"] for place in sound[:500]] == [one["score"] for one in batch]
+    assert api.get(f"/v1/predictions/{results[1200]['prediction_id']}").json == results[1200]
+    folder = runtime.settings.jobs_dir / job
+    assert not (folder / "rows.jsonl").exists()
+    assert api.get(f"/v1/jobs/{job}?offset=x").status == 422
+
+
+def test_a_job_belongs_to_who_ordered_it(api: Api, new_key) -> None:
+    """Another partner's, and a made-up one, are 404."""
+    job = ordered(api, [applicant()])
+    other = new_key("job-rival")
+    for identifier in (job, "job_" + "0" * 32, "..", "x"):
+        assert api.get(f"/v1/jobs/{identifier}", key=other).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"applicants": []}, 422),
+        ({"applicants": [{}] * 10_001}, 422),
+        ({"applicants": {}}, 422),
+        ({"applicants": [{}], "more": 1}, 422),
+        (b"{", 400),
+        ({"applicants": [{}], "webhook": "http://example.com/"}, 422),
+        ({"applicants": [{}], "webhook": "https://me:secret@example.com/"}, 422),
+        ({"applicants": [{}], "webhook": "file:///etc/passwd"}, 422),
+        ({"applicants": [{}], "webhook": "https://exa mple.com/"}, 422),
+    ],
+)
+def test_an_order_has_rules(api: Api, body: object, status: int) -> None:
+    """Refused at once, with a place in the body and nothing repeated."""
+    answer = api.post("/v1/jobs", body)
+    assert answer.status == status and b"secret" not in answer.body
+
+
+def test_a_worker_that_died_half_way_doubles_nothing(api: Api, runtime: Runtime, monkeypatch) -> None:
+    """Results that were scored and not noted are given again, not scored again."""
+    api.runner.run(runtime.jobs.look())  # what other tests left
+    job = ordered(api, [applicant()] * 450)
+    real, tries = runtime.jobs.jobs.add_results, 0
+
+    def dies(record: Any, lines: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            raise OSError("killed here")
+        real(record, lines)
+
+    monkeypatch.setattr(runtime.jobs.jobs, "add_results", dies)
+    before = runtime.ledger.outbox.counters.rows
+    with suppress(OSError):  # or the worker's own look met it
+        api.runner.run(runtime.jobs.look())
+    found = ended(api, runtime, job)
+    assert tries > 2
+    assert (found.json["status"], found.json["done"]) == ("done", 450)
+    assert runtime.ledger.outbox.counters.rows == before + 450
+    assert len({one["prediction_id"] for one in found.json["results"]}) == 450
+
+
+def test_a_revoked_key_ends_its_jobs(api: Api, runtime: Runtime, new_key) -> None:
+    """Nothing is scored for a key that opens nothing any more."""
+    key = new_key("job-revoked")
+    job = ordered(api, [applicant()] * 3, key=key)
+    keys.revoke(runtime.settings.service_dir, key[8:16])
+    new = new_key("job-revoked")
+    found = ended(api, runtime, job, key=new)
+    assert (found.json["status"], found.json["done"]) == ("failed", 0)
+    assert "no longer valid" in found.json["because"]
+
+
+def test_too_many_jobs_wait_outside(api: Api, new_key) -> None:
+    """Ten of an account; the next is 429 and comes again."""
+    key = new_key("job-crowd")
+    for _ in range(10):
+        ordered(api, [applicant()], key=key)
+    answer = api.post("/v1/jobs", {"applicants": [applicant()]}, key=key)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "30")
+
+
+def test_the_end_is_told_and_signed(api: Api, runtime: Runtime, receiver: Receiver, monkeypatch) -> None:
+    """The partner's server gets it again until it takes it, and can tell that it is ours."""
+    monkeypatch.setattr(runtime.jobs, "webhook_networks", networks("127.0.0.1"))
+    monkeypatch.setattr(webhooks, "TRIES_AFTER_S", (0.0,) * 5)
+    for route in runtime.post.routes.table:
+        if route.path == "/v1/jobs":
+            monkeypatch.setattr(route.handler.__self__, "_networks", networks("127.0.0.1"))
+    receiver.statuses = [500, 302, 200]
+    job = ordered(api, [applicant()], webhook=f"http://127.0.0.1:{receiver.port}/scored?a=1")
+    deadline = time.monotonic() + 30
+    while api.get(f"/v1/jobs/{job}").json["webhook"] != "delivered":
+        assert time.monotonic() < deadline
+        api.runner.run(runtime.jobs.look())
+    assert len(receiver.got) == 3
+    headers, body = receiver.got[-1]
+    assert json.loads(body) == {"type": "job.ended", "data": {"id": job, "status": "done", "rows": 1, "refused": 0}}
+    secret = base64.b64decode(keys.webhook_secret(runtime.settings.service_dir, "acme").removeprefix("whsec_"))
+    message = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    right = "v1," + base64.b64encode(hmac.digest(secret, message, "sha256")).decode()
+    assert headers["webhook-signature"] == right
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433",
+        "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fd00::1]", "[fe80::1]", "100.64.0.1", "224.0.0.1", "0x7f.1",
+    ],
+)  # fmt: skip
+def test_a_webhook_reaches_no_inner_address(host: str) -> None:
+    """Loopback, private, link-local and metadata addresses in every form are refused before a byte is sent."""
+    with pytest.raises(webhooks.WebhookRefused):
+        webhooks.deliver(f"https://{host}/", b"{}", b"s" * 32, "job_x", ())
+
+
+def test_public_addresses_are_public() -> None:
+    """The internet is let through."""
+    for text in ("203.0.114.7", "8.8.8.8", "2606:4700::1111"):
+        assert webhooks.public(ip_address(text))

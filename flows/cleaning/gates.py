@@ -18,6 +18,7 @@ from flows.cleaning.balance_identity import BROKEN, UNKNOWN
 from flows.cleaning.cleaning_rules import CleaningRule
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
 from flows.errors import GateBreached
+from service.contract import CreditClass
 from service.lexicon.headings import KAGGLE
 from service.lexicon.understanding import Understanding
 
@@ -204,7 +205,7 @@ def _labels(parsed: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
     if "label" not in parsed:
         return
     shares = parsed["label"].value_counts(normalize=True)
-    for label in ("Poor", "Standard", "Good"):
+    for label in map(str, CreditClass):
         yield "label_share", label, float(shares.get(label, 0.0))
     poor = (parsed["label"] == "Poor").groupby(parsed["credit_mix"]).mean()
     yield "label_follows_mix", TABLE, float(poor.get("Bad", np.nan)) - float(poor.get("Good", np.nan))

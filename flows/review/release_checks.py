@@ -384,7 +384,7 @@ def _severe_against(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
 
 def _bands(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     rates = _need(evidence.poor_rate_by_band, "share of Poor by band")
-    _finite(dict(zip(("Poor", "Standard", "Good"), rates, strict=True)), "share of Poor in band")
+    _finite(dict(zip(map(str, CreditClass), rates, strict=True)), "share of Poor in band")
     told = "share of Poor by band, worst first: " + ", ".join(f"{rate:.3f}" for rate in rates)
     step = min(rates[0] - rates[1], rates[1] - rates[2])
     return _passed(step > 0.0, f"{told}; must fall", step, 0.0)

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from service.contract import PRODUCT
 from service.errors import in_one_line
 from service.web.exchange import Call
 
@@ -52,7 +53,7 @@ class Traces:
     def __init__(self, endpoint: str, worker: str) -> None:
         self.dropped = 0
         self._url = endpoint.rstrip("/") + "/v1/traces"
-        self._resource = {"attributes": [_text("service.name", "credit-score"), _text("service.instance.id", worker)]}
+        self._resource = {"attributes": [_text("service.name", PRODUCT), _text("service.instance.id", worker)]}
         self._spans: list[dict[str, Any]] = []
         self._failing = False
 

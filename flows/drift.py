@@ -126,8 +126,11 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
             report, "Open the interactive report", key="drift-report", description="Evidently; the link lives 7 days"
         )
     worst = [column.name for column in worst_columns(verdict.columns)]
-    report_store.put(client, "drift/trend.png", verdicts.trend_picture(history, ["score", *worst]), PNG)
-    picture = report_store.link("drift/trend.png", places.store_url)
+    # A picture of its own for each verdict: what an old run shows never changes afterwards.
+    trend = f"{verdict.folder}/trend.png"
+    if report_store.get(client, trend) is None:
+        report_store.put(client, trend, verdicts.trend_picture(history, ["score", *worst]), PNG)
+    picture = report_store.link(trend, places.store_url)
     create_image_artifact(picture, key="drift-trend", description="State and PSI by window")
 
 

@@ -84,7 +84,8 @@ class Demo:
 
     def _prepare(self) -> None:
         command = ("-m", "flows.dataset", "reproduce", "--data", self.data, "--push")
-        call(self.settings, self.stack.variables, *command)
+        log = self.settings.state_dir / "logs" / "prepare.log"  # tables of a hundred lines
+        call(self.settings, self.stack.variables, *command, log=log)
 
     def _train(self) -> RegisteredVersion:
         """The version to go on with: one that was trained on this data, or a new one."""

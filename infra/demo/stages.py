@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from infra.errors import StackError
@@ -48,14 +49,14 @@ class Stages:
         return time.monotonic() - self._begun
 
 
-def call(settings: StackSettings, variables: Mapping[str, str], *command: str) -> None:
-    """Run one of the project's commands, its output shown as it comes.
+def call(settings: StackSettings, variables: Mapping[str, str], *command: str, log: Path | None = None) -> None:
+    """Run one of the project's commands, its output shown as it comes, or kept in `log` where it is long.
 
     Raises:
         StackError: it fails; its last line says why.
     """
     env = {**os.environ, **variables, MARKER: str(settings.state_dir), "PYTHONUNBUFFERED": "1"}
-    last = ""
+    last, written = "", list[str]()
     with subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -63,6 +64,13 @@ def call(settings: StackSettings, variables: Mapping[str, str], *command: str) -
         for line in process.stdout:
             if line.strip():
                 last = line.strip()
-                tell(line.rstrip())
+                if log is None:
+                    tell(line.rstrip())
+                else:
+                    written.append(line)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(written))
+        tell(f"what it said is in {log}")
     if process.returncode:
         raise StackError(last.removeprefix("flows.dataset: ") or f"{' '.join(command)} failed")

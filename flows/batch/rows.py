@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant, Basis
 from service.engine.packed_model import Arrays, PackedModel
+from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
+from service.lexicon.numerals import evidence
 from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
 from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
@@ -33,6 +35,7 @@ ANSWERS: Final = (
 PREVIOUS: Final = "previous_classes"
 """An optional column; without it nobody is known."""
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_NO_NUMBER: Final = "unread"
 _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
 Bools = NDArray[np.bool_]
 
@@ -154,9 +157,9 @@ def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
     for place, name in enumerate(FIELDS):
         rule, nullable = _RULES[name]
         if name in CATEGORIES:
-            columns[name], bad = _category(table.column(name), rule, nullable)
+            columns[name], bad = _category(table.column(name), name, rule, nullable)
         else:
-            columns[name], bad = _number(table.column(name), rule, nullable)
+            columns[name], bad = _number(table.column(name), name, rule, nullable)
         problem[bad & (problem == 0)] = place + 1
     uneven = _uneven(columns["loan_types"], columns["num_loans"])
     problem[uneven & (problem == 0)] = FIELDS.index("loan_types") + 1
@@ -192,8 +195,10 @@ def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:
     return uneven
 
 
-def _number(cells: pa.ChunkedArray, rule: Mapping[str, Any], nullable: bool) -> tuple[NDArray[np.float64], Bools]:
-    values, absent = _floats(cells)
+def _number(
+    cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool
+) -> tuple[NDArray[np.float64], Bools]:
+    values, absent = _floats(cells, name)
     with np.errstate(invalid="ignore"):
         bad = ~((values >= rule["minimum"]) & (values <= rule["maximum"]))
         if rule["type"] == "integer":
@@ -203,7 +208,7 @@ def _number(cells: pa.ChunkedArray, rule: Mapping[str, Any], nullable: bool) -> 
     return values, bad if nullable else bad | absent
 
 
-def _floats(cells: pa.ChunkedArray) -> tuple[NDArray[np.float64], Bools]:
+def _floats(cells: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float64], Bools]:
     """Cells as numbers, NaN where they are none, and which cells are empty; NaN itself is empty if it is no text."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
@@ -211,21 +216,42 @@ def _floats(cells: pa.ChunkedArray) -> tuple[NDArray[np.float64], Bools]:
     try:
         numbers = pc.cast(cells, pa.float64(), safe=False)
     except pa.ArrowInvalid:  # a text that is no number: found, and only then looked for
-        plain = pc.utf8_trim_whitespace(cells.cast(pa.string()))
+        cells = _plain_numbers(cells.cast(pa.string()), name)
+        plain = pc.utf8_trim_whitespace(cells)
         numeric = pc.match_substring_regex(plain, _NUMBER)
         numbers = pc.cast(pc.utf8_ltrim(pc.if_else(numeric, plain, None), "+"), pa.float64())
     values = np.array(numbers.to_numpy(), np.float64)  # a copy: broken values are emptied in it
     return values, cells.is_null().to_numpy() if text else np.isnan(values)
 
 
-def _category(cells: pa.ChunkedArray, rule: Mapping[str, Any], nullable: bool) -> tuple[Coded, Bools]:
+def _plain_numbers(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Words for "not known" as nulls, and numbers in another dress as plain ones; cells that are neither stay.
+
+    A part of a file is no whole column: only a point that its own cells prove is taken for the decimal mark. Else only
+    cells that can be read one way are read; the row of any other is refused, never guessed.
+    """
+    coded = cells.dictionary_encode().unify_dictionaries().combine_chunks()
+    coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
+    texts = coded.dictionary.to_pylist()
+    found = evidence(texts)
+    forms = [ColumnForm("." if found.point else ""), *([ColumnForm("")] if found.contradicts else [])]
+    meant = [[meaning(RULES[name], text, form) for form in forms] for text in texts]
+    plain = [_NO_NUMBER if UNREAD in told else told[0] for told in meant]
+    return pa.chunked_array([pa.array(plain, pa.string()).take(coded.indices)])
+
+
+def _category(cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool) -> tuple[Coded, Bools]:
     listed = rule.get("type") == "array"
     coded = _encoded(cells)
-    texts = coded.dictionary.to_pylist()
+    texts = [_spelt(name, text) for text in coded.dictionary.to_pylist()]
     allowed = _allowed_loans if listed else _levels(rule).__contains__
     good = [text is None or allowed(text) for text in texts]
-    absent = coded.is_null().to_numpy(zero_copy_only=False)
-    codes = np.where(absent, len(texts), pc.fill_null(coded.indices, 0).to_numpy().astype(np.intp))
+    codes = np.where(
+        coded.is_null().to_numpy(zero_copy_only=False),
+        len(texts),
+        pc.fill_null(coded.indices, 0).to_numpy().astype(np.intp),
+    )
+    absent = np.array([text is None for text in [*texts, None]])[codes]
     nothing = "" if listed else None
     values = [
         *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
@@ -233,6 +259,14 @@ def _category(cells: pa.ChunkedArray, rule: Mapping[str, Any], nullable: bool) -
     ]
     bad = ~np.array([*good, True])[codes]
     return Coded(values, codes), bad if nullable or listed else bad | absent
+
+
+def _spelt(name: str, text: str | None) -> str | None:
+    """A category in the contract's spelling, null for a word that says it is not known; any other text as it is."""
+    if not text:
+        return text
+    told = meaning(RULES[name], text)
+    return text if told is UNREAD else told
 
 
 def _encoded(cells: pa.ChunkedArray) -> pa.DictionaryArray:

@@ -103,9 +103,8 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     kind = next(one.kind for one in table.understanding.columns if one.field == field)
     texts = cells.astype("str")
     kept = texts.isin(["", *MASKS]).to_numpy() | column.unread
-    if kind in (CellKind.NUMBER,):
+    if kind is CellKind.NUMBER:
         kept |= texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
-        kept &= ~column.unknown | texts.isin(["", *MASKS]).to_numpy()
     spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
     told = texts.copy()
     told[column.unknown & ~kept] = ""

@@ -87,7 +87,7 @@ def test_who_is_not_admitted_is_not_read(admission: Admission) -> None:
     """No token, no place, no room: none of them asks for a byte, and nothing was paid or held."""
 
     async def run() -> None:
-        poor, asked = ApiKey("poor0000", "acme", KEY.scopes, 1e-6, 5, 10**6), []
+        poor, asked = ApiKey("poor0000", "poor", KEY.scopes, 1e-6, 5, 10**6), []
         for blocked in (call(key=poor, asked=asked), call(key=poor, asked=asked)):
             with pytest.raises(ProblemError) as refused:
                 await admission.read(blocked, BATCH_BYTES)

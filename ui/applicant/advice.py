@@ -18,7 +18,7 @@ _TOGETHER: Final = 3
 
 
 @dataclass(frozen=True)
-class Change:
+class PossibleChange:
     """One change: which advice it is, the value before and after, and the applicant with it made."""
 
     code: str
@@ -32,24 +32,24 @@ class Change:
 class Gain:
     """A change with the points the API gave it."""
 
-    change: Change
+    change: PossibleChange
     score: Score
     points: int
 
 
-def possible_changes(applicant: Applicant) -> list[Change]:
+def possible_changes(applicant: Applicant) -> list[PossibleChange]:
     """Every change this applicant could make, at most two a field."""
-    found: list[Change] = []
+    found: list[PossibleChange] = []
     for code, field, propose in _LEVERS:
         before = getattr(applicant, field)
         if before is None:
             continue
         for after in propose(before):
-            found.append(Change(code, field, before, after, _with(applicant, field, after)))
+            found.append(PossibleChange(code, field, before, after, _with(applicant, field, after)))
     return found
 
 
-def gains(changes: Sequence[Change], scores: Sequence[Score], base: int) -> list[Gain]:
+def gains(changes: Sequence[PossibleChange], scores: Sequence[Score], base: int) -> list[Gain]:
     """The best change of each field that gained points, most points first."""
     best: dict[str, Gain] = {}
     for change, score in zip(changes, scores, strict=True):

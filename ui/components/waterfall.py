@@ -14,7 +14,7 @@ from ui.session import Desk
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallStep:
     """One bar: its name, and the points from where to where."""
 
     name: str
@@ -41,23 +41,23 @@ def moved(score: Score) -> list[tuple[Any, int]]:
     return sorted((pair for pair in [*costs, *gains] if pair[1]), key=lambda pair: -abs(pair[1]))
 
 
-def steps_of(desk: Desk, score: Score) -> list[Step]:
+def steps_of(desk: Desk, score: Score) -> list[WaterfallStep]:
     """From the reference's score through each reason and strength to the score; what is not named is one step."""
     told, reference = moved(score), getattr(score, "reference", None)
     if not told or reference is None:
         return []
     t = desk.texts
-    steps = [Step(t("result.waterfall_start"), 0, reference.score, total=True)]
+    steps = [WaterfallStep(t("result.waterfall_start"), 0, reference.score, total=True)]
     at = float(reference.score)
     for each, points in told:
-        steps.append(Step(_name(desk, each), at, at + points))
+        steps.append(WaterfallStep(_name(desk, each), at, at + points))
         at = steps[-1].end
     if round(at) != score.score:
-        steps.append(Step(t("result.waterfall_rest"), at, score.score))
-    return [*steps, Step(t("result.waterfall_end"), 0, score.score, total=True)]
+        steps.append(WaterfallStep(t("result.waterfall_rest"), at, score.score))
+    return [*steps, WaterfallStep(t("result.waterfall_end"), 0, score.score, total=True)]
 
 
-def drawn(desk: Desk, steps: list[Step]) -> str:
+def drawn(desk: Desk, steps: list[WaterfallStep]) -> str:
     """The bars: losses in the colour of the worst band, gains in the best's, totals in the text's own."""
     return f'<ol class="qf-waterfall">{"".join(_row(desk, step) for step in steps)}</ol>'
 
@@ -74,14 +74,14 @@ def _name(desk: Desk, told: Any) -> str:
     return t("result.step_compared", label=label, value=value, reference=in_words(desk, field, other))
 
 
-def _lead(desk: Desk, steps: list[Step]) -> str:
+def _lead(desk: Desk, steps: list[WaterfallStep]) -> str:
     number = desk.formats.number
     words = desk.texts("result.waterfall_lead", reference=number(steps[0].end), score=number(steps[-1].end))
     first, *rest = escape(words).split("**")
     return first + "".join(f"<b>{part}</b>" if place % 2 == 0 else part for place, part in enumerate(rest))
 
 
-def _row(desk: Desk, step: Step) -> str:
+def _row(desk: Desk, step: WaterfallStep) -> str:
     left, right = sorted((step.start, step.end))
     start, width = (100 * each / SCORE_MAX for each in (max(left, 0), right - left))
     band = CreditClass.GOOD if step.points > 0 else CreditClass.POOR

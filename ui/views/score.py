@@ -198,7 +198,7 @@ def _gain_row(desk: Desk, gain: advice.Gain) -> str:
     return _row(desk, _in_words(desk, gain.change), gain.points, gain.score.score)
 
 
-def _in_words(desk: Desk, change: advice.Change) -> str:
+def _in_words(desk: Desk, change: advice.PossibleChange) -> str:
     t = desk.texts
     if change.code == "pay_on_time" and not change.after:
         return t("advice.pay_in_time")

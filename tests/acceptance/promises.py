@@ -16,7 +16,7 @@ from tests.acceptance.partner_traffic import APPLICANT, PartnerTraffic
 from tests.acceptance.running_stack import Broken, RunningStack
 
 Promise = Callable[[RunningStack], None]
-REVIEWER, SECOND, TRAINER = "acceptance", "acceptance-second", "acceptance-trainer"
+REVIEWER, SECOND, TRAINER = "Ana Souza", "Rui Lima", "Eva Prado"
 RUN_S: Final = 420.0
 SWITCH_S: Final = 420.0
 FIRING_S: Final = 240.0

@@ -15,23 +15,12 @@ from ui.texts.wording import texts
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
 PORTUGUESE = ("pt", "pt-BR", 1280, 900, "light")
 # Names, formats of files, and what a date is typed in; the language switch names each language in its own.
-NAMES = {
-    "english",
-    "português",
-    "curl",
-    "javascript",
-    "python",
-    "csv",
-    "tsv",
-    "txt",
-    "xlsx",
-    "logo",
-    "dd",
-    "mm",
-    "demo",
-}
+NAMES = set(
+    "english português curl javascript python logo dd mm min csv tsv txt xlsx gz zip parquet jsonl ndjson".split()
+    + "demo generated catboost numpy pydantic".split()  # the small model's own names
+)
 GATHER = """() => {
-  const held = "pre, code, script, style, template, noscript, #qf-first, [data-testid=stIconMaterial]";
+  const held = "pre, code, script, style, template, noscript, #qf-first, [data-testid*=Icon]";
   const told = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const parent = walker.currentNode.parentElement;

@@ -101,13 +101,15 @@ def _bands(desk: Desk) -> list[Any]:
     """The three bands as grounds with their names, for a chart whose y is the score."""
     rows = [(low, high, desk.texts.option(f"band_{band}"), COLOURS[band]) for band, low, high in BANDS]
     table = alt.Chart(pd.DataFrame(rows, columns=["low", "high", "name", "colour"]))
-    ground = table.mark_rect(opacity=0.16).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
+    ground = table.mark_rect(opacity=0.16, aria=False).encode(
+        y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None)
+    )
     edges = alt.Chart(pd.DataFrame({"score": [POOR_MAX + 0.5, STANDARD_MAX + 0.5]})).mark_rule(
         strokeDash=[5, 4], color=ink()
     )
-    names = table.mark_text(align="right", dx=-6, dy=-9, x="width", fontWeight="bold", fontSize=13, color=ink()).encode(
-        y="low:Q", text="name:N"
-    )
+    names = table.mark_text(
+        aria=False, align="right", dx=-6, dy=-9, x="width", fontWeight="bold", fontSize=13, color=ink()
+    ).encode(y="low:Q", text="name:N")
     return [ground, edges.encode(y="score:Q"), names]
 
 
@@ -170,7 +172,7 @@ def intervals(
     spans = base.mark_rule(strokeWidth=2, color=ink()).encode(x="low:Q", x2="high:Q")
     layers = [spans, dots]
     if threshold is not None:
-        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink())
+        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink(), aria=False)
         layers.insert(0, mark.encode(x="value:Q"))
     spoken = "; ".join(f"{name}: {desk.formats.number(value, 3)}" for name, value, _, _ in rows)
     _draw(desk, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {spoken}", key)

@@ -32,6 +32,7 @@ def fixture_client(object_store, monkeypatch):
     store = boto3.client("s3")
     reference = ReferenceData(MODEL, answers(4_000, 1).drop(columns="reasons"), ("annual_income",))
     monkeypatch.setattr(drift_module, "load_reference", lambda version, digest: reference)
+    monkeypatch.setattr(drift_module, "watch_champion", lambda today: None)  # no MLflow here; see test_champion.py
     yield store
     for bucket in ("predictions", "reports"):  # answers, boiled days, reports
         for item in store.list_objects_v2(Bucket=bucket).get("Contents", []):

@@ -258,8 +258,8 @@ class Applicant(Strict):
 
 
 REFERENCE_FIELDS: Final = frozenset({"customer_ref", "as_of", "previous_classes"})
-"""What says whose data these are, of when, and what was known before; all other fields describe the applicant's month."""
-DESCRIBING_FIELDS: Final = tuple(name for name in Applicant.model_fields if name not in REFERENCE_FIELDS)
+"""What says whose data these are, of when, and what was known before; all other fields describe the month."""
+DESCRIBING_FIELDS: Final = tuple(name for name, _ in Applicant.model_fields.items() if name not in REFERENCE_FIELDS)
 
 
 def _takes(kind: type) -> frozenset[str]:
@@ -466,9 +466,7 @@ class Score(BaseModel):
     ] = None
     basis: Annotated[
         Basis | None,
-        Field(
-            description="`known_customer` if an observed class was sent. Absent from answers stored before there was one."
-        ),
+        Field(description="`known_customer` if an observed class was sent. Absent from answers stored before."),
     ] = None
     reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
     strengths: Annotated[

@@ -20,7 +20,10 @@ from infra.delivery import job_summary
 
 RELEASED_AT: Final = "released_at"  # ISO time, a tag of the version
 REPORT_FILE: Final = "reports/release.md"  # under the state folder
-RISES: Final = ("accuracy", "macro_f1", "balanced_accuracy", "auc_ovr", "gini_poor", "ks_poor", "qwk", "r2")
+RANKS: Final = tuple(
+    f"{name}_{of}" for name in ("gini", "ks") for of in ("score_poor", "score_good", "grade_poor", "grade_good")
+)
+RISES: Final = ("accuracy", "macro_f1", "balanced_accuracy", "auc_ovr", "gini_poor", "ks_poor", *RANKS, "qwk", "r2")
 FALLS: Final = ("log_loss", "rps", "ece", "severe_error_rate", "mae", "mse", "mape", "borderline_rate")
 FACTS: Final = {
     "trainer": "trained by",

@@ -31,7 +31,8 @@ _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 def spawn(
     command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: IO[bytes], handed: Sequence[int] = ()
 ) -> int:
-    """Number of a process started in a session of its own, so that it survives the terminal; `handed` are descriptors."""
+    """Number of a process started in a session of its own, so that it survives the terminal; `handed` are
+    descriptors."""
     process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
         command,
         env=env,

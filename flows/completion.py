@@ -1,7 +1,7 @@
 """That a run was completed, for Prometheus: pushed where a gateway is named, since a flow does not live to be scraped.
 
-What did not happen shows as a time that does not move, or as a series that never came: infra/monitoring/rules.yml has an
-alert for both.
+What did not happen shows as a time that does not move, or as a series that never came: infra/monitoring/rules.yml has
+an alert for both.
 """
 
 from __future__ import annotations

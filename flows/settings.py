@@ -41,11 +41,13 @@ class FlowSettings(BaseSettings):
     )
     deploy_command: str = Field(
         default="",
-        description="Command that brings a packed version in front of partners, called with --version N; none if empty.",
+        description="Command that brings a packed version in front of partners, called with --version N; none if "
+        "empty.",
     )
     scoring_roots: str = Field(
         default="",
-        description="Folders and s3:// prefixes that batch scoring may read and write, with commas between; any if empty.",
+        description="Folders and s3:// prefixes that batch scoring may read and write, with commas between; any if "
+        "empty.",
     )
     scoring_max_gb: float = Field(default=200, gt=0, description="Largest source that batch scoring takes, in GB.")
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")

@@ -1,4 +1,5 @@
-"""Who looks at the page, and what they may see: by Streamlit's own sign-in, by the proxy's user, or nobody in particular.
+"""Who looks at the page, and what they may see: by Streamlit's own sign-in, by the proxy's user, or nobody in
+particular.
 
 Without sign-in the page is a demo: it says so, it listens on this machine alone (`.streamlit/config.toml`), and the
 staff's pages are for whoever sits at it.

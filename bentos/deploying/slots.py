@@ -9,11 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -27,7 +24,7 @@ from bentos.packing.bento import bento_digest, bento_environment
 from bentos.packing.container_engine import ContainerEngine
 from bentos.settings import DeploySettings
 from service.contract import PRODUCT
-from service.settings import ServiceSettings as ServiceSettings
+from service.settings import ServiceSettings
 
 Colour = Literal["blue", "green"]
 COLOURS: Final[tuple[Colour, Colour]] = ("blue", "green")

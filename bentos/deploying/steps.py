@@ -245,7 +245,7 @@ class Deployment:
                 self._colours.stop(colour)
         self._say("proxy and colours are stopped")
 
-    # -- the state_file --------------------------------------------------------------------------------------------------
+    # -- the state_file ----------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
         """Settle what a killed deployment left."""

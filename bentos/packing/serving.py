@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bentos.errors import SmokeFailed
 from bentos.packing.bento import bento_environment
-from bentos.processes import HOST, answers, await_ready, free_port, last_line, last_line_of
+from bentos.processes import answers, await_ready, free_port, last_line, last_line_of
 
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.25

@@ -148,7 +148,8 @@ def _reason_texts(numbers: NDArray[np.int16]) -> Coded:
 
 
 def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
-    """Contract fields for `service.score.features.matrix`; per row 0 or 1 + the position in FIELDS of the field at fault.
+    """Contract fields for `service.score.features.matrix`; per row 0 or 1 + the position in FIELDS of the field at
+    fault.
 
     A broken field is empty in the columns, so that the row's answer can be computed and thrown away.
     """

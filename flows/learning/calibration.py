@@ -2,7 +2,8 @@
 
 The label is set anew each quarter and a model grows too sure of itself as it ages, so the latest quarter is the best
 guess of the next. One number is fitted on it, the sharpness: the power that is put on all three probabilities before
-they are made to add up (one over the temperature of temperature scaling). It changes no order and no likeliest class, and 500
+they are made to add up (one over the temperature of temperature scaling). It changes no order and no likeliest class,
+and 500
 outcomes of a new quarter are enough to fit it anew. Curves of more freedom (isotonic, bent towards other aims) bought
 nothing on this data and were honest on the average of the quarters only.
 """

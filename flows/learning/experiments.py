@@ -1,8 +1,8 @@
 """The record of experiments: what was tried before the defaults were chosen, made anew from data, seed and protocol.
 
-Each variant learns on the same folds of the training customers as the kept parameters and is judged on the same rows, so
-differences are paired. Customers set aside to judge releases take no part: whoever chooses on them judges nothing with them any
-more. The file says which data it was made of; a card of other data says so and shows none of it.
+Each variant learns on the same folds of the training customers as the kept parameters and is judged on the same rows,
+so differences are paired. Customers set aside to judge releases take no part: whoever chooses on them judges nothing
+with them any more. The file says which data it was made of; a card of other data says so and shows none of it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from catboost import CatBoost, sum_models
@@ -70,7 +70,8 @@ class Parameters(BaseModel):
         ge=0.05,
         le=2,
         title="Weight of a known customer's row",
-        description="Each row is learned as an unknown customer's too, with weight 1: less keeps those as good as alone.",
+        description="Each row is learned as an unknown customer's too, with weight 1: less keeps those as good as "
+        "alone.",
     )
     balance_classes: float = Field(
         default=0.0, ge=0, le=1, title="Balance of classes", description="0: as they come; 1: equal total weight."

@@ -1,7 +1,7 @@
 """The model card: what a risk officer, a partner or an auditor must know of one model, as markdown.
 
-Everything in it comes from the run it describes, but for the purpose and the prohibited uses. What was tried is read from
-the record that `make tried` makes (`flows.learning.experiments`), and shown only where it is of this very data.
+Everything in it comes from the run it describes, but for the purpose and the prohibited uses. What was tried is read
+from the record that `make tried` makes (`flows.learning.experiments`), and shown only where it is of this very data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PROHIBITED: Final = (
 )
 
 LIMITS: Final = (
-    "**The label is set anew each calendar quarter.** In the public data this was developed on it agrees 0.87 between months of a quarter, 0.74 across one and "
+    "**The label is set anew each calendar quarter.** In the public data this was developed on it agrees "
+    "0.87 between months of a quarter, 0.74 across one and "
     "0.69 across two, so a model is best in the quarter it learned and loses several points of accuracy in each after. "
     "Expect less than the pooled figures in production, where the quarter is always a new one.",
     "About 7 % of labels flip by one step for a single month at random; no model can know which.",
@@ -43,7 +44,8 @@ LIMITS: Final = (
     "come back.",
     "Most fields act in steps, and debt and income not always in one direction: the data is so. Models held to "
     "declared directions lost too much; the share of moves against them is reported above.",
-    "For customers without an observed class, two independent searches found no honest way to the figures once aimed at "
+    "For customers without an observed class, two independent searches found no honest way to the "
+    "figures once aimed at "
     "on the public data (accuracy 0.715, macro-F1 0.700, AUC 0.865; two months later 0.650, 0.630, 0.805): they are "
     "**not reached**, and no longer tuned for. Known customers are another task and do not count towards them.",
     "Credit utilisation carries no information in this data and is accepted but not used.",
@@ -141,10 +143,11 @@ def _quality(facts: CardFacts) -> str:
 
 
 KNOWN: Final = """\
-With a class that was **observed** earlier (`previous_classes`; never a score or class of ours, which would feed the model
+With a class that was **observed** earlier (`previous_classes`; never a score or class of ours, which would feed the
+model
 its own word) a customer is known, and answers say `basis: known_customer`. That is another task than scoring an unknown
-applicant, so it is judged apart, by the age of the last class, beside the yardstick of repeating that class. Every customer, each
-judged by a model that never saw them."""
+applicant, so it is judged apart, by the age of the last class, beside the yardstick of repeating that class. Every
+customer, each judged by a model that never saw them."""
 
 
 def _known(reports: Mapping[str, KnownReport]) -> str:
@@ -167,9 +170,10 @@ def _known(reports: Mapping[str, KnownReport]) -> str:
 
 
 CUTTING: Final = """\
-The score is a standing on the whole: customers likely to be Good are also likelier to be Poor than plain Standard ones, so
-the share of Poor does not fall from step to step of the score. No single index ranks both ends. To keep Poor out, cut on
-`risk_grade` (strictly by the probability of Poor) or on `probabilities.Poor`; to find Good, cut on the score."""
+The score is a standing on the whole: customers likely to be Good are also likelier to be Poor than plain Standard
+ones, so
+the share of Poor does not fall from step to step of the score. No single index ranks both ends. To keep Poor out, cut
+on `risk_grade` (strictly by the probability of Poor) or on `probabilities.Poor`; to find Good, cut on the score."""
 
 
 def _standing(facts: CardFacts) -> str:
@@ -259,8 +263,10 @@ def _stability(report: StabilityReport | None) -> str:
 def _population(facts: CardFacts) -> str:
     """Whom the model knows: the data's own facts."""
     return (
-        f"Learned from {facts.rows} rows of {facts.customers} customers ({facts.data_source or 'unknown source'}); labels are "
-        "a bureau's classes, and nothing in them is a refused applicant's later history. Of other people it knows nothing."
+        f"Learned from {facts.rows} rows of {facts.customers} customers "
+        f"({facts.data_source or 'unknown source'}); labels are "
+        "a bureau's classes, and nothing in them is a refused applicant's later history. Of other people it "
+        "knows nothing."
     )
 
 
@@ -292,7 +298,8 @@ def tried(facts: CardFacts) -> str:
         "log loss against",
     ]
     return (
-        f"On the same {record.folds} folds of the {record.customers} training customers (seed {record.seed}), before calibration; "
+        f"On the same {record.folds} folds of the {record.customers} training customers (seed {record.seed}), "
+        f"before calibration; "
         f"nobody set aside took part. Known: a class one month old.\n\n{_table(head, rows)}"
     )
 

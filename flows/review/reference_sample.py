@@ -8,7 +8,6 @@ and `customer`, a number that rows of one customer share.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
@@ -17,7 +16,6 @@ from flows.learning.rows import columns
 from service.contract import PROBABILITY_COLUMNS, Basis
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
-from service.score.manifest import REFERENCE_FILE
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 

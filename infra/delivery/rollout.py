@@ -1,7 +1,8 @@
 """`make rollout`: the champion's image, by digest, to where production runs; then the version counts as released.
 
 `QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
-`kubectl://namespace/statefulset/name/container` (or `deployment`) sets the image there and waits until it is rolled out, or
+`kubectl://namespace/statefulset/name/container` (or `deployment`) sets the image there and waits until it is rolled
+out, or
 takes it back. Keys come from the environment, lie in files of their own for as long as the command runs, and are
 in no argument and no message.
 """

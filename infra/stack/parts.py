@@ -25,7 +25,6 @@ from infra.stack.credentials import (
     write_private,
 )
 from infra.stack.processes import Recipe
-from service.contract import PRODUCT
 from service.s3 import MLFLOW_BUCKET
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")

@@ -1,7 +1,9 @@
-"""An approved version in front of the embedded API's partners: proved beside it, let in by shares, watched, or taken back.
+"""An approved version in front of the embedded API's partners: proved beside it, let in by shares, watched, or taken
+back.
 
 The Bento is proved on a port of its own, as `bentos.deploying` does behind a proxy. Then it is started once more on the
-API's own port, which both share until the kernel has sent every new connection to the new one (`listening`). Which Bento a
+API's own port, which both share until the kernel has sent every new connection to the new one (`listening`). Which
+Bento a
 start of the stack serves is written down last, after the watch: whatever is cut off before that, what served serves on.
 """
 
@@ -11,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx

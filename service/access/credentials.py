@@ -1,7 +1,8 @@
 """API keys as text: how one is made, recognised and turned into the digest that is stored.
 
 `qf_live_<8 id>_<43 secret><6 checksum>` (`qf_test_` for tests), all base 62. Prefix and CRC-32 let scanners and people
-recognise a lost or mistyped key without asking anybody; they are no protection. The secret holds 256 bits, so an HMAC-SHA-256 with
+recognise a lost or mistyped key without asking anybody; they are no protection. The secret holds 256 bits, so an
+HMAC-SHA-256 with
 a pepper kept apart from the digests is the right hash (NIST SP 800-63B 5.1.2.2: at least 112 bits need no password
 hash), and costs 2 us instead of the 43 ms that would let anybody stop the service with wrong keys.
 """

@@ -45,8 +45,8 @@ if cost < 0 then
 elseif used + needed > daily then violated = 'daily'
 elseif tokens < needed then violated = 'burst'
 else tokens = tokens - cost; used = used + cost end
-redis.call('HSET', KEYS[1], 't', string.format('%.17g', tokens), 'a', string.format('%.17g', now), 'd', today, 'u', used)
-redis.call('EXPIRE', KEYS[1], 172800)
+redis.call('HSET', KEYS[1], 't', string.format('%.17g', tokens), 'a', string.format('%.17g', now), 'd', today, 'u',
+used) redis.call('EXPIRE', KEYS[1], 172800)
 return {violated, string.format('%.17g', tokens), used, string.format('%.17g', wall)}
 """
 # A clock of Redis that steps back a little counts no time twice; after a minute or more time goes on from there.

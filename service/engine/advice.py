@@ -1,8 +1,10 @@
 """Advice: the smallest set of changes that brings an applicant to a target, found in one call of the engine.
 
-Only what a person can change counts: paying on time, owing less, closing what is open, paying more than the minimum. Income,
+Only what a person can change counts: paying on time, owing less, closing what is open, paying more than the minimum.
+Income,
 the age of the history, the bureau's judgements and the lender's rates are left alone. A model's answer moves in steps
-and not always one way, so every step of every lever is asked, alone and in pairs, then the last steps of three and of all:
+and not always one way, so every step of every lever is asked, alone and in pairs, then the last steps of three and of
+all:
 what is found is what `POST /v1/score` would answer to the changed applicant, and where nothing reaches the target the
 advice says so.
 """

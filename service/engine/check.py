@@ -141,10 +141,12 @@ def unlike(engine: Engine, portable: Engine, rows: Float, raw: Float) -> str:
     if (worst := raw_difference(engine.contributions(rows), portable.contributions(rows))) > RAW_TOLERANCE:
         return f"SHAP values differ from the portable engine's by up to {worst:.1e}"
     found, wanted = engine.assess_many(rows, True), portable.assess_many(rows, True)
-    if (worst := raw_difference(found.probabilities, wanted.probabilities)) > RAW_TOLERANCE:
-        return f"probabilities differ from the portable engine's by up to {worst:.1e}"
-    if (worst := raw_difference(found.lost, wanted.lost)) > RAW_TOLERANCE:
-        return f"contributions differ from the portable engine's by up to {worst:.1e}"
+    for name, ours, theirs in (
+        ("probabilities", found.probabilities, wanted.probabilities),
+        ("contributions", found.lost, wanted.lost),
+    ):
+        if (worst := raw_difference(ours, theirs)) > RAW_TOLERANCE:
+            return f"{name} differ from the portable engine's by up to {worst:.1e}"
     for name in Arrays._fields[1:-1]:
         if not np.array_equal(getattr(found, name), getattr(wanted, name)):
             return f"{name} differs from the portable engine's"

@@ -57,7 +57,8 @@ def platform_tag() -> str:
 
 
 class KernelAbsent(KernelUnusable):
-    """There is no kernel and could be none: no compiler, or a model beyond its limits. Nothing is wrong with the code."""
+    """There is no kernel and could be none: no compiler, or a model beyond its limits. Nothing is wrong with the
+    code."""
 
 
 @lru_cache
@@ -132,7 +133,8 @@ def _open(content: bytes) -> _Library:
 _Slot = tuple[Callable[[bytes], None], Callable[[], tuple[Any, ...]]]
 """A place for one answer: what asks the kernel to write it, given a row, and what reads it."""
 
-_unpack: Final = struct.Struct(f"3di2b2x4h{len(FAMILIES)}d").unpack_from
+_NUMBERS: Final = 4  # places for the families that cost points, filled or not
+_unpack: Final = struct.Struct(f"3di2b2x{_NUMBERS}h{len(FAMILIES)}d").unpack_from
 _VERDICTS: Final = tuple((band, best, band is not best) for band in CLASSES for best in CLASSES)
 
 
@@ -167,19 +169,11 @@ class Compiled:
             slot = self._slot()
         ask, answer = slot
         ask(self._pack(*values))
-        poor, standard, good, points, verdict, count, first, second, third, fourth, *lost = answer()
+        poor, standard, good, points, verdict, count, *rest = answer()
         self._free.append(slot)
         band, best, borderline = _VERDICTS[verdict]
         return _make(
-            (
-                (poor, standard, good),
-                points,
-                band,
-                best,
-                borderline,
-                (first, second, third, fourth)[:count],
-                tuple(lost),
-            )
+            ((poor, standard, good), points, band, best, borderline, tuple(rest[:count]), tuple(rest[_NUMBERS:]))
         )
 
     def _slot(self) -> _Slot:

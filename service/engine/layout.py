@@ -67,7 +67,8 @@ _NUMBERS: Final = (
 ).split()
 _POINTERS: Final = (
     "borders starts missing asked first rungs ladder masks said bias place whose knots reference even family_start "
-    "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched basis keep fresh "
+    "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched "
+    "basis keep fresh "
     "constant step_start step output_feature output_register"
 ).split()
 

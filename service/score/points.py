@@ -1,7 +1,8 @@
 """Points: what each reason cost and each strength gained, exact in the sum.
 
 The score's distance from the reference applicant's is shared out among the families of features by their exact SHAP
-values of the margin, less the reference's own: the margin's distance is their sum, so one rate turns margin into points.
+values of the margin, less the reference's own: the margin's distance is their sum, so one rate turns margin into
+points.
 Where the rate would be no rate (both stand nearly even, or the two scales disagree), it is held to a sensible one and
 the rest goes to each family by its weight. Points are whole; what is not named makes the sum exact.
 """

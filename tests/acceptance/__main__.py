@@ -1,4 +1,5 @@
-"""`make acceptance`: the running stack asked as its users ask it; one line a promise, exit 1 at the first that fails."""
+"""`make acceptance`: the running stack asked as its users ask it; one line a promise, exit 1 at the first that
+fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A Portuguese page speaks Portuguese: every visible or spoken word is a word of its texts, Streamlit's own included."""
+"""A Portuguese page speaks Portuguese: every visible or spoken word is a word of its texts, Streamlit's own
+included."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def known_to(stack: Stack) -> set[str]:
 
 @pytest.mark.parametrize("path", ["", "batch", "whatif", "model", "developers"], ids=lambda path: path or "score")
 def test_no_foreign_word(browser: Browser, stack: Stack, path: str) -> None:
-    """No visible word, and none that a screen reader speaks, is outside the Portuguese texts; the page says its language."""
+    """No visible word, and none that a screen reader speaks, is outside the Portuguese texts; the page says its
+    language."""
     visit = Visit(browser, stack, PORTUGUESE).open(path)
     if not path:
         visit.press()

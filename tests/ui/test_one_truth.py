@@ -1,4 +1,5 @@
-"""Whatever way the form is filled, what is sent is what is shown: driven in a real browser, which holds a state of its own."""
+"""Whatever way the form is filled, what is sent is what is shown: driven in a real browser, which holds a state of
+its own."""
 
 from __future__ import annotations
 
@@ -211,7 +212,8 @@ def test_numbers_as_people_type_them(browser: Browser, stack: Stack, locale: str
 
 @pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
 def test_a_refusal_stands_by_its_field(browser: Browser, stack: Stack, look: Look) -> None:
-    """Out of range: said beside the field in the page's language, the field focused, the value kept, the answer gone."""
+    """Out of range: said beside the field in the page's language, the field focused, the value kept, the answer
+    gone."""
     visit = Visit(browser, stack, look).open()
     visit.press()
     expect(visit.page.locator(".qf-score")).to_be_visible()

@@ -352,7 +352,8 @@ def test_the_visitor_decides_who_is_staff(
 def test_a_demo_has_no_staff_elsewhere(
     open_page: Open, api: FakeApi, monkeypatch: pytest.MonkeyPatch, came_from: str, forwarded: str
 ) -> None:
-    """Without sign-in only whoever sits at the machine counts as staff: not another machine, not whom a proxy brings."""
+    """Without sign-in only whoever sits at the machine counts as staff: not another machine, not whom a proxy
+    brings."""
     monkeypatch.setattr("ui.visitors.address", lambda: came_from)
     monkeypatch.setattr("ui.visitors.header", {"X-Forwarded-For": forwarded}.__getitem__)
     api.scopes = "read score staff"

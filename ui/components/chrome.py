@@ -23,7 +23,7 @@ def dress(t: Texts) -> None:
     st.html(_FOLDER / "style.css")
     script = (_FOLDER / "own_words.js").read_text(encoding="utf-8")
     told = json.dumps([HTML_LANGUAGES[t.language], own_words(t)], ensure_ascii=False)
-    st.html(f"<script>{script}\nwindow.qfSpeak(...{told});</script>", unsafe_allow_javascript=True)
+    st.html(f"<script>{script}\nwindow.pageSpeak(...{told});</script>", unsafe_allow_javascript=True)
 
 
 def own_words(t: Texts) -> list[tuple[str, str]]:

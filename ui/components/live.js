@@ -1,5 +1,5 @@
 // Loaded once; Streamlit may draw its block again.
-if (!window.qfArrive) {
+if (!window.fieldArrive) {
   const form = () => document.querySelector(".st-key-form");
   const box = () => document.querySelector(".st-key-result");
   const app = () => document.querySelector("[data-testid=stApp]");
@@ -26,7 +26,7 @@ if (!window.qfArrive) {
     setTimeout(() => { input.blur(); document.querySelector(".st-key-submit button")?.click(); }, 0);
   });
 
-  window.qfArrive = (field) => {
+  window.fieldArrive = (field) => {
     const at = field && document.querySelector(`.st-key-field-${field}`);
     const shown = at || box();
     if (!shown) return;

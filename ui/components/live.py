@@ -12,7 +12,7 @@ import streamlit as st
 from ui.session import Desk
 
 _SCRIPT: Final = Path(__file__).with_suffix(".js")
-_ARRIVE: Final = "<script>/* {turn} */ window.qfArrive({field})</script>"
+_ARRIVE: Final = "<script>/* {turn} */ window.fieldArrive({field})</script>"
 
 
 def watch() -> None:

@@ -67,9 +67,11 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
         told = ", ".join(f"{t.option(f'class_{band}')} {f.percent(share)}" for band, share in shares.items())
+        share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
         drawn += (
-            f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b><span class="qf-parts">{bar}</span>'
-            f"<span>{escape(told)}</span><span>{escape(t('summary.of_all', share=f.percent(float(row['share']))))}</span></div>"
+            f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b>'
+            f'<span class="qf-parts">{bar}</span>'
+            f"<span>{escape(told)}</span><span>{escape(share_of_all)}</span></div>"
         )
     st.html(drawn)
 

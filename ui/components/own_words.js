@@ -1,5 +1,5 @@
 // Streamlit's own words, which it has in English alone, in the page's language; loaded once, told the language each run.
-if (!window.qfSpeak) {
+if (!window.pageSpeak) {
   const attributes = ["aria-label", "title", "placeholder"];
   const held = "pre, code, script, style, [data-testid=stIFrame], [data-testid=stAlert]";
   let rules = [];
@@ -35,7 +35,7 @@ if (!window.qfSpeak) {
     }
   }).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: attributes });
 
-  window.qfSpeak = (lang, pairs) => {
+  window.pageSpeak = (lang, pairs) => {
     const plain = (text) => text.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace("{}", "(.+)");
     document.documentElement.lang = lang;
     rules = pairs.map(([other, own]) => [new RegExp(`^${plain(other)}$`), own]);

@@ -26,12 +26,15 @@ header svg{width:2rem}h1{font-size:1.25rem;margin:0}h2{font-size:.95rem;margin:.
 .qf-tick{font-size:12px}.qf-needle{stroke:#101828;stroke-width:5}.qf-needle-halo{stroke:#d0d5dd;stroke-width:9}
 .qf-bar{display:grid;grid-template-columns:5rem 1fr 3.5rem;gap:.5rem;align-items:center}.qf-strong{font-weight:700}
 .qf-track{display:block;height:.6rem;background:#e4e7ec}.qf-track>span{display:block;height:100%}
-.qf-facts{display:grid;grid-template-columns:repeat(4,1fr);gap:.3rem .8rem;margin:0}.qf-facts dt{font-size:10px;color:#475467}
+.qf-facts{display:grid;grid-template-columns:repeat(4,1fr);gap:.3rem .8rem;margin:0}
+.qf-facts dt{font-size:10px;color:#475467}
 .qf-facts dd{margin:0;font-weight:600;overflow-wrap:anywhere}.qf-waterfall{list-style:none;padding:0;columns:2}
-.qf-waterfall li{display:grid;grid-template-columns:1fr auto;break-inside:avoid}.qf-waterfall i{display:block;grid-column:1/-1;
+.qf-waterfall li{display:grid;grid-template-columns:1fr auto;break-inside:avoid}
+.qf-waterfall i{display:block;grid-column:1/-1;
 height:.4rem;background:#e4e7ec}.qf-waterfall i i{height:100%}ol{margin:.2rem 0;padding-left:1.2rem}dl.quote{margin:0}
 .quote div{display:flex;gap:.4rem}.quote dt{font-weight:700}.quote dd{margin:0;overflow-wrap:anywhere}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4;margin:12mm}@media print{body{margin:0;padding:0}}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4;margin:12mm}
+@media print{body{margin:0;padding:0}}
 """
 
 

@@ -37,7 +37,8 @@ def logo() -> str:
     """Sign and name in one line, as SVG; its blue is readable on the light and on the dark page."""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 176 32" width="176" height="32">'
-        f'{_SIGN}<text x="40" y="22" textLength="132" font-family="system-ui,sans-serif" font-size="17" font-weight="700" '
+        f'{_SIGN}<text x="40" y="22" textLength="132" font-family="system-ui,sans-serif" font-size="17" '
+        'font-weight="700" '
         f'fill="{BLUE}">{NAME}</text></svg>'
     )
 

@@ -35,7 +35,8 @@ class Texts:
         return self.entries.get(key, default)
 
     def plural(self, key: str, count: float, **values: object) -> str:
-        """The form of `key` for so many: `<key>.one` or `<key>.other`, as Portuguese and English both tell them apart."""
+        """The form of `key` for so many: `<key>.one` or `<key>.other`, as Portuguese and English both tell them
+        apart."""
         return self(f"{key}.{'one' if count == 1 else 'other'}", **values)
 
     def label(self, field: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from service.contract import POOR_MAX, STANDARD_MAX, Applicant
+from service.contract import Applicant
 from ui.api.errors import ApiError
 from ui.api.pace import score_some
 from ui.applicant.examples import EXAMPLES

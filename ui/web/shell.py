@@ -17,7 +17,8 @@ from ui.texts.wording import HTML_LANGUAGES, Texts, choose_language, texts
 
 _ROOT: Final = '<div id="root">'
 _STYLE: Final = """
-#qf-first{position:fixed;inset:0;z-index:9;display:grid;place-content:center;justify-items:center;gap:.75rem;padding:1rem;
+#qf-first{position:fixed;inset:0;z-index:9;display:grid;place-content:center;justify-items:center;gap:.75rem;
+padding:1rem;
 background:#fff;color:#101828;font:1rem/1.5 system-ui,sans-serif;text-align:center}
 #qf-first b{font-size:1.6rem}#qf-first p{margin:0;max-width:34rem}#qf-first svg{width:min(22rem,80vw)}
 @media(prefers-color-scheme:dark){#qf-first{background:#0E1420;color:#F2F4F8}}

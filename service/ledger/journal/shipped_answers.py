@@ -66,7 +66,8 @@ class ShippedAnswers:
         return None
 
     def _candidates(self, store: BucketStore, place: str) -> Iterator[str]:
-        """Keys of the objects that may hold the place: of the file that was open when it was given, and what followed."""
+        """Keys of the objects that may hold the place: of the file that was open when it was given, and what
+        followed."""
         day, run, number = place.split("-")
         with suppress(ValueError):  # no day
             begun = datetime.strptime(day, "%Y%m%d")

@@ -144,7 +144,8 @@ def test_both_engines_give_the_same_answers(trained: Trained) -> None:
     assert unlike(trained.compiled, trained.portable, trained.rows, trained.raw) == ""
     for row in trained.rows[:200].tolist():
         left, right = trained.compiled.assess(row), trained.portable.assess(row)
-        assert left[1:] == right[1:]
+        assert left[1:-1] == right[1:-1]
+        assert left.lost == pytest.approx(right.lost, abs=1e-12)
         assert left.probabilities == pytest.approx(right.probabilities, abs=1e-12)
 
 

@@ -106,7 +106,9 @@ def test_strangers_are_refused(hosted_mlflow: str, moved: None, monkeypatch: pyt
         Catalogue(client_of(BentosSettings().tracking_uri), "credit-score").versions()
 
 
-def test_runs_go_to_the_hosted_mlflow(hosted_mlflow: str, mlflow_server: str, moved: None, tmp_path: Path) -> None:
+def test_runs_go_to_the_hosted_mlflow(
+    hosted_mlflow: str, mlflow_server: str, moved: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run with an artifact, logged through the flows' own module and read back by the catalogue."""
     assert moved is None
     import mlflow
@@ -118,6 +120,8 @@ def test_runs_go_to_the_hosted_mlflow(hosted_mlflow: str, mlflow_server: str, mo
     catalogue = Catalogue(client_of(hosted_mlflow), "credit-score")
     assert catalogue.run_metrics(run_id) == {"macro_f1": 0.7}
     assert catalogue.run_file(run_id, "notes.txt", tmp_path).read_text("utf-8") == "kept"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", OPERATOR)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", LOGINS.mlflow)
     assert Catalogue(client_of(mlflow_server), "credit-score").run_metrics(run_id), "the server behind is the same"
 
 

@@ -56,7 +56,8 @@ def sha256(path: Path) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """`service.files.replacing`, its failures told to who fetches data."""
     try:
-        with files.replacing(target) as temporary:
+        # What is begun here is ended by files.replacing itself.
+        with files.replacing(target) as temporary:  # pylint: disable=contextmanager-generator-missing-cleanup
             yield temporary
     except PermissionError as error:
         where = error.filename or target.parent

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -24,17 +25,19 @@ FILE: Final = Path("data/evaluation/tried.json")
 METRICS: Final = ("accuracy", "macro_f1", "auc_ovr", "log_loss", "severe_error_rate")
 DRAWS: Final = 200
 KEPT: Final = "kept"
-VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    KEPT: {},
-    "three classes at once": {"objective": "MultiClass"},
-    "labels settled within a quarter": {"settle_labels": True},
-    "later quarters weigh double": {"recency": 2.0},
-    "known customers weigh as much as unknown ones": {"known_weight": 1.0},
-    "known customers weigh a quarter": {"known_weight": 0.25},
-    "half the trees": {"iterations": 150},
-    "trees of four questions": {"depth": 4},
-    "classes weighed alike": {"balance_classes": 1.0},
-}
+VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        KEPT: {},
+        "three classes at once": {"objective": "MultiClass"},
+        "labels settled within a quarter": {"settle_labels": True},
+        "later quarters weigh double": {"recency": 2.0},
+        "known customers weigh as much as unknown ones": {"known_weight": 1.0},
+        "known customers weigh a quarter": {"known_weight": 0.25},
+        "half the trees": {"iterations": 150},
+        "trees of four questions": {"depth": 4},
+        "classes weighed alike": {"balance_classes": 1.0},
+    }
+)
 
 
 class Attempt(BaseModel):

@@ -250,7 +250,7 @@ def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) 
 def _sharpness_known(rows: Rows, known: Mapping[int, KnownSaid], otherwise: float) -> float:
     """The sharpness of known customers' latest quarter, that of unknown ones where nobody is known."""
     places = np.concatenate([one.places for one in known.values()])
-    if not len(places):
+    if places.size == 0:
         return otherwise
     return calibrate(np.concatenate([one.said for one in known.values()]), rows.where(places))
 

@@ -85,10 +85,8 @@ def out_of_time(
     if earlier.empty or later.labels.size == 0:
         return {}
     rows = rows_of(earlier)
-    learned, held = next(folds(rows.customers, 2, parameters.seed))
-    taught = [doubled(part, parameters.seed) for part in (rows, rows.where(learned))]
-    model, half = fit_models(taught, parameters)
-    other = rows.where(held)
+    halves = [rows.where(part) for part in next(folds(rows.customers, 2, parameters.seed))]
+    model, half = fit_models([doubled(part, parameters.seed) for part in (rows, halves[0])], parameters)
 
     def sharpness(judged: Rows) -> float:
         return calibrate(uncalibrated(half, judged.features, parameters), judged)
@@ -97,8 +95,8 @@ def out_of_time(
         said = policy.calibrated_many(uncalibrated(model, judged.features, parameters), table(power))
         return LabelledAnswers(judged.labels, said, judged.customers, borders)
 
-    found = {OUT_OF_TIME: answers(later, sharpness(other))}
-    known_power = sharpness(_of_age(other, AGES[0]))
+    found = {OUT_OF_TIME: answers(later, sharpness(halves[1]))}
+    known_power = sharpness(_of_age(halves[1], AGES[0]))
     unseen = rows_of(data.unseen)
     for age in AGES:
         known = _of_age(unseen, age)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from pydantic import ValidationError
 
 from flows.review.verdict_form import VerdictForm, expiry, refusal
 
@@ -43,7 +44,6 @@ def test_accepted(fields: dict[str, str], failed: tuple[str, ...], noted: tuple[
         pytest.param(OVERRIDE | {"second_reviewer": "bob"}, ("ece",), (), "second name", id="trainer-as-second"),
         pytest.param(OVERRIDE | {"override_expires": "2026-11-23"}, ("ece",), (), "expiry", id="expires-today"),
         pytest.param(OVERRIDE | {"override_expires": "2028-01-01"}, ("ece",), (), "within a year", id="too-long"),
-        pytest.param(OVERRIDE | {"override_expires": "2027-02-31"}, ("ece",), (), "expiry", id="no-such-day"),
     ],
 )
 def test_refused(fields: dict[str, str], failed: tuple[str, ...], noted: tuple[str, ...], says: str) -> None:
@@ -62,3 +62,9 @@ def test_the_expiry_is_read() -> None:
     """As the day, or None if there is none."""
     assert expiry(VerdictForm(verdict="approve", override_expires="2027-01-31")) == date(2027, 1, 31)
     assert expiry(VerdictForm(verdict="approve")) is None
+
+
+def test_a_day_that_no_calendar_has_is_refused_by_the_form() -> None:
+    """The form itself names the field: such a verdict never becomes a run."""
+    with pytest.raises(ValidationError, match="override_expires"):
+        VerdictForm.model_validate({"verdict": "approve", "override_expires": "2027-02-31"})

@@ -41,7 +41,7 @@ def words(text: str) -> set[str]:
 
 def known_to(stack: Stack) -> set[str]:
     """Every word of the Portuguese texts, and of the reasons that the service gives in Portuguese."""
-    bodies = [EXAMPLES[name].model_dump(mode="json", exclude_unset=True) for name in EXAMPLES]
+    bodies = [example.model_dump(mode="json", exclude_unset=True) for example in EXAMPLES.values()]
     headers = {"x-api-key": stack.gate.own_key}
     answers: list[dict[str, Any]] = [
         stack.gate.client.post(f"{stack.gate.api}/v1/score", json=body, headers=headers).json() for body in bodies

@@ -65,7 +65,7 @@ class Client:
     def paid_by(self, spend: Spend) -> Client:
         """The same client, on the same connections, whose tokens count on one visitor."""
         own = copy.copy(self)
-        own._spend = spend
+        own._spend = spend  # pylint: disable=protected-access  # of this very class
         return own
 
     def score(self, applicant: dict[str, Any]) -> ApiReply[Score]:

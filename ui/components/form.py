@@ -155,17 +155,21 @@ def _widget(desk: Desk, field: Field) -> Any:
         return st.checkbox(label, key=key)
     if field.kind is FieldKind.RECORDS:
         return records.show(desk, field, label, key)
-    if field.numeric:
-        placeholder = desk.texts("form.unknown") if field.nullable else ""
-        return st.text_input(
-            label,
-            placeholder=placeholder,
-            key=key,
-            on_change=_mask,
-            args=(desk.formats, field, key),
-            autocomplete="off",
-        )
-    return st.text_input(label, key=key, autocomplete="off")
+    return _typed(desk, field, label, key)
+
+
+def _typed(desk: Desk, field: Field, label: str, key: str) -> str:
+    """A field to type into; a number is written back as it was understood."""
+    if not field.numeric:
+        return st.text_input(label, key=key, autocomplete="off")
+    return st.text_input(
+        label,
+        placeholder=desk.texts("form.unknown") if field.nullable else "",
+        key=key,
+        on_change=_mask,
+        args=(desk.formats, field, key),
+        autocomplete="off",
+    )
 
 
 def _mask(formats: Formats, field: Field, key: str) -> None:

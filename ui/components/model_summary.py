@@ -63,14 +63,14 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
     drawn = ""
     for row in rows:
         shares = {band: float((row["classes"].get(band.value) or {}).get("value", 0.0)) for band in CreditClass}
-        bar = "".join(
+        parts = "".join(
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
         told = ", ".join(f"{t.option(f'class_{band}')} {f.percent(share)}" for band, share in shares.items())
         share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
         drawn += (
             f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b>'
-            f'<span class="qf-parts">{bar}</span>'
+            f'<span class="qf-parts">{parts}</span>'
             f"<span>{escape(told)}</span><span>{escape(share_of_all)}</span></div>"
         )
     st.html(drawn)
@@ -118,7 +118,7 @@ def _fairness(desk: Desk, manifest: Mapping[str, Any]) -> None:
         }
         if not ratios:
             continue
-        worst = min(ratios, key=lambda name: ratios[name])
+        worst = min(ratios, key=ratios.__getitem__)
         key = "summary.fair" if ratios[worst] >= _FAIR_FROM else "summary.look"
         name = t.get(f"group_names.{worst}", worst)
         title = t.get(f"groups_by.{attribute}", attribute)

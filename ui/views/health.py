@@ -34,10 +34,10 @@ def show(desk: Desk) -> None:
         st.info(t("health.not_configured"), icon=":material/info:")
         return
     with _bucket(settings) as bucket:
-        _show(desk, bucket, settings)
+        _show(desk, bucket)
 
 
-def _show(desk: Desk, bucket: ReportBucket, settings: Reports) -> None:
+def _show(desk: Desk, bucket: ReportBucket) -> None:
     t = desk.texts
     try:
         with st.spinner(t("health.wait")):

@@ -34,7 +34,8 @@ def test_the_signature_is_the_one_a_store_computes(region: str) -> None:
     settings = replace(settings_of("https://store.example:9000"), region=region)
     assert ReportBucket(settings, httpx.MockTransport(handle)).read("drift/a b+c.html") is None
 
-    (request,) = seen
+    assert len(seen) == 1
+    request = seen[0]
     assert f"/{region}/s3/aws4_request" in request.headers["authorization"]
     expected = AWSRequest("GET", str(request.url), {"host": "store.example:9000"})
     expected.context["timestamp"] = request.headers["x-amz-date"]

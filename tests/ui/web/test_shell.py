@@ -23,11 +23,11 @@ DOCUMENT = (
 )
 
 
-async def _document(request: Request) -> Response:
+async def _document(_request: Request) -> Response:
     return HTMLResponse(DOCUMENT, headers={"etag": "old", "cache-control": "no-cache"})
 
 
-async def _data(request: Request) -> Response:
+async def _data(_request: Request) -> Response:
     return JSONResponse({"html": DOCUMENT}, headers={"etag": "kept"})
 
 

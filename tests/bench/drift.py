@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import csv
 
-from bentos.processes import answers, free_port
+from bentos import processes
 from infra.settings import StackSettings
 from infra.stack import object_store, parts
 from infra.stack.credentials import Credentials, store_variables
@@ -114,12 +114,12 @@ def _timed(title: str, environment: dict[str, str]) -> None:
 
 def measure(folder: Path, rows: int, days: int) -> None:
     """Fill a store of its own, run, add a day, run again."""
-    settings = StackSettings(state_dir=folder, port_store=free_port())
+    settings = StackSettings(state_dir=folder, port_store=processes.free_port())
     object_store.format_volume(folder / "store")
     part = parts.object_store(settings, PAIR)
     running = Shelf(folder).spawn(part.name, part.recipe)
     try:
-        while not answers(part.probe):
+        while not processes.answers(part.probe):
             time.sleep(0.2)
         object_store.make_buckets(settings.store_url, PAIR)
         client = object_store.client(settings.store_url, PAIR)

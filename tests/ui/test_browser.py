@@ -151,7 +151,8 @@ def test_batch(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> No
         visit.page.locator(".st-key-scores-csv button:visible").first.click()
     separator, decimal = (";", ",") if visit.language == "pt" else (",", ".")
     table = pd.read_csv(download.value.path(), sep=separator, decimal=decimal)
-    assert len(table) == 1_200 and table["score"].between(0, 1000).all() and list(table["row"])[:2] == [2, 3]
+    assert len(table) == 1_200 and table["qf_score"].between(0, 1000).all()
+    assert list(table.columns)[0] == _rows(1).split(",", maxsplit=1)[0], "the partner's own columns come first"
     visit.settle().shot("batch-results")
     visit.page.reload()
     visit.page.wait_for_selector(".st-key-scores-csv button")
@@ -167,7 +168,7 @@ BAD_FILES: dict[str, tuple[str, bytes]] = {
     "ragged.csv": ("ragged", b"a,b\n1,2,3\n"),
     "open-quote.csv": ("broken_csv", b'a,b\n"1,2\n'),
     "page.csv": ("not_a_table", b"<html>a,b"),
-    "tree.csv": ("not_a_table", b'{"a": 1}'),
+    "tree.csv": ("one_column", b'{"a": 1}'),
     "picture.csv": ("not_a_table", b"\x89PNG\r\n\x1a\n"),
     "paper.csv": ("not_a_table", b"%PDF-1.7"),
     "bytes.csv": ("not_a_table", bytes(range(1, 9)) + b"\x00abc,\x01"),

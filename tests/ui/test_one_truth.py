@@ -36,7 +36,7 @@ def as_json(visit: Visit) -> dict[str, Any]:
             body[each.name] = None  # optional, and no way of filling it is driven here
         elif each.kind is FieldKind.CHOICES:
             names = {t.option(option): option for option in each.options}
-            body[each.name] = [names[name.rsplit(" (", 1)[0]] for name in value]
+            body[each.name] = [names.get(plain := name.rsplit(" (", 1)[0], plain) for name in value]
         elif each.kind is FieldKind.CHOICE:
             body[each.name] = {t.option(option): option for option in each.options}.get(value)
         else:
@@ -127,8 +127,8 @@ def changed_twice(visit: Visit) -> None:
 def another_page(visit: Visit) -> None:
     """Away with a value typed and not left, and back."""
     visit.field("outstanding_debt").fill("777")
-    links = visit.page.get_by_role("link", name=visit.t("nav.developers")).all()
-    next(link for link in links if link.is_visible()).click(delay=AS_A_HAND_MS)
+    links = visit.page.get_by_role("link", name=visit.t("nav.developers"))
+    links.locator("visible=true").first.click(delay=AS_A_HAND_MS)
     visit.page.get_by_role("heading", name=visit.t("nav.developers"), level=1).wait_for()
     visit.settle().page.go_back()
     visit.page.locator(".st-key-submit").wait_for()

@@ -14,7 +14,6 @@ from ui.applicant.fields import contract_fields
 from ui.components import form, problem
 from ui.session import Desk, last_exchange, last_limits
 
-_HEIGHT_PX: Final = 420
 _COSTS: Final = ("score", "batch", "advice", "whatif", "model")
 
 
@@ -63,7 +62,7 @@ def _code(desk: Desk, exchange: Exchange) -> None:
     made = snippets(exchange, desk.settings.public_endpoint)
     for tab, (language, code) in zip(st.tabs(list(made)), made.values(), strict=True):
         with tab:
-            st.code(code, language=language, height=_HEIGHT_PX)
+            st.code(code, language=language, wrap_lines=True)
 
 
 def _try(desk: Desk, request: Exchange) -> None:
@@ -83,9 +82,15 @@ def _response(desk: Desk, exchange: Exchange) -> None:
     st.markdown(t("developers.status", asked=asked, status=exchange.status, took=took))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:
-        st.code(json.dumps(exchange.answer, indent=2, ensure_ascii=False), language="json", height=_HEIGHT_PX)
+        st.code(
+            json.dumps(exchange.answer, indent=2, ensure_ascii=False),
+            language="json",
+            wrap_lines=True,
+        )
     with headers:
-        st.code("\n".join(f"{name}: {value}" for name, value in exchange.headers.items()), language="http")
+        st.code(
+            "\n".join(f"{name}: {value}" for name, value in exchange.headers.items()), language="http", wrap_lines=True
+        )
 
 
 def _limits(desk: Desk) -> None:

@@ -1,7 +1,7 @@
 """What a cell's text means in a field: the contract's own spelling of it, not known, or unread.
 
-The one reading of text for every reader. A cell that cannot be read is no guess and no gap: it is `UNREAD`, and the
-reader's strictness says what follows (`service.lexicon.strictness`).
+The one reading of text for every reader. A cell that cannot be read is no guess and no gap: it is `UNREAD`, and each
+reader decides what follows.
 """
 
 from __future__ import annotations

@@ -267,8 +267,8 @@ def _paths() -> Json:
                 _json("Taken; `Location` says where it is.", "JobState", JOB, "Location"),
                 _WRITING,
                 success=202,
-                description="Costs one token, and a token a row as the rows are scored. At most 8 MiB. A row that breaks "
-                "a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
+                description="Costs one token, and a token a row as the rows are scored. At most 8 MiB. A row that "
+                "breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
                 requestBody=_body("JobOrder", {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}),
             )
         },

@@ -92,9 +92,9 @@ def running_stack(require_program: Callable[[str], str], tmp_path_factory: pytes
     reports.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium. Not for the whole session: until it is closed, no other test can run an event loop."""
     path = require_program("chromium")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=FLAGS)

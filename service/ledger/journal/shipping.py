@@ -249,9 +249,9 @@ class Shipper:
             self._tidy()
         except Exception as error:  # pylint: disable=broad-exception-caught
             # Whatever a store, a network or a disk throws, the answer is the same: keep the file and come back.
+            self.last_error = in_one_line(error)  # before the count: who sees that it fails sees why
             counters.failures += 1
             counters.failing += 1
-            self.last_error = in_one_line(error)
             if counters.failing in (1, 10) or counters.failing % 100 == 0:
                 _log.error("shipping: %d tries in a row failed, last %s", counters.failing, self.last_error)
             return False

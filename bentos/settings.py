@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract import PRODUCT
@@ -68,6 +68,9 @@ class DeploySettings(BentosSettings):
 
     service_dir: Path = Field(
         default=Path(".local/service"), description="Keys, records and limits; both colours share it, on a local disk."
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="Database of several hosts, where they have one: the proof's key is issued there."
     )
     deploy_as: Literal["bento", "image"] = Field(
         default="bento", description="A colour is a Bento served by this Python, or an image run by the engine."

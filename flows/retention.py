@@ -17,13 +17,13 @@ from typing import Annotated, Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
 from flows.completion import completed
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
-from service.erasure import HostErasure, erase_host
+from service.erasure import HostErasure, erase_database, erase_host
 from service.ledger import records
 from service.ledger.records import RecordKind
 from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET, s3_client
@@ -74,6 +74,7 @@ class RetentionPlace(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QF_", extra="ignore")
 
     service_dir: Path = Field(default=Path(".local/service"), description="State of the service on this host.")
+    database_url: SecretStr | None = Field(default=None, description="The database of all hosts, where they have one.")
     state_dir: Path = Field(default=Path(".local"), description="The audit trail lies under it.")
     predictions_bucket: str = Field(default=PREDICTIONS_BUCKET, description="Bucket of predictions, outcomes, reviews.")
 
@@ -104,10 +105,15 @@ def age(bucket: str, today: date, form: RetentionForm) -> Aged:
 
 @task(log_prints=False)
 def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
-    """Erase a customer from this host, then from the buckets; None where this worker sees no outbox."""
+    """Erase a customer from this host or the hosts' database, then from the buckets; None where this worker sees
+    neither."""
     refs = frozenset({form.erase_pseudonym} - {""})
     predictions = frozenset(form.erase_predictions)
-    host = erase_host(place.outbox, refs | predictions) if place.outbox.is_dir() else None
+    host = None
+    if place.database_url is not None:
+        host = erase_database(place.database_url.get_secret_value(), refs | predictions)
+    elif place.outbox.is_dir():
+        host = erase_host(place.outbox, refs | predictions)
     return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs, predictions)
 
 

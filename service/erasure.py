@@ -1,4 +1,5 @@
-"""Erases customers from one host's outbox and stored answers; `flows.predictions.erasure` does the buckets.
+"""Erases customers from one host's outbox and stored answers, or from the database of all hosts;
+`flows.predictions.erasure` does the buckets.
 
 `python -m service.erasure PSEUDONYM|PREDICTION ...` does it on a host that the flow does not reach, and prints what
 went. Run it before the buckets: what this host has not shipped yet is then shipped without the rows.
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from service.access.pseudonyms import HEX_LENGTH
+from service.errors import DatabaseAway
 from service.files import locked_content
 from service.ledger.journal import frames
 from service.ledger.journal.idempotency import KeyIndex
@@ -32,7 +34,7 @@ class FileBusy(RuntimeError):
 
 
 class HostErasure(NamedTuple):
-    """What went from one host."""
+    """What went from one host, or from the database; there its files are segments."""
 
     rows: int
     files: int
@@ -80,6 +82,17 @@ def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 1
     return HostErasure(rows, files, len(quarantined))
 
 
+def erase_database(url: str, subjects: Collection[str]) -> HostErasure:
+    """Removes rows and answers of customers or predictions from the database, while its hosts go on.
+
+    Raises:
+        DatabaseAway: not all of it is done; run the erasure again.
+    """
+    from service.ledger.postgres.erasure import erase
+
+    return HostErasure(*erase(url, checked(subjects)), quarantined=0)
+
+
 def holding(folders: Folders, refs: frozenset[str]) -> list[Path]:
     """Files that hold rows of these pseudonyms."""
     return [path for path in folders.paths() if _mentions(path, refs) and _rows(path, refs)]
@@ -102,12 +115,16 @@ def _rows(path: Path, refs: frozenset[str]) -> bool:
 
 
 def main() -> int:
-    """Erases the customers with these pseudonyms, or these predictions, from this host's outbox and stored answers."""
+    """Erases the customers with these pseudonyms, or these predictions, from this host, or from its database."""
     parser = argparse.ArgumentParser(prog="python -m service.erasure", description=main.__doc__)
     parser.add_argument("subject", nargs="+")
+    subjects, found = parser.parse_args().subject, settings()
     try:
-        done = erase_host(settings().service_dir / "outbox", parser.parse_args().subject)
-    except (ValueError, FileBusy) as error:
+        if found.database_url is None:
+            done = erase_host(found.service_dir / "outbox", subjects)
+        else:
+            done = erase_database(found.database_url.get_secret_value(), subjects)
+    except (ValueError, FileBusy, DatabaseAway) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{done.rows} rows erased from {done.files} files; {done.quarantined} quarantined files removed")

@@ -5,6 +5,7 @@ ServiceError                     root; its text is one readable line without an 
 │   ├── KeyStoreBroken           the key file cannot be read or does not hold what it should
 │   └── ModelRefused             the packed model is damaged, incomplete or does not answer as it did when packed
 ├── KeyRefused                   the key tool cannot do what was asked (third live key, unknown id, bad date)
+├── DatabaseAway                 PostgreSQL cannot be used now: whoever asked says what that means for a request
 ├── OutboxFull                   no room or no disk for another durable record: answer 503, never drop
 ├── AnswerNotFound               no such prediction of this partner
 ├── AnswerAway                   the bucket that may hold the answer does not answer: answer 503
@@ -43,6 +44,10 @@ class ModelRefused(Misconfigured):
 
 class KeyRefused(ServiceError):
     """The key tool refuses the change; the text says why."""
+
+
+class DatabaseAway(ServiceError):
+    """PostgreSQL refuses, or does not answer, and it is not known whether it did what was asked; try again."""
 
 
 class OutboxFull(ServiceError):

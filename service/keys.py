@@ -1,7 +1,7 @@
 """The key tool: `python -m service.keys issue|list|rotate|revoke|expire`.
 
 A new key is printed alone on standard output, once; everything said to people goes to standard error. Changes reach a
-running service within two seconds.
+running service within two seconds. With QF_DATABASE_URL the keys are those of all hosts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -42,8 +43,10 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
     not_before: datetime | None = None,
     expires: datetime | None = None,
     test: bool = False,
+    database: str | None = None,
 ) -> str:
-    """A new key for a partner, in the store of `folder` (QF_SERVICE_DIR); a test key's answers count nowhere.
+    """A new key for a partner, in the store of `folder` (QF_SERVICE_DIR), or in the database that all hosts share; a
+    test key's answers count nowhere.
 
     Raises:
         KeyRefused: the partner has two live keys already, or a value is out of range.
@@ -70,20 +73,20 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
         first = error.errors(include_input=False, include_url=False)[0]
         raise KeyRefused(f"{first['loc'][0]}: {first['msg']}") from None
     _check_life(record, now)
-    with changing_keys(folder / "keys.json") as records:
+    with _changing(folder, database) as records:
         _add(records, record, now)
     _told(folder, SecurityEvent.KEY_ISSUED, key_id)
     return text
 
 
-def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP) -> str:
+def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: str | None = None) -> str:
     """A second key like the one named (an id, or a partner with one live key); the old one ends after `overlap`.
 
     Raises:
         KeyRefused: nothing live by that name, or the partner has two live keys already.
     """
     now = datetime.now(UTC)
-    live = [record for record in read_keys(folder / "keys.json").keys if name in (record.id, record.partner)]
+    live = [record for record in kept(folder, database) if name in (record.id, record.partner)]
     live = [record for record in live if record.live(now)]
     if len(live) != 1:
         raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
@@ -99,20 +102,20 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP) -> str:
             "created_by": _who(),
         }
     )
-    with changing_keys(folder / "keys.json") as records:
+    with _changing(folder, database) as records:
         _add(records, new, now)
         _change(records, old.id, expires_at=min(old.expires_at, now + overlap))
     _told(folder, SecurityEvent.KEY_ROTATED, old.id, successor=key_id)
     return text
 
 
-def revoke(folder: Path, key_id: str) -> None:
+def revoke(folder: Path, key_id: str, *, database: str | None = None) -> None:
     """Close a key for good.
 
     Raises:
         KeyRefused: no such id.
     """
-    with changing_keys(folder / "keys.json") as records:
+    with _changing(folder, database) as records:
         _change(records, key_id, revoked_at=datetime.now(UTC))
     _told(folder, SecurityEvent.KEY_REVOKED, key_id)
 
@@ -123,16 +126,39 @@ def webhook_secret(folder: Path, partner: str, *, test: bool = False) -> str:
     return shown_webhook_secret(read_pepper(folder / "pepper"), account)
 
 
-def expire(folder: Path, key_id: str, when: datetime) -> None:
+def expire(folder: Path, key_id: str, when: datetime, *, database: str | None = None) -> None:
     """Set when a key ends.
 
     Raises:
         KeyRefused: no such id, or later than a year from now.
     """
-    with changing_keys(folder / "keys.json") as records:
+    with _changing(folder, database) as records:
         record = _change(records, key_id, expires_at=when)
         _check_end(record, datetime.now(UTC))
     _told(folder, SecurityEvent.KEY_EXPIRY_SET, key_id)
+
+
+@contextmanager
+def _changing(folder: Path, database: str | None) -> Iterator[list[KeyRecord]]:
+    """The records to change, of this host or of all."""
+    with ExitStack() as held:
+        if database is None:
+            records = held.enter_context(changing_keys(folder / "keys.json"))
+        else:
+            from service.access.database_keys import DatabaseKeys
+
+            records = held.enter_context(held.enter_context(closing(DatabaseKeys(database))).changing())
+        yield records
+
+
+def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
+    """The keys of this host, or of all."""
+    if database is None:
+        return read_keys(folder / "keys.json").keys
+    from service.access.database_keys import DatabaseKeys
+
+    with closing(DatabaseKeys(database)) as there:
+        return there.load().keys
 
 
 def _told(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
@@ -194,9 +220,9 @@ def _state(record: KeyRecord, now: datetime) -> str:
     return "live" if now >= record.not_before else "waiting"
 
 
-def _list(folder: Path) -> None:
+def _list(folder: Path, database: str | None) -> None:
     now, uses = datetime.now(UTC), read_uses(folder)
-    for record in read_keys(folder / "keys.json").keys:
+    for record in kept(folder, database):
         use = uses.get(record.id)
         print(
             record.id,
@@ -235,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, folder: Path) -> None:
+def _run(options: argparse.Namespace, folder: Path, database: str | None) -> None:
     commands: dict[str, Callable[[], str | None]] = {
         "issue": lambda: issue(
             folder,
@@ -247,12 +273,13 @@ def _run(options: argparse.Namespace, folder: Path) -> None:
             not_before=options.not_before,
             expires=options.expires,
             test=options.test,
+            database=database,
         ),
         "webhook-secret": lambda: webhook_secret(folder, options.partner, test=options.test),
-        "list": lambda: _list(folder),
-        "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days)),
-        "revoke": lambda: revoke(folder, options.id),
-        "expire": lambda: expire(folder, options.id, options.when),
+        "list": lambda: _list(folder, database),
+        "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days), database=database),
+        "revoke": lambda: revoke(folder, options.id, database=database),
+        "expire": lambda: expire(folder, options.id, options.when, database=database),
     }
     made = commands[options.command]()
     if made:
@@ -263,7 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it says, 1 with one line on standard error if not."""
     options = _parser().parse_args(arguments)
     try:
-        _run(options, settings().service_dir)
+        found = settings()
+        database = found.database_url.get_secret_value() if found.database_url else None
+        _run(options, found.service_dir, database)
     except ServiceError as error:
         print(f"keys: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service import memory
 from service.access.credentials import read_pepper
-from service.access.keystore import KeyStore, Scope
+from service.access.keystore import FileKeys, KeySource, KeyStore, Scope
 from service.access.pseudonyms import Pseudonyms
 from service.access.redis_limits import RemoteLimiter
 from service.access.security_log import SecurityLog
@@ -59,7 +59,7 @@ GC_THRESHOLDS: Final = (50_000, 20, 100)
 _LIMITER_DECISIONS: Final = counter("qf_limiter_decisions", "Decisions of the limiter.", "decision")
 _LIMITER_REMOTE_FAILURES: Final = counter("qf_limiter_remote_failures", "Redis did not answer, limits held per host.")
 _KEY_STORE_FAULT: Final = gauge(
-    "qf_key_store_fault", "Workers that run on the last good set of keys because the file is broken."
+    "qf_key_store_fault", "Workers that run on the last good set of keys: file or database cannot be read."
 )
 _READY: Final = gauge("qf_ready", "Workers that are ready.")
 _IN_FLIGHT: Final = gauge("qf_in_flight", "Requests being answered.")
@@ -104,7 +104,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             Misconfigured: one line that says what to mend; nothing is served.
         """
         pepper = read_pepper(settings.pepper_file)
-        store = KeyStore(settings.keys_file, pepper)
+        store = KeyStore(_key_source(settings), pepper)
         model = PackedModel.load(settings.model_dir, settings.engine)
         ledger = _ledger(settings, pepper)
         table = SharedTable(settings.limits_file)
@@ -179,6 +179,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.ledger.aclose()
+        await asyncio.to_thread(self.store.close)
         self._observe()
         self.metrics.close()
         self.table.close()
@@ -287,13 +288,33 @@ def route_table(
     ]
 
 
-def _ledger(settings: ServiceSettings, pepper: bytes) -> JournalLedger:
-    """Without a store rows stay in the outbox until its cap: that is a choice, and it is said."""
+def _key_source(settings: ServiceSettings) -> KeySource:
+    if settings.database_url is None:
+        return FileKeys(settings.keys_file)
+    from service.access.database_keys import DatabaseKeys
+
+    found = DatabaseKeys(settings.database_url.get_secret_value())
+    found.start()
+    return found
+
+
+def _ledger(settings: ServiceSettings, pepper: bytes) -> Ledger:
+    """Without a store rows stay where they were made durable, in files until their cap: a choice, and it is said."""
     store = None
     if settings.store_endpoint is None:
-        _log.warning("QF_STORE_ENDPOINT is not set: predictions stay in the outbox and are not shipped")
+        _log.warning("QF_STORE_ENDPOINT is not set: predictions are kept and are not shipped")
     else:
         store = StoreSettings(bucket=settings.predictions_bucket, endpoint=settings.store_endpoint)
+    if settings.database_url is not None:
+        from service.ledger.postgres.host import PostgresLedger  # psycopg costs a tenth of a second
+
+        return PostgresLedger.open(
+            settings.database_url.get_secret_value(),
+            pepper,
+            store,
+            ship_interval_s=settings.ship_interval_s,
+            answers_days=settings.answers_days,
+        )
     return JournalLedger.open(
         settings.service_dir / "outbox",
         pepper,

@@ -86,8 +86,13 @@ def check(found: ServiceSettings) -> None:
         Misconfigured: one line that says what to mend.
     """
     allow_files(found.max_connections + found.reserved_connections)
-    read_pepper(found.pepper_file)
-    read_keys(found.keys_file)
+    pepper = read_pepper(found.pepper_file)
+    if found.database_url is not None:
+        from service.ledger.postgres.host import check as check_database
+
+        check_database(found.database_url.get_secret_value(), pepper)
+    else:
+        read_keys(found.keys_file)
     Manifest.read(found.model_dir).require_fit()
     guide.check()
 

@@ -53,6 +53,10 @@ class ServiceSettings(BaseSettings):
         int, Field(ge=0, description="Bytes of shipped answers this host keeps; the oldest go first.")
     ] = 8 << 30
 
+    database_url: Annotated[
+        SecretStr | None,
+        Field(description="PostgreSQL of several hosts: predictions, answers, Idempotency-Keys, keys; none: files."),
+    ] = None
     redis_url: Annotated[
         SecretStr | None, Field(description="Redis for limits of several hosts; none: shared memory of this host.")
     ] = None

@@ -28,6 +28,7 @@ from infra.stack import parts
 from infra.stack.credentials import QUIET, Credentials, Logins, store_variables
 from infra.stack.parts import StackPart
 from infra.stack.processes import Recipe, Shelf, end
+from tests.databases import Cluster, cluster
 
 os.environ.update(QUIET)
 
@@ -40,7 +41,7 @@ START_TIMEOUT_S = 240
 LOGINS = Logins("prefect-test-password", "mlflow-test-password")
 SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
-STARTS = SERVERS | {"require_program", "served", "live_api", "stack"}
+STARTS = SERVERS | {"database_cluster", "database", "require_program", "served", "live_api", "stack"}
 NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full")
 # Groups that would hold up the end if they began late.
 LONGEST = ("demo", "servers", "browser")
@@ -167,6 +168,23 @@ def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSt
     with serving(parts.object_store(settings, pair), folder):
         store.make_buckets(settings.store_url, pair)
         yield ObjectStore(settings.store_url, pair.access_key, pair.secret_key)
+
+
+@pytest.fixture(scope="session", name="database_cluster")
+def _database_cluster() -> Iterator[Cluster]:
+    """A running PostgreSQL with no database of ours in it."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(name="database")
+def _database(database_cluster: Cluster) -> str:
+    """Address of a new database that has the ledger's tables."""
+    from service.database import schema
+
+    url = database_cluster.new_database()
+    schema.migrate(url)
+    return url
 
 
 @pytest.fixture(scope="session", name="mlflow_server")

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import SecretStr
+
 from bentos.errors import DeployRefused, SmokeFailed
 from bentos.packing.golden_requests import GoldenRequests
 from service import keys
-from service.access.keystore import read_keys
 from service.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -68,27 +69,27 @@ def asking(
 
 
 @contextmanager
-def proof_key(folder: Path) -> Iterator[str]:
-    """A key in the store of `folder` (QF_SERVICE_DIR), closed afterwards, as is what a killed proof left open.
+def proof_key(folder: Path, database: SecretStr | None = None) -> Iterator[str]:
+    """A key in the store of `folder` (QF_SERVICE_DIR) or in the hosts' database, closed afterwards, as is what a killed
+    proof left open.
 
     Raises:
         DeployRefused: none can be issued.
     """
+    url = database.get_secret_value() if database else None
     try:
-        _close(folder)
+        _close(folder, url)
         expires = datetime.now(UTC) + KEY_LIFE
-        key = keys.issue(folder, PARTNER, rate=1e5, burst=1_000_000, daily=10**8, expires=expires)
+        key = keys.issue(folder, PARTNER, rate=1e5, burst=1_000_000, daily=10**8, expires=expires, database=url)
     except (ServiceError, OSError) as error:
         raise DeployRefused(f"no key can be issued for the proof: {error}") from error
     try:
         yield key
     finally:
-        _close(folder)
+        _close(folder, url)
 
 
-def _close(folder: Path) -> None:
-    file = folder / "keys.json"
-    if file.exists():
-        for record in read_keys(file).keys:
-            if record.partner == PARTNER and record.revoked_at is None:
-                keys.revoke(folder, record.id)
+def _close(folder: Path, database: str | None) -> None:
+    for record in keys.kept(folder, database):
+        if record.partner == PARTNER and record.revoked_at is None:
+            keys.revoke(folder, record.id, database=database)

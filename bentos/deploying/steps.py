@@ -60,7 +60,7 @@ class Deployment:
                 return
             colour = other(old) if old else "blue"
             rows = unwatched(golden)
-            with proof_key(self._settings.service_dir) as key:
+            with proof_key(self._settings.service_dir, self._settings.database_url) as key:
                 self._try(release, colour, old, rows, key, actor)
 
     def _try(

@@ -2,7 +2,8 @@
 
 The service looks at the file every half second. A file that does not parse keeps the last good set in force and raises
 an alarm (metric, log, readiness stays); after 15 minutes of that nobody is let in any more, because a revocation
-may be waiting in the broken file.
+may be waiting in the broken file. Several hosts keep them in a database instead (`service.access.database_keys`); where
+that is away the same holds.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import hmac
 import operator
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -139,17 +140,65 @@ def changing_keys(path: Path) -> Iterator[list[KeyRecord]]:
             files.replace(path, content, files.PRIVATE)
 
 
+class KeySource(Protocol):
+    """Where the records are, to be looked at again and again."""
+
+    def stamp(self) -> Hashable:
+        """What changes when the records may have changed; costs next to nothing."""
+
+    def read(self) -> KeyFile:
+        """The records.
+
+        Raises:
+            KeyStoreBroken: they cannot be read now.
+        """
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class FileKeys:
+    """The records in a file of this host."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._had_some = False
+
+    def stamp(self) -> tuple[int, int, int] | None:
+        """When the file was changed, which one it is, and how long."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def read(self) -> KeyFile:
+        """The records; a file that is not there yet has none, one that is gone is broken.
+
+        Raises:
+            KeyStoreBroken: as `read_keys`.
+        """
+        if self._had_some and not self._path.exists():
+            raise KeyStoreBroken(f"{self._path}: is gone; restore it from your backup")
+        found = read_keys(self._path)
+        self._had_some = bool(found.keys)
+        return found
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class KeyStore:
     """The keys in force in this process."""
 
-    def __init__(self, path: Path, pepper: bytes) -> None:
-        self._path = path
+    def __init__(self, source: KeySource, pepper: bytes) -> None:
+        self._source = source
         self._mac = Mac(pepper)
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Hashable = None
         self._entries: dict[bytes, _Entry] = {}
         self._broken_since: float | None = None
-        self.fault = ""  # one line while the file on disk cannot be used
-        self._stamp = self._look()
+        self.fault = ""  # one line while the source cannot be used
+        self._stamp = source.stamp()
         self._load()
 
     def verify(self, shown: bytes, now: float) -> ApiKey | None:
@@ -173,12 +222,12 @@ class KeyStore:
 
     @property
     def closed(self) -> bool:
-        """True once the file has been unusable so long that waiting revocations weigh more than partners' service."""
+        """True once the source has been unusable so long that waiting revocations weigh more than partners' service."""
         return self._broken_since is not None and time.monotonic() - self._broken_since > STALE_AFTER_S
 
     def refresh(self) -> bool:
-        """Read the file again if it changed. True if the set in force was replaced."""
-        stamp = self._look()
+        """Read the records again if they changed. True if the set in force was replaced."""
+        stamp = self._source.stamp()
         if stamp == self._stamp and not self.fault:
             return False
         try:
@@ -194,17 +243,12 @@ class KeyStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+    def close(self) -> None:
+        """Lets the source go."""
+        self._source.close()
 
     def _load(self) -> None:
-        if self._entries and not self._path.exists():
-            raise KeyStoreBroken(f"{self._path}: is gone; restore it from your backup")
-        usable = [record for record in read_keys(self._path).keys if _usable(record)]
+        usable = [record for record in self._source.read().keys if _usable(record)]
         terms = account_terms(usable)
         self._entries = {one.id.encode(): _entry(one, terms[one.partner, one.test]) for one in usable}
 

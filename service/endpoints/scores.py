@@ -97,7 +97,10 @@ class ScoreEndpoints:
         if isinstance(claim, Replay):
             return Reply(claim.status, claim.body, headers=_REPLAYED)
         with claim:
-            return Reply(200, await work(claim.mark))
+            try:
+                return Reply(200, await work(claim.mark))
+            except IdempotencyRunning:  # another host was quicker to make its answer durable
+                raise ProblemError(IDEMPOTENCY_RUNNING) from None
 
     async def _not_durable(self, call: Call, error: OutboxFull, cost: int) -> ProblemError:
         await self._throttle.refund(call, cost)

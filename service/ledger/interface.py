@@ -1,8 +1,8 @@
 """What is durable before an answer leaves, as the rest of the service asks for it: one small interface, engines behind.
 
-`service.ledger.journal` is the engine of one host: files that all its workers see. Another engine has to keep the same
-promises: what `append` returned from is never lost, an id leads to its record for whoever was given it and for nobody
-else, and an Idempotency-Key is answered once.
+`service.ledger.journal` is the engine of one host: files that all its workers see. `service.ledger.postgres` is the one
+of several: a database that all of them see. Both keep the same promises: what `append` returned from is never lost, an
+id leads to its record for whoever was given it and for nobody else, and an Idempotency-Key is answered once.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Ledger(Protocol):
 
         Raises:
             OutboxFull: it is not, and no answer may leave.
+            IdempotencyRunning: another host's answer to the same key was durable first.
         """
 
     async def read(self, identifier: str, owner: str, kind: RecordKind, *, anywhere: bool = False) -> StoredAnswer:

@@ -115,8 +115,10 @@ class Chaos:
         await self._drain()
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.faults.worker", str(self.folder), str(port)]
-        return subprocess.Popen(command, env=self._environment())  # pylint: disable=consider-using-with
+        return subprocess.Popen(self._command(port), env=self._environment())  # pylint: disable=consider-using-with
+
+    def _command(self, port: int) -> list[str]:
+        return [sys.executable, "-m", "tests.faults.worker", str(self.folder), str(port)]
 
     def _environment(self) -> dict[str, str]:
         """What a worker is told; coverage does not trace it, since it is killed."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ObjectStore
+from tests.databases import Cluster
 from tests.faults.chaos import Chaos, Plan
+from tests.faults.hosts import HostsChaos, HostsPlan
 
 QUICK = Plan(requests=600, kills=3, duration_s=8.0, outage_s=5.0)
 FULL = Plan(requests=10_000, kills=28, duration_s=100.0, outage_s=60.0)
@@ -31,6 +33,29 @@ def test_kills_outage_and_lost_acknowledgements(plan: Plan, object_store: Object
     assert report.kills == plan.kills and len(report.answered) == plan.requests + 1
     assert (report.lost, report.doubled, report.wrong, report.wrong_replays) == ([], [], [], 0)
     assert not list(tmp_path.glob("quarantine/*.damaged"))
+    assert report.drained_s <= 30
+
+
+HOSTS_QUICK = HostsPlan(requests=500, kills=3, duration_s=8.0, outage_s=3.0, restarts=1)
+HOSTS_FULL = HostsPlan(requests=10_000, kills=28, duration_s=120.0, outage_s=60.0, restarts=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [HOSTS_QUICK, pytest.param(HOSTS_FULL, marks=FULL_MARKS)], ids=["quick", "full"])
+def test_three_hosts_share_a_database_through_kills_and_restarts(
+    plan: HostsPlan, object_store: ObjectStore, database_cluster: Cluster, database: str, tmp_path: Path
+) -> None:
+    """Hosts killed, PostgreSQL stopped and crashed, the store away: 0 lost, 0 doubled, every id readable on each host."""
+    chaos = HostsChaos(plan, tmp_path, object_store, f"hosts-{plan.requests}", database_cluster, database)
+    report, told = chaos.run(), chaos.told
+    print(
+        f"\n{len(report.answered)} answered by {plan.workers} hosts through {report.kills} kills and {told.restarts}"
+        f" restarts of PostgreSQL, {report.retries} retries, {report.replays} replays: {len(report.lost)} lost,"
+        f" {len(report.doubled)} doubled, {len(told.unreadable)} unreadable; drained in {report.drained_s:.1f} s"
+    )
+    assert (report.kills, told.restarts, len(report.answered)) == (plan.kills, plan.restarts, plan.requests)
+    assert (report.lost, report.doubled, report.wrong, report.wrong_replays) == ([], [], [], 0)
+    assert not told.unreadable and sum(report.rows.values()) == len(report.answered)
     assert report.drained_s <= 30
 
 

@@ -22,10 +22,10 @@ from infra.compose.passwords import read_env
 from infra.settings import HOST, ROOT
 from infra.stack.object_store import client, program
 from infra.stack.processes import Recipe, Shelf, end
+from tests.databases import USER, as_database_user, postgres_program
 from tests.infra import compose_file
 
 START_TIMEOUT_S = 240
-DATABASE_USER = "postgres"
 
 
 @dataclass
@@ -114,28 +114,23 @@ def store(parts: Parts) -> Iterator[None]:
 @contextmanager
 def postgres(parts: Parts) -> Iterator[None]:
     """Debian's PostgreSQL with the roles of infra/compose/postgres.sh."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        reason = "Debian's postgresql is not installed"
-        if os.environ.get("QF_REQUIRE_ALL") == "1":
-            pytest.fail(f"{reason}, and QF_REQUIRE_ALL=1 allows no skip")
-        pytest.skip(reason)
+    initdb_program = postgres_program("initdb")
     parts.ports["postgres"] = port = free_port()
     # PostgreSQL refuses root, and pytest's folders are closed to others.
-    as_user = ["runuser", "-u", DATABASE_USER, "--"] if os.getuid() == 0 else []
+    as_user = as_database_user()
     home = Path(tempfile.mkdtemp(prefix="qf-postgres-"))
     if as_user:
-        shutil.chown(home, DATABASE_USER)
+        shutil.chown(home, USER)
     secret = home / "password"
     secret.write_text(parts.values["POSTGRES_PASSWORD"])
     secret.chmod(0o644)
     settings = parts.environment("postgres")
-    initdb = [str(found[-1]), "-D", str(home / "data"), "-U", "postgres", f"--pwfile={secret}", "--no-sync", "-N"]
+    initdb = [initdb_program, "-D", str(home / "data"), "-U", "postgres", f"--pwfile={secret}", "--no-sync", "-N"]
     subprocess.run(
         [*as_user, *initdb, *settings["POSTGRES_INITDB_ARGS"].split()], check=True, capture_output=True, cwd=home
     )
     server = [
-        str(found[-1].with_name("postgres")),
+        postgres_program("postgres"),
         "-D",
         str(home / "data"),
         "-p",
@@ -145,7 +140,7 @@ def postgres(parts: Parts) -> Iterator[None]:
         "-k",
         str(home),
     ]
-    ready = [str(found[-1].with_name("pg_isready")), "-q", "-h", HOST, "-p", str(port)]
+    ready = [postgres_program("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
     try:
         with running(
             parts,

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from bentos.packing.container import CODE
 from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
 from infra.settings import ROOT
 from infra.stack.object_store import program
+from service.database import schema
 from tests.infra import compose_file
 
 FOLDER = ROOT / "infra" / "kubernetes"
@@ -21,22 +23,37 @@ VERSIONS = ("1.32", "1.37")  # the oldest promised and the newest whose schemas 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
+def rendered(overlay: str, folder: Path) -> Path:
+    """An overlay as one file."""
+    command = [program("kubectl"), "kustomize", str(FOLDER / "overlays" / overlay)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    path = folder / f"{overlay}.yaml"
+    path.write_text(made.stdout)
+    return path
+
+
+def by_name(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """A file's objects by kind and name."""
+    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(path.read_text())}
+
+
 @pytest.fixture(scope="module", name="manifests")
 def _manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The production overlay as one file."""
-    command = [program("kubectl"), "kustomize", str(FOLDER / "overlays" / "production")]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
-    path = tmp_path_factory.mktemp("kubernetes") / "production.yaml"
-    path.write_text(made.stdout)
-    return path
+    return rendered("production", tmp_path_factory.mktemp("kubernetes"))
 
 
 @pytest.fixture(scope="module", name="objects")
 def _objects(manifests: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Its objects by kind and name."""
-    loaded = yaml.safe_load_all(manifests.read_text())
-    return {(each["kind"], each["metadata"]["name"]): each for each in loaded}
+    return by_name(manifests)
+
+
+@pytest.fixture(scope="module", name="shared")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The overlay whose pods share a database, as one file."""
+    return rendered("production-database", tmp_path_factory.mktemp("kubernetes-database"))
 
 
 def pods(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -172,6 +189,51 @@ def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
     done = validated(path, VERSIONS[-1])
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_manifests_with_a_database_are_what_a_cluster_takes(shared: Path, version: str) -> None:
+    """Every object holds against the schema of its kind, strictly."""
+    done = validated(shared, version)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pods_that_share_a_database_keep_nothing(shared: Path, objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """A plain Deployment in the StatefulSet's place: no claim, no sticky partner; all else as it was."""
+    found = by_name(shared)
+    assert set(objects) - set(found) == {("StatefulSet", "api"), ("Service", "api-pods")}
+    assert set(found) - set(objects) == {("Deployment", "api")}
+    pod = found["Deployment", "api"]["spec"]["template"]["spec"]
+    assert {kind for volume in pod["volumes"] for kind in volume} == {"name", "emptyDir", "secret"}
+    assert "replicas" not in found["Deployment", "api"]["spec"]  # the autoscaler's, which a re-apply must not undo
+    scaler = found["HorizontalPodAutoscaler", "api"]["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 8)
+    assert found["PodDisruptionBudget", "api"] == objects["PodDisruptionBudget", "api"]
+    assert not any("upstream-hash-by" in name for name in found["Ingress", "api"]["metadata"]["annotations"])
+    allowed = found["NetworkPolicy", "api"]["spec"]["egress"]
+    assert {port["port"] for rule in allowed for port in rule["ports"]} == {5432, 6379, 8333}
+    kept = objects["StatefulSet", "api"]["spec"]["template"]["spec"]
+    (container,), (before,) = pod["containers"], kept["containers"]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe", "resources", "ports", "envFrom", "image"):
+        assert container[name] == before[name]
+    told = {each["name"]: each for each in container["env"]}
+    assert told["QF_DATABASE_URL"]["valueFrom"] == {"secretKeyRef": {"name": "api-database", "key": "url"}}
+    assert {name: each for name, each in told.items() if name != "QF_DATABASE_URL"} == {
+        each["name"]: each for each in before["env"]
+    }
+
+
+def test_a_pod_makes_the_tables_before_it_serves(shared: Path) -> None:
+    """With the release's own command, from where the image has its code, as restricted as the API itself."""
+    pod = by_name(shared)["Deployment", "api"]["spec"]["template"]["spec"]
+    first = {each["name"]: each for each in pod["initContainers"]}
+    assert first["migrate"]["command"] == ["python3", "-m", *schema.MIGRATE.split()[2:]]
+    assert first["migrate"]["workingDir"] == CODE
+    for container in (*pod["containers"], *pod["initContainers"]):
+        assert container["image"] == pod["containers"][0]["image"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_cluster_and_compose_run_the_same_redis() -> None:

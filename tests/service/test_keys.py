@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from service import keys
 from service.access import credentials
-from service.access.keystore import STALE_AFTER_S, KeyRecord, KeyStore, read_keys
+from service.access.keystore import STALE_AFTER_S, FileKeys, KeyRecord, KeyStore, read_keys
 from service.errors import KeyRefused, KeyStoreBroken, Misconfigured
 
 PEPPER = b"p" * 32
 
 
 def _store(folder: Path) -> KeyStore:
-    return KeyStore(folder / "keys.json", credentials.read_pepper(folder / "pepper"))
+    return KeyStore(FileKeys(folder / "keys.json"), credentials.read_pepper(folder / "pepper"))
 
 
 def test_a_key_has_the_form_that_scanners_know() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from service.errors import AnswerNotFound
-from service.families import counter, gauge
+from service.ledger import figures
+from service.ledger.bucket import ObjectStore
 from service.ledger.ids import RecordId, SealedIds
 from service.ledger.interface import Claim, Figures, JournalEntry, Replay, StoredAnswer
 from service.ledger.journal.answers import Answers
@@ -19,26 +20,6 @@ from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
 from service.ledger.records import RecordKind
 
 SHIP_LOOK_S: Final = 5.0  # between two looks for sealed segments; a shorter interval of sealing them counts
-
-_OUTBOX_ROWS_PENDING: Final = gauge("qf_outbox_rows_pending", "Rows durable here and not shipped yet.")
-_OUTBOX_BYTES_PENDING: Final = gauge("qf_outbox_bytes_pending", "Bytes of these rows.")
-_OUTBOX_OLDEST_AGE_SECONDS: Final = gauge("qf_outbox_oldest_age_seconds", "Age of the oldest row that was not shipped.")
-_OUTBOX_WRITABLE: Final = gauge("qf_outbox_writable", "Workers whose outbox takes records.")
-_OUTBOX_FAILURES: Final = counter(
-    "qf_outbox_failures", "Records that could not be made durable; each was answered 503."
-)
-_OUTBOX_ORPHAN_ROWS_PENDING: Final = gauge(
-    "qf_outbox_orphan_rows_pending", "Rows that dead workers left and nobody has shipped yet."
-)
-_OUTBOX_DAMAGED: Final = counter(
-    "qf_outbox_damaged", "Segments found damaged, or refused because the key holds other bytes."
-)
-_ANSWERS_KEPT_BYTES: Final = gauge("qf_answers_kept_bytes", "Bytes of shipped answers kept on this host.")
-_ANSWERS_DROPPED_FILES: Final = counter(
-    "qf_answers_dropped_files", "Files of shipped answers that made room before their days were over."
-)
-_SHIPPED_ROWS: Final = counter("qf_shipped_rows", "Rows that reached the bucket.")
-_SHIPPING_FAILING: Final = gauge("qf_shipping_failing", "Tries in a row that the store refused.")
 
 
 @dataclass
@@ -57,7 +38,7 @@ class JournalLedger:
         cls,
         folder: Path,
         pepper: bytes,
-        store: StoreSettings | None,
+        store: StoreSettings | ObjectStore | None,
         *,
         cap_bytes: int = 1 << 30,
         ship_interval_s: float = 30.0,
@@ -68,7 +49,7 @@ class JournalLedger:
         shipper = None
         if store is not None:
             shipper = Shipper(folder, outbox.run, store, interval_s=min(SHIP_LOOK_S, ship_interval_s), keep=keep)
-        shipped = ShippedAnswers(store) if store else None
+        shipped = ShippedAnswers(store) if isinstance(store, StoreSettings) else None
         return cls(outbox, SealedIds(pepper), Answers(folder), Idempotency(folder), shipper, shipped)
 
     @property
@@ -112,20 +93,20 @@ class JournalLedger:
         """What waits, what was shipped and what is kept."""
         backlog, counted = self.outbox.backlog(), self.outbox.counters
         gauges = {
-            _OUTBOX_ROWS_PENDING: float(backlog.rows),
-            _OUTBOX_BYTES_PENDING: float(backlog.bytes),
-            _OUTBOX_OLDEST_AGE_SECONDS: backlog.oldest_age_s,
-            _OUTBOX_WRITABLE: float(self.outbox.writable),
+            figures.OUTBOX_ROWS_PENDING: float(backlog.rows),
+            figures.OUTBOX_BYTES_PENDING: float(backlog.bytes),
+            figures.OUTBOX_OLDEST_AGE_SECONDS: backlog.oldest_age_s,
+            figures.OUTBOX_WRITABLE: float(self.outbox.writable),
         }
-        counters = {_OUTBOX_FAILURES: float(counted.failures + counted.refused)}
+        counters = {figures.OUTBOX_FAILURES: float(counted.failures + counted.refused)}
         if self.shipper is not None:
             shipped, kept = self.shipper.counters, self.shipper.kept
-            gauges[_SHIPPING_FAILING] = float(shipped.failing)
-            gauges[_OUTBOX_ORPHAN_ROWS_PENDING] = float(self.shipper.orphans.rows)
-            gauges[_ANSWERS_KEPT_BYTES] = float(kept.bytes)
-            counters[_SHIPPED_ROWS] = float(shipped.rows)
-            counters[_OUTBOX_DAMAGED] = float(shipped.damaged + shipped.conflicts)
-            counters[_ANSWERS_DROPPED_FILES] = float(kept.dropped)
+            gauges[figures.SHIPPING_FAILING] = float(shipped.failing)
+            gauges[figures.OUTBOX_ORPHAN_ROWS_PENDING] = float(self.shipper.orphans.rows)
+            gauges[figures.ANSWERS_KEPT_BYTES] = float(kept.bytes)
+            counters[figures.SHIPPED_ROWS] = float(shipped.rows)
+            counters[figures.OUTBOX_DAMAGED] = float(shipped.damaged + shipped.conflicts)
+            counters[figures.ANSWERS_DROPPED_FILES] = float(kept.dropped)
         return Figures(gauges, counters)
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from service.ledger.journal.shipping import KeptLimits, Shipper, StoreSettings
 from service.ledger.records import OutcomeRow, RecordKind
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client
+from tests.service.ledger.memory_store import MemoryStore
 from tests.service.rows import answered, entry
 
 pytestmark = pytest.mark.anyio
@@ -38,32 +39,6 @@ pytestmark = pytest.mark.anyio
 def anyio_backend() -> str:
     """The service runs on asyncio alone."""
     return "asyncio"
-
-
-class MemoryStore:
-    """Keeps objects; refuses while `down`, stores but says it did not while `lying`."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.puts: list[tuple[str, bytes]] = []
-        self.down = self.lying = False
-
-    def put(self, key: str, data: bytes, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """As a store that honours conditions."""
-        assert metadata["sha256"] == hashlib.sha256(data).hexdigest()
-        if self.down:
-            raise ConnectionError("down")
-        self.puts.append((key, data))
-        if not replace and self.objects.get(key, data) != data:
-            raise StoreConflict(key)
-        self.objects[key] = data
-        if self.lying:
-            raise ConnectionResetError("after the fact")
-
-    def ids(self, kind: RecordKind = RecordKind.PREDICTION) -> list[str]:
-        """Ids of all rows of a kind."""
-        bodies = [data for key, data in sorted(self.objects.items()) if key.startswith(f"{kind.folder}/")]
-        return [row[kind.columns[1]] for data in bodies for row in records.read(data)]
 
 
 @pytest.fixture(name="store")

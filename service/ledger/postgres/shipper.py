@@ -1,0 +1,215 @@
+"""Ships sealed segments of all hosts to the bucket: one worker does it, under keys and with bytes that never vary.
+
+Every worker's thread tries to take one advisory lock; who has it ships, the others look again every `LOOK_S`. A segment
+is marked after its objects are stored, so a death between the two stores the same bytes under the same keys again. While
+it is shipped its row is locked: who erases waits for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+
+from service.database.schema import LOCKS, SHIPPING_LOCK
+from service.database.session import Link, Session
+from service.errors import DatabaseAway, in_one_line
+from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
+from service.ledger.interface import Backlog
+from service.ledger.journal import frames
+from service.ledger.journal.segments import Segment
+from service.ledger.journal.shipping import ShippingCounters
+from service.ledger.postgres import partitions
+from service.ledger.postgres.writer import KEY_HOURS
+
+_log = logging.getLogger(__name__)
+
+LOOK_S: Final = 2.0
+_LONGEST_PAUSE_S: Final = 10.0
+_HOUSEKEEPING_S: Final = 3600.0
+_BREATH_S: Final = 0.0002
+
+_LOCK: Final = "SELECT pg_try_advisory_lock(%s, %s)"
+# Its worker would have ended it by now: it died, or does not reach the database. What it still sends finds it sealed.
+_SEAL_OVERDUE: Final = """
+UPDATE ledger.segment SET sealed_at = now()
+WHERE shipped_at IS NULL AND sealed_at IS NULL AND due_at < now() - interval '2 seconds'
+"""
+_NEXT: Final = """
+SELECT day, run, first, low, high, rewritten FROM ledger.segment
+WHERE shipped_at IS NULL AND sealed_at IS NOT NULL AND NOT (run || '-' || first = ANY (%s))
+ORDER BY opened_at, run, first LIMIT 1 FOR UPDATE
+"""
+_ENTRIES: Final = """
+SELECT payload FROM ledger.entry
+WHERE day = %s AND run = %s AND first BETWEEN %s AND %s AND segment = %s ORDER BY place
+"""
+_SHIPPED: Final = "UPDATE ledger.segment SET shipped_at = now() WHERE run = %s AND first = %s"
+_BACKLOG: Final = """
+SELECT coalesce(sum(rows), 0)::float8, coalesce(sum(bytes), 0)::float8,
+    coalesce(extract(epoch FROM now() - min(opened_at)), 0)::float8,
+    coalesce(sum(rows) FILTER (WHERE due_at < now() - interval '2 seconds' AND sealed_at IS NULL), 0)::float8
+FROM ledger.segment WHERE shipped_at IS NULL
+"""
+_FORGET_KEYS: Final = f"DELETE FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours'"
+_TODAY: Final = "SELECT (now() AT TIME ZONE 'UTC')::date"
+
+
+class _Ready(NamedTuple):
+    """A segment that is to be shipped, its row locked."""
+
+    day: date
+    run: str
+    first: int
+    low: int
+    high: int
+    rewritten: bool
+
+    @property
+    def segment(self) -> Segment:
+        """Its name, which is the journal's."""
+        return Segment(f"{self.day:%Y%m%d}", self.run, self.first)
+
+
+@dataclass
+class DatabaseShipper:  # pylint: disable=too-many-instance-attributes  # what it was given, and what it tells
+    """Ships for all hosts if it falls to this worker, in its own thread."""
+
+    session: Session
+    store: StoreSettings | ObjectStore
+    interval_s: float = 5.0
+    answers_days: int = 90
+    counters: ShippingCounters = field(default_factory=ShippingCounters)
+    waiting: Backlog = Backlog(0, 0, 0.0)
+    """What waits on all hosts; nothing where another worker ships."""
+    overdue_rows: int = 0
+    last_error: str = ""
+    leads: bool = False
+    _conflicts: set[str] = field(default_factory=set)
+    _opened: int = 0
+    _tidied: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread = threading.Thread(target=self._work, name="database-shipper", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Ships what is sealed once more, if it falls to this worker, and lets the lock go."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        self.session.close()
+
+    def ship_now(self) -> int:
+        """Ships all that is sealed, in the caller's thread; how many segments. None where another worker ships.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+            Exception: the store's refusal; the rest stays for the next time.
+        """
+        shipped = 0
+        if self.session.run(self._lead):
+            self.session.run(lambda link: link.execute(_SEAL_OVERDUE))
+            while (done := self.session.run(self._ship_next)) is not None:
+                shipped += done
+        self._look_at_backlog()
+        return shipped
+
+    def tidy(self) -> None:
+        """Drops keys and days that are too old, if it falls to this worker."""
+        if self.leads:
+            self.session.run(self._tidy)
+
+    def _lead(self, link: Link) -> bool:
+        """Whether the lock is held by this session; a lock dies with the connection that took it."""
+        if not self.leads or self._opened != self.session.opened:
+            found = link.execute(_LOCK, (LOCKS, SHIPPING_LOCK)).fetchone()
+            self.leads, self._opened = bool(found and found[0]), self.session.opened
+            if self.leads:
+                _log.info("shipping: this worker ships for all hosts")
+        return self.leads
+
+    def _ship_next(self, link: Link) -> bool | None:
+        """Whether the next segment was shipped; None if there is none."""
+        with link.transaction():
+            row = link.execute(_NEXT, (sorted(self._conflicts),)).fetchone()
+            if row is None:
+                return None
+            ready = _Ready(*row)
+            place = (ready.day, ready.run, ready.low, ready.high, ready.first)
+            entries = [(0, bytes(one[0])) for one in link.execute(_ENTRIES, place, binary=True)]
+            try:
+                for kind, (data, rows) in frames.csv_objects(entries, _BREATH_S).items():
+                    self._put(ready.segment.object_key(kind.folder), data, rows, replace=ready.rewritten)
+            except StoreConflict as error:  # told and counted; the others must not wait for a person to look at it
+                self._conflicts.add(f"{ready.run}-{ready.first}")
+                self.counters.conflicts += 1
+                _log.error("shipping: %s already holds other bytes; look at both, then remove one", error)
+                return False
+            link.execute(_SHIPPED, (ready.run, ready.first))
+        return True
+
+    def _put(self, key: str, data: bytes, rows: int, *, replace: bool) -> None:
+        if isinstance(self.store, StoreSettings):
+            self.store = BucketStore(self.store)
+        metadata = {"sha256": hashlib.sha256(data).hexdigest(), "rows": str(rows)}
+        self.store.put(key, data, metadata, replace=replace)
+        self.counters.objects += 1
+        self.counters.rows += rows
+
+    def _look_at_backlog(self) -> None:
+        if not self.leads:
+            self.waiting, self.overdue_rows = Backlog(0, 0, 0.0), 0
+            return
+        row = self.session.run(lambda link: link.execute(_BACKLOG).fetchone())
+        if row is not None:
+            self.waiting, self.overdue_rows = Backlog(int(row[0]), int(row[1]), max(0.0, row[2])), int(row[3])
+
+    def _tidy(self, link: Link) -> None:
+        link.execute(_FORGET_KEYS)
+        (today,) = link.execute(_TODAY).fetchone() or (None,)
+        gone = partitions.drop_before(link, today - timedelta(days=self.answers_days)) if today else []
+        if gone:
+            _log.info("ledger: %d days of shipped answers were dropped, up to %s", len(gone), gone[-1])
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            last = self._stop.is_set()
+            works = self._pass()
+            if not last:
+                self._stop.wait(min(LOOK_S, self.interval_s) if works else self._pause())
+
+    def _pause(self) -> float:
+        """Longer after each failure, never in step with other workers."""
+        return min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self.counters.failing, 10)) * random.uniform(0.5, 1.0)
+
+    def _pass(self) -> bool:
+        """One walk over what is sealed; False if the store or the database refused, which ends the walk."""
+        counters = self.counters
+        try:
+            self.ship_now()
+            if not self._tidied or time.monotonic() - self._tidied > _HOUSEKEEPING_S:
+                self.tidy()
+                self._tidied = time.monotonic()
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            # Whatever a store, a network or a database throws, the answer is the same: keep the segment and come back.
+            counters.failures += 1
+            counters.failing += 1
+            self.leads = self.leads and not isinstance(error, DatabaseAway)
+            self.last_error = str(error) if isinstance(error, DatabaseAway) else in_one_line(error)
+            if counters.failing in (1, 10) or counters.failing % 100 == 0:
+                _log.error("shipping: %d tries in a row failed, last %s", counters.failing, self.last_error)
+            return False
+        if counters.failing:
+            _log.warning("shipping: works again after %d failures", counters.failing)
+        counters.failing, self.last_error = 0, ""
+        return True

@@ -71,8 +71,8 @@ def issue_key(code: Path, environment: dict[str, str]) -> str:
 
 
 def _environment(bento: Path, scratch: Path) -> dict[str, str]:
-    # Nothing but the Bento: no store to ship to, no database, no Redis, no MLflow, no Prefect. It must start with all of
-    # them down. AWS's own name of the endpoint is one of the service's too: the smoke test's answers are no traffic.
+    # Nothing but the Bento: no store to ship to, no database, no Redis, no MLflow, no Prefect. It must start with all
+    # of them down. AWS's own name of the endpoint is one of the service's too: the smoke test's answers are no traffic.
     drop = {"QF_STORE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "QF_DATABASE_URL", "QF_REDIS_URL"}
     drop |= {"MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
     kept = {key: value for key, value in bento_environment(bento.parents[2]).items() if key not in drop}

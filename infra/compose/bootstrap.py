@@ -25,7 +25,7 @@ from infra.stack import object_store
 from infra.stack.credentials import Credentials
 from infra.stack.deployments import close_forms, deploy_all, ensure_automations, work_pool
 from service import keys
-from service.access.keystore import PARTNER_SCOPES, Scope, read_keys
+from service.access.keystore import PARTNER_SCOPES, Scope
 from service.contract import PRODUCT
 from service.errors import ServiceError
 from service.s3 import BUCKETS
@@ -55,6 +55,9 @@ class BootstrapSettings(BaseSettings):
     prefect_url: Annotated[str, Field(alias="PREFECT_API_URL", description="Prefect's API.")]
     pool_type: Annotated[Literal["process", "kubernetes"], Field(description="Type of the work pool.")] = "process"
     service_dir: Annotated[Path | None, Field(description="The API's folder: keys are issued there.")] = None
+    database_url: Annotated[
+        SecretStr | None, Field(description="Database of several hosts: keys are issued there.")
+    ] = None
     handover_dir: Annotated[Path | None, Field(description="Where the keys of Prometheus and the UI are left.")] = None
     ui_endpoint: Annotated[str, Field(description="Where the UI's server reaches the API.")] = "https://proxy:8443"
     ui_store_access_key: Annotated[str, Field(description="The UI's user of the store, for reports.")] = ""
@@ -181,12 +184,15 @@ def make_keys(settings: BootstrapSettings) -> str:
     """The keys of Prometheus and of the UI's partner, left where only they read them; never printed."""
     if settings.handover_dir is None or settings.service_dir is None:
         return "none issued: QF_HANDOVER_DIR and QF_SERVICE_DIR are not both set"
-    folder, handover = settings.service_dir, settings.handover_dir
+    handover = settings.handover_dir
     new = [
         name
         for name, made in (
-            ("prometheus", _hand_over(folder, "prometheus", (Scope.METRICS,), handover / "prometheus" / "metrics-key")),
-            ("demo", _hand_over(folder, "demo", PARTNER_SCOPES, handover / "ui" / "key")),
+            (
+                "prometheus",
+                _hand_over(settings, "prometheus", (Scope.METRICS,), handover / "prometheus" / "metrics-key"),
+            ),
+            ("demo", _hand_over(settings, "demo", PARTNER_SCOPES, handover / "ui" / "key")),
         )
         if made
     ]
@@ -205,18 +211,17 @@ def make_keys(settings: BootstrapSettings) -> str:
     return f"issued for {', '.join(new)}" if new else "there already"
 
 
-def _hand_over(folder: Path, partner: str, scopes: tuple[Scope, ...], path: Path) -> bool:
+def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, ...], path: Path) -> bool:
     """A key in a file, unless one lies there and its partner has a live one; whether it is new."""
-    now = datetime.now(UTC)
-    live = [
-        record.id for record in read_keys(folder / "keys.json").keys if record.partner == partner and record.live(now)
-    ]
+    folder, now = settings.service_dir or Path(), datetime.now(UTC)
+    database = settings.database_url.get_secret_value() if settings.database_url else None
+    live = [record.id for record in keys.kept(folder, database) if record.partner == partner and record.live(now)]
     if path.exists() and any(each in path.read_text() for each in live):
         return False
     for stray in live:  # its text is lost, so it opens nothing for us and must open nothing for anybody
-        keys.revoke(folder, stray)
+        keys.revoke(folder, stray, database=database)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(keys.issue(folder, partner, scopes=scopes) + "\n")
+    path.write_text(keys.issue(folder, partner, scopes=scopes, database=database) + "\n")
     path.chmod(0o644)  # a volume of its own: Prometheus and the UI read as other users
     return True
 

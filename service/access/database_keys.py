@@ -117,7 +117,7 @@ class DatabaseKeys:
                 self._session.run(self._wait)
                 self._fault = ""
             except (DatabaseAway, KeyStoreBroken) as error:
-                self._fault = f"keys: {error}"
+                self._fault = str(error)
                 self._stop.wait(POLL_S)
 
     def _wait(self, link: Link) -> None:

@@ -4,8 +4,8 @@ A worker has as many connections as it has sessions, however often the database 
 none. Whatever psycopg raises becomes `DatabaseAway` and closes the connection, since nobody can say what state it has.
 
 The limits are the connection's own. The server gives a statement up after some seconds, and a dead client after seven
-(keepalives), so that what a lost host held, a lock above all, is free for the others within ten. Where a proxy in between
-lives and the database behind it does not answer, neither helps: one thread of the process ends such waits.
+(keepalives), so that what a lost host held, a lock above all, is free for the others within ten. Where a proxy in
+between lives and the database behind it does not answer, neither helps: one thread of the process ends such waits.
 """
 
 from __future__ import annotations

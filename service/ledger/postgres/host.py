@@ -19,7 +19,7 @@ from service.ledger.journal.shipped_answers import ShippedAnswers
 from service.ledger.postgres.answers import DatabaseAnswers
 from service.ledger.postgres.claims import Claims
 from service.ledger.postgres.shipper import DatabaseShipper
-from service.ledger.postgres.writer import DatabaseWriter, Queued
+from service.ledger.postgres.writer import DatabaseWriter, QueuedEntry
 from service.ledger.records import RecordKind
 
 
@@ -43,7 +43,7 @@ class PostgresLedger:
     sessions: tuple[Session, ...]
     shipper: DatabaseShipper | None = None
     shipped: ShippedAnswers | None = None
-    _gathered: list[Queued] = field(default_factory=list)
+    _gathered: list[QueuedEntry] = field(default_factory=list)
     _closed: bool = False
 
     @classmethod
@@ -105,7 +105,7 @@ class PostgresLedger:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         numbers = [frames.number_of(identifier) for identifier in entry.ids]
         payload = frames.encode(entry, numbers)[frames.FRAME_HEAD_BYTES :]
-        self._gathered.append(Queued(payload, numbers, entry.key, done))
+        self._gathered.append(QueuedEntry(payload, numbers, entry.key, done))
         if len(self._gathered) == 1:
             done.get_loop().call_soon(self._hand_over)
         await done

@@ -34,7 +34,7 @@ VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 
 
 @dataclass
-class Moved:
+class MoveReport:
     """What one run of `move` did."""
 
     files: int = 0
@@ -54,13 +54,13 @@ class Moved:
         return said
 
 
-def move(outbox: Path, url: str) -> Moved:
+def move(outbox: Path, url: str) -> MoveReport:
     """Takes the journal in an outbox folder in. Safe to repeat, and to break off: a file is taken whole or not at all.
 
     Raises:
         DatabaseAway: the rest is not done; run it again.
     """
-    folders, moved = Folders(outbox), Moved()
+    folders, moved = Folders(outbox), MoveReport()
     session = Session(url, "move", statement_timeout_s=600, idle_timeout_s=60)
     try:
         # Pending ones first: a file only ever moves from there to the kept ones, so none is missed.
@@ -74,7 +74,7 @@ def move(outbox: Path, url: str) -> Moved:
     return moved
 
 
-def _take(session: Session, path: Path, segment: Segment, moved: Moved, *, shipped: bool) -> None:
+def _take(session: Session, path: Path, segment: Segment, moved: MoveReport, *, shipped: bool) -> None:
     data = b""
     with suppress(FileNotFoundError), locked_content(path) as free:  # one that was shipped meanwhile comes as kept
         if not free:

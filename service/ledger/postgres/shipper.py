@@ -1,8 +1,8 @@
 """Ships sealed segments of all hosts to the bucket: one worker does it, under keys and with bytes that never vary.
 
 Every worker's thread tries to take one advisory lock; who has it ships, the others look again every `LOOK_S`. A segment
-is marked after its objects are stored, so a death between the two stores the same bytes under the same keys again. While
-it is shipped its row is locked: who erases waits for it.
+is marked after its objects are stored, so a death between the two stores the same bytes under the same keys again.
+While it is shipped its row is locked: who erases waits for it.
 """
 
 from __future__ import annotations

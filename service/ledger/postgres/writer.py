@@ -79,7 +79,7 @@ _TAKE_BACK: Final = "DELETE FROM ledger.entry WHERE day = %s AND run = %s AND fi
 _FEWER: Final = "UPDATE ledger.segment SET rows = rows - %s WHERE run = %s AND first = %s"
 
 
-class Queued(NamedTuple):
+class QueuedEntry(NamedTuple):
     """An entry that somebody waits for: its bytes, the numbers of its rows, its key."""
 
     payload: bytes
@@ -126,7 +126,7 @@ class DatabaseWriter:
         """Why nothing can be made durable now; empty if it can."""
         self.prefix = ""
         """Day, by the database's clock, and run: the first part of the ids given out now."""
-        self.queue: queue.SimpleQueue[list[Queued] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[list[QueuedEntry] | None] = queue.SimpleQueue()
         self._session = session
         self._bytes, self._age_s = segment_bytes, segment_age_s
         self._day = date.min
@@ -134,7 +134,7 @@ class DatabaseWriter:
         self._segment_bytes = 0
         self._places = itertools.count()
         self._doubtful: list[_Doubtful] = []
-        self._deferred: list[Queued] = []
+        self._deferred: list[QueuedEntry] = []
         self._closing = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
@@ -179,7 +179,7 @@ class DatabaseWriter:
         except DatabaseAway as error:  # whoever ships seals it once its time is over
             _log.warning("ledger: the last segment could not be sealed: %s", error)
 
-    def _take(self, timeout_s: float) -> list[Queued]:
+    def _take(self, timeout_s: float) -> list[QueuedEntry]:
         """All that wait, up to a group's size, each key once."""
         found, self._deferred = self._deferred, []
         size = 0
@@ -192,7 +192,7 @@ class DatabaseWriter:
             self._closing |= told is None
         except queue.Empty:
             pass
-        group: list[Queued] = []
+        group: list[QueuedEntry] = []
         digests: set[bytes] = set()
         for one in found:
             if one.done.done():  # its request was cancelled, and nothing was written yet
@@ -205,7 +205,7 @@ class DatabaseWriter:
             group.append(one)
         return group
 
-    def _commit(self, group: Sequence[Queued]) -> None:
+    def _commit(self, group: Sequence[QueuedEntry]) -> None:
         outcome: dict[int, ServiceError | None] = {}
         failure: ServiceError = OutboxFull("the ledger failed")  # heard if anything unforeseen ends this thread
         try:
@@ -221,7 +221,7 @@ class DatabaseWriter:
             except RuntimeError:
                 _log.warning("ledger: the event loop ended before %d answers were acknowledged", len(group))
 
-    def _written(self, group: Sequence[Queued]) -> dict[int, ServiceError | None]:
+    def _written(self, group: Sequence[QueuedEntry]) -> dict[int, ServiceError | None]:
         """What became of each entry, by its first number: None where it is durable.
 
         Raises:
@@ -248,7 +248,7 @@ class DatabaseWriter:
             self.counters.rows += sum(len(one.numbers) for one in group)
             return outcome
 
-    def _settle(self, link: Link, group: Sequence[Queued]) -> dict[int, ServiceError | None]:
+    def _settle(self, link: Link, group: Sequence[QueuedEntry]) -> dict[int, ServiceError | None]:
         """After a break: what is there is durable, the rest is written."""
         firsts = [one.numbers[0] for one in group]
         days = (self._day, self._day - timedelta(days=1))
@@ -257,7 +257,7 @@ class DatabaseWriter:
         rest = [one for one in group if one.numbers[0] not in stored]
         return {**outcome, **(self._write(link, rest) if rest else {})}
 
-    def _write(self, link: Link, group: Sequence[Queued]) -> dict[int, ServiceError | None]:
+    def _write(self, link: Link, group: Sequence[QueuedEntry]) -> dict[int, ServiceError | None]:
         self._take_back(link)
         while True:
             segment = self._writable(link)
@@ -272,7 +272,7 @@ class DatabaseWriter:
         lost = IdempotencyRunning("another request with this key was answered at the same time")
         return {one.numbers[0]: None if one.numbers[0] in written else lost for one in group}
 
-    def _parameters(self, segment: _OpenSegment, group: Sequence[Queued]) -> dict[str, object]:
+    def _parameters(self, segment: _OpenSegment, group: Sequence[QueuedEntry]) -> dict[str, object]:
         firsts = [Int8(one.numbers[0]) for one in group]
         return {
             "run": self.run,
@@ -334,7 +334,7 @@ class DatabaseWriter:
             _log.warning("ledger: the database takes records again")
         self.refusal = reason
 
-    def _doubt(self, group: Sequence[Queued]) -> None:
+    def _doubt(self, group: Sequence[QueuedEntry]) -> None:
         """These are refused now: should they be there, they go as soon as the database is back."""
         firsts = [one.numbers[0] for one in group if one.key is None]
         if firsts and self._segment is not None:
@@ -352,7 +352,7 @@ class DatabaseWriter:
             del self._doubtful[0]
 
 
-def _wake(told: Sequence[tuple[Queued, ServiceError | None]]) -> None:
+def _wake(told: Sequence[tuple[QueuedEntry, ServiceError | None]]) -> None:
     for one, error in told:
         if one.done.done():  # its request was cancelled
             continue

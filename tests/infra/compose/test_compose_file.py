@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from bentos.packing.container import CODE
 from infra.compose import passwords
 from infra.compose.passwords import SECRETS, read_env, store_names
 from infra.compose.rights import ADMIN, RIGHTS, USERS
 from infra.settings import ROOT
+from service.database import schema
 from tests.infra import compose_file
 
 SERVICES: dict[str, dict[str, Any]] = compose_file.raw()["services"]
@@ -34,6 +37,25 @@ def test_the_file_is_what_compose_takes() -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_database_of_several_hosts_is_laid_over_it() -> None:
+    """Valid by itself; asked for without a default; what uses the ledger or its keys reaches it, and nothing else."""
+    path = compose_file.FILE.parent / "compose" / "database.yaml"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    over = yaml.safe_load(path.read_text())["services"]
+    assert set(over) - set(SERVICES) == {"migrate"}
+    assert set(over) == {"migrate", "api-blue", "api-green", "bootstrap", "worker-retention"}
+    for name, part in over.items():
+        assert part["environment"] == {"QF_DATABASE_URL": "${QF_DATABASE_URL:?name the database that the hosts share}"}
+        assert set(part["networks"]) == {"database"}, name
+    made = over["migrate"]
+    assert made["entrypoint"] == ["python3", "-m", *schema.MIGRATE.split()[2:]] and made["working_dir"] == CODE
+    assert made["image"] == SERVICES["api-blue"]["image"]
+    assert made["read_only"] is True and made["cap_drop"] == ["ALL"] and made["mem_limit"] and made["pids_limit"]
+    assert made["security_opt"] == ["no-new-privileges:true"]
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg
 from catboost import CatBoostClassifier, Pool
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
@@ -102,6 +104,30 @@ def _score_df(applicant: Form) -> Answer:
 def _batch_df(batch: Forms) -> Answers:
     rows = MODEL.predict_proba(_frame([one.model_dump() for one in batch.applicants]))
     return Answers(scores=[_answer(row) for row in rows])
+
+
+fastapi_df_insert = FastAPI()
+FREE: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
+"""Connections that no request holds; FastAPI answers in threads."""
+
+
+def _link() -> psycopg.Connection[Any]:
+    try:
+        return FREE.get_nowait()
+    except queue.Empty:
+        link = psycopg.connect(os.environ["QF_DATABASE_URL"], autocommit=True)
+        link.execute("CREATE TABLE IF NOT EXISTS peer_prediction (at timestamptz, applicant text, answer text)")
+        return link
+
+
+@fastapi_df_insert.post("/v1/score")
+def _score_insert(applicant: Form) -> Answer:
+    answer = _score_df(applicant)
+    row = (applicant.model_dump_json(), answer.model_dump_json())
+    link = _link()
+    link.execute("INSERT INTO peer_prediction VALUES (now(), %s, %s)", row)
+    FREE.put(link)
+    return answer
 
 
 fastapi_df_shap = FastAPI()

@@ -10,8 +10,10 @@ from tests.bench.load import Figures, Peer
 
 OURS: Final = "credit-score"
 PORTABLE: Final = "credit-score, portable"
+DATABASE: Final = "credit-score, database"
 TARGETS: Final[dict[str, dict[str, float]]] = {
     OURS: {"fastapi_df_shap": 75, "fastapi_df": 15, "mlflow": 15, "fastapi_list": 2.5},
+    DATABASE: {"fastapi_df_insert": 15},
     PORTABLE: {"fastapi_df_shap": 45, "fastapi_df": 6, "mlflow": 6},
 }
 """At least so many times the peer's requests a second at 16 connections (issue: the scoring API)."""

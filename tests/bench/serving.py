@@ -24,19 +24,21 @@ from typing import Any, Final
 
 from bentos.processes import free_port
 from service import keys
+from service.database import schema
 from service.docs.examples import APPLICANT
 from tests.bench.load import Peer, visit
-from tests.bench.report import OURS, PORTABLE, absolute, parts, ratios, relative
+from tests.bench.report import DATABASE, OURS, PORTABLE, absolute, parts, ratios, relative
 
 PEERS: Final = "echo,fastapi_df,fastapi_df_shap,fastapi_list,mlflow"
 BATCH_PEER: Final = "fastapi_df"
+DATABASE_PEER: Final = "fastapi_df_insert"
 CAP: Final = str(32 << 30)
 
 
-def served(name: str, model: Path, folder: Path, engine: str) -> Peer:
-    """The service as it is run, not started yet."""
-    service_dir, port = folder / f"service-{engine}", free_port()
-    key = keys.issue(service_dir, "bench", rate=1e6, burst=1_000_000, daily=10**12)
+def served(name: str, model: Path, folder: Path, engine: str, database: str | None = None) -> Peer:
+    """The service as it is run, not started yet; on files, or as a host of a database."""
+    service_dir, port = folder / f"service-{engine}{'-database' if database else ''}", free_port()
+    key = keys.issue(service_dir, "bench", rate=1e6, burst=1_000_000, daily=10**12, database=database)
     # Nothing is shipped here: all that a bench answers must fit, or it is refused.
     env = {
         "QF_MODEL_DIR": str(model),
@@ -44,15 +46,16 @@ def served(name: str, model: Path, folder: Path, engine: str) -> Peer:
         "QF_ENGINE": engine,
         "QF_OUTBOX_MAX_BYTES": CAP,
         "QF_WORKERS": "1",  # beside peers of one process
+        **({"QF_DATABASE_URL": database} if database else {}),
     }
     command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
     body = json.dumps(APPLICANT).encode()
     return Peer(name, [*command, "-p", str(port)], port, body, env={**env, "BENTOML_DO_NOT_TRACK": "True"}, key=key)
 
 
-def contender(name: str, model: Path, folder: Path) -> Peer:
+def contender(name: str, model: Path, folder: Path, database: str | None = None) -> Peer:
     """A peer, not started yet."""
-    port, env = free_port(), {"QF_MODEL_DIR": str(model)}
+    port, env = free_port(), {"QF_MODEL_DIR": str(model), **({"QF_DATABASE_URL": database} if database else {})}
     if name == "mlflow":
         request = _saved(model, folder / "mlflow-model")
         place = ["-m", str(folder / "mlflow-model"), "-p", str(port), "--env-manager", "local", "-w", "1"]
@@ -97,6 +100,10 @@ def compare(options: argparse.Namespace, folder: Path, until: float) -> dict[str
     model = options.model.resolve()
     ours = [served(OURS, model, folder, "auto"), served(PORTABLE, model, folder, "portable")]
     singles = [*ours, *(contender(name, model, folder) for name in options.peers.split(",") if name)]
+    if options.database:
+        schema.migrate(options.database)
+        ours.append(served(DATABASE, model, folder, "auto", options.database))
+        singles += [ours[-1], contender(DATABASE_PEER, model, folder, options.database)]
     counts = [int(text) for text in options.connections.split(",")]
     try:
         for peer in singles:
@@ -149,6 +156,7 @@ def main() -> None:
     parser.add_argument("--within", type=float, default=1e9, help="seconds after which no further round is begun")
     parser.add_argument("--connections", default="1,16")
     parser.add_argument("--peers", default=PEERS)
+    parser.add_argument("--database", help="a fresh PostgreSQL: measured too, beside FastAPI with an INSERT a request")
     parser.add_argument("--batch", type=int, default=1_000, help="rows of a batch")
     parser.add_argument("--out", type=Path, help="JSON of every visit")
     options = parser.parse_args()

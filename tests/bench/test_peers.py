@@ -21,7 +21,7 @@ from tests.factories import pack_small_model
 
 @pytest.mark.parametrize("objective", ["MultiClass", "MultiLogloss"])
 def test_every_peer_gives_the_models_own_probabilities(
-    objective: Objective, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    objective: Objective, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DataFrame, list and SHAP alike, uncalibrated; with SHAP come at most four features."""
     pack_small_model(tmp_path / "model", objective, rows=600, trees=20)
@@ -36,5 +36,10 @@ def test_every_peer_gives_the_models_own_probabilities(
         answer = TestClient(app).post("/v1/score", json=APPLICANT).json()
         assert list(answer["probabilities"].values()) == pytest.approx(wanted, abs=1e-9)
         assert len(answer["reasons"]) <= 4
+    monkeypatch.setenv("QF_DATABASE_URL", database)
+    answer = TestClient(peers.fastapi_df_insert).post("/v1/score", json=APPLICANT).json()
+    assert list(answer["probabilities"].values()) == pytest.approx(wanted, abs=1e-9)
+    with peers.FREE.get_nowait() as link:
+        assert link.execute("SELECT count(*)::int FROM peer_prediction").fetchone() == (1,)
     batch = TestClient(peers.fastapi_df).post("/v1/score/batch", json={"applicants": [APPLICANT] * 3}).json()
     assert [list(one["probabilities"].values()) for one in batch["scores"]] == [pytest.approx(wanted, abs=1e-9)] * 3

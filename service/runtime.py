@@ -104,7 +104,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
             Misconfigured: one line that says what to mend; nothing is served.
         """
         pepper = read_pepper(settings.pepper_file)
-        store = KeyStore(_key_source(settings), pepper)
+        store = KeyStore(_key_source(settings, pepper), pepper)
         model = PackedModel.load(settings.model_dir, settings.engine)
         ledger = _ledger(settings, pepper)
         table = SharedTable(settings.limits_file)
@@ -288,12 +288,15 @@ def route_table(
     ]
 
 
-def _key_source(settings: ServiceSettings) -> KeySource:
+def _key_source(settings: ServiceSettings, pepper: bytes) -> KeySource:
     if settings.database_url is None:
         return FileKeys(settings.keys_file)
     from service.access.database_keys import DatabaseKeys
+    from service.ledger.postgres.host import await_check
 
-    found = DatabaseKeys(settings.database_url.get_secret_value())
+    url = settings.database_url.get_secret_value()
+    await_check(url, pepper)
+    found = DatabaseKeys(url)
     found.start()
     return found
 

@@ -122,7 +122,7 @@ def check(url: str, pepper_mark: bytes) -> None:
     try:
         session.run(lambda link: _check(link, pepper_mark))
     except DatabaseAway as error:
-        raise Misconfigured(f"{SETTING}: {error}") from None
+        raise Misconfigured(f"{SETTING}: {error}") from error
     finally:
         session.close()
 

@@ -69,7 +69,9 @@ def parameters(url: str, name: str, statement_timeout_s: float, idle_timeout_s: 
     try:
         told = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        raise Misconfigured(f"{SETTING}: is no address such as postgresql://user:password@host:5432/name") from None
+        told = {}
+    if not told:  # an empty address would be that of whatever runs on this machine
+        raise Misconfigured(f"{SETTING}: is no address such as postgresql://user:password@host:5432/name")
     server = {
         **_SERVER,
         "statement_timeout": f"{statement_timeout_s * 1000:.0f}ms",

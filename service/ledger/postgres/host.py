@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from service.access.credentials import Mac
 from service.database import schema
@@ -22,6 +24,9 @@ from service.ledger.postgres.shipper import DatabaseShipper
 from service.ledger.postgres.writer import DatabaseWriter, QueuedEntry
 from service.ledger.records import RecordKind
 
+_log = logging.getLogger(__name__)
+_LOOK_S: Final = 1.0
+
 
 def check(url: str, pepper: bytes) -> None:
     """Whether the database can be worked on by this release, with this pepper (of which it keeps a digest).
@@ -30,6 +35,23 @@ def check(url: str, pepper: bytes) -> None:
         Misconfigured: one line that says what to mend.
     """
     schema.check(url, Mac(pepper).digest(b"ledger-pepper"))
+
+
+def await_check(url: str, pepper: bytes, patience_s: float = 120.0) -> None:
+    """`check` by a worker that is started anew: it waits for a database that is away instead of dying again and again.
+
+    Raises:
+        Misconfigured: as `check`, of what no waiting mends at once.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return check(url, pepper)
+        except Misconfigured as error:
+            if not isinstance(error.__cause__, DatabaseAway) or time.monotonic() > deadline:
+                raise
+            _log.warning("%s; waiting for it", error)
+            time.sleep(_LOOK_S)
 
 
 @dataclass

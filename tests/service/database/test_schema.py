@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from bentos.processes import free_port
-from infra.settings import HOST
 from service.database import schema
 from service.errors import Misconfigured
 from service.ledger import __main__ as command
@@ -77,6 +76,7 @@ def test_a_newer_schema_that_allows_this_release_is_worked_on(database: str) -> 
 
 
 ADDRESSES: dict[str, tuple[Callable[[Cluster], str], str]] = {
+    "empty": (lambda cluster: "", "is no address such as postgresql://"),
     "no address": (lambda cluster: "not an address", "is no address such as postgresql://"),
     "nobody listens": (lambda cluster: cluster.url("postgres", port=free_port()), "Connection refused"),
     "no such database": (lambda cluster: cluster.url("nobody"), 'database "nobody" does not exist'),
@@ -100,7 +100,7 @@ def test_a_wrong_address_is_said_in_one_line(
     settings.cache_clear()
     said = capsys.readouterr().err
     assert said.startswith("ledger: QF_DATABASE_URL: ") and said.count("\n") == 1
-    assert "secret-x" not in said and HOST not in url.partition("@")[0]
+    assert "secret-x" not in said
 
 
 def test_the_command_says_what_it_did(

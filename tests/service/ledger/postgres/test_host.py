@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from service.database.session import Link, Session, said
-from service.errors import AnswerAway, DatabaseAway, IdempotencyRunning, OutboxFull
+from service.errors import AnswerAway, DatabaseAway, IdempotencyRunning, Misconfigured, OutboxFull
 from service.ledger.interface import Replay
 from service.ledger.journal import frames
 from service.ledger.postgres import writer
-from service.ledger.postgres.host import PostgresLedger
+from service.ledger.postgres.host import PostgresLedger, await_check
 from service.ledger.records import RecordKind
 from tests.databases import Cluster
 from tests.forwarding import Forwarder
-from tests.service.ledger.engines import Hosts
+from tests.service.ledger.engines import PEPPER, Hosts
 from tests.service.rows import entry
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +149,23 @@ async def test_a_restart_loses_nothing_and_is_over_by_itself(hosts: Hosts, datab
     with claim:
         pass
     await hosts.shipped(2)
+
+
+async def test_a_worker_that_starts_while_it_is_away_waits(hosts: Hosts, database_cluster: Cluster) -> None:
+    """It dies of what waiting does not mend, and of nothing else."""
+    hosts.open()
+    database_cluster.stop()
+    try:
+        waiting = asyncio.create_task(asyncio.to_thread(await_check, hosts.place, PEPPER))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        with pytest.raises(Misconfigured, match="refused"):
+            await asyncio.to_thread(await_check, hosts.place, PEPPER, 0.0)
+    finally:
+        database_cluster.start()
+    await waiting
+    with pytest.raises(Misconfigured, match="its pepper is another"):
+        await_check(hosts.place, b"q" * 32)
 
 
 async def test_a_sealed_segment_takes_no_late_row(hosts: Hosts) -> None:

@@ -180,10 +180,10 @@ def _database_cluster() -> Iterator[Cluster]:
 @pytest.fixture(name="database")
 def _database(database_cluster: Cluster) -> str:
     """Address of a new database that has the ledger's tables."""
-    from service.database import schema
+    from service.database import migrations
 
     url = database_cluster.new_database()
-    schema.migrate(url)
+    migrations.migrate(url)
     return url
 
 

@@ -19,10 +19,10 @@ from service.settings import ServiceSettings, settings
 
 
 def _migrate(url: str) -> str:
-    from service.database import schema
+    from service.database import migrations
 
-    taken = schema.migrate(url)
-    return f"schema {schema.VERSION}: {f'took steps {taken}' if taken else 'nothing to do'}"
+    taken = migrations.migrate(url)
+    return f"schema {migrations.VERSION}: {f'took steps {taken}' if taken else 'nothing to do'}"
 
 
 def _move(url: str, found: ServiceSettings) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from bentos.processes import free_port
 from service import keys
-from service.database import schema
+from service.database import migrations
 from service.docs.examples import APPLICANT
 from tests.bench.load import Peer, visit
 from tests.bench.report import DATABASE, OURS, PORTABLE, absolute, parts, ratios, relative
@@ -101,7 +101,7 @@ def compare(options: argparse.Namespace, folder: Path, until: float) -> dict[str
     ours = [served(OURS, model, folder, "auto"), served(PORTABLE, model, folder, "portable")]
     singles = [*ours, *(contender(name, model, folder) for name in options.peers.split(",") if name)]
     if options.database:
-        schema.migrate(options.database)
+        migrations.migrate(options.database)
         ours.append(served(DATABASE, model, folder, "auto", options.database))
         singles += [ours[-1], contender(DATABASE_PEER, model, folder, options.database)]
     counts = [int(text) for text in options.connections.split(",")]

@@ -15,7 +15,7 @@ from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
 from infra.settings import ROOT
 from infra.stack.object_store import program
-from service.database import schema
+from service.database import migrations
 from tests.infra import compose_file
 
 FOLDER = ROOT / "infra" / "kubernetes"
@@ -228,7 +228,7 @@ def test_a_pod_makes_the_tables_before_it_serves(shared: Path) -> None:
     """With the release's own command, from where the image has its code, as restricted as the API itself."""
     pod = by_name(shared)["Deployment", "api"]["spec"]["template"]["spec"]
     first = {each["name"]: each for each in pod["initContainers"]}
-    assert first["migrate"]["command"] == ["python3", "-m", *schema.MIGRATE.split()[2:]]
+    assert first["migrate"]["command"] == ["python3", "-m", *migrations.MIGRATE.split()[2:]]
     assert first["migrate"]["workingDir"] == CODE
     for container in (*pod["containers"], *pod["initContainers"]):
         assert container["image"] == pod["containers"][0]["image"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from service.access.credentials import Mac
-from service.database import schema
+from service.database import migrations
 from service.database.session import SETTING, Session
 from service.errors import AnswerNotFound, DatabaseAway, Misconfigured, OutboxFull
 from service.ledger import figures
@@ -34,7 +34,7 @@ def check(url: str, pepper: bytes) -> None:
     Raises:
         Misconfigured: one line that says what to mend.
     """
-    schema.check(url, Mac(pepper).digest(b"ledger-pepper"))
+    migrations.check(url, Mac(pepper).digest(b"ledger-pepper"))
 
 
 def await_check(url: str, pepper: bytes, patience_s: float = 120.0) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from psycopg import sql
 
-from service.database.schema import LOCKS, PARTITION_LOCK
+from service.database.migrations import LOCKS, PARTITION_LOCK
 from service.database.session import Link
 
 _NAME: Final = re.compile(r"entry_(\d{8})")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
-from service.database.schema import LOCKS, SHIPPING_LOCK
+from service.database.migrations import LOCKS, SHIPPING_LOCK
 from service.database.session import Link, Session
 from service.errors import DatabaseAway, in_one_line
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings

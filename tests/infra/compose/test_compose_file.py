@@ -16,7 +16,7 @@ from infra.compose import passwords
 from infra.compose.passwords import SECRETS, read_env, store_names
 from infra.compose.rights import ADMIN, RIGHTS, USERS
 from infra.settings import ROOT
-from service.database import schema
+from service.database import migrations
 from tests.infra import compose_file
 
 SERVICES: dict[str, dict[str, Any]] = compose_file.raw()["services"]
@@ -52,7 +52,7 @@ def test_a_database_of_several_hosts_is_laid_over_it() -> None:
         assert part["environment"] == {"QF_DATABASE_URL": "${QF_DATABASE_URL:?name the database that the hosts share}"}
         assert set(part["networks"]) == {"database"}, name
     made = over["migrate"]
-    assert made["entrypoint"] == ["python3", "-m", *schema.MIGRATE.split()[2:]] and made["working_dir"] == CODE
+    assert made["entrypoint"] == ["python3", "-m", *migrations.MIGRATE.split()[2:]] and made["working_dir"] == CODE
     assert made["image"] == SERVICES["api-blue"]["image"]
     assert made["read_only"] is True and made["cap_drop"] == ["ALL"] and made["mem_limit"] and made["pids_limit"]
     assert made["security_opt"] == ["no-new-privileges:true"]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from bentos.processes import free_port
-from service.database import schema
+from service.database import migrations
 from service.errors import Misconfigured
 from service.ledger import __main__ as command
 from service.settings import settings
@@ -28,20 +28,20 @@ def run(url: str, *statements: str) -> None:
 def test_the_steps_are_taken_once(database_cluster: Cluster) -> None:
     """However often, and by several releases' commands at once."""
     url, taken = database_cluster.new_database(), []
-    threads = [threading.Thread(target=lambda: taken.append(schema.migrate(url))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: taken.append(migrations.migrate(url))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == [[], [], [], [step.version for step in schema.MIGRATIONS]]
-    assert not schema.migrate(url)
-    schema.check(url, MARK)
+    assert sorted(taken) == [[], [], [], [step.version for step in migrations.MIGRATIONS]]
+    assert not migrations.migrate(url)
+    migrations.check(url, MARK)
 
 
 def test_steps_are_numbered_without_a_gap() -> None:
     """And none needs a release that knows more than itself."""
-    assert [step.version for step in schema.MIGRATIONS] == list(range(1, schema.VERSION + 1))
-    assert all(1 <= step.oldest <= step.version for step in schema.MIGRATIONS)
+    assert [step.version for step in migrations.MIGRATIONS] == list(range(1, migrations.VERSION + 1))
+    assert all(1 <= step.oldest <= step.version for step in migrations.MIGRATIONS)
 
 
 NEWER = "INSERT INTO ledger.migration VALUES (%d, %d)"
@@ -49,8 +49,8 @@ WRONG = {
     "older": (("DELETE FROM ledger.migration",), r"has no tables yet, this release needs \d+; run python -m service"),
     "no tables": (("DROP SCHEMA ledger CASCADE",), r"has no tables yet, this release needs \d+; run python -m service"),
     "newer": (
-        (NEWER % (schema.VERSION + 2, schema.VERSION + 1),),
-        rf"has schema {schema.VERSION + 2}, which needs a release that knows {schema.VERSION + 1}",
+        (NEWER % (migrations.VERSION + 2, migrations.VERSION + 1),),
+        rf"has schema {migrations.VERSION + 2}, which needs a release that knows {migrations.VERSION + 1}",
     ),
     "another pepper": (("UPDATE ledger.pepper SET mark = 'x'",), "its pepper is another than that of the other hosts"),
     "read-only": (("ALTER DATABASE {name} SET default_transaction_read_only = on",), "session is read-only"),
@@ -61,18 +61,18 @@ WRONG = {
 def test_a_database_that_does_not_fit_stops_the_start(name: str, database: str) -> None:
     """One line, which names what to do, and no password."""
     statements, told = WRONG[name]
-    schema.check(database, MARK)
+    migrations.check(database, MARK)
     run(database, *(statement.replace("{name}", database.rpartition("/")[2]) for statement in statements))
     with pytest.raises(Misconfigured, match=told) as caught:
-        schema.check(database, MARK)
+        migrations.check(database, MARK)
     assert "\n" not in str(caught.value) and "cluster-test-password" not in str(caught.value)
 
 
 def test_a_newer_schema_that_allows_this_release_is_worked_on(database: str) -> None:
     """Two releases of a rollout share a database."""
-    run(database, NEWER % (schema.VERSION + 1, schema.VERSION))
-    schema.check(database, MARK)
-    assert not schema.migrate(database)
+    run(database, NEWER % (migrations.VERSION + 1, migrations.VERSION))
+    migrations.check(database, MARK)
+    assert not migrations.migrate(database)
 
 
 ADDRESSES: dict[str, tuple[Callable[[Cluster], str], str]] = {
@@ -93,7 +93,7 @@ def test_a_wrong_address_is_said_in_one_line(
     made, told = ADDRESSES[name]
     url = made(database_cluster)
     with pytest.raises(Misconfigured, match=told):
-        schema.check(url, MARK)
+        migrations.check(url, MARK)
     monkeypatch.setenv("QF_DATABASE_URL", url)
     settings.cache_clear()
     assert command.main(["migrate"]) == 1
@@ -113,7 +113,7 @@ def test_the_command_says_what_it_did(
         settings.cache_clear()
         assert command.main(["migrate"]) == 0
         said.append(capsys.readouterr().out)
-    assert said == [f"schema {schema.VERSION}: took steps [1]\n", f"schema {schema.VERSION}: nothing to do\n"]
+    assert said == [f"schema {migrations.VERSION}: took steps [1]\n", f"schema {migrations.VERSION}: nothing to do\n"]
     monkeypatch.delenv("QF_DATABASE_URL")
     settings.cache_clear()
     assert command.main(["migrate"]) == 1

@@ -46,7 +46,8 @@ def await_check(url: str, pepper: bytes, patience_s: float = 120.0) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            return check(url, pepper)
+            check(url, pepper)
+            return
         except Misconfigured as error:
             if not isinstance(error.__cause__, DatabaseAway) or time.monotonic() > deadline:
                 raise

@@ -23,7 +23,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools quick rooms docs up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check bench image login report \
+.PHONY: help venv tools quick rooms docs up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login report \
   deploy rollback rollout drift audit sbom scan replay faults reproduce tried new lock clean
 
 help: ## this list
@@ -59,7 +59,8 @@ lint: venv ## layout, lint, types, import directions, dependencies
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going $(LINTS)
 
 pylint:
-	$(BIN)/pylint service bentos flows ui infra tests
+	@mkdir -p build
+	$(BIN)/pylint --output-format=colorized,json2:build/pylint.json service bentos flows ui infra tests
 
 mypy:
 	$(BIN)/mypy service bentos flows ui infra
@@ -78,7 +79,7 @@ workflows: venv tools ## the workflows alone: actionlint for what they say, zizm
 	@$(BIN)/zizmor --offline --no-progress --quiet .github
 
 check: venv ## the tests alone, with coverage; ARGS= goes to pytest
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90 --durations=20 -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --cov --cov-report=term --cov-report=json:build/coverage.json --cov-fail-under=90 --durations=20 -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 quick: venv ## after each change: lint of what changed, and its tests that need no server; at most a minute
 	@$(PY) -m infra.delivery.quick
@@ -101,6 +102,12 @@ ci: ## what continuous integration runs: the programs of the system tests, then 
 
 notice: ## what a workflow says that has nothing to do in a fresh fork
 	@echo "::notice title=Skipped::a variable of the repository is not set; infra/README.md, Delivery, says which and when"
+
+figures: venv ## what the branch does to coverage, pylint's score and the metrics, from the last `make test`; QF_BASE_REVISION=
+	@$(PY) -m infra.delivery.branch_figures
+
+comment: venv ## the same on the pull request QF_GITHUB_PULL_REQUEST
+	@$(PY) -m infra.delivery.branch_figures comment
 
 bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR for another package
 	@$(PY) -m tests.bench.serving --model "$${MODEL:-$$($(PY) -m infra.local model)}" $(ARGS)

@@ -6,6 +6,7 @@ Running a window twice changes nothing and alerts nobody a second time.
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -112,8 +113,6 @@ def publish(verdict: WindowVerdict, found: Traffic, reference: ReferenceData, se
 @task
 def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None:
     """Publish the Prefect artifacts: state, tables, link to the report, trend picture."""
-    client = report_store.object_store()
-    report = report_store.link(verdict.report, places.store_url) if verdict.report else ""
     text = verdicts.summary_markdown(verdict, places.runbook_url)
     create_markdown_artifact(text, key="drift-summary", description="Drift of the last window")
     create_table_artifact(verdicts.table_rows(verdict), key="drift-columns", description="Every column and check")
@@ -121,17 +120,20 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
         create_table_artifact(
             verdicts.cohort_rows(verdict), key="drift-cohorts", description="What the outcomes say, by cohort"
         )
-    if report:
+    if report := _report_link(verdict, places):
+        lives = "it lives as long as the report" if places.ui_url else "the link lives 7 days"
         create_link_artifact(
-            report, "Open the interactive report", key="drift-report", description="Evidently; the link lives 7 days"
+            report, "Open the interactive report", key="drift-report", description=f"Evidently; {lives}"
         )
     worst = [column.name for column in worst_columns(verdict.columns)]
-    # A picture of its own for each verdict: what an old run shows never changes afterwards.
-    trend = f"{verdict.folder}/trend.png"
-    if report_store.get(client, trend) is None:
-        report_store.put(client, trend, verdicts.trend_picture(history, ["score", *worst]), PNG)
-    picture = report_store.link(trend, places.store_url)
-    create_image_artifact(picture, key="drift-trend", description="State and PSI by window")
+    # The picture itself and no link to it: what an old run shows neither changes nor goes.
+    picture = base64.b64encode(verdicts.trend_picture(history, ["score", *worst])).decode()
+    create_image_artifact(f"data:{PNG};base64,{picture}", key="drift-trend", description="State and PSI by window")
+
+
+def _report_link(verdict: WindowVerdict, places: FlowSettings) -> str:
+    """Where a person opens the report; empty if there is none."""
+    return report_store.link(verdict.report, places.store_url, places.ui_url) if verdict.report else ""
 
 
 @flow(name="drift", on_completion=[completed], flow_run_name="drift {settings.window_end}", log_prints=True)
@@ -178,8 +180,7 @@ def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) 
     verdict = publish(verdict, found, reference, settings)
     retrain = alerts.may_retrain(verdict, history, settings, today)
     if verdict.state is not history.state_before(verdict.window["end"], version):
-        report = report_store.link(verdict.report, places.store_url) if verdict.report else ""
-        alerts.announce(verdict, settings.notify, places, report)
+        alerts.announce(verdict, settings.notify, places, _report_link(verdict, places))
     history = history.with_moment(verdicts.moment_of(verdict, retrain))
     report_store.put(client, HISTORY, history.model_dump_json(indent=1).encode(), JSON)
     show(verdict, history, places)

@@ -34,6 +34,10 @@ class FlowSettings(BaseSettings):
         default="",
         description="Object store as a person's browser reaches it, for links; the worker's endpoint if empty.",
     )
+    ui_url: str = Field(
+        default="",
+        description="The page as staff's browser reaches it, for links to reports that last; the store's own if empty.",
+    )
     runbook_url: str = Field(default="infra/runbook.md", description="Where people find the run-book, for alerts.")
     pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
     dask_scheduler: str = Field(

@@ -84,6 +84,16 @@ def _draft(path: Path, mode: int) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def probe(folder: Path) -> None:
+    """Write a file into the folder, which is made if it is missing, and take it away again.
+
+    Raises:
+        OSError: this process cannot.
+    """
+    with _draft(folder / "probe", PRIVATE) as draft:
+        draft.write_bytes(b"1")
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder outlive a power cut."""
     _sync(folder)

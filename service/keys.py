@@ -21,7 +21,7 @@ from service.access.credentials import digest, mint, read_pepper, shown_webhook_
 from service.access.keystore import PARTNER_SCOPES, ApiKey, KeyRecord, Scope, changing_keys, read_keys
 from service.access.security_log import SecurityEvent, SecurityLog, read_uses
 from service.errors import KeyRefused, ServiceError, in_one_line
-from service.settings import settings
+from service.settings import ServiceSettings, settings
 
 MAX_LIVE_KEYS: Final = 2  # per partner: the one in use and the one being rolled out
 MAX_LIFE: Final = timedelta(days=366)
@@ -220,8 +220,8 @@ def _state(record: KeyRecord, now: datetime) -> str:
     return "live" if now >= record.not_before else "waiting"
 
 
-def _list(folder: Path, database: str | None) -> None:
-    now, uses = datetime.now(UTC), read_uses(folder)
+def _list(folder: Path, service_dir: Path, database: str | None) -> None:
+    now, uses = datetime.now(UTC), read_uses(service_dir)
     for record in kept(folder, database):
         use = uses.get(record.id)
         print(
@@ -261,7 +261,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, folder: Path, database: str | None) -> None:
+def _run(options: argparse.Namespace, found: ServiceSettings) -> None:
+    folder = found.keys_folder
+    database = found.database_url.get_secret_value() if found.database_url else None
     commands: dict[str, Callable[[], str | None]] = {
         "issue": lambda: issue(
             folder,
@@ -276,7 +278,7 @@ def _run(options: argparse.Namespace, folder: Path, database: str | None) -> Non
             database=database,
         ),
         "webhook-secret": lambda: webhook_secret(folder, options.partner, test=options.test),
-        "list": lambda: _list(folder, database),
+        "list": lambda: _list(folder, found.service_dir, database),
         "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days), database=database),
         "revoke": lambda: revoke(folder, options.id, database=database),
         "expire": lambda: expire(folder, options.id, options.when, database=database),
@@ -290,14 +292,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it says, 1 with one line on standard error if not."""
     options = _parser().parse_args(arguments)
     try:
-        found = settings()
-        database = found.database_url.get_secret_value() if found.database_url else None
-        _run(options, found.service_dir, database)
+        _run(options, settings())
     except ServiceError as error:
         print(f"keys: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"keys: the service folder cannot be written ({in_one_line(error)})", file=sys.stderr)
+        print(f"keys: the keys' folder cannot be written ({in_one_line(error)})", file=sys.stderr)
         return 1
     return 0
 

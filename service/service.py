@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 
+from service import files
 from service.access.credentials import read_pepper
 from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
 from service.contract import PRODUCT, Applicant, Batch, Score, Scores
@@ -86,6 +88,7 @@ def check(found: ServiceSettings) -> None:
         Misconfigured: one line that says what to mend.
     """
     allow_files(found.max_connections + found.reserved_connections)
+    _require_writable(found.service_dir)
     pepper = read_pepper(found.pepper_file)
     if found.database_url is not None:
         from service.ledger.postgres.host import check as check_database
@@ -95,6 +98,19 @@ def check(found: ServiceSettings) -> None:
         read_keys(found.keys_file)
     Manifest.read(found.model_dir).require_fit()
     guide.check()
+
+
+def _require_writable(folder: Path) -> None:
+    """Make the state folder and a file in it, as every worker will.
+
+    Raises:
+        Misconfigured: this user cannot.
+    """
+    try:
+        files.probe(folder)
+    except OSError as error:
+        reason = f"cannot be written by user {os.getuid()} ({error.strerror})"
+        raise Misconfigured(f"QF_SERVICE_DIR is {folder.absolute()}, which {reason}; give it to that user") from None
 
 
 def _workers() -> int:

@@ -25,6 +25,10 @@ class ServiceSettings(BaseSettings):
     service_dir: Annotated[Path, Field(description="Keys, pepper, outbox, answers, limits: one local volume.")] = Path(
         ".local/service"
     )
+    keys_dir: Annotated[
+        Path | None,
+        Field(description="Where keys.json and pepper come as a secret; none: they lie in the service's folder."),
+    ] = None
     engine: Annotated[
         Literal["auto", "portable", "compiled"],
         Field(description="Compiled where its kernel is sound, or one of the two by name."),
@@ -104,14 +108,19 @@ class ServiceSettings(BaseSettings):
         return value
 
     @property
+    def keys_folder(self) -> Path:
+        """Where the keys and their pepper lie."""
+        return self.keys_dir or self.service_dir
+
+    @property
     def keys_file(self) -> Path:
         """The key store: records without secrets, replaced atomically by `python -m service.keys`."""
-        return self.service_dir / "keys.json"
+        return self.keys_folder / "keys.json"
 
     @property
     def pepper_file(self) -> Path:
         """The secret that key digests and pseudonyms are made with; mode 0600, kept apart from the keys."""
-        return self.service_dir / "pepper"
+        return self.keys_folder / "pepper"
 
     @property
     def limits_file(self) -> Path:

@@ -121,3 +121,23 @@ def test_what_the_page_may_not_import_is_all_but_what_it_may() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "service":
                 assert ".".join(str(node.module).split(".")[:2]) in allowed, file
+
+
+def test_the_acceptance_run_knows_nothing_of_the_products_code() -> None:
+    """It asks by HTTP, S3, a browser and a shell, so nothing of ours can be wrong on both sides."""
+    files = sorted((ROOT / "tests" / "acceptance").glob("*.py"))
+    imported = {
+        name.partition(".")[0]
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [one.name for one in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
+
+    assert len(files) >= 5 and "httpx" in imported
+    assert not imported & set(PACKAGES)

@@ -96,10 +96,25 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_no_workflow_may_write() -> None:
-    """One permission, read-only, for all jobs; no job asks for more."""
+    """One permission, read-only, for all jobs; one job asks for more: to comment, and it runs the base's code."""
     for name, workflow in WORKFLOWS.items():
         assert workflow["permissions"] == {"contents": "read"}, name
-        assert not [job for job in workflow["jobs"].values() if "permissions" in job], name
+        asking = {job: each["permissions"] for job, each in workflow["jobs"].items() if "permissions" in each}
+        allowed = {"comment": {"contents": "read", "pull-requests": "write"}}
+        assert asking == (allowed if name == "ci.yml" else {}), name
+    checkout = WORKFLOWS["ci.yml"]["jobs"]["comment"]["steps"][0]["with"]
+    assert checkout["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+def test_the_figures_are_on_the_jobs_page(tmp_path: Path) -> None:
+    """`make figures` from what `make test` left; `make comment` without a pull request is one line."""
+    page = tmp_path / "page.md"
+    done = make("figures", GITHUB_STEP_SUMMARY=str(page), QF_BASE_REVISION="HEAD")
+
+    assert done.returncode == 0, done.stderr
+    assert "| coverage | " in page.read_text() and "No metric differs" in page.read_text()
+    said = make("comment", QF_GITHUB_TOKEN="")
+    assert said.returncode != 0 and "QF_GITHUB_PULL_REQUEST" in said.stderr
 
 
 def test_secrets_reach_single_steps_only() -> None:

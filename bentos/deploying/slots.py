@@ -22,6 +22,7 @@ from bentos import processes
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.bento import bento_digest, bento_environment
 from bentos.packing.container_engine import ContainerEngine
+from bentos.packing.image import STATE
 from bentos.settings import DeploySettings
 from service.contract import PRODUCT
 from service.settings import ServiceSettings
@@ -37,7 +38,7 @@ STOP_TIMEOUT_S: Final = 25.0
 POLL_S: Final = 0.1
 MARKED_S: Final = 5.0
 MARK_POLL_S: Final = 0.005
-INSIDE: Final = "/state"
+INSIDE: Final = f"/{STATE}"
 
 
 def other(colour: Colour) -> Colour:
@@ -149,6 +150,7 @@ class ImageRunner:
         folder = settings.service_dir.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         owner = folder.stat()
+        # An image made before its state had a volume writes below /tmp too.
         command = ["run", "--detach", "--name", self._name(colour), "--read-only", "--tmpfs", "/tmp"]
         command += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         command += ["--user", f"{owner.st_uid}:{owner.st_gid}", "--volume", f"{folder}:{INSIDE}"]
@@ -156,7 +158,6 @@ class ImageRunner:
         if settings.engine_network:
             command += ["--network", settings.engine_network, "--network-alias", colour]
         command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", f"QF_TRUSTED_PROXIES={self._neighbours()}"]
-        command += ["--env", "BENTOML_HOME=/tmp/bentoml", "--env", "BENTOML_DO_NOT_TRACK=True"]
         for name in carried(os.environ):
             command += ["--env", name]
         self._engine.call(*command, release.reference)

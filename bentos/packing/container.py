@@ -11,17 +11,14 @@ from bentos.packing.container_engine import ContainerEngine
 from bentos.packing.serving import Served
 from bentos.processes import HOST, answers, await_ready, free_port, last_line
 
-STATE: Final = "/tmp/state"
 HARDENED: Final = (
     "--read-only",
-    *("--tmpfs", "/tmp"),
     *("--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges"),
     *("--pids-limit", "256"),
     *("--memory", "1g"),
 )
-"""Not root either: the image names its user by number."""
-CODE: Final = "/home/bentoml/bento/src"
+"""Not root either: the image names its user by number. Its declared volume is all that it may write to."""
 ISSUE: Final = ("python", "-m", "service.keys", "issue", "smoke")
 LIMITS: Final = ("--rate", "100000", "--burst", "100000", "--daily", "1000000")
 POLL_S: Final = 0.5
@@ -36,16 +33,15 @@ def running(engine: ContainerEngine, reference: str, timeout_s: float) -> Iterat
         PublishFailed: the engine refuses to run it.
     """
     port = free_port()
-    told = ("--env", f"QF_SERVICE_DIR={STATE}", "--publish", f"{HOST}:{port}:3000")
-    container = engine.call("run", "--detach", *HARDENED, *told, reference).strip()
+    container = engine.call("run", "--detach", *HARDENED, "--publish", f"{HOST}:{port}:3000", reference).strip()
     try:
         url = f"http://{HOST}:{port}"
         _wait_ready(engine, container, url, timeout_s)
         # The service reads its keys every other second: `bentos.packing.smoke.prove` waits until this one is let in.
-        key = engine.call("exec", "--workdir", CODE, container, *ISSUE, *LIMITS).strip()
+        key = engine.call("exec", container, *ISSUE, *LIMITS).strip()
         yield Served(url=url, key=key)
     finally:
-        engine.call("rm", "--force", container)
+        engine.call("rm", "--force", "--volumes", container)
 
 
 def _wait_ready(engine: ContainerEngine, container: str, url: str, timeout_s: float) -> None:

@@ -25,6 +25,9 @@ from bentos.settings import BentosSettings
 from service.contract import PRODUCT
 
 HOME: Final = PurePosixPath("home/bentoml/bento")
+CODE: Final = HOME / "src"
+STATE: Final = PurePosixPath("var/lib/credit-score")
+"""What outlives a container; declared as its volume, so that a plain run keeps it too."""
 MODEL: Final = "src/model"
 USER: Final = 1034
 """BentoML's user; by number, so that a cluster can tell that it is not root."""
@@ -47,14 +50,16 @@ USER root
 RUN find /app/.venv -type d -name tests -prune -exec rm -r {{}} +
 FROM $BASE
 ENV LANG=C.UTF-8 LC_ALL=C.UTF-8 PYTHONIOENCODING=UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
-    BENTO_PATH=/{HOME} BENTOML_HOME=/tmp/bentoml BENTOML_CONTAINERIZED=true \\
+    BENTO_PATH=/{HOME} BENTOML_HOME=/dev/shm/bentoml TMPDIR=/dev/shm BENTOML_CONTAINERIZED=true \\
+    QF_SERVICE_DIR=/{STATE} \\
     BENTOML_DO_NOT_TRACK=True DO_NOT_TRACK=1 VIRTUAL_ENV=/app/.venv PATH=/app/.venv/bin:$PATH
 COPY --from=bento /etc/passwd /etc/group /etc/
 COPY --from=bento /app /app
 ADD code.tar /
 ADD model.tar /
-WORKDIR /{HOME}
+WORKDIR /{CODE}
 USER {USER}:{USER}
+VOLUME /{STATE}
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "{HEALTHY}"]
 ENTRYPOINT ["bentoml", "serve", "/{HOME}"]
@@ -109,18 +114,24 @@ def write_layers(bento: Path, folder: Path) -> None:
     """`code.tar` and `model.tar` in `folder`: the Bento's files, owned by root, at one time, in one order."""
     files = sorted(path for path in bento.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     model = [path for path in files if path.relative_to(bento).as_posix().startswith(f"{MODEL}/")]
-    _archive(bento, sorted(set(files) - set(model)), folder / "code.tar")
+    _archive(bento, sorted(set(files) - set(model)), folder / "code.tar", state=True)
     _archive(bento, model, folder / "model.tar")
 
 
-def _archive(bento: Path, files: Iterable[Path], target: Path) -> None:
+def _archive(bento: Path, files: Iterable[Path], target: Path, *, state: bool = False) -> None:
+    """A tar of the files; with `state` the service's folder too, whose owner and mode a new volume takes."""
     contents = {HOME / path.relative_to(bento).as_posix(): path for path in files}
     # Parents too: a folder without an entry would carry the time of the build.
     folders = {parent for place in contents for parent in place.parents if parent.name}
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
+        if state:
+            folders |= {STATE, *(parent for parent in STATE.parents if parent.name)}
         for folder in sorted(folders):
             entry = _entry(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            if folder == STATE:
+                entry.uid = entry.gid = USER
+                entry.mode = 0o700
             archive.addfile(entry)
         for place, path in sorted(contents.items()):
             content = path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from service.s3 import REPORTS_BUCKET, S3Settings, s3_client
 
@@ -36,13 +37,17 @@ def get(client: S3Client, key: str) -> bytes | None:
         raise
 
 
-def link(key: str, store_url: str = "") -> str:
-    """A link to the object that needs no key and ends after seven days.
+def link(key: str, store_url: str = "", ui_url: str = "") -> str:
+    """A link to a report: staff's page, which reads it whenever it is opened; without a page the object itself.
 
     Args:
         key: of the object.
-        store_url: the store as a browser reaches it; the worker's own endpoint if empty.
+        store_url: the store as a browser reaches it; the worker's own endpoint if empty. Such a link needs no key and
+            ends after seven days.
+        ui_url: the page as a browser reaches it; its link lives as long as the report.
     """
+    if ui_url:
+        return f"{ui_url.rstrip('/')}/health?{urlencode({'report': key})}"
     # The host is part of the signature, so the link must be made for the address it is opened at.
     client = s3_client(S3Settings(endpoint=store_url or None))
     return client.generate_presigned_url(

@@ -1,14 +1,15 @@
 """`make rollout`: the champion's image, by digest, to where production runs; then the version counts as released.
 
 `QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
-`kubectl://namespace/statefulset/name/container` (or `deployment`) sets the image there and waits until it is rolled
-out, or
-takes it back. Keys come from the environment, lie in files of their own for as long as the command runs, and are
-in no argument and no message.
+`kubectl://namespace/folder` applies the workload of that kustomization, with the image in it, as
+`infra/kubernetes/overlays/production/api` is; `kubectl://namespace/statefulset/name/container` (or `deployment`) sets
+the image of somebody else's workload. Both wait until it is rolled out, or take it back. Keys come from the
+environment, lie in files of their own for as long as the command runs, and are in no argument and no message.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -30,10 +31,16 @@ from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from infra.delivery.report import RELEASED_AT
 from infra.errors import StackError
+from infra.settings import ROOT
+from service.contract import PRODUCT
 
-SHAPES: Final = "ssh://user@host[:port]/folder or kubectl://namespace/{statefulset or deployment}/name/container"
+SHAPES: Final = (
+    "ssh://user@host[:port]/folder, kubectl://namespace/folder with a kustomization, or "
+    "kubectl://namespace/{statefulset or deployment}/name/container"
+)
 WORKLOADS: Final = ("statefulset", "deployment")
 PATIENCE_S: Final = 1800
+KUSTOMIZATION: Final = "kustomization.yaml"
 ROLLED_OUT: Final = "--timeout=600s"
 
 
@@ -72,6 +79,8 @@ def roll_out(image: str, number: int, settings: RolloutSettings) -> None:
         return _by_ssh(number, settings)
     if where.scheme == "kubectl" and where.netloc and len(steps) == 3 and steps[0] in WORKLOADS:
         return _by_kubectl(image, where.netloc, "/".join(steps[:2]), steps[2], settings)
+    if where.scheme == "kubectl" and where.netloc and (folder := ROOT.joinpath(*steps) / KUSTOMIZATION).is_file():
+        return _by_kustomization(image, where.netloc, folder.parent, settings)
     raise StackError(f"QF_DEPLOY_TO is {settings.to or 'not set'}; it takes {SHAPES}")
 
 
@@ -90,16 +99,46 @@ def _by_ssh(number: int, settings: RolloutSettings) -> None:
 
 
 def _by_kubectl(image: str, namespace: str, name: str, container: str, settings: RolloutSettings) -> None:
-    with _files({"kubeconfig": settings.kubeconfig.get_secret_value()}) as files:
-        kubectl = ["kubectl", "--namespace", namespace]
-        if "kubeconfig" in files:
-            kubectl += ["--kubeconfig", str(files["kubeconfig"])]
+    with _kubectl(namespace, settings) as kubectl:
         _run([*kubectl, "set", "image", name, f"{container}={image}"])
-        try:
-            _run([*kubectl, "rollout", "status", name, ROLLED_OUT])
-        except StackError:
-            _run([*kubectl, "rollout", "undo", name])
-            raise
+        _await_rolled_out(kubectl, [name])
+
+
+def _by_kustomization(image: str, namespace: str, folder: Path, settings: RolloutSettings) -> None:
+    with _kubectl(namespace, settings) as kubectl, tempfile.TemporaryDirectory(prefix="rollout-") as made:
+        with_image(folder, image, Path(made))
+        _run([*kubectl, "apply", "--kustomize", made])
+        _await_rolled_out(kubectl, ["--kustomize", made])
+
+
+def with_image(folder: Path, image: str, target: Path) -> None:
+    """A kustomization in `target`: the one in `folder`, with the image by digest wherever it names the product's."""
+    name, _, digest = image.partition("@")
+    # kustomize takes folders by relative paths alone.
+    place = os.path.relpath(folder.resolve(), target.resolve())
+    lines = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [place],
+        "images": [{"name": PRODUCT, "newName": name, "digest": digest}],
+    }
+    (target / KUSTOMIZATION).write_text(json.dumps(lines), encoding="utf-8")  # which is YAML too
+
+
+@contextmanager
+def _kubectl(namespace: str, settings: RolloutSettings) -> Iterator[list[str]]:
+    """The start of a command line for the cluster."""
+    with _files({"kubeconfig": settings.kubeconfig.get_secret_value()}) as files:
+        kubeconfig = ["--kubeconfig", str(files["kubeconfig"])] if "kubeconfig" in files else []
+        yield ["kubectl", "--namespace", namespace, *kubeconfig]
+
+
+def _await_rolled_out(kubectl: Sequence[str], workload: Sequence[str]) -> None:
+    try:
+        _run([*kubectl, "rollout", "status", *workload, ROLLED_OUT])
+    except StackError:
+        _run([*kubectl, "rollout", "undo", *workload])
+        raise
 
 
 @contextmanager

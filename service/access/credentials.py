@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
 import stat
 import string
@@ -109,14 +110,18 @@ def read_pepper(path: Path) -> bytes:
     """The pepper, made on first use.
 
     Raises:
-        Misconfigured: it is readable by others, or not the 32 bytes it should be.
+        Misconfigured: it is readable by others or not by this user, or not the 32 bytes it should be.
     """
-    if not path.exists():
-        files.make_once(path, secrets.token_bytes(PEPPER_BYTES))  # several workers may start at once
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise Misconfigured(f"{path}: mode is {mode:04o}, must be 0600 or 0400 (chmod 600)")
-    pepper = path.read_bytes()
+    try:
+        if not path.exists():
+            files.make_once(path, secrets.token_bytes(PEPPER_BYTES))  # several workers may start at once
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise Misconfigured(f"{path}: mode is {mode:04o}, must be 0600 or 0400 (chmod 600)")
+        pepper = path.read_bytes()
+    except OSError as error:
+        who = f"user {os.getuid()}"
+        raise Misconfigured(f"{path}: cannot be read, or made, by {who} ({error.strerror})") from None
     if len(pepper) != PEPPER_BYTES:
         raise Misconfigured(f"{path}: holds {len(pepper)} bytes, must be {PEPPER_BYTES}; restore it from your backup")
     return pepper

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Generator, Mapping
@@ -23,6 +24,10 @@ POLL_S: Final = 1.0
 
 class Broken(Exception):
     """A promise that is not kept; the text says what was found."""
+
+
+class Skipped(Exception):
+    """A promise that cannot be asked about on this machine; the text says what is missing."""
 
 
 class PrefectLogin(httpx.Auth):
@@ -58,7 +63,10 @@ class RunningStack:
         self.home = Path(env["QF_HOME"])
         self.state = Path(env["QF_STATE_DIR"])
         self.api_url, self.ui_url = env["QF_API_URL"], env["QF_UI_URL"]
-        auth = env.get("PREFECT_API_AUTH_STRING", "")
+        self.mlflow_url = env["MLFLOW_TRACKING_URI"]
+        self.mlflow_login = env.get("MLFLOW_TRACKING_USERNAME", ""), env.get("MLFLOW_TRACKING_PASSWORD", "")
+        auth = self.prefect_auth = env.get("PREFECT_API_AUTH_STRING", "")
+        self.prefect_url = env["PREFECT_API_URL"].removesuffix("/api")
         self.prefect = httpx.Client(
             base_url=env["PREFECT_API_URL"], auth=PrefectLogin(auth) if auth else None, timeout=60, trust_env=False
         )
@@ -158,6 +166,40 @@ class RunningStack:
             time.sleep(POLL_S)
         raise Broken(f"no run of {deployment} began for version {version}")
 
+    def newest(self, deployment: str) -> dict[str, Any]:
+        """The newest completed run of a deployment.
+
+        Raises:
+            Broken: there is none.
+        """
+        query = {
+            "deployments": {"name": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+            "sort": "END_TIME_DESC",
+            "limit": 1,
+        }
+        found = self.post("/flow_runs/filter", query)
+        if not found:
+            raise Broken(f"no run of {deployment} is completed")
+        return dict(found[0])
+
+    # -- MLflow ----------------------------------------------------------------------------------------------------
+
+    def mlflow(self, path: str, **parameters: str) -> dict[str, Any]:
+        """What MLflow answers."""
+        answer = httpx.get(
+            f"{self.mlflow_url}/api/2.0/mlflow/{path}",
+            params=parameters,
+            auth=self.mlflow_login,
+            trust_env=False,
+            timeout=30,
+        )
+        return dict(answer.raise_for_status().json())
+
+    def champion(self) -> dict[str, Any]:
+        """The version under the alias, as MLflow has it."""
+        return dict(self.mlflow("registered-models/alias", name="credit-score", alias="champion")["model_version"])
+
     # -- the API, a shell ------------------------------------------------------------------------------------------
 
     def answering(self) -> int:
@@ -173,9 +215,23 @@ class RunningStack:
             for line in path.read_bytes()[self._log_sizes.get(path, 0) :].decode(errors="replace").splitlines()
         ]
 
-    def shell(self, command: str, timeout_s: float = 120) -> tuple[int, str]:
-        """Exit code and output of a command in the project's folder."""
+    @property
+    def person(self) -> dict[str, str]:
+        """The environment of a person's shell: `. .local/env` in it, and the project's own programs first."""
+        return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+    def shell(
+        self, command: str, timeout_s: float = 120, *, environment: Mapping[str, str] | None = None, errors: bool = True
+    ) -> tuple[int, str]:
+        """Exit code and output of a command in the project's folder; without what it said as `errors` if told so."""
         done = subprocess.run(
-            command, shell=True, cwd=self.home, capture_output=True, text=True, check=False, timeout=timeout_s
+            command,
+            shell=True,
+            cwd=self.home,
+            env={**self.person, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
         )
-        return done.returncode, done.stdout + done.stderr
+        return done.returncode, done.stdout + (done.stderr if errors else "")

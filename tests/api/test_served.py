@@ -239,8 +239,14 @@ def test_the_way_through_bentoml_gives_the_same_answer(model_dir: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"QF_MODEL_DIR": "/nowhere"}, "QF_MODEL_DIR"), ({"QF_WORKERS": "many"}, "QF_WORKERS"), ({}, "keys.json")],
-    ids=["model", "setting", "keys"],
+    [
+        ({"QF_MODEL_DIR": "/nowhere"}, "QF_MODEL_DIR"),
+        ({"QF_WORKERS": "many"}, "QF_WORKERS"),
+        ({}, "keys.json"),
+        ({"QF_SERVICE_DIR": "/dev/null/state"}, "QF_SERVICE_DIR is /dev/null/state, which cannot be written by user"),
+        ({"QF_KEYS_DIR": "/dev/null/keys"}, "/dev/null/keys/pepper: cannot be read, or made,"),
+    ],
+    ids=["model", "setting", "keys", "state", "secret"],
 )
 def test_a_mistake_stops_the_start_with_one_line(
     model_dir: Path, tmp_path: Path, settings: dict[str, str], named: str

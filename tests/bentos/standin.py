@@ -1,12 +1,14 @@
 """A colour in small, as a process of its own: real HTTP, a hundred points a loan, and one fault if told so.
 
 `python -m tests.bentos.standin PORT VERSION DIGEST FAULT`. Faults whose name begins with `live-` show only through the
-proxy, so the proof before the switch cannot see them.
+proxy, or on a socket that was handed over, so the proof before the switch cannot see them.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ from typing import Any
 PORT, VERSION, DIGEST, FAULT = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 IDENTITY = {"name": "credit-score", "version": VERSION, "digest": DIGEST}
 SLOW_S = 1.0
+HANDED = os.environ.get("QF_LISTEN_FD", "")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # pylint: disable=invalid-name
         """Scores and refusals."""
         content = self.rfile.read(int(self.headers["content-length"]))
-        live = "x-forwarded-proto" in self.headers
+        live = bool(HANDED) or "x-forwarded-proto" in self.headers
         if "x-api-key" not in self.headers:
             self._send(401, {})
         elif self.headers["content-type"] != "application/json":
@@ -76,6 +79,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    if FAULT == "dies":
+    if FAULT == "dies" or HANDED and FAULT == "live-dies":
         sys.exit("credit-score: the model was refused")
-    ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    server = ThreadingHTTPServer(("127.0.0.1", 0 if HANDED else PORT), Handler, bind_and_activate=not HANDED)
+    if HANDED:
+        server.socket.close()
+        server.socket = socket.socket(fileno=int(HANDED))
+        server.server_activate()
+    server.serve_forever()

@@ -70,7 +70,6 @@ def test_a_quiet_window_is_green_and_leaves_reports(client, events, current):
         "report.html",
         "report.json",
         "summary.json",
-        "trend.png",
         "current.json",
         "history.json",
     }

@@ -10,26 +10,27 @@ from typing import Any
 import pytest
 import yaml
 
-from bentos.packing.container import CODE
+from bentos.packing.image import CODE
 from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
+from infra.delivery import rollout
 from infra.settings import ROOT
 from infra.stack.object_store import program
 from service.database import migrations
 from tests.infra import compose_file
 
 FOLDER = ROOT / "infra" / "kubernetes"
+IMAGE = "registry.example.com/credit-score@sha256:" + "c" * 64
 VERSIONS = ("1.32", "1.37")  # the oldest promised and the newest whose schemas are here
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
 def rendered(overlay: str, folder: Path) -> Path:
-    """An overlay as one file."""
-    command = [program("kubectl"), "kustomize", str(FOLDER / "overlays" / overlay)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
+    """An overlay and what a rollout applies beside it, as one file."""
+    place = FOLDER / "overlays" / overlay
+    rollout.with_image(place / "api", IMAGE, folder)
     path = folder / f"{overlay}.yaml"
-    path.write_text(made.stdout)
+    path.write_text("---\n".join(kustomized(each) for each in (place, folder)))
     return path
 
 
@@ -40,8 +41,15 @@ def by_name(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.fixture(scope="module", name="manifests")
 def _manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The production overlay as one file."""
+    """The production overlay and what a rollout applies, as one file."""
     return rendered("production", tmp_path_factory.mktemp("kubernetes"))
+
+
+def kustomized(folder: Path) -> str:
+    """What kustomize makes of a folder."""
+    made = subprocess.run([program("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
 
 
 @pytest.fixture(scope="module", name="objects")
@@ -85,6 +93,20 @@ def test_a_misspelt_field_would_be_found(manifests: Path, tmp_path: Path) -> Non
     broken = tmp_path / "broken.yaml"
     broken.write_text(manifests.read_text().replace("minReplicas", "minReplica"))
     assert validated(broken, VERSIONS[-1]).returncode != 0
+
+
+@pytest.mark.parametrize(("overlay", "kind"), [("production", "StatefulSet"), ("production-database", "Deployment")])
+def test_applying_the_manifests_again_undoes_no_rollout(overlay: str, kind: str, tmp_path: Path) -> None:
+    """No workload of theirs runs the API's image; the rollout brings it to every container that does, by digest."""
+    applied = yaml.safe_load_all(kustomized(FOLDER / "overlays" / overlay))
+    theirs = [each for each in applied if "template" in each.get("spec", {})]
+    images = [one["image"] for each in theirs for one in each["spec"]["template"]["spec"]["containers"]]
+    assert len(images) == 3 and not [one for one in images if one.split(":")[0].endswith("/credit-score")]
+    api = by_name(rendered(overlay, tmp_path))[kind, "api"]
+    pod = api["spec"]["template"]["spec"]
+    assert {one["image"] for one in (*pod["containers"], *pod["initContainers"])} == {IMAGE}
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert api["metadata"]["namespace"] == "credit-score"
 
 
 def test_every_pod_is_restricted(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -229,7 +251,7 @@ def test_a_pod_makes_the_tables_before_it_serves(shared: Path) -> None:
     pod = by_name(shared)["Deployment", "api"]["spec"]["template"]["spec"]
     first = {each["name"]: each for each in pod["initContainers"]}
     assert first["migrate"]["command"] == ["python3", "-m", *migrations.MIGRATE.split()[2:]]
-    assert first["migrate"]["workingDir"] == CODE
+    assert first["migrate"]["workingDir"] == f"/{CODE}"
     for container in (*pod["containers"], *pod["initContainers"]):
         assert container["image"] == pod["containers"][0]["image"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

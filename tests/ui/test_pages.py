@@ -224,12 +224,17 @@ REPORTS = {"endpoint": "http://s3.test", "access_key": "reader", "secret_key": "
 Answers = Callable[[httpx.Request], httpx.Response]
 
 
-def open_as_staff(open_page: Open, api: FakeApi, bucket: Answers) -> AppTest:
-    """The application with a key of scope staff, a bucket at the network's edge, on the health page."""
+def open_as_staff(open_page: Open, api: FakeApi, bucket: Answers, report: str = "") -> AppTest:
+    """The application with a key of scope staff, a bucket at the network's edge, on the health page.
+
+    With `report` the page is opened by a link that names it.
+    """
     api.scopes = "read score staff"
     at = open_page(reports=REPORTS)
     both = httpx.MockTransport(lambda asked: bucket(asked) if asked.url.host == "s3.test" else api.handle(asked))
     at.session_state["transport"] = both
+    if report:
+        at.query_params["report"] = report
     return go(at, "health")
 
 
@@ -246,6 +251,22 @@ def test_health(open_page: Open, api: FakeApi) -> None:
     assert not at.exception and "s3-secret" not in everything(at)
     at.selectbox(key="health.report").select_index(1).run()
     assert texts("en")("health.report_gone") in everything(at)
+
+
+@pytest.mark.parametrize(("key", "index"), [("drift/2/report.html", 0), ("../data/secret", None)])
+def test_a_link_of_a_drift_run_opens_its_report(open_page: Open, api: FakeApi, key: str, index: int | None) -> None:
+    """`?report=` chooses a report of the list; what is not listed is not read, whatever the key may reach."""
+    asked: list[str] = []
+
+    def bucket(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return fake_reports.answer(request)
+
+    at = open_as_staff(open_page, api, bucket, report=key)
+
+    assert not at.exception
+    assert at.selectbox(key="health.report").index == index
+    assert any(key in path for path in asked) is (index is not None)
 
 
 @pytest.mark.parametrize(

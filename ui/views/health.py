@@ -203,10 +203,12 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
     if not listed:
         return
     st.header(t("health.reports"), anchor=False)
+    # A link from a drift run names its report; only one that is listed is opened.
+    linked = [place for place, moment in enumerate(listed) if moment["report"] == st.query_params.get("report")]
     chosen = st.selectbox(
         t("health.report"),
         range(len(listed)),
-        index=None,
+        index=linked[0] if linked else None,
         format_func=lambda place: t(
             "health.report_name",
             start=desk.formats.day(str(listed[place].get("start"))),

@@ -129,3 +129,9 @@ def test_a_link_is_made_for_the_address_it_is_opened_at(monkeypatch):
     link = report_store.link("a.html", "https://reports.example")
     assert link.startswith("https://reports.example/reports/a.html?X-Amz-Algorithm=AWS4-HMAC-SHA256")
     assert "X-Amz-Expires=604800" in link
+
+
+def test_where_there_is_a_page_the_link_lasts():
+    """It names the report and no signature that runs out."""
+    link = report_store.link("drift/dt=2026-10-08/a b.html", "https://reports.example", "https://page.example/")
+    assert link == "https://page.example/health?report=drift%2Fdt%3D2026-10-08%2Fa+b.html"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bentos.packing.container import CODE
+from bentos.packing.image import CODE
 from infra.compose import passwords
 from infra.compose.passwords import SECRETS, read_env, store_names
 from infra.compose.rights import ADMIN, RIGHTS, USERS
@@ -52,7 +52,9 @@ def test_a_database_of_several_hosts_is_laid_over_it() -> None:
         assert part["environment"] == {"QF_DATABASE_URL": "${QF_DATABASE_URL:?name the database that the hosts share}"}
         assert set(part["networks"]) == {"database"}, name
     made = over["migrate"]
-    assert made["entrypoint"] == ["python3", "-m", *migrations.MIGRATE.split()[2:]] and made["working_dir"] == CODE
+    assert (
+        made["entrypoint"] == ["python3", "-m", *migrations.MIGRATE.split()[2:]] and made["working_dir"] == f"/{CODE}"
+    )
     assert made["image"] == SERVICES["api-blue"]["image"]
     assert made["read_only"] is True and made["cap_drop"] == ["ALL"] and made["mem_limit"] and made["pids_limit"]
     assert made["security_opt"] == ["no-new-privileges:true"]

@@ -67,13 +67,33 @@ def test_kubernetes_gets_the_image_by_digest(asked) -> None:  # type: ignore[no-
     assert "rollout status statefulset/api" in second
 
 
-def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-untyped-def]
+def test_the_shipped_manifests_are_applied_with_the_image(asked) -> None:  # type: ignore[no-untyped-def]
+    """As one kustomization made for this rollout, gone afterwards, and waited for."""
+    log = asked()
+
+    roll_out(IMAGE, 3, RolloutSettings(to="kubectl://credit-score/infra/kubernetes/overlays/production/api"))
+
+    first, second = log.read_text().splitlines()
+    folder = first.removeprefix("kubectl --namespace credit-score apply --kustomize ")
+    assert second.startswith(f"kubectl --namespace credit-score rollout status --kustomize {folder} ")
+    assert folder.startswith("/") and not Path(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("to", "undone"),
+    [
+        ("kubectl://score/statefulset/api/api", "rollout undo statefulset/api"),
+        ("kubectl://credit-score/infra/kubernetes/overlays/production/api", "rollout undo --kustomize /"),
+    ],
+    ids=["workload", "kustomization"],
+)
+def test_a_rollout_that_fails_is_taken_back(asked, to: str, undone: str) -> None:  # type: ignore[no-untyped-def]
     """Kubernetes keeps the image that ran."""
     log = asked("*status*")
 
     with pytest.raises(StackError, match="kubectl failed with exit code 7"):
-        roll_out(IMAGE, 3, RolloutSettings(to="kubectl://score/statefulset/api/api"))
-    assert "rollout undo statefulset/api" in log.read_text()
+        roll_out(IMAGE, 3, RolloutSettings(to=to))
+    assert undone in log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -84,6 +104,7 @@ def test_a_rollout_that_fails_is_taken_back(asked) -> None:  # type: ignore[no-u
         "ssh://host.test",
         "kubectl://score/api",
         "kubectl://score/pod/api/api",
+        "kubectl://score/infra/no/such/folder",
         "ftp://host.test/folder",
     ],
 )

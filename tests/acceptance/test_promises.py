@@ -1,0 +1,173 @@
+"""A promise that is not kept is found: each is broken once here, and the run ends with 1 at the first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance import __main__ as acceptance
+from tests.acceptance import promises
+from tests.acceptance.running_stack import Broken, RunningStack, Skipped
+
+RETENTION = {"id": "d1", "name": "retention", "schedules": [{"id": "s1", "active": True}]}
+RUN = {"id": "r1", "name": "a run", "created_by": {"id": "s1"}, "state": {"type": "COMPLETED"}}
+
+
+class BrokenStack(RunningStack):
+    """A stack whose Prefect answers as a test says; a request it does not know fails the test."""
+
+    def __init__(self, answers: dict[str, Any], folder: Path, status: tuple[int, str] = (0, "all is well")) -> None:
+        # pylint: disable=super-init-not-called  # there is no stack to read addresses of
+        def answer(request: httpx.Request) -> httpx.Response:
+            found = answers[f"{request.method} {request.url.path.removeprefix('/api')}"]
+            return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+
+        self.prefect = httpx.Client(base_url="http://prefect.test/api", transport=httpx.MockTransport(answer))
+        self.home = self.state = folder
+        self._status = status
+        (folder / "logs").mkdir()
+        self._log_sizes = {}
+
+    def shell(self, command: str, *_: Any, **__: Any) -> tuple[int, str]:
+        """What `make status` says."""
+        assert command == "make status"
+        return self._status
+
+
+@pytest.fixture(name="broken")
+def _broken(tmp_path: Path) -> Callable[..., BrokenStack]:
+    """A stack with these answers."""
+    return lambda answers, **more: BrokenStack(answers, tmp_path, **more)
+
+
+def test_a_schedule_that_is_not_planned_is_found(broken: Callable[..., BrokenStack]) -> None:
+    """As with a scheduler whose every loop fails; the deployment is named."""
+    stack = broken({"POST /flow_runs/filter": [], "POST /deployments/filter": [RETENTION]})
+
+    with pytest.raises(Broken, match="a schedule of retention is active and has no planned run"):
+        promises.schedules_are_planned(stack)
+
+
+def test_a_red_status_is_found(broken: Callable[..., BrokenStack]) -> None:
+    """Its last line is the reason."""
+    answers = {"POST /flow_runs/filter": [RUN], "POST /deployments/filter": [RETENTION]}
+    stack = broken(answers, status=(2, "api running\nchampion is version 2, version 1 answers\n"))
+
+    with pytest.raises(Broken, match="^champion is version 2, version 1 answers$"):
+        promises.schedules_are_planned(stack)
+
+
+def test_a_schedule_that_does_not_fire_is_found(
+    broken: Callable[..., BrokenStack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the schedule that was added for it is taken away all the same."""
+    monkeypatch.setattr(promises, "FIRING_S", 0.05)
+    stack = broken(
+        {
+            "POST /deployments/filter": [RETENTION],
+            "POST /deployments/d1/schedules": [{"id": "s9"}],
+            "POST /flow_runs/filter": [RUN],
+            "DELETE /deployments/d1/schedules/s9": httpx.Response(204),
+        }
+    )
+
+    with pytest.raises(Broken, match="no run of it was completed"):
+        promises.a_schedule_fires(stack)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        pytest.param(httpx.Response(201, json=RUN), "training takes", id="taken"),
+        pytest.param(httpx.Response(409, json={"detail": "wrong"}), "without naming", id="no-field"),
+    ],
+)
+def test_a_form_that_takes_anything_is_found(
+    broken: Callable[..., BrokenStack], answer: httpx.Response, says: str
+) -> None:
+    """A run that was started, or a refusal that names no field."""
+    stack = broken({"POST /deployments/filter": [RETENTION], "POST /deployments/d1/create_flow_run": answer})
+
+    with pytest.raises(Broken, match=says):
+        promises.forms_refuse(stack)
+
+
+def test_a_click_that_fails_is_found(broken: Callable[..., BrokenStack]) -> None:
+    """One status of 503 among two hundred clicks."""
+    stack = broken(
+        {
+            "POST /variables/filter": [{"id": "v1"}],
+            "POST /deployments/filter": [RETENTION],
+            "POST /deployments/d1/create_flow_run": RUN,
+            "POST /flow_runs/filter": [RUN],
+            "POST /logs/filter": [],
+            "GET /flow_runs/r1": RUN,
+            "PATCH /variables/v1": httpx.Response(503),
+            "DELETE /variables/v1": httpx.Response(204),
+        }
+    )
+
+    with pytest.raises(Broken, match="50 of 200 clicks failed: PATCH /api/variables/v1: 503"):
+        promises.clicks_are_answered(stack)
+
+
+def test_a_run_that_crashes_is_found(broken: Callable[..., BrokenStack]) -> None:
+    """With the state's message, which is what a person is told."""
+    crashed = {**RUN, "state": {"type": "CRASHED", "message": "Nanny failed to start."}}
+    stack = broken(
+        {
+            "POST /deployments/filter": [RETENTION],
+            "POST /deployments/d1/create_flow_run": RUN,
+            "GET /flow_runs/r1": crashed,
+        }
+    )
+
+    with pytest.raises(Broken, match="retention ended crashed: Nanny failed to start."):
+        promises.personal_data_goes(stack)
+
+
+def test_an_error_in_a_log_is_found(broken: Callable[..., BrokenStack], tmp_path: Path) -> None:
+    """With the part's name; a warning is none."""
+    stack = broken({})
+    (tmp_path / "logs" / "prefect.log").write_text("1 | WARNING | slow\n2 | ERROR   | Can't evaluate bulk DML\n")
+
+    with pytest.raises(Broken, match="1 errors, the first: prefect: 2 | ERROR "):
+        promises.logs_are_clean(stack)
+
+
+def test_the_run_ends_at_the_first_that_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a promise; what cannot be asked here is said; what comes after a broken one is not asked."""
+    asked: list[str] = []
+
+    def kept(_: object) -> None:
+        """First."""
+        asked.append("first")
+
+    def absent(_: object) -> None:
+        """Second."""
+        raise Skipped("there is no Chromium here")
+
+    def wrong(_: object) -> None:
+        """Third."""
+        raise Broken(json.dumps("it does not"))
+
+    monkeypatch.setattr(acceptance, "RunningStack", object)
+    monkeypatch.setattr(acceptance, "PROMISES", (kept, absent, wrong, kept))
+    monkeypatch.setattr("sys.argv", ["acceptance"])
+
+    assert acceptance.main() == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("(")[0].strip() for line in lines] == [
+        "kept   First.",
+        "not asked Second. there is no Chromium here",
+        'BROKEN Third. Broken: "it does not"',
+    ]
+    assert asked == ["first"]

@@ -10,18 +10,24 @@ the rest goes to each family by its weight. Points are whole; what is not named 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from service.contract import MAX_STRENGTHS, Applicant, Text
-from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FRAGMENTS, STORIES
+from service.contract import MAX_STRENGTHS, Applicant, Direction, Text
+from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FRAGMENTS, STORIES, loan_kinds_text
 
 RATES: Final = (20.0, 400.0)  # points a unit of margin
 LEAST_STRENGTH: Final = 5  # points
 _encode: Final = msgspec.json.Encoder().encode
 _FAMILY: Final = tuple(candidate.family for candidate in CANDIDATES for _ in range(len(CATALOGUE) // len(CANDIDATES)))
 _FIELD: Final = tuple(reason.feature for reason in CATALOGUE)
+_OF_LOAN_KINDS: Final = frozenset(
+    number
+    for number, reason in enumerate(CATALOGUE)
+    if FAMILIES[_FAMILY[number]] == "loan_kinds" and reason.direction is not Direction.MISSING
+)
 _STRONG_FIELD: Final = tuple(
     next(candidate.field for candidate in CANDIDATES if candidate.family == family) for family in range(len(FAMILIES))
 )
@@ -58,10 +64,19 @@ class Tally:
 
     def __init__(self, reference: Applicant, score: int) -> None:
         self.score = score
+        self._usual_kinds = tuple(map(str, reference.loan_types))
+        self._naming = lru_cache(maxsize=4096)(self._kinds)  # few lists of loans are nearly all there are
         self._reasons = tuple(
             fragment[:-1] + b',"compared_with":' + _encode(getattr(reference, field)) + b',"value":'
             for fragment, field in zip(FRAGMENTS, _FIELD, strict=True)
         )
+
+    def _kinds(self, number: int, held: tuple[str, ...]) -> bytes:
+        """The opening of a reason about kinds of loan, which names them."""
+        reason = CATALOGUE[number]
+        named = reason.model_copy(update={"text": loan_kinds_text(reason.direction, held, self._usual_kinds)})
+        fragment = named.model_dump_json(exclude_none=True).encode()
+        return fragment[:-1] + b',"compared_with":' + _encode(self._usual_kinds) + b',"value":'
 
     def told(
         self, applicant: Any, score: int, numbers: Sequence[int], lost: Sequence[float]
@@ -75,16 +90,17 @@ class Tally:
             cost = max(1, -round(points[family]))  # moving it alone gains a point at least
             named.add(family)
             other += cost
-            value = _encode(getattr(applicant, _FIELD[number]))
-            reasons.append(b'%b%b,"points":%d}' % (self._reasons[number], value, cost))
+            value = getattr(applicant, _FIELD[number])
+            told = self._naming(number, tuple(value)) if number in _OF_LOAN_KINDS else self._reasons[number]
+            reasons.append(b'%b%b,"points":%d}' % (told, _encode(value), cost))
         strengths = []
         for family in sorted(range(len(points)), key=points.__getitem__, reverse=True)[:MAX_STRENGTHS]:
             gain = round(points[family])
             if gain < LEAST_STRENGTH or family in named:
                 continue
             other -= gain
-            value = _encode(getattr(applicant, _STRONG_FIELD[family]))
-            strengths.append(b'%b%b,"points":%d}' % (_STRONG[family], value, gain))
+            value = getattr(applicant, _STRONG_FIELD[family])
+            strengths.append(b'%b%b,"points":%d}' % (_STRONG[family], _encode(value), gain))
         raw = msgspec.Raw
-        compared = b'{"score":%d,"other_points":%d}' % (self.score, other)
-        return raw(b"[%b]" % b",".join(reasons)), raw(b"[%b]" % b",".join(strengths)), raw(compared)
+        compared = raw(b'{"score":%d,"other_points":%d}' % (self.score, other))
+        return raw(b"[%b]" % b",".join(reasons)), raw(b"[%b]" % b",".join(strengths)), compared

@@ -17,10 +17,12 @@ A reason names one contract field. Which reasons are given follows four rules, c
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from service.contract import Direction, Reason, Text
+from service.contract import Direction, LoanType, Reason, Text
 from service.score.features import FEATURES, Feature
 
 FAMILIES: Final = tuple(dict.fromkeys(feature.family for feature in FEATURES))
@@ -79,12 +81,12 @@ STORIES: Final[dict[str, Story]] = {
         "Tipos de empréstimo",
         "The kinds of loan",
         high=Text(
-            pt="Mais empréstimos de certos tipos do que é habitual entre clientes bem avaliados",
-            en="More loans of certain kinds than is usual for well-rated customers",
+            pt="Mais empréstimos de alguns tipos do que é habitual entre clientes bem avaliados",
+            en="More loans of some kinds than is usual for well-rated customers",
         ),
         low=Text(
-            pt="Menos empréstimos de certos tipos do que é habitual entre clientes bem avaliados",
-            en="Fewer loans of certain kinds than is usual for well-rated customers",
+            pt="Menos empréstimos de alguns tipos do que é habitual entre clientes bem avaliados",
+            en="Fewer loans of some kinds than is usual for well-rated customers",
         ),
     ),
     "previous_classes": Story(
@@ -97,6 +99,39 @@ STORIES: Final[dict[str, Story]] = {
         "The total of accounts, cards and loans",
     ),
 }
+
+
+LOAN_KIND_NAMES: Final[dict[LoanType, Text]] = {
+    LoanType.AUTO: Text(pt="financiamento de carro", en="auto loan"),
+    LoanType.CREDIT_BUILDER: Text(pt="crédito para formar histórico", en="credit-builder loan"),
+    LoanType.DEBT_CONSOLIDATION: Text(pt="consolidação de dívidas", en="debt consolidation"),
+    LoanType.HOME_EQUITY: Text(pt="empréstimo com garantia de imóvel", en="home equity loan"),
+    LoanType.MORTGAGE: Text(pt="financiamento imobiliário", en="mortgage"),
+    LoanType.PAYDAY: Text(pt="adiantamento de salário", en="payday loan"),
+    LoanType.PERSONAL: Text(pt="empréstimo pessoal", en="personal loan"),
+    LoanType.STUDENT: Text(pt="crédito estudantil", en="student loan"),
+    LoanType.NOT_SPECIFIED: Text(pt="tipo não especificado", en="kind not specified"),
+}
+"""What a sentence calls each kind of loan."""
+
+
+def loan_kinds_text(direction: Direction, held: Collection[str], usual: Collection[str]) -> Text:
+    """The sentence about kinds of loan with the kinds it is about named: those held more often, or less, than usual.
+
+    Args:
+        direction: too high names what is held more often, too low what is held less.
+        held: the applicant's kinds, which may repeat.
+        usual: the reference's.
+    """
+    own, other = Counter(map(str, held)), Counter(map(str, usual))
+    more, less = (own, other) if direction is Direction.TOO_HIGH else (other, own)
+    named = [LOAN_KIND_NAMES[kind] for kind in LoanType if more[kind] > less[kind]]
+    plain = text("loan_kinds", direction)
+    if direction is Direction.MISSING or not named:
+        return plain
+    return Text(
+        pt=f"{plain.pt}: {', '.join(one.pt for one in named)}", en=f"{plain.en}: {', '.join(one.en for one in named)}"
+    )
 
 
 def text(family: str, direction: Direction) -> Text:

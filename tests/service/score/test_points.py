@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract import Reason, Strength
+from service.contract import Direction, Reason, Strength
 from service.engine.packed_model import PackedModel
 from service.score import features, points
-from service.score.reasons import FAMILIES, STORIES
+from service.score.reasons import FAMILIES, LOAN_KIND_NAMES, STORIES, loan_kinds_text
 from tests.factories import applicant, applicant_columns
 
 losses = st.lists(st.floats(-3, 3), min_size=len(FAMILIES), max_size=len(FAMILIES))
@@ -35,7 +35,7 @@ def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> N
     reference = loaded_model.manifest.reference.applicant
     tally = points.Tally(reference, loaded_model.assess(features.row(reference)).score)
     columns, _ = applicant_columns(80, seed=5)
-    named = 0
+    named = kinds_named = 0
     for row in range(80):
         one = applicant(columns, row)
         answer = loaded_model.assess(features.row(one))
@@ -49,10 +49,16 @@ def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> N
         assert all(part.points >= points.LEAST_STRENGTH for part in strengths)
         assert not {part.code for part in reasons} & {part.code for part in strengths}
         for reason in reasons:
+            if reason.code == "LOAN_KINDS" and reason.direction is not Direction.MISSING:
+                kinds = one.loan_types, reference.loan_types
+                assert reason.text == loan_kinds_text(reason.direction, *kinds)
+                assert any(name.en in reason.text.en for name in LOAN_KIND_NAMES.values())
+                kinds_named += 1
             assert reason.value == getattr(one, reason.feature)
             assert reason.compared_with == getattr(reference, reason.feature)
         named += len(strengths)
     assert named > 20
+    assert kinds_named > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.contract import MAX_REASONS, Direction
+from service.contract import MAX_REASONS, Direction, LoanType
 from service.engine.packed_model import PackedModel
 from service.engine.rules import Arrays
 from service.score import features
 from service.score.features import FEATURE_NAMES, FEATURES
-from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FRAGMENTS, STORIES, direction_of, text
+from service.score.reasons import (
+    CANDIDATES,
+    CATALOGUE,
+    FAMILIES,
+    FRAGMENTS,
+    LOAN_KIND_NAMES,
+    STORIES,
+    direction_of,
+    loan_kinds_text,
+    text,
+)
 from tests.factories import Columns, applicant, applicant_columns
 
 ROWS = 1000
@@ -145,3 +155,41 @@ def test_a_missing_value_is_named_missing(loaded_model: PackedModel, columns: Co
 
     unknown = {"credit_mix", "credit_history_months", "num_delayed_payments"} & told.keys()
     assert all(told[field] is Direction.MISSING for field in unknown)
+
+
+@pytest.mark.parametrize(
+    ("direction", "held", "usual", "pt", "en"),
+    [
+        (Direction.TOO_HIGH, ["payday", "payday", "auto"], ["auto"], ": adiantamento de salário", ": payday loan"),
+        (
+            Direction.TOO_LOW,
+            [],
+            ["mortgage", "auto"],
+            ": financiamento de carro, financiamento imobiliário",
+            ", mortgage",
+        ),
+        (Direction.TOO_LOW, ["student"], ["student", "student"], ": crédito estudantil", ": student loan"),
+        (Direction.TOO_HIGH, [], ["auto"], "clientes bem avaliados", "well-rated customers"),
+        (Direction.MISSING, ["payday"], [], "informação não fornecida", "was not given"),
+    ],
+    ids=["more of one", "fewer of two", "fewer of one that is held", "nothing to name", "untold"],
+)
+def test_kinds_of_loan_are_named(direction: Direction, held: list[str], usual: list[str], pt: str, en: str) -> None:
+    """The sentence says which kinds it is about, in the direction it speaks of."""
+    told = loan_kinds_text(direction, held, usual)
+
+    assert told.pt.endswith(pt) and told.en.endswith(en)
+
+
+def test_every_kind_of_loan_has_a_name() -> None:
+    """In both languages, no name twice."""
+    assert set(LOAN_KIND_NAMES) == set(LoanType)
+    assert len({name.pt for name in LOAN_KIND_NAMES.values()}) == len(LOAN_KIND_NAMES)
+
+
+def test_a_history_is_compared_and_never_called_short() -> None:
+    """Twenty years may be less than the reference's: the sentence says less than usual, which is true of any length."""
+    for direction in (Direction.TOO_LOW, Direction.TOO_HIGH, Direction.MISSING):
+        told = text("history", direction)
+        assert "short" not in told.en.lower() and "curt" not in told.pt.lower()
+    assert "usual" in text("history", Direction.TOO_LOW).en

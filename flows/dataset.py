@@ -28,6 +28,7 @@ HINTS: Final = (
     ("--decimal", "QF_DECIMAL", [".", ",", ""]),
     ("--delimiter", "QF_DELIMITER", [",", ";", "tab", "|", ""]),
     ("--encoding", "QF_ENCODING", None),
+    ("--member", "QF_MEMBER", None),
 )
 """Options of reading, and the variables that stand for them."""
 
@@ -67,6 +68,7 @@ def _options(arguments: argparse.Namespace) -> ReadOptions:
         decimal=arguments.decimal,
         delimiter="\t" if arguments.delimiter == "tab" else arguments.delimiter,
         encoding=arguments.encoding,
+        member=arguments.member,
         prefer="train.csv",
     )
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final, Literal
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -21,11 +22,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
-from flows.batch.job import ScoringTally, job_of, score, workers
+from flows.batch.errors import BatchRefused
+from flows.batch.job import ReadHints, ScoringTally, job_of, score, workers
 from flows.batch.roots import within
-from flows.batch.rows import BatchRefused
 from flows.completion import completed
 from flows.settings import FlowSettings
+
+FILES_SHOWN: Final = 5
 
 
 class ScoringForm(BaseModel):
@@ -36,7 +39,7 @@ class ScoringForm(BaseModel):
     source: str = Field(
         default="",
         title="File, folder or s3://bucket/prefix",
-        description="CSV (.gz too) or parquet, with one column a contract field.",
+        description="CSV of any dialect, .gz, a zip of one table, .xlsx, JSON lines or parquet: one column a field.",
     )
     target: str = Field(
         default="",
@@ -47,9 +50,25 @@ class ScoringForm(BaseModel):
         default=False, title="With reasons", description="At most four a row; about four times slower."
     )
     chunk_rows: int = Field(default=100_000, ge=100, le=2_000_000, title="Rows a part, about")
+    decimal: Literal[".", ",", ""] = Field(
+        default="", title="Decimal mark", description="If the file does not tell: is 2,900 two thousand nine hundred?"
+    )
+    delimiter: Literal[",", ";", "tab", "|", ""] = Field(
+        default="", title="Delimiter", description="Found from the file if empty."
+    )
+    encoding: str = Field(default="", title="Encoding", description="Found from the file if empty: utf-8, cp1252, ...")
+    days: Literal["dmy", "mdy", ""] = Field(
+        default="", title="Order of days", description="If as_of does not tell whether 01/02/2026 is in January."
+    )
+    member: str = Field(default="", title="Table in the zip", description="If a zip holds several.")
     processes: int = Field(
         default=0, ge=0, le=256, title="Processes", description="Of this host, 0: one a core; a cluster has its own."
     )
+
+    @property
+    def hints(self) -> ReadHints:
+        """What the caller knows of the files."""
+        return ReadHints(**self.model_dump(include=set(ReadHints.model_fields)))
 
     @property
     def place(self) -> str:
@@ -84,7 +103,7 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     champion = registry.by_alias(CHAMPION)
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
-        job = job_of(form.source, package, form.chunk_rows, form.reasons)
+        job = job_of(form.source, package, form.chunk_rows, form.reasons, form.hints)
         if job.size_bytes > settings.scoring_max_gb * 1e9:
             raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")
         with (
@@ -133,6 +152,8 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> Non
         {"figure": "rows", "value": f"{tally.rows:,}"},
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},
         *({"figure": f"of them in {name}", "value": f"{count:,}"} for name, count in sorted(tally.problems.items())),
+        *({"figure": "refused rows, to mend and send again", "value": name} for name in tally.refused_files),
+        *({"figure": "read as", "value": told} for told in tally.read_as[:FILES_SHOWN]),
         {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},
         {"figure": "seconds", "value": f"{seconds:.1f}"},
         {"figure": "rows a second and core", "value": f"{tally.rows / tally.cpu_s:,.0f}" if tally.cpu_s else "-"},
@@ -145,13 +166,18 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> Non
 def main(arguments: list[str] | None = None) -> int:
     """Run the flow from a terminal; 1 and one line if the job is refused."""
     parser = argparse.ArgumentParser(prog="python -m flows.scoring", description="Score files with the champion.")
-    parser.add_argument("source", help="file, folder or s3://bucket/prefix: CSV, .csv.gz or parquet")
+    parser.add_argument("source", help="file, folder or s3://bucket/prefix of tables")
     parser.add_argument(
         "--target", default="", help="folder or s3://bucket/prefix of the parts; SOURCE.scored if left out"
     )
     parser.add_argument("--reasons", action="store_true", help="at most four a row; about four times slower")
     parser.add_argument("--chunk-rows", type=int, default=100_000, help="rows a part, about")
     parser.add_argument("--processes", type=int, default=0, help="processes of this host; one a core if left out")
+    parser.add_argument("--decimal", default="", choices=[".", ","], help="decimal mark, if the file does not tell")
+    parser.add_argument("--delimiter", default="", choices=[",", ";", "tab", "|"], help="what separates columns")
+    parser.add_argument("--encoding", default="", help="utf-8, utf-16, cp1252, ...")
+    parser.add_argument("--days", default="", choices=["dmy", "mdy"], help="what stands first in 01/02/2026")
+    parser.add_argument("--member", default="", help="the table to take from a zip of several")
     try:
         print(scoring(ScoringForm(**vars(parser.parse_args(arguments)))))
     except BatchRefused as error:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
@@ -25,18 +25,44 @@ import pyarrow.parquet as pq
 from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.batch import files as batch_files
-from flows.batch.files import FileLayout, Piece, ResultPlace, Source
-from flows.batch.rows import BatchRefused, refuse_columns, score_table
+from flows.batch import places as batch_files
+from flows.batch.column_forms import checked_rows
+from flows.batch.cuts import Piece
+from flows.batch.errors import BatchRefused
+from flows.batch.piece_rows import RowsRead, rows_of
+from flows.batch.places import ResultPlace, Source, system_words
+from flows.batch.planning import plan
+from flows.batch.refused_rows import join_notes, note, note_of
+from flows.batch.rows import Checked, score_table
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
+from service.lexicon.limits import Delimiter, ReadOptions
 from service.score.manifest import MODEL_FILE, Manifest
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"
+SUMMARY: Final = {"rows", "problems", "parts", "refused_files", "read_as"}
 TALLY_KEY: Final = b"tally"
 TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
 JOIN_TIMEOUT_S: Final = 60
+
+
+class ReadHints(BaseModel):
+    """What the caller knows of the files; empty is found from their content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decimal: Literal[".", ",", ""] = ""
+    delimiter: Literal[",", ";", "tab", "|", ""] = ""
+    encoding: str = ""
+    days: Literal["dmy", "mdy", ""] = ""
+    member: str = ""
+
+    @property
+    def options(self) -> ReadOptions:
+        """The same for the shared reader."""
+        delimiter: Delimiter = "\t" if self.delimiter == "tab" else self.delimiter
+        return ReadOptions(self.decimal, delimiter, self.encoding, self.days, self.member)
 
 
 class ScoringJob(BaseModel):
@@ -48,6 +74,7 @@ class ScoringJob(BaseModel):
     model_digest: str
     chunk_rows: int
     reasons: bool
+    hints: ReadHints = ReadHints()
 
     @property
     def size_bytes(self) -> int:
@@ -65,6 +92,8 @@ class ScoringTally(BaseModel):
     parts: int = 0
     found_done: int = 0
     read_bytes: int = 0
+    refused_files: tuple[str, ...] = ()  # names of the files of refused rows, beside the parts
+    read_as: tuple[str, ...] = ()  # how each file was understood
     cpu_s: float = 0  # of the workers' threads: reading, scoring and writing
 
     @property
@@ -87,7 +116,7 @@ class ScoringTally(BaseModel):
 Told = Callable[[ScoringTally], None]
 
 
-def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> ScoringJob:
+def job_of(source: str, package: Path, chunk_rows: int, reasons: bool, hints: ReadHints = ReadHints()) -> ScoringJob:
     """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
     Raises:
@@ -99,7 +128,11 @@ def job_of(source: str, package: Path, chunk_rows: int, reasons: bool) -> Scorin
         raise BatchRefused(f"the model of this package may not score: {error}") from error
     digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
     return ScoringJob(
-        sources=tuple(batch_files.sources(source)), model_digest=digest, chunk_rows=chunk_rows, reasons=reasons
+        sources=tuple(batch_files.sources(source)),
+        model_digest=digest,
+        chunk_rows=chunk_rows,
+        reasons=reasons,
+        hints=hints,
     )
 
 
@@ -143,39 +176,19 @@ def score(job: ScoringJob, package: Path, target: str, client: Client, told: Tol
     place = ResultPlace.of(target)
     try:
         _claim(job, place)
-        tally = _scored(job, plan(job, client), Package.of(package), target, client, told)
+        pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
+        tally = _scored(job, pieces, Package.of(package), target, client, told)
         if batch_files.changed(job.sources):
             raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
-        place.at(SUMMARY_FILE).write(tally.model_dump_json(include={"rows", "problems", "parts"}).encode())
+        told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
+        found = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
+        tally = tally.model_copy(update=found)
+        place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())
     except KilledWorker as error:
         raise BatchRefused("a worker died again and again over one chunk: make chunks smaller") from error
     except OSError as error:
-        raise BatchRefused(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+        raise BatchRefused(f"{target} cannot be written: {system_words(error)}") from error
     return tally
-
-
-def plan(job: ScoringJob, client: Client) -> list[Piece]:
-    """The pieces of all files, in order; workers look into the files.
-
-    Raises:
-        BatchRefused: a file cannot be read, or its columns are not the contract's.
-    """
-    numbers = range(len(job.sources))
-    looked = client.gather(client.map(_looked, job.sources, numbers, rows=job.chunk_rows, pure=False))
-    blocks = [(layout, *block) for layout, _ in looked for block in batch_files.blocks(layout)]
-    surveys = iter(
-        client.gather(client.map(batch_files.survey, *zip(*blocks, strict=True), pure=False)) if blocks else []
-    )
-    pieces: list[Piece] = []
-    for layout, whole in looked:
-        pieces += whole or batch_files.cut(layout, [next(surveys) for _ in batch_files.blocks(layout)])
-    return pieces
-
-
-def _looked(source: Source, number: int, rows: int) -> tuple[FileLayout, list[Piece]]:
-    layout, schema = batch_files.opened(source, number, rows)
-    refuse_columns(schema, batch_files.short(source.address))
-    return layout, [] if source.address.endswith(".csv") else batch_files.whole(layout, rows)
 
 
 class Package(NamedTuple):
@@ -261,10 +274,9 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
         told(one)
         return one
     started = time.thread_time()
-    for number, table in enumerate(batch_files.tables(piece, rows)):
-        part = place.at(piece.part(number))
-        known = piece.part(number) in found
-        one = counted(part) if known else _write(score_table(model, table, reasons=reasons), part)
+    for number, read in enumerate(rows_of(piece, rows)):
+        name = piece.part(number)
+        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, reasons, place, name)
         ended = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
         one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
@@ -272,6 +284,19 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
         told(one)
         total = total.plus(one)
     return total.plus(ScoringTally(read_bytes=piece.weight - total.read_bytes))
+
+
+def _scored_part(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a part is made of
+    model: PackedModel, piece: Piece, read: RowsRead, reasons: bool, place: ResultPlace, name: str
+) -> ScoringTally:
+    held = checked_rows(piece.layout, read)
+    _tell(read, held, place.at(note_of(name)))
+    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name))
+
+
+def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
+    if refused := note(read, held):
+        place.write(refused)
 
 
 def _write(scored: pa.Table, part: ResultPlace) -> ScoringTally:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from flows.batch.rows import BatchRefused
+from flows.batch.errors import BatchRefused
 
 REMOTE: Final = "s3://"
 

@@ -1,14 +1,16 @@
 """Rows of a table held against the contract and scored, column by column: no Python object a row.
 
-Pure: an Arrow table in, an Arrow table out. Texts are looked at once a distinct value. A row that breaks the contract
-is not guessed at: it gets no score, and `problem` names the first field at fault. Columns that are no contract field
-(an id, say) are passed through.
+Pure: an Arrow table in, an Arrow table out. Texts are looked at once a distinct value, numbers in an unusual dress by
+the shared reader. A row that breaks the contract is not guessed at: it gets no score, and `problem` names the first
+field at fault. Columns that are no contract field (an id, say) are passed through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
@@ -16,93 +18,82 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant, Basis
+from flows.batch.contract_columns import ANSWERS, CATEGORIES, CONTRACT, FIELDS, PREVIOUS, SCHEMA, is_string, plain_type
+from flows.batch.piece_rows import UNREAD_CELL
+from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
 from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
-from service.lexicon.numerals import evidence
+from service.lexicon.columns import column_evidence, plain_column
 from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
 from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, told_many
 from service.score.reasons import CATALOGUE
 
-_SCHEMA: Final = Applicant.model_json_schema()
-FIELDS: Final = DESCRIBING_FIELDS
-PROBABILITIES: Final = PROBABILITY_COLUMNS
-ANSWERS: Final = (
-    *("score", "band", "predicted_class", *PROBABILITIES),
-    *("borderline", "reasons", "problem", "model_digest", "risk_grade", "basis"),
-)
-PREVIOUS: Final = "previous_classes"
-"""An optional column; without it nobody is known."""
-_NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_NO_NUMBER: Final = "unread"
+ROW: Final = "(row)"
+"""What `problem` says of a row that has not as many cells as the header names columns."""
+PROBLEMS: Final = ("", *FIELDS, PREVIOUS, ROW)
+DAY_FIELD: Final = "as_of"
+POINT: Final = ColumnForm(decimal=".")
 _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
 Bools = NDArray[np.bool_]
+Forms = Mapping[str, ColumnForm]
 
 
-class BatchRefused(RuntimeError):
-    """The file cannot be scored as asked; the text says what to change, and holds no value of an applicant."""
+class Fault(IntEnum):
+    """Why a cell breaks the contract."""
+
+    NONE = 0
+    UNREAD = 1
+    UNKNOWN = 2
+    RANGE = 3
+    WHOLE = 4
+    KINDS = 5
 
 
-def _rule(field: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    choices = field.get("anyOf", [field])
-    return next(choice for choice in choices if choice.get("type") != "null"), {"type": "null"} in choices
+class OpenCell(Exception):
+    """A cell that both decimal marks fit, in a column whose other cells contradict the mark that was found."""
+
+    def __init__(self, field: str, place: int) -> None:
+        super().__init__(field, place)
+        self.field, self.place = field, place
 
 
-def _levels(rule: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(_SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]]["enum"])
+@dataclass(frozen=True)
+class Checked:
+    """A table held against the contract.
 
+    `columns` for `service.score.features.matrix`; per row its position in PROBLEMS, and the Fault of the field there. A
+    broken field is empty in the columns, so that the row's answer can be computed and thrown away.
+    """
 
-_RULES: Final = {name: _rule(_SCHEMA["properties"][name]) for name in FIELDS}
-CATEGORIES: Final = tuple(name for name, (rule, _) in _RULES.items() if "$ref" in rule or rule.get("type") == "array")
-"""Fields whose cells are texts of few distinct values; all others are numbers."""
+    columns: dict[str, Any]
+    problem: NDArray[np.int8]
+    fault: NDArray[np.int8]
+    history: NDArray[np.float64] | None
 
 
 pa.scalar(0)  # pyarrow looks for pandas at its first conversion: a second of a process's start, not of its first part
 
 
-def refuse_columns(schema: pa.Schema, name: str) -> None:
-    """Nothing, if a file of this schema can be scored.
-
-    Raises:
-        BatchRefused: a contract field is missing, stands twice, is of another type, or a column has a name that an
-            answer takes.
-    """
-    if missing := [field for field in FIELDS if field not in schema.names]:
-        raise BatchRefused(f"{name} lacks {', '.join(missing)}: one column a contract field is needed")
-    if twice := sorted({column for column in schema.names if schema.names.count(column) > 1}):
-        raise BatchRefused(f"{name} names {', '.join(twice)} more than once: every column needs a name of its own")
-    if taken := [column for column in schema.names if column in ANSWERS]:
-        raise BatchRefused(f"{name} has columns named as answers are, {', '.join(taken)}: rename them")
-    for field in FIELDS:
-        kind = schema.field(field).type
-        if not (_is_text(field, kind) if field in CATEGORIES else _is_number(kind)):
-            wanted = "text" if field in CATEGORIES else "numbers"
-            raise BatchRefused(f"{name}: column {field} is of type {kind}, {wanted} needed")
+def reason(problem: int, fault: int) -> str:
+    """Why a row is refused, in words; what it holds is not told."""
+    if PROBLEMS[problem] == PREVIOUS:
+        return "expected classes such as Poor@2026-06-30|Good@2026-05-31, observed before the row's own day"
+    field = PROBLEMS[problem]
+    rule = CONTRACT[field][0]
+    return {
+        Fault.UNREAD: f"this text has no meaning here; expected {RULES[field].expected}",
+        Fault.UNKNOWN: f"not known, and needed; expected {RULES[field].expected}",
+        Fault.RANGE: f"out of range; expected {rule.get('minimum', 0):,} to {rule.get('maximum', 0):,}",
+        Fault.WHOLE: "expected a whole number",
+        Fault.KINDS: "expected as many kinds of loans as num_loans says, or none",
+    }[Fault(fault)]
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    numeric = pa.types.is_integer(plain) or pa.types.is_floating(plain) or pa.types.is_decimal(plain)
-    return bool(numeric or pa.types.is_null(plain) or _is_string(plain))
-
-
-def _is_text(field: str, kind: pa.DataType) -> bool:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    listed = field == "loan_types" and (pa.types.is_list(plain) or pa.types.is_large_list(plain))
-    return bool(pa.types.is_null(plain) or _is_string(plain.value_type if listed else plain))
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def score_table(model: PackedModel, table: pa.Table, *, reasons: bool) -> pa.Table:
+def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons: bool) -> pa.Table:
     """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit."""
-    columns, problem = checked(table)
-    told, broken = histories(table)
-    problem[broken & (problem == 0)] = len(FIELDS) + 1
-    answers = model.assess_arrays(matrix(columns | ({} if told is None else {"history": told})), reasons=reasons)
+    told, problem = found.history, found.problem
+    answers = model.assess_arrays(matrix(found.columns | ({} if told is None else {"history": told})), reasons=reasons)
     passed = [name for name in table.column_names if name not in FIELDS]
     known = np.zeros(len(problem), np.bool_) if told is None else ~np.isnan(told[:, 0])
     arrays = [
@@ -125,7 +116,7 @@ def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedMode
         *(pa.array(np.ascontiguousarray(answers.probabilities[:, place]), mask=bad) for place in range(len(classes))),
         pa.array(answers.borderline, mask=bad),
         _dictionary(told.codes, told.values, bad),
-        _dictionary(problem, ["", *FIELDS, PREVIOUS]),
+        _dictionary(problem, list(PROBLEMS)),
         _dictionary(np.zeros(len(bad), np.int8), [model.ref.digest]),
         _dictionary(grades, [str(name) for name in GRADES], bad),
     ]
@@ -147,47 +138,76 @@ def _reason_texts(numbers: NDArray[np.int16]) -> Coded:
     return Coded(told.tolist(), places.reshape(-1)[codes.reshape(-1)])
 
 
-def checked(table: pa.Table) -> tuple[dict[str, Any], NDArray[np.int8]]:
-    """Contract fields for `service.score.features.matrix`; per row 0 or 1 + the position in FIELDS of the field at
-    fault.
+def checked(
+    table: pa.Table, forms: Forms | None = None, columns: Mapping[str, str] | None = None, *, sure: bool = True
+) -> Checked:
+    """The table, its columns named by field, held against the contract.
 
-    A broken field is empty in the columns, so that the row's answer can be computed and thrown away.
+    Args:
+        table: one column a field, and others.
+        forms: by field how its texts are read; with a decimal point if left out.
+        columns: by field the column that holds what is known of a customer, and the row's day; by their own names else.
+        sure: whether the forms are those of all cells, or the caller's word.
+
+    Raises:
+        OpenCell: a text contradicts its column's form, which is not sure.
     """
-    columns: dict[str, Any] = {}
-    problem = np.zeros(len(table), np.int8)
-    for place, name in enumerate(FIELDS):
-        rule, nullable = _RULES[name]
+    forms = dict.fromkeys(FIELDS, POINT) if forms is None else forms
+    found: dict[str, Any] = {}
+    problem, fault = np.zeros(len(table), np.int8), np.zeros(len(table), np.int8)
+
+    def blame(name: str, faults: NDArray[np.int8]) -> None:
+        first = (faults > 0) & (problem == 0)
+        problem[first], fault[first] = PROBLEMS.index(name), faults[first]
+
+    for name in FIELDS:
+        rule, nullable = CONTRACT[name]
         if name in CATEGORIES:
-            columns[name], bad = _category(table.column(name), name, rule, nullable)
+            found[name], faults = _category(table.column(name), name, rule, nullable)
         else:
-            columns[name], bad = _number(table.column(name), name, rule, nullable)
-        problem[bad & (problem == 0)] = place + 1
-    uneven = _uneven(columns["loan_types"], columns["num_loans"])
-    problem[uneven & (problem == 0)] = FIELDS.index("loan_types") + 1
-    return columns, problem
+            found[name], faults = _number(table.column(name), name, rule, nullable, forms.get(name, POINT), sure)
+        blame(name, faults)
+    blame("loan_types", np.where(_uneven(found["loan_types"], found["num_loans"]), Fault.KINDS, 0).astype(np.int8))
+    told, broken = histories(table, forms.get(DAY_FIELD, ColumnForm()), columns or {})
+    blame(PREVIOUS, np.where(broken, Fault.UNREAD, 0).astype(np.int8))
+    return Checked(found, problem, fault, told)
 
 
-def histories(table: pa.Table) -> tuple[NDArray[np.float64] | None, Bools]:
+def histories(
+    table: pa.Table, form: ColumnForm = ColumnForm(), columns: Mapping[str, str] | None = None
+) -> tuple[NDArray[np.float64] | None, Bools]:
     """What is known of each row's customer, as `matrix` takes it, and which rows break a rule; None if nobody is known.
 
     Cells are texts as stored rows have them (`service.score.observed`), as of the row's own `as_of` or of today.
     """
     broken = np.zeros(len(table), np.bool_)
-    if PREVIOUS not in table.column_names:
+    previous, day_column = ((columns or {}).get(name, name) for name in (PREVIOUS, DAY_FIELD))
+    if previous not in table.column_names:
         return None, broken
-    texts = table.column(PREVIOUS).cast(pa.string()).to_pylist()
-    days = table.column("as_of").cast(pa.string()).to_pylist() if "as_of" in table.column_names else [None] * len(texts)
+    texts = table.column(previous).cast(pa.string()).to_pylist()
+    has_days = day_column in table.column_names
+    days = table.column(day_column).cast(pa.string()).to_pylist() if has_days else [None] * len(texts)
     today = datetime.now(UTC).date()
     told = np.full((len(texts), len(HISTORY)), np.nan)
     for row, (text, day) in enumerate(zip(texts, days, strict=True)):
         if not text:
             continue
+        as_of = _day(day, form, today)
         try:
-            as_of = date.fromisoformat(day[:10]) if day else today
+            if as_of is None:
+                raise ValueError("no day")
             told[row] = history(from_text(text, as_of), as_of)
         except ValueError:
             broken[row] = True
     return (told if np.any(~np.isnan(told)) else None), broken
+
+
+def _day(text: str | None, form: ColumnForm, today: date) -> date | None:
+    """The row's day, today where it has none; None for a text that is no day."""
+    meant = meaning(RULES[DAY_FIELD], text or "", form)
+    if meant is None:
+        return today
+    return None if meant is UNREAD else date.fromisoformat(str(meant))
 
 
 def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:
@@ -196,52 +216,66 @@ def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:
     return uneven
 
 
-def _number(
-    cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool
-) -> tuple[NDArray[np.float64], Bools]:
-    values, absent = _floats(cells, name)
+def _number(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a column and its rules
+    cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool, form: ColumnForm, sure: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    values, absent, unread = _floats(cells, name, form, sure)
     with np.errstate(invalid="ignore"):
         bad = ~((values >= rule["minimum"]) & (values <= rule["maximum"]))
-        if rule["type"] == "integer":
-            bad |= values != np.floor(values)
+        parts = values != np.floor(values) if rule["type"] == "integer" else np.zeros(len(values), np.bool_)
     bad &= ~absent
-    values[bad] = np.nan
-    return values, bad if nullable else bad | absent
+    faults = np.zeros(len(values), np.int8)
+    if not nullable:
+        faults[absent] = Fault.UNKNOWN
+    faults[bad] = Fault.RANGE
+    faults[parts & ~bad & ~absent] = Fault.WHOLE
+    faults[unread] = Fault.UNREAD
+    values[(faults > 0) | absent] = np.nan
+    return values, faults
 
 
-def _floats(cells: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float64], Bools]:
-    """Cells as numbers, NaN where they are none, and which cells are empty; NaN itself is empty if it is no text."""
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    text = _is_string(cells.type)
-    try:
-        numbers = pc.cast(cells, pa.float64(), safe=False)
-    except pa.ArrowInvalid:  # a text that is no number: found, and only then looked for
-        cells = _plain_numbers(cells.cast(pa.string()), name)
-        plain = pc.utf8_trim_whitespace(cells)
-        numeric = pc.match_substring_regex(plain, _NUMBER)
-        numbers = pc.cast(pc.utf8_ltrim(pc.if_else(numeric, plain, None), "+"), pa.float64())
-    values = np.array(numbers.to_numpy(), np.float64)  # a copy: broken values are emptied in it
-    return values, cells.is_null().to_numpy() if text else np.isnan(values)
+def _floats(
+    cells: pa.ChunkedArray, name: str, form: ColumnForm, sure: bool
+) -> tuple[NDArray[np.float64], Bools, Bools]:
+    """Cells as numbers, NaN where they are none; which are not known; and which are texts without a meaning.
 
-
-def _plain_numbers(cells: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Words for "not known" as nulls, and numbers in another dress as plain ones; cells that are neither stay.
-
-    A part of a file is no whole column: only a point that its own cells prove is taken for the decimal mark. Else only
-    cells that can be read one way are read; the row of any other is refused, never guessed.
+    NaN itself is not known if it is no text.
     """
-    coded = cells.dictionary_encode().unify_dictionaries().combine_chunks()
-    coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
-    texts = coded.dictionary.to_pylist()
-    found = evidence(texts)
-    forms = [ColumnForm("." if found.point else ""), *([ColumnForm("")] if found.contradicts else [])]
-    meant = [[meaning(RULES[name], text, form) for form in forms] for text in texts]
-    plain = [_NO_NUMBER if UNREAD in told else told[0] for told in meant]
-    return pa.chunked_array([pa.array(plain, pa.string()).take(coded.indices)])
+    kind = plain_type(cells.type)
+    cells = cells.cast(kind)
+    if not is_string(kind):
+        values = np.array(pc.cast(cells, pa.float64(), safe=False).to_numpy(), np.float64)
+        return values, np.isnan(values), np.zeros(len(values), np.bool_)
+    if form.decimal != ",":
+        try:
+            values = np.array(pc.cast(cells, pa.float64()).to_numpy(), np.float64)  # a copy: broken ones are emptied
+            absent = cells.is_null().to_numpy()
+            if np.isfinite(values[~absent]).all():  # Arrow takes "nan" and "inf" for numbers
+                return values, absent, np.zeros(len(values), np.bool_)
+        except pa.ArrowInvalid:  # a text that is no plain number: found, and only then looked for
+            pass
+    return _dressed(cells, name, form, sure)
 
 
-def _category(cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool) -> tuple[Coded, Bools]:
+def _dressed(
+    cells: pa.ChunkedArray, name: str, form: ColumnForm, sure: bool
+) -> tuple[NDArray[np.float64], Bools, Bools]:
+    """Numbers in whatever dress, and words for "not known", as the shared reader reads them."""
+    texts = pc.fill_null(pc.utf8_trim_whitespace(cells.cast(pa.string())), "").to_pandas().astype("str")
+    plain = plain_column(texts, RULES[name], form)
+    if not sure and form.decimal and plain.unread.any():
+        proof = column_evidence(texts)
+        if (proof.comma if form.decimal == "." else proof.point) and proof.either:
+            raise OpenCell(name, int(np.flatnonzero(texts == proof.either[0])[0]))
+    missing = plain.unknown | (texts == "").to_numpy(dtype=np.bool_)
+    told = plain.cells.mask(missing | plain.unread)
+    numbers = pc.cast(pa.array(told, pa.string(), from_pandas=True), pa.float64())
+    return np.array(numbers.to_numpy(zero_copy_only=False), np.float64), missing, plain.unread
+
+
+def _category(
+    cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool
+) -> tuple[Coded, NDArray[np.int8]]:
     listed = rule.get("type") == "array"
     coded = _encoded(cells)
     texts = [_spelt(name, text) for text in coded.dictionary.to_pylist()]
@@ -258,8 +292,14 @@ def _category(cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullab
         *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
         nothing,
     ]
-    bad = ~np.array([*good, True])[codes]
-    return Coded(values, codes), bad if nullable or listed else bad | absent
+    faults = np.where(np.array([*good, True])[codes], 0, Fault.UNREAD).astype(np.int8)
+    if not (nullable or listed):
+        faults[absent & (faults == 0)] = Fault.UNKNOWN
+    return Coded(values, codes), faults
+
+
+def _levels(rule: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]]["enum"])
 
 
 def _spelt(name: str, text: str | None) -> str | None:
@@ -274,7 +314,9 @@ def _encoded(cells: pa.ChunkedArray) -> pa.DictionaryArray:
     """The texts as one array of distinct values and positions."""
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
         joined = pc.binary_join(cells, "|")  # nothing where an element is: that is no kind of loan
-        cells = pc.if_else(pc.and_(pc.is_null(joined), pc.is_valid(cells)), "null", joined)
+        cells = pc.if_else(pc.and_(pc.is_null(joined), pc.is_valid(cells)), UNREAD_CELL, joined)
+    if pa.types.is_boolean(cells.type):
+        cells = pc.if_else(cells, "Yes", "No")
     if not pa.types.is_dictionary(cells.type):
         cells = cells.cast(pa.string()).dictionary_encode()
     if not cells.num_chunks:

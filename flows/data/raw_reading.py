@@ -6,7 +6,6 @@ the file, and its line, are kept for the way back.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from flows.cleaning.raw_table import LABEL_COLUMN, LOAN_TYPES, MASKS, MONTHS, OC
 from flows.errors import SourceError
 from service.lexicon.cells import CellKind
 from service.lexicon.errors import TableRefused
-from service.lexicon.headings import KAGGLE
+from service.lexicon.headings import KAGGLE, near
 from service.lexicon.limits import ReadOptions
 from service.lexicon.reading import read_table
 from service.lexicon.understanding import TableRead, Understanding
 from service.lexicon.vocabulary import word
 
 PREFERRED_MEMBER: Final = "train.csv"  # Kaggle's download holds test.csv too
-CLOSE_ENOUGH: Final = 0.6  # difflib's ratio from which a name counts as a misspelling
 _LOAN_NAMES: Final = {kind: name for name, kind in LOAN_TYPES.items()}
 _OCCUPATIONS: Final = {word(name): name for name in OCCUPATIONS}
 _READ_BY_CLEANING: Final = r"_*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?_*"
@@ -80,11 +78,8 @@ def check_columns(header: Sequence[str], table: TableRead, *, labelled: bool) ->
     missing = [name for name in expected if name not in there]
     if not missing:
         return
-    spare = {column.lower(): column for column in header if column not in table.columns.values()}
-    told = []
-    for name in missing:
-        near = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
-        told.append(f"{name} (is it {spare[near[0]]}?)" if near else name)
+    spare = [column for column in header if column not in table.columns.values()]
+    told = [near(name, spare) for name in missing]
     raise SourceError(
         f"{table.understanding.sentence()}, but it lacks {len(missing)} of {len(expected)} columns: "
         f"{', '.join(told)}; rename or add them"

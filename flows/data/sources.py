@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from flows.cleaning.raw_table import PERSONAL_COLUMNS
-from flows.data.raw_reading import CLOSE_ENOUGH, PREFERRED_MEMBER, RawTable, read_raw_table
+from flows.data.raw_reading import PREFERRED_MEMBER, RawTable, read_raw_table
 from flows.data.sample import write_sample
 from flows.errors import SourceError
 from service import files
+from service.lexicon.headings import CLOSE_ENOUGH
 from service.lexicon.limits import ReadOptions
 
 SAMPLE: Final = "sample"

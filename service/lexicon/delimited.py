@@ -164,6 +164,26 @@ def read_delimited(content: bytes, found: Dialect, options: ReadOptions) -> Text
     borders, backslash = _borders(content, found)
     if len(borders.lines) > options.limits.rows:
         raise TableRefused(Trouble("too_many_rows", f"more than {options.limits.rows:,} rows", advice="split the file"))
+    table, odd = parsed_rows(memoryview(content)[found.start :], found, escaped=backslash, empty_is_null=False)
+    lines = borders.lines
+    if odd:
+        lines = np.delete(lines, [number - 1 for number, _ in odd])
+    ragged = tuple(RaggedRow(int(borders.lines[number - 1]), cells_of(text, found.delimiter)) for number, text in odd)
+    trimmed = pa.table({name: pc.utf8_trim_whitespace(table.column(name)) for name in table.column_names})
+    return TextTable(trimmed, lines, ragged)
+
+
+def parsed_rows(
+    rows: bytes | memoryview, found: Dialect, *, escaped: bool, empty_is_null: bool
+) -> tuple[pa.Table, list[tuple[int, str]]]:
+    """Rows as columns of text, named by their places; and number (from 1, empty lines aside) and text of the others.
+
+    Args:
+        rows: UTF-8 whose quotes are sound, from the start of a row on.
+        found: how they are laid out.
+        escaped: whether quotes in cells are written `\\"`.
+        empty_is_null: whether an empty cell is null instead of the empty text.
+    """
     odd: list[tuple[int, str]] = []
 
     def set_aside(row: arrow_csv.InvalidRow) -> str:
@@ -171,7 +191,6 @@ def read_delimited(content: bytes, found: Dialect, options: ReadOptions) -> Text
         return "skip"
 
     names = [str(place) for place in range(len(found.columns))]
-    rows = memoryview(content)[found.start :]
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(pa.py_buffer(rows)),
@@ -180,19 +199,19 @@ def read_delimited(content: bytes, found: Dialect, options: ReadOptions) -> Text
                 delimiter=found.delimiter,
                 newlines_in_values=True,
                 invalid_row_handler=set_aside,
-                escape_char="\\" if backslash else False,
+                escape_char="\\" if escaped else False,
             ),
-            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=empty_is_null, null_values=[""]
+            ),
         )
-    except pa.ArrowInvalid:
-        # Arrow's own text repeats a row, so it is not passed on; an empty body is the one case that is left.
+    except pa.ArrowInvalid:  # whose text repeats a row, so it is not passed on
+        if bytes(rows).strip(b"\r\n"):
+            raise TableRefused(
+                Trouble("broken_csv", "the rows below the header cannot be told apart", advice="write the file again")
+            ) from None
         table = pa.table({name: pa.array([], pa.string()) for name in names})
-    lines = borders.lines
-    if odd:
-        lines = np.delete(lines, [number - 1 for number, _ in odd])
-    ragged = tuple(RaggedRow(int(borders.lines[number - 1]), _cells(text, found.delimiter)) for number, text in odd)
-    trimmed = pa.table({name: pc.utf8_trim_whitespace(table.column(name)) for name in names})
-    return TextTable(trimmed, lines, ragged)
+    return table, odd
 
 
 def _borders(content: bytes, found: Dialect) -> tuple[RowBorders, bool]:
@@ -206,7 +225,8 @@ def _borders(content: bytes, found: Dialect) -> tuple[RowBorders, bool]:
     return borders, False
 
 
-def _cells(text: str, delimiter: str) -> tuple[str, ...]:
+def cells_of(text: str, delimiter: str) -> tuple[str, ...]:
+    """The cells of one row's text."""
     return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), ()))
 
 

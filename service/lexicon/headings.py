@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from service.contract import Applicant
@@ -39,6 +40,7 @@ KAGGLE: Final = {
     "label": "Credit_Score",
 }
 """By field of the contract, or of the training table beside it, what Kaggle's file calls it."""
+CLOSE_ENOUGH: Final = 0.6  # difflib's ratio from which a name counts as a misspelling
 _FURTHER: Final[dict[str, tuple[str, ...]]] = {
     "customer_ref": ("Sua referência do cliente", "Your customer reference", "customer", "id_cliente"),
     "as_of": ("Dados de", "Data as of"),
@@ -92,3 +94,10 @@ def fields_of(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _exact(field: str, column: str) -> bool:
     return column in (field, KAGGLE.get(field))
+
+
+def near(name: str, columns: Iterable[str]) -> str:
+    """The name, with the column that is spelt most like it, if one is: `num_loans (is it Num_Lons?)`."""
+    spare = {column.lower(): column for column in columns}
+    found = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
+    return f"{name} (is it {spare[found[0]]}?)" if found else name

@@ -58,7 +58,7 @@ def _by_kind(packed: Unpacked, options: ReadOptions) -> LaidOut:
 
 
 def _frame(names: tuple[str, ...], typed: TypedTable) -> pd.DataFrame:
-    _refuse_names(names, typed.header_line)
+    refuse_names(names, typed.header_line)
     return pd.DataFrame(dict(zip(names, typed.columns, strict=True)))
 
 
@@ -69,23 +69,25 @@ def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
     if not text.strip(b" \r\n\t,;|"):
         raise TableRefused(Trouble("empty", "the file is empty", "a header and a row a customer"))
     found = dialect(text, options)
-    _refuse_names(found.columns, found.header_line)
+    refuse_names(found.columns, found.header_line)
     table = read_delimited(text, found, options)
     frame = pd.DataFrame(
         {place: column.to_pandas().astype("str") for place, column in enumerate(table.columns.columns)}
     )
     laid = LaidOut(frame, table.lines, found.header_line)
     laid.encoding, laid.delimiter = encoding, found.delimiter
-    laid.faults = [_ragged(row, found.columns) for row in table.ragged if any(row.cells)]
+    laid.faults = [ragged(row, found.columns) for row in table.ragged if any(row.cells)]
     if found.header_line > 1:
         laid.notes.append(f"{found.header_line - 1} lines above the header are no rows")
     frame.columns = pd.Index(found.columns)
     return _without_empty(_without_unnamed(laid))
 
 
-def _ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:
+def ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:
+    """A row of another width than the header's, set aside."""
     what = f"{len(row.cells)} cells, the header names {len(names)} columns"
-    return SetAside(row.line, "ragged", what, row.cells)
+    named = tuple(cell for place, cell in enumerate(row.cells) if place >= len(names) or names[place])
+    return SetAside(row.line, "ragged", what, named)
 
 
 def _without_unnamed(laid: LaidOut) -> LaidOut:
@@ -94,16 +96,14 @@ def _without_unnamed(laid: LaidOut) -> LaidOut:
     for place in [place for place, name in enumerate(frame.columns) if not name]:
         filled = (frame.iloc[:, place] != "").to_numpy()
         if place and filled.any():
-            raise TableRefused(
-                Trouble(
-                    "ragged",
-                    "a cell stands where no column is named",
-                    "a name above it",
-                    line=int(laid.lines[filled][0]),
-                )
-            )
+            raise TableRefused(unnamed_cell(int(laid.lines[filled][0])))
     laid.frame = frame.loc[:, [bool(name) for name in frame.columns]]
     return laid
+
+
+def unnamed_cell(line: int) -> Trouble:
+    """The trouble of a cell that no name stands above."""
+    return Trouble("ragged", "a cell stands where no column is named", "a name above it", line=line)
 
 
 def _without_empty(laid: LaidOut) -> LaidOut:
@@ -123,7 +123,12 @@ def _without_empty(laid: LaidOut) -> LaidOut:
     return laid
 
 
-def _refuse_names(names: tuple[str, ...], line: int) -> None:
+def refuse_names(names: tuple[str, ...], line: int) -> None:
+    """Nothing, if these can be a table's columns; an empty name is an index, or nothing.
+
+    Raises:
+        TableRefused: too few, too many, one twice, or numbers.
+    """
     named = [name for name in names if name]
     if len(named) < 2:
         raise TableRefused(Trouble("one_column", "fewer than two columns have a name", "one column a field", line=line))

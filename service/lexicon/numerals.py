@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 Decimal = Literal[".", ",", ""]
 """The decimal mark; empty where nothing decides, then only cells with one possible reading are read."""
+KEPT: Final = 3
 CURRENCIES: Final = ("R$", "US$", "U$", "A$", "$", "€", "£", "¥", "₹", "BRL", "USD", "EUR", "GBP", "INR", "Rs.", "Rs")
 _CURRENCY: Final = "|".join(re.escape(mark) for mark in sorted(CURRENCIES, key=len, reverse=True))
 _SHELL: Final = re.compile(
@@ -105,6 +106,15 @@ class DecimalEvidence:
         if bool(self.point) == bool(self.comma):
             return ""
         return "." if self.point else ","
+
+    def plus(self, other: DecimalEvidence) -> DecimalEvidence:
+        """What both say, of cells that fit two readings the first few."""
+        return DecimalEvidence(
+            self.point + other.point,
+            self.comma + other.comma,
+            (self.either_point + other.either_point)[:KEPT],
+            (self.either_comma + other.either_comma)[:KEPT],
+        )
 
     @property
     def contradicts(self) -> bool:

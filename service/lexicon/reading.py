@@ -29,7 +29,8 @@ from service.lexicon.errors import TableRefused
 from service.lexicon.headings import fields_of
 from service.lexicon.layout import LaidOut, laid_out
 from service.lexicon.limits import ReadOptions
-from service.lexicon.numerals import DecimalEvidence, decide, numeral
+from service.lexicon.numerals import DecimalEvidence
+from service.lexicon.questions import decimal_mark, open_days, open_decimal, two_columns
 from service.lexicon.understanding import (
     SHOWN,
     SHOWN_LETTERS,
@@ -77,7 +78,9 @@ def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[st
     named = fields_of([str(column) for column in frame.columns])
     columns = dict(told) if told is not None else {field: found[0] for field, found in named.items()}
     ambiguities = (
-        [] if told is not None else [_twice(field, found, laid) for field, found in named.items() if len(found) > 1]
+        []
+        if told is not None
+        else [two_columns(field, found, laid.header_line) for field, found in named.items() if len(found) > 1]
     )
     rules = {field: RULES[field] for field in columns if field in RULES}
     proofs = {field: column_evidence(frame[columns[field]]) for field, rule in rules.items() if rule.numeric}
@@ -114,17 +117,11 @@ def _understanding(
     )
 
 
-def _twice(field: str, found: tuple[str, ...], laid: LaidOut) -> Ambiguity:
-    both = " and ".join(found)
-    return Ambiguity("field-twice", found[0], field, "", laid.header_line, both, {name: name for name in found})
-
-
 def _form(
     rule: CellRule, cells: pd.Series, proofs: Mapping[str, DecimalEvidence], laid: LaidOut, options: ReadOptions
 ) -> ColumnForm:
     if rule.numeric:
-        others = [proof for field, proof in proofs.items() if field != rule.field]
-        return ColumnForm(decimal=decide(proofs[rule.field], others, laid.delimiter, options.decimal))
+        return ColumnForm(decimal=decimal_mark(rule.field, proofs, laid.delimiter, options.decimal))
     if rule.kind is CellKind.DAY:
         return ColumnForm(days=options.days or day_order(texts_of(cells).unique()))
     return ColumnForm()
@@ -135,15 +132,12 @@ def _open(
 ) -> list[Ambiguity]:
     """What the column leaves open: cells that two readings fit, with no mark decided."""
     if rule.numeric and not form.decimal and proof.either:
-        written = proof.either[0]
-        found = numeral(written)
-        readings = {mark: str(found.plain(mark)) for mark in ".,"} if found else {}
-        return [Ambiguity("decimal", column, rule.field, "--decimal", _line(cells, written, laid), written, readings)]
+        return [open_decimal(rule.field, column, proof, _line(cells, proof.either[0], laid))]
     if rule.kind is CellKind.DAY and not form.days:
         for written in texts_of(cells).unique():
             readings = days_read(written)
             if len(set(readings.values())) > 1:
-                return [Ambiguity("days", column, rule.field, "--days", _line(cells, written, laid), written, readings)]
+                return [open_days(rule.field, column, written, readings, _line(cells, written, laid))]
     return []
 
 

@@ -97,6 +97,31 @@ class SetAside:
     column: str = ""
 
 
+_SPOKEN: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is laid out; as text, in words."""
+
+    kind: str
+    packing: tuple[str, ...] = ()
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = ""
+    header_line: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.kind, *(f"in {one}" for one in self.packing), *filter(None, (self.encoding,))]
+        if self.delimiter:
+            parts.append(f"columns cut at {_SPOKEN.get(self.delimiter, self.delimiter)}")
+        if self.decimal:
+            parts.append(f"decimal {_SPOKEN[self.decimal]}")
+        if self.header_line:
+            parts.append(f"header on line {self.header_line:,}")
+        return ", ".join(parts)
+
+
 @dataclass(frozen=True)
 class Understanding:
     """Of one file: how it is laid out, what its columns mean, what stays open, and which rows are no rows."""
@@ -126,17 +151,8 @@ class Understanding:
 
     def sentence(self) -> str:
         """The layout in one line."""
-        parts = [self.kind, *(f"in {one}" for one in self.packing), *filter(None, (self.encoding,))]
-        if self.delimiter:
-            parts.append(f"columns cut at {_SPOKEN.get(self.delimiter, self.delimiter)}")
-        if self.decimal:
-            parts.append(f"decimal {_SPOKEN[self.decimal]}")
-        if self.header_line:
-            parts.append(f"header on line {self.header_line:,}")
-        return f"{self.name}: {', '.join(parts)}; {self.rows:,} rows, {len(self.columns)} columns understood"
-
-
-_SPOKEN: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}
+        laid = Layout(self.kind, self.packing, self.encoding, self.delimiter, self.decimal, self.header_line)
+        return f"{self.name}: {laid}; {self.rows:,} rows, {len(self.columns)} columns understood"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ _MOST_LAYERS: Final = 3  # a gzipped table in a zip, say
 _TABLES: Final = (".csv", ".tsv", ".txt", ".tab", ".gz", ".xlsx", ".xlsm", ".parquet", ".jsonl", ".ndjson", ".json")
 _WORKBOOK_PART: Final = "xl/workbook.xml"
 _NO_TABLE: Final = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"GIF8", b"\x7fELF", b"BZh")
+GZIP: Final = b"\x1f\x8b"
+ZIP: Final = b"PK"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
 
 
@@ -48,18 +50,23 @@ def unpacked(content: bytes, name: str, options: ReadOptions) -> Unpacked:
     """
     packing: list[str] = []
     while len(packing) < _MOST_LAYERS:
-        if content.startswith(b"\x1f\x8b"):
+        if content.startswith(GZIP):
             content, name = _gunzipped(content, options), _without(name, ".gz")
             packing.append("gzip")
-        elif content.startswith(b"PK") and not _named_workbook(name) and not _is_workbook(content):
+        elif content.startswith(ZIP) and not _named_workbook(name) and not _is_workbook(content):
             content, name = _from_zip(content, options)
             packing.append("zip")
         else:
             break
-    return Unpacked(content, _kind(content, name), name, tuple(packing))
+    return Unpacked(content, kind_of(content, name), name, tuple(packing))
 
 
-def _kind(content: bytes, name: str) -> FileKind:
+def kind_of(content: bytes, name: str) -> FileKind:
+    """What unpacked bytes are; their beginning is enough.
+
+    Raises:
+        TableRefused: nothing, or no kind of table.
+    """
     if not content.strip(b"\x00 \r\n\t"):
         raise TableRefused(Trouble("empty", "the file is empty", "a header and a row a customer"))
     if content.startswith(_OLD_EXCEL):
@@ -68,7 +75,7 @@ def _kind(content: bytes, name: str) -> FileKind:
                 "old_excel", "an old .xls file, or a workbook under a password", advice="save it as .xlsx without one"
             )
         )
-    if content.startswith(b"PK"):
+    if content.startswith(ZIP):
         return FileKind.WORKBOOK
     if _named_workbook(name):
         raise TableRefused(
@@ -91,10 +98,11 @@ def _gunzipped(content: bytes, options: ReadOptions) -> bytes:
         with gzip.open(io.BytesIO(content)) as stream:
             return _capped(stream, options)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise TableRefused(_damaged("gzip")) from None
+        raise TableRefused(damaged("gzip")) from None
 
 
-def _damaged(kind: str) -> Trouble:
+def damaged(kind: str) -> Trouble:
+    """The trouble of an archive that cannot be unpacked."""
     return Trouble("damaged", f"this is a damaged {kind} archive", advice="fetch or pack it again")
 
 
@@ -123,7 +131,7 @@ def _is_workbook(content: bytes) -> bool:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _WORKBOOK_PART in archive.NameToInfo
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise TableRefused(_damaged("zip")) from None
+        raise TableRefused(damaged("zip")) from None
 
 
 def _from_zip(content: bytes, options: ReadOptions) -> tuple[bytes, str]:
@@ -133,7 +141,7 @@ def _from_zip(content: bytes, options: ReadOptions) -> tuple[bytes, str]:
             with archive.open(chosen) as stream:
                 return _capped(stream, options), chosen.filename
     except (zipfile.BadZipFile, EOFError, zlib.error, OSError, NotImplementedError):
-        raise TableRefused(_damaged("zip")) from None
+        raise TableRefused(damaged("zip")) from None
     except RuntimeError:  # what zipfile raises for a password
         raise TableRefused(Trouble("damaged", "the zip is under a password", advice="pack it without one")) from None
 

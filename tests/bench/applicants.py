@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from flows.batch.rows import FIELDS
+from flows.batch.contract_columns import FIELDS
 from flows.cleaning.pipeline import clean_rows
 from flows.data.sample import MONTHS_OF_TRAINING, generate
 

@@ -18,8 +18,8 @@ from bentos.registry.decision import Decision
 from bentos.registry.version import Version
 from bentos.registry.versions import Registry
 from flows import drift
+from flows.batch.errors import BatchRefused
 from flows.batch.job import job_of
-from flows.batch.rows import BatchRefused
 from flows.learning.fit import Parameters
 from flows.learning.prepared_data import read_prepared
 from flows.review import against_champion

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
-from flows.batch.files import ResultPlace
+from flows.batch.places import ResultPlace
 from flows.data import dvc_versions
 from flows.monitoring import report_store
 from infra.settings import ROOT

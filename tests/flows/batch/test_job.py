@@ -18,15 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.batch.files import ResultPlace
-from flows.batch.job import BatchRefused, ScoringJob, ScoringTally, job_of, score, workers
-from flows.batch.rows import score_table
+from flows.batch.errors import BatchRefused
+from flows.batch.job import ScoringJob, ScoringTally, job_of, score, workers
+from flows.batch.places import ResultPlace
+from flows.batch.rows import checked, score_table
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
 from service.engine.packed_model import PackedModel
 from tests.bench.applicants import write_applicants
 from tests.conftest import ObjectStore
 from tests.factories import applicant_columns, pack_small_model
+from tests.flows.batch.files import applicants, as_csv
 
 ROWS = 250
 
@@ -78,10 +80,15 @@ def test_a_folder_of_every_kind_is_scored_and_goes_on(
 
     tally = score(job, package, str(target), client, seen.append)
 
-    once = score_table(PackedModel.load(package), pa.Table.from_pandas(frame), reasons=False).to_pylist()
+    table = pa.Table.from_pandas(frame)
+    once = score_table(PackedModel.load(package), table, checked(table), reasons=False).to_pylist()
     assert _rows(target) == once * 3
     assert (tally.rows, tally.problems) == (3 * ROWS, {"interest_rate": 3})
-    assert (tally.read_bytes, len(seen), seen[-1]) == (job.size_bytes, tally.parts + 1, tally)
+    assert (tally.read_bytes, len(seen), seen[-1].rows) == (job.size_bytes, tally.parts + 1, tally.rows)
+    assert tally.refused_files == tuple(f"{name}.refused.csv" for name in ("a.csv", "b.csv.gz", "c.parquet"))
+    refused = pd.read_csv(target / "a.csv.refused.csv")
+    assert refused[["line", "column", "my_id"]].values.tolist() == [[9, "interest_rate", 'row 7, "so called"']]
+    assert tally.read_as[0] == "a.csv: csv, utf-8, columns cut at comma, header on line 1, decimal point"
     before = _parts(target)
     assert (target / "part-00001-000000-00002.parquet").exists() and len(before) == tally.parts
     for name in ("part-00000-000001-00000.parquet", "part-00001-000000-00001.parquet"):
@@ -93,7 +100,25 @@ def test_a_folder_of_every_kind_is_scored_and_goes_on(
     assert (again.rows, again.problems, again.found_done) == (3 * ROWS, {"interest_rate": 3}, tally.parts - 2)
     assert _parts(target) == before
     assert (target / "part-00000-000000-00000.parquet").stat().st_mtime_ns == kept
-    assert json.loads((target / "summary.json").read_text())["rows"] == 3 * ROWS
+    assert json.loads((target / "summary.json").read_text())["refused_files"] == list(tally.refused_files)
+    assert again.refused_files == tally.refused_files
+
+
+def test_what_the_caller_says_of_a_file_is_part_of_the_job(package: Path, tmp_path: Path, client: Client) -> None:
+    """`2,900` alone is refused with the option; told, it is scored, and other words for it are another job."""
+    frame = applicants(5)
+    for name in frame.select_dtypes("number").columns:
+        frame[name] = frame[name].round(0).astype("Int64")
+    (tmp_path / "a.csv").write_text(as_csv(frame.assign(annual_income="2,900")))
+    source, target = str(tmp_path / "a.csv"), str(tmp_path / "out")
+
+    with pytest.raises(BatchRefused, match="a.csv: line 2, column annual_income: .*--decimal"):
+        score(job_of(source, package, 100, False), package, str(tmp_path / "other"), client)
+
+    told = ScoringForm(source=source, decimal=".").hints
+    assert score(job_of(source, package, 100, False, told), package, target, client).refused == 0
+    with pytest.raises(BatchRefused, match="another job"):
+        score(job_of(source, package, 100, False), package, target, client)
 
 
 def test_refusals_leave_nothing_half_done(package: Path, frame: pd.DataFrame, tmp_path: Path, client: Client) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.batch.errors import BatchRefused
 from flows.batch.roots import within
-from flows.batch.rows import BatchRefused
 
 REMOTE = "s3://batches/in"
 

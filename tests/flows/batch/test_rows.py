@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.batch.rows import FIELDS, BatchRefused, checked, refuse_columns, score_table
+from flows.batch.contract_columns import FIELDS
+from flows.batch.rows import PROBLEMS, Fault, checked, reason, score_table
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix, row
@@ -48,6 +49,10 @@ def _as_text(table: pa.Table, **changed: str) -> pa.Table:
     return pa.table(texts, pa.schema([(name, pa.string()) for name in texts]))
 
 
+def _scored(model: PackedModel, table: pa.Table) -> pa.Table:
+    return score_table(model, table, checked(table), reasons=True)
+
+
 TABLE = _table()
 
 
@@ -56,7 +61,7 @@ def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> No
     """Every answer is the single one's to the last bit, reasons included."""
     columns, _ = applicant_columns(ROWS, seed=11)
 
-    scored = score_table(model, read(_table()), reasons=True).to_pylist()
+    scored = _scored(model, read(_table())).to_pylist()
 
     for number, found in enumerate(scored):
         one = model.assess(row(applicant(columns, number)))
@@ -85,7 +90,7 @@ def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> No
 )
 def test_a_row_that_breaks_the_contract_gets_no_score(model: PackedModel, field: str, value: object, read: Any) -> None:
     """It is named and left empty; its neighbours are scored."""
-    scored = score_table(model, read(_table(**{field: value})), reasons=True).to_pylist()
+    scored = _scored(model, read(_table(**{field: value}))).to_pylist()
 
     assert scored[3]["problem"] == field
     assert all(scored[3][name] is None for name in ("score", "band", "p_good", "borderline", "reasons"))
@@ -96,9 +101,9 @@ def test_a_row_that_breaks_the_contract_gets_no_score(model: PackedModel, field:
 @pytest.mark.parametrize("text", ["abc", "nan", "NA", "1,5", "0x10", "1e", "1_000", "--1", "+-1", "1 2"])
 def test_a_text_that_is_no_number_is_a_problem(text: str) -> None:
     """The first field at fault is named, whatever else the row holds."""
-    _, problem = checked(_as_text(_table(interest_rate=None), annual_income=text))
+    held = checked(_as_text(_table(interest_rate=None), annual_income=text))
 
-    assert problem.tolist() == [0, 0, 0, FIELDS.index("annual_income") + 1] + [0] * (ROWS - 4)
+    assert held.problem.tolist() == [0, 0, 0, FIELDS.index("annual_income") + 1] + [0] * (ROWS - 4)
 
 
 @settings(max_examples=40)
@@ -106,11 +111,11 @@ def test_a_text_that_is_no_number_is_a_problem(text: str) -> None:
 def test_numbers_are_read_to_the_last_bit(number: float, form: str) -> None:
     """Blanks around and a plus sign do not matter, nor that another cell is no number."""
     text = _as_text(TABLE, annual_income=form.format(number))
-    alone, problem = checked(text.slice(3, 1))
-    beside, others = checked(_as_text(text, interest_rate="none").slice(2, 2))
+    alone = checked(text.slice(3, 1))
+    beside = checked(_as_text(text, interest_rate="none").slice(2, 2))
 
-    assert alone["annual_income"].tolist() == [number] == beside["annual_income"].tolist()[1:]
-    assert not problem.any() and others.tolist() == [0, FIELDS.index("interest_rate") + 1]
+    assert alone.columns["annual_income"].tolist() == [number] == beside.columns["annual_income"].tolist()[1:]
+    assert not alone.problem.any() and beside.problem.tolist() == [0, FIELDS.index("interest_rate") + 1]
 
 
 def test_lists_and_dictionaries_are_read_as_texts_are() -> None:
@@ -121,10 +126,10 @@ def test_lists_and_dictionaries_are_read_as_texts_are() -> None:
     mix = table.column("credit_mix").dictionary_encode()
     other = other.set_column(table.column_names.index("credit_mix"), "credit_mix", mix)
 
-    features, problem = checked(other)
+    held = checked(other)
 
-    assert not problem.any()
-    np.testing.assert_array_equal(matrix(features), matrix(checked(table)[0]))
+    assert not held.problem.any()
+    np.testing.assert_array_equal(matrix(held.columns), matrix(checked(table).columns))
 
 
 def test_an_all_empty_optional_column_is_no_problem() -> None:
@@ -134,36 +139,45 @@ def test_an_all_empty_optional_column_is_no_problem() -> None:
     for name in ("monthly_inhand_salary", "credit_mix"):
         table = table.set_column(table.column_names.index(name), name, blank)
 
-    columns, problem = checked(table)
+    held = checked(table)
 
-    assert not problem.any()
-    assert np.isnan(columns["monthly_inhand_salary"]).all() and np.isnan(matrix(columns)[:, 15]).all()
+    assert not held.problem.any()
+    assert np.isnan(held.columns["monthly_inhand_salary"]).all() and np.isnan(matrix(held.columns)[:, 15]).all()
 
 
 def test_no_row_at_all_is_scored(model: PackedModel) -> None:
     """An empty table has the same columns."""
-    assert score_table(model, _table().slice(0, 0), reasons=True).num_rows == 0
+    assert _scored(model, _table().slice(0, 0)).num_rows == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("field", "value", "fault", "said"),
     [
-        pytest.param(lambda table: table.drop_columns(["interest_rate"]), "lacks interest_rate", id="missing"),
-        pytest.param(
-            lambda table: table.append_column("score", pa.nulls(ROWS)), "named as answers are, score", id="taken"
-        ),
-        pytest.param(lambda table: table.append_column("my_id", pa.nulls(ROWS)), "my_id more than once", id="twice"),
-        pytest.param(
-            lambda table: table.set_column(0, table.column_names[0], pa.array([True] * ROWS)),
-            "annual_income is of type bool, numbers needed",
-            id="type",
-        ),
+        pytest.param("annual_income", "twelve", Fault.UNREAD, "expected a number", id="unread"),
+        pytest.param("annual_income", "NA", Fault.UNKNOWN, "not known, and needed", id="unknown"),
+        pytest.param("interest_rate", "101", Fault.RANGE, "expected 0 to 100", id="range"),
+        pytest.param("num_loans", "2.5", Fault.WHOLE, "a whole number", id="parts"),
+        pytest.param("credit_mix", "superb", Fault.UNREAD, "expected one of Bad, Standard, Good", id="category"),
+        pytest.param("loan_types", "|".join(["auto"] * 40), Fault.KINDS, "as many kinds", id="kinds"),
     ],
 )
-def test_columns_that_cannot_be_scored_are_refused(change: Any, said: str) -> None:
-    """Before a row is read, with the column's name."""
-    with pytest.raises(BatchRefused, match=said):
-        refuse_columns(change(_table()).schema, "a.parquet")
+def test_the_reason_says_what_was_expected(field: str, value: str, fault: Fault, said: str) -> None:
+    """In words, without the cell."""
+    held = checked(_as_text(_table(), **{field: value}))
+
+    assert (PROBLEMS[held.problem[3]], held.fault[3]) == (field, fault)
+    assert said in reason(int(held.problem[3]), int(held.fault[3]))
+    assert value not in reason(int(held.problem[3]), int(held.fault[3]))
+
+
+def test_a_list_with_nothing_in_it_for_a_loan_is_no_kind() -> None:
+    """An element that is null is a text without a meaning, not a customer without loans."""
+    table = _table()
+    listed = [kinds.split("|") if kinds else [] for kinds in table.column("loan_types").to_pylist()]
+    listed[3] = [None]
+    held = checked(table.set_column(table.column_names.index("loan_types"), "loan_types", pa.array(listed)))
+
+    assert PROBLEMS[held.problem[3]] == "loan_types"
 
 
 def test_a_known_customer_scores_as_over_the_api(model: PackedModel) -> None:
@@ -180,7 +194,7 @@ def test_a_known_customer_scores_as_over_the_api(model: PackedModel) -> None:
     ]
     one = applicant(columns, 0, as_of=date(2026, 7, 31), previous_classes=previous)
 
-    scored = score_table(model, table, reasons=True).to_pylist()
+    scored = _scored(model, table).to_pylist()
 
     assert as_text(one.previous_classes) == texts[0]
     assert scored[0]["p_poor"] == model.assess(row(one)).probabilities[0]

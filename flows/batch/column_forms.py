@@ -1,0 +1,164 @@
+"""How a file's columns are read: the decimal mark and the order of days, from its first bytes or from all of it.
+
+The first 256 KiB decide nearly always. Where it leaves a column open, every piece is asked, as the shared reader asks a
+whole table; what even all cells leave open is refused with the option that tells it. A piece that contradicts what was
+decided ends the job too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from flows.batch.cuts import Piece, whole
+from flows.batch.layouts import FileLayout, Lane, bare_sample, refusal, settled, without_value
+from flows.batch.piece_rows import RowsRead, numeric_texts, rows_of, text_rows
+from flows.batch.rows import PROBLEMS, ROW, Checked, OpenCell, checked
+from service.lexicon.cells import ColumnForm
+from service.lexicon.columns import column_evidence
+from service.lexicon.dates import day_order, days_read
+from service.lexicon.errors import TableRefused
+from service.lexicon.numerals import DecimalEvidence
+from service.lexicon.questions import decimal_mark, open_days, open_decimal
+
+SAMPLE_ROWS: Final = 5_000  # of a parquet file whose numbers are texts
+DAY_FIELD: Final = "as_of"
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """What cells say of their columns' forms: by field evidence and the line of a cell that two readings fit."""
+
+    decimals: Mapping[str, tuple[DecimalEvidence, int]] = field(default_factory=dict)
+    days: tuple[str, ...] = ()  # distinct texts that tell of the order of days, a few of each
+    day_line: int = 0  # of the first text whose order is open
+
+    def plus(self, other: Proofs) -> Proofs:
+        """What two pieces say together, this one first."""
+        decimals = dict(self.decimals)
+        for name, (found, line) in other.decimals.items():
+            before, first = decimals.get(name, (DecimalEvidence(), 0))
+            decimals[name] = (before.plus(found), first or line)
+        days = tuple(dict.fromkeys(self.days + other.days))
+        return Proofs(decimals, days, self.day_line or other.day_line)
+
+
+def sampled(layout: FileLayout) -> FileLayout | None:
+    """The layout with its columns' forms; None if its beginning decides too little.
+
+    Raises:
+        BatchRefused: something stays open in all of the file.
+    """
+    if layout.lane is Lane.WHOLE:
+        return layout  # the shared reader has settled it
+    try:
+        read = _sample(layout)
+        proofs = proofs_of(read) if read is not None else Proofs()
+    except TableRefused as refused:
+        raise refusal(layout.source, refused.trouble) from None
+    if layout.complete or not _leaves_open(layout, proofs):
+        return decided(layout, proofs)
+    return None
+
+
+def _sample(layout: FileLayout) -> RowsRead | None:
+    if layout.lane is not Lane.PARQUET:
+        text, line = bare_sample(layout)
+        return text_rows(layout, text, line)
+    assert layout.schema is not None  # a parquet file has one
+    pieces = whole(layout, SAMPLE_ROWS)
+    return next(rows_of(pieces[0], SAMPLE_ROWS), None) if pieces else None
+
+
+def proofs_of(read: RowsRead) -> Proofs:
+    """What these rows say."""
+    decimals: dict[str, tuple[DecimalEvidence, int]] = {}
+    for name, cells in numeric_texts(read.table).items():
+        texts = cells.to_pandas().astype("str").fillna("").str.strip()
+        found = column_evidence(texts)
+        found = DecimalEvidence(found.point, found.comma, found.either_point[:1], found.either_comma[:1])
+        line = int(read.lines()[np.flatnonzero(texts == found.either[0])[0]]) if found.either else 0
+        decimals[name] = (found, line)
+    return _with_days(read, decimals)
+
+
+def _with_days(read: RowsRead, decimals: dict[str, tuple[DecimalEvidence, int]]) -> Proofs:
+    column = read.fields.get(DAY_FIELD)
+    if column is None:
+        return Proofs(decimals)
+    texts = read.written.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
+    open_texts = [text for text in texts.unique() if len(set(days_read(text).values())) > 1]
+    orders = [text for text in texts.unique() if day_order([text])]
+    line = int(read.lines()[np.flatnonzero(texts == open_texts[0])[0]]) if open_texts else 0
+    # One text of each order, and one that is open, say what all of them do.
+    kept = {day_order([text]): text for text in orders}
+    return Proofs(decimals, (*kept.values(), *open_texts[:1]), line)
+
+
+def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
+    """The layout with the forms that all cells, or those that were looked at, tell.
+
+    Raises:
+        BatchRefused: a cell can be read in two ways, and nothing tells which.
+    """
+    found = {name: one for name, (one, _) in proofs.decimals.items()}
+    forms: dict[str, ColumnForm] = {}
+    for name, (proof, line) in proofs.decimals.items():
+        mark = decimal_mark(name, found, layout.dialect.delimiter, layout.options.decimal)
+        if not mark and proof.either:
+            trouble = open_decimal(name, layout.fields[name], proof, line).trouble
+            raise layout.refused(without_value(trouble))
+        forms[name] = ColumnForm(decimal=mark)
+    order = layout.options.days or day_order(proofs.days)
+    if not order and proofs.day_line:
+        trouble = open_days(DAY_FIELD, layout.fields[DAY_FIELD], "", {}, proofs.day_line).trouble
+        raise layout.refused(without_value(trouble))
+    return settled(layout, {**forms, DAY_FIELD: ColumnForm(days=order)})
+
+
+def _leaves_open(layout: FileLayout, proofs: Proofs) -> bool:
+    """Whether the rest of the file could decide otherwise, or decide at all."""
+    if layout.options.decimal:
+        return False
+    found = {name: one for name, (one, _) in proofs.decimals.items()}
+    for name, proof in found.items():
+        mark = decimal_mark(name, found, layout.dialect.delimiter)
+        by_others_alone = mark == "." and layout.dialect.delimiter == ";" and not proof.decimal
+        if not mark or by_others_alone:
+            return True
+    return False
+
+
+def piece_proofs(piece: Piece, rows: int) -> Proofs:
+    """What a piece's cells say of their columns' forms."""
+    return together(proofs_of(read) for read in rows_of(piece, rows))
+
+
+def together(proofs: Iterable[Proofs]) -> Proofs:
+    """What pieces in order say together."""
+    total = Proofs()
+    for one in proofs:
+        total = total.plus(one)
+    return total
+
+
+def checked_rows(layout: FileLayout, read: RowsRead) -> Checked:
+    """The rows of a file held against the contract.
+
+    Raises:
+        BatchRefused: cells contradict the decimal mark that the file's beginning decided.
+    """
+    # Read whole, the shared reader has judged all cells; a mark that is told is the caller's word.
+    sure = bool(layout.options.decimal) or layout.complete or layout.lane is Lane.WHOLE
+    try:
+        held = checked(read.table, read.forms, read.fields, sure=sure)
+    except OpenCell as cell:
+        proof, line = DecimalEvidence(either_point=("",)), int(read.lines()[cell.place])
+        trouble = open_decimal(cell.field, read.fields[cell.field], proof, line).trouble
+        raise layout.refused(without_value(trouble)) from None
+    held.problem[list(read.aside)] = PROBLEMS.index(ROW)
+    return held

@@ -1,0 +1,345 @@
+"""The rows of a piece, as its file has them, each with its line; what they mean comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flows.batch.contract_columns import FIELDS, is_string, plain_type
+from flows.batch.cuts import LONGEST_PIECE_BYTES, Piece, breaks, bytes_of
+from flows.batch.errors import BatchRefused
+from flows.batch.layouts import (
+    UTF8,
+    FileLayout,
+    Lane,
+    as_utf8_bytes,
+    is_utf8,
+    read_whole,
+    refusal,
+    stream_of,
+    wrong_byte,
+)
+from flows.batch.places import ResultPlace, system_words
+from service.lexicon.cells import RULES, CellKind, ColumnForm
+from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows
+from service.lexicon.errors import TableRefused, Trouble
+from service.lexicon.layout import ragged, unnamed_cell
+from service.lexicon.row_borders import row_borders
+from service.lexicon.text_encoding import WINDOWS
+from service.lexicon.understanding import SetAside, TableRead
+from service.lexicon.unpacking import damaged
+
+PACKED_BLOCK_BYTES: Final = 1 << 22
+BUFFER_BYTES: Final = 1 << 22  # of a column that is read as a stream
+PLAIN: Final = ColumnForm(decimal=".")
+UNREAD_CELL: Final = "unread"  # what stands in a field's column for a text without a meaning: no number, no category
+Lines = Callable[[], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """Rows of one file in order.
+
+    `written` has the columns as the file names them, `table` the fields' own columns by field beside those that are
+    passed on. A row that is none of the table's is empty in both, and stands in `aside` by its place.
+    """
+
+    table: pa.Table
+    written: pa.Table
+    lines: Lines
+    fields: Mapping[str, str]  # by field its column in `written`
+    forms: Mapping[str, ColumnForm]  # by field how the cells of `table` are read
+    aside: Mapping[int, SetAside] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def cells(self, place: int) -> tuple[str, ...]:
+        """A row's cells as written."""
+        if place in self.aside:
+            return self.aside[place].cells
+        cells = (column[place].as_py() for column in self.written.columns)
+        return tuple("" if cell is None else "|".join(cell) if isinstance(cell, list) else str(cell) for cell in cells)
+
+    def sliced(self, start: int, length: int) -> RowsRead:
+        """Some of the rows."""
+        aside = {place - start: row for place, row in self.aside.items() if start <= place < start + length}
+        lines = self.lines
+        return replace(
+            self,
+            table=self.table.slice(start, length),
+            written=self.written.slice(start, length),
+            lines=lambda: lines()[start : start + length],
+            aside=aside,
+        )
+
+
+def joined(reads: Sequence[RowsRead]) -> RowsRead:
+    """Rows of several reads as one."""
+    if len(reads) == 1:
+        return reads[0]
+    aside: dict[int, SetAside] = {}
+    first = 0
+    for one in reads:
+        aside |= {first + place: row for place, row in one.aside.items()}
+        first += len(one)
+    held = list(reads)
+    return replace(
+        reads[0],
+        table=pa.concat_tables([one.table for one in reads]),
+        written=pa.concat_tables([one.written for one in reads]),
+        lines=lambda: np.concatenate([one.lines() for one in held]),
+        aside=aside,
+    )
+
+
+def rows_of(piece: Piece, rows: int) -> Iterator[RowsRead]:
+    """The piece's rows, `rows` at a time; of a text that is cut all at once.
+
+    Raises:
+        BatchRefused: the file is damaged, or says otherwise than its beginning; no value is told.
+    """
+    try:
+        if piece.layout.lane is Lane.CUT:
+            content = bytes_of(piece.layout, piece.start, piece.stop)
+            yield text_rows(piece.layout, as_utf8_bytes(piece.layout, content, piece.line), piece.line)
+        else:
+            reads = {Lane.STREAM: _streamed, Lane.PARQUET: _parquet, Lane.WHOLE: _whole}[piece.layout.lane]
+            yield from _evenly(reads(piece, rows), rows)
+    except TableRefused as refused:
+        raise refusal(piece.layout.source, refused.trouble) from None
+    except pa.ArrowException:  # whose text may repeat a cell
+        raise piece.layout.refused(Trouble("damaged", "this file is damaged", advice="write it again")) from None
+    except OSError as error:
+        if piece.layout.lane is Lane.STREAM:
+            raise piece.layout.refused(damaged("gzip")) from None
+        raise BatchRefused(f"{piece.layout.name} cannot be read: {system_words(error)}") from None
+
+
+def _read(layout: FileLayout, written: pa.Table, lines: Lines) -> RowsRead:
+    """The columns with the contract's names where they hold a field that a score needs."""
+    names = {column: name for name, column in layout.fields.items() if name in FIELDS}
+    table = written.rename_columns([names.get(name, name) for name in written.column_names])
+    return RowsRead(table, written, lines, layout.fields, layout.forms)
+
+
+def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
+    """The rows of UTF-8 text that starts with a row, on line `line`.
+
+    Raises:
+        TableRefused: a cell stands under no name.
+    """
+    laid = layout.dialect
+    cells, odd = parsed_rows(content, laid, escaped=False, empty_is_null=True)
+    total = len(cells) + len(odd)
+    numbers = np.delete(np.arange(total), [number - 1 for number, _ in odd]) if odd else np.arange(total)
+
+    def lines_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = row_borders(content, 0, line, laid.delimiter).lines[rows]
+        return found
+
+    blank = _blank(cells)
+    if blank.any():
+        cells, numbers = cells.filter(pa.array(~blank)), numbers[~blank]
+    _refuse_unnamed(cells, laid, lambda places: lines_of(numbers[places]))
+    named = [place for place, name in enumerate(laid.columns) if name]
+    written = cells.select(named).rename_columns([laid.columns[place] for place in named])
+    if not odd:
+        return _read(layout, written, lambda: lines_of(numbers))
+    lines = lines_of(np.array([number - 1 for number, _ in odd]))
+    aside = {
+        number - 1: ragged(RaggedRow(int(own), cells_of(text, laid.delimiter)), laid.columns)
+        for own, (number, text) in zip(lines, odd, strict=True)
+        if text.strip(f" \r\n\t{laid.delimiter}")
+    }
+    return _with_aside(layout, written, numbers, aside, lines_of)
+
+
+def _with_aside(
+    layout: FileLayout,
+    written: pa.Table,
+    numbers: NDArray[np.int64],
+    aside: Mapping[int, SetAside],
+    lines_of: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+) -> RowsRead:
+    """The rows and those that are set aside, in the order of their numbers."""
+    every = np.concatenate([numbers, np.array(sorted(aside), np.int64)])
+    order = np.argsort(every, kind="stable")
+    beyond = order >= len(numbers)
+    filled = written.take(pa.array(np.where(beyond, 0, order), mask=beyond))
+    places = {int(every[order[place]]): place for place in np.flatnonzero(beyond)}
+    read = _read(layout, filled, lambda: lines_of(every[order]))
+    return replace(read, aside={int(places[number]): row for number, row in aside.items()})
+
+
+def _blank(cells: pa.Table) -> NDArray[np.bool_]:
+    """Rows without any text, as a sheet's last rows are."""
+    empty = np.ones(len(cells), np.bool_)
+    for column in cells.columns:
+        if not empty.any():
+            break
+        told_cells = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), ""), False)
+        empty &= ~told_cells.to_numpy()
+    return empty
+
+
+def _refuse_unnamed(cells: pa.Table, laid: Dialect, lines: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
+    for place, name in enumerate(laid.columns):
+        if name or not place:
+            continue
+        filled = np.flatnonzero(cells.column(place).is_valid().to_numpy())
+        if len(filled):
+            raise TableRefused(unnamed_cell(int(lines(filled[:1])[0])))
+
+
+def _streamed(piece: Piece, _: int) -> Iterator[RowsRead]:
+    """Packed text, some MiB at a time from row border to row border."""
+    layout, line = piece.layout, piece.line
+    held, plain = b"", True
+    with stream_of(layout.source, packed=True) as stream:
+        stream.read(layout.dialect.start)
+        while True:
+            chunk = bytes(stream.read(PACKED_BLOCK_BYTES))
+            held += chunk
+            end = len(held) if not chunk else _last_border(layout, held, line)
+            if len(held) - end > LONGEST_PIECE_BYTES:
+                raise layout.refused(
+                    Trouble("too_large", f"no row ends for {LONGEST_PIECE_BYTES:,} bytes", "a row a line", line=line)
+                )
+            content, held = held[:end], held[end:]
+            if content:
+                layout = _still(layout, content, line, plain=plain)
+                plain = plain and content.isascii()
+                text = as_utf8_bytes(layout, content, line)
+                _refuse_quotes(layout, text, line)
+                yield text_rows(layout, text, line)
+                line += breaks(content)
+            if not chunk:
+                return
+
+
+def _still(layout: FileLayout, content: bytes, line: int, *, plain: bool) -> FileLayout:
+    """The layout; in Windows' encoding from the first letter on that is not UTF-8, if no letter was before."""
+    if layout.encoding != UTF8 or is_utf8(content):
+        return layout
+    if layout.options.encoding or not plain:
+        raise layout.refused(wrong_byte(UTF8, line))
+    return _in_windows(layout)
+
+
+def _in_windows(layout: FileLayout) -> FileLayout:
+    return replace(layout, encoding=WINDOWS)
+
+
+def _last_border(layout: FileLayout, content: bytes, line: int) -> int:
+    last = content.rfind(b"\n") + 1
+    if b'"' not in content or not last:
+        return last
+    starts = row_borders(content, 0, line, layout.dialect.delimiter).starts
+    # What follows the last border may be a row cut in two, or one whose quotes are open yet.
+    return int(starts[-1]) if len(starts) and starts[-1] < last else last
+
+
+def _refuse_quotes(layout: FileLayout, content: bytes, line: int) -> None:
+    if b'"' not in content:
+        return
+    found = row_borders(content, 0, line, layout.dialect.delimiter)
+    advice = ("quotes around a whole cell", "double the quotes within it")
+    if found.stray_quotes:
+        raise TableRefused(Trouble("broken_csv", "a quote stands inside a cell", *advice, found.stray_quotes[0]))
+    if found.open_quote:
+        raise TableRefused(Trouble("broken_csv", "the last quote is never closed", *advice, found.open_quote))
+
+
+def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
+    place = ResultPlace.of(piece.layout.source.address)
+    schema = piece.layout.schema
+    assert schema is not None  # a parquet file has one
+    coded = [
+        piece.layout.fields[name]
+        for name in FIELDS
+        if RULES[name].kind in (CellKind.CATEGORY, CellKind.LOANS)
+        and pa.types.is_string(schema.field(piece.layout.fields[name]).type)
+    ]
+    with pq.ParquetFile(place.path, filesystem=place.system, read_dictionary=coded, buffer_size=BUFFER_BYTES) as file:
+        first = piece.line
+        for batch in file.iter_batches(batch_size=rows, row_groups=range(piece.start, piece.stop), use_threads=False):
+            written = pa.Table.from_batches([batch])
+            yield _read(piece.layout, written, _counting(first, len(written)))
+            first += len(written)
+
+
+def _counting(first: int, count: int) -> Lines:
+    return lambda: np.arange(first, first + count)
+
+
+def _whole(piece: Piece, _: int) -> Iterator[RowsRead]:
+    read = read_whole(piece.layout)
+    faults = sorted(read.understanding.faults, key=lambda one: one.line)
+    every = np.concatenate([read.lines, np.array([one.line for one in faults], np.int64)])
+    order = np.argsort(every, kind="stable")
+    beyond = order >= len(read.lines)
+    indices = pa.array(np.where(beyond, 0, order), mask=beyond)
+    aside = {int(place): faults[order[place] - len(read.lines)] for place in np.flatnonzero(beyond)}
+    written = pa.table({str(name): _as_written(read.frame[name]) for name in read.frame.columns})
+    fields = {read.columns[name]: name for name in FIELDS}
+    columns = {
+        fields.get(name, name): _plain(read, fields[name]) if name in fields else written.column(name)
+        for name in written.column_names
+    }
+    lines = every[order]
+    # The shared reader left plain numbers; days stand as they were written.
+    forms = dict.fromkeys(FIELDS, PLAIN) | {
+        one.field: one.form for one in read.understanding.columns if one.kind is CellKind.DAY
+    }
+    yield RowsRead(
+        pa.table(columns).take(indices), written.take(indices), lambda: lines, dict(read.columns), forms, aside
+    )
+
+
+def _as_written(cells: pd.Series) -> pa.Array:
+    if pd.api.types.is_numeric_dtype(cells):
+        return pa.array(cells, from_pandas=True)
+    return pa.array([None if pd.isna(cell) or cell == "" else str(cell) for cell in cells], pa.string())
+
+
+def _plain(read: TableRead, name: str) -> pa.Array:
+    column = read.plain[name]
+    if pd.api.types.is_numeric_dtype(column.cells):
+        return pa.array(column.cells, from_pandas=True)
+    texts: list[Any] = column.cells.astype("object").to_list()
+    return pa.array(
+        [
+            UNREAD_CELL if unread else None if pd.isna(text) else text
+            for text, unread in zip(texts, column.unread, strict=True)
+        ],
+        pa.string(),
+    )
+
+
+def _evenly(reads: Iterator[RowsRead], rows: int) -> Iterator[RowsRead]:
+    """The rows in parts of exactly `rows`, the last one shorter: parts do not depend on how a file is read."""
+    held: list[RowsRead] = []
+    for read in reads:
+        while sum(map(len, held)) + len(read) >= rows:
+            wanted = rows - sum(map(len, held))
+            yield joined([*held, read.sliced(0, wanted)])
+            held, read = [], read.sliced(wanted, len(read) - wanted)
+        if len(read):
+            held.append(read)
+    if held:
+        yield joined(held)
+
+
+def numeric_texts(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """By field the columns of numbers that are written as text: those that have a decimal mark."""
+    names = [name for name in FIELDS if RULES[name].numeric and is_string(plain_type(table.schema.field(name).type))]
+    return {name: table.column(name).cast(pa.string()) for name in names}

@@ -1,0 +1,126 @@
+"""Where a job's files are, here or in a bucket: found, read, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+import pyarrow as pa
+from pyarrow import fs
+
+from flows.batch.errors import BatchRefused
+from service.files import replace, replacing
+from service.s3 import arrow_options
+
+TABLES: Final = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip", ".gz")
+"""What is taken from a folder, in any case; a file that is named itself may have any name: its content decides."""
+REFUSED_ROWS: Final = ".refused.csv"
+BUCKET_SCHEME: Final = "s3://"
+
+
+class ResultPlace(NamedTuple):
+    """A folder or file, here or in a bucket, as Arrow reaches it."""
+
+    system: fs.FileSystem
+    path: str
+
+    @classmethod
+    def of(cls, address: str) -> ResultPlace:
+        """What `address` names: a path, or s3://bucket/key by the usual AWS variables of this process."""
+        if not address.startswith(BUCKET_SCHEME):
+            return cls(fs.LocalFileSystem(), os.path.abspath(address))
+        return cls(fs.S3FileSystem(**arrow_options(os.environ)), address.removeprefix(BUCKET_SCHEME))
+
+    def at(self, name: str) -> ResultPlace:
+        """What is called `name` in here."""
+        return ResultPlace(self.system, f"{self.path.rstrip('/')}/{name}")
+
+    def names(self) -> set[str]:
+        """Names of the files in here; none if the folder does not exist."""
+        found = self.system.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
+        return {info.base_name for info in found if info.is_file}
+
+    def read(self) -> bytes:
+        """The bytes of the file."""
+        with self.system.open_input_stream(self.path) as file:
+            return bytes(file.read())
+
+    def write(self, content: bytes | pa.Buffer) -> None:
+        """Put the file there whole or not at all: an object appears when it is complete, a file is renamed."""
+        if not isinstance(self.system, fs.LocalFileSystem):
+            with self.system.open_output_stream(self.path) as stream:
+                stream.write(content)
+            return
+        replace(Path(self.path), memoryview(content))
+
+    @contextmanager
+    def writing(self) -> Iterator[IO[bytes]]:
+        """A stream of bytes; the file is there when the block ends well."""
+        if not isinstance(self.system, fs.LocalFileSystem):
+            with self.system.open_output_stream(self.path) as stream:
+                yield stream
+            return
+        # What is begun here is ended by files.replacing itself.
+        with replacing(Path(self.path)) as draft:  # pylint: disable=contextmanager-generator-missing-cleanup
+            with draft.open("r+b") as file:
+                yield file
+
+
+class Source(NamedTuple):
+    """One file of a job: where, how large, and when it changed."""
+
+    address: str
+    size_bytes: int
+    modified_ns: int
+
+
+def sources(address: str) -> list[Source]:
+    """The files at `address`: itself, or all of a known kind below it, in order of their names.
+
+    Raises:
+        BatchRefused: there is none, or the address cannot be reached.
+    """
+    place = ResultPlace.of(address)
+    try:
+        info = place.system.get_file_info(place.path)
+        if info.type is fs.FileType.NotFound:
+            raise BatchRefused(f"there is no file {address}: give a table, a folder or s3://bucket/prefix")
+        found = [info] if info.is_file else place.system.get_file_info(fs.FileSelector(place.path, recursive=True))
+    except OSError as error:
+        raise BatchRefused(f"{address} cannot be reached: {system_words(error)}; check address and rights") from error
+    scheme = BUCKET_SCHEME if address.startswith(BUCKET_SCHEME) else ""
+    files = [
+        Source(scheme + one.path, one.size, one.mtime_ns)
+        for one in sorted(found, key=lambda one: str(one.path))
+        if one.is_file and (info.is_file or _is_table(one.base_name))
+    ]
+    if not files:
+        raise BatchRefused(f"{address} holds no table: its name ends in {', '.join(TABLES)}")
+    return files
+
+
+def changed(files: Sequence[Source]) -> bool:
+    """Whether a file is no longer as it was when the job began."""
+    for one in files:
+        place = ResultPlace.of(one.address)
+        info = place.system.get_file_info(place.path)
+        if not info.is_file or (info.size, info.mtime_ns) != (one.size_bytes, one.modified_ns):
+            return True
+    return False
+
+
+def short(address: str) -> str:
+    """The file's own name, for messages."""
+    return address.rpartition("/")[2]
+
+
+def system_words(error: OSError) -> str:
+    """What the system says of a failure to read or write, in its own words; never a part of a file."""
+    return error.strerror or next(iter(str(error).splitlines()), "") or "the system gives no reason"
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(TABLES) and not name.startswith((".", "_", "~")) and not name.endswith(REFUSED_ROWS)

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 
 from bentos.registry.decision import Decision
 from bentos.registry.version import Version
-from flows.review.release_checks import ReleaseCheck, Result
+from flows.review.release_evidence import ReleaseCheck, Result
 
 if TYPE_CHECKING:
     from flows.learning.model_metrics import Figures

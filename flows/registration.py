@@ -28,7 +28,8 @@ from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.completion import completed
-from flows.review.release_checks import ReleaseCheck, failed, to_review
+from flows.review.release_checks import failed, to_review
+from flows.review.release_evidence import ReleaseCheck
 from flows.review.verdict_form import VerdictForm, expiry, refusal
 from flows.settings import FlowSettings
 

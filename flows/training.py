@@ -28,7 +28,16 @@ from flows.learning import baselines, experiments
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, Progress, learn
 from flows.learning.model_metrics import Figures, LabelledAnswers, judge
-from flows.learning.prepared_data import PreparedData, before, contract_columns, during, quarters, ranges, read_prepared
+from flows.learning.prepared_data import (
+    QUALITY_REPORT,
+    PreparedData,
+    before,
+    contract_columns,
+    during,
+    quarters,
+    ranges,
+    read_prepared,
+)
 from flows.learning.rows import Rows, rows_of
 from flows.learning.search import SearchTrial, search
 from flows.review import evidence, mlflow_run
@@ -37,7 +46,7 @@ from flows.review.mlflow_run import POOLED, Exhibits, Logged
 from flows.review.model_card import CardFacts, model_card
 from flows.review.package_facts import describe
 from flows.review.reference_sample import reference_frame
-from flows.review.release_checks import Evidence
+from flows.review.release_evidence import Evidence
 from flows.settings import FlowSettings
 from flows.training_form import TrainingForm
 from service.engine.packed_model import PackedModel
@@ -95,6 +104,7 @@ def training(form: TrainingForm = TrainingForm()) -> int:
         logged = judge_and_log(data, trained, yardsticks, package, tags)
         progress.at(90)
         _show(logged, package, settings)
+        _show_data(data)
         log.info("judged and logged: %s", _headline(logged))
         version = register(bentos, logged, package, tags) if form.register_version else None
     progress.at(100)
@@ -277,6 +287,7 @@ def _card_facts(
         score_steps=found.score_steps or {},
         fairness=found.fairness,
         stability=found.stability,
+        data=found.data,
     )
 
 
@@ -295,6 +306,13 @@ def _told(progress: artifacts.Progress, start: float, end: float) -> Progress:
 def _headline(logged: Logged) -> str:
     names = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_rate")
     return ", ".join(f"{name} {logged.metrics[name]:.3f}" for name in names)
+
+
+def _show_data(data: PreparedData) -> None:
+    """The picture of the data first: rows kept, labels, gaps, gates."""
+    report = data.folder / QUALITY_REPORT
+    if report.is_file():
+        artifacts.show_text("data-quality", report.read_text(encoding="utf-8"), "What preparing did to the data")
 
 
 def _show(logged: Logged, package: Path, settings: FlowSettings) -> None:

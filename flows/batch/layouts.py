@@ -28,6 +28,7 @@ from service.lexicon.limits import MIB, ReadLimits, ReadOptions
 from service.lexicon.questions import two_columns
 from service.lexicon.reading import read_table
 from service.lexicon.row_borders import row_borders
+from service.lexicon.strictness import Reader, hold
 from service.lexicon.text_encoding import WINDOWS
 from service.lexicon.understanding import Layout, TableRead
 from service.lexicon.unpacking import GZIP, FileKind, damaged, kind_of
@@ -159,8 +160,10 @@ def read_whole(layout: FileLayout) -> TableRead:
         raise TableRefused(Trouble("too_large", f"this kind of file is read up to {most} MiB", advice="split the file"))
     content = ResultPlace.of(layout.source.address).read()
     table = read_table(content, replace(layout.options, limits=LIMITS), name=layout.name)
-    if table.understanding.ambiguities:
-        raise TableRefused(without_value(table.understanding.ambiguities[0].trouble))
+    try:
+        hold(table.understanding, Reader.BATCH)
+    except TableRefused as refused:
+        raise TableRefused(without_value(refused.trouble)) from None
     require_fields(layout.name, _whole_told(table), table.columns, [str(one) for one in table.frame.columns])
     return table
 

@@ -39,7 +39,7 @@ Bools = NDArray[np.bool_]
 Forms = Mapping[str, ColumnForm]
 
 
-class Fault(IntEnum):
+class CellFault(IntEnum):
     """Why a cell breaks the contract."""
 
     NONE = 0
@@ -62,7 +62,7 @@ class OpenCell(Exception):
 class Checked:
     """A table held against the contract.
 
-    `columns` for `service.score.features.matrix`; per row its position in PROBLEMS, and the Fault of the field there. A
+    `columns` for `service.score.features.matrix`; per row its position in PROBLEMS, and the CellFault of the field there. A
     broken field is empty in the columns, so that the row's answer can be computed and thrown away.
     """
 
@@ -82,12 +82,12 @@ def reason(problem: int, fault: int) -> str:
     field = PROBLEMS[problem]
     rule = CONTRACT[field][0]
     return {
-        Fault.UNREAD: f"this text has no meaning here; expected {RULES[field].expected}",
-        Fault.UNKNOWN: f"not known, and needed; expected {RULES[field].expected}",
-        Fault.RANGE: f"out of range; expected {rule.get('minimum', 0):,} to {rule.get('maximum', 0):,}",
-        Fault.WHOLE: "expected a whole number",
-        Fault.KINDS: "expected as many kinds of loans as num_loans says, or none",
-    }[Fault(fault)]
+        CellFault.UNREAD: f"this text has no meaning here; expected {RULES[field].expected}",
+        CellFault.UNKNOWN: f"not known, and needed; expected {RULES[field].expected}",
+        CellFault.RANGE: f"out of range; expected {rule.get('minimum', 0):,} to {rule.get('maximum', 0):,}",
+        CellFault.WHOLE: "expected a whole number",
+        CellFault.KINDS: "expected as many kinds of loans as num_loans says, or none",
+    }[CellFault(fault)]
 
 
 def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons: bool) -> pa.Table:
@@ -167,9 +167,9 @@ def checked(
         else:
             found[name], faults = _number(table.column(name), name, rule, nullable, forms.get(name, POINT), sure)
         blame(name, faults)
-    blame("loan_types", np.where(_uneven(found["loan_types"], found["num_loans"]), Fault.KINDS, 0).astype(np.int8))
+    blame("loan_types", np.where(_uneven(found["loan_types"], found["num_loans"]), CellFault.KINDS, 0).astype(np.int8))
     told, broken = histories(table, forms.get(DAY_FIELD, ColumnForm()), columns or {})
-    blame(PREVIOUS, np.where(broken, Fault.UNREAD, 0).astype(np.int8))
+    blame(PREVIOUS, np.where(broken, CellFault.UNREAD, 0).astype(np.int8))
     return Checked(found, problem, fault, told)
 
 
@@ -226,10 +226,10 @@ def _number(  # pylint: disable=too-many-arguments,too-many-positional-arguments
     bad &= ~absent
     faults = np.zeros(len(values), np.int8)
     if not nullable:
-        faults[absent] = Fault.UNKNOWN
-    faults[bad] = Fault.RANGE
-    faults[parts & ~bad & ~absent] = Fault.WHOLE
-    faults[unread] = Fault.UNREAD
+        faults[absent] = CellFault.UNKNOWN
+    faults[bad] = CellFault.RANGE
+    faults[parts & ~bad & ~absent] = CellFault.WHOLE
+    faults[unread] = CellFault.UNREAD
     values[(faults > 0) | absent] = np.nan
     return values, faults
 
@@ -292,9 +292,9 @@ def _category(
         *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
         nothing,
     ]
-    faults = np.where(np.array([*good, True])[codes], 0, Fault.UNREAD).astype(np.int8)
+    faults = np.where(np.array([*good, True])[codes], 0, CellFault.UNREAD).astype(np.int8)
     if not (nullable or listed):
-        faults[absent & (faults == 0)] = Fault.UNKNOWN
+        faults[absent & (faults == 0)] = CellFault.UNKNOWN
     return Coded(values, codes), faults
 
 

@@ -75,7 +75,7 @@ class GateOverride(BaseModel):
 class Measure(BaseModel):
     """One figure of a table and what a gate says of it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     gate: str
     column: str

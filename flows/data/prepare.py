@@ -16,6 +16,7 @@ from flows.data.raw_reading import RawTable, read_raw_table
 from flows.data.sources import replacing, sha256
 from flows.data.split import is_test_customer, last_months
 from flows.errors import DatasetError
+from flows.learning.prepared_data import QUALITY_REPORT
 
 
 def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:
@@ -60,7 +61,7 @@ def _write(folder: Path, tables: dict[str, pd.DataFrame], quality: Quality) -> N
         with replacing(folder / f"{name}.parquet") as path:
             rows.to_parquet(path, index=False)
     for name, text in (
-        ("quality.md", as_markdown(quality)),
+        (QUALITY_REPORT, as_markdown(quality)),
         ("quality.json", quality.model_dump_json(indent=2) + "\n"),
     ):
         with replacing(folder / name) as path:

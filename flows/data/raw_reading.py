@@ -15,13 +15,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.cleaning.raw_table import LABEL_COLUMN, LOAN_TYPES, MASKS, MONTHS, OCCUPATIONS, RAW_COLUMNS, spelling
+from flows.cleaning.raw_table import (
+    LABEL_COLUMN,
+    LOAN_TYPES,
+    MASKS,
+    MONTHS,
+    NUMERIC,
+    OCCUPATIONS,
+    RAW_COLUMNS,
+    spelling,
+)
 from flows.errors import SourceError
 from service.lexicon.cells import CellKind
 from service.lexicon.errors import TableRefused
 from service.lexicon.headings import KAGGLE, near
 from service.lexicon.limits import ReadOptions
 from service.lexicon.reading import read_table
+from service.lexicon.strictness import Reader, hold
 from service.lexicon.understanding import TableRead, Understanding
 from service.lexicon.vocabulary import word
 
@@ -48,16 +58,11 @@ def read_raw_table(
     try:
         table = read_table(source, options, name=name)
         check_columns([str(column) for column in table.frame.columns], table, labelled=labelled)
-        table.understanding.settled()
+        hold(table.understanding, Reader.TRAINING)
     except TableRefused as refused:
         raise SourceError(str(refused)) from None
     except FileNotFoundError as error:
         raise SourceError(f"there is no {source!s}: run `python -m flows.dataset fetch --data sample` first") from error
-    if faults := table.understanding.faults:
-        more = f", and {len(faults) - 1:,} rows more" if len(faults) > 1 else ""
-        raise SourceError(
-            f"{table.understanding.name}: line {faults[0].line:,}: {faults[0].what}{more}; mend or remove them"
-        )
     written = table.frame.rename(
         columns={column: KAGGLE[field] for field, column in table.columns.items() if field in KAGGLE}
     )
@@ -99,7 +104,10 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     texts = cells.astype("str")
     kept = texts.isin(["", *MASKS]).to_numpy() | column.unread
     if kind is CellKind.NUMBER:
-        kept |= texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
+        plain = texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
+        # Cleaning strips underscores: of masks such as __10000__ it knows the fills, any other would become a number.
+        filled = pd.to_numeric(texts.str.strip("_"), errors="coerce").isin(NUMERIC[name].fills).to_numpy()
+        kept |= plain & (~column.unknown | filled)
     spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
     told = texts.copy()
     told[column.unknown & ~kept] = ""

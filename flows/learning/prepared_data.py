@@ -18,6 +18,7 @@ from service.contract import DESCRIBING_FIELDS
 from service.score.input_warnings import RANGED
 
 _EDGES: Final = (0.001, 0.999)
+QUALITY_REPORT: Final = "quality.md"
 FRAMES: Final = ("train.parquet", "test.parquet")
 FIELDS: Final = DESCRIBING_FIELDS
 """Contract fields that describe an applicant; a few of them are accepted and stored but are no feature."""
@@ -41,6 +42,7 @@ class PreparedData:
     out_of_time_months: tuple[int, ...]
     sha256: str
     raw_sha256: str
+    gates: tuple[Mapping[str, Any], ...] | None = None  # what the stage's gates found, as `quality.json` has it
 
     @property
     def customers(self) -> int:
@@ -59,6 +61,7 @@ def read_prepared(folder: Path) -> PreparedData:
         train, unseen = (pd.read_parquet(folder / name) for name in FRAMES)
         months = tuple(int(month) for month in quality["out_of_time_months"])
         raw_sha256 = str(quality["raw_sha256"])
+        gates = tuple(quality["gates"]) if "gates" in quality else None
     except FileNotFoundError as error:
         raise NotPrepared(f"{folder}/{Path(str(error.filename)).name} is missing: run `dvc repro` first") from error
     except (OSError, ValueError, KeyError) as error:
@@ -68,7 +71,7 @@ def read_prepared(folder: Path) -> PreparedData:
     if shared := set(train["customer_id"]) & set(unseen["customer_id"]):
         raise NotPrepared(f"{len(shared)} customers are both in training and test data: run `dvc repro` again")
     digest = combined({name: file_sha256(folder / name) for name in FRAMES})
-    return PreparedData(folder, train, unseen, months, digest, raw_sha256)
+    return PreparedData(folder, train, unseen, months, digest, raw_sha256, gates)
 
 
 def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:

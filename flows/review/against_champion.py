@@ -18,7 +18,8 @@ from flows.learning.model_metrics import LabelledAnswers
 from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
 from flows.review import evidence
 from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
-from flows.review.release_checks import Evidence, ReleaseCheck, run_checks
+from flows.review.release_checks import run_checks
+from flows.review.release_evidence import Evidence, ReleaseCheck
 from service.engine.packed_model import PackedModel
 from service.score.manifest import Manifest
 

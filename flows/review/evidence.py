@@ -5,12 +5,14 @@ Pure: rows and models in, evidence out. What cannot be measured stays None, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.cleaning.gates import Measure
 from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
 from flows.learning import grades
@@ -26,13 +28,13 @@ from flows.learning.model_metrics import (
     poor_rate_by_band,
     score_psi,
 )
-from flows.learning.prepared_data import PreparedData, before, by_quarter, contract_columns, during
+from flows.learning.prepared_data import FIELDS, PreparedData, before, by_quarter, contract_columns, during
 from flows.learning.rows import QUARTER_MONTHS, Rows, columns, rows_of
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import DRAWS, judge_known
 from flows.review.reason_quality import judge_reasons
-from flows.review.release_checks import DataEvidence, Evidence
+from flows.review.release_evidence import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
 from service.contract import PROBABILITY_COLUMNS, CreditClass
 from service.engine.packed_model import PackedModel
@@ -54,7 +56,14 @@ def data_evidence(data: PreparedData) -> DataEvidence:
         class_shares={str(name): float(share) for name, share in shares.items()},
         shared_customers=len(set(data.train["customer_id"]) & set(data.unseen["customer_id"])),
         sha256=data.sha256,
+        untelling_fields=tuple(name for name in FIELDS if data.train[name].nunique(dropna=True) < 2),
+        gates=None if data.gates is None else tuple(_figure(one) for one in data.gates),
     )
+
+
+def _figure(told: Mapping[str, Any]) -> Measure:
+    """A gate's figure without the texts that were not read: they are cells."""
+    return Measure.model_validate({**told, "commonest_unread": []})
 
 
 def _holds(frame: pd.DataFrame) -> bool:

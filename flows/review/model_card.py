@@ -15,6 +15,7 @@ from flows.learning.experiments import ExperimentRecord
 from flows.learning.model_metrics import METRICS, Difference, Figure, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
+from flows.review.release_evidence import DataEvidence
 from flows.review.stability import DIRECTIONS, StabilityReport
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
@@ -74,6 +75,7 @@ class CardFacts(BaseModel):
     score_steps: dict[str, tuple[Standing, ...]] = {}
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None
+    data: DataEvidence | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -119,7 +121,19 @@ def _data(facts: CardFacts) -> str:
         "cleaning fills a gap from the row itself or the customer's own earlier months, never from later ones",
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
-    return _list(told)
+    return _list([*told, *_gates(facts.data)])
+
+
+def _gates(data: DataEvidence | None) -> list[str]:
+    """What the gates of the data found, and whom to ask about what was let through."""
+    if data is None or data.gates is None:
+        return ["gates of the data: not measured"]
+    let_through = [
+        f"let through **{one.gate} of {one.column}** ({one.value:.4g}) by {one.overridden_by}: {one.reason}"
+        for one in data.let_through
+    ]
+    within = sum(one.passed for one in data.gates)
+    return [f"{within} of {len(data.gates)} figures of the data lie within the bounds of their gates", *let_through]
 
 
 def _quality(facts: CardFacts) -> str:

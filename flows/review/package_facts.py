@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flows.learning.model_metrics import Figures
 from flows.learning.prepared_data import FIELDS
-from flows.review.release_checks import Evidence
+from flows.review.release_evidence import Evidence
 from service.score.manifest import REFERENCE_FILE, Distribution, Estimate, Manifest, entries
 
 CARD_FILE: Final = "model_card.md"

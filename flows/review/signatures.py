@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from bentos.registry.identities import same_person, skeleton
-from flows.review.release_checks import ReleaseCheck, Result
+from flows.review.release_evidence import ReleaseCheck, Result
 
 
 def people_check(trainer: str, reviewer: str) -> ReleaseCheck:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from prefect.input import RunInput
 from pydantic import Field, StringConstraints
 
-from flows.review.release_checks import Result
+from flows.review.release_evidence import Result
 from flows.review.signatures import override_check, people_check
 from flows.settings import NO_DAY_OR_DAY
 

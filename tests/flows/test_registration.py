@@ -12,7 +12,7 @@ from bentos.registry.signing import ApprovalClaim, signed
 from bentos.registry.version import Version
 from flows import registration
 from flows.registration import CheckedVersion, Unanswered, ask, decided, question, to_sign
-from flows.review.release_checks import ReleaseCheck, Result
+from flows.review.release_evidence import ReleaseCheck, Result
 from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
 from tests.signing import KEYS, trust

@@ -15,7 +15,7 @@ from flows.batch.cuts import Piece
 from flows.batch.piece_rows import RowsRead, rows_of
 from flows.batch.places import sources
 from flows.batch.planning import planned
-from flows.batch.rows import PROBLEMS
+from flows.batch.rows import PROBLEMS, Checked
 from service.lexicon.limits import ReadOptions
 from service.score.features import matrix
 
@@ -34,6 +34,7 @@ class FileRead:
     lines: list[int]
     told: str
     reads: list[RowsRead]
+    held: list[Checked]
 
 
 def pieces_of(path: Path, rows: int = 1_000, options: ReadOptions = ReadOptions()) -> list[Piece]:
@@ -44,7 +45,7 @@ def pieces_of(path: Path, rows: int = 1_000, options: ReadOptions = ReadOptions(
 def read_file(path: Path, rows: int = 1_000, options: ReadOptions = ReadOptions()) -> FileRead:
     """All of a file."""
     pieces = pieces_of(path, rows, options)
-    features, problems, lines, reads = [], [], [], []
+    features, problems, lines, reads, judged = [], [], [], [], []
     for piece in pieces:
         for read in rows_of(piece, rows):
             held = checked_rows(piece.layout, read)
@@ -52,4 +53,5 @@ def read_file(path: Path, rows: int = 1_000, options: ReadOptions = ReadOptions(
             problems += [PROBLEMS[one] for one in held.problem]
             lines += [int(line) for line in read.lines()]
             reads.append(read)
-    return FileRead(np.vstack(features), problems, lines, pieces[0].layout.told, reads)
+            judged.append(held)
+    return FileRead(np.vstack(features), problems, lines, pieces[0].layout.told, reads, judged)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.batch.contract_columns import FIELDS
-from flows.batch.rows import PROBLEMS, Fault, checked, reason, score_table
+from flows.batch.rows import PROBLEMS, CellFault, checked, reason, score_table
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix, row
@@ -153,15 +153,15 @@ def test_no_row_at_all_is_scored(model: PackedModel) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "fault", "said"),
     [
-        pytest.param("annual_income", "twelve", Fault.UNREAD, "expected a number", id="unread"),
-        pytest.param("annual_income", "NA", Fault.UNKNOWN, "not known, and needed", id="unknown"),
-        pytest.param("interest_rate", "101", Fault.RANGE, "expected 0 to 100", id="range"),
-        pytest.param("num_loans", "2.5", Fault.WHOLE, "a whole number", id="parts"),
-        pytest.param("credit_mix", "superb", Fault.UNREAD, "expected one of Bad, Standard, Good", id="category"),
-        pytest.param("loan_types", "|".join(["auto"] * 40), Fault.KINDS, "as many kinds", id="kinds"),
+        pytest.param("annual_income", "twelve", CellFault.UNREAD, "expected a number", id="unread"),
+        pytest.param("annual_income", "NA", CellFault.UNKNOWN, "not known, and needed", id="unknown"),
+        pytest.param("interest_rate", "101", CellFault.RANGE, "expected 0 to 100", id="range"),
+        pytest.param("num_loans", "2.5", CellFault.WHOLE, "a whole number", id="parts"),
+        pytest.param("credit_mix", "superb", CellFault.UNREAD, "expected one of Bad, Standard, Good", id="category"),
+        pytest.param("loan_types", "|".join(["auto"] * 40), CellFault.KINDS, "as many kinds", id="kinds"),
     ],
 )
-def test_the_reason_says_what_was_expected(field: str, value: str, fault: Fault, said: str) -> None:
+def test_the_reason_says_what_was_expected(field: str, value: str, fault: CellFault, said: str) -> None:
     """In words, without the cell."""
     held = checked(_as_text(_table(), **{field: value}))
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.review.against_champion import readable
-from flows.review.release_checks import DataEvidence, Evidence, ReleaseCheck, Result, run_checks
+from flows.review.release_checks import run_checks
+from flows.review.release_evidence import DataEvidence, Evidence, ReleaseCheck, Result
 
 FLOATS = st.floats() | st.sampled_from([nan, inf, -inf])
 DATA = DataEvidence(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from flows.cleaning.gates import Measure
 from flows.learning.experiments import Attempt, ExperimentRecord
 from flows.learning.model_metrics import METRICS, by_slice, judge
 from flows.review import fairness, stability
 from flows.review.model_card import PROHIBITED, CardFacts, model_card
+from flows.review.release_evidence import DataEvidence
 from tests.flows.review.test_fairness import groups
 from tests.flows.small_training import answers
 
@@ -88,6 +90,18 @@ def test_the_card_of_other_data_states_that_datas_facts() -> None:
     """How many rows and customers, and from where: nothing of the data this was developed on."""
     told = model_card(CardFacts(rows=41, customers=7, data_source="raw file abc"))
     assert "41 rows of 7 customers (raw file abc)" in told and "12,500" not in told
+
+
+def test_a_gate_that_was_let_through_stands_with_name_and_reason() -> None:
+    """Whoever reads the card knows whom to ask."""
+    breach = {"gate": "median", "column": "annual_income", "value": 9e4, "least": None, "most": 76_000, "passed": False}
+    gates = (Measure(**breach, overridden_by="ana", reason="a richer portfolio"), Measure(**breach | {"passed": True}))
+    data = DataEvidence(schema_valid=True, rows=1, class_shares={}, shared_customers=0, sha256="a" * 64, gates=gates)
+
+    told = model_card(CardFacts(data=data))
+
+    assert "1 of 2 figures of the data lie within" in told
+    assert "let through **median of annual_income** (9e+04) by ana: a richer portfolio" in told
 
 
 def test_tables_are_whole(card: str) -> None:

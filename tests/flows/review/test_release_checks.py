@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from flows.cleaning.gates import Measure
 from flows.learning.model_metrics import METRICS, Difference, Figure
 from flows.review import release_checks
 from flows.review.fairness import FairnessReport, GroupReport
 from flows.review.known_customers import KnownReport
-from flows.review.release_checks import CHECKS, DataEvidence, Evidence, ReleaseCheck, Result, run_checks
+from flows.review.release_checks import CHECKS, run_checks
+from flows.review.release_evidence import DataEvidence, Evidence, ReleaseCheck, Result
 from flows.review.stability import DirectionReport, StabilityReport
 from service.score.manifest import Estimate, Standing
 
@@ -93,6 +95,12 @@ def stable(**changes: Any) -> StabilityReport:
     return StabilityReport(**report | changes)
 
 
+def measure(**changes: Any) -> Measure:
+    """A figure of the data within its bounds, with some of it changed."""
+    sound: dict[str, Any] = {"gate": "missing_cells", "column": "credit_mix", "value": 0.1, "least": None, "most": 0.35}
+    return Measure(**sound | {"passed": True} | changes)
+
+
 def data(**changes: Any) -> DataEvidence:
     """Sound data, with some of it changed."""
     sound: dict[str, Any] = {
@@ -101,6 +109,8 @@ def data(**changes: Any) -> DataEvidence:
         "class_shares": {"Poor": 0.29, "Standard": 0.53, "Good": 0.18},
         "shared_customers": 0,
         "sha256": "a" * 64,
+        "untelling_fields": (),
+        "gates": (measure(),),
     }
     return DataEvidence(**sound | changes)
 
@@ -160,6 +170,12 @@ FAILING: dict[str, list[dict[str, Any]]] = {
         {"data": data(class_shares={"Poor": 0.3, "Standard": 0.7})},
     ],
     "data_leakage": [{"data": data(shared_customers=1)}],
+    "data_fields": [{"data": data(untelling_fields=("credit_mix",))}, {"data": data(untelling_fields=None)}],
+    "data_gates": [
+        {"data": data(gates=(measure(), measure(passed=False)))},
+        {"data": data(gates=())},
+        {"data": data(gates=None)},
+    ],
     "data_hash": [{"data": data(sha256="")}],
     "macro_f1": [
         {"against": gaps(macro_f1=gap(-0.006))},
@@ -245,6 +261,7 @@ def test_no_check_is_untested() -> None:
         ("grade_ends", {"grades": standings(poor=(0.034, 0.1, 0.3, 0.5, 0.7))}),
         ("score_shift", {"score_psi": 0.26}),
         ("improvement", {"against": gaps()}),
+        ("data_gates", {"data": data(gates=(measure(passed=False, overridden_by="ana", reason="another portfolio"),))}),
     ],
 )
 def test_what_a_person_must_look_at(code: str, changes: dict[str, Any]) -> None:

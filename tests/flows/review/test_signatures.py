@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.review.release_checks import Result
+from flows.review.release_evidence import Result
 from flows.review.signatures import override_check, people_check
 
 

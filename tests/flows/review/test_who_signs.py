@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos.registry.identities import same_person, skeleton
-from flows.review.release_checks import Result
+from flows.review.release_evidence import Result
 from flows.review.signatures import override_check, people_check
 
 SAME = [

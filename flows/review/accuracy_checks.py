@@ -1,0 +1,125 @@
+"""Release checks of how well classes and scores are told, against the champion or the yardstick."""
+
+from __future__ import annotations
+
+from flows.review.release_evidence import (
+    Evidence,
+    Finding,
+    Missing,
+    ReleaseLimits,
+    Result,
+    Verdict,
+    compared_with,
+    figure_of,
+    gap_of,
+    need,
+    passed,
+    refuse_infinite,
+)
+from service.contract import CreditClass
+
+
+def macro_f1(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """Classes are not told worse than by the champion."""
+    gap = gap_of(evidence.against, "macro_f1", "on unseen customers")
+    told = f"macro-F1 {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] against {compared_with(evidence)}"
+    if gap.value < -limits.macro_f1_loss or gap.high < 0.0:
+        return Result.FAILED, f"{told}, worse than {-limits.macro_f1_loss}", gap.value, -limits.macro_f1_loss
+    if gap.low > -limits.macro_f1_loss_low:
+        return Result.PASSED, told, gap.value, -limits.macro_f1_loss
+    # Too few customers to exclude a loss is no proof of one: a person weighs it.
+    told = f"{told}; a loss beyond {limits.macro_f1_loss_low} cannot be excluded on so few customers"
+    return Result.NEEDS_REVIEW, told, gap.low, -limits.macro_f1_loss_low
+
+
+def no_relative_loss(name: str) -> Finding:
+    """The check that a proper score is not worse than the champion's."""
+
+    def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+        ours, gap = figure_of(evidence.pooled, name), gap_of(evidence.against, name, "on unseen customers")
+        theirs = ours - gap.value
+        if theirs <= 0.0:
+            raise Missing(f"{name} of {compared_with(evidence)}")
+        loss = gap.value / theirs
+        told = (
+            f"{name} {ours:.4f}, {loss:+.2%} against {compared_with(evidence)}, at most {limits.proper_score_loss:+.0%}"
+        )
+        return passed(loss <= limits.proper_score_loss, told, loss, limits.proper_score_loss)
+
+    return finding
+
+
+def gini(name: str, what: str) -> Finding:
+    """The check that a Gini is not lower than the champion's."""
+
+    def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+        gap = gap_of(evidence.against, name, "on unseen customers").value
+        told = f"{what} {gap:+.4f} against {compared_with(evidence)}, at least {-limits.gini_loss}"
+        return passed(gap >= -limits.gini_loss, told, gap, -limits.gini_loss)
+
+    return finding
+
+
+def severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """Few rows take Poor for Good or the other way."""
+    # Two thousand customers set aside leave this rare error to chance; all that were judged unseen do not.
+    value = need(evidence.severe_error_rate, "severe errors of every customer")
+    aside = figure_of(evidence.pooled, "severe_error_rate")
+    told = f"{value:.2%} of rows take Poor for Good or the other way ({aside:.2%} of those set aside),"
+    told += f" at most {limits.severe:.0%}"
+    return passed(value <= limits.severe, told, value, limits.severe)
+
+
+def severe_against(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """Severe errors are no more frequent than the champion's."""
+    gap = gap_of(evidence.against, "severe_error_rate", "on unseen customers").value
+    told = f"severe errors {gap:+.2%} against {compared_with(evidence)}, at most {limits.severe_gain:+.1%}"
+    return passed(gap <= limits.severe_gain, told, gap, limits.severe_gain)
+
+
+def bands(evidence: Evidence, _: ReleaseLimits) -> Verdict:
+    """Better bands hold fewer Poor."""
+    rates = need(evidence.poor_rate_by_band, "share of Poor by band")
+    refuse_infinite(dict(zip(map(str, CreditClass), rates, strict=True)), "share of Poor in band")
+    told = "share of Poor by band, worst first: " + ", ".join(f"{rate:.3f}" for rate in rates)
+    step = min(rates[0] - rates[1], rates[1] - rates[2])
+    return passed(step > 0.0, f"{told}; must fall", step, 0.0)
+
+
+def borderline(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """Class and band mostly agree."""
+    value = figure_of(evidence.pooled, "borderline_rate")
+    told = f"class and band disagree on {value:.1%} of rows, at most {limits.borderline:.0%}"
+    return passed(value <= limits.borderline, told, value, limits.borderline)
+
+
+def out_of_time(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """The model holds in the last months."""
+    gap = gap_of(evidence.out_of_time_against, "macro_f1", "out of time").value
+    told = f"macro-F1 out of time {gap:+.4f} against {compared_with(evidence)}, at least {-limits.out_of_time_loss}"
+    return passed(gap >= -limits.out_of_time_loss, told, gap, -limits.out_of_time_loss)
+
+
+def better(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """There is a reason to replace the champion."""
+    if not evidence.champion:
+        return Result.NOT_APPLICABLE, "there is no champion to replace", None, None
+    better = {
+        "qwk": 1.0 - gap_of(evidence.against, "qwk", "on unseen customers").p_better,
+        "rps": gap_of(evidence.against, "rps", "on unseen customers").p_better,
+    }
+    name = min(better, key=lambda key: better[key])
+    told = f"best sign of improvement: {name}, p = {better[name]:.3f}"
+    if better[name] < limits.significance:
+        return Result.PASSED, told, better[name], limits.significance
+    return Result.NEEDS_REVIEW, f"{told}; say why to replace an equal champion", better[name], limits.significance
+
+
+def score_shift(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """Scores stay where partners know them."""
+    if not evidence.champion:
+        return Result.NOT_APPLICABLE, "there is no champion whose scores partners know", None, None
+    value = need(evidence.score_psi, "PSI of the score")
+    told = f"PSI of the score against {compared_with(evidence)} {value:.3f}, above {limits.score_psi} partners must be told"
+    result = Result.PASSED if value <= limits.score_psi else Result.NEEDS_REVIEW
+    return result, told, value, limits.score_psi

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service import memory
 from service.access.credentials import read_pepper
-from service.access.keystore import FileKeys, KeySource, KeyStore, Scope
+from service.access.keystore import FileKeys, KeySource, KeyStore
 from service.access.pseudonyms import Pseudonyms
 from service.access.redis_limits import RemoteLimiter
 from service.access.security_log import SecurityLog
@@ -29,6 +29,7 @@ from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
 from service.endpoints.records import Records
 from service.endpoints.scores import ScoreEndpoints
+from service.endpoints.table import description, routes
 from service.engine.packed_model import PackedModel
 from service.errors import in_one_line
 from service.families import counter, gauge
@@ -47,7 +48,6 @@ from service.settings import ServiceSettings
 from service.web import exchange
 from service.web.bodies import Bodies
 from service.web.logs import RequestLog
-from service.web.routes import Route, Routes
 from service.web.traces import Traces
 
 _log = logging.getLogger("service.runtime")
@@ -152,13 +152,13 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         through = None if self.settings.fast_route else Inner(edge.inner)
         scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
         records = Records(self.ledger, admission)
-        pages = Pages(self.model.manifest, self.model.engine.name, self.throttle)
+        pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, description())
         jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
-        routes = Routes(route_table(scores, records, pages, operations, jobs))
+        table = routes(scores, jobs, records, pages, operations)
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.
         at_once = self.redis is None and self.settings.fast_route
-        self.post = Post(routes, self.access, self.metrics, self.log, at_once, traces=self.traces)
+        self.post = Post(table, self.access, self.metrics, self.log, at_once, traces=self.traces)
         edge.post = self.post
         await _guarded(self.ledger.follow)  # the index of keys is built here and not inside a request
         self.health.model_ready = True
@@ -263,29 +263,6 @@ async def _guarded(work: Callable[[], Awaitable[None]]) -> None:
         await work()
     except Exception as error:  # pylint: disable=broad-exception-caught
         _log.error("housekeeping: %s failed (%s)", getattr(work, "__name__", "step"), in_one_line(error))
-
-
-def route_table(
-    scores: ScoreEndpoints, records: Records, pages: Pages, operations: Operations, jobs: Jobs
-) -> list[Route]:
-    """Every route of the service."""
-    return [
-        Route("POST", "/v1/score", Scope.SCORE, scores.score),
-        Route("POST", "/v1/score/batch", Scope.SCORE, scores.batch),
-        Route("POST", "/v1/score/advice", Scope.SCORE, scores.advice),
-        Route("POST", "/v1/jobs", Scope.SCORE, jobs.order),
-        Route("GET", "/v1/jobs/{id}", Scope.SCORE, jobs.state),
-        Route("GET", "/v1/predictions/{id}", Scope.READ, records.prediction),
-        Route("POST", "/v1/predictions/{id}/review", Scope.READ, records.review),
-        Route("POST", "/v1/outcomes", Scope.READ, records.outcome),
-        Route("GET", "/v1/model", Scope.READ, pages.model),
-        Route("GET", "/docs", Scope.DOCS, pages.docs),
-        Route("GET", "/docs/{file}", Scope.DOCS, pages.asset),
-        Route("GET", "/openapi.json", Scope.DOCS, pages.openapi),
-        Route("GET", "/livez", None, operations.livez, open=True),
-        Route("GET", "/readyz", None, operations.readyz, open=True),
-        Route("GET", "/metrics", Scope.METRICS, operations.metrics),
-    ]
 
 
 def _key_source(settings: ServiceSettings, pepper: bytes) -> KeySource:

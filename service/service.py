@@ -19,6 +19,7 @@ from service.access.credentials import read_pepper
 from service.access.keystore import PARTNER_SCOPES, ApiKey, read_keys
 from service.contract import PRODUCT, Applicant, Batch, Score, Scores
 from service.docs import guide
+from service.endpoints.scores import MANY, ONE
 from service.errors import Misconfigured, OutboxFull
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
@@ -149,12 +150,12 @@ class CreditScorer:
         except Misconfigured as error:
             sys.exit(f"{PRODUCT}: {error}")
 
-    @bentoml.api(route="/v1/score")  # type: ignore[untyped-decorator]
+    @bentoml.api(route=ONE.path)  # type: ignore[untyped-decorator]
     async def score(self, applicant: Applicant, /) -> Score:
         """Score one applicant."""
         return Score.model_validate_json(await self._answer(self.runtime.scoring.one(_caller(), applicant)))
 
-    @bentoml.api(route="/v1/score/batch")  # type: ignore[untyped-decorator]
+    @bentoml.api(route=MANY.path)  # type: ignore[untyped-decorator]
     async def score_batch(self, batch: Batch, /) -> Scores:
         """Score up to 1,000 applicants, in order."""
         return Scores.model_validate_json(await self._answer(self.runtime.scoring.many(_caller(), batch.applicants)))

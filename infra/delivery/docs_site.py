@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from infra.delivery.rooms import as_svg, as_text, plans
 from infra.settings import ROOT
-from service.docs.openapi import document
+from service.endpoints.table import description
 
 PAGES: Final = ROOT / "infra" / "docs" / "pages"
 TARGET: Final = ROOT / "build" / "site-pages"
@@ -122,7 +122,7 @@ def fill() -> None:
         (TARGET / page).parent.mkdir(exist_ok=True)
         text = with_site_links((ROOT / name).read_text(encoding="utf-8"), ROOT / name, page)
         (TARGET / page).write_text(text, encoding="utf-8")
-    (TARGET / "api.md").write_text(api_reference(document()), encoding="utf-8")
+    (TARGET / "api.md").write_text(api_reference(description()), encoding="utf-8")
     (TARGET / "rooms.md").write_text(rooms_page(), encoding="utf-8")
 
 

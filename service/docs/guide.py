@@ -17,9 +17,10 @@ import bentoml
 
 from service import problems
 from service.contract import BANDS
-from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
+from service.docs.openapi import SAMPLE_FILES, SAMPLES
 from service.errors import Misconfigured
 from service.score.input_warnings import WARNINGS
+from service.web.routes import Json
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")
@@ -54,14 +55,13 @@ PAGE_POLICY: Final = (
 )
 
 
-@cache
-def page(language: str) -> bytes:
-    """The whole page in one of `LANGUAGES`."""
+def page(language: str, description: Json) -> bytes:
+    """The whole page in one of `LANGUAGES`, of the API that the OpenAPI document describes."""
     words = _WORDS[language]
     guide = Template((HERE / f"guide.{language}.html").read_text("utf-8")).substitute(
         samples=_samples(),
         bands=", ".join(f"{band} {low}–{high}" for band, low, high in BANDS),
-        fields=_fields(language),
+        fields=_fields(language, description["components"]["schemas"]),
         warnings=_table(words["warnings"], [(_code(code), escape(text)) for code, text in WARNINGS.items()]),
         problems=_table(words["problems"], _problems()),
     )
@@ -89,12 +89,12 @@ def _samples() -> str:
     return "".join(f"<h3>{name}</h3><pre>{escape(text)}</pre>" for name, text in texts)
 
 
-def _fields(language: str) -> str:
-    schema = document()["components"]["schemas"]["Applicant"]
+def _fields(language: str, schemas: Json) -> str:
+    schema = schemas["Applicant"]
     meanings = _meanings() if language == "pt" else {}
     rows = []
     for name, field in schema["properties"].items():
-        kinds, limits = _kinds(field), _limits(field)
+        kinds, limits = _kinds(field, schemas), _limits(field)
         if name not in schema["required"]:
             kinds += f", {_WORDS[language]['optional']}"
         meaning = meanings.get(name) or field["description"]
@@ -107,21 +107,21 @@ def _meanings() -> dict[str, str]:
     return {name.strip(): text.strip() for name, _, text in (line.partition(":") for line in lines) if text}
 
 
-def _kinds(field: dict[str, Any]) -> str:
+def _kinds(field: Json, schemas: Json) -> str:
     parts = field.get("anyOf", [field])
-    return " | ".join(_kind(part) for part in parts)
+    return " | ".join(_kind(part, schemas) for part in parts)
 
 
-def _kind(part: dict[str, Any]) -> str:
+def _kind(part: Json, schemas: Json) -> str:
     if "$ref" in part:
-        named = document()["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+        named = schemas[part["$ref"].rpartition("/")[2]]
         return " | ".join(named["enum"]) if "enum" in named else f"{{{', '.join(named['properties'])}}}"
     if part["type"] == "array":
-        return f"[{_kind(part['items'])}]"
+        return f"[{_kind(part['items'], schemas)}]"
     return str(part.get("format", part["type"]))
 
 
-def _limits(field: dict[str, Any]) -> str:
+def _limits(field: Json) -> str:
     for part in field.get("anyOf", [field]):
         if "minimum" in part:
             return f"{_plain(part['minimum'])} – {_plain(part['maximum'])}"

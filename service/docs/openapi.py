@@ -1,43 +1,22 @@
-"""The machine-readable description of the API, OpenAPI 3.1, made from the contract, the problems and the limits.
+"""The machine-readable description of the API, OpenAPI 3.1, made from the declared routes, the contract and the problems.
 
-What the code enforces stands in the contract's own schemas; what surrounds it (statuses, headers, keys, examples)
-is written here once. A test walks the route table and this document and finds the same routes in both; schemathesis
-sends thousands of requests made from it.
+What the code enforces stands in the contract's own schemas, what is true of a route in its declaration; what surrounds
+them (headers, keys) is written here once. Schemathesis sends thousands of requests made from it.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from service.contract import (
-    Advice,
-    AdviceRequest,
-    Applicant,
-    Batch,
-    JobOrder,
-    JobState,
-    Outcome,
-    Receipt,
-    Review,
-    Score,
-    Scores,
-)
-from service.docs.examples import (
-    ADVICE,
-    APPLICANT,
-    JOB,
-    MANIFEST,
-    METRICS,
-    RECEIPT,
-    SCORE,
-    problems_by_status,
-    rendered,
-)
+from service.access.keystore import Scope
+from service.contract import Applicant
+from service.docs.examples import APPLICANT, problems_by_status, rendered
+from service.web.routes import Price, RequestBody, ResponseBody, Route
 
 Json = dict[str, Any]
 VERSION: Final = "1.0.0"
@@ -68,9 +47,9 @@ class ProblemSchema(BaseModel):
     errors: list[FaultSchema] = []
 
 
-@cache
-def document() -> Json:
-    """The whole description."""
+def document(routes: Sequence[Route]) -> Json:
+    """The whole description of these routes."""
+    shown = [route for route in routes if not route.hidden]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,10 +61,10 @@ def document() -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
-        "tags": [{"name": "scores"}, {"name": "afterwards"}, {"name": "service"}],
-        "paths": _paths(),
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in shown)],
+        "paths": _paths(shown),
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas(shown),
             "securitySchemes": _security(),
             "headers": _headers(),
             "responses": {str(status): _problem_response(status) for status in sorted(problems_by_status())},
@@ -93,21 +72,11 @@ def document() -> Json:
     }
 
 
-def _schemas() -> Json:
-    models = (
-        Applicant,
-        Batch,
-        AdviceRequest,
-        Advice,
-        JobOrder,
-        JobState,
-        Outcome,
-        Review,
-        Score,
-        Scores,
-        Receipt,
-        ProblemSchema,
-    )
+def _schemas(routes: Sequence[Route]) -> Json:
+    bodies = [route.takes.model for route in routes if route.takes]
+    answers = [one.schema for route in routes for one in (route.answer, *route.also)]
+    bodies += [one for one in answers if isinstance(one, type)]
+    models = list(dict.fromkeys([*bodies, ProblemSchema]))
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -180,31 +149,73 @@ def _problem_response(status: int) -> Json:
     }
 
 
-def _operation(
-    name: str, summary: str, tag: str, answer: Json, statuses: tuple[int, ...], *, success: int = 200, **more: Any
-) -> Json:
-    responses: Json = {str(success): answer, **{str(status): _ref("responses", status) for status in statuses}}
-    return {"operationId": name, "summary": summary, "tags": [tag], "responses": responses, **more}
+def _paths(routes: Sequence[Route]) -> Json:
+    paths: Json = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return paths
 
 
-def _json(description: str, schema: str, example: Json, *headers: str) -> Json:
+def _operation(route: Route) -> Json:
+    answers = {str(one.status): _response(one, route) for one in (route.answer, *route.also)}
+    problems = {str(status): _ref("responses", status) for status in route.problem_statuses}
+    found: Json = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "responses": {**answers, **problems},
+    }
+    if route.description:
+        found["description"] = route.description
+    if parameters := _parameters(route):
+        found["parameters"] = parameters
+    if route.takes:
+        found["requestBody"] = _body(route.takes)
+    if route.open:
+        found["security"] = []
+    elif route.scope in _OTHER_KEYS:
+        found["security"] = [{"ApiKey": []}, {_OTHER_KEYS[route.scope]: []}]
+    if route.code_samples:
+        found["x-codeSamples"] = _samples()
+    return found
+
+
+def _response(one: ResponseBody, route: Route) -> Json:
+    limits = () if route.price is Price.NOTHING else _LIMITS
+    schema = _ref("schemas", one.schema.__name__) if isinstance(one.schema, type) else one.schema
     return {
-        "description": description,
-        "headers": _named("X-Request-Id", "RateLimit", "RateLimit-Policy", *headers),
-        "content": {"application/json": {"schema": _ref("schemas", schema), "example": example}},
+        "description": one.description,
+        "headers": _named("X-Request-Id", *limits, *one.headers),
+        "content": {one.media_type: {"schema": schema, "example": one.example}},
     }
 
 
-def _body(schema: str, example: Json) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": _ref("schemas", schema), "example": example}}}
+def _body(takes: RequestBody) -> Json:
+    content = {"schema": _ref("schemas", takes.model.__name__), "example": takes.example}
+    return {"required": True, "content": {"application/json": content}}
 
 
-_ID: Final[Json] = {
-    "name": "id",
+def _parameters(route: Route) -> list[Json]:
+    placed = [{**_IN_PATH, "name": name, "example": route.example_id} for name in route.parameters]
+    return [
+        *placed,
+        *([_IDEMPOTENCY_KEY] if route.idempotent else []),
+        *({**one, "in": "query"} for one in route.query),
+    ]
+
+
+def _samples() -> list[Json]:
+    return [
+        {"lang": language, "label": label, "source": (SAMPLES / file).read_text("utf-8")}
+        for file, (language, label) in SAMPLE_FILES.items()
+    ]
+
+
+_OTHER_KEYS: Final[dict[Scope | None, str]] = {Scope.DOCS: "Basic", Scope.METRICS: "Bearer"}
+_IN_PATH: Final[Json] = {
     "in": "path",
     "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-    "example": SCORE["prediction_id"],
 }
 _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
@@ -213,180 +224,3 @@ _IDEMPOTENCY_KEY: Final[Json] = {
     "description": "Makes a repeated request safe for 24 hours: the first answer is sent again.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
-_READING: Final = (401, 403, 404, 429)
-_WRITING: Final = (400, 401, 403, 413, 415, 422, 429, 503)
-
-
-def _paths() -> Json:
-    samples = [
-        {"lang": language, "label": label, "source": (SAMPLES / file).read_text("utf-8")}
-        for file, (language, label) in SAMPLE_FILES.items()
-    ]
-    return {
-        "/v1/score": {
-            "post": _operation(
-                "score",
-                "Score one applicant",
-                "scores",
-                _json("The score, durable before it is sent.", "Score", SCORE, "Idempotent-Replayed"),
-                (*_WRITING, 409),
-                description="Costs one token. At most 64 KiB.",
-                parameters=[_IDEMPOTENCY_KEY],
-                requestBody=_body("Applicant", APPLICANT),
-            )
-            | {"x-codeSamples": samples}
-        },
-        "/v1/score/batch": {
-            "post": _operation(
-                "scoreBatch",
-                "Score up to 1,000 applicants",
-                "scores",
-                _json("The scores, in order.", "Scores", {"scores": [SCORE]}, "Idempotent-Replayed"),
-                (*_WRITING, 409),
-                description="Costs a token a row. At most 2 MiB. All rows are scored, or none.",
-                parameters=[_IDEMPOTENCY_KEY],
-                requestBody=_body("Batch", {"applicants": [APPLICANT]}),
-            )
-        },
-        "/v1/score/advice": {
-            "post": _operation(
-                "advice",
-                "The smallest set of changes that reaches a target",
-                "scores",
-                _json("The changes, or that none reaches it.", "Advice", ADVICE),
-                _WRITING,
-                description="Costs one token. Nothing is stored; it is no prediction. Only what a person can change.",
-                requestBody=_body("AdviceRequest", {"applicant": APPLICANT, "target": {"score": 700}}),
-            )
-        },
-        "/v1/jobs": {
-            "post": _operation(
-                "orderJob",
-                "Order a job: up to 10,000 applicants, scored in their own time",
-                "scores",
-                _json("Taken; `Location` says where it is.", "JobState", JOB, "Location"),
-                _WRITING,
-                success=202,
-                description="Costs one token, and a token a row as the rows are scored. At most 8 MiB. A row that "
-                "breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
-                requestBody=_body("JobOrder", {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}),
-            )
-        },
-        "/v1/jobs/{id}": {
-            "get": _operation(
-                "job",
-                "How far a job is, and its results",
-                "scores",
-                _json("The job; results are kept for a week.", "JobState", {**JOB, "results": [SCORE], "next": None}),
-                (*_READING, 422),
-                parameters=[
-                    {**_ID, "example": JOB["id"]},
-                    {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 9999}},
-                ],
-            )
-        },
-        "/v1/predictions/{id}": {
-            "get": _operation(
-                "prediction",
-                "Read an answer again",
-                "afterwards",
-                _json("The answer as it was given.", "Score", SCORE),
-                _READING,
-                parameters=[_ID],
-            )
-        },
-        "/v1/predictions/{id}/review": {
-            "post": _operation(
-                "review",
-                "Record a person's review of an answer (LGPD art. 20)",
-                "afterwards",
-                _json("Recorded.", "Receipt", RECEIPT),
-                (*_WRITING, 404),
-                success=201,
-                parameters=[_ID],
-                requestBody=_body("Review", {"verdict": "requested", "reviewer": "analyst-17"}),
-            )
-        },
-        "/v1/outcomes": {
-            "post": _operation(
-                "outcome",
-                "Tell how a scored customer turned out",
-                "afterwards",
-                _json("Recorded.", "Receipt", RECEIPT),
-                (*_WRITING, 404),
-                success=201,
-                requestBody=_body(
-                    "Outcome",
-                    {
-                        "prediction_id": SCORE["prediction_id"],
-                        "observed_class": "Standard",
-                        "observed_at": "2026-11-23",
-                    },
-                ),
-            )
-        },
-        **_service_paths(),
-    }
-
-
-def _service_paths() -> Json:
-    plain = _told("Prometheus text format.", "text/plain", {"type": "string"}, METRICS)
-    page = _told("A page.", "text/html", {"type": "string"}, '<!doctype html>\n<html lang="pt">…</html>\n')
-    state: Json = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
-    alive = _told("Alive.", "application/json", state, {"status": "alive"})
-    ready = _told("Ready.", "application/json", state, {"status": "ready"})
-    busy = _told("Not ready.", "application/json", state, {"status": "not ready", "because": ["draining"]})
-    described = _told("OpenAPI 3.1.", "application/json", {"type": "object"}, {"openapi": "3.1.0"})
-    browser: Json = {"security": [{"ApiKey": []}, {"Basic": []}]}
-    return {
-        "/v1/model": {
-            "get": _operation(
-                "model",
-                "The model that answers: origin, figures, approval",
-                "service",
-                _told("The manifest.", "application/json", {"type": "object"}, MANIFEST)
-                | {"headers": _named("X-Request-Id", *_LIMITS, "qf-scopes", "qf-engine")},
-                (401, 403, 429),
-            )
-        },
-        "/docs": {
-            "get": _operation(
-                "docs",
-                "The partner guide and this description, to try out",
-                "service",
-                page,
-                (401, 403, 429),
-                parameters=[{"name": "lang", "in": "query", "schema": {"type": "string", "enum": ["pt", "en"]}}],
-                **browser,
-            )
-        },
-        "/openapi.json": {
-            "get": _operation(
-                "openapi",
-                "This description",
-                "service",
-                described,
-                (401, 403, 429),
-                **browser,
-            )
-        },
-        "/metrics": {
-            "get": _operation(
-                "metrics",
-                "Counts for Prometheus",
-                "service",
-                plain,
-                (401, 403, 429),
-                security=[{"ApiKey": []}, {"Bearer": []}],
-            )
-        },
-        "/livez": {"get": _operation("livez", "The process answers", "service", alive, (), security=[])},
-        "/readyz": {
-            "get": _operation("readyz", "Ready to score", "service", ready, (), security=[])
-            | {"responses": {"200": ready, "503": busy}}
-        },
-    }
-
-
-def _told(description: str, media_type: str, schema: Json, example: Any) -> Json:
-    return {"description": description, "content": {media_type: {"schema": schema, "example": example}}}

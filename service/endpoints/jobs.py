@@ -11,21 +11,49 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from service.access.keystore import Scope
 from service.addresses import Networks
-from service.contract import MAX_JOB_ROWS
+from service.contract import MAX_JOB_ROWS, JobOrder, JobState
+from service.docs.examples import APPLICANT, JOB, SCORE
 from service.errors import ProblemError
 from service.jobs import webhooks
 from service.jobs.store import JobFolders, JobRecord
 from service.middleware.admission import Admission
 from service.problems import INVALID, JOB_NOT_FOUND, MALFORMED, NOT_DURABLE, QUOTA, Fault
 from service.web.exchange import Call, Reply
+from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 from service.web.traces import trace_of
 
-PREFIX: Final = "/v1/jobs/"
 JOB_BYTES: Final = 8 << 20
 OPEN_JOBS: Final = 10
 """Of an account at once."""
 PAGE_ROWS: Final = 1_000
+
+ORDER: Final = Route(
+    "POST",
+    "/v1/jobs",
+    Scope.SCORE,
+    name="orderJob",
+    summary=f"Order a job: up to {MAX_JOB_ROWS:,} applicants, scored in their own time",
+    tag="scores",
+    text="A row that breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
+    price=Price.ORDER,
+    takes=RequestBody(JobOrder, {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}, JOB_BYTES),
+    answer=ResponseBody("Taken; `Location` says where it is.", JobState, JOB, status=202, headers=("Location",)),
+)
+STATE: Final = Route(
+    "GET",
+    "/v1/jobs/{id}",
+    Scope.SCORE,
+    name="job",
+    summary="How far a job is, and its results",
+    tag="scores",
+    price=Price.TOKEN,
+    answer=ResponseBody("The job; results are kept for a week.", JobState, {**JOB, "results": [SCORE], "next": None}),
+    query=({"name": "offset", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_JOB_ROWS - 1}},),
+    example_id=JOB["id"],
+    problems=(INVALID, JOB_NOT_FOUND),
+)
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,11 +69,12 @@ class Jobs:
         self._admission = admission
         self._networks = webhook_networks
 
+    @answers(ORDER)
     async def order(self, call: Call) -> Reply:
         """Take a file. It costs one token now, and a token a row as the rows are scored."""
-        body = await self._admission.read(call, JOB_BYTES)
+        body = await self._admission.read(call, ORDER.max_bytes)
         order = await asyncio.to_thread(_order, body, self._networks)
-        await self._admission.settle(call, 1)
+        await self._admission.settle(call, ORDER.price.tokens())
         trace = trace_of(call.headers)
         record = JobRecord(
             id=f"job_{secrets.token_hex(16)}",
@@ -60,20 +89,21 @@ class Jobs:
         try:
             await asyncio.to_thread(self._keep, record, rows)
         except OSError as error:
-            await self._admission.throttle.refund(call, 1)
+            await self._admission.throttle.refund(call, ORDER.price.tokens())
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
-        return Reply(202, msgspec.json.encode(_told(record)), headers=((b"location", f"{PREFIX}{record.id}".encode()),))
+        return Reply(202, msgspec.json.encode(_told(record)), headers=((b"location", STATE.at(record.id).encode()),))
 
+    @answers(STATE)
     async def state(self, call: Call) -> Reply:
         """How far a job is, and up to 1,000 of its results from row `offset` on."""
-        await self._admission.throttle.charge(call, 1)
-        record = await asyncio.to_thread(self._jobs.read, call.path.removeprefix(PREFIX))
+        await self._admission.throttle.charge(call, STATE.price.tokens())
+        record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
         if record is None or record.account != call.owner.account:
             raise ProblemError(JOB_NOT_FOUND)
         offset = _offset(call.query)
         lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
         following = offset + len(lines)
-        link = f"{PREFIX}{record.id}?offset={following}" if lines and following < record.rows else None
+        link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
         found = _told(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(found))
 

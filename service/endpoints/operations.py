@@ -12,18 +12,51 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.access.keystore import KeyStore
+from service.access.keystore import KeyStore, Scope
+from service.docs.examples import METRICS
 from service.families import FAMILIES, gauge
 from service.ledger.interface import Ledger
 from service.metrics import Histogram, Metrics, Series, Snapshot
 from service.score.manifest import Distribution
 from service.web.exchange import Call, Reply
+from service.web.routes import Json, ResponseBody, Route, answers
 
 _SCORE_REFERENCE_RATIO: Final = gauge(
     "qf_score_reference_ratio", "Share of the model's reference with at most this score.", "at_most"
 )
 _INPUT_REFERENCE_RATIO: Final = gauge(
     "qf_input_reference_ratio", "Share of the model's reference with at most this value of a field.", "field", "at_most"
+)
+_STATE: Final[Json] = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+ALIVE: Final = Route(
+    "GET",
+    "/livez",
+    None,
+    name="livez",
+    summary="The process answers",
+    tag="service",
+    answer=ResponseBody("Alive.", _STATE, {"status": "alive"}),
+    open=True,
+)
+READY: Final = Route(
+    "GET",
+    "/readyz",
+    None,
+    name="readyz",
+    summary="Ready to score",
+    tag="service",
+    answer=ResponseBody("Ready.", _STATE, {"status": "ready"}),
+    also=(ResponseBody("Not ready.", _STATE, {"status": "not ready", "because": ["draining"]}, status=503),),
+    open=True,
+)
+COUNTS: Final = Route(
+    "GET",
+    "/metrics",
+    Scope.METRICS,
+    name="metrics",
+    summary="Counts for Prometheus",
+    tag="service",
+    answer=ResponseBody("Prometheus text format.", {"type": "string"}, METRICS, media_type="text/plain"),
 )
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -57,10 +90,12 @@ class Operations:
         self._metrics = metrics
         self._reference = reference_series(reference)
 
+    @answers(ALIVE)
     async def livez(self, _call: Call) -> Reply:
         """The process answers."""
         return Reply(200, b'{"status":"alive"}')
 
+    @answers(READY)
     async def readyz(self, _call: Call) -> Reply:
         """Model loaded and tested, outbox writable, keys usable, not draining."""
         faults = self._health.faults_now()
@@ -68,6 +103,7 @@ class Operations:
             return Reply(503, msgspec.json.encode({"status": "not ready", "because": faults}))
         return Reply(200, b'{"status":"ready"}')
 
+    @answers(COUNTS)
     async def metrics(self, _call: Call) -> Reply:
         """The counts of all workers of this host."""
         return Reply(200, exposition(self._metrics.all_workers(), self._reference), _TEXT)

@@ -7,51 +7,101 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from service.access.keystore import Scope
 from service.docs import guide
-from service.docs.openapi import document
+from service.docs.examples import MANIFEST
 from service.errors import ProblemError
 from service.middleware.rate_limit import Throttle
 from service.problems import NOT_FOUND
 from service.score.manifest import Manifest
 from service.web.exchange import Call, Headers, Reply
+from service.web.routes import Json, Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
-ASSETS: Final = "/docs/"
+
+DOCS: Final = Route(
+    "GET",
+    "/docs",
+    Scope.DOCS,
+    name="docs",
+    summary="The partner guide and this description, to try out",
+    tag="service",
+    answer=ResponseBody(
+        "A page.", {"type": "string"}, '<!doctype html>\n<html lang="pt">…</html>\n', media_type="text/html"
+    ),
+    query=({"name": "lang", "schema": {"type": "string", "enum": list(guide.LANGUAGES)}},),
+)
+ASSET: Final = Route(
+    "GET",
+    "/docs/{file}",
+    Scope.DOCS,
+    name="docsFile",
+    summary="A file of that page",
+    tag="service",
+    answer=ResponseBody("The file.", {"type": "string"}, "", media_type="text/css"),
+    problems=(NOT_FOUND,),
+    hidden=True,
+)
+OPENAPI: Final = Route(
+    "GET",
+    "/openapi.json",
+    Scope.DOCS,
+    name="openapi",
+    summary="This description",
+    tag="service",
+    answer=ResponseBody("OpenAPI 3.1.", {"type": "object"}, {"openapi": "3.1.0"}),
+)
+MODEL: Final = Route(
+    "GET",
+    "/v1/model",
+    Scope.READ,
+    name="model",
+    summary="The model that answers: origin, figures, approval",
+    tag="service",
+    price=Price.TOKEN,
+    answer=ResponseBody("The manifest.", {"type": "object"}, MANIFEST, headers=("qf-scopes", "qf-engine")),
+)
 
 
 class Pages:
     """The routes that only read what never changes while a worker lives."""
 
-    def __init__(self, manifest: Manifest, engine: str, throttle: Throttle) -> None:
+    def __init__(self, manifest: Manifest, engine: str, throttle: Throttle, description: Json) -> None:
+        """`description` is the OpenAPI document."""
         guide.check()
         self._throttle = throttle
         self._engine = engine.encode()
-        self._openapi = msgspec.json.encode(document())
+        self._openapi = msgspec.json.encode(description)
+        self._guide = {language: guide.page(language, description) for language in guide.LANGUAGES}
         self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude={"files"}) | {"engine": engine})
 
+    @answers(DOCS)
     async def docs(self, call: Call) -> Reply:
         """The guide and the explorer, in the language asked for or the browser's."""
-        return Reply(200, guide.page(_language(call)), _HTML, _PAGE)
+        return Reply(200, self._guide[_language(call)], _HTML, _PAGE)
 
+    @answers(ASSET)
     async def asset(self, call: Call) -> Reply:
         """A file of that page."""
-        found = guide.asset(call.path.removeprefix(ASSETS))
+        found = guide.asset(ASSET.parameter(call.path))
         if found is None:
             raise ProblemError(NOT_FOUND)
         return Reply(200, found[0], found[1])
 
+    @answers(OPENAPI)
     async def openapi(self, _call: Call) -> Reply:
         """OpenAPI 3.1."""
         return Reply(200, self._openapi)
 
+    @answers(MODEL)
     async def model(self, call: Call) -> Reply:
         """The manifest and the engine that answers; it holds no secret and no applicant.
 
         `qf-scopes` says what the key that asked may do, so that a client shows its user what will work; `qf-engine`
         repeats the engine, so that packing can tell whether its kernel runs where it is served.
         """
-        await self._throttle.charge(call, 1)
+        await self._throttle.charge(call, MODEL.price.tokens())
         scopes = " ".join(sorted(call.owner.scopes)).encode()
         return Reply(200, self._model, headers=((b"qf-scopes", scopes), (b"qf-engine", self._engine)))
 

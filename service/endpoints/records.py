@@ -9,7 +9,9 @@ from typing import Final
 
 import msgspec
 
-from service.contract import Outcome, Review
+from service.access.keystore import Scope
+from service.contract import Outcome, Receipt, Review, Score
+from service.docs.examples import RECEIPT, SCORE
 from service.errors import AnswerAway, AnswerNotFound, OutboxFull, ProblemError
 from service.ledger.interface import JournalEntry, Ledger, RecordId, StoredAnswer
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
@@ -19,11 +21,52 @@ from service.scoring import restored
 from service.web import decoding
 from service.web.bodies import ONE_BYTES
 from service.web.exchange import Call, Reply
+from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 
 _log = logging.getLogger("service.records")
-PREFIX: Final = "/v1/predictions/"
 OUTCOME_DAYS: Final = 731
 """How long after an answer its outcome, or a review of it, is taken: credit outcomes take 6 to 24 months to show."""
+READ: Final = Route(
+    "GET",
+    "/v1/predictions/{id}",
+    Scope.READ,
+    name="prediction",
+    summary="Read an answer again",
+    tag="afterwards",
+    price=Price.TOKEN,
+    answer=ResponseBody("The answer as it was given.", Score, SCORE),
+    example_id=SCORE["prediction_id"],
+    problems=(PREDICTION_NOT_FOUND, PREDICTION_AWAY),
+)
+REVIEW: Final = Route(
+    "POST",
+    "/v1/predictions/{id}/review",
+    Scope.READ,
+    name="review",
+    summary="Record a person's review of an answer (LGPD art. 20)",
+    tag="afterwards",
+    price=Price.TOKEN,
+    takes=RequestBody(Review, {"verdict": "requested", "reviewer": "analyst-17"}, ONE_BYTES),
+    answer=ResponseBody("Recorded.", Receipt, RECEIPT, status=201),
+    example_id=SCORE["prediction_id"],
+    problems=(PREDICTION_NOT_FOUND, PREDICTION_AWAY),
+)
+OUTCOME: Final = Route(
+    "POST",
+    "/v1/outcomes",
+    Scope.READ,
+    name="outcome",
+    summary="Tell how a scored customer turned out",
+    tag="afterwards",
+    price=Price.TOKEN,
+    takes=RequestBody(
+        Outcome,
+        {"prediction_id": SCORE["prediction_id"], "observed_class": "Standard", "observed_at": "2026-11-23"},
+        ONE_BYTES,
+    ),
+    answer=ResponseBody("Recorded.", Receipt, RECEIPT, status=201),
+    problems=(PREDICTION_NOT_FOUND, PREDICTION_AWAY),
+)
 
 
 class Records:
@@ -34,16 +77,18 @@ class Records:
         self._admission = admission
         self._throttle = admission.throttle
 
+    @answers(READ)
     async def prediction(self, call: Call) -> Reply:
         """The stored answer, byte for byte as it was given; where its row alone is left, what that says."""
-        await self._throttle.charge(call, 1)
-        stored = await self._find(call, call.path.removeprefix(PREFIX), anywhere=True)
+        await self._throttle.charge(call, READ.price.tokens())
+        stored = await self._find(call, READ.parameter(call.path), anywhere=True)
         return Reply(200, restored(stored.row) if stored.body is None else stored.body)
 
+    @answers(REVIEW)
     async def review(self, call: Call) -> Reply:
         """Record a person's review of an answer."""
-        review = await self._admission.parsed(call, ONE_BYTES, partial(decoding.document, Review))
-        prediction = call.path.removeprefix(PREFIX).removesuffix("/review")
+        review = await self._admission.parsed(call, REVIEW, partial(decoding.document, Review))
+        prediction = REVIEW.parameter(call.path)
         stored = await self._about(call, prediction)
         identifier, moment = self._ledger.new_id(call.owner.account), _now()
         row = ReviewRow(
@@ -58,10 +103,11 @@ class Records:
         )
         return await self._keep(call, RecordKind.REVIEW, identifier, prediction, moment, row.line())
 
+    @answers(OUTCOME)
     async def outcome(self, call: Call) -> Reply:
         """Record how a scored customer turned out. Sent again with the same content it is recorded again: rows are
         counted once by prediction when they are read."""
-        outcome = await self._admission.parsed(call, ONE_BYTES, partial(decoding.document, Outcome))
+        outcome = await self._admission.parsed(call, OUTCOME, partial(decoding.document, Outcome))
         stored = await self._about(call, outcome.prediction_id)
         scored_on = (stored.row["as_of"] or stored.row["created_at"][:10]) if stored else ""
         if outcome.observed_at.isoformat() < scored_on:
@@ -118,7 +164,7 @@ class Records:
         try:
             await self._ledger.append(entry)
         except OutboxFull as error:
-            await self._throttle.refund(call, 1)
+            await self._throttle.refund(call, call.paid)
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"%d" % error.retry_after_s))) from error
         return Reply(201, receipt)
 

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from service.contract import AdviceRequest
+from service.access.keystore import Scope
+from service.contract import Advice, AdviceRequest, Applicant, Batch, Score, Scores
+from service.docs.examples import ADVICE, APPLICANT, SCORE
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
 from service.middleware.admission import Admission
@@ -15,7 +17,46 @@ from service.scoring import Scoring
 from service.web import decoding
 from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from service.web.exchange import Call, Reply
+from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 
+ONE: Final = Route(
+    "POST",
+    "/v1/score",
+    Scope.SCORE,
+    name="score",
+    summary="Score one applicant",
+    tag="scores",
+    price=Price.TOKEN,
+    takes=RequestBody(Applicant, APPLICANT, ONE_BYTES),
+    answer=ResponseBody("The score, durable before it is sent.", Score, SCORE, headers=("Idempotent-Replayed",)),
+    idempotent=True,
+    code_samples=True,
+)
+MANY: Final = Route(
+    "POST",
+    "/v1/score/batch",
+    Scope.SCORE,
+    name="scoreBatch",
+    summary="Score up to 1,000 applicants",
+    tag="scores",
+    text="All rows are scored, or none.",
+    price=Price.ROWS,
+    takes=RequestBody(Batch, {"applicants": [APPLICANT]}, BATCH_BYTES),
+    answer=ResponseBody("The scores, in order.", Scores, {"scores": [SCORE]}, headers=("Idempotent-Replayed",)),
+    idempotent=True,
+)
+CHANGES: Final = Route(
+    "POST",
+    "/v1/score/advice",
+    Scope.SCORE,
+    name="advice",
+    summary="The smallest set of changes that reaches a target",
+    tag="scores",
+    text="Nothing is stored; it is no prediction. Only what a person can change.",
+    price=Price.TOKEN,
+    takes=RequestBody(AdviceRequest, {"applicant": APPLICANT, "target": {"score": 700}}, ONE_BYTES),
+    answer=ResponseBody("The changes, or that none reaches it.", Advice, ADVICE),
+)
 _REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
 _KEY_MAX: Final = 255
 
@@ -39,48 +80,52 @@ class ScoreEndpoints:
         self._ledger = ledger
         self.through = through
 
+    @answers(ONE)
     async def score(self, call: Call) -> Reply:
         """One applicant; costs one token."""
-        body = await self._admission.read(call, ONE_BYTES)
+        body = await self._admission.read(call, ONE.max_bytes)
         self._throttle.enter(call)
         try:
             applicant = decoding.applicant(body)
-            await self._admission.settle(call, 1)
+            await self._admission.settle(call, ONE.price.tokens())
             if self.through:
                 return await self.through(call, body)
             if b"idempotency-key" in call.headers:
                 return await self._once(call, body, lambda mark: self._scoring.one(call.owner, applicant, mark))
             return Reply(200, await self._scoring.one(call.owner, applicant))
         except OutboxFull as error:
-            raise await self._not_durable(call, error, 1) from error
+            raise await self._not_durable(call, error, ONE.price.tokens()) from error
         finally:
             self._throttle.leave(call)
 
-    async def advice(self, call: Call) -> Reply:
-        """What would bring one applicant to a target; costs one token, is no prediction and is stored nowhere."""
-        body = await self._admission.read(call, ONE_BYTES)
-        self._throttle.enter(call)
-        try:
-            asked = decoding.document(AdviceRequest, body)
-            await self._admission.settle(call, 1)
-            return Reply(200, await self._scoring.advise(asked.applicant, asked.target))
-        finally:
-            self._throttle.leave(call)
-
+    @answers(MANY)
     async def batch(self, call: Call) -> Reply:
         """Up to 1,000 applicants; costs a token a row. A body that is refused costs what its bytes do."""
-        body = await self._admission.read(call, BATCH_BYTES)
+        body = await self._admission.read(call, MANY.max_bytes)
         self._throttle.enter(call)
         try:
             applicants = decoding.applicants(body)
-            await self._admission.settle(call, len(applicants))
+            price = MANY.price.tokens(len(applicants))
+            await self._admission.settle(call, price)
             if self.through:
                 return await self.through(call, body)
             if b"idempotency-key" in call.headers:
                 return await self._once(call, body, lambda mark: self._scoring.many(call.owner, applicants, mark))
             return Reply(200, await self._scoring.many(call.owner, applicants))
         except OutboxFull as error:
-            raise await self._not_durable(call, error, len(applicants)) from error
+            raise await self._not_durable(call, error, price) from error
+        finally:
+            self._throttle.leave(call)
+
+    @answers(CHANGES)
+    async def advice(self, call: Call) -> Reply:
+        """What would bring one applicant to a target; costs one token, is no prediction and is stored nowhere."""
+        body = await self._admission.read(call, CHANGES.max_bytes)
+        self._throttle.enter(call)
+        try:
+            asked = decoding.document(AdviceRequest, body)
+            await self._admission.settle(call, CHANGES.price.tokens())
+            return Reply(200, await self._scoring.advise(asked.applicant, asked.target))
         finally:
             self._throttle.leave(call)
 

@@ -16,6 +16,7 @@ from service.middleware.rate_limit import Throttle
 from service.problems import OVERLOADED, QUOTA
 from service.web.bodies import Bodies
 from service.web.exchange import Call
+from service.web.routes import Route
 
 BYTES_PER_TOKEN: Final = 16 * 1024
 Parsed = TypeVar("Parsed")
@@ -91,10 +92,10 @@ class Admission:
             await self.throttle.refund(call, paid)
             await self._pay(call, price)
 
-    async def parsed(self, call: Call, limit: int, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """The content of a body that costs one token; a body that is refused stays paid by its bytes."""
-        found = parse(await self.read(call, limit))
-        await self.settle(call, 1)
+    async def parsed(self, call: Call, route: Route, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """The content of a body at the route's price; a body that is refused stays paid by its bytes."""
+        found = parse(await self.read(call, route.max_bytes))
+        await self.settle(call, route.price.tokens())
         return found
 
     async def _pay(self, call: Call, tokens: int) -> None:

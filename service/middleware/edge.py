@@ -50,13 +50,14 @@ class Post:
     async def answer(self, call: Call) -> Reply:
         """The answer to a request, whatever happens."""
         try:
-            route = self.routes.find(call.path)
-            if route is not None:
-                call.route = route.path
-            refusal = self._refusal(call, route)
-            if refusal is not None or route is None:
-                return problem_reply(refusal or NOT_FOUND, call)
-            return await route.handler(call)
+            endpoint = self.routes.find(call.path)
+            if endpoint is None:
+                return problem_reply(self._refusal(call, None) or NOT_FOUND, call)
+            call.route = endpoint.route.path
+            refusal = self._refusal(call, endpoint.route)
+            if refusal is not None:
+                return problem_reply(refusal, call)
+            return await endpoint.handler(call)
         except ProblemError as error:
             return problem_reply(error.problem, call)
         except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence answers, in one shape
@@ -69,8 +70,8 @@ class Post:
 
     def vital(self, path: str) -> bool:
         """Whether it is a route that tells how the worker is: answered when nothing else is."""
-        route = self.routes.find(path)
-        return route is not None and (route.open or route.scope is KeyScope.METRICS)
+        found = self.routes.find(path)
+        return found is not None and (found.route.open or found.route.scope is KeyScope.METRICS)
 
     def _refusal(self, call: Call, route: Route | None) -> Problem | None:
         """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""
@@ -80,7 +81,7 @@ class Post:
                 return admitted
         if route is None:
             return self._nothing_there(call.path)
-        if not route.takes(call.method):
+        if not route.accepts(call.method):
             return METHOD_NOT_ALLOWED.with_headers((b"allow", route.allow))
         if b"host" not in call.headers:
             return BAD_HEADER.saying("The header Host is missing")
@@ -89,7 +90,7 @@ class Post:
     def _nothing_there(self, path: str) -> Problem:
         """404; a path that is a route but for its slashes or its case is told the route."""
         meant = self.routes.find("/" + path.strip("/").lower())
-        return NOT_FOUND.saying(f"There is nothing here; the route is {meant.path}") if meant else NOT_FOUND
+        return NOT_FOUND.saying(f"There is nothing here; the route is {meant.route.path}") if meant else NOT_FOUND
 
     def note(self, call: Call, reply: Reply) -> None:
         """Count and log what was answered."""

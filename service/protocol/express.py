@@ -15,12 +15,13 @@ from asyncio import Future, Transport
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from service.endpoints.scores import ONE
 from service.protocol.connection import Connection
 from service.protocol.heads import Head
 from service.protocol.inbound import Inbound
 from service.web.exchange import Call, Reply
 
-PATH: Final = "/v1/score"
+PATH: Final = ONE.path
 HEADS: Final = 16  # remembered of a connection: bodies of some lengths
 _HEAD_BYTES: Final = 2048
 _GAP: Final = b"\r\n\r\n"

@@ -5,8 +5,24 @@ from __future__ import annotations
 import pytest
 
 from service.access.keystore import Scope
+from service.contract import Receipt, Review
+from service.docs import guide
+from service.docs.examples import RECEIPT
 from service.docs.openapi import document
+from service.endpoints.table import OWNERS, description
 from service.runtime import Runtime
+from service.web.exchange import Call, Reply
+from service.web.routes import (
+    Endpoint,
+    Price,
+    RequestBody,
+    ResponseBody,
+    Route,
+    Routes,
+    answers,
+    declared,
+    endpoints_of,
+)
 from tests.api.client import Api, basic
 
 PATHS = [
@@ -77,9 +93,64 @@ def test_every_route_is_documented_and_every_document_is_a_route(runtime: Runtim
     """The route table and OpenAPI list the same operations, the page's own files aside."""
     assert api.get("/livez", key=None).status == 200
     assert runtime.post is not None
-    routes = {(route.method.lower(), route.path) for route in runtime.post.routes.table if route.path != "/docs/{file}"}
-    described = {(method, path) for path, item in document()["paths"].items() for method in item}
+    table = [endpoint.route for endpoint in runtime.post.routes.table]
+    routes = {(route.method.lower(), route.path) for route in table if not route.hidden}
+    described = {(method, path) for path, item in description()["paths"].items() for method in item}
     assert routes == described
+
+
+ADDED = Route(
+    "POST",
+    "/v1/added/{id}",
+    Scope.READ,
+    name="added",
+    summary="A route that a test adds",
+    tag="afterwards",
+    text="And nothing else.",
+    price=Price.TOKEN,
+    takes=RequestBody(Review, {"verdict": "requested", "reviewer": "analyst-17"}, 2048),
+    answer=ResponseBody("Added.", Receipt, RECEIPT, status=201),
+    example_id="a-1",
+)
+
+
+class _Adding:
+    """Answers the added route."""
+
+    @answers(ADDED)
+    async def add(self, call: Call) -> Reply:
+        """What stands in the path."""
+        return Reply(201, b'{"id":"%s"}' % ADDED.parameter(call.path).encode())
+
+
+def test_a_route_declared_in_one_place_is_served_counted_and_documented(
+    api: Api, runtime: Runtime, new_key, staff_key: str, monkeypatch
+) -> None:
+    """Dispatch, scope, method, metrics' label, description and page follow from the one declaration."""
+    assert runtime.post is not None
+    served = (*runtime.post.routes.table, *endpoints_of(_Adding()))
+    monkeypatch.setattr(runtime.post, "routes", Routes(served))
+    described = document([*declared(*OWNERS), *declared(_Adding)])
+    operation = described["paths"]["/v1/added/{id}"]["post"]
+
+    assert api.post("/v1/added/a-7", {}).json == {"id": "a-7"}
+    assert api.post("/v1/added/a-7", {}, key=new_key("scoring", scopes=(Scope.SCORE,))).status == 403
+    assert api.get("/v1/added/a-7").headers["allow"] == "POST"
+    assert b'qf_requests_total{route="/v1/added/{id}",status="201"} 1' in api.get("/metrics", key=staff_key).body
+    assert operation["description"] == "Costs one token. At most 2 KiB. And nothing else."
+    assert set(operation["responses"]) == {"201", "400", "401", "403", "404", "413", "415", "422", "429", "503"}
+    assert operation["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Review"}
+    assert operation["parameters"][0]["example"] == "a-1"
+
+
+def test_a_path_is_declared_once() -> None:
+    """Two answers to one path are a mistake that stops the start."""
+
+    async def handler(_call: Call) -> Reply:
+        return Reply(200, b"")
+
+    with pytest.raises(ValueError, match="declared twice"):
+        Routes([Endpoint(ADDED, handler), Endpoint(ADDED, handler)])
 
 
 def test_every_answer_carries_an_id_and_protects_itself(api: Api) -> None:

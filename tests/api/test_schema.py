@@ -14,11 +14,12 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 from service import problems
 from service.contract import Applicant, Score
 from service.docs.examples import APPLICANT, SCORE, rendered
-from service.docs.openapi import ProblemSchema, document
+from service.docs.openapi import ProblemSchema
+from service.endpoints.table import description
 from tests.api.client import Api
 
 CASES = int(os.environ.get("QF_SCHEMA_CASES", "250"))  # an operation; 8 of them make the 2,000 of a quick run
-schema = schemathesis.openapi.from_dict(document())
+schema = schemathesis.openapi.from_dict(description())
 
 # Hypothesis suspects the strategy when the shipping thread of the application draws its jitter while a case is made.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
@@ -86,8 +87,8 @@ def test_the_examples_are_true() -> None:
 
 def test_every_status_has_an_example() -> None:
     """Each answer of each operation, success or problem, comes with an example; a problem's is of its own status."""
-    responses = document()["components"]["responses"]
-    for path, item in document()["paths"].items():
+    responses = description()["components"]["responses"]
+    for path, item in description()["paths"].items():
         for operation in item.values():
             for status, response in operation["responses"].items():
                 if "$ref" not in response:
@@ -101,10 +102,10 @@ def test_every_problem_of_the_code_is_an_example() -> None:
     """Nothing can be answered that the description does not show, named and told as the code does."""
     shown = {
         example["value"]["type"]: example["value"]["title"]
-        for response in document()["components"]["responses"].values()
+        for response in description()["components"]["responses"].values()
         for example in response["content"]["application/problem+json"]["examples"].values()
     }
     assert shown == {rendered(one)["type"]: one.title for one in problems.every()}
-    for response in document()["components"]["responses"].values():
+    for response in description()["components"]["responses"].values():
         for example in response["content"]["application/problem+json"]["examples"].values():
             ProblemSchema.model_validate(example["value"])

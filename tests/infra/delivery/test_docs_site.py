@@ -9,7 +9,7 @@ import pytest
 
 from infra.delivery import docs_site
 from infra.settings import ROOT
-from service.docs.openapi import document
+from service.endpoints.table import description
 
 
 def test_links_between_documents_become_links_between_pages() -> None:
@@ -26,7 +26,7 @@ def test_links_between_documents_become_links_between_pages() -> None:
 
 def test_the_reference_names_every_route_and_field() -> None:
     """The page of the API holds what the OpenAPI document holds."""
-    openapi = document()
+    openapi = description()
     text = docs_site.api_reference(openapi)
 
     assert all(f"{path}`" in text for path in openapi["paths"])

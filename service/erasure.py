@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from service.access.pseudonyms import HEX_LENGTH
 from service.errors import DatabaseAway
 from service.files import locked_content
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.segments import Folders, remove_customers
 from service.settings import settings
@@ -111,7 +111,7 @@ def _rows(path: Path, refs: frozenset[str]) -> bool:
         contents = frames.parse(path.read_bytes())
     except FileNotFoundError:
         return True  # look again
-    return any(frames.erase(payload, refs) != payload for _, payload in contents.entries)
+    return any(entry_rows.erase(payload, refs) != payload for _, payload in contents.entries)
 
 
 def main() -> int:

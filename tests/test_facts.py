@@ -57,7 +57,7 @@ def test_the_limits_of_bands_stand_in_the_contract() -> None:
         numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         near = [value for value in numbers if isinstance(value, int | float) and value in (*LIMITS[1::2], 300.5, 700.5)]
         pairs = {POOR_MAX, STANDARD_MAX} <= {value for value in numbers if isinstance(value, int)}  # both together
-        if place != "service/contract.py" and (near or pairs):
+        if place != "service/contract/terms.py" and (near or pairs):
             close[place] = near
     assert not close
 
@@ -90,7 +90,7 @@ def test_the_products_name_stands_in_the_contract() -> None:
     named = {
         place: [text for text in texts(tree) if text == PRODUCT or text.startswith((f"{PRODUCT}-", f"{PRODUCT}:"))]
         for place, tree in parsed()
-        if place != "service/contract.py"
+        if place != "service/contract/terms.py"
     }
     assert {place: found for place, found in named.items() if found} == {}
 
@@ -110,7 +110,7 @@ def test_the_classes_are_listed_once() -> None:
 
 def test_the_columns_of_probabilities_are_named_once() -> None:
     """Journal, batches, reference and page write the same columns."""
-    assert strays(set(PROBABILITY_COLUMNS), "service/contract.py") == {}
+    assert strays(set(PROBABILITY_COLUMNS), "service/contract/terms.py") == {}
 
 
 def test_the_files_of_a_package_are_named_once() -> None:
@@ -161,7 +161,7 @@ def test_a_changed_limit_is_followed_everywhere(tmp_path: Path) -> None:
     """One place is changed to 320 and 720 in a copy: answers, kernel, judges, guide and gauge follow."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    contract = tmp_path / "service" / "contract.py"
+    contract = tmp_path / "service" / "contract" / "terms.py"
     text = contract.read_text(encoding="utf-8")
     for name, before, after in (("POOR_MAX", POOR_MAX, 320), ("STANDARD_MAX", STANDARD_MAX, 720)):
         assert f"{name}: Final = {before}\n" in text

@@ -1,4 +1,4 @@
-"""The machine-readable description of the API, OpenAPI 3.1, made from the declared routes, the contract and the problems.
+"""The machine-readable description of the API, OpenAPI 3.1, made from the routes, the contract and the problems.
 
 What the code enforces stands in the contract's own schemas, what is true of a route in its declaration; what surrounds
 them (headers, keys) is written here once. Schemathesis sends thousands of requests made from it.
@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from service.access.keystore import Scope
-from service.contract import Applicant
 from service.docs.examples import APPLICANT, problems_by_status, rendered
 from service.web.routes import Price, RequestBody, ResponseBody, Route
 
@@ -73,10 +72,11 @@ def document(routes: Sequence[Route]) -> Json:
 
 
 def _schemas(routes: Sequence[Route]) -> Json:
-    bodies = [route.takes.model for route in routes if route.takes]
-    answers = [one.schema for route in routes for one in (route.answer, *route.also)]
-    bodies += [one for one in answers if isinstance(one, type)]
-    models = list(dict.fromkeys([*bodies, ProblemSchema]))
+    models: dict[type[BaseModel], None] = {route.takes.model: None for route in routes if route.takes}
+    for one in (each for route in routes for each in (route.answer, *route.also)):
+        if isinstance(one.schema, type):
+            models[one.schema] = None
+    models[ProblemSchema] = None
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )

@@ -62,7 +62,7 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class ResponseBody:
-    """What a route answers with: a schema of the contract or one of its own, an example, and headers beyond the usual."""
+    """What a route answers with: a schema, of the contract or its own, an example, and headers beyond the usual."""
 
     description: str
     schema: type[BaseModel] | Json

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.contract import Score
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.segments import Folders
 from service.runtime import Runtime
 from tests.api.client import Api, applicant
@@ -160,7 +160,7 @@ def test_a_test_key_is_answered_alike_and_counts_nowhere(api: Api, runtime: Runt
     assert api.post("/v1/outcomes", outcome, key=key).status == 201
     assert sum(runtime.metrics.counters["qf_scores"].values()) == sum(counted.values()) + 1
     for path in Folders(runtime.settings.service_dir / "outbox").paths():
-        shipped = frames.csv_objects(frames.parse(path.read_bytes()).entries)
+        shipped = entry_rows.csv_objects(frames.parse(path.read_bytes()).entries)
         assert all(identifier.encode() not in data for data, _ in shipped.values())
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from service.access.keystore import Scope
 from service.contract import Receipt, Review
-from service.docs import guide
 from service.docs.examples import RECEIPT
 from service.docs.openapi import document
 from service.endpoints.table import OWNERS, description

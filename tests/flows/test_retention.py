@@ -18,21 +18,15 @@ from pydantic import ValidationError
 from flows.predictions import daily_digest as days
 from flows.predictions import erasure
 from flows.predictions.erasure import Aged, Bucket, Erased, RowsLeft
-from service.erasure import FileBusy, HostErasure, erase_host
-from service.errors import AnswerNotFound
 from service.ledger import records
-from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import JournalEntry
-from service.ledger.journal.idempotency import Idempotency, KeyClaim
-from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.shipping import Shipper, StoreSettings
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client as store_client
-from tests.service.rows import answered, entry, line
+from tests.service.rows import ANA, BEN, line, two_customers
 
 TODAY = date(2026, 11, 23)
-ANA, BEN = "a" * 32, "b" * 32
 
 
 @pytest.fixture(name="client")
@@ -198,58 +192,6 @@ def test_an_erasure_that_leaves_something_fails(rows: Bucket, reports: Bucket, m
         erasure.erase(rows, reports, frozenset({ANA}))
 
 
-async def _traffic(folder: Path) -> tuple[Outbox, dict[str, list[str]]]:
-    outbox = Outbox.open(folder, segment_age_s=0.3, min_free_bytes=0)
-    given: dict[str, list[str]] = {ANA: [], BEN: []}
-    for _ in range(5):
-        for ref in (ANA, BEN):
-            given[ref] += await answered(outbox, 1, customer_ref=ref)
-    return outbox, given
-
-
-def test_a_host_forgets_a_customer_while_it_works(tmp_path: Path) -> None:
-    """Rows in files that are written, sealed or kept go; their answers with them; everybody else's stay readable."""
-
-    async def scenario() -> None:
-        outbox, given = await _traffic(tmp_path)
-        mixed = [outbox.next_id() for _ in range(3)]
-        batch = entry(*mixed)
-        batch.lines = [line(mixed[0], customer_ref=ANA), line(mixed[1], customer_ref=BEN), line(mixed[2])]
-        await outbox.append(batch)
-        done = await asyncio.to_thread(erase_host, tmp_path, [ANA])
-        assert done == HostErasure(rows=6, files=done.files, quarantined=0) and done.files >= 1
-        answers = Answers(tmp_path)
-        for identifier in [*given[ANA], mixed[0]]:
-            with pytest.raises(AnswerNotFound):
-                answers.read(identifier, "demo")
-        for identifier in [*given[BEN], *mixed[1:]]:
-            assert answers.read(identifier, "demo").body == b'{"prediction_id":"%s"}' % identifier.encode()
-        assert erase_host(tmp_path, [ANA]).rows == 0
-        assert not [path for path in tmp_path.rglob("*") if path.is_file() and ANA.encode() in path.read_bytes()]
-        await outbox.aclose()
-
-    asyncio.run(scenario())
-
-
-def test_a_host_forgets_a_prediction_of_whom_nobody_gave_a_reference(tmp_path: Path) -> None:
-    """By its id alone, where a partner sent no reference; the rows beside it stay."""
-
-    async def scenario() -> None:
-        outbox = Outbox.open(tmp_path, min_free_bytes=0)
-        gone, stays = outbox.next_id(), outbox.next_id()
-        batch = entry(gone, stays)
-        batch.lines = [line(gone, customer_ref=""), line(stays, customer_ref="")]
-        await outbox.append(batch)
-        assert (await asyncio.to_thread(erase_host, tmp_path, [gone])).rows == 1
-        answers = Answers(tmp_path)
-        with pytest.raises(AnswerNotFound):
-            answers.read(gone, "demo")
-        assert answers.read(stays, "demo").body == b'{"prediction_id":"%s"}' % stays.encode()
-        await outbox.aclose()
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.usefixtures("prefect_server")
 def test_an_erasure_that_did_not_reach_the_hosts_is_not_completed(worker: Path, rows: Bucket, reports: Bucket) -> None:
     """The run fails and says what is left; done by hand and said so, it completes, and the trail has both."""
@@ -264,54 +206,6 @@ def test_an_erasure_that_did_not_reach_the_hosts_is_not_completed(worker: Path, 
 
     events = [found.event for found in Trail(worker / "audit" / "personal-data.jsonl").entries()]
     assert events == ["erasure_unfinished", "erasure"]
-
-
-def test_an_erased_answer_is_not_replayed(tmp_path: Path) -> None:
-    """Its key is free again: what would be sent is no more, and other keys of the file still replay."""
-
-    async def scenario() -> None:
-        outbox, keys = Outbox.open(tmp_path, min_free_bytes=0), Idempotency(tmp_path)
-        for key, ref in (("first", ANA), ("second", BEN)):
-            with await keys.begin("demo", "score", key, bytes(16)) as claim:  # type: ignore[union-attr]
-                await outbox.append(entry(outbox.next_id(), customer_ref=ref, key=claim.mark))
-        await outbox.aclose()
-        assert erase_host(tmp_path, [ANA]).rows == 1
-        free = await keys.begin("demo", "score", "first", bytes(16))
-        assert isinstance(free, KeyClaim)
-        free.release()
-        assert not isinstance(await keys.begin("demo", "score", "second", bytes(16)), KeyClaim)
-        keys.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_quarantined_original_goes_too(tmp_path: Path) -> None:
-    """Nobody can take single rows out of a damaged file, so the file goes."""
-    Outbox.open(tmp_path, min_free_bytes=0).close()
-    (tmp_path / "quarantine" / "x.damaged").write_bytes(line(prediction(1), customer_ref=ANA))
-    (tmp_path / "quarantine" / "y.damaged").write_bytes(line(prediction(1), customer_ref=BEN))
-    assert erase_host(tmp_path, [ANA]).quarantined == 1
-    assert [path.name for path in (tmp_path / "quarantine").iterdir()] == ["y.damaged"]
-
-
-def test_a_file_that_stays_busy_is_told(tmp_path: Path) -> None:
-    """An erasure that cannot finish fails and names the file."""
-
-    async def scenario() -> None:
-        outbox = Outbox.open(tmp_path, segment_age_s=3600, min_free_bytes=0)
-        await answered(outbox, 1, customer_ref=ANA)
-        with pytest.raises(FileBusy, match=outbox.run):
-            await asyncio.to_thread(erase_host, tmp_path, [ANA], patience_s=0.1)
-        await outbox.aclose()
-
-    asyncio.run(scenario())
-
-
-def test_a_reference_in_the_place_of_a_pseudonym_is_refused_unseen(tmp_path: Path) -> None:
-    """A partner's own reference may name a person: it is not repeated."""
-    with pytest.raises(ValueError) as caught:
-        erase_host(tmp_path, ["Maria-1234"])
-    assert "Maria" not in str(caught.value)
 
 
 @pytest.fixture(name="worker")
@@ -329,7 +223,7 @@ def _worker(
 
 async def _shipped(folder: Path, store: ObjectStore) -> list[str]:
     """Traffic of two customers and a review, all in the bucket; the ids of the first customer."""
-    outbox, given = await _traffic(folder)
+    outbox, given = await two_customers(folder)
     review = ReviewRow(outbox.next_id(), "t", "demo", BEN, given[BEN][0], "r", "upheld", "free text")
     await outbox.append(
         JournalEntry(RecordKind.REVIEW, "demo", b"{}", (review.review_id,), (review.line(),), ((0, 2),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from service.ledger.journal.frames import JournalEntry, KeyMark
 from service.ledger.journal.outbox import Outbox
 from service.ledger.records import PredictionLines, RecordKind
@@ -29,6 +31,8 @@ DECISION = (
 )
 LINES = PredictionLines("credit-score", "7", "ab" * 32)
 PARTNER = "demo"
+ANA, BEN = "a" * 32, "b" * 32
+"""Pseudonyms of two customers."""
 
 
 def line(identifier: str, *, partner: str = PARTNER, customer_ref: str = "c" * 32) -> bytes:
@@ -57,3 +61,13 @@ async def answered(outbox: Outbox, count: int = 1, **overrides: str) -> list[str
         identifiers.append(outbox.next_id())
         await outbox.append(entry(identifiers[-1], **overrides))  # type: ignore[arg-type]
     return identifiers
+
+
+async def two_customers(folder: Path) -> tuple[Outbox, dict[str, list[str]]]:
+    """An outbox with five answers to each of `ANA` and `BEN`, and their ids."""
+    outbox = Outbox.open(folder, segment_age_s=0.3, min_free_bytes=0)
+    given: dict[str, list[str]] = {ANA: [], BEN: []}
+    for _ in range(5):
+        for ref in (ANA, BEN):
+            given[ref] += await answered(outbox, 1, customer_ref=ref)
+    return outbox, given

@@ -17,7 +17,7 @@ from service.engine.packed_model import PackedModel
 from service.engine.portable import Portable
 from service.engine.rules import Assessment
 from service.ledger import records
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.host import JournalLedger
 from service.ledger.journal.segments import Folders
 from service.ledger.records import RecordKind
@@ -79,7 +79,7 @@ async def scored(
     await ledger.aclose()
     rows = []
     for path in Folders(folder / "outbox").paths():
-        ((data, _),) = frames.csv_objects(frames.parse(path.read_bytes()).entries).values()
+        ((data, _),) = entry_rows.csv_objects(frames.parse(path.read_bytes()).entries).values()
         assert records.kind_of(data) is RecordKind.PREDICTION
         rows += list(records.read(data))
     counts = metrics.snapshot()

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from service.ledger.records import RecordKind, cells_of, header, widened
+from service.ledger.records import RecordKind
 
 _FRAME: Final = struct.Struct("<4sII")  # magic, crc32 of the payload, its length
 _ENTRY: Final = struct.Struct(
@@ -33,7 +33,7 @@ _ENTRY_MAGIC: Final = b"QFE1"
 _INDEX_MAGIC: Final = b"QFX1"
 _TRAILER_MAGIC: Final = b"QFT1"
 _MAGICS: Final = (_HEADER_MAGIC, _ENTRY_MAGIC, _INDEX_MAGIC)
-_BREATH_ENTRIES: Final = 64
+_PAUSE_ENTRIES: Final = 64
 _KEY_AT: Final = struct.calcsize("<BBHIIQ")  # in an entry
 NO_KEY: Final = bytes(16)
 TRAILER_BYTES: Final = _TRAILER.size
@@ -270,8 +270,14 @@ def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
     return offset, found
 
 
-def parse(data: bytes, breath_s: float = 0.0) -> Contents:
-    """Everything that is readable in a file's bytes, and where it is not; rests `breath_s` after every few entries."""
+def pause_between(count: int, pause_s: float) -> None:
+    """Rest after every few entries: long work on a file leaves the disk and the lock to others."""
+    if pause_s and not count % _PAUSE_ENTRIES:
+        time.sleep(pause_s)
+
+
+def parse(data: bytes, pause_s: float = 0.0) -> Contents:
+    """Everything that is readable in a file's bytes, and where it is not; rests `pause_s` after every few entries."""
     entries: list[tuple[int, bytes]] = []
     gaps: list[Gap] = []
     end, sealed, rewritten = 0, index_offset(data[-TRAILER_BYTES:]) is not None, False
@@ -282,7 +288,7 @@ def parse(data: bytes, breath_s: float = 0.0) -> Contents:
             break
         if magic == _ENTRY_MAGIC:
             entries.append((offset, payload))
-            _breathe(len(entries), breath_s)
+            pause_between(len(entries), pause_s)
         rewritten |= magic == _HEADER_MAGIC and payload == b"\1"
         end = offset + _FRAME.size + len(payload)
     return Contents(entries, gaps, end, sealed, rewritten)
@@ -353,51 +359,3 @@ def rebuilt(entries: Iterator[bytes], *, rewritten: bool) -> bytes:
         parts.append(frame(_ENTRY_MAGIC, payload))
         offset += frame_bytes(payload)
     return b"".join((*parts, seal_bytes(table, offset)))
-
-
-def _breathe(count: int, breath_s: float) -> None:
-    if breath_s and not count % _BREATH_ENTRIES:
-        time.sleep(breath_s)
-
-
-def csv_objects(entries: Sequence[tuple[int, bytes]], breath_s: float = 0.0) -> dict[RecordKind, tuple[bytes, int]]:
-    """The CSV object of each kind that the entries hold, and its number of rows: a pure function of the file."""
-    lines: dict[RecordKind, list[bytes]] = {}
-    for count, (_, payload) in enumerate(entries):
-        _breathe(count, breath_s)
-        stored = decode(payload)
-        lines.setdefault(stored.kind, []).extend(widened(stored.kind, row.line) for row in stored.rows)
-    shipped = [kind for kind in sorted(lines) if lines[kind] and kind.shipped]
-    return {kind: (header(kind) + b"".join(lines[kind]), len(lines[kind])) for kind in shipped}
-
-
-def erase(payload: bytes, subjects: frozenset[str]) -> bytes | None:
-    """The entry without the rows of these pseudonyms or predictions; unchanged if it has none, None if none is left.
-
-    The answers of erased rows are blanked inside the stored body, and the entry gives its Idempotency-Key up: what
-    would be replayed is no longer what was answered.
-    """
-    stored = decode(payload)
-    keep = [row for row in stored.rows if not subjects & _subjects(stored.kind, row.line)]
-    if len(keep) == len(stored.rows):
-        return payload
-    if not keep:
-        return None
-    body = b"".join(row.answer for row in keep)
-    ends = [sum(len(row.answer) for row in keep[: place + 1]) for place in range(len(keep))]
-    entry = JournalEntry(
-        kind=stored.kind,
-        partner=stored.partner,
-        body=body,
-        ids=(),
-        lines=[row.line for row in keep],
-        spans=[(end - len(row.answer), end) for row, end in zip(keep, ends, strict=True)],
-        status=stored.status,
-    )
-    return encode(entry, [row.number for row in keep], stored.at_us)[_FRAME.size :]
-
-
-def _subjects(kind: RecordKind, line: bytes) -> set[str]:
-    """Whom a row is about: its customer's pseudonym, where it has one, and its prediction."""
-    cells = cells_of(line)
-    return {cells[kind.columns.index(name)] for name in ("customer_ref", "prediction_id")}

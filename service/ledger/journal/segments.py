@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from service import files
 from service.errors import AnswerNotFound
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.live import LiveIndex
 
 SUFFIX: Final = ".qfj"
@@ -174,19 +174,19 @@ class Folders:
             shutil.rmtree(self.kept / name)
         return len(old)
 
-    def mend(self, segment: Segment, breath_s: float = 0.0) -> Mended:
+    def mend(self, segment: Segment, pause_s: float = 0.0) -> Mended:
         """Makes a pending file, whose worker is done with it, sound and sealed; call with the file's lock held.
 
         Bytes that are no frame are never thrown away unseen: the original goes to quarantine, what is sound stays.
         """
         path = self.pending / segment.name
-        contents = frames.parse(path.read_bytes(), breath_s)
+        contents = frames.parse(path.read_bytes(), pause_s)
         if contents.gaps:
             shutil.copy2(path, self.quarantine / f"{segment.name}.{'torn' if contents.torn else 'damaged'}")
         if contents.gaps or not contents.sealed:
             sound = frames.rebuilt((payload for _, payload in contents.entries), rewritten=contents.rewritten)
             files.replace(path, sound, files.PRIVATE)
-            return Mended(frames.parse(sound, breath_s), contents.torn, contents.damaged)
+            return Mended(frames.parse(sound, pause_s), contents.torn, contents.damaged)
         return Mended(contents, torn=False, damaged=False)
 
 
@@ -238,7 +238,7 @@ def remove_customers(path: Path, refs: frozenset[str]) -> int:
     """Erases the rows of these pseudonyms from one file nobody writes to; how many went. Call with its lock held."""
     contents = frames.parse(path.read_bytes())
     before = sum(len(frames.numbers_of(payload)) for _, payload in contents.entries)
-    left = [kept for _, payload in contents.entries if (kept := frames.erase(payload, refs)) is not None]
+    left = [kept for _, payload in contents.entries if (kept := entry_rows.erase(payload, refs)) is not None]
     gone = before - sum(len(frames.numbers_of(payload)) for payload in left)
     if gone:
         files.replace(path, frames.rebuilt(iter(left), rewritten=True), files.PRIVATE)

@@ -22,7 +22,7 @@ from service.errors import in_one_line
 from service.files import locked_content
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
 from service.ledger.interface import Backlog
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.kept import KeptAnswers, KeptLimits
 from service.ledger.journal.segments import Folders, Segment
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S: Final = 10.0
 _HOUSEKEEPING_S: Final = 3600.0
 # Handling a file takes milliseconds of Python: requests get the interpreter's lock in between.
-_BREATH_S: Final = 0.0002
+_PAUSE_S: Final = 0.0002
 
 
 @dataclass
@@ -70,10 +70,10 @@ class Carrier:
         with locked_content(path) as free:
             if not free:
                 return False
-            mended = self._folders.mend(segment, _BREATH_S)
+            mended = self._folders.mend(segment, _PAUSE_S)
             if mended.torn or mended.damaged:
                 self._alarm(segment, damaged=mended.damaged)
-            objects = frames.csv_objects(mended.contents.entries, _BREATH_S)
+            objects = entry_rows.csv_objects(mended.contents.entries, _PAUSE_S)
             if not mended.contents.entries:
                 path.unlink()
                 return False
@@ -144,7 +144,7 @@ class Orphans:
         for name in names - self._counted.keys():
             with suppress(FileNotFoundError):
                 path = self._folders.pending / name
-                contents = frames.parse(path.read_bytes(), _BREATH_S)
+                contents = frames.parse(path.read_bytes(), _PAUSE_S)
                 rows = sum(len(frames.numbers_of(payload)) for _, payload in contents.entries)
                 self._counted[name] = Backlog(rows, contents.end, path.stat().st_mtime)
         parts = self._counted.values()

@@ -1,8 +1,7 @@
-"""What partners send and what they get: the public contract of the API, field by field.
+"""What partners send, field by field: names, types, units and ranges.
 
-Everything here is fixed by agreement with partners: names, types, units and ranges. The module costs no more than
-pydantic to import, so the UI, the flows and the documentation all read the same source. Unknown keys, NaN, infinity
-and wrong types are refused; errors never repeat an applicant's value (`hide_input_in_errors`).
+Unknown keys, NaN, infinity and wrong types are refused; errors never repeat an applicant's value
+(`hide_input_in_errors`).
 """
 
 from __future__ import annotations
@@ -14,92 +13,18 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-MAX_BATCH_ROWS: Final = 1_000
-MAX_JOB_ROWS: Final = 10_000
-MAX_REASONS: Final = 4
-MAX_STRENGTHS: Final = 3
-MAX_PREVIOUS_CLASSES: Final = 7
-SCORE_MAX: Final = 1_000
-# Pydantic's kinds of error in the API's own words: a rule is called the same before and after sending.
-RULE_CODES: Final = {
-    "missing": "missing",
-    "extra_forbidden": "unknown-key",
-    "enum": "not-allowed",
-    "string_pattern_mismatch": "pattern",
-    "greater_than_equal": "too-small",
-    "less_than_equal": "too-large",
-    "too_short": "too-few",
-    "too_long": "too-many",
-    "finite_number": "not-finite",
-    "date_in_future": "date-in-future",
-    "loan_types_count": "loan-types-count",
-    "one_target": "one-target",
-    "class_not_before": "date-not-before-as-of",
-    "class_dates_doubled": "date-doubled",
-}
-
-
-class CreditClass(StrEnum):
-    """The three classes the model learns, worst first."""
-
-    POOR = "Poor"
-    STANDARD = "Standard"
-    GOOD = "Good"
-
-
-PRODUCT: Final = "credit-score"
-"""The name of model, experiment, Bento and image; MLflow, registries and partners know it."""
-POOR_MAX: Final = 300
-STANDARD_MAX: Final = 700
-BANDS: Final = (
-    (CreditClass.POOR, 0, POOR_MAX),
-    (CreditClass.STANDARD, POOR_MAX + 1, STANDARD_MAX),
-    (CreditClass.GOOD, STANDARD_MAX + 1, SCORE_MAX),
+from service.contract.terms import (
+    MAX_BATCH_ROWS,
+    MAX_JOB_ROWS,
+    MAX_PREVIOUS_CLASSES,
+    SCORE_MAX,
+    CreditClass,
+    CreditMix,
+    LoanType,
+    MinimumPayment,
+    PaymentBehaviour,
+    ReviewVerdict,
 )
-"""Each band with its least and greatest score. The only place that states them: kernel, page, guide, charts and judges
-derive theirs from here."""
-PROBABILITY_COLUMNS: Final = tuple(f"p_{name.lower()}" for name in CreditClass)
-"""What files call the probability of each class."""
-
-
-class LoanType(StrEnum):
-    """Kinds of loan an applicant may hold; `not_specified` where the lender did not say."""
-
-    AUTO = "auto"
-    CREDIT_BUILDER = "credit_builder"
-    DEBT_CONSOLIDATION = "debt_consolidation"
-    HOME_EQUITY = "home_equity"
-    MORTGAGE = "mortgage"
-    PAYDAY = "payday"
-    PERSONAL = "personal"
-    STUDENT = "student"
-    NOT_SPECIFIED = "not_specified"
-
-
-class CreditMix(StrEnum):
-    """The bureau's judgement of the applicant's mix of credit products, worst first."""
-
-    BAD = "Bad"
-    STANDARD = "Standard"
-    GOOD = "Good"
-
-
-class MinimumPayment(StrEnum):
-    """Whether the applicant pays only the minimum amount due."""
-
-    YES = "Yes"
-    NO = "No"
-
-
-class PaymentBehaviour(StrEnum):
-    """How much the applicant spends in a month, and in payments of what size."""
-
-    HIGH_LARGE = "high_spent_large_value_payments"
-    HIGH_MEDIUM = "high_spent_medium_value_payments"
-    HIGH_SMALL = "high_spent_small_value_payments"
-    LOW_LARGE = "low_spent_large_value_payments"
-    LOW_MEDIUM = "low_spent_medium_value_payments"
-    LOW_SMALL = "low_spent_small_value_payments"
 
 
 class Strict(BaseModel):
@@ -326,14 +251,6 @@ class Outcome(Strict):
         return value
 
 
-class ReviewVerdict(StrEnum):
-    """What came of a person's review of an answer."""
-
-    REQUESTED = "requested"
-    UPHELD = "upheld"
-    OVERTURNED = "overturned"
-
-
 class Review(Strict):
     """A person's review of an answer (LGPD art. 20): the request for one, or its verdict."""
 
@@ -352,178 +269,3 @@ class Review(Strict):
             description="Why, in one line of at most 500 characters; nothing that identifies the customer.",
         ),
     ] = None
-
-
-class Receipt(BaseModel):
-    """What was recorded durably: an outcome or a review."""
-
-    id: str
-    prediction_id: str
-    created_at: datetime
-
-
-class RiskGrade(StrEnum):
-    """The risk of Poor in five steps, least first: strictly by the calibrated probability of Poor."""
-
-    A = "A"
-    B = "B"
-    C = "C"
-    D = "D"
-    E = "E"
-
-
-class Basis(StrEnum):
-    """What an answer rests on: the month's figures alone, or an observed class of the customer too."""
-
-    APPLICANT = "applicant"
-    KNOWN_CUSTOMER = "known_customer"
-
-
-class Text(BaseModel):
-    """One sentence in both languages."""
-
-    pt: str
-    en: str
-
-
-class Direction(StrEnum):
-    """Which way the named feature lies from the reference that scores better."""
-
-    TOO_HIGH = "too_high"
-    TOO_LOW = "too_low"
-    MISSING = "missing"
-
-
-Told = int | float | str | list[str] | None
-"""A field's value as an answer repeats it."""
-
-
-class Reason(BaseModel):
-    """One thing that cost points, worst first: moving the field alone to what it is compared with raises the score."""
-
-    code: str
-    text: Text
-    feature: str
-    direction: Direction
-    compared_with: Annotated[
-        Told, Field(description="The field's value of the reference applicant, see /v1/model.")
-    ] = None
-    value: Annotated[Told, Field(description="The field's value that was sent; null if it was unknown.")] = None
-    points: Annotated[
-        int | None,
-        Field(description="What it cost against the reference. Absent from answers that are read back late."),
-    ] = None
-
-
-class Strength(BaseModel):
-    """One thing that counts in the applicant's favour, most first."""
-
-    code: str
-    text: Text
-    feature: str
-    value: Told = None
-    points: Annotated[int, Field(description="What it gained against the reference.")]
-
-
-class Comparison(BaseModel):
-    """What points are counted from: score = reference score - reasons' points + strengths' points + other points."""
-
-    score: Annotated[int, Field(ge=0, le=SCORE_MAX, description="Of the reference applicant, see /v1/model.")]
-    other_points: Annotated[int, Field(description="Of everything that is not named.")]
-
-
-class Probabilities(BaseModel):
-    """Calibrated probabilities of the three classes; they add up to one."""
-
-    Poor: Annotated[float, Field(ge=0, le=1)]
-    Standard: Annotated[float, Field(ge=0, le=1)]
-    Good: Annotated[float, Field(ge=0, le=1)]
-
-
-class ModelRef(BaseModel):
-    """Which model answered."""
-
-    name: str
-    version: str
-    digest: str
-
-
-class Score(BaseModel):
-    """The answer to one applicant."""
-
-    prediction_id: str
-    score: Annotated[int, Field(ge=0, le=SCORE_MAX)]
-    band: CreditClass
-    predicted_class: CreditClass
-    probabilities: Probabilities
-    borderline: bool
-    risk_grade: Annotated[
-        RiskGrade | None,
-        Field(
-            description="The risk of Poor alone, A least: cut on it to keep Poor out, the score does not rank it."
-            " Absent from answers that were stored before there were grades."
-        ),
-    ] = None
-    basis: Annotated[
-        Basis | None,
-        Field(description="`known_customer` if an observed class was sent. Absent from answers stored before."),
-    ] = None
-    reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
-    strengths: Annotated[
-        list[Strength], Field(max_length=MAX_STRENGTHS, description="What counts most in the applicant's favour.")
-    ] = []
-    reference: Annotated[Comparison | None, Field(description="What points are counted from.")] = None
-    warnings: list[str]
-    model: ModelRef
-    created_at: datetime
-
-
-class Scores(BaseModel):
-    """The answers to a batch, in the order of its applicants."""
-
-    scores: list[Score]
-
-
-class Change(BaseModel):
-    """One field of an advice: its value now and after the change."""
-
-    field: str
-    before: Told
-    after: Told
-
-
-class Advice(BaseModel):
-    """The smallest set of changes that reaches a target, of what a person can change; nothing of it is stored."""
-
-    score: Annotated[int, Field(ge=0, le=SCORE_MAX, description="Now.")]
-    band: CreditClass
-    reachable: Annotated[bool, Field(description="False: none of the changes that were tried reaches the target.")]
-    changes: Annotated[
-        list[Change], Field(description="Empty where the target is reached already, or is not reachable.")
-    ]
-    reached_score: Annotated[
-        int, Field(ge=0, le=SCORE_MAX, description="After the changes; the best that was found if it is not reachable.")
-    ]
-    reached_band: CreditClass
-
-
-class RefusedRow(BaseModel):
-    """What is wrong with one row of a job."""
-
-    errors: list[dict[str, str]]
-
-
-class JobState(BaseModel):
-    """How far a job is, and some of its results."""
-
-    id: str
-    status: Annotated[str, Field(description="queued, running, done or failed.")]
-    rows: int
-    done: int
-    refused: Annotated[int, Field(description="Rows that broke a rule; each has its faults for a result.")]
-    because: Annotated[str | None, Field(description="Why it failed.")] = None
-    created_at: datetime
-    finished_at: datetime | None = None
-    webhook: Annotated[str | None, Field(description="waiting, pending, delivered or failed.")] = None
-    results: Annotated[list[Score | RefusedRow] | None, Field(description="Up to 1,000, in order of the rows.")] = None
-    next: Annotated[str | None, Field(description="Where the following results are.")] = None

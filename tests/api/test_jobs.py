@@ -179,9 +179,9 @@ def test_the_end_is_told_and_signed(api: Api, runtime: Runtime, receiver: Receiv
     """The partner's server gets it again until it takes it, and can tell that it is ours."""
     monkeypatch.setattr(runtime.jobs, "webhook_networks", networks("127.0.0.1"))
     monkeypatch.setattr(webhooks, "TRIES_AFTER_S", (0.0,) * 5)
-    for route in runtime.post.routes.table:
-        if route.path == "/v1/jobs":
-            monkeypatch.setattr(route.handler.__self__, "_networks", networks("127.0.0.1"))
+    for endpoint in runtime.post.routes.table:
+        if endpoint.route.path == "/v1/jobs":
+            monkeypatch.setattr(endpoint.handler.__self__, "_networks", networks("127.0.0.1"))
     receiver.statuses = [500, 302, 200]
     job = ordered(api, [applicant()], webhook=f"http://127.0.0.1:{receiver.port}/scored?a=1")
     deadline = time.monotonic() + 30

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from service import files
-from service.ledger.journal import frames as journal
+from service.ledger.journal import frames
 from service.ledger.journal.segments import Folders, Segment
 
 FILL_BYTES: Final = 1 << 20
@@ -41,7 +41,7 @@ class JournalWriter:
         try:
             if not files.lock(self._descriptor, wait=False):
                 raise files.LockHeld(self.path, "")
-            head = journal.header_frame()
+            head = frames.header_frame()
             self._reserve(len(head))
             self._write(head, 0)
             self.end = len(head)
@@ -51,13 +51,13 @@ class JournalWriter:
             self.path.unlink()
             raise
 
-    def append(self, frames: list[tuple[bytes, list[int]]]) -> None:
-        """Makes these frames durable, all or none; each comes with the numbers of its rows.
+    def append(self, entries: list[tuple[bytes, list[int]]]) -> None:
+        """Makes these entries' frames durable, all or none; each comes with the numbers of its rows.
 
         Raises:
             OSError: none is durable; the file must be sealed and another begun.
         """
-        data = frames[0][0] if len(frames) == 1 else b"".join([frame for frame, _ in frames])  # a batch is large
+        data = entries[0][0] if len(entries) == 1 else b"".join([frame for frame, _ in entries])  # a batch is large
         start = self.end
         try:
             if len(data) < self._fill_bytes:
@@ -69,7 +69,7 @@ class JournalWriter:
                 os.ftruncate(self._descriptor, start)
             self._filled = start
             raise
-        for frame, numbers in frames:
+        for frame, numbers in entries:
             self._entries.append((self.end, numbers))
             self.end += len(frame)
             self.rows += len(numbers)
@@ -84,7 +84,7 @@ class JournalWriter:
                 return
             with suppress(OSError):  # without an index the shipper makes one, as after a crash
                 os.ftruncate(self._descriptor, self.end)
-                self._write(journal.seal_bytes(self._entries, self.end), self.end)
+                self._write(frames.seal_bytes(self._entries, self.end), self.end)
             _let_go(self._descriptor)
         finally:
             os.close(self._descriptor)

@@ -23,7 +23,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools quick rooms docs up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login report \
+.PHONY: help venv tools quick rooms docs clients up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login report \
   deploy rollback rollout drift audit sbom scan replay faults reproduce tried new lock clean
 
 help: ## this list
@@ -89,6 +89,9 @@ rooms: venv ## the rooms of each package and who imports whom
 
 docs: venv ## the documentation as a site in build/site, made without a network
 	@$(PY) -m infra.delivery.docs_site
+
+clients: venv ## the API's clients and Postman collection in build/clients, made from the code
+	@$(PY) -m infra.delivery.clients
 
 test: ## every check CI makes
 	@$(MAKE) --no-print-directory lint

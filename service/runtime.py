@@ -29,7 +29,7 @@ from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages
 from service.endpoints.records import Records
 from service.endpoints.scores import ScoreEndpoints
-from service.endpoints.table import description, routes
+from service.endpoints.table import DECLARED, routes
 from service.engine.packed_model import PackedModel
 from service.errors import in_one_line
 from service.families import counter, gauge
@@ -152,7 +152,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         through = None if self.settings.fast_route else Inner(edge.inner)
         scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
         records = Records(self.ledger, admission)
-        pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, description())
+        pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, DECLARED)
         jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         table = routes(scores, jobs, records, pages, operations)

@@ -139,7 +139,7 @@ FOLLOWS = """
 import numpy as np
 from service.contract import BANDS, Score
 from service.docs import guide
-from service.endpoints.table import description
+from service.endpoints.table import DECLARED
 from service.engine.layout import KERNEL_CONSTANTS
 from service.score import policy
 from flows.learning.model_metrics import MIDPOINTS
@@ -152,7 +152,7 @@ assert (KERNEL_CONSTANTS["POOR_MAX"], KERNEL_CONSTANTS["STANDARD_MAX"]) == (320,
 assert MIDPOINTS.tolist() == [160.0, 520.0, 860.0]
 assert gauge._TICKS == (0, 320, 720, 1000)
 for language in guide.LANGUAGES:
-    assert "Poor 0–320, Standard 321–720, Good 721–1000" in guide.page(language, description()).decode(), language
+    assert "Poor 0–320, Standard 321–720, Good 721–1000" in guide.page(language, DECLARED).decode(), language
 print("followed")
 """
 

@@ -6,6 +6,7 @@ that BentoML installs; the page asks nothing of the internet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -17,10 +18,13 @@ import bentoml
 
 from service import problems
 from service.contract import BANDS
-from service.docs.openapi import SAMPLE_FILES, SAMPLES
+from service.docs.changelog import changelog
+from service.docs.clients import CLIENTS
+from service.docs.openapi import SAMPLE_FILES, SAMPLES, document
+from service.docs.reference import anchor, partner_routes, reference, summary
 from service.errors import Misconfigured
 from service.score.input_warnings import WARNINGS
-from service.web.routes import Json
+from service.web.routes import Json, Route
 
 HERE: Final = Path(__file__).parent
 LANGUAGES: Final = ("pt", "en")
@@ -39,6 +43,7 @@ _WORDS: Final = {
         "warnings": ("código", "quando"),
         "problems": ("status", "tipo", "significado"),
         "optional": "opcional",
+        "contents": "Sumário",
     },
     "en": {
         "title": "QuantumFinance: credit score",
@@ -47,27 +52,66 @@ _WORDS: Final = {
         "warnings": ("code", "when"),
         "problems": ("status", "type", "meaning"),
         "optional": "optional",
+        "contents": "Contents",
     },
 }
+_HEADING: Final = re.compile(r'<h2(?: id="([a-z-]+)")?>(.*?)</h2>')
 PAGE_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-def page(language: str, description: Json) -> bytes:
-    """The whole page in one of `LANGUAGES`, of the API that the OpenAPI document describes."""
+def page(language: str, routes: Sequence[Route]) -> bytes:
+    """The whole page in one of `LANGUAGES`, of the API that has these routes."""
     words = _WORDS[language]
     guide = Template((HERE / f"guide.{language}.html").read_text("utf-8")).substitute(
         samples=_samples(),
         bands=", ".join(f"{band} {low}–{high}" for band, low, high in BANDS),
-        fields=_fields(language, description["components"]["schemas"]),
+        fields=_fields(language, document(routes)["components"]["schemas"]),
         warnings=_table(words["warnings"], [(_code(code), escape(text)) for code, text in WARNINGS.items()]),
         problems=_table(words["problems"], _problems()),
+        clients="".join(f'<li><a href="/docs/{name}" download>{name}</a></li>' for name in CLIENTS),
+        changes="".join(
+            f"<li><b>{one.version}</b> ({one.date}): {escape(getattr(one, language))}</li>" for one in changelog()
+        ),
+        routes=reference(routes, language),
     )
+    guide, contents = _with_contents(guide, routes, language)
     frame = Template((HERE / "page.html").read_text("utf-8"))
-    text = frame.substitute(lang=language, title=words["title"], guide=guide, noscript=words["noscript"])
+    text = frame.substitute(
+        lang=language,
+        title=words["title"],
+        guide=guide,
+        contents=contents,
+        contents_title=words["contents"],
+        noscript=words["noscript"],
+    )
     return text.encode()
+
+
+def _with_contents(guide: str, routes: Sequence[Route], language: str) -> tuple[str, str]:
+    """The guide with a name on each heading, and the list of links to them; routes stand below theirs."""
+    links: list[str] = []
+
+    def named(match: re.Match[str]) -> str:
+        title = match[2]
+        name = match[1] or f"s{len(links) + 1}"
+        links.append(
+            f'<li><a href="#{name}">{title}</a>{_route_links(routes, language) if name == "routes" else ""}</li>'
+        )
+        return f'<h2 id="{name}">{title}</h2>'
+
+    guide = _HEADING.sub(named, guide)
+    return guide, f"<ol>{''.join(links)}</ol>"
+
+
+def _route_links(routes: Sequence[Route], language: str) -> str:
+    links = (
+        f'<li><a href="#{anchor(route)}" title="{escape(summary(route, language))}">{route.method} {route.path}</a></li>'
+        for route in partner_routes(routes)
+    )
+    return f"<ul>{''.join(links)}</ul>"
 
 
 @cache

@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from service.access.keystore import Scope
+from service.docs.changelog import version
 from service.docs.examples import APPLICANT, problems_by_status, rendered
 from service.web.routes import Price, RequestBody, ResponseBody, Route
 
 Json = dict[str, Any]
-VERSION: Final = "1.0.0"
 SAMPLES: Final = Path(__file__).parent / "samples"
 SAMPLE_FILES: Final = {
     "score.sh": ("Shell", "curl"),
@@ -53,7 +53,7 @@ def document(routes: Sequence[Route]) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "QuantumFinance credit score",
-            "version": VERSION,
+            "version": version(),
             "description": "Scores applicants from 0 to 1000 with reasons. The partner guide is at `/docs`."
             " Any path may also answer 405 (method), 431 (headers too large) or 500 (our failure), in the shape of"
             " every other error.",
@@ -173,8 +173,9 @@ def _operation(route: Route) -> Json:
         found["requestBody"] = _body(route.takes)
     if route.open:
         found["security"] = []
-    elif route.scope in _OTHER_KEYS:
-        found["security"] = [{"ApiKey": []}, {_OTHER_KEYS[route.scope]: []}]
+    elif route.scope:
+        ways = ["ApiKey", *([_OTHER_KEYS[route.scope]] if route.scope in _OTHER_KEYS else [])]
+        found["security"] = [{way: [str(route.scope)]} for way in ways]
     if route.code_samples:
         found["x-codeSamples"] = _samples()
     return found
@@ -211,7 +212,7 @@ def _samples() -> list[Json]:
     ]
 
 
-_OTHER_KEYS: Final[dict[Scope | None, str]] = {Scope.DOCS: "Basic", Scope.METRICS: "Bearer"}
+_OTHER_KEYS: Final = {Scope.DOCS: "Basic", Scope.METRICS: "Bearer"}
 _IN_PATH: Final[Json] = {
     "in": "path",
     "required": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -9,13 +10,15 @@ import msgspec
 
 from service.access.keystore import Scope
 from service.docs import guide
+from service.docs.clients import client_files
 from service.docs.examples import MANIFEST
+from service.docs.openapi import document
 from service.errors import ProblemError
 from service.middleware.rate_limit import Throttle
 from service.problems import NOT_FOUND
 from service.score.manifest import Manifest
 from service.web.exchange import Call, Headers, Reply
-from service.web.routes import Json, Price, ResponseBody, Route, answers
+from service.web.routes import Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
@@ -58,6 +61,7 @@ MODEL: Final = Route(
     Scope.READ,
     name="model",
     summary="The model that answers: origin, figures, approval",
+    summary_pt="O modelo que responde: origem, números, aprovação",
     tag="service",
     price=Price.TOKEN,
     answer=ResponseBody("The manifest.", {"type": "object"}, MANIFEST, headers=("qf-scopes", "qf-engine")),
@@ -67,13 +71,15 @@ MODEL: Final = Route(
 class Pages:
     """The routes that only read what never changes while a worker lives."""
 
-    def __init__(self, manifest: Manifest, engine: str, throttle: Throttle, description: Json) -> None:
-        """`description` is the OpenAPI document."""
+    def __init__(self, manifest: Manifest, engine: str, throttle: Throttle, routes: Sequence[Route]) -> None:
+        """`routes` are all that is documented."""
         guide.check()
+        description = document(routes)
         self._throttle = throttle
         self._engine = engine.encode()
         self._openapi = msgspec.json.encode(description)
-        self._guide = {language: guide.page(language, description) for language in guide.LANGUAGES}
+        self._clients = client_files(description)
+        self._guide = {language: guide.page(language, routes) for language in guide.LANGUAGES}
         self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude={"files"}) | {"engine": engine})
 
     @answers(DOCS)
@@ -83,8 +89,9 @@ class Pages:
 
     @answers(ASSET)
     async def asset(self, call: Call) -> Reply:
-        """A file of that page."""
-        found = guide.asset(ASSET.parameter(call.path))
+        """A file of that page, or a client that it links to."""
+        name = ASSET.parameter(call.path)
+        found = self._clients.get(name) or guide.asset(name)
         if found is None:
             raise ProblemError(NOT_FOUND)
         return Reply(200, found[0], found[1])

@@ -32,6 +32,7 @@ READ: Final = Route(
     Scope.READ,
     name="prediction",
     summary="Read an answer again",
+    summary_pt="Ler uma resposta de novo",
     tag="afterwards",
     price=Price.TOKEN,
     answer=ResponseBody("The answer as it was given.", Score, SCORE),
@@ -44,6 +45,7 @@ REVIEW: Final = Route(
     Scope.READ,
     name="review",
     summary="Record a person's review of an answer (LGPD art. 20)",
+    summary_pt="Registrar a revisão de uma resposta por uma pessoa (LGPD art. 20)",
     tag="afterwards",
     price=Price.TOKEN,
     takes=RequestBody(Review, {"verdict": "requested", "reviewer": "analyst-17"}, ONE_BYTES),
@@ -57,6 +59,7 @@ OUTCOME: Final = Route(
     Scope.READ,
     name="outcome",
     summary="Tell how a scored customer turned out",
+    summary_pt="Informar o que aconteceu com um cliente pontuado",
     tag="afterwards",
     price=Price.TOKEN,
     takes=RequestBody(

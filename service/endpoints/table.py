@@ -16,10 +16,14 @@ from service.web.routes import Json, Routes, declared, endpoints_of
 OWNERS: Final = (ScoreEndpoints, Jobs, Records, Pages, Operations)
 
 
+DECLARED: Final = declared(*OWNERS)
+"""Every route of the service."""
+
+
 @cache
 def description() -> Json:
     """The OpenAPI document of the service."""
-    return document(declared(*OWNERS))
+    return document(DECLARED)
 
 
 def routes(scores: ScoreEndpoints, jobs: Jobs, records: Records, pages: Pages, operations: Operations) -> Routes:

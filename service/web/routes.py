@@ -85,6 +85,8 @@ class Route:  # pylint: disable=too-many-instance-attributes  # it is the one ho
     tag: str
     answer: ResponseBody
     text: str = ""
+    summary_pt: str = ""
+    """For the page in Portuguese, of the routes that partners call."""
     price: Price = Price.NOTHING
     takes: RequestBody | None = None
     idempotent: bool = False

@@ -81,9 +81,11 @@ class ServiceSettings(BaseSettings):
         str | None, Field(description="An OpenTelemetry collector (OTLP over HTTP); none: no spans are made.")
     ] = None
     max_in_flight: Annotated[int, Field(ge=1, description="Requests a worker answers at once before it sheds.")] = 512
-    max_in_flight_per_key: Annotated[int, Field(ge=1, description="Of these, what one key may hold.")] = 256
+    max_in_flight_per_key: Annotated[int, Field(ge=1, description="Of these, what one partner's keys may hold.")] = 256
     max_body_bytes: Annotated[int, Field(ge=4 << 20, description="Bytes of bodies a worker holds at once.")] = 128 << 20
-    max_body_bytes_per_key: Annotated[int, Field(ge=4 << 20, description="Of these, what one key may hold.")] = 32 << 20
+    max_body_bytes_per_key: Annotated[
+        int, Field(ge=4 << 20, description="Of these, what one partner's keys may hold.")
+    ] = 32 << 20
     max_connections: Annotated[int, Field(ge=1, le=100_000, description="Connections a worker holds at once.")] = 4096
     reserved_connections: Annotated[
         int, Field(ge=1, le=1000, description="Connections beyond these in which health and metrics are answered.")

@@ -20,6 +20,7 @@ from service.jobs import webhooks
 from service.jobs.store import JobFolders, JobRecord
 from service.middleware.admission import Admission
 from service.problems import INVALID, JOB_NOT_FOUND, MALFORMED, NOT_DURABLE, QUOTA, Fault
+from service.web import bounds
 from service.web.exchange import Call, Reply
 from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 from service.web.traces import trace_of
@@ -119,6 +120,7 @@ class Jobs:
 
 def _order(body: bytes, allowed: Networks) -> _Order:
     """What is ordered; the rows themselves are looked at when they are scored."""
+    bounds.check_large(body, MAX_JOB_ROWS)
     try:
         order = msgspec.json.decode(body, type=_Order)
     except msgspec.ValidationError:

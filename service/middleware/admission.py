@@ -24,35 +24,35 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(slots=True)
 class BodyRoom:
-    """The bytes of bodies that a worker holds at once, in total and of one key."""
+    """The bytes of bodies that a worker holds at once, in total and of one partner: all keys of an account share it."""
 
     most: int
     most_per_key: int
     held: int = 0
-    _of_key: Counter[str] = field(default_factory=Counter)
+    _of_account: Counter[str] = field(default_factory=Counter)
 
     def hold(self, call: Call, size: int) -> None:
         """Keep room for a body until its request is answered.
 
         Raises:
-            ProblemError: 503 when the worker has none left, 429 when this key has its share.
+            ProblemError: 503 when the worker has none left, 429 when this partner has its share.
         """
-        name = call.owner.id
-        if self._of_key[name] + size > self.most_per_key:
-            detail = f"At most {self.most_per_key} bytes of a key's bodies are taken at once"
+        name = call.owner.account
+        if self._of_account[name] + size > self.most_per_key:
+            detail = f"At most {self.most_per_key} bytes of a partner's bodies are taken at once"
             extra = {"violated-policies": ["body-bytes"]}
             raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
         if self.held + size > self.most:
             raise ProblemError(OVERLOADED)
         self.held += size
-        self._of_key[name] += size
+        self._of_account[name] += size
         call.release = lambda: self._release(name, size)
 
     def _release(self, name: str, size: int) -> None:
         self.held -= size
-        self._of_key[name] -= size
-        if not self._of_key[name]:
-            del self._of_key[name]
+        self._of_account[name] -= size
+        if not self._of_account[name]:
+            del self._of_account[name]
 
 
 @dataclass(slots=True)

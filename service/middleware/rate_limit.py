@@ -51,16 +51,16 @@ class Throttle:
         """Ask whether there is a place.
 
         Raises:
-            ProblemError: 503 when the worker is full, 429 when this key fills too much of it.
+            ProblemError: 503 when the worker is full, 429 when this partner's keys fill too much of it.
         """
-        name = call.owner.id
+        name = call.owner.account
         if self.in_flight >= self.max_in_flight:
             self.decisions["shed"] += 1
             raise ProblemError(OVERLOADED)
         held = self._held.get(name, 0)
         if held >= self.max_in_flight_per_key:
             self.decisions["in-flight"] += 1
-            detail = f"At most {self.max_in_flight_per_key} requests of a key are answered at once"
+            detail = f"At most {self.max_in_flight_per_key} requests of a partner are answered at once"
             extra = {"violated-policies": ["in-flight"]}
             raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
 
@@ -71,13 +71,13 @@ class Throttle:
             ProblemError: as `look`.
         """
         self.look(call)
-        name = call.owner.id
+        name = call.owner.account
         self.in_flight += 1
         self._held[name] = self._held.get(name, 0) + 1
 
     def leave(self, call: Call) -> None:
         """Count a request out."""
-        name = call.owner.id
+        name = call.owner.account
         self.in_flight -= 1
         left = self._held[name] - 1
         if left:

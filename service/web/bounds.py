@@ -19,6 +19,11 @@ MEMBERS: Final = 256  # keys and values of one applicant; a valid one has a thir
 NESTS: Final = 64  # objects and lists of one
 BATCH_NESTS: Final = 20 * MAX_BATCH_ROWS
 BATCH_MEMBERS: Final = 130 * MAX_BATCH_ROWS
+LARGE_BYTES: Final = 640 * 1024
+"""Above it a body is looked at more closely; a thousand rows without blanks are smaller."""
+LONGEST_GAP: Final = 4096  # bytes without a comma; between two of a valid row lie some 70, with blanks too
+BLANKS_A_ROW: Final = 1024  # an indented row has a third of it
+ESCAPES_A_ROW: Final = 64  # backslashes, and bytes beyond ASCII; no valid value has any
 _DEPTH: Final = 100
 _LOOKED_AT_BYTES: Final = 64 * 1024
 
@@ -41,6 +46,30 @@ def check_batch(body: bytes) -> None:
     """
     if body.count(b",") + body.count(b":") > BATCH_MEMBERS or body.count(b"{") + body.count(b"[") > BATCH_NESTS:
         raise _refused(body, Fault("/applicants", "too-many", f"must hold 1 to {MAX_BATCH_ROWS} applicants"))
+    check_large(body, MAX_BATCH_ROWS)
+
+
+def check_large(body: bytes, rows: int) -> None:
+    """Bound what a parser would wade through in one go: blanks, endless numbers and texts, escapes.
+
+    Args:
+        body: as it came; a small one costs little whatever is in it.
+        rows: the most that the route takes.
+
+    Raises:
+        ProblemError: as `check_one`.
+    """
+    if len(body) <= LARGE_BYTES:
+        return
+    seen = np.frombuffer(body, np.uint8)
+    whole = seen[: len(seen) // LONGEST_GAP * LONGEST_GAP].reshape(-1, LONGEST_GAP)
+    if not bool((whole == ord(",")).any(axis=1).all()):
+        raise _refused(body, Fault("", "too-many", "holds a value, or blanks, longer than the schema can"))
+    if np.count_nonzero(seen <= ord(" ")) > BLANKS_A_ROW * rows:
+        raise _refused(body, Fault("", "too-many", "holds more blanks than rows that are indented"))
+    foreign = 0 if body.isascii() else np.count_nonzero(seen > 127)
+    if foreign + np.count_nonzero(seen == ord("\\")) > ESCAPES_A_ROW * rows:
+        raise _refused(body, Fault("", "too-many", "holds more escapes and letters beyond ASCII than the schema can"))
 
 
 def _refused(body: bytes, fault: Fault) -> ProblemError:

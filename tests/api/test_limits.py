@@ -93,14 +93,15 @@ def test_other_keys_are_not_touched(api: Api, new_key) -> None:
 
 
 def test_a_worker_sheds_beyond_what_it_can_hold(runtime: Runtime) -> None:
-    """503 when the worker is full, 429 when one key fills its share."""
+    """503 when the worker is full, 429 when the keys of one partner fill their share."""
 
     async def nothing() -> dict[str, object]:
         return {}
 
     one = ApiKey("inflight1", "p", frozenset(PARTNER_SCOPES), 1.0, 1, 1)
-    calls = [Call("POST", "/v1/score", {}, "", nothing, key=one) for _ in range(3)]
-    other = Call("POST", "/v1/score", {}, "", nothing, key=replace(one, id="inflight2"))
+    second = replace(one, id="inflight2")
+    calls = [Call("POST", "/v1/score", {}, "", nothing, key=key) for key in (one, second, second)]
+    other = Call("POST", "/v1/score", {}, "", nothing, key=replace(one, id="inflight3", partner="q"))
     throttle = replace(runtime.throttle, max_in_flight=3, max_in_flight_per_key=2, in_flight=0)
     throttle.enter(calls[0])
     throttle.enter(calls[1])

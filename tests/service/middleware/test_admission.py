@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -81,6 +82,18 @@ def test_a_body_of_untold_length_pays_when_it_is_there(admission: Admission) -> 
         assert found.paid == 1 + LENGTH // BYTES_PER_TOKEN
 
     asyncio.run(run())
+
+
+def test_the_keys_of_a_partner_share_its_room_and_tests_have_their_own(admission: Admission) -> None:
+    """A second key is no second share; a test key is another account, as it is for tokens."""
+    second = replace(KEY, id="second00")
+    for key in (KEY, second):
+        admission.room.hold(call(key=key), LENGTH)
+    with pytest.raises(ProblemError) as refused:
+        admission.room.hold(call(key=second), LENGTH)
+    assert refused.value.problem.status == 429
+    admission.room.hold(call(key=replace(KEY, id="test0000", test=True)), LENGTH)
+    assert admission.room.held == 3 * LENGTH
 
 
 def test_who_is_not_admitted_is_not_read(admission: Admission) -> None:

@@ -91,11 +91,11 @@ def in_one_line(error: BaseException) -> str:
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     numbers = [one.errno for one in _chain(error) if isinstance(one, OSError) and one.errno]
     number = f"{errno.errorcode.get(numbers[0], 'errno')} ({numbers[0]}: {os.strerror(numbers[0])})" if numbers else ""
-    said = " ".join(part for part in (type(error).__name__, code, number) if part)
+    label = " ".join(part for part in (type(error).__name__, code, number) if part)
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if f"/{__package__}/" in frame.filename]
     places = dict.fromkeys(_place(frame) for frame in (*ours[-1:], *frames[-1:]))
-    return f"{said} at {', '.join(places)}" if places else said
+    return f"{label} at {', '.join(places)}" if places else label
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -41,7 +41,7 @@ from service.ledger.journal.shipping import KeptLimits, StoreSettings
 from service.metrics import Metrics
 from service.middleware.admission import Admission, BodyRoom
 from service.middleware.authentication import Access
-from service.middleware.edge import Edge, Post
+from service.middleware.edge import Edge, RequestHandler
 from service.middleware.rate_limit import Throttle
 from service.scoring import Scoring
 from service.settings import ServiceSettings
@@ -92,7 +92,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
     jobs: JobRunner
     redis: Redis | None = None
     traces: Traces | None = None
-    post: Post | None = None
+    handler: RequestHandler | None = None
     _loop_task: asyncio.Task[None] | None = None
     _job_task: asyncio.Task[None] | None = None
 
@@ -158,8 +158,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         table = routes(scores, jobs, records, pages, operations)
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.
         at_once = self.redis is None and self.settings.fast_route
-        self.post = Post(table, self.access, self.metrics, self.log, at_once, traces=self.traces)
-        edge.post = self.post
+        self.handler = RequestHandler(table, self.access, self.metrics, self.log, at_once, traces=self.traces)
+        edge.handler = self.handler
         await _guarded(self.ledger.follow)  # the index of keys is built here and not inside a request
         self.health.model_ready = True
         self.ledger.start()
@@ -202,8 +202,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 before(number, frame)
                 return
             self.health.draining = True
-            if self.post is not None:
-                self.post.draining = True
+            if self.handler is not None:
+                self.handler.draining = True
             _log.info("draining for %s s", self.settings.drain_s)
             loop.call_soon_threadsafe(loop.call_later, self.settings.drain_s, before, number, frame)
 

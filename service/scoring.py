@@ -38,7 +38,7 @@ from service.metrics import Metrics
 from service.score import features, observed
 from service.score.input_warnings import InputCheck
 from service.score.points import Tally
-from service.score.policy import CLASSES, GRADES, grade, grade_many, told, told_many
+from service.score.policy import CLASSES, GRADES, grade, grade_many, rounded, rounded_many
 from service.score.reasons import CATALOGUE, FRAGMENTS
 
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
@@ -188,13 +188,13 @@ class Scoring:
         odd = list(map(self._check.of, applicants))
         if not key.test:
             self._metrics.warned(chain.from_iterable(odd))
-        numbers = list(found.numbers_told())
+        numbers = list(found.named_reasons())
         codes, leads = zip(*map(_codes, numbers), strict=True)
         bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
         scores, borderline = found.score.tolist(), found.borderline.tolist()
-        told_rows = map(self._tally.told, applicants, scores, numbers, found.lost.tolist())
-        reasons, strengths, compared = zip(*told_rows, strict=True)
-        likely = told_many(found.probabilities.T)
+        explained_rows = map(self._tally.explain, applicants, scores, numbers, found.lost.tolist())
+        reasons, strengths, compared = zip(*explained_rows, strict=True)
+        likely = rounded_many(found.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
         triples = likely.tolist()
         as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]
@@ -247,11 +247,11 @@ class Scoring:
         if odd and not key.test:
             self._metrics.warned(odd)
         probabilities, points, band, best, borderline, numbers, lost = assessment
-        poor, standard, good = map(told, probabilities)
+        poor, standard, good = map(rounded, probabilities)
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
         place, identifier = self._ledger.new_id(key.account)
         codes, leads = _codes(numbers)
-        reasons, strengths, compared = self._tally.told(applicant, points, numbers, lost)
+        reasons, strengths, compared = self._tally.explain(applicant, points, numbers, lost)
         answer = _Answer(
             identifier,
             points,
@@ -291,7 +291,7 @@ class Scoring:
 @lru_cache(maxsize=4096)
 def _codes(numbers: tuple[int, ...]) -> tuple[str, str]:
     """The codes of reasons, and what each is led by (field and direction); few of these are nearly all there are."""
-    codes, leads = ("|".join([told[number] for number in numbers]) for told in (CODES, LEADS))
+    codes, leads = ("|".join([names[number] for number in numbers]) for names in (CODES, LEADS))
     return codes, leads
 
 

@@ -72,14 +72,14 @@ class Guarded:
             await self.edge(scope, receive, send)
             return
 
-        async def told(message: Message) -> None:
+        async def relay(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await _opened[-1].start(self.edge)
             elif message["type"] == "lifespan.shutdown.complete":
                 await _opened.pop().stop()
             await send(message)
 
-        await self.edge(scope, receive, told)
+        await self.edge(scope, receive, relay)
 
 
 def check(found: ServiceSettings) -> None:

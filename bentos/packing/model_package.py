@@ -157,12 +157,12 @@ def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np
         meaning = "Medians and modes of the best-scored tenth of the training rows"
     applicant = _typical(sample, approved)
     values = row(applicant)
-    even = engine.contributions(np.array([values]))[0].tolist()
-    rules = Rules(draft.objective, calibration, known, tuple(values), tuple(even))
+    baseline = engine.contributions(np.array([values]))[0].tolist()
+    rules = Rules(draft.objective, calibration, known, tuple(values), tuple(baseline))
     reference = Reference(
         meaning=f"{meaning}; loan_types are the kinds most often held, as many as num_loans.",
         applicant=applicant,
-        contributions=dict(zip(FAMILIES, even, strict=True)),
+        contributions=dict(zip(FAMILIES, baseline, strict=True)),
         rows=int(approved.sum()),
     )
     return reference, Portable(table, rules)

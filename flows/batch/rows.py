@@ -26,7 +26,7 @@ from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
 from service.lexicon.columns import column_evidence, plain_column
 from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
 from service.score.observed import from_text
-from service.score.policy import CLASSES, GRADES, grade_many, told_many
+from service.score.policy import CLASSES, GRADES, grade_many, rounded_many
 from service.score.reasons import CATALOGUE
 
 ROW: Final = "(row)"
@@ -107,7 +107,7 @@ def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedMode
     """The columns of ANSWERS; texts are dictionaries, which cost a byte or two a row."""
     bad = problem > 0
     classes = [str(name) for name in CLASSES]
-    grades = grade_many(told_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
+    grades = grade_many(rounded_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     told = _reason_texts(answers.numbers) if reasons else Coded([""], np.zeros(len(bad), np.intp))
     return [
         pa.array(answers.score, mask=bad),

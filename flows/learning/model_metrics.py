@@ -103,7 +103,7 @@ class LabelledAnswers:
     @property
     def grades(self) -> Ints:
         """The risk grade of each row, as positions in `policy.GRADES`."""
-        return policy.grade_many(policy.told_many(self.probabilities[:, 0]), self.borders)
+        return policy.grade_many(policy.rounded_many(self.probabilities[:, 0]), self.borders)
 
     def where(self, chosen: NDArray[np.bool_]) -> LabelledAnswers:
         """Only the chosen rows."""

@@ -16,7 +16,7 @@ from flows.learning.rows import columns
 from service.contract import PROBABILITY_COLUMNS, Basis
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
-from service.score.policy import CLASSES, GRADES, grade_many, told_many
+from service.score.policy import CLASSES, GRADES, grade_many, rounded_many
 from service.score.reasons import CATALOGUE
 
 
@@ -29,7 +29,7 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
     """
     model = PackedModel.load(package)
     answers = model.assess_arrays(matrix(columns(unseen)), reasons=True)
-    grades = grade_many(told_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
+    grades = grade_many(rounded_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
     frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
     frame["score"] = answers.score.astype("int64")

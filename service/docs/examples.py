@@ -99,7 +99,7 @@ JOB: Final[Json] = {
     "webhook": "waiting",
 }
 _FAULT: Final = Fault("/annual_income", "too-large", "should be less than or equal to 10000000")
-_TOLD: Final = {
+_IN_ONE_CASE: Final = {
     problems.MALFORMED: problems.MALFORMED.saying("The body is not well-formed JSON: line 1, column 17"),
     problems.TOO_LARGE: problems.TOO_LARGE.saying("The route takes at most 65536 bytes"),
     problems.INVALID: problems.INVALID.saying("1 rule is broken", _FAULT),
@@ -126,7 +126,7 @@ def problems_by_status() -> dict[int, list[Problem]]:
     """Every problem the code can answer with, told as in one case."""
     found: dict[int, list[Problem]] = {}
     for problem in problems.every():
-        found.setdefault(problem.status, []).append(_TOLD.get(problem, problem))
+        found.setdefault(problem.status, []).append(_IN_ONE_CASE.get(problem, problem))
     return found
 
 

@@ -108,7 +108,8 @@ def _with_contents(guide: str, routes: Sequence[Route], language: str) -> tuple[
 
 def _route_links(routes: Sequence[Route], language: str) -> str:
     links = (
-        f'<li><a href="#{anchor(route)}" title="{escape(summary(route, language))}">{route.method} {route.path}</a></li>'
+        f'<li><a href="#{anchor(route)}" title="{escape(summary(route, language))}">'
+        f"{route.method} {route.path}</a></li>"
         for route in partner_routes(routes)
     )
     return f"<ul>{''.join(links)}</ul>"

@@ -1,4 +1,4 @@
-"""The API as a Postman collection (format 2.1), made from the OpenAPI document: a folder a tag, an example a request."""
+"""The API as a Postman collection (format 2.1), made from the OpenAPI document: a folder for each tag."""
 
 from __future__ import annotations
 

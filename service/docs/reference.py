@@ -43,8 +43,10 @@ _WORDS: Final = {
 _SECTION: Final = Template(
     """<article class="route" id="$id"><h3><code>$method $path</code></h3><p>$summary</p>
 <p class="facts">$facts</p>
-<div class="pair"><figure><figcaption>$request</figcaption><pre tabindex="0" aria-label="$request $path">$asked</pre></figure>
-<figure><figcaption>$response</figcaption><pre tabindex="0" aria-label="$response $path">$answered</pre></figure></div></article>
+<div class="pair">
+<figure><figcaption>$request</figcaption><pre tabindex="0" aria-label="$request $path">$asked</pre></figure>
+<figure><figcaption>$response</figcaption><pre tabindex="0" aria-label="$response $path">$answered</pre></figure>
+</div></article>
 """
 )
 

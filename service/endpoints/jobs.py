@@ -94,7 +94,9 @@ class Jobs:
         except OSError as error:
             await self._admission.throttle.refund(call, ORDER.price.tokens())
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
-        return Reply(202, msgspec.json.encode(_told(record)), headers=((b"location", STATE.at(record.id).encode()),))
+        return Reply(
+            202, msgspec.json.encode(_state_of(record)), headers=((b"location", STATE.at(record.id).encode()),)
+        )
 
     @answers(STATE)
     async def state(self, call: Call) -> Reply:
@@ -107,7 +109,7 @@ class Jobs:
         lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
         following = offset + len(lines)
         link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
-        found = _told(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
+        found = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(found))
 
     def _keep(self, record: JobRecord, rows: list[bytes]) -> None:
@@ -139,7 +141,7 @@ def _order(body: bytes, allowed: Networks) -> _Order:
     return order
 
 
-def _told(record: JobRecord) -> dict[str, Any]:
+def _state_of(record: JobRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "status": record.status,

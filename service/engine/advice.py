@@ -59,8 +59,8 @@ def _falling(applicant: Applicant, field: str, least: float, *, whole: bool) -> 
         return []
     count = min(STEPS, int(np.ceil(value - least))) if whole else STEPS
     values = [value - (value - least) * step / count for step in range(1, count + 1)]
-    told = [round(one) if whole else round(one, 2) for one in values]
-    return [Step(field, {field: one}, (step + 1) / count) for step, one in enumerate(told)]
+    rounded = [round(one) if whole else round(one, 2) for one in values]
+    return [Step(field, {field: one}, (step + 1) / count) for step, one in enumerate(rounded)]
 
 
 def _loans(applicant: Applicant) -> list[Step]:

@@ -31,8 +31,8 @@ _DEPENDS: Final = record().depends
 
 def pairs(values: Float) -> Pairs:
     """Columns of (n, outputs) values, two by two; an odd last one is paired with zeros."""
-    even = np.pad(values, ((0, 0), (0, values.shape[1] % 2)))
-    halves = [np.ascontiguousarray(even[:, place : place + 2]) for place in range(0, even.shape[1], 2)]
+    padded = np.pad(values, ((0, 0), (0, values.shape[1] % 2)))
+    halves = [np.ascontiguousarray(padded[:, place : place + 2]) for place in range(0, padded.shape[1], 2)]
     return [half.view(np.complex128)[:, 0] for half in halves]
 
 
@@ -53,7 +53,7 @@ class Questions:
         )
 
 
-class Moves:
+class Counterfactuals:
     """The moves of every field of the catalogue, laid out for one row at a time.
 
     A place is a move and one of the trees that it changes. A row is followed by what its derived features become, so

@@ -14,7 +14,7 @@
 #error "build with python -m service.engine.compiled FILE, which states the constants"
 #endif
 
-#define UNKNOWN (-1)     /* score of a move that was not asked for yet */
+#define UNKNOWN (-1)     /* score of a counterfactual that was not asked for yet */
 #define VECTOR 32        /* a wider one is taken apart through memory where the processor has none */
 
 #ifdef QF_CLONES         /* the same source for several kinds of processor, chosen when the library is loaded */
@@ -30,7 +30,7 @@ typedef int32_t ints __attribute__((vector_size(WIDE * sizeof(int32_t)), aligned
 typedef uint64_t bytes __attribute__((vector_size(VECTOR), aligned(1), may_alias));
 
 struct model {
-    int32_t features, trees, stride, leaf_bits, outputs, families, width, handfuls, fields;
+    int32_t features, trees, stride, leaf_bits, outputs, families, width, summand_blocks, fields;
     int32_t objective;             /* 0: three margins, 1: two cumulative logits */
     int32_t constants, active, groups;
     int32_t known;                 /* the feature that is missing where no class was observed */
@@ -40,16 +40,16 @@ struct model {
     const float *missing;          /* features: what a missing value counts as */
     const int32_t *asked;          /* (groups, WIDE): the `active` features that trees ask about, most borders first */
     const int32_t *first;          /* (groups, WIDE): their first rows of masks */
-    const int32_t *rungs;          /* groups: the most borders that one of its features has */
-    const float *ladder;           /* (rungs of all groups, WIDE): a column of borders a feature, infinity below them */
+    const int32_t *group_borders;  /* groups: the most borders that one of its features has */
+    const float *border_rows;      /* (borders of all groups, WIDE): a column a feature, infinity below its borders */
     const uint8_t *masks;          /* (borders + features, stride) */
-    const double *said;            /* (trees, leaves, width): raw values by output, then contributions */
+    const double *leaf_values;     /* (trees, leaves, width): raw values by output, then contributions */
     const double *bias;            /* LANES */
-    const uint16_t *place;         /* (handfuls, HANDFUL): where one family's contributions lie among a row's leaves */
-    const uint8_t *whose;          /* handfuls: the family */
+    const uint16_t *summand_place; /* (summand_blocks, SUMMANDS): where a family's contributions lie among the leaves */
+    const uint8_t *block_family;   /* summand_blocks: the family */
     const double *knots;           /* (2, 3, CELLS + 1): of unknown customers, of known ones */
     const double *reference;       /* features */
-    const double *even;            /* families */
+    const double *baseline;        /* families: the contributions of the reference */
     const int32_t *family_start;   /* families + 1: its candidates */
     const int32_t *candidate_field;
     const uint8_t *allowed;        /* (candidates, 3): too high, too low, missing */
@@ -104,11 +104,11 @@ INLINE void cells_of(const struct model *m, const double *row, int32_t *cell)
         const double value = row[m->asked[i]];
         x[i] = value == value ? (float)value : m->missing[m->asked[i]];
     }
-    const floats *border = (const floats *)m->ladder;
+    const floats *border = (const floats *)m->border_rows;
     for (int32_t group = 0; group < m->groups; group++) {
         const floats own = *(const floats *)(x + group * WIDE);
         ints found = *(const ints *)(m->first + group * WIDE);
-        for (int32_t n = m->rungs[group]; n; n--)
+        for (int32_t n = m->group_borders[group]; n; n--)
             found -= *border++ < own; /* a comparison that holds is -1 */
         *(ints *)(cell + group * WIDE) = found;
     }
@@ -144,7 +144,7 @@ INLINE void finish(const struct model *m, lanes *sum)
 INLINE void raw_of(const struct model *m, const uint8_t *leaf, lanes *raw)
 {
     lanes sum = {0};
-    const double *tree = m->said;
+    const double *tree = m->leaf_values;
     const int64_t width = m->width, step = width << m->leaf_bits;
     for (int32_t t = 0; t < m->trees; t++, tree += step)
         sum += *(const lanes *)(tree + width * leaf[t]);
@@ -154,18 +154,18 @@ INLINE void raw_of(const struct model *m, const uint8_t *leaf, lanes *raw)
 
 /* Raw values, and what the row's leaves say side by side. `parts` is a constant wherever this is called: the inner loop
  * becomes straight code. */
-INLINE void gather(const struct model *m, const uint8_t *leaf, lanes *raw, double *said, const int32_t parts)
+INLINE void gather(const struct model *m, const uint8_t *leaf, lanes *raw, double *values, const int32_t parts)
 {
     lanes sum = {0};
-    const double *tree = m->said;
+    const double *tree = m->leaf_values;
     const int64_t width = parts * LANES, step = width << m->leaf_bits;
-    for (int32_t t = 0; t < m->trees; t++, tree += step, said += width) {
+    for (int32_t t = 0; t < m->trees; t++, tree += step, values += width) {
         const double *from = tree + width * leaf[t];
         sum += *(const lanes *)from;
         for (int32_t k = 0; k < parts; k++)
-            *(lanes *)(said + k * LANES) = *(const lanes *)(from + k * LANES);
+            *(lanes *)(values + k * LANES) = *(const lanes *)(from + k * LANES);
     }
-    *said = 0.0; /* what places that fill a handful refer to */
+    *values = 0.0; /* what places that fill a block refer to */
     finish(m, &sum);
     *raw = sum;
 }
@@ -174,17 +174,17 @@ INLINE void gather(const struct model *m, const uint8_t *leaf, lanes *raw, doubl
  * families would store to memory at every step. */
 INLINE void sums_of(const struct model *m, const uint8_t *leaf, lanes *raw, double *total)
 {
-    double said[m->trees * m->width + 1]; /* as large as this model needs: the largest would not fit small stacks */
+    double values[m->trees * m->width + 1]; /* as this model needs: the largest would not fit small stacks */
     switch (m->width / LANES) {
-    case 2: gather(m, leaf, raw, said, 2); break;
-    case 3: gather(m, leaf, raw, said, 3); break;
-    default: gather(m, leaf, raw, said, m->width / LANES);
+    case 2: gather(m, leaf, raw, values, 2); break;
+    case 3: gather(m, leaf, raw, values, 3); break;
+    default: gather(m, leaf, raw, values, m->width / LANES);
     }
     memset(total, 0, sizeof(double) * m->families);
-    for (int32_t h = 0; h < m->handfuls; h++) {
-        const uint16_t *at = m->place + h * HANDFUL;
-        total[m->whose[h]] += ((said[at[0]] + said[at[1]]) + (said[at[2]] + said[at[3]])) +
-                              ((said[at[4]] + said[at[5]]) + (said[at[6]] + said[at[7]]));
+    for (int32_t h = 0; h < m->summand_blocks; h++) {
+        const uint16_t *at = m->summand_place + h * SUMMANDS;
+        total[m->block_family[h]] += ((values[at[0]] + values[at[1]]) + (values[at[2]] + values[at[3]])) +
+                                     ((values[at[4]] + values[at[5]]) + (values[at[6]] + values[at[7]]));
     }
 }
 
@@ -277,7 +277,7 @@ INLINE void moved_leaves(const struct model *m, const double *row, double *regis
 }
 
 /* The score after a field alone is moved to the reference: the raw values, and what the trees that the move can change
- * say then less what they said before. */
+ * say then less what they leaf_values before. */
 INLINE int32_t moved_score(const struct model *m, const double *row, double *registers, const uint8_t *leaf,
                            const lanes *raw, int32_t field)
 {
@@ -288,7 +288,7 @@ INLINE int32_t moved_score(const struct model *m, const double *row, double *reg
     moved_leaves(m, row, registers, leaf, field, moved);
     for (int32_t i = m->touched_start[field]; i < m->touched_start[field + 1]; i++) {
         const int64_t t = m->touched[i];
-        const double *tree = m->said + (t << m->leaf_bits) * width;
+        const double *tree = m->leaf_values + (t << m->leaf_bits) * width;
         change += *(const lanes *)(tree + width * moved[t]) - *(const lanes *)(tree + width * leaf[t]);
     }
     change = *raw + change * m->scale;
@@ -296,16 +296,16 @@ INLINE int32_t moved_score(const struct model *m, const double *row, double *reg
     return calibrate(m, p, m->basis[field] < 2 ? m->basis[field] : known_of(m, row));
 }
 
-/* Missing before the first lead that differs from the reference; -1 if none differs or it may not be told. */
+/* Missing before the first lead that differs from the reference; -1 if none differs or it may not be named. */
 INLINE int32_t direction_of(const struct model *m, const double *row, int32_t candidate)
 {
     int32_t found = -1;
     for (int32_t i = m->lead_start[candidate]; i < m->lead_start[candidate + 1]; i++) {
-        const double value = row[m->leads[i]], even = m->reference[m->leads[i]];
+        const double value = row[m->leads[i]], reference = m->reference[m->leads[i]];
         if (value != value)
             return 2;
-        if (found < 0 && value != even)
-            found = value > even ? 0 : 1;
+        if (found < 0 && value != reference)
+            found = value > reference ? 0 : 1;
     }
     return found < 0 || m->allowed[3 * candidate + found] ? found : -1;
 }
@@ -327,7 +327,7 @@ INLINE int32_t worst_of(const double *lost, int32_t families)
 
 /* Fills `number` with the reasons and returns how many there are; `lost` begins as the contributions. */
 INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_t *leaf, const lanes *raw, int32_t score,
-                          double *lost, double *told, int16_t *number)
+                          double *lost, double *family_loss, int16_t *number)
 {
     double registers[MAX_REGISTERS];
     int32_t after[MAX_FIELDS], count = 0;
@@ -335,7 +335,7 @@ INLINE int32_t reasons_of(const struct model *m, const double *row, const uint8_
     memcpy(registers, row, sizeof(double) * m->features);
     memcpy(registers + m->features, m->constant, sizeof(double) * m->constants);
     for (int32_t f = 0; f < m->families; f++)
-        told[f] = lost[f] -= m->even[f];
+        family_loss[f] = lost[f] -= m->baseline[f];
     for (int32_t f = 0; f < m->fields; f++)
         after[f] = UNKNOWN;
     while (count < MAX_REASONS) {

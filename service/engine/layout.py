@@ -28,7 +28,7 @@ MAX_FIELDS: Final = 64
 LANES: Final = 4  # doubles in a vector; outputs fill one, with whatever follows them
 BLOCK: Final = 64  # leaf numbers handled at once; rows of masks are padded to it
 WIDE: Final = 8  # features compared at once
-HANDFUL: Final = 8  # a family's values that are added at once
+SUMMANDS: Final = 8  # a family's values that are added at once
 ALIGNMENT: Final = 64
 KERNEL_CONSTANTS: Final[dict[str, int | float]] = {
     "ABI": ABI,
@@ -41,7 +41,7 @@ KERNEL_CONSTANTS: Final[dict[str, int | float]] = {
     "LANES": LANES,
     "BLOCK": BLOCK,
     "WIDE": WIDE,
-    "HANDFUL": HANDFUL,
+    "SUMMANDS": SUMMANDS,
     "CELLS": CELLS,
     "SCORE_MAX": float(SCORE_MAX),
     "POOR_MAX": POOR_MAX,
@@ -63,10 +63,12 @@ ANSWER: Final = np.dtype(
 )
 
 _NUMBERS: Final = (
-    "features trees stride leaf_bits outputs families width handfuls fields objective constants active groups known"
+    "features trees stride leaf_bits outputs families width summand_blocks fields objective constants active groups "
+    "known"
 ).split()
 _POINTERS: Final = (
-    "borders starts missing asked first rungs ladder masks said bias place whose knots reference even family_start "
+    "borders starts missing asked first group_borders border_rows masks leaf_values bias summand_place block_family "
+    "knots reference baseline family_start "
     "candidate_field allowed lead_start leads moved_start moved again_start again touched_start touched "
     "basis keep fresh "
     "constant step_start step output_feature output_register"
@@ -106,7 +108,7 @@ class KernelLayout:
         arrays = self._trees(table, cells) | self._reasons(cells, rules) | _formulas()
         arrays["knots"] = np.array([rules.calibration.knots, rules.calibration_known.knots])
         arrays["reference"] = np.array(rules.reference)
-        arrays["even"] = np.array(rules.even)
+        arrays["baseline"] = np.array(rules.baseline)
         self._kept = {name: _aligned(arrays[name]) for name in _POINTERS}
         count, depth = table.ensemble.split_feature.shape
         numbers = {
@@ -116,13 +118,13 @@ class KernelLayout:
             "leaf_bits": depth,
             "outputs": table.ensemble.outputs,
             "families": len(FAMILIES),
-            "width": arrays["said"].shape[2],
-            "handfuls": len(arrays["whose"]),
+            "width": arrays["leaf_values"].shape[2],
+            "summand_blocks": len(arrays["block_family"]),
             "fields": len(arrays["keep"]),
             "objective": 0 if rules.objective == "MultiClass" else 1,
             "constants": len(arrays["constant"]),
             "active": np.count_nonzero(np.diff(cells.starts)),
-            "groups": len(arrays["rungs"]),
+            "groups": len(arrays["group_borders"]),
             "known": KNOWN,
         }
         self.model = KernelModel(
@@ -134,17 +136,17 @@ class KernelLayout:
     def _trees(self, table: LeafTable, cells: Grid) -> dict[str, NDArray[Any]]:
         trees = table.ensemble
         families, shap = _merged(table)
-        said = np.concatenate([trees.leaf_values, shap], axis=2)
-        said = np.pad(said, ((0, 0), (0, 0), (0, -said.shape[2] % LANES)))
+        leaf_values = np.concatenate([trees.leaf_values, shap], axis=2)
+        leaf_values = np.pad(leaf_values, ((0, 0), (0, 0), (0, -leaf_values.shape[2] % LANES)))
         return {
             "borders": cells.borders,
             "starts": cells.starts.astype(np.int32),
             "missing": np.where(cells.missing_high, np.inf, -np.inf).astype(np.float32),
-            **_ladders(cells),
+            **_border_rows(cells),
             "masks": self._wide(cells.masks),
-            "said": said,
+            "leaf_values": leaf_values,
             "bias": np.pad(trees.bias, (0, LANES - trees.outputs)),
-            **_handfuls(families, trees.outputs, said.shape[2]),
+            **_summand_blocks(families, trees.outputs, leaf_values.shape[2]),
         }
 
     def _wide(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -192,29 +194,29 @@ class KernelLayout:
         }
 
 
-def _ladders(cells: Grid) -> dict[str, NDArray[Any]]:
+def _border_rows(cells: Grid) -> dict[str, NDArray[Any]]:
     """The features that trees ask about, WIDE side by side: most borders first, so that columns are alike."""
     counts = np.diff(cells.starts)
     asked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     groups = [asked[first : first + WIDE] for first in range(0, len(asked), WIDE)]
-    ladder = np.full((sum(counts[group[0]] for group in groups), WIDE), np.inf, np.float32)
+    border_rows = np.full((sum(counts[group[0]] for group in groups), WIDE), np.inf, np.float32)
     top = 0
     for group in groups:
         for column, feature in enumerate(group):
             own = cells.borders[cells.starts[feature] : cells.starts[feature + 1]]
-            ladder[top : top + len(own), column] = own
+            border_rows[top : top + len(own), column] = own
         top += counts[group[0]]
     spare = (0, -len(asked) % WIDE)
     return {
         "asked": np.pad(asked, spare).astype(np.int32),
         "first": np.pad(cells.starts[asked] + asked, spare).astype(np.int32),
-        "rungs": np.array([counts[group[0]] for group in groups], np.int32),
-        "ladder": ladder,
+        "group_borders": np.array([counts[group[0]] for group in groups], np.int32),
+        "border_rows": border_rows,
     }
 
 
-def _handfuls(families: NDArray[np.uint8], outputs: int, width: int) -> dict[str, NDArray[Any]]:
-    """Where the contributions of each family lie when a row's leaves are side by side, HANDFUL at a time.
+def _summand_blocks(families: NDArray[np.uint8], outputs: int, width: int) -> dict[str, NDArray[Any]]:
+    """Where the contributions of each family lie when a row's leaves are side by side, SUMMANDS at a time.
 
     Families take turns, so that no sum waits for the one before. Places beyond the last leaf hold zero.
     """
@@ -222,12 +224,12 @@ def _handfuls(families: NDArray[np.uint8], outputs: int, width: int) -> dict[str
     for family in range(len(FAMILIES)):
         tree, slot = np.nonzero(families == family)
         places = tree * width + outputs + slot
-        places = np.pad(places, (0, -len(places) % HANDFUL), constant_values=len(families) * width)
-        turns += [(turn, family, handful) for turn, handful in enumerate(places.reshape(-1, HANDFUL).tolist())]
+        places = np.pad(places, (0, -len(places) % SUMMANDS), constant_values=len(families) * width)
+        turns += [(turn, family, block) for turn, block in enumerate(places.reshape(-1, SUMMANDS).tolist())]
     turns.sort()
     return {
-        "place": np.array([handful for _, _, handful in turns], np.uint16),
-        "whose": np.array([family for _, family, _ in turns], np.uint8),
+        "summand_place": np.array([block for _, _, block in turns], np.uint16),
+        "block_family": np.array([family for _, family, _ in turns], np.uint8),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Final, cast
 import numpy as np
 
 from service.contract import MAX_REASONS
-from service.engine.counterfactuals import Index, Moves, Questions, pairs
+from service.engine.counterfactuals import Counterfactuals, Index, Questions, pairs
 from service.engine.grid import Bytes, grid
 from service.engine.rules import FAMILY_OF, KNOWN, Arrays, Assessment, Rules
 from service.engine.trees import Float, LeafTable
@@ -38,7 +38,7 @@ class Portable:
         self._table = table
         self._grid = grid(trees)
         self._scale, self._bias = trees.scale, trees.bias.tolist()
-        self._even = np.asarray(rules.even)
+        self._baseline = np.asarray(rules.baseline)
         self._reference = list(rules.reference)
         self._known_reference = not isnan(rules.reference[KNOWN])
         self._trees = count
@@ -46,16 +46,16 @@ class Portable:
         self._columns = pairs(trees.leaf_values.reshape(-1, trees.outputs))
         self._shap = table.shap.reshape(-1, depth)
         self._slots = np.asarray(FAMILY_OF, np.intp)[trees.split_feature].ravel()  # family of each SHAP value
-        self._moves = Moves(trees, rules)
+        self._counterfactuals = Counterfactuals(trees, rules)
         self._options = tuple(
             tuple(
-                (number * len(DIRECTIONS), item, self._moves.number[item.field])
+                (number * len(DIRECTIONS), item, self._counterfactuals.number[item.field])
                 for number, item in enumerate(CANDIDATES)
                 if item.family == family
             )
             for family in range(len(FAMILIES))
         )
-        own, moved = Questions.of(trees.split_feature, trees.split_border), self._moves.questions
+        own, moved = Questions.of(trees.split_feature, trees.split_border), self._counterfactuals.questions
         self._asked = np.concatenate([own.asked, moved.asked])
         self._borders = np.concatenate([own.borders, moved.borders])
 
@@ -63,7 +63,7 @@ class Portable:
 
     def assess(self, values: list[float]) -> Assessment:
         """The answer to one row of features."""
-        yes = self._moves.row(values).take(self._asked) > self._borders
+        yes = self._counterfactuals.row(values).take(self._asked) > self._borders
         answers = np.packbits(yes, bitorder="little").astype(np.intp)
         index = answers[: self._trees] + self._offsets
         # accumulate adds from the first tree to the last; sum would add in pairs and differ in the last bit
@@ -73,8 +73,8 @@ class Portable:
         known = values[KNOWN] == values[KNOWN]  # pylint: disable=comparison-with-itself  # NaN, without a call
         triple = self._rules.triple(raw, known)
         points = policy.score(triple)
-        lost = (self._by_family(index) - self._even).tolist()
-        moved = self._moves.raw(index, answers[self._trees :], raw)
+        lost = (self._by_family(index) - self._baseline).tolist()
+        moved = self._counterfactuals.raw(index, answers[self._trees :], raw)
         band, best = policy.band(points), policy.predicted_class(triple)
         return Assessment(
             triple, points, band, best, band is not best, self._numbers(values, lost, points, moved, known), tuple(lost)

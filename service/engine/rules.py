@@ -52,7 +52,7 @@ class Arrays(NamedTuple):
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
     lost: Float  # (n, families) as `Assessment.lost`; all 0 if reasons were not asked
 
-    def numbers_told(self) -> Iterator[tuple[int, ...]]:
+    def named_reasons(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""
         for numbers in self.numbers.tolist():
             yield tuple(numbers) if numbers[-1] >= 0 else tuple(number for number in numbers if number >= 0)
@@ -66,18 +66,18 @@ class Rules:
     calibration: Calibration
     calibration_known: Calibration  # of customers with an observed class
     reference: tuple[float, ...]  # the reference applicant's features
-    even: tuple[float, ...]  # its contributions by family: more is better than the reference, less is worse
+    baseline: tuple[float, ...]  # its contributions by family: more is better than the reference, less is worse
 
     @classmethod
     def of(cls, manifest: Manifest) -> Rules:
-        """The rules that a manifest states; a family it does not mention is even at 0."""
-        even = manifest.reference.contributions
+        """The rules that a manifest states; a family it does not mention has a baseline of 0."""
+        baseline = manifest.reference.contributions
         return cls(
             objective=manifest.objective,
             calibration=Calibration(manifest.calibration),
             calibration_known=Calibration(manifest.calibration_known or manifest.calibration),
             reference=tuple(row(manifest.reference.applicant)),
-            even=tuple(even.get(family, 0.0) for family in FAMILIES),
+            baseline=tuple(baseline.get(family, 0.0) for family in FAMILIES),
         )
 
     def triple(self, raw: list[float], known: bool) -> Triple:
@@ -91,10 +91,10 @@ class Rules:
 
     def triples(self, raw: Float, known: NDArray[np.bool_]) -> Float:
         """`triple` of many rows, shape (n, 3)."""
-        said = policy.probabilities_many(raw, self.objective)
-        found = policy.calibrated_many(said, self.calibration)
+        uncalibrated = policy.probabilities_many(raw, self.objective)
+        found = policy.calibrated_many(uncalibrated, self.calibration)
         if known.any():
-            found[known] = policy.calibrated_many(said[known], self.calibration_known)
+            found[known] = policy.calibrated_many(uncalibrated[known], self.calibration_known)
         return found
 
 

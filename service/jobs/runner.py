@@ -124,9 +124,9 @@ class JobRunner:
 
     def _tell(self, record: JobRecord) -> None:
         """One try to tell the partner's server."""
-        told = {"id": record.id, "status": record.status, "rows": record.rows, "refused": record.refused}
+        summary = {"id": record.id, "status": record.status, "rows": record.rows, "refused": record.refused}
         secret = webhook_secret(self.pepper, record.account)
-        body = msgspec.json.encode({"type": "job.ended", "data": told})
+        body = msgspec.json.encode({"type": "job.ended", "data": summary})
         record.webhook_tries += 1
         try:
             webhooks.deliver(record.webhook, body, secret, record.id, self.webhook_networks, record.traceparent)

@@ -70,11 +70,11 @@ class Admission:
             ProblemError: 429, 503; or as `Bodies.check` and `Bodies.read`.
         """
         self.bodies.check(call, limit)
-        told = call.headers.get(b"content-length")
-        size = int(told) if told is not None else len(call.body or b"")
+        declared = call.headers.get(b"content-length")
+        size = int(declared) if declared is not None else len(call.body or b"")
         if call.body is None:
             self.throttle.look(call)
-            self.room.hold(call, size if told is not None else limit)
+            self.room.hold(call, size if declared is not None else limit)
         await self._pay(call, 1 + size // BYTES_PER_TOKEN)
         body = await self.bodies.read(call, limit)
         if len(body) > max(size, BYTES_PER_TOKEN):  # its length was not told

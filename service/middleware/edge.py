@@ -34,7 +34,7 @@ _CLOSED: Final = (b"content-security-policy", b"default-src 'none'; frame-ancest
 
 
 @dataclass(slots=True)
-class Post:
+class RequestHandler:
     """What answering takes, made when the worker starts."""
 
     routes: Routes
@@ -104,11 +104,11 @@ class Post:
 
 
 class Edge:
-    """ASGI application in front of `inner`; `post` is handed over when the worker has started."""
+    """ASGI application in front of `inner`; `handler` is handed over when the worker has started."""
 
     def __init__(self, inner: App) -> None:
         self.inner = inner
-        self.post: Post | None = None
+        self.handler: RequestHandler | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -118,18 +118,18 @@ class Edge:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        post = self.post
-        if post is None:
+        handler = self.handler
+        if handler is None:
             raise RuntimeError("the service has not started")
-        call, reply = await _answered(post, scope, receive)
-        own = own_headers(call, reply, closing=reply.close or post.draining)
+        call, reply = await _answered(handler, scope, receive)
+        own = own_headers(call, reply, closing=reply.close or handler.draining)
         headers = [*own, *fixed_headers(reply.media_type)]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-        post.note(call, reply)
+        handler.note(call, reply)
 
 
-async def _answered(post: Post, scope: Scope, receive: Receive) -> tuple[Call, Reply]:
+async def _answered(handler: RequestHandler, scope: Scope, receive: Receive) -> tuple[Call, Reply]:
     """The request that an ASGI server hands on, and its answer."""
     client = scope.get("client")
     call = Call(scope["method"], scope["path"], {}, client[0] if client else "", receive)
@@ -138,7 +138,7 @@ async def _answered(post: Post, scope: Scope, receive: Receive) -> tuple[Call, R
         call.headers = gathered(scope["headers"])
     except ProblemError as error:
         return call, problem_reply(error.problem, call)
-    return call, await post.answer(call)
+    return call, await handler.answer(call)
 
 
 def own_headers(call: Call, reply: Reply, *, closing: bool) -> Headers:

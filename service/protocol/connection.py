@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, NoReturn
 import httptools
 
 from service.errors import ProblemError
-from service.middleware.edge import Edge, Post
+from service.middleware.edge import Edge, RequestHandler
 from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE, Problem
 from service.protocol.crowd import Crowd
 from service.protocol.heads import HEADER_BYTES, Head, read_head
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._seen = 0  # bytes since a head is owed
         self._line_bytes = 0  # around the parts of this body
         self._upgrade = False  # asked for by this head
-        self._rests = False
+        self._idle = False
         self._over = False  # nothing more is read as a request
         self._lingers = False
         self._half_closed = False  # by the caller
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._parser = httptools.HttpRequestParser(self)
         seconds = self.crowd.enter(self)
         if seconds:
-            self._owe(seconds)
+            self._arm(seconds)
         else:
             transport.abort()
 
@@ -129,12 +129,12 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def pause_writing(self) -> None:
         """The caller does not read."""
         self._write_paused = True
-        self._owe(_WRITE_S)
+        self._arm(_WRITE_S)
 
     def resume_writing(self) -> None:
         """It reads."""
         self._write_paused = False
-        self.crowd.deadlines.paid(self)
+        self.crowd.deadlines.disarm(self)
         if self._now is None and not self._transport.is_closing():
             self._next()
 
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         """What was owed did not come. Who sends a large refused body fast may finish it."""
         if self._lingers and self._beyond - self._beyond_before >= _FAST_BYTES:
             self._beyond_before = self._beyond
-            self._owe(DRAIN_S)
+            self._arm(DRAIN_S)
         else:
             self._transport.abort()
 
@@ -162,9 +162,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         """The first byte of a request."""
         if self._over:
             raise Stop
-        if self._rests or self not in self.crowd.deadlines:
-            self._rests = False
-            self._owe(self.crowd.header_timeout_s)
+        if self._idle or self not in self.crowd.deadlines:
+            self._idle = False
+            self._arm(self.crowd.header_timeout_s)
         self._target, self._fields, self._field_bytes = b"", [], 0
 
     def on_url(self, url: bytes) -> None:
@@ -187,12 +187,12 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             return
         self._seen = self._field_bytes = self._line_bytes = 0
         if not self._write_paused:
-            self.crowd.deadlines.paid(self)
+            self.crowd.deadlines.disarm(self)
         try:
             head = read_head(method, self._target, self._parser.get_http_version(), self._fields)
         except ProblemError as error:
             self._stop(error.problem)
-        if self.crowd.is_spare(self) and not self._post.vital(head.path):
+        if self.crowd.is_spare(self) and not self._handler.vital(head.path):
             self._stop(CROWDED)
         self._arriving = self._inbound(head)
 
@@ -260,9 +260,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         call.receive = inbound.receive
         return inbound
 
-    def _read_on(self, *, told: bool) -> None:
+    def _read_on(self, *, expected: bool) -> None:
         """Somebody waits for more of a body; `told`: so does the caller for our word."""
-        if told and not self._transport.is_closing():
+        if expected and not self._transport.is_closing():
             self._transport.write(CONTINUE)
         if not self._queue:
             self._resume_reading()
@@ -295,10 +295,10 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     # From requests to answers
 
     @property
-    def _post(self) -> Post:
-        post = self.edge.post
-        assert post is not None, "a server listens only after its start"
-        return post
+    def _handler(self) -> RequestHandler:
+        handler = self.edge.handler
+        assert handler is not None, "a server listens only after its start"
+        return handler
 
     def _enqueue(self, inbound: Inbound) -> None:
         inbound.queued = True
@@ -319,16 +319,16 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         task.add_done_callback(self._server.tasks.discard)
 
     async def _answer(self, inbound: Inbound) -> None:
-        self._finish(inbound, await self._post.answer(inbound.call))
+        self._finish(inbound, await self._handler.answer(inbound.call))
 
     def _finish(self, inbound: Inbound, reply: Reply) -> None:
         """Send the answer, then turn to the next request or to the end."""
         self._now = None
         inbound.let_go()
-        post, closing = self._post, self._is_last(inbound, reply)
+        handler, closing = self._handler, self._is_last(inbound, reply)
         if not self._transport.is_closing():
             self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))
-        post.note(inbound.call, reply)
+        handler.note(inbound.call, reply)
         if self._transport.is_closing():
             return
         self._server.total_requests += 1
@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _is_last(self, inbound: Inbound, reply: Reply) -> bool:
         """Whether the connection ends with this answer."""
-        if reply.close or self._ends or self._post.draining or not inbound.keep_alive or self.crowd.is_spare(self):
+        if reply.close or self._ends or self._handler.draining or not inbound.keep_alive or self.crowd.is_spare(self):
             return True
         if self._over and not self._queue:
             return True
@@ -352,10 +352,10 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._queue:
             self._begin(self._queue.popleft())
         elif self._arriving is None:
-            self._rests = True
-            self._owe(self._keep_alive_s)
+            self._idle = True
+            self._arm(self._keep_alive_s)
         else:
-            self._owe(DRAIN_S)
+            self._arm(DRAIN_S)
         if not self._queue:
             self._resume_reading()
 
@@ -371,19 +371,19 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._arriving = None
             self._resume_reading()
             self._transport.write_eof()
-            self._owe(_WRITE_S if self._transport.get_write_buffer_size() else DRAIN_S)
+            self._arm(_WRITE_S if self._transport.get_write_buffer_size() else DRAIN_S)
         else:
             self._transport.close()
             if self._transport.get_write_buffer_size():
-                self._owe(_WRITE_S)
+                self._arm(_WRITE_S)
 
     def _discard(self, size: int) -> None:
         self._beyond += size
         if self._beyond > DRAIN_BYTES:
             self._transport.abort()
 
-    def _owe(self, seconds: float) -> None:
-        self.crowd.deadlines.owe(self, seconds)
+    def _arm(self, seconds: float) -> None:
+        self.crowd.deadlines.arm(self, seconds)
 
     def _pause_reading(self) -> None:
         if not self._read_paused and not self._transport.is_closing():

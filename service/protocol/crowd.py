@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from service.protocol.deadlines import Deadlines, Debtor
+from service.protocol.deadlines import Deadlines, TimedConnection
 
 _SPARE_HEAD_S: Final = 2.0
 
@@ -22,30 +22,30 @@ class Crowd:
         self.header_timeout_s = header_timeout_s
         self._most = most
         self._reserve = reserve
-        self._regular: set[Debtor] = set()
-        self._spare: set[Debtor] = set()
+        self._regular: set[TimedConnection] = set()
+        self._spare: set[TimedConnection] = set()
 
-    def enter(self, debtor: Debtor) -> float:
+    def enter(self, connection: TimedConnection) -> float:
         """Count a connection in; the seconds it has for its first head, 0 if there is no place for it."""
         if len(self._regular) >= self._most:
             self._give_place()
         if len(self._regular) < self._most:
-            self._regular.add(debtor)
+            self._regular.add(connection)
             return self.header_timeout_s
         if len(self._spare) < self._reserve:
-            self._spare.add(debtor)
+            self._spare.add(connection)
             return _SPARE_HEAD_S
         return 0.0
 
-    def leave(self, debtor: Debtor) -> None:
+    def leave(self, connection: TimedConnection) -> None:
         """Count it out."""
-        self._regular.discard(debtor)
-        self._spare.discard(debtor)
-        self.deadlines.paid(debtor)
+        self._regular.discard(connection)
+        self._spare.discard(connection)
+        self.deadlines.disarm(connection)
 
-    def is_spare(self, debtor: Debtor) -> bool:
+    def is_spare(self, connection: TimedConnection) -> bool:
         """Whether it stands in the reserve."""
-        return bool(self._spare) and debtor in self._spare
+        return bool(self._spare) and connection in self._spare
 
     def _give_place(self) -> None:
         oldest = self.deadlines.oldest()

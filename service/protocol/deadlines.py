@@ -9,7 +9,7 @@ from typing import Final, Protocol
 _SWEEP_S: Final = 1.0
 
 
-class Debtor(Protocol):
+class TimedConnection(Protocol):
     """What may owe something."""
 
     def overdue(self) -> None:
@@ -23,31 +23,31 @@ class Deadlines:
     """Who owes something until when, the longest waiting first."""
 
     def __init__(self) -> None:
-        self._until: dict[Debtor, float] = {}
+        self._until: dict[TimedConnection, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def owe(self, debtor: Debtor, seconds: float) -> None:
+    def arm(self, connection: TimedConnection, seconds: float) -> None:
         """From now on it has so many seconds, whatever it had before."""
-        self._until.pop(debtor, None)
-        self._until[debtor] = time.monotonic() + seconds
+        self._until.pop(connection, None)
+        self._until[connection] = time.monotonic() + seconds
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
-    def paid(self, debtor: Debtor) -> None:
+    def disarm(self, connection: TimedConnection) -> None:
         """It owes nothing any more."""
-        self._until.pop(debtor, None)
+        self._until.pop(connection, None)
 
-    def oldest(self) -> Debtor | None:
+    def oldest(self) -> TimedConnection | None:
         """Who has owed something for longest."""
         return next(iter(self._until), None)
 
-    def __contains__(self, debtor: Debtor) -> bool:
+    def __contains__(self, connection: TimedConnection) -> bool:
         """Whether it owes something."""
-        return debtor in self._until
+        return connection in self._until
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for debtor in [one for one, until in self._until.items() if until < now]:
-            del self._until[debtor]
-            debtor.overdue()
+        for connection in [one for one, until in self._until.items() if until < now]:
+            del self._until[connection]
+            connection.overdue()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep) if self._until else None

@@ -1,9 +1,9 @@
 """The scoring route without the ceremony: a whole request is answered in the turn of the loop it arrives in.
 
 For every request a server makes an event, a task and two messages, which costs more than scoring does. Here a
-`POST /v1/score` that came whole in one read runs the edge's `Post.answer` at once and, once it is durable, goes back to
-the wire. Any other (in pieces, pipelined, with an Idempotency-Key, while draining) gets a task and the same
-`Post.answer`: no rule of the service is here, only the way.
+`POST /v1/score` that came whole in one read runs the edge's `RequestHandler.answer` at once and, once it is durable,
+goes back to the wire. Any other (in pieces, pipelined, with an Idempotency-Key, while draining) gets a task and the
+same `RequestHandler.answer`: no rule of the service is here, only the way.
 
 A caller sends the same head (request line and fields) again and again on a connection that it keeps. The same bytes at
 the same place read the same, so a head that was parsed once is looked up the next time.
@@ -27,7 +27,7 @@ _HEAD_BYTES: Final = 2048
 _GAP: Final = b"\r\n\r\n"
 
 
-class Errand:
+class EagerCoroutine:
     """A coroutine that is run without a task: its first part at once, the rest when the future it waits for is done."""
 
     __slots__ = ("_coroutine", "_then")
@@ -92,12 +92,12 @@ class ExpressProtocol(Connection):
 
     def _at_once(self, head: Head) -> bool:
         """Whether the answer waits for nothing but the outbox."""
-        post = self._post
-        return post.at_once and not post.draining and b"idempotency-key" not in head.headers
+        handler = self._handler
+        return handler.at_once and not handler.draining and b"idempotency-key" not in head.headers
 
     def _run(self, inbound: Inbound) -> None:
         self._now = inbound
-        Errand(self._post.answer(inbound.call), lambda reply: self._finish(inbound, reply)).go()
+        EagerCoroutine(self._handler.answer(inbound.call), lambda reply: self._finish(inbound, reply)).go()
 
     def _remember(self, head: Head, body_bytes: int) -> None:
         """Keep the head of a request that came whole in one read, alone."""
@@ -117,8 +117,8 @@ class ExpressProtocol(Connection):
             return False
         if self._now is not None or self._over or self._write_paused or not self._at_once(head):
             return False
-        self.crowd.deadlines.paid(self)
-        self._rests, self._seen = False, 0
+        self.crowd.deadlines.disarm(self)
+        self._idle, self._seen = False, 0
         call = Call(head.method, head.path, head.headers, self._address, body=data[end:])
         inbound = Inbound(call, head, self._read_on)
         inbound.complete = inbound.queued = True

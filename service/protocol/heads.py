@@ -66,11 +66,13 @@ def _target(target: bytes) -> tuple[str, bytes]:
 def _length(headers: dict[bytes, bytes], version: str) -> int | None:
     coding = headers.get(b"transfer-encoding")
     if coding is None:
-        told = headers.get(b"content-length")
-        if told is None:
+        declared = headers.get(b"content-length")
+        if declared is None:
             return 0
-        headers[b"content-length"] = told = told.lstrip(b"0") or b"0"  # thousands of zeros are no number to Python
-        return int(told)
+        headers[b"content-length"] = declared = (
+            declared.lstrip(b"0") or b"0"
+        )  # thousands of zeros are no number to Python
+        return int(declared)
     if version == "1.0":
         raise ProblemError(BAD_HEADER.saying("HTTP/1.0 knows no Transfer-Encoding"))
     if coding.lower() != b"chunked":

@@ -16,7 +16,7 @@ HIGH_WATER: Final = 64 * 1024  # bytes of a body that wait for their reader befo
 class ReadOn(Protocol):
     """Has a connection read on."""
 
-    def __call__(self, *, told: bool) -> None:
+    def __call__(self, *, expected: bool) -> None:
         """`told`: the caller waits for the word to go on."""
 
 
@@ -100,7 +100,7 @@ class Inbound:
         Raises:
             ProblemError: it will never be whole.
         """
-        self._read_on(told=self.expects)
+        self._read_on(expected=self.expects)
         while not (self._waiting or self.complete or self._fault):
             self._news = get_running_loop().create_future()
             await self._news

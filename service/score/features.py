@@ -219,7 +219,7 @@ def history(observed: Sequence[tuple[str, date]], as_of: date) -> tuple[float, .
     month, now = _month(as_of), _month(as_of) // 3
     values = [(_CLASS[name], _month(day)) for name, day in observed]
     last = max(observed, key=_day)
-    quarters = [(value, now - told // 3) for value, told in values]
+    quarters = [(value, now - observed_month // 3) for value, observed_month in values]
     return (
         _CLASS[last[0]],
         float(month - _month(last[1])),
@@ -321,8 +321,8 @@ def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
         -1, len(LOAN_KINDS)
     )
     counts = known[codes]
-    untold = np.array([not text for text in texts], dtype=bool)[codes] & (num_loans != 0.0)
-    counts[untold] = NAN
+    unnamed = np.array([not text for text in texts], dtype=bool)[codes] & (num_loans != 0.0)
+    counts[unnamed] = NAN
     return counts
 
 

@@ -41,8 +41,8 @@ def strength_text(family: str) -> Text:
 
 def _strong_fragment(family: int) -> bytes:
     name, field = FAMILIES[family], _STRONG_FIELD[family]
-    told = {"code": name.upper(), "text": strength_text(name).model_dump(), "feature": field}
-    return bytes(_encode(told))[:-1] + b',"value":'
+    fragment = {"code": name.upper(), "text": strength_text(name).model_dump(), "feature": field}
+    return bytes(_encode(fragment))[:-1] + b',"value":'
 
 
 _STRONG: Final = tuple(_strong_fragment(family) for family in range(len(FAMILIES)))
@@ -78,7 +78,7 @@ class Tally:
         fragment = named.model_dump_json(exclude_none=True).encode()
         return fragment[:-1] + b',"compared_with":' + _encode(self._usual_kinds) + b',"value":'
 
-    def told(
+    def explain(
         self, applicant: Any, score: int, numbers: Sequence[int], lost: Sequence[float]
     ) -> tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]:
         """The answer's `reasons`, `strengths` and `reference` as JSON."""

@@ -24,7 +24,7 @@ CLASSES: Final = tuple(CreditClass)
 # A power of two, so that probability x CELLS is exact and the cell needs no search.
 CELLS: Final = 32
 
-TOLD_STEPS: Final = 1e6
+PROBABILITY_STEPS: Final = 1e6
 """Probabilities are told to six decimals, and graded as they are told."""
 GRADES: Final = tuple(RiskGrade)
 GRADE_BORDERS: Final = (0.044, 0.11, 0.26, 0.49)
@@ -153,24 +153,24 @@ def band_many(points: NDArray[np.int64]) -> NDArray[np.int64]:
     return (points > POOR_MAX).astype(np.int64) + (points > STANDARD_MAX)
 
 
-def told(value: float) -> float:
+def rounded(value: float) -> float:
     """A probability as an answer tells it."""
-    return round(value * TOLD_STEPS) / TOLD_STEPS
+    return round(value * PROBABILITY_STEPS) / PROBABILITY_STEPS
 
 
-def told_many(values: Array) -> Array:
-    """`told` of many probabilities, equal to the last bit."""
-    return np.rint(values * TOLD_STEPS) / TOLD_STEPS
+def rounded_many(values: Array) -> Array:
+    """`rounded` of many probabilities, equal to the last bit."""
+    return np.rint(values * PROBABILITY_STEPS) / PROBABILITY_STEPS
 
 
-def grade(told_poor: float, borders: Sequence[float]) -> RiskGrade:
+def grade(poor: float, borders: Sequence[float]) -> RiskGrade:
     """The grade of a probability of Poor as it is told; one on a border belongs to the better grade."""
-    return GRADES[bisect_left(borders, told_poor)]
+    return GRADES[bisect_left(borders, poor)]
 
 
-def grade_many(told_poor: Array, borders: Sequence[float]) -> NDArray[np.int64]:
+def grade_many(poor: Array, borders: Sequence[float]) -> NDArray[np.int64]:
     """Positions in `GRADES` of many probabilities of Poor as they are told."""
-    return np.searchsorted(np.asarray(borders, np.float64), told_poor, side="left").astype(np.int64)
+    return np.searchsorted(np.asarray(borders, np.float64), poor, side="left").astype(np.int64)
 
 
 def predicted_class(values: Sequence[float]) -> CreditClass:

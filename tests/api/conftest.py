@@ -43,7 +43,7 @@ async def _nothing_inside(_scope: Any, _receive: Any, _send: Any) -> None:
 
 @pytest.fixture(scope="session")
 def runtime(model_dir: Path, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """A started worker; its edge is `runtime.post`'s owner, see `edge`."""
+    """A started worker; its edge has `runtime.handler`, see `edge`."""
     settings = ServiceSettings(
         model_dir=model_dir, service_dir=tmp_path_factory.mktemp("service"), access_log=False, body_timeout_s=0.3
     )

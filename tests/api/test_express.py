@@ -53,8 +53,8 @@ def taken(edge: Edge) -> Iterator[list[bool]]:
     patch.setattr(Connection, "_begin", ordinary)
     patch.setattr(Connection, "edge", edge, raising=False)
     patch.setattr(Connection, "crowd", Crowd(), raising=False)
-    assert edge.post is not None
-    patch.setattr(edge.post, "at_once", True)
+    assert edge.handler is not None
+    patch.setattr(edge.handler, "at_once", True)
     yield found
     patch.undo()
 
@@ -233,8 +233,8 @@ def test_a_key_that_was_revoked_is_refused_though_its_head_is_known(
     wire: Wire, api: Api, edge: Edge, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is remembered is how bytes read, never whether they are let in."""
-    assert edge.post is not None
-    store, asked = edge.post.access.store, iter([False, False])
+    assert edge.handler is not None
+    store, asked = edge.handler.access.store, iter([False, False])
     verify = store.verify
     monkeypatch.setattr(store, "verify", lambda shown, now: None if next(asked, True) else verify(shown, now))
     heard = wire(*[_request(api.key)] * 3, in_turn=True)
@@ -250,12 +250,12 @@ def test_headers_are_measured_on_kept_connections_too(wire: Wire, api: Api, path
 
 def test_a_draining_worker_closes_its_connections(wire: Wire, api: Api, edge: Edge, taken: list[bool]) -> None:
     """The answer is still given, and the caller told to connect anew."""
-    assert edge.post is not None
-    edge.post.draining = True
+    assert edge.handler is not None
+    edge.handler.draining = True
     try:
         (heard,) = wire(_request(api.key))
     finally:
-        edge.post.draining = False
+        edge.handler.draining = False
     assert (heard.status, heard.headers[b"connection"], True in taken) == (200, b"close", False)
 
 
@@ -273,7 +273,7 @@ def test_an_errand_hears_of_failures_where_it_waits(runner: asyncio.Runner) -> N
                 return Reply(503, b"")
             return Reply(200, b"")
 
-        express.Errand(work(), lambda reply: (found.append(reply), done.set())).go()  # type: ignore[arg-type, func-returns-value]
+        express.EagerCoroutine(work(), lambda reply: (found.append(reply), done.set())).go()  # type: ignore[arg-type, func-returns-value]
         waited.set_exception(ValueError())
         await asyncio.wait_for(done.wait(), 5)
         return found[0]

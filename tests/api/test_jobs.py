@@ -179,7 +179,7 @@ def test_the_end_is_told_and_signed(api: Api, runtime: Runtime, receiver: Receiv
     """The partner's server gets it again until it takes it, and can tell that it is ours."""
     monkeypatch.setattr(runtime.jobs, "webhook_networks", networks("127.0.0.1"))
     monkeypatch.setattr(webhooks, "TRIES_AFTER_S", (0.0,) * 5)
-    for endpoint in runtime.post.routes.table:
+    for endpoint in runtime.handler.routes.table:
         if endpoint.route.path == "/v1/jobs":
             monkeypatch.setattr(endpoint.handler.__self__, "_networks", networks("127.0.0.1"))
     receiver.statuses = [500, 302, 200]

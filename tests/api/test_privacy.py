@@ -45,8 +45,8 @@ def test_no_canary_reaches_log_metrics_errors_or_files(
     lines = tmp_path / "requests.log"
     errors = []
     with open(lines, "wb") as file:
-        assert runtime.post is not None
-        before, runtime.post.log = runtime.post.log, RequestLog(file.fileno())
+        assert runtime.handler is not None
+        before, runtime.handler.log = runtime.handler.log, RequestLog(file.fileno())
         try:
             for number in range(1000):
                 answer = api.post("/v1/score", _requests(number))
@@ -54,9 +54,9 @@ def test_no_canary_reaches_log_metrics_errors_or_files(
                     errors.append(answer.body)
             api.get("/Zenobia/529982471?ssn=777-12-3456")
             api.request("ZENOBIA", "/v1/score")
-            runtime.post.log.flush_now()
+            runtime.handler.log.flush_now()
         finally:
-            runtime.post.log = before
+            runtime.handler.log = before
             logging.getLogger().removeHandler(handler)
     assert len(errors) >= 800
     metrics = api.get("/metrics", key=staff_key).body
@@ -79,11 +79,11 @@ def test_a_crash_is_said_without_its_words(api: Api, runtime: Runtime, monkeypat
     async def fail(_call: Call) -> None:
         raise ValueError("Zenobia earns 7654321.25")
 
-    assert runtime.post is not None
-    route = runtime.post.routes.find("/v1/model")
+    assert runtime.handler is not None
+    route = runtime.handler.routes.find("/v1/model")
     assert route is not None
     broken = replace(route, handler=fail)
-    monkeypatch.setattr(runtime.post, "routes", Routes([broken]))
+    monkeypatch.setattr(runtime.handler, "routes", Routes([broken]))
     with caplog.at_level(logging.ERROR):
         answer = api.get("/v1/model")
     assert answer.status == 500

@@ -91,8 +91,8 @@ def test_prometheus_reads_metrics_with_a_bearer_key(api: Api, staff_key: str) ->
 def test_every_route_is_documented_and_every_document_is_a_route(runtime: Runtime, api: Api) -> None:
     """The route table and OpenAPI list the same operations, the page's own files aside."""
     assert api.get("/livez", key=None).status == 200
-    assert runtime.post is not None
-    table = [endpoint.route for endpoint in runtime.post.routes.table]
+    assert runtime.handler is not None
+    table = [endpoint.route for endpoint in runtime.handler.routes.table]
     routes = {(route.method.lower(), route.path) for route in table if not route.hidden}
     described = {(method, path) for path, item in description()["paths"].items() for method in item}
     assert routes == described
@@ -126,9 +126,9 @@ def test_a_route_declared_in_one_place_is_served_counted_and_documented(
     api: Api, runtime: Runtime, new_key, staff_key: str, monkeypatch
 ) -> None:
     """Dispatch, scope, method, metrics' label, description and page follow from the one declaration."""
-    assert runtime.post is not None
-    served = (*runtime.post.routes.table, *endpoints_of(_Adding()))
-    monkeypatch.setattr(runtime.post, "routes", Routes(served))
+    assert runtime.handler is not None
+    served = (*runtime.handler.routes.table, *endpoints_of(_Adding()))
+    monkeypatch.setattr(runtime.handler, "routes", Routes(served))
     described = document([*declared(*OWNERS), *declared(_Adding)])
     operation = described["paths"]["/v1/added/{id}"]["post"]
 

@@ -89,7 +89,7 @@ def test_a_trace_stands_in_the_request_log(api: Api, runtime: Runtime, monkeypat
     """A line with the trace's id; without one nothing is added."""
     noted: list[bytes] = []
     log = RequestLog()
-    monkeypatch.setattr(runtime.post, "log", log)
+    monkeypatch.setattr(runtime.handler, "log", log)
     api.post("/v1/score", applicant(), {"traceparent": PARENT})
     api.post("/v1/score", applicant())
     noted += log._lines  # pylint: disable=protected-access
@@ -118,7 +118,7 @@ def test_spans_reach_a_collector(api: Api, runtime: Runtime, monkeypatch) -> Non
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         traces = Traces(f"http://127.0.0.1:{server.server_port}", "w")
-        monkeypatch.setattr(runtime.post, "traces", traces)
+        monkeypatch.setattr(runtime.handler, "traces", traces)
         api.post("/v1/score", applicant(), {"traceparent": PARENT})
         api.post("/v1/score", applicant(), {"traceparent": PARENT[:-2] + "00"})
         api.runner.run(traces.flush())

@@ -68,7 +68,7 @@ def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> No
         assert (found["score"], found["band"], found["predicted_class"]) == (one.score, one.band, one.predicted_class)
         assert (found["p_poor"], found["p_standard"], found["p_good"]) == one.probabilities
         assert found["borderline"] is one.borderline
-        assert found["risk_grade"] == policy.grade(policy.told(one.probabilities[0]), model.manifest.grade_borders)
+        assert found["risk_grade"] == policy.grade(policy.rounded(one.probabilities[0]), model.manifest.grade_borders)
         assert found["reasons"] == "|".join(reason.code for reason in one.reasons)
         assert (found["my_id"], found["problem"]) == (f"row-{number}", "")
 

@@ -43,11 +43,11 @@ def test_borders_always_rise_strictly(said: list[float], seed: int) -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_grade_goes_strictly_by_the_told_probability(one: float, other: float) -> None:
     """Who is likelier Poor never has the better grade, and one row and many agree."""
-    low, high = sorted(map(policy.told, (one, other)))
+    low, high = sorted(map(policy.rounded, (one, other)))
     assert policy.grade(low, policy.GRADE_BORDERS) <= policy.grade(high, policy.GRADE_BORDERS)
-    many = policy.grade_many(policy.told_many(np.array([one, other])), policy.GRADE_BORDERS)
+    many = policy.grade_many(policy.rounded_many(np.array([one, other])), policy.GRADE_BORDERS)
     assert [policy.GRADES[place] for place in many] == [
-        policy.grade(policy.told(value), policy.GRADE_BORDERS) for value in (one, other)
+        policy.grade(policy.rounded(value), policy.GRADE_BORDERS) for value in (one, other)
     ]
 
 

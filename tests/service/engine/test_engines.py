@@ -70,9 +70,9 @@ def _train(objective: Objective, **changes: Any) -> Trained:
     order = output_order([str(name) for name in model.classes_], objective)
     table = leaf_table(read_ensemble(model, order), np.array(MARGINS[objective]))
     reference = features.matrix(columns)[np.flatnonzero(classes == 2)[:1]]
-    even = Portable(table, Rules(objective, IDENTITY, SURER, tuple(reference[0]), (0.0,) * len(FAMILIES)))
+    centred = Portable(table, Rules(objective, IDENTITY, SURER, tuple(reference[0]), (0.0,) * len(FAMILIES)))
     rules = Rules(
-        objective, IDENTITY, SURER, tuple(reference[0].tolist()), tuple(even.contributions(reference)[0].tolist())
+        objective, IDENTITY, SURER, tuple(reference[0].tolist()), tuple(centred.contributions(reference)[0].tolist())
     )
     rows = np.concatenate([border_rows(table.ensemble, 700), matrix[:300]])
     raw = np.asarray(model.predict(rows, prediction_type="RawFormulaVal"))[:, order]
@@ -231,7 +231,7 @@ def test_a_kernel_that_answers_otherwise_is_told(plain: Trained) -> None:
         rules = {name: getattr(plain.rules, name) for name in ALL_RULES}
         return Portable(plain.table, Rules(**(rules | changes)))
 
-    assert "contributions" in unlike(plain.compiled, other(even=(-1e9,) * len(FAMILIES)), rows, raw)
+    assert "contributions" in unlike(plain.compiled, other(baseline=(-1e9,) * len(FAMILIES)), rows, raw)
     assert raw_difference(raw, raw[:3]) == float("inf")
     assert raw_difference(raw, raw * np.nan) == float("inf")
 

@@ -72,7 +72,7 @@ def test_arrays_and_single_rows_agree(loaded_model: PackedModel) -> None:
     assert [CLASSES[band] for band in arrays.band] == [answer.band for answer in alone]
     assert [CLASSES[best] for best in arrays.predicted_class] == [answer.predicted_class for answer in alone]
     assert arrays.borderline.tolist() == [answer.borderline for answer in alone]
-    assert list(arrays.numbers_told()) == [answer.numbers for answer in alone]
+    assert list(arrays.named_reasons()) == [answer.numbers for answer in alone]
     assert (loaded_model.assess_arrays(rows).numbers == -1).all()
 
 

@@ -21,7 +21,7 @@ Asked = tuple[str, str, bytes]
 
 @dataclass
 class Echo:
-    """Stands where `Post` does: reads each request to its end and notes it."""
+    """Stands where `RequestHandler` does: reads each request to its end and notes it."""
 
     at_once: bool = True
     draining: bool = False
@@ -146,7 +146,7 @@ async def talk(parts: Iterable[bytes], echo: Echo | None = None, *, half_close: 
     found = echo or Echo()
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
     edge = Edge(cast(Any, None))
-    edge.post = cast(Any, found)
+    edge.handler = cast(Any, found)
     kind = type("Here", (ExpressProtocol,), {"edge": edge, "crowd": Crowd()})
     connection: Connection = kind(SimpleNamespace(timeout_keep_alive=5), state, {})
     pipe = Pipe()

@@ -34,7 +34,7 @@ class Waiting(Echo):
 def opening(crowd: Crowd, echo: Echo) -> Callable[[], Talk]:
     """Makes connections that count in this crowd."""
     edge = Edge(cast(Any, None))
-    edge.post = cast(Any, echo)
+    edge.handler = cast(Any, echo)
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
     kind = type("Here", (ExpressProtocol,), {"edge": edge, "crowd": crowd})
 

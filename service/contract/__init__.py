@@ -4,7 +4,7 @@ Everything here is fixed by agreement with partners. The package costs no more t
 flows and the documentation all read the same source.
 """
 
-from service.contract.answers import (
+from service.contract.answer_fields import (
     Advice,
     Change,
     Comparison,
@@ -20,7 +20,7 @@ from service.contract.answers import (
     Text,
     Told,
 )
-from service.contract.requests import (
+from service.contract.request_fields import (
     CATEGORY_FIELDS,
     DESCRIBING_FIELDS,
     REFERENCE_FIELDS,

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 import typing
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def _module(folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("quantumfinance", folder / "quantumfinance.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules["quantumfinance"] = module  # where the types look for one another
     spec.loader.exec_module(module)
     return module
 

@@ -105,9 +105,9 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     kept = texts.isin(["", *MASKS]).to_numpy() | column.unread
     if kind is CellKind.NUMBER:
         plain = texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
-        # Cleaning strips underscores: of masks such as __10000__ it knows the fills, any other would become a number.
-        filled = pd.to_numeric(texts.str.strip("_"), errors="coerce").isin(NUMERIC[name].fills).to_numpy()
-        kept |= plain & (~column.unknown | filled)
+        # Cleaning strips underscores: a mask such as __10000__ must not become a number that it believes.
+        believed = pd.to_numeric(texts.str.strip("_"), errors="coerce").between(NUMERIC[name].low, NUMERIC[name].high)
+        kept |= plain & ~(column.unknown & believed.to_numpy())
     spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
     told = texts.copy()
     told[column.unknown & ~kept] = ""

@@ -1,0 +1,112 @@
+"""No size that a file tells of itself is believed: what unpacks beyond the limit is refused, whatever it says."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+
+import openpyxl
+import pytest
+
+from service.lexicon.errors import TableRefused
+from service.lexicon.limits import MIB, UPLOAD, ReadOptions
+from service.lexicon.reading import read_table
+from tests.service.lexicon.tables import HEADER, ROWS, delimited, workbook, zipped
+
+OPTIONS = ReadOptions(limits=replace(UPLOAD, unpacked_bytes=MIB))
+LARGE = delimited([ROWS[0]] * 40_000).encode()
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def _rewritten(content: bytes, change: Callable[[str, bytes], bytes]) -> bytes:
+    """A workbook with its parts changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as given, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in given.namelist():
+            made.writestr(name, change(name, given.read(name)))
+    return buffer.getvalue()
+
+
+def _lying(content: bytes, says: int) -> bytes:
+    """A zip whose directory and headers say that every part unpacks to `says` bytes."""
+    told = bytearray(content)
+    for mark, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        place = told.find(mark)
+        while place >= 0:
+            told[place + offset : place + offset + 4] = struct.pack("<I", says)
+            place = told.find(mark, place + 4)
+    return bytes(told)
+
+
+def _shared_strings(repeats: int) -> bytes:
+    book = openpyxl.Workbook()
+    for row in [HEADER, *([*ROWS[0][:-1], "x" * 1_000 + str(number)] for number in range(repeats))]:
+        book.active.append(list(row))
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.csv.gz", gzip.compress(LARGE), id="gzip"),
+        pytest.param("a.csv.gz", gzip.compress(LARGE)[:-4] + struct.pack("<I", 10), id="lying-gzip"),
+        pytest.param("a.zip", zipped({"a.csv": LARGE}), id="zip"),
+        pytest.param("a.zip", zipped({"a.csv.gz": gzip.compress(LARGE)}), id="gzip-in-zip"),
+        pytest.param("a.xlsx", workbook([HEADER, *[ROWS[0]] * 20_000]), id="workbook"),
+        pytest.param("a.xlsx", _lying(workbook([HEADER, *[ROWS[0]] * 20_000]), 10), id="lying-workbook"),
+        pytest.param("a.xlsx", _shared_strings(2_000), id="shared-strings"),
+        pytest.param("a.xlsx", _lying(_shared_strings(2_000), 10), id="lying-shared-strings"),
+    ],
+)
+def test_what_unpacks_beyond_the_limit_is_refused(name: str, content: bytes) -> None:
+    """In one sentence; a zip that lies is damaged or too large, and never read past its cap."""
+    assert len(content) < MIB
+
+    with pytest.raises(TableRefused) as refused:
+        read_table(content, OPTIONS, name=name)
+
+    assert refused.value.trouble.code in ("too_large", "damaged", "broken_excel")
+    assert refused.value.trouble.advice and "Error" not in str(refused.value)
+
+
+def test_a_zip_that_says_less_than_it_holds_is_never_read_in_part() -> None:
+    """The rows that a lying directory hides are not silently lost."""
+    with pytest.raises(TableRefused) as refused:
+        read_table(_lying(zipped({"a.csv": delimited().encode()}), 40), ReadOptions(limits=UPLOAD), name="a.zip")
+
+    assert refused.value.trouble.code == "damaged"
+
+
+@pytest.mark.parametrize("says", ["A1:XFD1048576", "A1:A1", "nonsense"])
+def test_a_lying_dimension_changes_nothing(says: str) -> None:
+    """A sheet's own word on its size is not asked."""
+
+    def lie(name: str, part: bytes) -> bytes:
+        return part.replace(b'<dimension ref="A1:F4"', f'<dimension ref="{says}"'.encode()) if name == SHEET else part
+
+    content = _rewritten(workbook([HEADER, *ROWS]), lie)
+    assert says.encode() in zipfile.ZipFile(io.BytesIO(content)).read(SHEET)
+
+    table = read_table(content, ReadOptions(limits=UPLOAD), name="a.xlsx")
+
+    assert table.frame["client"].tolist() == ["C-1", "C-2", "C-3"]
+    assert table.plain["annual_income"].cells.tolist() == [row[1] for row in ROWS]
+
+
+def test_entities_that_grow_are_refused() -> None:
+    """No workbook declares any."""
+
+    def declare(name: str, part: bytes) -> bytes:
+        head = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+        return part.replace(b"<worksheet", head + b"<worksheet", 1) if name == SHEET else part
+
+    with pytest.raises(TableRefused) as refused:
+        read_table(_rewritten(workbook([HEADER, *ROWS]), declare), ReadOptions(limits=UPLOAD), name="a.xlsx")
+
+    assert refused.value.trouble.code == "broken_excel"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -119,3 +121,10 @@ def test_the_command_says_what_it_did(
     assert command.main(["migrate"]) == 1
     assert capsys.readouterr().err == "ledger: QF_DATABASE_URL: is not set\n"
     settings.cache_clear()
+
+
+def test_who_names_no_database_does_not_pay_for_one() -> None:
+    """A worker on files, the key tool and the erasure start without PostgreSQL's driver."""
+    code = "import sys; import service.runtime, service.keys, service.erasure; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

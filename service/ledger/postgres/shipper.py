@@ -77,7 +77,7 @@ class _Ready(NamedTuple):
 
 
 @dataclass
-class DatabaseShipper:  # pylint: disable=too-many-instance-attributes  # what it was given, and what it tells
+class DatabaseShipper:
     """Ships for all hosts if it falls to this worker, in its own thread."""
 
     session: Session

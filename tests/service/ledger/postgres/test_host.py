@@ -232,13 +232,14 @@ async def test_a_host_whose_clock_is_wrong_does_no_harm(hosts: Hosts, monkeypatc
     assert f"dt={datetime.now(UTC):%Y-%m-%d}/" in next(iter(hosts.store.objects))
 
 
-async def test_cut_connections_lose_nothing_and_leak_none(database: str, database_cluster: Cluster) -> None:
+@pytest.mark.parametrize("cuts", [25, pytest.param(1000, marks=[pytest.mark.full, pytest.mark.timeout(900)])])
+async def test_cut_connections_lose_nothing_and_leak_none(cuts: int, database: str, database_cluster: Cluster) -> None:
     """A proxy in between that fails over again and again: every row once, and never more connections than jobs."""
     with Forwarder(database_cluster.port) as proxy:
         hosts = Hosts("postgres", database.replace(str(database_cluster.port), str(proxy.port)))
         ledger, answered = hosts.open(ships=True), 0
         name = database.rpartition("/")[2]
-        for _ in range(25):
+        for _ in range(cuts):
             proxy.cut()
             for _ in range(4):
                 try:
@@ -251,7 +252,7 @@ async def test_cut_connections_lose_nothing_and_leak_none(database: str, databas
         held = f"SELECT count(*)::int FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
         await until(lambda: int(str(rows(database, held)[0][0])) <= len(ledger.sessions))
         await hosts.aclose()
-    assert answered > 25
+    assert answered > cuts
     assert len(hosts.store.ids()) == len(set(hosts.store.ids())) == answered
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from service.database.session import Link, Session
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows, frames
 from service.ledger.postgres import partitions
 
 _HOLDING: Final = """
@@ -72,7 +72,7 @@ def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> int:
         if row is None:
             return 0
         payload = bytes(row[0])
-        kept = frames.erase(payload, subjects)
+        kept = entry_rows.erase(payload, subjects)
         gone = len(frames.numbers_of(payload)) - (len(frames.numbers_of(kept)) if kept else 0)
         if not gone:
             return 0

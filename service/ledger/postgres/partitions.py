@@ -12,7 +12,10 @@ from service.database.migrations import LOCKS, PARTITION_LOCK
 from service.database.session import Link
 
 _NAME: Final = re.compile(r"entry_(\d{8})")
-_THERE: Final = "SELECT to_regclass(%s) IS NOT NULL"
+# Asked of the catalogue itself: to_regclass would remember that there was none before another host made it.
+_THERE: Final = """
+SELECT EXISTS (SELECT FROM pg_class WHERE relname = %s AND relnamespace = 'ledger'::regnamespace)
+"""
 _ALL: Final = """
 SELECT child.relname FROM pg_inherits
 JOIN pg_class AS child ON child.oid = inhrelid
@@ -28,12 +31,12 @@ def _name(day: date) -> str:
 def ensure(link: Link, day: date) -> None:
     """The day's partition is there. It is attached, which lets others write on; rows of some kilobytes stay whole."""
     name = _name(day)
-    found = link.execute(_THERE, (f"ledger.{name}",)).fetchone()
+    found = link.execute(_THERE, (name,)).fetchone()
     if found and found[0]:
         return
     with link.transaction():
         link.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, PARTITION_LOCK))
-        found = link.execute(_THERE, (f"ledger.{name}",)).fetchone()
+        found = link.execute(_THERE, (name,)).fetchone()
         if found and found[0]:
             return
         table = sql.Identifier("ledger", name)

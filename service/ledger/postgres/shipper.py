@@ -21,7 +21,7 @@ from service.database.session import Link, Session
 from service.errors import DatabaseAway, in_one_line
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
 from service.ledger.interface import Backlog
-from service.ledger.journal import frames
+from service.ledger.journal import entry_rows
 from service.ledger.journal.segments import Segment
 from service.ledger.journal.shipping import ShippingCounters
 from service.ledger.postgres import partitions
@@ -147,7 +147,7 @@ class DatabaseShipper:
             place = (ready.day, ready.run, ready.low, ready.high, ready.first)
             entries = [(0, bytes(one[0])) for one in link.execute(_ENTRIES, place, binary=True)]
             try:
-                for kind, (data, rows) in frames.csv_objects(entries, _BREATH_S).items():
+                for kind, (data, rows) in entry_rows.csv_objects(entries, _BREATH_S).items():
                     self._put(ready.segment.object_key(kind.folder), data, rows, replace=ready.rewritten)
             except StoreConflict as error:  # told and counted; the others must not wait for a person to look at it
                 self._conflicts.add(f"{ready.run}-{ready.first}")

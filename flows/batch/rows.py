@@ -286,15 +286,17 @@ def _category(
         len(texts),
         pc.fill_null(coded.indices, 0).to_numpy().astype(np.intp),
     )
-    absent = np.array([text is None for text in [*texts, None]])[codes]
     nothing = "" if listed else None
     values = [
         *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
         nothing,
     ]
-    faults = np.where(np.array([*good, True])[codes], 0, CellFault.UNREAD).astype(np.int8)
-    if not (nullable or listed):
-        faults[absent & (faults == 0)] = CellFault.UNKNOWN
+    missing = CellFault.NONE if nullable or listed else CellFault.UNKNOWN
+    told = [
+        missing if text is None else CellFault.NONE if fine else CellFault.UNREAD
+        for text, fine in zip(texts, good, strict=True)
+    ]
+    faults = np.array([*told, missing], np.int8)[codes]
     return Coded(values, codes), faults
 
 

@@ -26,7 +26,14 @@ LOG_PAGE: Final = 200
 SPEAKERS: Final = frozenset({"prefect.flow_runs", "prefect.task_runs"})  # not the worker's own logistics
 OBVIOUS: Final = (
     *("Running 1 deployment pull", "Executing deployment step", "Deployment step", "All deployment steps"),
-    *("Beginning flow run", "Finished in state Completed()"),
+    *(
+        "Beginning flow run",
+        "Finished in state Completed()",
+        "Finished in state Suspended",
+        "Running hook",
+        "Hook '",
+        "Suspending flow run",
+    ),
 )
 
 

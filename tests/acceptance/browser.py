@@ -75,7 +75,7 @@ def _scored(stack: RunningStack, page: Page) -> None:
     income.press("Tab")
     page.locator(".st-key-submit button:visible").first.click()
     page.locator(".qf-inputs").wait_for()  # the last part of a result
-    shown = int(re.sub(r"\D", "", page.locator(".qf-score").first.inner_text()))
+    shown = int(re.sub(r"\D", "", page.locator(".qf-score").first.text_content() or ""))
     _shot(stack, page, "ui-score")
     told = IDENTITY.search(page.inner_text("body"))
     if not told:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bentos.errors import ArtefactDamaged
+from service.files import combined
+
+__all__ = ["combined", "differences", "file_sha256", "fingerprint"]
 
 BLOCK_BYTES: Final = 1 << 20
 UNEXPECTED: Final = (".pyc", ".pyo", ".pth", ".egg-link")
@@ -40,12 +43,6 @@ def fingerprint(folder: Path) -> dict[str, str]:
                 "no part of a package; find out who did, then make it anew"
             )
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in found if path.is_file()}
-
-
-def combined(files: Mapping[str, str]) -> str:
-    """One SHA-256 for a whole fingerprint, the way `sha256sum` prints it, sorted by path."""
-    text = "".join(f"{sha}  {path}\n" for path, sha in sorted(files.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ ServiceError                     root; its text is one readable line without an 
 ├── Misconfigured                stop the start: a setting, a file or a permission must be mended
 │   ├── KeyStoreBroken           the key file cannot be read or does not hold what it should
 │   └── ModelRefused             the packed model is damaged, incomplete or does not answer as it did when packed
+├── SignatureRefused             an approval is not signed by who may, or about something else
 ├── KeyRefused                   the key tool cannot do what was asked (third live key, unknown id, bad date)
 ├── DatabaseAway                 PostgreSQL cannot be used now: whoever asked says what that means for a request
 ├── OutboxFull                   no room or no disk for another durable record: answer 503, never drop
@@ -40,6 +41,10 @@ class KeyStoreBroken(Misconfigured):
 
 class ModelRefused(Misconfigured):
     """The packed model is not the one that was approved; nothing may be served from it."""
+
+
+class SignatureRefused(ServiceError):
+    """An approval is not signed by a reviewer on the list, or what was signed is something else."""
 
 
 class KeyRefused(ServiceError):

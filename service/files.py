@@ -1,4 +1,4 @@
-"""Files that several processes share: replaced whole, made once, locked. The only home of these three jobs.
+"""Files that several processes share: replaced whole, made once, locked, many known by one digest. Their only home.
 
 A reader sees the old content or the new one, never a part of either, and so does whoever looks after a power cut. The
 standard library alone, so that bentos, flows and infra may import it for nothing.
@@ -7,8 +7,9 @@ standard library alone, so that bentos, flows and infra may import it for nothin
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -199,6 +200,12 @@ def is_named(descriptor: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
+
+
+def combined(digests: Mapping[str, str]) -> str:
+    """One SHA-256 for many files, from each one's by path, the way `sha256sum` prints it, sorted by path."""
+    text = "".join(f"{sha}  {path}\n" for path, sha in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def lock_byte(descriptor: int, byte: int, *, wait: bool) -> bool:

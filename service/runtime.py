@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from redis.asyncio import Redis
 
-from service import memory
+from service import approvals, memory
 from service.access.credentials import read_pepper
 from service.access.keystore import FileKeys, KeySource, KeyStore
 from service.access.pseudonyms import Pseudonyms
@@ -106,6 +106,8 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         pepper = read_pepper(settings.pepper_file)
         store = KeyStore(_key_source(settings, pepper), pepper)
         model = PackedModel.load(settings.model_dir, settings.engine)
+        if settings.reviewers is not None:
+            approvals.require_signed(settings.model_dir, model.manifest, settings.reviewers)
         ledger = _ledger(settings, pepper)
         table = SharedTable(settings.limits_file)
         metrics = Metrics(settings.metrics_dir, _edges(model))

@@ -29,6 +29,10 @@ class ServiceSettings(BaseSettings):
         Path | None,
         Field(description="Where keys.json and pepper come as a secret; none: they lie in the service's folder."),
     ] = None
+    reviewers: Annotated[
+        Path | None,
+        Field(description="Reviewers' public keys; a model that they did not sign for is then not served."),
+    ] = None
     engine: Annotated[
         Literal["auto", "portable", "compiled"],
         Field(description="Compiled where its kernel is sound, or one of the two by name."),

@@ -39,6 +39,7 @@ POLL_S: Final = 0.1
 MARKED_S: Final = 5.0
 MARK_POLL_S: Final = 0.005
 INSIDE: Final = f"/{STATE}"
+LISTED: Final = "/run/reviewers.json"
 
 
 def other(colour: Colour) -> Colour:
@@ -158,6 +159,8 @@ class ImageRunner:
         if settings.engine_network:
             command += ["--network", settings.engine_network, "--network-alias", colour]
         command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", f"QF_TRUSTED_PROXIES={self._neighbours()}"]
+        if settings.reviewers_file.exists():  # a start proves the signatures by the list of this host, not of the image
+            command += ["--volume", f"{settings.reviewers_file}:{LISTED}:ro", "--env", f"QF_REVIEWERS={LISTED}"]
         for name in carried(os.environ):
             command += ["--env", name]
         self._engine.call(*command, release.reference)
@@ -202,7 +205,7 @@ class ImageRunner:
 def carried(environment: Mapping[str, str]) -> list[str]:
     """Names of the variables a container needs from here: the service's settings and the store's credentials."""
     settings = {f"QF_{name.upper()}" for name in dict(ServiceSettings.model_fields)}
-    own = {"QF_SERVICE_DIR", "QF_MODEL_DIR", "QF_TRUSTED_PROXIES"}
+    own = {"QF_SERVICE_DIR", "QF_MODEL_DIR", "QF_TRUSTED_PROXIES", "QF_REVIEWERS"}
     return sorted(name for name in environment if name in settings - own or name.startswith("AWS_"))
 
 

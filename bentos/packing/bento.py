@@ -84,7 +84,13 @@ def finish(package: Path, version: int, decision: Decision) -> Manifest:
             second_name=decision.second_reviewer,
         )
     approval = Approval(
-        reviewer=decision.reviewer, verdict=decision.verdict, note=decision.note, at=decision.at, override=override
+        reviewer=decision.reviewer,
+        verdict=decision.verdict,
+        note=decision.note,
+        at=decision.at,
+        override=override,
+        signature=decision.signature,
+        second_signature=decision.second_signature,
     )
     try:
         manifest = complete(package, version=str(version), approval=approval)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.digests import fingerprint
 from service import files
 from service.contract import CATEGORY_FIELDS, DESCRIBING_FIELDS, STANDARD_MAX, WHOLE_FIELDS, Applicant
 from service.engine.check import RAW_TOLERANCE, ask_catboost, border_rows, output_order, raw_difference, unlike
@@ -30,6 +31,7 @@ from service.engine.trees import Float, LeafTable, read_ensemble, read_table
 from service.errors import ModelRefused
 from service.score.features import FEATURES, LOAN_KINDS, matrix, row
 from service.score.manifest import (
+    APPROVED_FILE,
     GOLDEN_FILE,
     KERNEL_FILE,
     MANIFEST_FILE,
@@ -236,6 +238,14 @@ def complete(
     manifest.require_fit()
     contents = manifest.verified_files(directory)
     contents.pop(KERNEL_FILE, None)
+    approval = approval or manifest.approval
+    if approval is not None and APPROVED_FILE not in contents:
+        # Read before anything is added: this is what reviewers signed for.
+        approval = approval.model_copy(update={"package": fingerprint(directory)})
+        contents[APPROVED_FILE] = (directory / MANIFEST_FILE).read_bytes()
+        files.replace(directory / APPROVED_FILE, contents[APPROVED_FILE])
+    elif approval is not None and manifest.approval is not None:
+        approval = approval.model_copy(update={"package": manifest.approval.package})
     table, rules = read_table(contents[TABLE_FILE]), Rules.of(manifest)
     rows = border_rows(table.ensemble, PACKING_ROWS, seed=PACKING_ROWS)
     raw = ask_catboost(contents[MODEL_FILE], rows, manifest.objective).raw
@@ -248,7 +258,7 @@ def complete(
         files.replace(directory / KERNEL_FILE, kernel)
     changes = {
         "version": version,
-        "approval": approval or manifest.approval,
+        "approval": approval,
         "files": entries(contents),
         "platform": platform_tag() if kernel else "",
     }

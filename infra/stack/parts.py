@@ -162,6 +162,7 @@ def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:
         "BENTOML_HOME": str(settings.state_dir / "bentoml"),
         "PYTHONDONTWRITEBYTECODE": "1",  # a Bento stays what it was proved to be
         "QF_SERVICE_DIR": str(settings.state_dir / "service"),
+        "QF_REVIEWERS": str(settings.state_dir / "reviewers.json"),
         "QF_STORE_ENDPOINT": settings.store_url,
         "QF_SHIP_INTERVAL_S": "5",  # on one machine somebody watches: predictions reach the bucket within seconds
     }

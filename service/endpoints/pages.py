@@ -22,6 +22,8 @@ from service.web.routes import Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
+_INTERNAL: Final = {"files": True, "approval": {"signature", "second_signature", "package"}}
+"""What of the manifest is proof for the start of a service, not information."""
 
 DOCS: Final = Route(
     "GET",
@@ -80,7 +82,7 @@ class Pages:
         self._openapi = msgspec.json.encode(description)
         self._clients = client_files(description)
         self._guide = {language: guide.page(language, routes) for language in guide.LANGUAGES}
-        self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude={"files"}) | {"engine": engine})
+        self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude=_INTERNAL) | {"engine": engine})
 
     @answers(DOCS)
     async def docs(self, call: Call) -> Reply:

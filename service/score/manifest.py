@@ -30,6 +30,8 @@ TABLE_FILE: Final = "leaf_table.npz"
 GOLDEN_FILE: Final = "golden.json"
 REFERENCE_FILE: Final = "reference.parquet"
 KERNEL_FILE: Final = "kernel.so"
+APPROVED_FILE: Final = "approved_metadata.json"
+"""The manifest as it was registered and signed for; packing adds to the other one."""
 REQUIRED_FILES: Final = (MODEL_FILE, TABLE_FILE, GOLDEN_FILE)
 UNREGISTERED: Final = "unregistered"
 
@@ -120,6 +122,9 @@ class Approval(PackagePart):
     note: str = ""
     at: datetime
     override: Override | None = None
+    signature: Annotated[str, Field(description="The reviewer's signed claim.")] = ""
+    second_signature: Annotated[str, Field(description="The second reviewer's, of an override.")] = ""
+    package: Annotated[dict[str, str], Field(description="SHA-256 by path of the package that was signed for.")] = {}
 
 
 class Distribution(PackagePart):

@@ -22,7 +22,10 @@ from service.web.routes import Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
-_INTERNAL: Final = {"files": True, "approval": {"signature", "second_signature", "package"}}
+_INTERNAL: Final[dict[str, bool | set[str]]] = {
+    "files": True,
+    "approval": {"signature", "second_signature", "package"},
+}
 """What of the manifest is proof for the start of a service, not information."""
 
 DOCS: Final = Route(

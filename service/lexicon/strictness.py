@@ -41,8 +41,8 @@ class Consequence(StrEnum):
 class Strictness:
     """What a reader does.
 
-    `spelling` with a cell in another spelling than the contract's, `not_known` with a word for it where the field may be
-    empty, `needed` where it may not, `two_readings` with a number that both decimal marks fit, `no_meaning` with a text
+    `spelling` with a cell in another spelling than the contract's, `not_known` with a word for it where the field may
+    be empty, `needed` where it may not, `two_readings` with a number that both decimal marks fit, `no_meaning` with a text
     that has none, `ragged` with a row that has not as many cells as the header names columns.
     """
 
@@ -55,7 +55,14 @@ class Strictness:
 
 
 STRICTNESS: Final[Mapping[Reader, Strictness]] = {
-    Reader.API: Strictness(*[Consequence.REQUEST] * 5, Consequence.NONE),
+    Reader.API: Strictness(
+        spelling=Consequence.REQUEST,
+        not_known=Consequence.REQUEST,
+        needed=Consequence.REQUEST,
+        two_readings=Consequence.REQUEST,
+        no_meaning=Consequence.REQUEST,
+        ragged=Consequence.NONE,
+    ),
     Reader.DEMO: Strictness(
         Consequence.READ, Consequence.UNKNOWN, Consequence.ROW, Consequence.ASKED, Consequence.ROW, Consequence.ROW
     ),

@@ -42,8 +42,8 @@ class Strictness:
     """What a reader does.
 
     `spelling` with a cell in another spelling than the contract's, `not_known` with a word for it where the field may
-    be empty, `needed` where it may not, `two_readings` with a number that both decimal marks fit, `no_meaning` with a text
-    that has none, `ragged` with a row that has not as many cells as the header names columns.
+    be empty, `needed` where it may not, `two_readings` with a number that both decimal marks fit, `no_meaning` with a
+    text that has none, `ragged` with a row that has not as many cells as the header names columns.
     """
 
     spelling: Consequence

@@ -14,7 +14,7 @@ import pytest
 from service.errors import AnswerNotFound, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.families import FAMILIES
 from service.ledger import records
-from service.ledger.interface import JournalEntry, Ledger, Replay
+from service.ledger.interface import Claim, JournalEntry, Ledger, Replay
 from service.ledger.records import OutcomeRow, RecordKind, header
 from tests.service.ledger.engines import Hosts
 from tests.service.rows import entry, line
@@ -46,6 +46,19 @@ async def given(ledger: Ledger, owner: str = "demo", *, kind: RecordKind = PREDI
     row = line(identifier.public, partner=owner)
     await ledger.append(JournalEntry(kind, owner, answer, (identifier.place,), (row,), ((0, len(answer)),)))
     return identifier.public
+
+
+async def soon_first(ledger: Ledger, owner: str = "demo", scope: str = "score") -> Claim:
+    """A claim of a key that was let go just now: another host hears of that a moment later."""
+    for _ in range(100):
+        try:
+            begun = await ledger.begin(owner, scope, "k", PRINT)
+        except IdempotencyRunning:
+            await asyncio.sleep(0.1)
+            continue
+        assert not isinstance(begun, Replay)
+        return begun
+    raise AssertionError("the key stays claimed")
 
 
 async def keyed(ledger: Ledger, name: str = "k") -> bytes:
@@ -117,9 +130,7 @@ async def test_the_first_request_claims_and_later_ones_replay(hosts: Hosts) -> N
         with pytest.raises(IdempotencyMismatch):
             await ledger.begin("demo", "score", "k", hashlib.sha256(b"changed").digest())
         for owner, scope in (("demo", "batch"), ("other", "score")):
-            other = await ledger.begin(owner, scope, "k", PRINT)
-            assert not isinstance(other, Replay)
-            with other:
+            with await soon_first(ledger, owner, scope):
                 pass
 
 
@@ -127,9 +138,8 @@ async def test_a_request_that_failed_frees_its_key(hosts: Hosts) -> None:
     """Nothing was recorded, so the next request of the key is a first one again, wherever it arrives."""
     for ledger in (hosts.open(), hosts.another()):
         with pytest.raises(ZeroDivisionError):
-            with await ledger.begin("demo", "score", "k", PRINT):  # type: ignore[union-attr]
+            with await soon_first(ledger):
                 raise ZeroDivisionError
-        await asyncio.sleep(0.2)  # the other worker hears of it
 
 
 CHILD = """

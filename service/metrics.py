@@ -91,7 +91,9 @@ class Metrics:
         self._inputs = _values_of(tuple(given))
         # A new model brings new bins: what its predecessor counted in others cannot go on in them.
         self._histograms = {
-            name: {label: found for label, found in series.items() if found.edges == self._bins(name, label)}
+            name: {
+                label: histogram for label, histogram in series.items() if histogram.edges == self._bins(name, label)
+            }
             for name, series in known.histograms.items()
         }
         self._requests = self.counters[_REQUESTS]
@@ -120,15 +122,15 @@ class Metrics:
         self._rows.append((applicant, score))
         self._counted(1)
 
-    def scored_many(self, columns: Mapping[str, Any], found: Arrays) -> None:
+    def scored_many(self, columns: Mapping[str, Any], assessments: Arrays) -> None:
         """Count the scores of a batch; `columns` hold the applicants' values by field, NaN or None where unknown."""
-        for band, count in zip(CLASSES, np.bincount(found.band, minlength=len(CLASSES)).tolist(), strict=True):
+        for band, count in zip(CLASSES, np.bincount(assessments.band, minlength=len(CLASSES)).tolist(), strict=True):
             if count:
                 self.counters[_SCORES][band] += count
-        unknown = np.full(len(found.score), np.nan)
+        unknown = np.full(len(assessments.score), np.nan)
         inputs = [np.asarray(columns.get(name, unknown), np.float64) for name in self._edges if name != "score"]
-        self._tables.append(np.column_stack([found.score, *inputs]))
-        self._counted(len(found.score))
+        self._tables.append(np.column_stack([assessments.score, *inputs]))
+        self._counted(len(assessments.score))
 
     def known(self, ages: Iterable[float]) -> None:
         """Count scores of known customers by the age of their last observed class, in months."""
@@ -177,10 +179,10 @@ class Metrics:
 
     def _histogram(self, name: str, label: str, edges: Sequence[float]) -> Histogram:
         series = self._histograms.setdefault(name, {})
-        found = series.get(label)
-        if found is None:
-            found = series[label] = Histogram(list(edges), [0] * (len(edges) + 1))
-        return found
+        histogram = series.get(label)
+        if histogram is None:
+            histogram = series[label] = Histogram(list(edges), [0] * (len(edges) + 1))
+        return histogram
 
     def snapshot(self) -> Snapshot:
         """Everything counted until now."""

@@ -162,8 +162,8 @@ class Scoring:
         columns = _columns(applicants)
         numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
         matrix = features.matrix(columns | numbers | features.histories(applicants))
-        found = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
-        places, answers, lines = self._render_many(key, applicants, columns, found)
+        assessments = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
+        places, answers, lines = self._render_many(key, applicants, columns, assessments)
         await asyncio.sleep(0)
         body, spans = _document(answers)
         kind = RecordKind.PREDICTION.of(test=key.test)
@@ -171,30 +171,32 @@ class Scoring:
         if key.test:
             return body
         # Counted in the loop's next turn: the answer need not wait for it.
-        asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, found)
+        asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, assessments)
         self._metrics.known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
         return body
 
     async def advise(self, applicant: Applicant, target: AdviceTarget) -> bytes:
         """The smallest set of changes that reaches a target, as JSON; nothing is stored or counted as a score."""
-        found = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
-        return found.model_dump_json().encode()
+        advice = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
+        return advice.model_dump_json().encode()
 
     def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
-        self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], found: Arrays
+        self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], assessments: Arrays
     ) -> tuple[Sequence[str], bytes, list[bytes]]:
         """Places, answers (a line each) and log lines of a batch."""
         moment = _now()
         odd = list(map(self._check.of, applicants))
         if not key.test:
             self._metrics.warned(chain.from_iterable(odd))
-        numbers = list(found.named_reasons())
+        numbers = list(assessments.named_reasons())
         codes, leads = zip(*map(_codes, numbers), strict=True)
-        bands, best = ([CLASSES[place] for place in array.tolist()] for array in (found.band, found.predicted_class))
-        scores, borderline = found.score.tolist(), found.borderline.tolist()
-        explained_rows = map(self._tally.explain, applicants, scores, numbers, found.lost.tolist())
+        bands, best = (
+            [CLASSES[place] for place in array.tolist()] for array in (assessments.band, assessments.predicted_class)
+        )
+        scores, borderline = assessments.score.tolist(), assessments.borderline.tolist()
+        explained_rows = map(self._tally.explain, applicants, scores, numbers, assessments.lost.tolist())
         reasons, strengths, compared = zip(*explained_rows, strict=True)
-        likely = rounded_many(found.probabilities.T)
+        likely = rounded_many(assessments.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
         triples = likely.tolist()
         as_of = [one.as_of.isoformat() if one.as_of else moment[:10] for one in applicants]

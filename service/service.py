@@ -54,9 +54,9 @@ class GuardedService(bentoml.Service[Inner]):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> App:
         """BentoML's application behind the edge, which starts and stops with it."""
-        edge, found = Edge(super().to_asgi(is_main=is_main)), settings()
-        allow_files(found.max_connections + found.reserved_connections)
-        install(edge, Crowd(found.max_connections, found.reserved_connections, found.header_timeout_s))
+        edge, options = Edge(super().to_asgi(is_main=is_main)), settings()
+        allow_files(options.max_connections + options.reserved_connections)
+        install(edge, Crowd(options.max_connections, options.reserved_connections, options.header_timeout_s))
         return Guarded(edge)
 
 
@@ -82,22 +82,22 @@ class Guarded:
         await self.edge(scope, receive, relay)
 
 
-def check(found: ServiceSettings) -> None:
+def check(options: ServiceSettings) -> None:
     """Look at everything a start needs, before a worker is started.
 
     Raises:
         Misconfigured: one line that says what to mend.
     """
-    allow_files(found.max_connections + found.reserved_connections)
-    _require_writable(found.service_dir)
-    pepper = read_pepper(found.pepper_file)
-    if found.database_url is not None:
+    allow_files(options.max_connections + options.reserved_connections)
+    _require_writable(options.service_dir)
+    pepper = read_pepper(options.pepper_file)
+    if options.database_url is not None:
         from service.ledger.postgres.host import check as check_database
 
-        check_database(found.database_url.get_secret_value(), pepper)
+        check_database(options.database_url.get_secret_value(), pepper)
     else:
-        read_keys(found.keys_file)
-    Manifest.read(found.model_dir).require_fit()
+        read_keys(options.keys_file)
+    Manifest.read(options.model_dir).require_fit()
     guide.check()
 
 

@@ -124,10 +124,10 @@ qf_requests_total{route="/v1/score",status="200"} 1.0
 
 def problems_by_status() -> dict[int, list[Problem]]:
     """Every problem the code can answer with, told as in one case."""
-    found: dict[int, list[Problem]] = {}
+    by_status: dict[int, list[Problem]] = {}
     for problem in problems.every():
-        found.setdefault(problem.status, []).append(_IN_ONE_CASE.get(problem, problem))
-    return found
+        by_status.setdefault(problem.status, []).append(_IN_ONE_CASE.get(problem, problem))
+    return by_status
 
 
 def rendered(problem: Problem) -> Json:

@@ -118,8 +118,8 @@ def _route_links(routes: Sequence[Route], language: str) -> str:
 @cache
 def asset(name: str) -> tuple[bytes, bytes] | None:
     """Content and media type of a file of the page; None if it is none of them."""
-    found = _ASSETS.get(name)
-    return ((found[0] / name).read_bytes(), found[1]) if found else None
+    entry = _ASSETS.get(name)
+    return ((entry[0] / name).read_bytes(), entry[1]) if entry else None
 
 
 def check() -> None:

@@ -77,10 +77,10 @@ def _schemas(routes: Sequence[Route]) -> Json:
         if isinstance(one.schema, type):
             models[one.schema] = None
     models[ProblemSchema] = None
-    _, found = models_json_schema(
+    _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
-    schemas: Json = found["$defs"]
+    schemas: Json = definitions["$defs"]
     schemas["Applicant"]["examples"] = [APPLICANT]
     return schemas
 
@@ -140,10 +140,10 @@ _PROBLEM_HEADERS: Final[dict[int, tuple[str, ...]]] = {
 
 
 def _problem_response(status: int) -> Json:
-    found = problems_by_status()[status]
-    examples = {one.slug: {"summary": one.title, "value": rendered(one)} for one in found}
+    problems = problems_by_status()[status]
+    examples = {one.slug: {"summary": one.title, "value": rendered(one)} for one in problems}
     return {
-        "description": found[0].title if len(found) == 1 else " / ".join(one.slug for one in found),
+        "description": problems[0].title if len(problems) == 1 else " / ".join(one.slug for one in problems),
         "headers": _named("X-Request-Id", *_PROBLEM_HEADERS.get(status, ())),
         "content": {"application/problem+json": {"schema": _ref("schemas", "ProblemSchema"), "examples": examples}},
     }
@@ -159,26 +159,26 @@ def _paths(routes: Sequence[Route]) -> Json:
 def _operation(route: Route) -> Json:
     answers = {str(one.status): _response(one, route) for one in (route.answer, *route.also)}
     problems = {str(status): _ref("responses", status) for status in route.problem_statuses}
-    found: Json = {
+    operation: Json = {
         "operationId": route.name,
         "summary": route.summary,
         "tags": [route.tag],
         "responses": {**answers, **problems},
     }
     if route.description:
-        found["description"] = route.description
+        operation["description"] = route.description
     if parameters := _parameters(route):
-        found["parameters"] = parameters
+        operation["parameters"] = parameters
     if route.takes:
-        found["requestBody"] = _body(route.takes)
+        operation["requestBody"] = _body(route.takes)
     if route.open:
-        found["security"] = []
+        operation["security"] = []
     elif route.scope:
         ways = ["ApiKey", *([_OTHER_KEYS[route.scope]] if route.scope in _OTHER_KEYS else [])]
-        found["security"] = [{way: [str(route.scope)]} for way in ways]
+        operation["security"] = [{way: [str(route.scope)]} for way in ways]
     if route.code_samples:
-        found["x-codeSamples"] = _samples()
-    return found
+        operation["x-codeSamples"] = _samples()
+    return operation
 
 
 def _response(one: ResponseBody, route: Route) -> Json:

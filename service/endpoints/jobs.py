@@ -17,7 +17,7 @@ from service.contract import MAX_JOB_ROWS, JobOrder, JobState
 from service.docs.examples import APPLICANT, JOB, SCORE
 from service.errors import ProblemError
 from service.jobs import webhooks
-from service.jobs.store import JobFolders, JobRecord
+from service.jobs.store import KEPT_DAYS, JobFolders, JobRecord
 from service.middleware.admission import Admission
 from service.problems import INVALID, JOB_NOT_FOUND, MALFORMED, NOT_DURABLE, QUOTA, Fault
 from service.web import bounds
@@ -29,6 +29,7 @@ JOB_BYTES: Final = 8 << 20
 OPEN_JOBS: Final = 10
 """Of an account at once."""
 PAGE_ROWS: Final = 1_000
+_GONE: Final = f"No job of yours has this id here; results go {KEPT_DAYS} days after a job has ended"
 
 ORDER: Final = Route(
     "POST",
@@ -104,13 +105,13 @@ class Jobs:
         await self._admission.throttle.charge(call, STATE.price.tokens())
         record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
         if record is None or record.account != call.owner.account:
-            raise ProblemError(JOB_NOT_FOUND)
+            raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
         offset = _offset(call.query)
         lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
         following = offset + len(lines)
         link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
-        found = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
-        return Reply(200, msgspec.json.encode(found))
+        page = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
+        return Reply(200, msgspec.json.encode(page))
 
     def _keep(self, record: JobRecord, rows: list[bytes]) -> None:
         mine = [one for one in self._jobs.records() if one.account == record.account and not one.ended]

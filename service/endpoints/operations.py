@@ -72,13 +72,13 @@ class Health:
 
     def faults_now(self) -> list[str]:
         """Short names of what is wrong; empty when ready. The object store, MLflow and Prefect are no part of it."""
-        found = [
+        checks = [
             ("draining", self.draining),
             ("model", not self.model_ready),
             ("outbox", bool(self.ledger.full_because)),
             ("keys", self.store.closed),
         ]
-        return [name for name, wrong in found if wrong]
+        return [name for name, wrong in checks if wrong]
 
 
 class Operations:
@@ -118,26 +118,26 @@ class _Snapshots(Collector):
 
     def collect(self) -> list[Metric]:
         """The metric families, in the order of `FAMILIES`."""
-        found: list[Metric] = []
+        families: list[Metric] = []
         for name, family in FAMILIES.items():
             text, labels = family.text, family.labels
             if name in self._snapshot.counters:
                 counter = CounterMetricFamily(name, text, labels=labels)
                 for label, value in self._snapshot.counters[name].items():
                     counter.add_metric(_labels(label), value)
-                found.append(counter)
+                families.append(counter)
             series = self._snapshot.gauges.get(name) or self._fixed.get(name)
             if series is not None:
                 gauge = GaugeMetricFamily(name, text, labels=labels)
                 for label, value in series.items():
                     gauge.add_metric(_labels(label), value)
-                found.append(gauge)
+                families.append(gauge)
             if name in self._snapshot.histograms:
                 histogram = HistogramMetricFamily(name, text, labels=labels)
                 for label, bins in self._snapshot.histograms[name].items():
                     histogram.add_metric(_labels(label), _cumulative(bins), bins.total)
-                found.append(histogram)
-        return found
+                families.append(histogram)
+        return families
 
 
 def exposition(snapshot: Snapshot, fixed: Mapping[str, Series] | None = None) -> bytes:
@@ -149,12 +149,12 @@ def exposition(snapshot: Snapshot, fixed: Mapping[str, Series] | None = None) ->
 
 def reference_series(reference: Mapping[str, Distribution]) -> dict[str, Series]:
     """The cumulative shares of the reference at the very edges of the histograms they are laid beside."""
-    found: dict[str, Series] = {_SCORE_REFERENCE_RATIO: {}, _INPUT_REFERENCE_RATIO: {}}
+    shares_by_edge: dict[str, Series] = {_SCORE_REFERENCE_RATIO: {}, _INPUT_REFERENCE_RATIO: {}}
     for name, one in reference.items():
         family, label = (_SCORE_REFERENCE_RATIO, "") if name == "score" else (_INPUT_REFERENCE_RATIO, f"{name}\t")
         for edge, share in zip([*map(repr, one.edges), "+Inf"], accumulate(one.shares), strict=True):
-            found[family][label + edge] = share
-    return {family: series for family, series in found.items() if series}
+            shares_by_edge[family][label + edge] = share
+    return {family: series for family, series in shares_by_edge.items() if series}
 
 
 def _labels(label: str) -> list[str]:

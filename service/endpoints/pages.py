@@ -96,10 +96,10 @@ class Pages:
     async def asset(self, call: Call) -> Reply:
         """A file of that page, or a client that it links to."""
         name = ASSET.parameter(call.path)
-        found = self._clients.get(name) or guide.asset(name)
-        if found is None:
+        file = self._clients.get(name) or guide.asset(name)
+        if file is None:
             raise ProblemError(NOT_FOUND)
-        return Reply(200, found[0], found[1])
+        return Reply(200, file[0], file[1])
 
     @answers(OPENAPI)
     async def openapi(self, _call: Call) -> Reply:

@@ -94,9 +94,9 @@ class Admission:
 
     async def parsed(self, call: Call, route: Route, parse: Callable[[bytes], Parsed]) -> Parsed:
         """The content of a body at the route's price; a body that is refused stays paid by its bytes."""
-        found = parse(await self.read(call, route.max_bytes))
+        content = parse(await self.read(call, route.max_bytes))
         await self.settle(call, route.price.tokens())
-        return found
+        return content
 
     async def _pay(self, call: Call, tokens: int) -> None:
         await self.throttle.charge(call, tokens)

@@ -70,8 +70,8 @@ class RequestHandler:
 
     def vital(self, path: str) -> bool:
         """Whether it is a route that tells how the worker is: answered when nothing else is."""
-        found = self.routes.find(path)
-        return found is not None and (found.route.open or found.route.scope is KeyScope.METRICS)
+        endpoint = self.routes.find(path)
+        return endpoint is not None and (endpoint.route.open or endpoint.route.scope is KeyScope.METRICS)
 
     def _refusal(self, call: Call, route: Route | None) -> Problem | None:
         """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""

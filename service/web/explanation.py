@@ -89,11 +89,11 @@ def _first_fault(body: bytes, error: Exception | None, row: int | None) -> Fault
     if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
         raise _malformed(f"The body is not well-formed JSON: {_place(body, error)}")
     pointer = f"/applicants/{row}" if row is not None else _pointer_of(error)
-    found = re.match(r"/applicants/(\d+)", pointer)
-    explained = _row_faults(body, int(found[1])) if found else []
+    match = re.match(r"/applicants/(\d+)", pointer)
+    explained = _row_faults(body, int(match[1])) if match else []
     if not explained and "of length" in str(error):
         explained = [_miscounted(0 if ">=" in str(error) else MAX_BATCH_ROWS + 1)]
-    return explained[0] if explained else _misfit(error, Applicant if found else Batch)
+    return explained[0] if explained else _misfit(error, Applicant if match else Batch)
 
 
 def _row_faults(body: bytes, row: int) -> list[Fault]:
@@ -140,8 +140,8 @@ def _faults(error: ValidationError, model: type[BaseModel], pointer: str) -> lis
     """Pydantic's errors in our words; a key that was misspelt comes before the fields that are missing without it."""
     if error.error_count() > _MANY:
         return [Fault(pointer, "type", f"breaks more than {_MANY} rules of the schema of {model.__name__}")]
-    found = [_fault(one, model, pointer) for one in error.errors(include_input=False, include_url=False)]
-    return sorted(found, key=_rank)[:MAX_FAULTS]
+    faults = [_fault(one, model, pointer) for one in error.errors(include_input=False, include_url=False)]
+    return sorted(faults, key=_rank)[:MAX_FAULTS]
 
 
 def _rank(fault: Fault) -> int:
@@ -186,8 +186,8 @@ def _pointer_of(error: Exception | None) -> str:
 
 def _place(body: bytes, error: msgspec.DecodeError) -> str:
     """Line and column of `... (byte 17)`, or the end."""
-    found = re.search(r"\(byte (\d+)\)", str(error))
-    at = int(found[1]) if found else len(body)
+    match = re.search(r"\(byte (\d+)\)", str(error))
+    at = int(match[1]) if match else len(body)
     line = body.count(b"\n", 0, at) + 1
     column = at - body.rfind(b"\n", 0, at)
     return f"line {line}, column {column}"

@@ -37,15 +37,15 @@ def gathered(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     Raises:
         ProblemError: 400 where a field that says one thing is there twice.
     """
-    found: dict[bytes, bytes] = {}
+    fields: dict[bytes, bytes] = {}
     for name, value in pairs:
         if name not in READ:
             continue
         value = value.strip(b" \t")
-        if name not in found:
-            found[name] = value
+        if name not in fields:
+            fields[name] = value
         elif name in _LISTS:
-            found[name] += b", " + value
+            fields[name] += b", " + value
         else:
             raise ProblemError(BAD_HEADER.saying(f"The header {name.decode()} is there twice"))
-    return found
+    return fields

@@ -132,23 +132,23 @@ class Route:  # pylint: disable=too-many-instance-attributes  # it is the one ho
     @property
     def problem_statuses(self) -> tuple[int, ...]:
         """Statuses of the problems it may answer with: by its key, its body, its path, and its own."""
-        found = {one.status for one in self.problems}
+        statuses = {one.status for one in self.problems}
         if not self.open:
-            found.update(_ANY)
+            statuses.update(_ANY)
         if self.takes:
-            found.update(_WITH_BODY)
+            statuses.update(_WITH_BODY)
         if self.idempotent:
-            found.add(HTTPStatus.CONFLICT)
+            statuses.add(HTTPStatus.CONFLICT)
         if self.parameters:
-            found.add(HTTPStatus.NOT_FOUND)
-        return tuple(sorted(map(int, found)))
+            statuses.add(HTTPStatus.NOT_FOUND)
+        return tuple(sorted(map(int, statuses)))
 
     def parameter(self, path: str) -> str:
         """What stands in a path of this route for its parameter."""
-        found = _shape(self.path).fullmatch(path)
-        if found is None:
+        match = _shape(self.path).fullmatch(path)
+        if match is None:
             raise ValueError(f"the path is none of {self.path}")
-        return found[1]
+        return match[1]
 
     def at(self, value: str) -> str:
         """The path with this value for its parameter."""
@@ -203,9 +203,9 @@ class Routes:
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a path, or None."""
-        found = self._fixed.get(path)
-        if found is not None:
-            return found
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed
         for shape, endpoint in self._shaped:
             if shape.fullmatch(path):
                 return endpoint

@@ -43,8 +43,8 @@ class TraceParent(NamedTuple):
 def trace_of(headers: Mapping[bytes, bytes]) -> TraceParent | None:
     """The trace a request belongs to, if its header is one of version 00."""
     shown = headers.get(b"traceparent")
-    found = _PARENT.fullmatch(shown) if shown else None
-    return TraceParent(*(part.decode() for part in found.groups())) if found else None
+    match = _PARENT.fullmatch(shown) if shown else None
+    return TraceParent(*(part.decode() for part in match.groups())) if match else None
 
 
 class Traces:

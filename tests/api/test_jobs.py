@@ -108,7 +108,9 @@ def test_a_job_belongs_to_who_ordered_it(api: Api, new_key) -> None:
     job = ordered(api, [applicant()])
     other = new_key("job-rival")
     for identifier in (job, "job_" + "0" * 32, "..", "x"):
-        assert api.get(f"/v1/jobs/{identifier}", key=other).status == 404
+        answer = api.get(f"/v1/jobs/{identifier}", key=other)
+        assert answer.status == 404
+        assert "results go 7 days after" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(

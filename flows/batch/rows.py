@@ -62,8 +62,8 @@ class OpenCell(Exception):
 class Checked:
     """A table held against the contract.
 
-    `columns` for `service.score.features.matrix`; per row its position in PROBLEMS, and the CellFault of the field there. A
-    broken field is empty in the columns, so that the row's answer can be computed and thrown away.
+    `columns` for `service.score.features.matrix`; per row its position in PROBLEMS, and the CellFault of the field
+    there. A broken field is empty in the columns, so that the row's answer can be computed and thrown away.
     """
 
     columns: dict[str, Any]

@@ -120,6 +120,7 @@ def score_shift(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     if not evidence.champion:
         return Result.NOT_APPLICABLE, "there is no champion whose scores partners know", None, None
     value = need(evidence.score_psi, "PSI of the score")
-    told = f"PSI of the score against {compared_with(evidence)} {value:.3f}, above {limits.score_psi} partners must be told"
+    told = f"PSI of the score against {compared_with(evidence)} {value:.3f}"
+    told += f", above {limits.score_psi} partners must be told"
     result = Result.PASSED if value <= limits.score_psi else Result.NEEDS_REVIEW
     return result, told, value, limits.score_psi

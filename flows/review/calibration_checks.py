@@ -30,7 +30,7 @@ def calibration(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
 
 
 def calibration_later(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
-    """Probabilities come true in the latest quarter: errors of several quarters cancel, and answers are given in one."""
+    """Probabilities come true in the latest quarter: errors of several quarters cancel, answers are given in one."""
     figure = need(need(evidence.ece, "ECE by quarter").get(LATER), "ECE out of time")
     told = f"ECE out of time {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}], at most {limits.ece_later}"
     if figure.value <= limits.ece_later:

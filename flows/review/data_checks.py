@@ -50,7 +50,7 @@ def hash_known(evidence: Evidence, _: ReleaseLimits) -> Verdict:
 
 
 def telling_fields(evidence: Evidence, _: ReleaseLimits) -> Verdict:
-    """No field of the contract is empty or of one value in the rows learned from: the model would know nothing of it."""
+    """No field of the contract is empty or of one value in the rows learned from: it would tell the model nothing."""
     found = need(need(evidence.data, "data").untelling_fields, "values of each field")
     told = f"empty or of one value: {', '.join(found)}; prepare the data again" if found else "every field has values"
     return passed(not found, told, len(found), 0)

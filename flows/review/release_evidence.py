@@ -163,6 +163,7 @@ def refuse_infinite(values: Mapping[str, float], what: str) -> None:
 
 
 def figure_of(figures: Figures | None, name: str) -> float:
+    """A figure of the judgement on unseen customers; Missing where there is none, or where it is no number."""
     figure = need(need(figures, "judgement on unseen customers").get(name), name)
     if not isfinite(figure.value):
         raise Missing(f"{name} is not a number")

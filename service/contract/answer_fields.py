@@ -101,9 +101,16 @@ class Score(BaseModel):
     ] = None
     reasons: Annotated[list[Reason], Field(max_length=MAX_REASONS)]
     strengths: Annotated[
-        list[Strength], Field(max_length=MAX_STRENGTHS, description="What counts most in the applicant's favour.")
+        list[Strength],
+        Field(
+            max_length=MAX_STRENGTHS,
+            description="What counts most in the applicant's favour. Absent from answers that are read back late.",
+        ),
     ] = []
-    reference: Annotated[Comparison | None, Field(description="What points are counted from.")] = None
+    reference: Annotated[
+        Comparison | None,
+        Field(description="What points are counted from. Absent from answers that are read back late."),
+    ] = None
     warnings: list[str]
     model: ModelRef
     created_at: datetime

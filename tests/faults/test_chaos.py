@@ -45,7 +45,7 @@ HOSTS_FULL = HostsPlan(requests=10_000, kills=28, duration_s=120.0, outage_s=60.
 def test_three_hosts_share_a_database_through_kills_and_restarts(
     plan: HostsPlan, object_store: ObjectStore, database_cluster: Cluster, database: str, tmp_path: Path
 ) -> None:
-    """Hosts killed, PostgreSQL stopped and crashed, the store away: none lost, none doubled, each id readable on each."""
+    """Hosts killed, PostgreSQL stopped and crashed, the store away: none lost or doubled, each id readable on each."""
     chaos = HostsChaos(plan, tmp_path, object_store, f"hosts-{plan.requests}", database_cluster, database)
     report, told = chaos.run(), chaos.told
     print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def _late(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as the contract says that it is read back late: reasons by their words, and no points."""
+    words = [{name: one[name] for name in ("code", "text", "feature", "direction")} for one in answer["reasons"]]
+    return {name: value for name, value in answer.items() if name not in {"strengths", "reference"}} | {
+        "reasons": words
+    }
+
+
 async def test_what_left_the_host_is_read_from_the_bucket(object_store: ObjectStore, tmp_path: Path) -> None:
-    """Byte for byte what was answered, for its partner alone; and a store that is away is told from an unknown id."""
+    """What was answered, less the points, for its partner alone; and a store that is away is no unknown id."""
     pack_small_model(tmp_path / "model")
     model = PackedModel.load(tmp_path / "model", "portable")
     object_store.client().create_bucket(Bucket="older-answers")
@@ -57,13 +66,7 @@ async def test_what_left_the_host_is_read_from_the_bucket(object_store: ObjectSt
             await ledger.read(identifier, "rival", RecordKind.PREDICTION, anywhere=True)
         stored = await ledger.read(identifier, "acme", RecordKind.PREDICTION, anywhere=True)
         assert stored.body is None
-        assert json.loads(restored(stored.row)) == json.loads(answer)
-    assert (
-        restored(
-            (await ledger.read(json.loads(given[0])["prediction_id"], "acme", RecordKind.PREDICTION, anywhere=True)).row
-        )
-        == given[0]
-    )
+        assert json.loads(restored(stored.row)) == _late(json.loads(answer))
     unknown = ledger.ids.of("20200101-abcdefghij-1", "acme").public
     with pytest.raises(AnswerNotFound):
         await ledger.read(unknown, "acme", RecordKind.PREDICTION, anywhere=True)

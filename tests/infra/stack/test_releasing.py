@@ -146,7 +146,7 @@ def test_the_next_one_takes_over_without_a_failed_request(
 @pytest.mark.parametrize(
     ("fault", "error", "says"),
     [
-        pytest.param("wrong", SmokeFailed, "golden applicant", id="wrong-answers-beside"),
+        pytest.param("wrong", SmokeFailed, "the approved model", id="wrong-answers-beside"),
         pytest.param("dies", BentosError, "the model was refused", id="dies-beside"),
         pytest.param("missing", DeployRefused, "not in the store", id="not-packed"),
         pytest.param("live-dies", DeployRefused, "does not start on the API's port", id="dies-on-the-port"),

@@ -91,7 +91,7 @@ def _stored(prediction: str) -> dict[str, Any]:
     """The row of a prediction in the bucket, which takes some seconds to get there."""
     store, prefix = (
         boto3.client("s3"),
-        f"dt={datetime.strptime(prediction[:8], '%Y%m%d').replace(tzinfo=UTC):%Y-%m-%d}/",
+        f"predictions/dt={datetime.strptime(prediction[:8], '%Y%m%d').replace(tzinfo=UTC):%Y-%m-%d}/",
     )
     deadline, seen = time.monotonic() + SHIPPED_S, set[str]()
     while time.monotonic() < deadline:

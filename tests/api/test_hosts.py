@@ -28,7 +28,7 @@ async def _nothing_inside(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.fixture(name="hosts")
 def _hosts(database: str, model_dir: Path, runner: asyncio.Runner, tmp_path: Path) -> Iterator[list[Api]]:
     """Two hosts with folders of their own, one pepper, and one partner's key that was issued once."""
-    found, started = [], []
+    found, started, key = [], [], ""
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()

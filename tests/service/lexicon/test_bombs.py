@@ -91,7 +91,8 @@ def test_a_lying_dimension_changes_nothing(says: str) -> None:
         return part.replace(b'<dimension ref="A1:F4"', f'<dimension ref="{says}"'.encode()) if name == SHEET else part
 
     content = _rewritten(workbook([HEADER, *ROWS]), lie)
-    assert says.encode() in zipfile.ZipFile(io.BytesIO(content)).read(SHEET)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert says.encode() in archive.read(SHEET)
 
     table = read_table(content, ReadOptions(limits=UPLOAD), name="a.xlsx")
 

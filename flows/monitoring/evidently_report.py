@@ -1,6 +1,7 @@
 """The interactive report: Evidently draws it, with the statistics that decided registered in it.
 
-For each column the report shows first the two statistics that decide (PSI; effect with its corrected p-value), then
+The page begins with a summary of every column and opens only those that moved: drawn whole it was ten megabytes that
+nobody read. Its JSON holds every column: the two statistics that decide (PSI; effect with its corrected p-value), then
 those kept for the record. Importing Evidently costs ten to twenty seconds, so it happens inside the function. Only the
 compared columns go in: no id, no reference of a customer.
 """
@@ -8,9 +9,11 @@ compared columns go in: no id, no reference of a customer.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,13 +21,18 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring import drift_statistics
-from flows.monitoring.history import WindowVerdict
-from flows.monitoring.verdict_types import ColumnVerdict
+from flows.monitoring.history import WindowVerdict, table_rows
+from flows.monitoring.verdict_types import ColumnVerdict, DriftState
 from flows.monitoring.window_settings import Thresholds
 from flows.predictions.columns import LIST_SEPARATOR, WatchedColumn
 
 Statistic = Callable[[pd.Series, pd.Series, Any, float], tuple[float, bool]]
 Result = TypeVar("Result")
+_STYLE: Final = (
+    "#summary{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:1.5rem auto;padding:0 1rem}"
+    "#summary table{border-collapse:collapse;width:100%}#summary td,#summary th{text-align:left;padding:.25rem .6rem;"
+    "border-bottom:1px solid #d0d5dd}"
+)
 NEVER: Final = 1e9  # threshold of a statistic that is shown and decides nothing
 
 
@@ -86,12 +94,22 @@ def write_report(comparison: ReportComparison, html: Path, json: Path) -> None:
     """Write Evidently's report of the columns that could be compared, as offline HTML and as JSON.
 
     What is left out of it (broken columns) stands in the summary with its verdict.
+    The page draws the columns that moved, or the one nearest to it where none did.
     """
     _quiet_import()
-    from evidently import DataDefinition, Dataset, Report
-
     _register(comparison)
     shown = comparison.shown
+    json.write_text(_run(comparison, shown, _metrics(shown, comparison.thresholds)).json(), encoding="utf-8")
+    states = {one.name: one.state for one in comparison.verdict.columns}
+    moved = [column for column in shown if states[column.name] is not DriftState.GREEN] or list(shown[:1])
+    drawn = _run(comparison, moved, _pictures(moved, comparison.thresholds)).get_html_str(as_iframe=False)
+    html.write_text(_with_summary(drawn, comparison.verdict, [column.name for column in moved]), encoding="utf-8")
+
+
+def _run(comparison: ReportComparison, shown: Sequence[WatchedColumn], metrics: list[Any]) -> Any:
+    """Evidently's snapshot of these columns."""
+    from evidently import DataDefinition, Dataset, Report
+
     definition = DataDefinition(
         numerical_columns=[column.name for column in shown if column.kind == "number"],
         categorical_columns=[column.name for column in shown if column.kind != "number"],
@@ -102,27 +120,40 @@ def write_report(comparison: ReportComparison, html: Path, json: Path) -> None:
     )
     verdict = comparison.verdict
     facts = {"model": verdict.model.version, "digest": verdict.model.digest, "state": str(verdict.state)}
-    window = f"{verdict.window['start']} to {verdict.window['end']}"
-    snapshot = Report(_metrics(shown, comparison.thresholds)).run(
-        current, reference, metadata=facts, name=f"Drift of {verdict.model.name}, {window}"
-    )
-    snapshot.save_html(str(html))
-    json.write_text(snapshot.json(), encoding="utf-8")
+    return Report(metrics).run(current, reference, metadata=facts, name=_title(verdict))
 
 
-def _metrics(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
-    """Column by column what decides and the missing values, then what is for the record."""
+def _title(verdict: WindowVerdict) -> str:
+    return f"Drift of {verdict.model.name}, {verdict.window['start']} to {verdict.window['end']}"
+
+
+def _pictures(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
+    """One picture a column, with what is missing of it."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
     metrics: list[Any] = []
     for column in shown:
-        metrics += [
-            ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber),
-            ValueDrift(column=column.name, method=EFFECT[column.kind].name, threshold=thresholds.effect_amber),
-            MissingValueCount(column=column.name),
-        ]
-    record = [(column.name, one.name) for column in shown for one in RECORD[column.kind]]
-    return metrics + [ValueDrift(column=name, method=method, threshold=NEVER) for name, method in record]
+        metrics.append(ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber))
+        metrics.append(MissingValueCount(column=column.name))
+    return metrics
+
+
+def _with_summary(document: str, verdict: WindowVerdict, drawn: Sequence[str]) -> str:
+    """Evidently's page with a title, and before it the verdict, its causes, and every column and check."""
+    rows = table_rows(verdict)
+    names = list(rows[0]) if rows else []
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(str(row[name]))}</td>' for name in names)}</tr>" for row in rows)
+    causes = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons or ("nothing moved",))
+    facts = f"Model version {verdict.model.version}, {verdict.rows:,} predictions, {verdict.compared_rows:,} compared."
+    summary = (
+        f"<style>{_STYLE}</style><section id=summary><h1>{escape(_title(verdict))}: {escape(str(verdict.state))}</h1>"
+        f"<p>{escape(facts)}</p><ul>{causes}</ul><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p>Drawn below: {escape(', '.join(drawn))}. Every figure of every column is in report.json.</p></section>"
+    )
+    titled = re.sub(r"<title>.*?</title>", "", document, count=1, flags=re.DOTALL)
+    titled = re.sub(r"<head([^>]*)>", rf"<head\1><title>{escape(_title(verdict))}</title>", titled, count=1)
+    return re.sub(r"<body([^>]*)>", lambda found: f"{found[0]}{summary}", titled, count=1)
 
 
 def _quiet_import() -> None:

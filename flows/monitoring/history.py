@@ -19,6 +19,8 @@ RUNBOOK = "infra/runbook.md"
 RUNBOOK_PLACE = "#when-drift-turns-red"
 USUAL_WINDOWS = 28
 USUAL_NEEDS = 3
+REPLAY_AFTER_DAYS = 7
+"""A window that ended so long before it was judged is history gone through again, not today's traffic."""
 COLOURS = {
     DriftState.GREEN: "#2e7d32",
     DriftState.AMBER: "#b26a00",
@@ -64,6 +66,12 @@ class WindowVerdict(BaseModel):
         """The causes in words."""
         return tuple(cause.text for cause in self.causes)
 
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def replay(self) -> bool:
+        """Whether an old window was judged again: staff pages say so."""
+        return (self.made_at.date() - self.window["end"]).days > REPLAY_AFTER_DAYS
+
     @property
     def identity(self) -> tuple[str, str, str, str]:
         """Window, model and data: two verdicts with the same identity are the same verdict."""
@@ -74,6 +82,11 @@ class WindowVerdict(BaseModel):
         """Where its reports lie in bucket `reports`: the same window, model and data, the same folder."""
         start, end, _, fingerprint = self.identity
         return f"drift/dt={end}/{start}_{end}-v{self.model.version}-{fingerprint[:12]}"
+
+
+def latest(known: WindowVerdict | None, made: WindowVerdict) -> WindowVerdict:
+    """The verdict of the later window, whichever was made last: a replay of old months is not today's state."""
+    return known if known is not None and known.window["end"] > made.window["end"] else made
 
 
 class Moment(BaseModel):

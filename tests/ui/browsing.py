@@ -53,8 +53,9 @@ class Gate:
 
     def __init__(self, api: str, key: str) -> None:
         self.api, self.key, self.own_key, self.shut = api, key, key, False
-        self.scored_at = 0.0  # monotonic seconds of the last answer to a single score
+        self.took_s = 0.0  # seconds that the API took for the last single score
         self.sent: list[bytes] = []  # the bodies of the single scores asked for
+        self.delay_s = 0.0  # how long a single score is held at the door
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -72,11 +73,13 @@ class Gate:
                 headers = {
                     name: value for name, value in self.headers.items() if name.lower() not in ("host", "x-api-key")
                 }
+                time.sleep(gate.delay_s if self.path == "/v1/score" else 0)
+                asked = time.monotonic()
                 answer = gate.client.request(
                     self.command, gate.api + self.path, content=body, headers={**headers, "x-api-key": gate.key}
                 )
                 if self.path == "/v1/score":
-                    gate.scored_at = time.monotonic()
+                    gate.took_s = time.monotonic() - asked
                     gate.sent.append(body)
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():

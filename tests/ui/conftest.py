@@ -106,4 +106,5 @@ def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
 def stack(running_stack: Stack) -> Stack:
     """The same for one test, with an open gate and the right key."""
     running_stack.gate.shut, running_stack.gate.key = False, running_stack.gate.own_key
+    running_stack.gate.delay_s = 0.0
     return running_stack

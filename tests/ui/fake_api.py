@@ -7,6 +7,7 @@ The score is a plain formula on a few fields, so that tests can say which way it
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from service.contract import RULE_CODES, Applicant, Batch
+from service.contract import RULE_CODES, AdviceRequest, Applicant, Batch, CreditClass
 
 KEY = "qf_test_0123456789abcdefghijklmnop"
 MANIFEST: dict[str, Any] = {"name": "credit-score", "version": "7", "digest": "sha256:" + "ab" * 32}
@@ -38,6 +39,9 @@ class FakeApi:
     scopes: str = "docs read score"
     manifest: dict[str, Any] = field(default_factory=lambda: dict(MANIFEST))
     requests: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
+    orders: dict[str, list[Any]] = field(default_factory=dict)  # rows by job
+    job_pace: int = 10_000  # rows of a job that are done more at each look
+    refuse_debt: float = -1.0  # a row of a job with this debt is refused
 
     def transport(self) -> httpx.MockTransport:
         """For `st.session_state["transport"]`."""
@@ -46,7 +50,10 @@ class FakeApi:
     def handle(self, request: httpx.Request) -> httpx.Response:
         """One request answered."""
         status, headers, body = self.answer(
-            request.method, request.url.path, request.content, {k.lower(): v for k, v in request.headers.items()}
+            request.method,
+            request.url.raw_path.decode(),
+            request.content,
+            {k.lower(): v for k, v in request.headers.items()},
         )
         return httpx.Response(status, headers=headers, content=body)
 
@@ -63,12 +70,44 @@ class FakeApi:
             return self._problem(self.fail)
         if headers.get("x-api-key") != KEY:
             return self._problem(401)
-        if path == "/v1/model":
-            status, named, body = self._json(200, self.manifest)
-            return status, {**named, "qf-scopes": self.scopes}, body
-        if path not in ("/v1/score", "/v1/score/batch"):
+        return self._routed(path, sent, content)
+
+    def _routed(self, path: str, sent: Any, content: bytes) -> tuple[int, dict[str, str], bytes]:
+        if path.startswith("/v1/jobs"):
+            return self._job(path, sent)
+        if path in ("/v1/score", "/v1/score/batch"):
+            return self._scored(path, content)
+        if path == "/v1/score/advice":
+            return self._json(200, advice_of(AdviceRequest.model_validate_json(content), self.manifest))
+        if path != "/v1/model":
             return self._problem(404)
-        return self._scored(path, content)
+        status, named, body = self._json(200, self.manifest)
+        return status, {**named, "qf-scopes": self.scopes}, body
+
+    def _job(self, path: str, sent: Any) -> tuple[int, dict[str, str], bytes]:
+        """An order taken, or told how far it is: `job_pace` rows further than at the look before."""
+        known = re.fullmatch(r"/v1/jobs/([^?]+)\?offset=(\d+)", path)
+        if known is None:
+            name = f"job_{len(self.orders):032x}"
+            self.orders[name] = [Applicant.model_validate_json(json.dumps(row)) for row in sent["applicants"]]
+            return self._json(202, self._state(name, 0))
+        if known[1] not in self.orders:
+            return self._problem(404)
+        looks = sum(path.split("?")[0] == asked.split("?")[0] for _, asked, *_ in self.requests)
+        done = min(len(self.orders[known[1]]), looks * self.job_pace)
+        rows = self.orders[known[1]][int(known[2]) : min(done, int(known[2]) + 1000)]
+        fault = {"errors": [{"pointer": "/outstanding_debt", "code": "too-large", "detail": ""}]}
+        results = [
+            fault if row.outstanding_debt == self.refuse_debt else score_of(row, f"j{place}", self.manifest)
+            for place, row in enumerate(rows, int(known[2]))
+        ]
+        return self._json(200, self._state(known[1], done) | {"results": results})
+
+    def _state(self, name: str, done: int) -> dict[str, Any]:
+        rows = len(self.orders[name])
+        status = "done" if done == rows else "running"
+        moment = datetime(2026, 11, 23, 10, 0, tzinfo=UTC).isoformat()
+        return {"id": name, "status": status, "rows": rows, "done": done, "refused": 0, "created_at": moment}
 
     def _scored(self, path: str, content: bytes) -> tuple[int, dict[str, str], bytes]:
         try:
@@ -154,6 +193,28 @@ class FakeApi:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def advice_of(asked: AdviceRequest, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Two plans: pay on time, or pay on time and owe nothing; the first that reaches the band."""
+    applicant, order = asked.applicant, list(CreditClass)
+    now, changes = score_of(applicant, "", manifest), []
+    told = now
+    for field in ("delay_from_due_date", "outstanding_debt"):
+        changes.append({"field": field, "before": getattr(applicant, field), "after": 0.0})
+        sets = {each["field"]: each["after"] for each in changes}
+        told = score_of(applicant.model_copy(update=sets), "", manifest)
+        if order.index(told["band"]) >= order.index(asked.target.band or CreditClass.GOOD):
+            break
+    reachable = order.index(told["band"]) >= order.index(asked.target.band or CreditClass.GOOD)
+    return {
+        "score": now["score"],
+        "band": now["band"],
+        "reachable": reachable,
+        "changes": changes if reachable else [],
+        "reached_score": told["score"],
+        "reached_band": told["band"],
+    }
 
 
 def score_of(applicant: Applicant, prediction_id: str, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +19,17 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from infra.settings import ROOT
-from tests.ui.browsing import LOOKS, PATIENCE_MS, Look, Stack, Visit
+from tests.ui.browsing import LOOKS, PATIENCE_MS, SHOTS, Look, Stack, Visit
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import contract_fields
 from ui.batches.mapping import template
 from ui.texts.wording import texts
 
+EVERY_LOOK = [
+    *LOOKS,
+    ("pt", "pt-BR", 390, 844, "dark"),
+    ("en", "en-US", 1280, 900, "light"),
+]
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
 
 
@@ -35,13 +41,42 @@ def test_a_score(browser: Browser, stack: Stack, look: Look) -> None:
     visit.press()
     expect(visit.page.locator(".qf-gauge")).to_be_in_viewport()
     visit.page.locator(".st-key-advice-go button").click()
-    visit.page.wait_for_selector(".qf-gain")
+    visit.page.wait_for_selector(".st-key-advice-told")
     visit.settle().shot("score")
     with visit.page.expect_download() as download:
         visit.page.locator(".st-key-print button:visible").first.click()
     printed = Path(download.value.path()).read_text(encoding="utf-8")
     assert visit.t("result.reasons") in printed and "<script" not in printed and stack.gate.own_key not in printed
     assert stack.gate.own_key not in visit.page.content()
+    visit.done()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_the_printed_page_is_one_sheet(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> None:
+    """Chromium prints it on one A4 page, with the longest reference, every input and the date on it."""
+    visit = Visit(browser, stack, look).open()
+    visit.page.locator(".st-key-example-strained button").click()
+    visit.settle()
+    visit.field("customer_ref").fill("R" * 64)
+    visit.press()
+    with visit.page.expect_download() as download:
+        visit.page.locator(".st-key-print button:visible").first.click()
+    sheet = tmp_path / "sheet.html"
+    sheet.write_bytes(Path(download.value.path()).read_bytes())
+    page = visit.context.new_page()
+    page.goto(sheet.as_uri())
+    for name in (each.name for each in contract_fields() if each.required or each.name == "customer_ref"):
+        expect(page.locator(f"dd[data-field={name}]")).to_be_visible()
+    expect(page.get_by_text("R" * 64).first).to_be_visible()
+    year = str(datetime.now(UTC).year)
+    assert year in page.locator("dl.quote").inner_text()
+    printed = page.pdf(prefer_css_page_size=True)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    (SHOTS / f"ui-printed-{visit.name}.pdf").write_bytes(printed)
+    box = re.search(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
+    assert len(re.findall(rb"/Type /Page\b", printed)) == 1
+    assert box is not None and [round(float(side)) for side in box.groups()] == [595, 842]
+    page.close()
     visit.done()
 
 
@@ -147,6 +182,8 @@ def test_batch(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> No
     file.write_text(_rows(1_200))
     visit.page.locator("input[type=file]").set_input_files(file)
     visit.page.locator(".st-key-batch-send button:visible").first.click()
+    visit.page.wait_for_selector(".st-key-scores-csv button")
+    visit.settle()
     with visit.page.expect_download() as download:
         visit.page.locator(".st-key-scores-csv button:visible").first.click()
     separator, decimal = (";", ",") if visit.language == "pt" else (",", ".")
@@ -156,6 +193,34 @@ def test_batch(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> No
     visit.settle().shot("batch-results")
     visit.page.reload()
     visit.page.wait_for_selector(".st-key-scores-csv button")
+    visit.done()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
+def test_a_file_replaced_is_another_file(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> None:
+    """Dropped over the file before it, whose columns had other names: columns, faults and what is sent are the new
+    one's; its refused row can be downloaded with line, reason and the cells as they stood there."""
+    visit = Visit(browser, stack, look).open("batch")
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text(_rows(2).replace("annual_income", "Annual_Income", 1).replace("42000.0", "plenty"))
+    second.write_text(
+        _rows(3)
+        .replace("customer_ref,", "ref,", 1)
+        .replace("outstanding_debt", "Outstanding_Debt", 1)
+        .replace("42000.0", "many")
+    )
+    chosen = visit.page.locator("[class*=st-key-column-][class*=annual_income] input")
+    for file, income in ((first, "Annual_Income"), (second, "annual_income")):
+        visit.page.locator("input[type=file]").set_input_files(file)
+        visit.page.get_by_text(visit.t("batch.columns_lead")).wait_for(state="attached")
+        visit.settle()
+        expect(chosen).to_have_value(income)
+    visit.page.get_by_text(re.compile(re.escape(visit.t("batch.faults", count="").strip(" ()")))).first.click()
+    with visit.page.expect_download() as download:
+        visit.page.locator(".st-key-faults-csv button:visible").first.click()
+    table = pd.read_csv(download.value.path(), sep=";" if visit.language == "pt" else ",", dtype=str)
+    assert table["qf_row"].tolist() == ["3"] and table["annual_income"].tolist() == ["many"]
+    assert visit.t.label("annual_income") in table["qf_problem"][0] and "Outstanding_Debt" in table.columns
     visit.done()
 
 
@@ -203,9 +268,9 @@ def test_bad_files(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -
     visit.done()
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=["pt light", "en dark"])
+@pytest.mark.parametrize("look", EVERY_LOOK, ids=lambda look: f"{look[0]} {look[4]}")
 def test_every_page_is_accessible(browser: Browser, stack: Stack, look: Look) -> None:
-    """axe-core finds nothing serious on any page."""
+    """axe-core finds nothing serious on any page, in either language and theme, on a desktop and on a phone."""
     script = Path(os.environ.get("QF_AXE", ROOT / ".local/npm/node_modules/axe-core/axe.min.js"))
     if not script.is_file():
         (pytest.fail if os.environ.get("QF_REQUIRE_ALL") == "1" else pytest.skip)(
@@ -217,7 +282,7 @@ def test_every_page_is_accessible(browser: Browser, stack: Stack, look: Look) ->
         if not path:
             visit.press()
             visit.page.locator(".st-key-advice-go button").click()
-            visit.page.wait_for_selector(".qf-gain")
+            visit.page.wait_for_selector(".st-key-advice-told")
         visit.settle().page.wait_for_timeout(800)
         visit.shot(path or "score-checked")
         visit.page.evaluate(script.read_text(encoding="utf-8"))

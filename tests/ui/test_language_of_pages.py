@@ -57,6 +57,8 @@ def test_no_foreign_word(browser: Browser, stack: Stack, path: str) -> None:
     visit = Visit(browser, stack, PORTUGUESE).open(path)
     if not path:
         visit.press()
+        visit.page.locator(".st-key-advice-go button").click()
+        visit.page.wait_for_selector(".st-key-advice-told")
     visit.settle()
     known = known_to(stack)
     foreign = {text: words(text) - known for text in visit.page.evaluate(GATHER)}

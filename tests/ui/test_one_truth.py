@@ -181,6 +181,33 @@ def test_what_is_sent_is_what_is_shown(browser: Browser, stack: Stack, look: Loo
     visit.done()
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.6], ids=["at-once", "slow-answer"])
+@pytest.mark.parametrize("button", ["submit-above", "submit"])
+def test_a_click_between_two_fields_is_answered(browser: Browser, stack: Stack, button: str, delay_s: float) -> None:
+    """Typed, clicked and typed on without a pause: every click asks once, and what stands is of what is shown or
+    greyed."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    for turn in range(6):
+        asked = len(stack.gate.sent)
+        visit.field("annual_income").fill(str(30_000 + turn))
+        visit.page.locator(f".st-key-{button} button").scroll_into_view_if_needed()
+        box = visit.page.locator(f".st-key-{button} button").bounding_box()
+        assert box is not None
+        stack.gate.delay_s = delay_s
+        visit.page.mouse.click(box["x"] + 40, box["y"] + 10)
+        visit.page.wait_for_timeout(20 * turn)
+        visit.field("num_bank_accounts").fill(str(turn + 1))
+        visit.field("num_bank_accounts").press("Tab")
+        eventually(lambda before=asked: len(stack.gate.sent) > before, True)
+        expect(visit.page.locator(".qf-gauge .qf-band")).to_be_visible()
+        visit.settle()
+        assert len(stack.gate.sent) == asked + 1
+        assert sent(visit)["annual_income"] == 30_000.0 + turn
+        greyed = visit.page.locator(".qf-stale").count() > 0
+        assert greyed == (sent(visit) != as_json(visit))
+    visit.done()
+
+
 NUMBERS = [
     ("pt", "R$ 42.000,00", 42_000.0),
     ("pt", "4.000", 4_000.0),

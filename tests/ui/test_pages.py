@@ -30,7 +30,16 @@ FULL: dict[str, Any] = {
     "created_at": "2026-11-23T07:00:00Z",
     "git_revision": "b0ddcd8",
     "metrics": {"accuracy": 0.716, "ece": 0.013},
-    "slices": {"pooled": {"accuracy": ESTIMATE, "qwk": ESTIMATE}, "quarter_1": {"accuracy": ESTIMATE}},
+    "slices": {
+        "pooled": {"accuracy": ESTIMATE, "qwk": ESTIMATE},
+        "quarter_1": {"accuracy": ESTIMATE},
+        "known_1_month": {"accuracy": ESTIMATE},
+    },
+    "score_steps": {
+        "pooled": [
+            {"name": "0-49", "rows": 90, "share": 0.1, "classes": {"Poor": {"value": 0.9, "low": 0.86, "high": 0.93}}}
+        ]
+    },
     "importance": {"outstanding_debt": 0.4, "interest_rate": 0.1},
     "fairness": {
         "groups": [
@@ -204,6 +213,7 @@ def test_model(open_page: Open, api: FakeApi, locale: str) -> None:
     at = open_page("model", locale=locale)
     t, shown = texts(locale[:2]), everything(at)
     assert t("verdicts.approve") in shown and "Ana" not in shown  # who decided is for staff
+    assert t("summary.bases") in shown and t("slices.known_1_month") in shown and "90% (86%–93%)" in shown
     assert t("summary.right", tenths=7) in shown and t("summary.not_default") in shown
     assert "late" in shown and "known" in shown and t("fairness.rows") in at.dataframe[1].value.columns
     assert ("0,716 [0,704; 0,728]" if locale == "pt-BR" else "0.716 [0.704; 0.728]") in at.dataframe[

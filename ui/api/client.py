@@ -6,14 +6,14 @@ import copy
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from service.contract import Applicant, Score, Scores
+from service.contract import Advice, AdviceTarget, Applicant, JobState, Score, Scores
 from ui.api import errors
 from ui.api.exchange import Exchange
 from ui.api.limits import Limit, read_limits
@@ -76,21 +76,36 @@ class Client:
     def score_batch(self, applicants: Sequence[Applicant], token: str = "") -> ApiReply[list[Score]]:
         """Up to 1,000 applicants scored in order; the same `token` never scores the same rows twice."""
         self._pay(len(applicants))
-        body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
-        reply = self._typed(Scores, self._call("POST", "/v1/score/batch", body, token))
+        reply = self._typed(Scores, self._call("POST", "/v1/score/batch", body_of(applicants), token))
         if len(reply.value.scores) != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
         return ApiReply(reply.value.scores, reply.exchange, reply.limits)
 
+    def advice(self, applicant: Mapping[str, Any], target: AdviceTarget) -> ApiReply[Advice]:
+        """The smallest set of changes that brings one applicant to the target; one token, nothing is stored."""
+        self._pay(1)
+        asked = {"applicant": applicant, "target": target.model_dump(mode="json", exclude_none=True)}
+        return self._typed(Advice, self._call("POST", "/v1/score/advice", json.dumps(asked, allow_nan=False).encode()))
+
     def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
         """A part of a large batch, its answers counted and left as bytes (`exchange.got`): read once, when shown."""
         self._pay(len(applicants))
-        body = b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
-        reply = self._call("POST", "/v1/score/batch", body, token)
+        reply = self._call("POST", "/v1/score/batch", body_of(applicants), token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.
         if reply.exchange.got.count(b'"prediction_id":') != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
         return ApiReply(len(applicants), reply.exchange, reply.limits)
+
+    def order(self, applicants: Sequence[Applicant]) -> ApiReply[JobState]:
+        """Up to 10,000 applicants to be scored in the API's own time. An order has no Idempotency-Key: a connection
+        that breaks is not tried again, so that nothing is ordered twice unseen.
+        """
+        self._pay(len(applicants))
+        return self._typed(JobState, self._call("POST", "/v1/jobs", body_of(applicants), again=False))
+
+    def job(self, identifier: str, offset: int) -> ApiReply[JobState]:
+        """How far an order is, and up to 1,000 of its results from row `offset` on; one token of the key."""
+        return self._typed(JobState, self._call("GET", f"/v1/jobs/{identifier}?offset={offset}"))
 
     def model(self) -> ApiReply[dict[str, Any]]:
         """The manifest of the model that answers: a page may be older than it, so it stays a mapping."""
@@ -108,12 +123,14 @@ class Client:
         if self._spend is not None:
             self._spend(tokens)
 
-    def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> ApiReply[None]:
+    def _call(
+        self, method: str, path: str, content: bytes | None = None, token: str = "", again: bool = True
+    ) -> ApiReply[None]:
         headers = {}
         if content is not None:
             headers = {"content-type": "application/json", "idempotency-key": token or uuid.uuid4().hex}
         started = time.perf_counter()
-        response = self._send(method, path, content, headers)
+        response = self._send(method, path, content, headers, again)
         took_ms = (time.perf_counter() - started) * 1000
         shown = {name: value for name, value in response.headers.items() if name in _SHOWN_HEADERS}
         exchange = Exchange(method, path, content, response.status_code, response.content, shown, took_ms)
@@ -123,11 +140,15 @@ class Client:
         error.exchange, error.limits = exchange, read_limits(response.headers)
         raise error
 
-    def _send(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, content: bytes | None, headers: dict[str, str], again: bool
+    ) -> httpx.Response:
         """The response. A connection the server had closed meanwhile is tried once more: the token makes it safe."""
         try:
             return self._http.request(method, path, content=content, headers=headers)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+            if not again:
+                raise errors.NoConnection from error
             return self._again(method, path, content, headers)
         except httpx.HTTPError as error:
             raise errors.NoConnection from error
@@ -149,6 +170,11 @@ class Client:
 _SHOWN_HEADERS: Final = frozenset(
     {"content-type", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotent-replayed", "qf-scopes"}
 )
+
+
+def body_of(applicants: Sequence[Applicant]) -> bytes:
+    """Applicants as the body of a batch or an order."""
+    return b'{"applicants":' + _APPLICANTS.dump_json(applicants) + b"}"
 
 
 def _error(response: httpx.Response, answer: Any) -> errors.ApiError:

@@ -13,14 +13,15 @@ import json
 import shutil
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from service.contract import MAX_BATCH_ROWS, Applicant, Score, Scores
+from service.contract import MAX_BATCH_ROWS, Applicant, RefusedRow, Score
 from ui.api.client import Client
 from ui.api.errors import ApiError, LimitReached, NoConnection, Unavailable, Unexpected
 from ui.api.limits import Limit, largest_batch, wait_for
@@ -43,79 +44,111 @@ class JobProgress:
     error: ApiError | None = None
 
 
+@dataclass(frozen=True)
+class Order:
+    """Rows `start` to `start + rows` as one order of the API, by its id there."""
+
+    start: int
+    rows: int
+    id: str
+
+
+class _Part(BaseModel):
+    scores: list[Score | RefusedRow]
+
+
+_ORDERS: Final = TypeAdapter(list[Order])
+
+
 class JobStore:
     """The answers of one job on disk: `index.json` with the rows' numbers, one file a part, readable by us alone."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     @property
     def exists(self) -> bool:
         """Whether anything is kept of this job."""
-        return (self._folder / "index.json").is_file()
+        return (self.folder / "index.json").is_file()
 
     def open(self, numbers: Sequence[int]) -> None:
         """Makes the folder, or takes the one that is there; drops what is older than `KEEP_DAYS`."""
-        root = self._folder.parent
+        root = self.folder.parent
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for other in root.iterdir():
-            if other != self._folder and time.time() - other.stat().st_mtime > KEEP_DAYS * _DAY_S:
+            if other != self.folder and time.time() - other.stat().st_mtime > KEEP_DAYS * _DAY_S:
                 shutil.rmtree(other, ignore_errors=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         self._write("index.json", json.dumps({"numbers": list(numbers)}).encode())
 
     def numbers(self) -> list[int]:
         """The rows' numbers in the partner's file."""
-        found: list[int] = json.loads((self._folder / "index.json").read_text())["numbers"]
+        found: list[int] = json.loads((self.folder / "index.json").read_text())["numbers"]
         return found
 
     def keep(self, start: int, answer: bytes) -> None:
         """Keeps the API's answer, as it came, to rows `start`, `start` + 1, ..."""
         self._write(f"part-{start:08d}.json", answer)
 
+    def keep_orders(self, orders: Sequence[Order]) -> None:
+        """Keeps what was ordered of the API."""
+        self._write("orders.json", _ORDERS.dump_json(list(orders)))
+
+    def orders(self) -> list[Order]:
+        """What was ordered of the API, in the rows' order."""
+        kept = self.folder / "orders.json"
+        return _ORDERS.validate_json(kept.read_bytes()) if kept.is_file() else []
+
     def answers(self) -> dict[int, Score]:
-        """Every answer kept, by the place of its row; `Unexpected` where one is no score."""
-        found: dict[int, Score] = {}
-        for part in sorted(self._folder.glob("part-*.json")):
+        """Every score kept, by the place of its row; `Unexpected` where a part is no answer of the API."""
+        return {place: told for place, told in self._told().items() if isinstance(told, Score)}
+
+    def refused(self) -> dict[int, RefusedRow]:
+        """The rows that the API took and then refused by a rule, by place."""
+        return {place: told for place, told in self._told().items() if isinstance(told, RefusedRow)}
+
+    def places(self) -> set[int]:
+        """The rows that have come back."""
+        return set(self._told())
+
+    def _told(self) -> dict[int, Score | RefusedRow]:
+        found: dict[int, Score | RefusedRow] = {}
+        for part in sorted(self.folder.glob("part-*.json")):
             start = int(part.stem.removeprefix("part-"))
             try:
-                scores = Scores.model_validate_json(part.read_bytes()).scores
+                told = _Part.model_validate_json(part.read_bytes()).scores
             except ValidationError as error:
                 raise Unexpected from error
-            found.update(enumerate(scores, start))
+            found.update(enumerate(told, start))
         return found
 
     def _write(self, name: str, content: bytes) -> None:
         # Not `service.files`: the page's image holds `service.contract` alone. A lost page is asked for again.
-        partial = self._folder / f".{name}.partial"
+        partial = self.folder / f".{name}.partial"
         partial.touch(mode=0o600)
         partial.write_bytes(content)
-        partial.replace(self._folder / name)
+        partial.replace(self.folder / name)
 
 
-class UploadJob:
+class BackgroundJob(ABC):
     """One batch. `start()` begins or goes on, `progress()` tells, the store holds what has come back."""
 
-    def __init__(
-        self,
-        digest: str,
-        applicants: Sequence[Applicant],
-        store: JobStore,
-        client: Client,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, digest: str, store: JobStore, wait: Callable[[float], None], total: int) -> None:
         self.digest = digest
-        self._applicants = applicants
         self._store = store
-        self._client = client
         self._wait = wait
+        self._total = total
         self._lock = threading.Lock()
-        self._done = set(store.answers())
+        self._done = store.places()
         self._thread: threading.Thread | None = None
         self._limits: tuple[Limit, ...] = ()
         self._error: ApiError | None = None
         self._wait_until = 0.0
         self._begun = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Does what is left to do; `ApiError` stops it."""
 
     def start(self) -> None:
         """Begins, or goes on after a stop; does nothing while it runs."""
@@ -124,13 +157,13 @@ class UploadJob:
                 return
             self._error = None
             self._begun = (time.monotonic(), len(self._done))
-            self._thread = threading.Thread(target=self._run, name=f"batch-{self.digest[:8]}", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=f"batch-{self.digest[:8]}", daemon=True)
             self._thread.start()
 
     def progress(self) -> JobProgress:
         """Where it stands now."""
         with self._lock:
-            done, total = len(self._done), len(self._applicants)
+            done, total = len(self._done), self._total
             running = self._thread is not None and self._thread.is_alive()
             return JobProgress(total, done, running, self._remaining_s(total - done), self._wait_until, self._error)
 
@@ -146,13 +179,38 @@ class UploadJob:
         by_pace = left * (time.monotonic() - started) / fresh if fresh else 0.0
         return max([by_pace, *((left - limit.remaining) / limit.rate for limit in self._limits if limit.rate)])
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
-            while (part := self._next_part()) is not None:
-                self._send(*part)
+            self._run()
         except ApiError as error:
             with self._lock:
                 self._error = error
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0:
+            self._wait_until = time.time() + seconds
+            self._wait(seconds)
+            self._wait_until = 0.0
+
+
+class UploadJob(BackgroundJob):
+    """A batch sent in parts, as many rows in each as a request takes under the key's limits."""
+
+    def __init__(
+        self,
+        digest: str,
+        applicants: Sequence[Applicant],
+        store: JobStore,
+        client: Client,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(digest, store, wait, total=len(applicants))
+        self._applicants = applicants
+        self._client = client
+
+    def _run(self) -> None:
+        while (part := self._next_part()) is not None:
+            self._send(*part)
 
     def _next_part(self) -> tuple[int, int] | None:
         """The next rows without an answer, as many as fit into one request under the limits."""
@@ -188,12 +246,6 @@ class UploadJob:
 
     def _most(self) -> int:
         return largest_batch(self._limits, MAX_BATCH_ROWS) if self._limits else _FIRST_PART_ROWS
-
-    def _pause(self, seconds: float) -> None:
-        if seconds > 0:
-            self._wait_until = time.time() + seconds
-            self._wait(seconds)
-            self._wait_until = 0.0
 
 
 def digest_of(applicants: Sequence[Applicant], mark: str) -> str:

@@ -16,7 +16,7 @@ from service.contract import PROBABILITY_COLUMNS, CreditClass, Score
 from ui.batches.sheet import Sheet
 from ui.texts.wording import Texts
 
-_ADDED: Final = "qf_"  # before the names of the columns added to a partner's own
+ADDED: Final = "qf_"  # before the names of the columns added to a partner's own
 
 
 def table(
@@ -51,10 +51,10 @@ def table(
 def joined(sheet: Sheet, frame: pd.DataFrame, problems: Mapping[int, str]) -> pd.DataFrame:
     """The partner's own file, every row and column as it came, with the answers added, or by row why there is none."""
     own = pd.DataFrame(list(sheet.rows), columns=list(sheet.columns), dtype=str)
-    added = frame.drop(columns=["customer_ref"]).set_index("row").add_prefix(_ADDED)
+    added = frame.drop(columns=["customer_ref"]).set_index("row").add_prefix(ADDED)
     whole = own.join(added.reindex(list(sheet.numbers)).reset_index(drop=True))
     if problems:
-        whole[f"{_ADDED}problem"] = [problems.get(number) for number in sheet.numbers]
+        whole[f"{ADDED}problem"] = [problems.get(number) for number in sheet.numbers]
     return whole
 
 

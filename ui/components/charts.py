@@ -71,7 +71,7 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
     t, f = desk.texts, desk.formats
     table = pd.DataFrame(points, columns=["value", "score"])
     tips = [alt.Tooltip("value:Q", title=axis, format=",~r"), alt.Tooltip("score:Q", title=t("charts.score"))]
-    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(aria=False))
+    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(aria=False, format=",~r"))
     y = alt.Y(
         "score:Q",
         title=t("charts.score"),

@@ -18,6 +18,7 @@ from ui.session import Desk
 _USES: Final = ("decide", "explain", "review")
 _NOT_USES: Final = ("alone", "other_purposes", "groups", "other_data", "default")
 _QUARTERS: Final = ("quarter_1", "quarter_2", "quarter_3")
+_BASES: Final = ("pooled", "known_1_month", "known_2_to_3_months", "known_longer")
 _FAIR_FROM: Final = 0.8  # the four-fifths rule
 
 
@@ -34,7 +35,8 @@ def show(desk: Desk, manifest: Mapping[str, Any]) -> None:
         st.markdown("\n".join(f"- {t(f'summary.not_{name}')}" for name in _NOT_USES))
     _standings(desk, manifest, "score_steps")
     _standings(desk, manifest, "grades")
-    _quarters(desk, manifest)
+    _accuracies(desk, manifest, "summary.bases", _BASES)
+    _accuracies(desk, manifest, "summary.quarters", _QUARTERS)
     _fairness(desk, manifest)
 
 
@@ -62,11 +64,12 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
     st.caption(t(f"summary.{part}_note"))
     drawn = ""
     for row in rows:
-        shares = {band: float((row["classes"].get(band.value) or {}).get("value", 0.0)) for band in CreditClass}
+        found = {band: row["classes"].get(band.value) or {} for band in CreditClass}
+        shares = {band: float(each.get("value", 0.0)) for band, each in found.items()}
         parts = "".join(
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
-        told = ", ".join(f"{t.option(f'class_{band}')} {f.percent(share)}" for band, share in shares.items())
+        told = ", ".join(f"{t.option(f'class_{band}')} {_share(desk, each)}" for band, each in found.items())
         share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
         drawn += (
             f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b>'
@@ -74,6 +77,14 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
             f"<span>{escape(told)}</span><span>{escape(share_of_all)}</span></div>"
         )
     st.html(drawn)
+
+
+def _share(desk: Desk, estimate: Mapping[str, Any]) -> str:
+    """A share with its 95 % interval."""
+    f = desk.formats
+    value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
+    told = f.percent(float(value or 0.0))
+    return told if low is None or high is None else f"{told} ({f.percent(float(low))}–{f.percent(float(high))})"
 
 
 def _step_name(desk: Desk, name: str) -> str:
@@ -84,18 +95,18 @@ def _step_name(desk: Desk, name: str) -> str:
     return "–".join(desk.formats.number(int(end)) for end in ends)
 
 
-def _quarters(desk: Desk, manifest: Mapping[str, Any]) -> None:
-    """That it is right less often in later quarters is said, not averaged away."""
+def _accuracies(desk: Desk, manifest: Mapping[str, Any], title: str, names: tuple[str, ...]) -> None:
+    """How often it is right on each of these choices of customers: what differs is said, not averaged away."""
     t, f = desk.texts, desk.formats
     slices = manifest.get("slices") or {}
-    told = [(name, slices[name]["accuracy"]) for name in _QUARTERS if (slices.get(name) or {}).get("accuracy")]
-    if not told:
+    told = [(name, slices[name]["accuracy"]) for name in names if (slices.get(name) or {}).get("accuracy")]
+    if not told or told[0][0] == told[-1][0] == "pooled":
         return
-    st.header(t("summary.quarters"), anchor=False)
+    st.header(t(title), anchor=False)
     lines = [
         t(
             "summary.quarter",
-            name=t.get(f"slices.{name}", name),
+            name=t("summary.basis_pooled") if name == "pooled" else t.get(f"slices.{name}", name),
             share=f.percent(float(part["value"])),
             low=f.percent(float(part["low"])),
             high=f.percent(float(part["high"])),

@@ -6,12 +6,12 @@ import time
 
 import streamlit as st
 
-from ui.batches.jobs import UploadJob
+from ui.batches.jobs import BackgroundJob
 from ui.components import problem
 from ui.session import Desk
 
 
-def show(desk: Desk, job: UploadJob) -> None:
+def show(desk: Desk, job: BackgroundJob) -> None:
     """Watches the job by itself; when it ends, the whole page is drawn anew with the results."""
     if not job.progress().running:
         _stopped(desk, job)
@@ -35,7 +35,7 @@ def show(desk: Desk, job: UploadJob) -> None:
     watch()
 
 
-def _stopped(desk: Desk, job: UploadJob) -> None:
+def _stopped(desk: Desk, job: BackgroundJob) -> None:
     progress = job.progress()
     if progress.error is None:
         return

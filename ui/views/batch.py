@@ -12,14 +12,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from service.contract import Score
+from service.contract import MAX_BATCH_ROWS, Applicant, RefusedRow, Score
 from service.lexicon.limits import ReadOptions
-from ui.api.errors import ApiError
+from ui.api.errors import ApiError, FieldFault
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, FieldKind, contract_fields
-from ui.batches import mapping
-from ui.batches.jobs import JobStore, UploadJob, digest_of
-from ui.batches.mapping import CheckedSheet
+from ui.batches import mapping, refusals
+from ui.batches.jobs import BackgroundJob, JobStore, UploadJob, digest_of
+from ui.batches.mapping import CheckedSheet, RowFault
+from ui.batches.orders import OrderedJob
 from ui.batches.sheet import OPTIONS, Sheet, read_sheet
 from ui.components import outcome, problem, running, understood
 from ui.errors import SheetRefused
@@ -36,7 +37,7 @@ _DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @st.cache_resource(show_spinner=False)
-def jobs() -> dict[str, UploadJob]:
+def jobs() -> dict[str, BackgroundJob]:
     """The jobs of this server, by digest: they outlive the page that began them."""
     return {}
 
@@ -106,7 +107,7 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
         st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
         return None
     checked = _checked(desk, sheet, mapped, fields)
-    _report(desk, fields, checked)
+    _report(desk, fields, sheet, checked)
     return checked
 
 
@@ -184,7 +185,7 @@ def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Fie
     return checked
 
 
-def _report(desk: Desk, fields: tuple[Field, ...], checked: CheckedSheet) -> None:
+def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
     """What the contract says of each row, before anything is sent."""
     t, f = desk.texts, desk.formats
     good, bad = len(checked.applicants), len({each.row for each in checked.faults})
@@ -209,7 +210,7 @@ def _report(desk: Desk, fields: tuple[Field, ...], checked: CheckedSheet) -> Non
         st.dataframe(pd.DataFrame(rows[:_FAULTS_SHOWN]), hide_index=True, alt=t("batch.faults", count=len(rows)))
         st.download_button(
             t("batch.faults_download"),
-            lambda: outcome.as_csv(pd.DataFrame(rows), t.language),
+            lambda: outcome.as_csv(refusals.table(sheet, _problems(desk, checked.faults)), t.language),
             file_name="rows-to-correct.csv",
             mime="text/csv",
             on_click="ignore",
@@ -223,7 +224,7 @@ def _send(desk: Desk, checked: CheckedSheet) -> None:
     if st.session_state.get(DIGEST) == digest and digest in jobs():
         return
     store = _store(desk, digest)
-    done = len(store.answers()) if store.exists else 0
+    done = len(store.places()) if store.exists else 0
     rows = done or len(checked.applicants)
     label = t.plural("batch.go_on" if done else "batch.send", rows, rows=f.number(rows))
     if st.button(label, type="primary", icon=":material/send:", key="batch.send", help=t("batch.send_help")):
@@ -236,12 +237,19 @@ def _begin(desk: Desk, digest: str, checked: CheckedSheet, store: JobStore) -> N
     for other in list(running_jobs)[: max(0, len(running_jobs) - _JOBS_KEPT)]:
         if not running_jobs[other].progress().running:
             del running_jobs[other]
-    job = running_jobs.get(digest) or UploadJob(digest, checked.applicants, store, desk.client)
-    running_jobs[digest] = job
-    job.start()
+    known = running_jobs.get(digest)
+    if known is None or not known.progress().running:  # one that only followed an order has no rows to send
+        running_jobs[digest] = _job(desk, digest, checked.applicants, store)
+    running_jobs[digest].start()
     st.session_state[DIGEST] = digest
     st.query_params[DIGEST] = digest
     st.rerun()
+
+
+def _job(desk: Desk, digest: str, applicants: Sequence[Applicant], store: JobStore) -> BackgroundJob:
+    """As the API takes the rows: some in requests, many as orders which it scores in its own time."""
+    kind = OrderedJob if len(store.numbers()) > MAX_BATCH_ROWS else UploadJob
+    return kind(digest, applicants, store, desk.client)
 
 
 def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
@@ -251,6 +259,9 @@ def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
         return
     st.session_state[DIGEST] = digest
     job, store = jobs().get(digest), _store(desk, digest)
+    if job is None and store.exists and store.orders() and len(store.places()) < len(store.numbers()):
+        job = jobs().setdefault(digest, _job(desk, digest, (), store))  # ordered before this server was started anew
+        job.start()
     if job is not None and (job.progress().running or job.progress().error is not None):
         running.show(desk, job)
     if job is not None and job.progress().running:
@@ -263,15 +274,16 @@ def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
     except ApiError as error:
         problem.show(desk, error)
         return
-    if job is None and len(answers) < len(numbers):
-        st.info(
-            desk.texts(
-                "batch.interrupted", done=desk.formats.number(len(answers)), total=desk.formats.number(len(numbers))
-            ),
-            icon=":material/pause_circle:",
-        )
+    refused = store.refused()
+    back, total = len(answers) + len(refused), len(numbers)
+    if back < total and (job is None or job.progress().error is None):
+        told = {"done": desk.formats.number(back), "total": desk.formats.number(total)}
+        st.info(desk.texts("batch.interrupted", **told), icon=":material/pause_circle:")
+    late = [fault for place, row in refused.items() for fault in _late(numbers[place], row)]
+    if late:
+        st.warning(desk.texts.plural("batch.refused_late", len(refused), rows=desk.formats.number(len(refused))))
     if answers:
-        outcome.show(desk, answers, numbers, _refs(checked, numbers), _own_file(desk, checked, numbers))
+        outcome.show(desk, answers, numbers, _refs(checked, numbers), _own_file(desk, checked, numbers, late))
 
 
 def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
@@ -290,18 +302,33 @@ def _refs(checked: CheckedSheet | None, numbers: Sequence[int]) -> list[str | No
     return [applicant.customer_ref for applicant in checked.applicants]
 
 
-def _own_file(desk: Desk, checked: CheckedSheet | None, numbers: Sequence[int]) -> outcome.OwnFile | None:
+def _late(number: int, row: RefusedRow) -> list[RowFault]:
+    """What the API said of a row that this page had taken: it may know a newer contract."""
+    return [
+        RowFault(number, FieldFault(tuple(filter(None, told.get("pointer", "").split("/"))), told.get("code", "")))
+        for told in row.errors
+    ]
+
+
+def _own_file(
+    desk: Desk, checked: CheckedSheet | None, numbers: Sequence[int], late: Sequence[RowFault]
+) -> outcome.OwnFile | None:
     """The partner's own file, while it is still here: its inputs are not kept."""
     kept: tuple[str, dict[ReadOptions, Sheet]] | None = st.session_state.get(_SHEET)
     if checked is None or kept is None or list(checked.numbers) != list(numbers):
         return None
+    return outcome.OwnFile(list(kept[1].values())[-1], _problems(desk, [*checked.faults, *late]))
+
+
+def _problems(desk: Desk, faults: Sequence[RowFault]) -> dict[int, str]:
+    """What is wrong with each row, in words, by its number in the file."""
     by_name = {field.name: field for field in contract_fields()}
-    problems: dict[int, str] = {}
-    for each in checked.faults:
+    found: dict[int, str] = {}
+    for each in faults:
         told = problem.fault_sentence(desk, each.fault, by_name.get(each.fault.field))
         said = f"{desk.texts.label(each.fault.field)}: {told}" if each.fault.field else told
-        problems[each.row] = f"{problems[each.row]} {said}" if each.row in problems else said
-    return outcome.OwnFile(list(kept[1].values())[-1], problems)
+        found[each.row] = f"{found[each.row]} {said}" if each.row in found else said
+    return found
 
 
 def _store(desk: Desk, digest: str) -> JobStore:

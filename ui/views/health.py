@@ -21,7 +21,7 @@ from ui.settings import Reports
 
 _BADGES: Final = {"green": "green", "amber": "orange", "red": "red"}
 _ICONS: Final = {"green": ":material/check_circle:", "amber": ":material/warning:", "red": ":material/error:"}
-_SIGNS: Final = {"green": "🟢", "amber": "🟡", "red": "🔴"}
+_SIGNS: Final = {"green": "✓", "amber": "▲", "red": "✕"}
 _LINES: Final = 5  # as many as the theme has colours: one a series
 
 

@@ -11,20 +11,17 @@ from pydantic import ValidationError
 
 from service.contract import Applicant, Score
 from ui.api.errors import ApiError, Invalid, LimitReached
-from ui.api.pace import score_some
-from ui.applicant import advice
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields, grouped
-from ui.components import form, inputs, live, printing, problem, result
-from ui.session import Desk, last_limits
+from ui.components import advice, form, inputs, live, printing, problem, result
+from ui.session import Desk
 
 SCORE: Final = "score.answer"
 APPLICANT: Final = "score.applicant"
 SENT: Final = "score.sent"  # the body that the answer, or the refusal, was given for
 _ERROR: Final = "score.error"
 _UNTIL: Final = "score.wait_until"
-_ADVICE: Final = "score.advice"
-_WANTED: Final = "score.advice_wanted"  # the answer that advice was asked for: it costs tokens
+_ASKED: Final = "score.asked"  # a click that no answer has been given to
 _ARRIVED: Final = "score.arrived"
 
 
@@ -65,11 +62,11 @@ def _examples(desk: Desk, fields: tuple[Field, ...]) -> None:
 def _form(desk: Desk, fields: tuple[Field, ...]) -> dict[str, Any]:
     """The fields and two buttons; returns what stands in the form."""
     # Above too: an example is scored without scrolling past twenty fields.
-    above = _submit(desk, "submit.above")
+    _submit(desk, "submit.above")
     places = form.show(desk, fields)
-    below = _submit(desk, "submit")
+    _submit(desk, "submit")
     body = form.typed(desk.formats, fields)
-    if above or below:
+    if _ASKED in st.session_state:
         _ask(desk, body)
     error: ApiError | None = st.session_state.get(_ERROR)
     if isinstance(error, Invalid):
@@ -83,27 +80,40 @@ def _unchanged(body: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name in {*sent, *body} if sent.get(name) == body.get(name))
 
 
-def _submit(desk: Desk, key: str) -> bool:
-    return st.button(desk.texts("score.submit"), type="primary", icon=":material/speed:", width="stretch", key=key)
+def _submit(desk: Desk, key: str) -> None:
+    st.button(
+        desk.texts("score.submit"),
+        type="primary",
+        icon=":material/speed:",
+        width="stretch",
+        key=key,
+        on_click=_asked,
+    )
+
+
+def _asked() -> None:
+    """Remembers the click. A field left at that moment begins the page anew, and the button's own value is lost."""
+    st.session_state[_ASKED] = True
 
 
 def _ask(desk: Desk, body: dict[str, Any]) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
-    for key in (SCORE, APPLICANT, _ERROR, _ADVICE):
-        st.session_state.pop(key, None)
-    st.session_state[SENT] = body
-    st.session_state[_ARRIVED] = True
-    try:
-        with st.spinner(desk.texts("score.wait")):
+    with st.spinner(desk.texts("score.wait")):
+        # Between these two lines of the spinner nothing is drawn, so nothing can end the run and lose the answer.
+        for key in (_ASKED, SCORE, APPLICANT, _ERROR):
+            st.session_state.pop(key, None)
+        st.session_state[SENT] = body
+        st.session_state[_ARRIVED] = True
+        try:
             reply = desk.client.score(body)
-    except ApiError as error:
-        desk.remember_error(error)
-        st.session_state[_ERROR] = error
-        st.session_state[_UNTIL] = time.time() + error.retry_after_s
-        return
-    desk.remember(reply)
-    st.session_state[SCORE] = reply.value
-    st.session_state[APPLICANT] = _as_contract(body)
+        except ApiError as error:
+            desk.remember_error(error)
+            st.session_state[_ERROR] = error
+            st.session_state[_UNTIL] = time.time() + error.retry_after_s
+            return
+        desk.remember(reply)
+        st.session_state[SCORE] = reply.value
+        st.session_state[APPLICANT] = _as_contract(body)
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:
@@ -132,7 +142,7 @@ def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None
             live.arrive(_first_fault(error, fields))
         if score is None:
             return
-        _advice(desk, score)
+        advice.show(desk, score, sent)
         inputs.show(desk, fields, sent)
         printing.quote(desk, score, manifest, fields, sent)
 
@@ -148,81 +158,3 @@ def _first_fault(error: ApiError | None, fields: tuple[Field, ...]) -> str:
     """The uppermost field that was refused, "" where none was."""
     refused = {fault.field for fault in error.faults} if isinstance(error, Invalid) else set()
     return next((field.name for _, members in grouped(fields) for field in members if field.name in refused), "")
-
-
-def _advice(desk: Desk, score: Score) -> None:
-    applicant: Applicant | None = st.session_state.get(APPLICANT)
-    if applicant is None:
-        return
-    st.header(desk.texts("advice.title"), anchor=False)
-    if st.session_state.get(_WANTED) != score.prediction_id:
-        units = len(advice.possible_changes(applicant)) + 1
-        asked = st.button(desk.texts("advice.go"), icon=":material/trending_up:", key="advice.go")
-        st.caption(desk.texts.plural("advice.cost", units, units=units))
-        if not asked:
-            return
-        st.session_state[_WANTED] = score.prediction_id
-    try:
-        found, combined = _gains(desk, score, applicant)
-    except ApiError as error:
-        st.caption(problem.sentence(desk, error))
-        st.button(desk.texts("problem.again"), key="advice.again")
-        return
-    if not found:
-        st.markdown(desk.texts("advice.none"))
-        return
-    st.html("".join(_gain_row(desk, gain) for gain in found) + _combined_row(desk, score, combined))
-    st.caption(desk.texts("advice.note"))
-
-
-def _gains(desk: Desk, score: Score, applicant: Applicant) -> tuple[list[advice.Gain], Score | None]:
-    """The changes that gain points, as the API scored them; asked once an answer."""
-    kept: tuple[str, list[advice.Gain], Score | None] | None = st.session_state.get(_ADVICE)
-    if kept is not None and kept[0] == score.prediction_id:
-        return kept[1], kept[2]
-    changes = advice.possible_changes(applicant)
-    found: list[advice.Gain] = []
-    combined: Score | None = None
-    with st.spinner(desk.texts("advice.wait")):
-        if changes:
-            scores = score_some(desk.client, [change.applicant for change in changes], last_limits()).value
-            found = advice.gains(changes, scores, score.score)
-        both = advice.together(applicant, found)
-        if both is not None:
-            combined = score_some(desk.client, [both], ()).value[0]
-    st.session_state[_ADVICE] = (score.prediction_id, found, combined)
-    return found, combined
-
-
-def _gain_row(desk: Desk, gain: advice.Gain) -> str:
-    return _row(desk, _in_words(desk, gain.change), gain.points, gain.score.score)
-
-
-def _in_words(desk: Desk, change: advice.PossibleChange) -> str:
-    t = desk.texts
-    if change.code == "pay_on_time" and not change.after:
-        return t("advice.pay_in_time")
-    values = {
-        "before": _shown(desk, change.field, change.before),
-        "after": _shown(desk, change.field, change.after),
-    }
-    key = f"advice.{change.code}"
-    return t(key, **values) if key in t.entries else t.plural(key, change.after, **values)
-
-
-def _combined_row(desk: Desk, score: Score, combined: Score | None) -> str:
-    if combined is None or combined.score <= score.score:
-        return ""
-    return _row(desk, desk.texts("advice.together"), combined.score - score.score, combined.score)
-
-
-def _row(desk: Desk, text: str, points: int, total: int) -> str:
-    figures = desk.texts("advice.points", points=desk.formats.signed(points), total=desk.formats.number(total))
-    return f'<div class="qf-gain"><span>{text}</span><b>{figures}</b></div>'
-
-
-def _shown(desk: Desk, field: str, value: Any) -> str:
-    if isinstance(value, str):
-        return desk.texts.option(value)
-    money = any(each.name == field and each.unit in ("currency", "per month", "per year") for each in contract_fields())
-    return desk.formats.amount(value) if money else desk.formats.plain(value)

@@ -62,6 +62,16 @@ def test_the_report_shows_the_figures_that_decided(made, role, figure):
     assert "num_loans" not in expected and len(expected) == 22
 
 
+def test_the_page_begins_with_every_column_and_draws_what_moved(made):
+    """The summary has a row a column, broken ones too; of the others only what moved is drawn."""
+    page = (made[0] / "report.html").read_text(encoding="utf-8")
+    summary = page[page.index("<section id=summary>") : page.index("</section>")]
+    assert all(f"<td>{one.name}</td>" in summary for one in made[1])
+    quiet = [one.name for one in made[1] if one.state == DriftState.GREEN]
+    assert quiet and "annual_income" in page.split("</section>")[1]
+    assert not [name for name in quiet if name in page.split("</section>")[1]]
+
+
 def test_no_person_is_in_the_report(made):
     """References, partners and ids of predictions stay out of every form of it."""
     for path in made[0].iterdir():
@@ -89,7 +99,7 @@ def fixture_page(require_program: Callable[[str], str]) -> Iterator[Any]:
 def looked_at(page: Any, url: str) -> list[str]:
     """Open the report and wait until its pictures are drawn; what was asked for beside the page itself."""
     page.goto(url, timeout=120_000)
-    page.wait_for_function("document.querySelectorAll('svg').length > 10", timeout=120_000)
+    page.wait_for_function("document.querySelectorAll('svg.main-svg').length > 0", timeout=120_000)
     return [
         one for one in page.asked if one.split("?")[0] != url.split("?")[0] and not one.startswith(("data:", "blob:"))
     ]
@@ -101,7 +111,8 @@ def test_the_report_opens_without_a_network(made, page):
     page.context.set_offline(True)
     assert looked_at(page, (made[0] / "report.html").as_uri()) == []
     assert page.errors == []
-    assert "annual_income" in page.content()
+    assert page.title() == "Drift of credit-score, 2026-10-01 to 2026-10-08"
+    assert page.locator("#summary h1").bounding_box()["y"] < 200
 
 
 @pytest.mark.needs_browser

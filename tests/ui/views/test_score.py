@@ -43,8 +43,9 @@ def test_a_score(open_page: Open, api: FakeApi, locale: str, language: str) -> N
     assert "p1-0" in shown
     assert [path for _, path, *_ in api.requests] == ["/v1/score", "/v1/model"]
     at.button(key="advice.go").click().run()
-    assert "+108 → 780" in everything(at)
-    assert [path for _, path, *_ in api.requests[2:]] == ["/v1/score/batch", "/v1/score/batch"]
+    assert "**780**" in everything(at) and "+108" in everything(at)
+    assert t("advice.delay_from_due_date_none") in everything(at)
+    assert [path for _, path, *_ in api.requests[2:]] == ["/v1/score/advice"]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,27 @@ def test_a_borderline_case_is_said(open_page: Open) -> None:
     assert "Borderline between" in everything(press(at))
 
 
+def test_advice_that_leads_nowhere_is_said(open_page: Open) -> None:
+    """Where no change reaches the next band the page says so, and how far they lead."""
+    at = open_page()
+    field(at, "interest_rate").set_value("99")
+    field(at, "num_credit_cards").set_value("20")
+    press(at)
+    at.button(key="advice.go").click().run()
+    shown = everything(at)
+    assert texts("en")("advice.none_reaches", band="Good") in shown and "The most they reach is" in shown
+    assert not any(each.key == "advice.go" for each in at.button)
+
+
+def test_the_best_band_needs_no_advice(open_page: Open) -> None:
+    """In the highest band no click is offered that would cost a token for nothing."""
+    at = open_page()
+    at.button(key="example.careful").click().run()
+    press(at)
+    assert texts("en")("advice.best_band") in everything(at)
+    assert not any(each.key == "advice.go" for each in at.button)
+
+
 def test_advice_may_fail_alone(open_page: Open, api: FakeApi) -> None:
     """A limit hit after the score leaves the score and says why there is no advice."""
     api.fail_after = 2
@@ -172,7 +194,7 @@ def test_advice_may_fail_alone(open_page: Open, api: FakeApi) -> None:
     assert "672 of 1,000" in everything(at)
     api.fail_after = None
     at.button(key="advice.again").click().run()
-    assert "+108 → 780" in everything(at)
+    assert "**780**" in everything(at)
 
 
 def test_language_switch_keeps_everything(open_page: Open) -> None:

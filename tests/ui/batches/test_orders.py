@@ -1,0 +1,109 @@
+"""A large batch as orders: cut to what the API takes, followed, resumed without the file, refused rows kept apart."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from service.contract import MAX_BATCH_ROWS, MAX_JOB_ROWS, Applicant
+from tests.ui.batches.test_jobs import Clock, rows_of
+from tests.ui.fake_api import FakeApi
+from ui.api.client import Client
+from ui.api.errors import KeyRejected, NoConnection, NotFound
+from ui.batches.jobs import JobStore
+from ui.batches.orders import OrderedJob, cut
+from ui.settings import UiSettings
+
+ROWS = 2_500
+
+
+def store_of(settings: UiSettings, rows: int) -> JobStore:
+    """Ready for so many rows."""
+    store = JobStore(settings.state / "batches" / "large")
+    store.open(range(2, rows + 2))
+    return store
+
+
+def follow(job: OrderedJob) -> OrderedJob:
+    """Started and waited for."""
+    job.start()
+    job.join(60)
+    assert not job.progress().running
+    return job
+
+
+def test_ordered_once_and_fetched_in_order(api: FakeApi, settings: UiSettings) -> None:
+    """One order, results by the thousand as they come, each at its row's place."""
+    api.job_pace = 700
+    rows, store = rows_of(ROWS), store_of(settings, ROWS)
+    job = follow(OrderedJob("large", rows, store, Client(settings, api.transport()), Clock(api)))
+    assert [method for method, *_ in api.requests].count("POST") == 1
+    assert job.progress().done == job.progress().total == ROWS and job.progress().error is None
+    direct = Client(settings, FakeApi().transport()).score_batch(rows[:MAX_BATCH_ROWS]).value
+    answers = store.answers()
+    assert [answers[place].score for place in range(MAX_BATCH_ROWS)] == [score.score for score in direct]
+
+
+def test_followed_on_without_the_file(api: FakeApi, settings: UiSettings) -> None:
+    """A server started anew knows the order by its id: nothing is ordered twice, nothing of an applicant is kept."""
+    api.job_pace, rows, store = 600, rows_of(ROWS), store_of(settings, ROWS)
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        if len(api.requests) >= 3:
+            raise httpx.ConnectError("cut")
+        return api.handle(request)
+
+    stopped = follow(OrderedJob("large", rows, store, Client(settings, httpx.MockTransport(broken)), Clock(api)))
+    assert isinstance(stopped.progress().error, NoConnection) and 0 < stopped.progress().done < ROWS
+    job = follow(OrderedJob("large", (), JobStore(store.folder), Client(settings, api.transport()), Clock(api)))
+    assert job.progress().done == ROWS and job.progress().error is None
+    assert [method for method, *_ in api.requests].count("POST") == 1
+    assert not any(b"outstanding_debt" in kept.read_bytes() for kept in store.folder.glob("orders*"))
+
+
+def test_a_row_refused_by_the_api_is_no_score(api: FakeApi, settings: UiSettings) -> None:
+    """It is told apart with its rule; the others have theirs."""
+    api.refuse_debt, store = 7.0, store_of(settings, ROWS)
+    follow(OrderedJob("large", rows_of(ROWS), store, Client(settings, api.transport()), Clock(api)))
+    assert list(store.refused()) == [7] and store.refused()[7].errors[0]["code"] == "too-large"
+    assert len(store.answers()) == ROWS - 1 and len(store.places()) == ROWS
+
+
+@pytest.mark.parametrize(("trouble", "kind"), [("failed", KeyRejected), ("gone", NotFound)])
+def test_an_order_that_ends_badly_says_so(api: FakeApi, settings: UiSettings, trouble: str, kind: type) -> None:
+    """A key revoked meanwhile, or an order that is there no more."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return api.handle(request)
+        if trouble == "gone":
+            return httpx.Response(404, json={"status": 404})
+        found = api.handle(request).json() | {"status": "failed", "done": 0, "results": []}
+        return httpx.Response(200, json=found)
+
+    store = store_of(settings, ROWS)
+    job = follow(OrderedJob("large", rows_of(ROWS), store, Client(settings, httpx.MockTransport(answer)), Clock(api)))
+    assert isinstance(job.progress().error, kind) and job.progress().done == 0
+
+
+def test_an_order_is_never_sent_twice_unseen(settings: UiSettings) -> None:
+    """A connection that breaks during an order is told, not tried again: an order has no Idempotency-Key."""
+    asked = []
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise httpx.ReadError("cut")
+
+    with pytest.raises(NoConnection):
+        Client(settings, httpx.MockTransport(broken)).order(rows_of(2))
+    assert len(asked) == 1
+
+
+def test_cut_by_rows() -> None:
+    """No order has more rows than the API takes of one, and none is left out."""
+    row = rows_of(1)
+    many: list[Applicant] = row * (MAX_JOB_ROWS + 1)
+    found = cut(many)
+    assert found[0][0] == 0 and found[-1][1] == len(many)
+    assert all(stop == start for (_, stop), (start, _) in zip(found, found[1:], strict=False))
+    assert max(stop - start for start, stop in found) <= MAX_JOB_ROWS and len(found) == 2

@@ -1,0 +1,114 @@
+"""The way to the next band: the smallest set of changes, asked of the API in one priced call when a visitor wants it.
+
+Nothing is guessed here: which changes, and where they lead, is what `POST /v1/score/advice` answers; where nothing
+that was tried leads to the band, that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Final
+
+import streamlit as st
+
+from service.contract import Advice, AdviceTarget, Change, CreditClass, Score
+from ui.api.errors import ApiError
+from ui.applicant.fields import contract_fields
+from ui.components import form, problem
+from ui.session import Desk
+
+_WANTED: Final = "advice.wanted"  # the answer that advice was asked for: it costs a token
+_ANSWER: Final = "advice.answer"
+_PART_OF: Final = {"loan_types": "num_loans", "total_emi_per_month": "num_loans"}  # goes along, is no decision itself
+_COUNTED: Final = frozenset(
+    {"num_delayed_payments", "num_credit_inquiries", "num_credit_cards", "num_bank_accounts", "num_loans"}
+)
+
+
+def next_band(band: CreditClass) -> CreditClass | None:
+    """The band above; None above the best."""
+    order = list(CreditClass)
+    place = order.index(band) + 1
+    return order[place] if place < len(order) else None
+
+
+def decisions(changes: list[Change]) -> list[Change]:
+    """The changes that a person decides on: what only goes along with one of them is left out."""
+    moved = {change.field for change in changes}
+    return [change for change in changes if _PART_OF.get(change.field) not in moved]
+
+
+def show(desk: Desk, score: Score, sent: Mapping[str, Any]) -> None:
+    """The button with its cost, or what was answered to it."""
+    t, target = desk.texts, next_band(score.band)
+    st.header(t("advice.title"), anchor=False)
+    if target is None:
+        st.markdown(t("advice.best_band"))
+        return
+    if st.session_state.get(_WANTED) != score.prediction_id:
+        _button(desk, score, "advice.go", "advice.go")
+        st.caption(t.plural("advice.cost", 1, units=1))
+        return
+    try:
+        found = _asked(desk, score, sent, target)
+    except ApiError as error:
+        st.caption(problem.sentence(desk, error))
+        _button(desk, score, "problem.again", "advice.again")
+        return
+    with st.container(key="advice-told"):
+        _told(desk, found, target)
+
+
+def _button(desk: Desk, score: Score, text: str, key: str) -> None:
+    # A callback: a field left at the moment of the click begins the page anew, and the button's value would be lost.
+    st.button(desk.texts(text), icon=":material/trending_up:", key=key, on_click=_want, args=(score.prediction_id,))
+
+
+def _want(prediction_id: str) -> None:
+    st.session_state[_WANTED] = prediction_id
+
+
+def _asked(desk: Desk, score: Score, sent: Mapping[str, Any], target: CreditClass) -> Advice:
+    """The API's answer, asked once a score."""
+    kept: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
+    if kept is not None and kept[0] == score.prediction_id:
+        return kept[1]
+    with st.spinner(desk.texts("advice.wait")):
+        reply = desk.client.advice(sent, AdviceTarget(band=target))
+        st.session_state[_ANSWER] = (score.prediction_id, reply.value)
+    desk.remember(reply)
+    return reply.value
+
+
+def _told(desk: Desk, found: Advice, target: CreditClass) -> None:
+    t, f = desk.texts, desk.formats
+    band, total = t.option(f"band_{target}"), f.number(found.reached_score)
+    if not found.reachable:
+        st.markdown(t("advice.none_reaches", band=band))
+        gained = found.reached_score > found.score
+        st.markdown(t("advice.most", score=total) if gained else t("advice.none"))
+        return
+    reached = t.option(f"band_{found.reached_band}")
+    st.markdown(t("advice.reaches", band=reached, score=total, points=f.signed(found.reached_score - found.score)))
+    told = "".join(f"<li>{escape(in_words(desk, change))}</li>" for change in decisions(found.changes))
+    st.html(f'<ul class="qf-list">{told}</ul>')
+    st.caption(t("advice.note"))
+
+
+def in_words(desk: Desk, change: Change) -> str:
+    """One change as a decision; a field that the texts do not know is named with its values."""
+    t = desk.texts
+    fields = {field.name: field for field in contract_fields()}
+    field = fields.get(change.field)
+    before, after = (
+        form.in_words(desk, field, value) if field is not None else str(value)
+        for value in (change.before, change.after)
+    )
+    key = f"advice.{change.field}"
+    if not change.after and f"{key}_none" in t.entries:
+        return t(f"{key}_none", before=before)
+    if change.field in _COUNTED:
+        return t.plural(key, float(str(change.after)), before=before, after=after)
+    default = t("advice.other", field=t.label(change.field), before=before, after=after)
+    return t(key, before=before, after=after) if key in t.entries else default

@@ -214,6 +214,7 @@ def test_a_file_replaced_is_another_file(browser: Browser, stack: Stack, tmp_pat
         visit.page.locator("input[type=file]").set_input_files(file)
         visit.page.get_by_text(visit.t("batch.columns_lead")).wait_for(state="attached")
         visit.settle()
+        expect(chosen).to_have_count(1, timeout=PATIENCE_MS)  # those of the file before leave last
         expect(chosen).to_have_value(income)
     visit.page.get_by_text(re.compile(re.escape(visit.t("batch.faults", count="").strip(" ()")))).first.click()
     with visit.page.expect_download() as download:

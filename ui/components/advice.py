@@ -15,7 +15,7 @@ import streamlit as st
 from service.contract import Advice, AdviceTarget, Change, CreditClass, Score
 from ui.api.errors import ApiError
 from ui.applicant.fields import contract_fields
-from ui.components import form, problem
+from ui.components import asking, form, problem
 from ui.session import Desk
 
 _WANTED: Final = "advice.wanted"  # the answer that advice was asked for: it costs a token
@@ -75,7 +75,16 @@ def _asked(desk: Desk, score: Score, sent: Mapping[str, Any], target: CreditClas
     if kept is not None and kept[0] == score.prediction_id:
         return kept[1]
     with st.spinner(desk.texts("advice.wait")):
-        reply = desk.client.advice(sent, AdviceTarget(band=target))
+        question = f"advice.{score.prediction_id}"
+        try:
+            _, reply = asking.answer_to(
+                question, sent, lambda told: desk.client.advice(told, AdviceTarget(band=target))
+            )
+        except ApiError:
+            st.session_state.pop(_WANTED, None)
+            raise
+        finally:
+            asking.taken(question)
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
     desk.remember(reply)
     return reply.value

@@ -27,6 +27,8 @@ if (!window.fieldArrive) {
   });
 
   window.fieldArrive = (field) => {
+    // Who types on while the answer comes is not torn away from the field.
+    if (inForm(document.activeElement) && document.activeElement.tagName === "INPUT") return;
     const at = field && document.querySelector(`.st-key-field-${field}`);
     const shown = at || box();
     if (!shown) return;

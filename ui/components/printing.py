@@ -34,7 +34,7 @@ header svg{width:2rem}h1{font-size:1.25rem;margin:0}h2{font-size:.95rem;margin:.
 height:.4rem;background:#e4e7ec}.qf-waterfall i i{height:100%}ol{margin:.2rem 0;padding-left:1.2rem}dl.quote{margin:0}
 .quote div{display:flex;gap:.4rem}.quote dt{font-weight:700}.quote dd{margin:0;overflow-wrap:anywhere}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4;margin:12mm}
-@media print{body{margin:0;padding:0}}
+@media print{body{margin:0;padding:0;max-width:none;zoom:.88}}
 """
 
 

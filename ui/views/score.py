@@ -13,7 +13,7 @@ from service.contract import Applicant, Score
 from ui.api.errors import ApiError, Invalid, LimitReached
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields, grouped
-from ui.components import advice, form, inputs, live, printing, problem, result
+from ui.components import advice, asking, form, inputs, live, printing, problem, result
 from ui.session import Desk
 
 SCORE: Final = "score.answer"
@@ -98,22 +98,25 @@ def _asked() -> None:
 
 def _ask(desk: Desk, body: dict[str, Any]) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
+    for key in (SCORE, APPLICANT, _ERROR):
+        st.session_state.pop(key, None)
     with st.spinner(desk.texts("score.wait")):
-        # Between these two lines of the spinner nothing is drawn, so nothing can end the run and lose the answer.
-        for key in (_ASKED, SCORE, APPLICANT, _ERROR):
-            st.session_state.pop(key, None)
-        st.session_state[SENT] = body
-        st.session_state[_ARRIVED] = True
+        # From here to the end of the spinner nothing is drawn, so that nothing parts the answer from what is kept of it.
+        sent = asking.subject_of("score", body)
         try:
-            reply = desk.client.score(body)
+            _, reply = asking.answer_to("score", body, desk.client.score)
         except ApiError as error:
             desk.remember_error(error)
             st.session_state[_ERROR] = error
             st.session_state[_UNTIL] = time.time() + error.retry_after_s
-            return
-        desk.remember(reply)
-        st.session_state[SCORE] = reply.value
-        st.session_state[APPLICANT] = _as_contract(body)
+        else:
+            desk.remember(reply)
+            st.session_state[SCORE] = reply.value
+            st.session_state[APPLICANT] = _as_contract(sent)
+        st.session_state[SENT] = sent
+        st.session_state[_ARRIVED] = True
+        st.session_state.pop(_ASKED, None)
+        asking.taken("score")
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:

@@ -1,0 +1,47 @@
+"""A question to the API that outlives the run of the page which put it.
+
+Streamlit ends a run as soon as a visitor does anything else, and begins another beside it; what the old run writes
+afterwards is thrown away. So a priced question is asked in a thread of the server, and whichever run stands then takes
+the answer: it is paid once and lost never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import streamlit as st
+
+Answer = TypeVar("Answer")
+Subject = TypeVar("Subject")
+_THREADS: Final = 32  # visitors who wait at once; more wait for a thread
+
+
+@st.cache_resource(show_spinner=False)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="asking")
+
+
+def answer_to(name: str, subject: Subject, ask: Callable[[Subject], Answer]) -> tuple[Subject, Answer]:
+    """The answer of the question `name` and what it was asked of: an earlier subject, if that answer is still to come.
+
+    Raises:
+        ApiError: what the question ended with.
+    """
+    key = f"asking.{name}"
+    if key not in st.session_state:
+        st.session_state[key] = (subject, _threads().submit(ask, subject))
+    kept: tuple[Subject, Future[Answer]] = st.session_state[key]
+    return kept[0], kept[1].result()
+
+
+def subject_of(name: str, otherwise: Subject) -> Subject:
+    """What the question that is under way was asked of."""
+    kept: tuple[Subject, object] | None = st.session_state.get(f"asking.{name}")
+    return otherwise if kept is None else kept[0]
+
+
+def taken(name: str) -> None:
+    """The answer is kept by the page: the next question is a new one."""
+    st.session_state.pop(f"asking.{name}", None)

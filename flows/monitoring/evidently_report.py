@@ -127,6 +127,21 @@ def _title(verdict: WindowVerdict) -> str:
     return f"Drift of {verdict.model.name}, {verdict.window['start']} to {verdict.window['end']}"
 
 
+def _metrics(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
+    """Column by column what decides and the missing values, then what is for the record."""
+    from evidently.metrics import MissingValueCount, ValueDrift
+
+    metrics: list[Any] = []
+    for column in shown:
+        metrics += [
+            ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber),
+            ValueDrift(column=column.name, method=EFFECT[column.kind].name, threshold=thresholds.effect_amber),
+            MissingValueCount(column=column.name),
+        ]
+    record = [(column.name, one.name) for column in shown for one in RECORD[column.kind]]
+    return metrics + [ValueDrift(column=name, method=method, threshold=NEVER) for name, method in record]
+
+
 def _pictures(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
     """One picture a column, with what is missing of it."""
     from evidently.metrics import MissingValueCount, ValueDrift

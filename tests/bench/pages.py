@@ -1,6 +1,6 @@
 """The partner demo as a visitor meets it: `python -m tests.bench.pages --model DIR`. Needs chromium.
 
-First paint and the moment the form can be used, with an empty and with a warm cache; from the click to the score, beyond
+First paint and the moment the form can be used, with an empty and with a warm cache; from click to score, beyond
 what the API takes; from page to page; and a batch of 10,000 rows as the page orders it, as a ratio to the time a bare
 client needs for the same rows in parts, in the same run.
 """
@@ -35,7 +35,7 @@ DRAWN: Final = "document.querySelector('[data-testid=stApp]')?.dataset.testScrip
 
 
 def opened_ms(browser: Browser, stack: Stack) -> dict[str, list[float]]:
-    """Milliseconds to the first content and to a form that takes a click, of visitors with an empty and a warm cache."""
+    """Milliseconds to the first content and to a form that takes a click, with an empty and a warm cache."""
     found: dict[str, list[float]] = {}
     for _ in range(VISITS):
         visit = Visit(browser, stack, LOOKS[0])

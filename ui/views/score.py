@@ -101,7 +101,7 @@ def _ask(desk: Desk, body: dict[str, Any]) -> None:
     for key in (SCORE, APPLICANT, _ERROR):
         st.session_state.pop(key, None)
     with st.spinner(desk.texts("score.wait")):
-        # From here to the end of the spinner nothing is drawn, so that nothing parts the answer from what is kept of it.
+        # From here to the end of the spinner nothing is drawn, so nothing parts the answer from what is kept of it.
         sent = asking.subject_of("score", body)
         try:
             _, reply = asking.answer_to("score", body, desk.client.score)

@@ -23,7 +23,7 @@ from service.lexicon.columns import column_evidence
 from service.lexicon.dates import day_order, days_read
 from service.lexicon.errors import TableRefused
 from service.lexicon.numerals import DecimalEvidence
-from service.lexicon.questions import decimal_mark, open_days, open_decimal
+from service.lexicon.understanding import decimal_mark, open_days, open_decimal
 
 SAMPLE_ROWS: Final = 5_000  # of a parquet file whose numbers are texts
 DAY_FIELD: Final = "as_of"

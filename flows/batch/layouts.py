@@ -25,12 +25,15 @@ from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.headings import fields_of
 from service.lexicon.layout import refuse_names
 from service.lexicon.limits import MIB, ReadLimits, ReadOptions
-from service.lexicon.questions import two_columns
 from service.lexicon.reading import read_table
 from service.lexicon.row_borders import row_borders
 from service.lexicon.strictness import Reader, hold
 from service.lexicon.text_encoding import WINDOWS
-from service.lexicon.understanding import Layout, TableRead
+from service.lexicon.understanding import (
+    Layout,
+    TableRead,
+    two_columns,
+)
 from service.lexicon.unpacking import GZIP, FileKind, damaged, kind_of
 
 LIMITS: Final = ReadLimits(unpacked_bytes=1024 * MIB, rows=5_000_000)

@@ -18,7 +18,7 @@ _HEAD: Final = '''"""Typed client of the QuantumFinance credit score API, versio
 
 Made from the API's OpenAPI document; needs Python 3.11 and httpx. Keys are for servers.
 
-    with QuantumFinance("https://api.example", os.environ["QF_API_KEY"]) as api:
+    with ScoreApi("https://api.example", os.environ["QF_API_KEY"]) as api:
         print(api.score(applicant, idempotency_key=str(uuid.uuid4()))["band"])
 """
 
@@ -43,7 +43,7 @@ class ApiProblem(Exception):
         super().__init__(f"{self.status} {self.problem.get('detail', '')}".strip())
 
 
-class QuantumFinance:
+class ScoreApi:
     """The API with one key; use it as a context manager, or close it."""
 
     def __init__(

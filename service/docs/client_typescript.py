@@ -34,7 +34,7 @@ export class ApiProblem extends Error {
 }
 
 /** The API with one key. */
-export class QuantumFinance {
+export class ScoreApi {
   #base;
   #key;
   #fetch;
@@ -66,7 +66,7 @@ export class ApiProblem extends Error {
   readonly retryAfterSeconds: number | null;
 }
 
-export class QuantumFinance {
+export class ScoreApi {
   constructor(baseUrl: string, key: string, options?: { fetch?: typeof globalThis.fetch });
 """
 

@@ -30,7 +30,6 @@ from service.lexicon.headings import fields_of
 from service.lexicon.layout import LaidOut, laid_out
 from service.lexicon.limits import ReadOptions
 from service.lexicon.numerals import DecimalEvidence
-from service.lexicon.questions import decimal_mark, open_days, open_decimal, two_columns
 from service.lexicon.understanding import (
     SHOWN,
     SHOWN_LETTERS,
@@ -40,6 +39,10 @@ from service.lexicon.understanding import (
     TableRead,
     Understanding,
     UnreadText,
+    decimal_mark,
+    open_days,
+    open_decimal,
+    two_columns,
 )
 from service.lexicon.unpacking import unpacked
 

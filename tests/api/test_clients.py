@@ -60,7 +60,7 @@ def _told(job: Any) -> Any:
 def test_the_python_client_calls_every_route(served: Served, folder: Path) -> None:
     """Each method against the running service: answers as typed, a repeated key replayed, a problem raised."""
     module = _module(folder)
-    with module.QuantumFinance(f"http://127.0.0.1:{served.port}", served.key) as api:
+    with module.ScoreApi(f"http://127.0.0.1:{served.port}", served.key) as api:
         score = api.score(APPLICANT, idempotency_key="client-1")
         assert set(module.Score.__required_keys__) <= set(score) <= set(module.Score.__annotations__)
         assert api.score(APPLICANT, idempotency_key="client-1") == score
@@ -96,16 +96,16 @@ def test_every_type_of_the_python_client_resolves(folder: Path) -> None:
         if isinstance(kind, type):
             assert typing.get_type_hints(kind)
     offered = {one.snake_name for one in calls(description())}
-    methods = {name for name in vars(module.QuantumFinance) if not name.startswith("_")}
+    methods = {name for name in vars(module.ScoreApi) if not name.startswith("_")}
     assert methods == offered | {"close"}
     for name in offered:
-        assert typing.get_type_hints(getattr(module.QuantumFinance, name))["return"]
+        assert typing.get_type_hints(getattr(module.ScoreApi, name))["return"]
 
 
 SCRIPT = """
-import { ApiProblem, QuantumFinance } from "./quantumfinance.mjs";
+import { ApiProblem, ScoreApi } from "./quantumfinance.mjs";
 const applicant = JSON.parse(process.env.APPLICANT);
-const api = new QuantumFinance(process.env.QF_API_URL + "/", process.env.QF_API_KEY);
+const api = new ScoreApi(process.env.QF_API_URL + "/", process.env.QF_API_KEY);
 const score = await api.score(applicant, { idempotencyKey: "node-1" });
 const again = await api.score(applicant, { idempotencyKey: "node-1" });
 const { scores } = await api.scoreBatch({ applicants: [applicant, applicant] });

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, Locator, Page, Request
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from bentos.processes import free_port
 from infra.settings import ROOT
@@ -43,6 +43,7 @@ FLAGS = (
 ).split()
 SHOTS = ROOT / ".local" / "screenshots"
 PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)  # playwright's own five seconds are too few where both cores are busy
 # Streamlit asks for these below the page's own path first, then at the root: a 404 by design.
 BY_DESIGN = re.compile(r"/_stcore/(health|host-config)$")
 LOOKS = [("pt", "pt-BR", 1280, 900, "light"), ("en", "en-US", 390, 844, "dark")]

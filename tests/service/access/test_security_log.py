@@ -12,6 +12,7 @@ from service import keys
 from service.access import security_log
 from service.access.security_log import SecurityEvent, SecurityLog, read_uses
 from service.addresses import among, network_of, networks, origin
+from service.settings import ServiceSettings
 
 PEPPER = b"p" * 32
 NOON = 1_795_600_000.0
@@ -109,7 +110,7 @@ def test_the_key_tool_leaves_its_lines_and_tells_the_last_use(
     log = SecurityLog(tmp_path, PEPPER, now=lambda: NOON)
     log.used(first[8:16], "203.0.113.7", "/v1/score")
     log.flush()
-    monkeypatch.setattr(keys, "settings", lambda: type("Settings", (), {"service_dir": tmp_path}))
+    monkeypatch.setattr(keys, "settings", lambda: ServiceSettings(service_dir=tmp_path))
     assert keys.main(["list"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert "used=2026-11-25T" in next(line for line in told if line.startswith(first[8:16]))

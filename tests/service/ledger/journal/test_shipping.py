@@ -130,7 +130,7 @@ async def test_the_thread_waits_out_an_outage(
     with caplog.at_level(logging.WARNING):
         ship.start()
         until(lambda: ship.counters.failing >= 2)
-        assert re.fullmatch(r"ConnectionError at journal/test_shipping.py:\d+", ship.last_error)
+        assert re.fullmatch(r"ConnectionError at ledger/memory_store.py:\d+", ship.last_error)
         store.down = False
         until(lambda: ship.counters.failing == 0)
         ship.stop()

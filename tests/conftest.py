@@ -43,8 +43,9 @@ SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
 STARTS = SERVERS | {"database_cluster", "database", "require_program", "served", "live_api", "stack"}
 NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full")
-# Groups that would hold up the end if they began late.
-LONGEST = ("demo", "servers", "browser")
+# Groups that would hold up the end if they began late. The whole chain and the pages are one: beside a training that
+# takes both cores a page waits for minutes.
+LONGEST = ("browser", "servers")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -79,7 +80,7 @@ def _needs_more_than_python(item: pytest.Item) -> bool:
 
 
 def _place(item: pytest.Item) -> int:
-    """Rank of a test's group: the whole chain first, then what waits for servers, then the rest as it was found."""
+    """Rank of a test's group: the whole chain and the pages first, then what waits for servers, then the rest."""
     groups = {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
     return next((place for place, group in enumerate(LONGEST) if group in groups), len(LONGEST))
 

@@ -30,11 +30,11 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.xdist_group("demo"),
+    pytest.mark.xdist_group("browser"),
 ]
 
 DEMO = ("infra.demo.play", "--data", "sample")
-PAGE_PATIENCE_MS = 60_000
+PAGE_PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module", name="before")

@@ -42,7 +42,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 SHOTS = ROOT / ".local" / "screenshots"
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 expect.set_options(timeout=PATIENCE_MS)  # playwright's own five seconds are too few where both cores are busy
 # Streamlit asks for these below the page's own path first, then at the root: a 404 by design.
 BY_DESIGN = re.compile(r"/_stcore/(health|host-config)$")

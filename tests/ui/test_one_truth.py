@@ -199,7 +199,9 @@ def test_a_click_between_two_fields_is_answered(browser: Browser, stack: Stack, 
         visit.field("num_bank_accounts").fill(str(turn + 1))
         visit.field("num_bank_accounts").press("Tab")
         eventually(lambda before=asked: len(stack.gate.sent) > before, True)
-        expect(visit.page.locator(".qf-gauge .qf-band")).to_be_visible()
+        expect(visit.page.locator(".qf-gauge .qf-band")).to_have_count(
+            1
+        )  # a new one stands beside the old for a moment
         visit.settle()
         assert len(stack.gate.sent) == asked + 1
         assert sent(visit)["annual_income"] == 30_000.0 + turn
@@ -234,7 +236,7 @@ def test_numbers_as_people_type_them(browser: Browser, stack: Stack, locale: str
         score(visit)
         assert sent(visit)["annual_income"] == value, text
         eventually(lambda: as_json(visit)["annual_income"], value)
-        assert visit.field("annual_income").input_value().startswith("R$ ")
+        eventually(lambda: visit.field("annual_income").input_value()[:3], "R$ ")
     visit.done()
 
 

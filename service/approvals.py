@@ -26,7 +26,7 @@ from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Approval, Manif
 
 CLOCKS: Final = timedelta(minutes=5)  # by which the signer's clock may be ahead of ours
 CONTEXT: Final = b"credit-score approval 1\n"  # a signature made for anything else is none of ours
-PACKED_LATER: Final = {"documents", "version", "approval", "files", "platform"}
+PACKED_LATER: Final = {"version", "approval", "files", "platform"}
 """What packing changes in a manifest; `files` only by the kernel and the registered manifest itself."""
 
 

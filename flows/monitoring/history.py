@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from flows.learning.model_metrics import Figure
 from flows.monitoring.cohorts import Cohort
-from flows.monitoring.known_cohort import KnownCohort
 from flows.monitoring.verdict_types import SEVERITY, Cause, ColumnVerdict, DriftCheck, DriftState
 from flows.monitoring.window_rules import worst_columns
 
@@ -55,7 +54,6 @@ class WindowVerdict(BaseModel):
     checks: list[DriftCheck]
     outcomes: dict[str, int]
     cohorts: list[Cohort] = []
-    known: list[KnownCohort] = []
     data_quality_red: bool = False
     performance_red: bool = False
     report: str = ""
@@ -92,7 +90,7 @@ def latest(known: WindowVerdict | None, made: WindowVerdict) -> WindowVerdict:
 
 
 class Moment(BaseModel):
-    """One line of the history: what the state was, where the report lies, what was started."""
+    """One line of the history: what the state was, where the report lies, whether training was started."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -106,7 +104,6 @@ class Moment(BaseModel):
     made_at: datetime
     rows: int = 0
     retrained: bool = False
-    recalibrated: bool = False
 
 
 class History(BaseModel):
@@ -115,12 +112,11 @@ class History(BaseModel):
     moments: tuple[Moment, ...] = ()
 
     def with_moment(self, moment: Moment) -> History:
-        """The history with `moment` added; a window judged again replaces its earlier line; what it started stands."""
+        """The history with `moment` added; a window judged again replaces its earlier line, and its training stands."""
         same = (moment.start, moment.end, moment.version)
         kept = [m for m in self.moments if (m.start, m.end, m.version) != same]
-        same_lines = [moment, *(m for m in self.moments if m not in kept)]
-        started = {name: any(getattr(m, name) for m in same_lines) for name in ("retrained", "recalibrated")}
-        added = moment.model_copy(update=started)
+        trained = moment.retrained or any(m.retrained for m in self.moments if m not in kept)
+        added = moment.model_copy(update={"retrained": trained})
         return History(moments=tuple(sorted([*kept, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
 
     def holds(self, verdict: WindowVerdict) -> bool:
@@ -151,8 +147,8 @@ class History(BaseModel):
         ]
 
 
-def moment_of(verdict: WindowVerdict, retrained: bool, recalibrated: bool = False) -> Moment:
-    """The verdict as one line of history, with what it started."""
+def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
+    """The verdict as one line of history."""
     return Moment(
         state=verdict.state,
         start=verdict.window["start"],
@@ -164,7 +160,6 @@ def moment_of(verdict: WindowVerdict, retrained: bool, recalibrated: bool = Fals
         made_at=verdict.made_at,
         rows=verdict.rows,
         retrained=retrained,
-        recalibrated=recalibrated,
     )
 
 
@@ -248,22 +243,6 @@ def cohort_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
             "realised - estimated": _interval(one.gap),
         }
         for one in verdict.cohorts
-    ]
-
-
-def known_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
-    """One row a group of known customers, by the age of their last class."""
-    return [
-        {
-            "known customers": one.name,
-            "state": str(one.state),
-            "predictions": f"{one.rows}",
-            "outcomes": f"{one.settled}",
-            "accuracy": _interval(one.accuracy),
-            "accuracy - promised": _interval(one.gap),
-            "accuracy - repeating the last class": _interval(one.gain),
-        }
-        for one in verdict.known
     ]
 
 

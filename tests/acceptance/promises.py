@@ -32,7 +32,6 @@ REFUSED: Final[dict[str, tuple[tuple[dict[str, Any], str], ...]]] = {
     "registration": (({"x": 5}, "x"), ({"version": -1}, "version")),
     "packaging": (({"x": 5}, "x"), ({"version": "newest"}, "version")),
     "drift": (({"x": 5}, "x"), ({"settings": {"window_end": "2026-13-45"}}, "settings.window_end")),
-    "recalibration": (({"x": 5}, "x"), ({"form": {"quarter": "2026-Q5"}}, "form.quarter")),
     "scoring": (({"x": 5}, "x"), ({"form": {"chunk_rows": 1}}, "form.chunk_rows")),
     "retention": (({"x": 5}, "x"), ({"form": {"erase_pseudonym": "Ana"}}, "form.erase_pseudonym")),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -20,20 +19,6 @@ from tests.service.rows import entry
 pytestmark = pytest.mark.anyio
 ANA, BRUNO = "a" * 32, "b" * 32
 PRINT = hashlib.sha256(b"body").digest()
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The service runs on asyncio alone."""
-    return "asyncio"
-
-
-@pytest.fixture(name="hosts")
-async def _hosts(database: str) -> AsyncIterator[Hosts]:
-    """Hosts of a database of their own."""
-    made = Hosts("postgres", database)
-    yield made
-    await made.aclose()
 
 
 async def test_a_customer_leaves_no_row_no_answer_and_no_key(hosts: Hosts) -> None:

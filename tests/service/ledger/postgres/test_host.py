@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -26,20 +26,6 @@ from tests.service.rows import entry
 pytestmark = pytest.mark.anyio
 PRINT = hashlib.sha256(b"body").digest()
 PATIENCE_S = 60
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The service runs on asyncio alone."""
-    return "asyncio"
-
-
-@pytest.fixture(name="hosts")
-async def _hosts(database: str) -> AsyncIterator[Hosts]:
-    """Hosts of a database of their own."""
-    made = Hosts("postgres", database)
-    yield made
-    await made.aclose()
 
 
 async def appended(ledger: PostgresLedger) -> str:

@@ -27,12 +27,6 @@ pytestmark = pytest.mark.anyio
 PRINT = hashlib.sha256(b"body").digest()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The service runs on asyncio alone."""
-    return "asyncio"
-
-
 @pytest.fixture(name="hosts")
 async def _hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
     """Workers of a host that keeps files."""

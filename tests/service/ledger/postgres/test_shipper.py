@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -18,20 +17,6 @@ from tests.service.ledger.engines import Hosts
 from tests.service.rows import entry
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The service runs on asyncio alone."""
-    return "asyncio"
-
-
-@pytest.fixture(name="hosts")
-async def _hosts(database: str) -> AsyncIterator[Hosts]:
-    """Hosts of a database of their own."""
-    made = Hosts("postgres", database)
-    yield made
-    await made.aclose()
 
 
 async def appended(ledger: PostgresLedger) -> str:

@@ -140,6 +140,9 @@ def header_frame(*, rewritten: bool = False) -> bytes:
     return frame(_HEADER_MAGIC, b"\1" if rewritten else b"\0")
 
 
+HEADER_BYTES: Final = len(header_frame())
+
+
 def encode(entry: JournalEntry, numbers: Sequence[int], at_us: int | None = None) -> bytes:
     """The entry as a frame, with the numbers of its rows, stamped with the time in microseconds (now, if not given)."""
     mark = entry.key or (NO_KEY, NO_KEY)

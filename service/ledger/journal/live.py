@@ -23,7 +23,7 @@ class _Followed:
     """How far a file was read, and the rows so far: offset of the frame and position in it, by number."""
 
     inode: int
-    end: int = 0
+    end: int = frames.HEADER_BYTES
     broken_at: int = -1
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -58,11 +58,10 @@ def _follow(file: BinaryIO, followed: _Followed) -> None:
         for start, payload in frames.entries_from(data):
             _note(followed, followed.end + start, payload)
             end = start + frames.frame_bytes(payload)
-        if not end and followed.broken_at != followed.end:
-            _look_behind(file, followed)
-        if not end:
+        if end:
+            followed.end += end
+        elif not _passed_over(file, followed):
             return
-        followed.end += end
 
 
 def _chunk(file: BinaryIO, offset: int) -> bytes:
@@ -75,12 +74,21 @@ def _chunk(file: BinaryIO, offset: int) -> bytes:
     return data if data[: frames.FRAME_HEAD_BYTES].strip(b"\0") else b""
 
 
-def _look_behind(file: BinaryIO, followed: _Followed) -> None:
-    """Bytes that are no entry: a write that is not whole yet, or damage with sound entries behind it. Once a place."""
-    followed.broken_at = followed.end
+def _passed_over(file: BinaryIO, followed: _Followed) -> bool:
+    """Whether bytes that are no entry lie behind the reader now.
+
+    They are a write that is not whole yet, or damage. Seen for the first time, sound entries behind them are noted and
+    the place is looked at again next time; still there then, they are damage and whoever follows goes on behind them.
+    """
     file.seek(followed.end)
-    for start, payload in frames.parse(file.read()).entries:
+    behind = frames.parse(file.read()).entries
+    for start, payload in behind:
         _note(followed, followed.end + start, payload)
+    seen_before, followed.broken_at = followed.broken_at == followed.end, followed.end
+    if not (seen_before and behind):
+        return False
+    followed.end += behind[-1][0] + frames.frame_bytes(behind[-1][1])
+    return True
 
 
 def _note(followed: _Followed, offset: int, payload: bytes) -> None:

@@ -20,13 +20,13 @@ def networks(text: str) -> Networks:
 
 
 @lru_cache(maxsize=8192)
-def among(address: str, known: Networks) -> bool:
+def among(address: str, ranges: Networks) -> bool:
     """Whether an address lies in one of these networks; what is no address lies in none."""
     try:
-        found = ip_address(address)
+        host = ip_address(address)
     except ValueError:
         return False
-    return any(found in network for network in known)
+    return any(host in network for network in ranges)
 
 
 def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
@@ -51,7 +51,7 @@ def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
 def network_of(address: str) -> str:
     """The network an address belongs to: a /24, or a /48 of IPv6."""
     try:
-        found = ip_address(address)
+        host = ip_address(address)
     except ValueError:
         return "unknown"
-    return str(ip_network(f"{found}/{_BITS[found.version]}", strict=False))
+    return str(ip_network(f"{host}/{_BITS[host.version]}", strict=False))

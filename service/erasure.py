@@ -64,15 +64,15 @@ def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 1
     refs, folders, index = checked(subjects), Folders(outbox), KeyIndex(outbox, _INDEX_HOURS)
     deadline, rows, files = time.monotonic() + patience_s, 0, 0
     try:
-        while held := holding(folders, refs):
-            for path in held:
+        while paths := holding(folders, refs):
+            for path in paths:
                 with locked_content(path) as free:
                     if free:
                         # Offsets change: the index of keys must have read the file before.
                         index.catch_up(path)
                         rows, files = rows + remove_customers(path, refs), files + 1
             if time.monotonic() > deadline:
-                raise FileBusy(f"{held[0].name} is still written to or shipped; run the erasure again")
+                raise FileBusy(f"{paths[0].name} is still written to or shipped; run the erasure again")
             time.sleep(_LOOK_AGAIN_S)
     finally:
         index.close()
@@ -118,16 +118,16 @@ def main() -> int:
     """Erases the customers with these pseudonyms, or these predictions, from this host, or from its database."""
     parser = argparse.ArgumentParser(prog="python -m service.erasure", description=main.__doc__)
     parser.add_argument("subject", nargs="+")
-    subjects, found = parser.parse_args().subject, settings()
+    subjects, config = parser.parse_args().subject, settings()
     try:
-        if found.database_url is None:
-            done = erase_host(found.service_dir / "outbox", subjects)
+        if config.database_url is None:
+            report = erase_host(config.service_dir / "outbox", subjects)
         else:
-            done = erase_database(found.database_url.get_secret_value(), subjects)
+            report = erase_database(config.database_url.get_secret_value(), subjects)
     except (ValueError, FileBusy, DatabaseAway) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{done.rows} rows erased from {done.files} files; {done.quarantined} quarantined files removed")
+    print(f"{report.rows} rows erased from {report.files} files; {report.quarantined} quarantined files removed")
     return 0
 
 

@@ -105,12 +105,12 @@ def in_one_line(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> list[BaseException]:
     """The error and what it was raised from, nearest first."""
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     following: BaseException | None = error
-    while following is not None and following not in found:
-        found.append(following)
+    while following is not None and following not in chain:
+        chain.append(following)
         following = following.__cause__ or following.__context__
-    return found
+    return chain
 
 
 def _place(frame: traceback.FrameSummary) -> str:

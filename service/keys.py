@@ -75,7 +75,7 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
     _check_life(record, now)
     with _changing(folder, database) as records:
         _add(records, record, now)
-    _told(folder, SecurityEvent.KEY_ISSUED, key_id)
+    _log_event(folder, SecurityEvent.KEY_ISSUED, key_id)
     return text
 
 
@@ -86,7 +86,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: s
         KeyRefused: nothing live by that name, or the partner has two live keys already.
     """
     now = datetime.now(UTC)
-    live = [record for record in kept(folder, database) if name in (record.id, record.partner)]
+    live = [record for record in load_records(folder, database) if name in (record.id, record.partner)]
     live = [record for record in live if record.live(now)]
     if len(live) != 1:
         raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
@@ -105,7 +105,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: s
     with _changing(folder, database) as records:
         _add(records, new, now)
         _change(records, old.id, expires_at=min(old.expires_at, now + overlap))
-    _told(folder, SecurityEvent.KEY_ROTATED, old.id, successor=key_id)
+    _log_event(folder, SecurityEvent.KEY_ROTATED, old.id, successor=key_id)
     return text
 
 
@@ -117,7 +117,7 @@ def revoke(folder: Path, key_id: str, *, database: str | None = None) -> None:
     """
     with _changing(folder, database) as records:
         _change(records, key_id, revoked_at=datetime.now(UTC))
-    _told(folder, SecurityEvent.KEY_REVOKED, key_id)
+    _log_event(folder, SecurityEvent.KEY_REVOKED, key_id)
 
 
 def webhook_secret(folder: Path, partner: str, *, test: bool = False) -> str:
@@ -135,23 +135,23 @@ def expire(folder: Path, key_id: str, when: datetime, *, database: str | None = 
     with _changing(folder, database) as records:
         record = _change(records, key_id, expires_at=when)
         _check_end(record, datetime.now(UTC))
-    _told(folder, SecurityEvent.KEY_EXPIRY_SET, key_id)
+    _log_event(folder, SecurityEvent.KEY_EXPIRY_SET, key_id)
 
 
 @contextmanager
 def _changing(folder: Path, database: str | None) -> Iterator[list[KeyRecord]]:
     """The records to change, of this host or of all."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if database is None:
-            records = held.enter_context(changing_keys(folder / "keys.json"))
+            records = stack.enter_context(changing_keys(folder / "keys.json"))
         else:
             from service.access.database_keys import DatabaseKeys
 
-            records = held.enter_context(held.enter_context(closing(DatabaseKeys(database))).changing())
+            records = stack.enter_context(stack.enter_context(closing(DatabaseKeys(database))).changing())
         yield records
 
 
-def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
+def load_records(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
     """The keys of this host, or of all."""
     if database is None:
         return read_keys(folder / "keys.json").keys
@@ -161,7 +161,7 @@ def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
         return there.load().keys
 
 
-def _told(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
+def _log_event(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
     """A line of the security log: what was done, and by whom."""
     log = SecurityLog(folder, read_pepper(folder / "pepper"))
     log.note(event, key=key_id, by=_who(), **more)
@@ -222,7 +222,7 @@ def _state(record: KeyRecord, now: datetime) -> str:
 
 def _list(folder: Path, service_dir: Path, database: str | None) -> None:
     now, uses = datetime.now(UTC), read_uses(service_dir)
-    for record in kept(folder, database):
+    for record in load_records(folder, database):
         use = uses.get(record.id)
         print(
             record.id,
@@ -261,9 +261,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, found: ServiceSettings) -> None:
-    folder = found.keys_folder
-    database = found.database_url.get_secret_value() if found.database_url else None
+def _run(options: argparse.Namespace, config: ServiceSettings) -> None:
+    folder = config.keys_folder
+    database = config.database_url.get_secret_value() if config.database_url else None
     commands: dict[str, Callable[[], str | None]] = {
         "issue": lambda: issue(
             folder,
@@ -278,14 +278,14 @@ def _run(options: argparse.Namespace, found: ServiceSettings) -> None:
             database=database,
         ),
         "webhook-secret": lambda: webhook_secret(folder, options.partner, test=options.test),
-        "list": lambda: _list(folder, found.service_dir, database),
+        "list": lambda: _list(folder, config.service_dir, database),
         "rotate": lambda: rotate(folder, options.name, overlap=timedelta(days=options.overlap_days), database=database),
         "revoke": lambda: revoke(folder, options.id, database=database),
         "expire": lambda: expire(folder, options.id, options.when, database=database),
     }
-    made = commands[options.command]()
-    if made:
-        print(made)
+    output = commands[options.command]()
+    if output:
+        print(output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

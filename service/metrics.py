@@ -79,22 +79,22 @@ class Metrics:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._place, self._lock = _claim(folder)
-        known = _read(self._path(self._place)) or Snapshot()
+        snapshot = _read(self._path(self._place)) or Snapshot()
         self.counters: defaultdict[Family, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for name, series in known.counters.items():
+        for name, series in snapshot.counters.items():
             if name in FAMILIES:  # an earlier release may have counted what nobody does now
                 self.counters[FAMILIES[name]].update(series)
         self.gauges: dict[Family, Series] = {}
         self._totals: defaultdict[Family, float] = defaultdict(float)
-        given = {name: list(values) for name, values in (edges or {}).items()}
-        self._edges = {"score": given.pop("score", list(SCORE_EDGES)), **given}
-        self._inputs = _values_of(tuple(given))
+        bins = {name: list(values) for name, values in (edges or {}).items()}
+        self._edges = {"score": bins.pop("score", list(SCORE_EDGES)), **bins}
+        self._inputs = _values_of(tuple(bins))
         # A new model brings new bins: what its predecessor counted in others cannot go on in them.
         self._histograms = {
             name: {
                 label: histogram for label, histogram in series.items() if histogram.edges == self._bins(name, label)
             }
-            for name, series in known.histograms.items()
+            for name, series in snapshot.histograms.items()
         }
         self._requests = self.counters[_REQUESTS]
         self._rows: list[tuple[Any, int]] = []
@@ -120,7 +120,7 @@ class Metrics:
         """Count one score given; the applicant's values go into bins and nowhere else."""
         self.counters[_SCORES][band] += 1
         self._rows.append((applicant, score))
-        self._counted(1)
+        self._note_rows(1)
 
     def scored_many(self, columns: Mapping[str, Any], assessments: Arrays) -> None:
         """Count the scores of a batch; `columns` hold the applicants' values by field, NaN or None where unknown."""
@@ -130,9 +130,9 @@ class Metrics:
         unknown = np.full(len(assessments.score), np.nan)
         inputs = [np.asarray(columns.get(name, unknown), np.float64) for name in self._edges if name != "score"]
         self._tables.append(np.column_stack([assessments.score, *inputs]))
-        self._counted(len(assessments.score))
+        self._note_rows(len(assessments.score))
 
-    def known(self, ages: Iterable[float]) -> None:
+    def count_known(self, ages: Iterable[float]) -> None:
         """Count scores of known customers by the age of their last observed class, in months."""
         for age in ages:
             self.counters[_KNOWN_SCORES]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
@@ -142,7 +142,7 @@ class Metrics:
         for code in codes:
             self.counters[_WARNINGS][code] += 1
 
-    def _counted(self, rows: int) -> None:
+    def _note_rows(self, rows: int) -> None:
         self._waiting += rows
         if self._waiting >= _BULK:
             self.fold()
@@ -157,13 +157,13 @@ class Metrics:
         if not tables:
             return
         for name, values in zip(self._edges, np.concatenate(tables).T, strict=True):
-            known = values[values == values]  # pylint: disable=comparison-with-itself  # what is no NaN
+            numbers = values[values == values]  # pylint: disable=comparison-with-itself  # what is no NaN
             if name == "score":
-                self._bulk(_SCORE, "", known)
+                self._bulk(_SCORE, "", numbers)
                 continue
-            if len(known) < len(values):
-                self.counters[_INPUT_MISSING][name] += len(values) - len(known)
-            self._bulk(_INPUT, name, known)
+            if len(numbers) < len(values):
+                self.counters[_INPUT_MISSING][name] += len(values) - len(numbers)
+            self._bulk(_INPUT, name, numbers)
 
     def _bulk(self, name: str, label: str, values: NDArray[np.float64]) -> None:
         histogram = self._histogram(name, label, self._edges[label or "score"])
@@ -255,11 +255,11 @@ def _add(into: Series, series: Mapping[str, float]) -> None:
 
 
 def _merge(into: dict[str, Histogram], label: str, histogram: Histogram) -> None:
-    known = into.get(label)
-    if known is None:
+    target = into.get(label)
+    if target is None:
         into[label] = Histogram(list(histogram.edges), list(histogram.counts), histogram.total)
         return
-    if known.edges != histogram.edges:
+    if target.edges != histogram.edges:
         return  # the bins of another model's worker, gone or about to go: the one that was asked counts in its own
-    known.counts = [one + other for one, other in zip(known.counts, histogram.counts, strict=True)]
-    known.total += histogram.total
+    target.counts = [one + other for one, other in zip(target.counts, histogram.counts, strict=True)]
+    target.total += histogram.total

@@ -113,5 +113,5 @@ VERSION: Final = Problem(505, "http-version", "The service speaks HTTP/1.1", clo
 
 def every() -> list[Problem]:
     """All of these, by status and name: what the documentation lists."""
-    found = [value for value in globals().values() if isinstance(value, Problem)]
-    return sorted(found, key=lambda one: (one.status, one.slug))
+    problems = [value for value in globals().values() if isinstance(value, Problem)]
+    return sorted(problems, key=lambda one: (one.status, one.slug))

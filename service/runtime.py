@@ -225,7 +225,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await _guarded(self._save_security)
                 if self.traces is not None:
                     await _guarded(self.traces.flush)
-                idle = not self.throttle.in_flight and not self.room.held
+                idle = not self.throttle.in_flight and not self.room.in_use
                 await _guarded(partial(give_back.when_idle, idle=idle))
                 await _guarded(self.ledger.follow)
 
@@ -251,7 +251,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         gauges[_KEY_STORE_FAULT] = {"": float(bool(self.store.fault))}
         gauges[_READY] = {"": float(not self.health.faults_now())}
         gauges[_IN_FLIGHT] = {"": float(self.throttle.in_flight)}
-        gauges[_BODY_BYTES_HELD] = {"": float(self.room.held)}
+        gauges[_BODY_BYTES_HELD] = {"": float(self.room.in_use)}
         decisions, self.throttle.decisions = self.throttle.decisions, type(self.throttle.decisions)()
         for name, count in decisions.items():
             counters[_LIMITER_DECISIONS][name] += count
@@ -275,9 +275,9 @@ def _key_source(settings: ServiceSettings, pepper: bytes) -> KeySource:
 
     url = settings.database_url.get_secret_value()
     await_check(url, pepper)
-    found = DatabaseKeys(url)
-    found.start()
-    return found
+    keys = DatabaseKeys(url)
+    keys.start()
+    return keys
 
 
 def _ledger(settings: ServiceSettings, pepper: bytes) -> Ledger:

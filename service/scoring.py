@@ -37,7 +37,7 @@ from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, Record
 from service.metrics import Metrics
 from service.score import features, observed
 from service.score.input_warnings import InputCheck
-from service.score.points import Tally
+from service.score.points import ReasonRenderer
 from service.score.policy import CLASSES, GRADES, grade, grade_many, rounded, rounded_many
 from service.score.reasons import CATALOGUE, FRAGMENTS
 
@@ -78,7 +78,7 @@ class _Answer(msgspec.Struct, gc=False):
     created_at: str
 
 
-class _Turn:
+class _LoopBatch:
     """Evaluates, one after the other, what one turn of the event loop gathered.
 
     The portable engine's many small steps take half the time when its code and tables are still in the caches.
@@ -117,7 +117,7 @@ class Scoring:
         self._model = model
         self._borders = model.manifest.grade_borders
         self._check = InputCheck(model.manifest.ranges)
-        self._turn = _Turn(model.assess) if model.engine.name == Portable.name else None
+        self._loop_batch = _LoopBatch(model.assess) if model.engine.name == Portable.name else None
         self._ledger = ledger
         self._pseudonyms = pseudonyms
         self._metrics = metrics
@@ -125,10 +125,10 @@ class Scoring:
         self._ref = msgspec.Raw(ref.model_dump_json().encode())
 
     @cached_property
-    def _tally(self) -> Tally:
+    def _reasons(self) -> ReasonRenderer:
         """What points are counted against: the model's reference applicant."""
         typical = self._model.manifest.reference.applicant
-        return Tally(typical, self._model.assess(features.row(typical)).score)
+        return ReasonRenderer(typical, self._model.assess(features.row(typical)).score)
 
     async def one(self, key: ApiKey, applicant: Applicant, mark: KeyMark | None = None) -> bytes:
         """The answer to one applicant as JSON; on return it is durable.
@@ -137,7 +137,7 @@ class Scoring:
             OutboxFull: it could not be made durable, so there is no answer.
         """
         values = features.row(applicant)
-        assessment = self._model.assess(values) if self._turn is None else await self._turn.assess(values)
+        assessment = self._model.assess(values) if self._loop_batch is None else await self._loop_batch.assess(values)
         moment = _now()
         place, answer, line = self.render(key, applicant, assessment, moment)
         kind = RecordKind.PREDICTION.of(test=key.test)
@@ -147,7 +147,7 @@ class Scoring:
         if not key.test:
             self._metrics.scored(applicant, assessment.score, assessment.band)
             if applicant.previous_classes:
-                self._metrics.known((values[features.AGE],))
+                self._metrics.count_known((values[features.AGE],))
         return answer
 
     async def many(self, key: ApiKey, applicants: Sequence[Applicant], mark: KeyMark | None = None) -> bytes:
@@ -172,7 +172,7 @@ class Scoring:
             return body
         # Counted in the loop's next turn: the answer need not wait for it.
         asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, assessments)
-        self._metrics.known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
+        self._metrics.count_known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
         return body
 
     async def advise(self, applicant: Applicant, target: AdviceTarget) -> bytes:
@@ -194,7 +194,7 @@ class Scoring:
             [CLASSES[place] for place in array.tolist()] for array in (assessments.band, assessments.predicted_class)
         )
         scores, borderline = assessments.score.tolist(), assessments.borderline.tolist()
-        explained_rows = map(self._tally.explain, applicants, scores, numbers, assessments.lost.tolist())
+        explained_rows = map(self._reasons.explain, applicants, scores, numbers, assessments.lost.tolist())
         reasons, strengths, compared = zip(*explained_rows, strict=True)
         likely = rounded_many(assessments.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
@@ -253,7 +253,7 @@ class Scoring:
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
         place, identifier = self._ledger.new_id(key.account)
         codes, leads = _codes(numbers)
-        reasons, strengths, compared = self._tally.explain(applicant, points, numbers, lost)
+        reasons, strengths, compared = self._reasons.explain(applicant, points, numbers, lost)
         answer = _Answer(
             identifier,
             points,

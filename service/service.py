@@ -24,7 +24,7 @@ from service.errors import Misconfigured, OutboxFull
 from service.middleware.edge import Edge
 from service.middleware.seal import CALLER, Seal
 from service.protocol import supervisor
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.server import allow_files, install
 from service.runtime import Runtime
 from service.score.manifest import Manifest
@@ -56,7 +56,7 @@ class GuardedService(bentoml.Service[Inner]):  # type: ignore[misc]
         """BentoML's application behind the edge, which starts and stops with it."""
         edge, options = Edge(super().to_asgi(is_main=is_main)), settings()
         allow_files(options.max_connections + options.reserved_connections)
-        install(edge, Crowd(options.max_connections, options.reserved_connections, options.header_timeout_s))
+        install(edge, ConnectionLimits(options.max_connections, options.reserved_connections, options.header_timeout_s))
         return Guarded(edge)
 
 

@@ -106,7 +106,7 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
-    def _named(cls, value: str) -> str:
+    def _check_networks(cls, value: str) -> str:
         try:
             networks(value)
         except ValueError:

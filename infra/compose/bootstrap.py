@@ -134,14 +134,14 @@ def make_mlflow(settings: BootstrapSettings) -> str:
         else:
             changed = http.patch(f"{api}/users/update-password", json={"username": FLOWS, "password": secret})
             changed.raise_for_status()
-        found = http.get(f"{api}/experiments/get-by-name", params={"experiment_name": MODEL})
-        if found.status_code == httpx.codes.NOT_FOUND:
-            found = http.post(f"{api}/experiments/create", json={"name": MODEL}).raise_for_status()
-            experiment = found.json()["experiment_id"]
+        answer = http.get(f"{api}/experiments/get-by-name", params={"experiment_name": MODEL})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            answer = http.post(f"{api}/experiments/create", json={"name": MODEL}).raise_for_status()
+            experiment = answer.json()["experiment_id"]
         else:
-            experiment = found.raise_for_status().json()["experiment"]["experiment_id"]
-        named = http.get(f"{api}/registered-models/get", params={"name": MODEL})
-        if named.status_code == httpx.codes.NOT_FOUND:
+            experiment = answer.raise_for_status().json()["experiment"]["experiment_id"]
+        registration = http.get(f"{api}/registered-models/get", params={"name": MODEL})
+        if registration.status_code == httpx.codes.NOT_FOUND:
             http.post(f"{api}/registered-models/create", json={"name": MODEL}).raise_for_status()
         for kind, which in (("experiment", experiment), ("registered_model", MODEL)):
             whom = {"username": FLOWS, "resource_type": kind, "resource_id": which}
@@ -171,12 +171,12 @@ def make_prefect(settings: BootstrapSettings) -> str:
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type=settings.pool_type, base_job_template=template))
         deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
-        close_forms(lambda method, path, body: _asked(client, method, path, body))
-        ensure_automations(lambda method, path, body: _asked(client, method, path, body))
+        close_forms(lambda method, path, body: _request(client, method, path, body))
+        ensure_automations(lambda method, path, body: _request(client, method, path, body))
     return f"pool {pool} of type {settings.pool_type}, deployments as prefect.yaml says"
 
 
-def _asked(client: SyncPrefectClient, method: Any, path: Any, body: Any) -> Any:
+def _request(client: SyncPrefectClient, method: Any, path: Any, body: Any) -> Any:
     return client.request(method, path, json=body).raise_for_status()
 
 
@@ -187,14 +187,14 @@ def make_keys(settings: BootstrapSettings) -> str:
     handover = settings.handover_dir
     new = [
         name
-        for name, made in (
+        for name, is_new in (
             (
                 "prometheus",
                 _hand_over(settings, "prometheus", (Scope.METRICS,), handover / "prometheus" / "metrics-key"),
             ),
             ("demo", _hand_over(settings, "demo", PARTNER_SCOPES, handover / "ui" / "key")),
         )
-        if made
+        if is_new
     ]
     secrets = [
         f"endpoint = {json.dumps(settings.ui_endpoint)}",
@@ -215,7 +215,9 @@ def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, .
     """A key in a file, unless one lies there and its partner has a live one; whether it is new."""
     folder, now = settings.service_dir or Path(), datetime.now(UTC)
     database = settings.database_url.get_secret_value() if settings.database_url else None
-    live = [record.id for record in keys.kept(folder, database) if record.partner == partner and record.live(now)]
+    live = [
+        record.id for record in keys.load_records(folder, database) if record.partner == partner and record.live(now)
+    ]
     if path.exists() and any(each in path.read_text() for each in live):
         return False
     for stray in live:  # its text is lost, so it opens nothing for us and must open nothing for anybody

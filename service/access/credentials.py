@@ -62,9 +62,9 @@ def well_formed(key: str) -> bool:
     )
 
 
-def id_of(shown: bytes) -> str:
+def id_of(key: bytes) -> str:
     """The public id in a key that was typed without a mistake; empty for any other text, which is the caller's."""
-    text = shown.decode("latin-1")
+    text = key.decode("latin-1")
     return text[ID_SLICE] if well_formed(text) else ""
 
 

@@ -80,7 +80,7 @@ class DatabaseKeys:
         Raises:
             DatabaseAway: nothing was changed.
         """
-        with self._session.held() as link, link.transaction():
+        with self._session.connection() as link, link.transaction():
             link.execute("LOCK TABLE ledger.api_key IN EXCLUSIVE MODE")
             before = list(_records(link).keys)
             records = list(before)
@@ -98,10 +98,10 @@ class DatabaseKeys:
         Raises:
             DatabaseAway: none was taken.
         """
-        with self.changing() as known:
-            ids = {record.id for record in known}
+        with self.changing() as keys:
+            ids = {record.id for record in keys}
             new = [record for record in records if record.id not in ids]
-            known.extend(new)
+            keys.extend(new)
         return len(new)
 
     def close(self) -> None:

@@ -167,10 +167,10 @@ class FileKeys:
     def stamp(self) -> tuple[int, int, int] | None:
         """When the file was changed, which one it is, and how long."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return status.st_mtime_ns, status.st_ino, status.st_size
 
     def read(self) -> KeyFile:
         """The records; a file that is not there yet has none, one that is gone is broken.
@@ -180,9 +180,9 @@ class FileKeys:
         """
         if self._had_some and not self._path.exists():
             raise KeyStoreBroken(f"{self._path}: is gone; restore it from your backup")
-        found = read_keys(self._path)
-        self._had_some = bool(found.keys)
-        return found
+        content = read_keys(self._path)
+        self._had_some = bool(content.keys)
+        return content
 
     def close(self) -> None:
         """Nothing is held."""
@@ -201,15 +201,15 @@ class KeyStore:
         self._stamp = source.stamp()
         self._load()
 
-    def verify(self, shown: bytes, now: float) -> ApiKey | None:
+    def verify(self, secret: bytes, now: float) -> ApiKey | None:
         """Who shows this key, or None: unknown, wrong, revoked, not yet valid and expired look alike.
 
         Always one HMAC and one comparison, so that the time taken tells nothing. `now` in seconds since 1970.
         """
-        if len(shown) != KEY_LENGTH:
+        if len(secret) != KEY_LENGTH:
             return None
-        entry = self._entries.get(shown[ID_SLICE])
-        good = hmac.compare_digest(self._mac.digest(shown), entry.digest if entry else _DUMMY)
+        entry = self._entries.get(secret[ID_SLICE])
+        good = hmac.compare_digest(self._mac.digest(secret), entry.digest if entry else _DUMMY)
         if not good or entry is None or not entry.not_before_ts <= now < entry.expires_ts or self.closed:
             return None
         return entry.key
@@ -259,12 +259,12 @@ def _usable(record: KeyRecord) -> bool:
 
 def account_terms(records: Iterable[KeyRecord]) -> dict[tuple[str, bool], Policy]:
     """What a partner's live keys hold together: as much as the widest of them, and no more for being several."""
-    found: dict[tuple[str, bool], Policy] = {}
+    terms: dict[tuple[str, bool], Policy] = {}
     for one in records:
         name = (one.partner, one.test)
-        before = found.get(name, Policy(one.rate, one.burst, one.daily))
-        found[name] = Policy(max(before.rate, one.rate), max(before.burst, one.burst), max(before.daily, one.daily))
-    return found
+        before = terms.get(name, Policy(one.rate, one.burst, one.daily))
+        terms[name] = Policy(max(before.rate, one.rate), max(before.burst, one.burst), max(before.daily, one.daily))
+    return terms
 
 
 def _entry(record: KeyRecord, terms: Policy) -> _Entry:

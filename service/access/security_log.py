@@ -67,8 +67,8 @@ class SecurityLog:
         self._digest = Mac(Mac(pepper).digest(b"addresses")).digest
         self._clear, self._now = clear, now
         self._lines: list[bytes] = []
-        self._said: dict[tuple[str, str, str], float] = {}
-        self._known: dict[str, set[str]] = {key: set(use.networks) for key, use in read_uses(service_dir).items()}
+        self._last_lines: dict[tuple[str, str, str], float] = {}
+        self._networks: dict[str, set[str]] = {key: set(use.networks) for key, use in read_uses(service_dir).items()}
         self._last: dict[str, float] = {}
         self._new: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -77,11 +77,11 @@ class SecurityLog:
         now = self._now()
         if event in _ONCE_A_MINUTE:
             name = (event, key, address)
-            if now - self._said.get(name, 0.0) < _REPEAT_S:
+            if now - self._last_lines.get(name, 0.0) < _REPEAT_S:
                 return
-            if len(self._said) > 10_000:
-                self._said.clear()
-            self._said[name] = now
+            if len(self._last_lines) > 10_000:
+                self._last_lines.clear()
+            self._last_lines[name] = now
         line = {"time": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", "event": event.value}
         line |= {"key": key, "route": route} | self._place(address) | more
         self._lines.append(msgspec.json.encode({name: value for name, value in line.items() if value}) + b"\n")
@@ -89,9 +89,9 @@ class SecurityLog:
     def used(self, key: str, address: str, route: str) -> None:
         """A good key was shown from this address."""
         self._last[key] = self._now()
-        network = self._told(network_of(address))
-        if network not in self._known.get(key, ()):
-            self._known.setdefault(key, set()).add(network)
+        network = self._address(network_of(address))
+        if network not in self._networks.get(key, ()):
+            self._networks.setdefault(key, set()).add(network)
             self._new[key, network] = (address, route)
 
     def flush(self) -> None:
@@ -120,9 +120,9 @@ class SecurityLog:
     def _place(self, address: str) -> dict[str, str]:
         if not address:
             return {}
-        return {"address": self._told(address), "network": self._told(network_of(address))}
+        return {"address": self._address(address), "network": self._address(network_of(address))}
 
-    def _told(self, address: str) -> str:
+    def _address(self, address: str) -> str:
         return address if self._clear else self._digest(address.encode()).hex()[:16]
 
     def _merge_uses(self) -> None:

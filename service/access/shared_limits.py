@@ -88,9 +88,9 @@ class SharedTable:
             try:
                 now = clock()
                 place = self._place(name)
-                held, tokens, at, day, used = _SLOT.unpack_from(self._memory, place)
+                owner, tokens, at, day, used = _SLOT.unpack_from(self._memory, place)
                 state = (
-                    BucketState(float(policy.burst), now, 0, 0) if held != name else BucketState(tokens, at, day, used)
+                    BucketState(float(policy.burst), now, 0, 0) if owner != name else BucketState(tokens, at, day, used)
                 )
                 decision = take(state, policy, cost, now, wall())
                 _SLOT.pack_into(self._memory, place, name, state.tokens, state.at, state.day, state.used)
@@ -128,29 +128,29 @@ class SharedTable:
 
     def _sit_down(self) -> int:
         """Lock the first free seat for life; how many others are taken."""
-        taken, own = 0, False
+        others, own = 0, False
         for seat in range(_SEATS):
             if not files.lock_byte(self._descriptor, _SEATS_AT + seat, wait=False):
-                taken += 1
+                others += 1
                 continue
             if own:
                 files.free_byte(self._descriptor, _SEATS_AT + seat)
             own = True
         if not own:
             raise Misconfigured(f"more than {_SEATS} processes share one limits file: raise QF_WORKERS no further")
-        return taken
+        return others
 
     def _place(self, name: bytes) -> int:
         """Offset of the name's slot; for a new name a free one, or the one that was quiet longest."""
-        known = self._places.get(name)
-        if known is not None and self._memory[known : known + 8] == name:
-            return known
+        slot = self._places.get(name)
+        if slot is not None and self._memory[slot : slot + 8] == name:
+            return slot
         start = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "little") % self._slots
         oldest, oldest_at = 0, float("inf")
         for probe in range(_PROBES):
             place = _HEADER + (start + probe) % self._slots * _SLOT.size
-            held, _, at, _, _ = _SLOT.unpack_from(self._memory, place)
-            if held in (name, _NOBODY):
+            owner, _, at, _, _ = _SLOT.unpack_from(self._memory, place)
+            if owner in (name, _NOBODY):
                 break
             if at < oldest_at:
                 oldest, oldest_at = place, at
@@ -171,9 +171,9 @@ def allocate(descriptor: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
-    held = os.pread(descriptor, size, 0).ljust(size, b"\0")  # macOS: writing fills holes too
-    while held:
-        held = held[os.pwrite(descriptor, held, size - len(held)) :]
+    rest = os.pread(descriptor, size, 0).ljust(size, b"\0")  # macOS: writing fills holes too
+    while rest:
+        rest = rest[os.pwrite(descriptor, rest, size - len(rest)) :]
 
 
 def _boot_id() -> str:

@@ -190,7 +190,9 @@ DESCRIBING_FIELDS: Final = tuple(name for name, _ in Applicant.model_fields.item
 def _takes(kind: type) -> frozenset[str]:
     kinds = {name: get_args(info.annotation) or (info.annotation,) for name, info in Applicant.model_fields.items()}
     return frozenset(
-        name for name, found in kinds.items() if any(isinstance(one, type) and issubclass(one, kind) for one in found)
+        name
+        for name, options in kinds.items()
+        if any(isinstance(one, type) and issubclass(one, kind) for one in options)
     )
 
 

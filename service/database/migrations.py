@@ -128,7 +128,7 @@ def check(url: str, pepper_mark: bytes) -> None:
 
 
 def _migrate(link: Link) -> list[int]:
-    taken: list[int] = []
+    versions: list[int] = []
     with link.transaction():
         link.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, MIGRATION_LOCK))
         link.execute("CREATE SCHEMA IF NOT EXISTS ledger")
@@ -142,20 +142,20 @@ def _migrate(link: Link) -> list[int]:
             if step.version > version:
                 link.execute(step.statements.encode(), prepare=False)
                 link.execute("INSERT INTO ledger.migration VALUES (%s, %s)", (step.version, step.oldest))
-                taken.append(step.version)
-    return taken
+                versions.append(step.version)
+    return versions
 
 
 def _check(link: Link, pepper_mark: bytes) -> None:
-    found = link.execute(_FOUND).fetchone()
-    version, oldest = _steps(link) if found and found[0] else (0, 0)
+    row = link.execute(_FOUND).fetchone()
+    version, oldest = _steps(link) if row and row[0] else (0, 0)
     if version < VERSION:
         had = f"has schema {version}" if version else "has no tables yet"
         raise Misconfigured(f"{SETTING}: the database {had}, this release needs {VERSION}; run {MIGRATE}")
     _require_known(version, oldest)
     link.execute("INSERT INTO ledger.pepper (mark) VALUES (%s) ON CONFLICT DO NOTHING", (pepper_mark,))
-    kept = link.execute("SELECT mark FROM ledger.pepper").fetchone()
-    if kept is None or not hmac.compare_digest(bytes(kept[0]), pepper_mark):
+    mark = link.execute("SELECT mark FROM ledger.pepper").fetchone()
+    if mark is None or not hmac.compare_digest(bytes(mark[0]), pepper_mark):
         raise Misconfigured(
             "QF_SERVICE_DIR: its pepper is another than that of the other hosts of this database; copy theirs"
         )

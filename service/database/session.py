@@ -67,10 +67,10 @@ def parameters(url: str, name: str, statement_timeout_s: float, idle_timeout_s: 
         Misconfigured: it is no address of PostgreSQL.
     """
     try:
-        told = conninfo_to_dict(url)
+        parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        told = {}
-    if not told:  # an empty address would be that of whatever runs on this machine
+        parts = {}
+    if not parts:  # an empty address would be that of whatever runs on this machine
         raise Misconfigured(f"{SETTING}: is no address such as postgresql://user:password@host:5432/name")
     server = {
         **_SERVER,
@@ -79,10 +79,10 @@ def parameters(url: str, name: str, statement_timeout_s: float, idle_timeout_s: 
     }
     options = " ".join(f"-c {setting}={value}" for setting, value in server.items())
     mine = {**_CLIENT, "application_name": f"credit-score {name}", "options": options}
-    return make_conninfo(**{**mine, **{key: str(value) for key, value in told.items() if value is not None}})
+    return make_conninfo(**{**mine, **{key: str(value) for key, value in parts.items() if value is not None}})
 
 
-def said(error: psycopg.Error) -> str:
+def refusal_of(error: psycopg.Error) -> str:
     """What the database refused, in one line without a value of a row: for logs and operators."""
     if error.sqlstate:
         return f"{_SAID.get(error.sqlstate, 'the database refused')} ({type(error).__name__} {error.sqlstate})"
@@ -139,7 +139,7 @@ class Session:
         return self._connection is not None
 
     @contextmanager
-    def held(self) -> Iterator[Link]:
+    def connection(self) -> Iterator[Link]:
         """The connection for as long as the block lasts.
 
         Raises:
@@ -152,7 +152,7 @@ class Session:
                 yield link
             except psycopg.Error as error:
                 self._drop()
-                raise DatabaseAway(said(error)) from error
+                raise DatabaseAway(refusal_of(error)) from error
             finally:
                 self._due = float("inf")
 
@@ -171,7 +171,7 @@ class Session:
         Raises:
             DatabaseAway: as `held`.
         """
-        with self.held() as link:
+        with self.connection() as link:
             return work(link)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import Final
 
-from service.docs.schema_types import ApiCall, Json, TypeWords, calls, written
+from service.docs.schema_types import ApiCall, Json, TypeWords, calls, type_text
 
 WORDS: Final = TypeWords(
     plain={"string": "str", "number": "float", "integer": "int", "boolean": "bool", "object": "dict[str, Any]"},
@@ -93,34 +93,34 @@ def python_client(document: Json) -> str:
 
 def _type(name: str, schema: Json) -> str:
     if "properties" not in schema:
-        return f"\n{name}: TypeAlias = {written(schema, WORDS)}\n"
+        return f"\n{name}: TypeAlias = {type_text(schema, WORDS)}\n"
     required = schema.get("required", [])
     lines = [f"\n\nclass {name}(TypedDict):", *_docstring(schema.get("description", f"{name}."), "    "), ""]
     for field, rules in schema["properties"].items():
-        kind = written(rules, WORDS)
+        kind = type_text(rules, WORDS)
         lines.append(f"    {field}: {kind if field in required else f'NotRequired[{kind}]'}")
     return "\n".join(lines) + "\n"
 
 
 def _method(call: ApiCall) -> str:
     arguments = [*(f"{name}: str" for name in call.in_path), *([f"body: {call.body}"] if call.body else [])]
-    named = [f"{name}: {written(schema, WORDS)} | None = None" for name, schema in call.query]
-    named += ["idempotency_key: str | None = None"] if call.idempotent else []
-    signature = ", ".join(["self", *arguments, *(["*", *named] if named else [])])
+    keywords = [f"{name}: {type_text(schema, WORDS)} | None = None" for name, schema in call.query]
+    keywords += ["idempotency_key: str | None = None"] if call.idempotent else []
+    signature = ", ".join(["self", *arguments, *(["*", *keywords] if keywords else [])])
     answer = call.answer or "dict[str, Any]"
     path = call.path
     for name in call.in_path:
         path = path.replace(f"{{{name}}}", f"{{quote({name}, safe='')}}")
-    sent = [f'"{call.method}"', f'{"f" if call.in_path else ""}"{path}"', *(["body"] if call.body else [])]
+    values = [f'"{call.method}"', f'{"f" if call.in_path else ""}"{path}"', *(["body"] if call.body else [])]
     if call.query:
-        sent.append("query={" + ", ".join(f'"{name}": {name}' for name, _ in call.query) + "}")
+        values.append("query={" + ", ".join(f'"{name}": {name}' for name, _ in call.query) + "}")
     if call.idempotent:
-        sent.append("idempotency_key=idempotency_key")
+        values.append("idempotency_key=idempotency_key")
     return "\n".join(
         [
             f"\n    def {call.snake_name}({signature}) -> {answer}:",
             *_docstring(call.text, "        "),
-            f'        return cast("{answer}", self._send({", ".join(sent)}))',
+            f'        return cast("{answer}", self._send({", ".join(values)}))',
             "",
         ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from service.docs.schema_types import ApiCall, Json, TypeWords, calls, written
+from service.docs.schema_types import ApiCall, Json, TypeWords, calls, type_text
 
 WORDS: Final = TypeWords(
     plain={
@@ -86,12 +86,12 @@ def typescript_types(document: Json) -> str:
 
 def _type(name: str, schema: Json) -> str:
     if "properties" not in schema:
-        return f"\nexport type {name} = {written(schema, WORDS)};\n"
+        return f"\nexport type {name} = {type_text(schema, WORDS)};\n"
     required = schema.get("required", [])
     lines = [*_comment(schema.get("description", ""), ""), f"export interface {name} {{"]
     for field, rules in schema["properties"].items():
         lines += _comment(rules.get("description", ""), "  ")
-        lines.append(f"  {field}{'' if field in required else '?'}: {written(rules, WORDS)};")
+        lines.append(f"  {field}{'' if field in required else '?'}: {type_text(rules, WORDS)};")
     return "\n" + "\n".join([*lines, "}"]) + "\n"
 
 
@@ -106,21 +106,21 @@ def _method(call: ApiCall) -> str:
     path = call.path
     for name in call.in_path:
         path = path.replace(f"{{{name}}}", f"${{encodeURIComponent({name})}}")
-    sent = [*(["body"] if call.body else []), *(["idempotencyKey"] if call.idempotent else [])]
+    members = [*(["body"] if call.body else []), *(["idempotencyKey"] if call.idempotent else [])]
     if call.query:
-        sent.append(f"query: {{ {', '.join(name for name, _ in call.query)} }}")
-    given = f", {{ {', '.join(sent)} }}" if sent else ""
+        members.append(f"query: {{ {', '.join(name for name, _ in call.query)} }}")
+    literal = f", {{ {', '.join(members)} }}" if members else ""
     lines = [
         *_comment(call.text, "  "),
         f"  async {call.name}({', '.join(arguments)}) {{",
-        f'    return this.#send("{call.method}", `{path}`{given});',
+        f'    return this.#send("{call.method}", `{path}`{literal});',
         "  }",
     ]
     return "\n" + "\n".join(lines) + "\n"
 
 
 def _declared(call: ApiCall) -> str:
-    options = [f"{name}?: {written(schema, WORDS)}" for name, schema in call.query]
+    options = [f"{name}?: {type_text(schema, WORDS)}" for name, schema in call.query]
     options += ["idempotencyKey?: string"] if call.idempotent else []
     arguments = [*(f"{name}: string" for name in call.in_path), *([f"body: {call.body}"] if call.body else [])]
     arguments += [f"options?: {{ {'; '.join(options)} }}"] if options else []

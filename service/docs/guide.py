@@ -94,7 +94,7 @@ def _with_contents(guide: str, routes: Sequence[Route], language: str) -> tuple[
     """The guide with a name on each heading, and the list of links to them; routes stand below theirs."""
     links: list[str] = []
 
-    def named(match: re.Match[str]) -> str:
+    def anchor(match: re.Match[str]) -> str:
         title = match[2]
         name = match[1] or f"s{len(links) + 1}"
         links.append(
@@ -102,7 +102,7 @@ def _with_contents(guide: str, routes: Sequence[Route], language: str) -> tuple[
         )
         return f'<h2 id="{name}">{title}</h2>'
 
-    guide = _HEADING.sub(named, guide)
+    guide = _HEADING.sub(anchor, guide)
     return guide, f"<ol>{''.join(links)}</ol>"
 
 
@@ -159,8 +159,8 @@ def _kinds(field: Json, schemas: Json) -> str:
 
 def _kind(part: Json, schemas: Json) -> str:
     if "$ref" in part:
-        named = schemas[part["$ref"].rpartition("/")[2]]
-        return " | ".join(named["enum"]) if "enum" in named else f"{{{', '.join(named['properties'])}}}"
+        target = schemas[part["$ref"].rpartition("/")[2]]
+        return " | ".join(target["enum"]) if "enum" in target else f"{{{', '.join(target['properties'])}}}"
     if part["type"] == "array":
         return f"[{_kind(part['items'], schemas)}]"
     return str(part.get("format", part["type"]))

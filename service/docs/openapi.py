@@ -48,7 +48,7 @@ class ProblemSchema(BaseModel):
 
 def document(routes: Sequence[Route]) -> Json:
     """The whole description of these routes."""
-    shown = [route for route in routes if not route.hidden]
+    public = [route for route in routes if not route.hidden]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -60,10 +60,10 @@ def document(routes: Sequence[Route]) -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{"ApiKey": []}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in shown)],
-        "paths": _paths(shown),
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in public)],
+        "paths": _paths(public),
         "components": {
-            "schemas": _schemas(shown),
+            "schemas": _schemas(public),
             "securitySchemes": _security(),
             "headers": _headers(),
             "responses": {str(status): _problem_response(status) for status in sorted(problems_by_status())},
@@ -121,7 +121,7 @@ def _ref(kind: str, name: str | int) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _named(*names: str) -> Json:
+def _header_refs(*names: str) -> Json:
     return {name: _ref("headers", name) for name in names}
 
 
@@ -144,7 +144,7 @@ def _problem_response(status: int) -> Json:
     examples = {one.slug: {"summary": one.title, "value": rendered(one)} for one in problems}
     return {
         "description": problems[0].title if len(problems) == 1 else " / ".join(one.slug for one in problems),
-        "headers": _named("X-Request-Id", *_PROBLEM_HEADERS.get(status, ())),
+        "headers": _header_refs("X-Request-Id", *_PROBLEM_HEADERS.get(status, ())),
         "content": {"application/problem+json": {"schema": _ref("schemas", "ProblemSchema"), "examples": examples}},
     }
 
@@ -186,7 +186,7 @@ def _response(one: ResponseBody, route: Route) -> Json:
     schema = _ref("schemas", one.schema.__name__) if isinstance(one.schema, type) else one.schema
     return {
         "description": one.description,
-        "headers": _named("X-Request-Id", *limits, *one.headers),
+        "headers": _header_refs("X-Request-Id", *limits, *one.headers),
         "content": {one.media_type: {"schema": schema, "example": one.example}},
     }
 

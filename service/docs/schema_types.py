@@ -97,17 +97,17 @@ class TypeWords:
     literal: Callable[[Any], str]
 
 
-def written(schema: Json, words: TypeWords) -> str:
+def type_text(schema: Json, words: TypeWords) -> str:
     """A schema as a type of a language."""
     if "$ref" in schema:
         return name_of(schema["$ref"])
     if "anyOf" in schema:
-        return " | ".join(dict.fromkeys(written(one, words) for one in schema["anyOf"]))
+        return " | ".join(dict.fromkeys(type_text(one, words) for one in schema["anyOf"]))
     if "enum" in schema:
         return " | ".join(words.literal(value) for value in schema["enum"])
     kind = schema.get("type")
     if kind == "null":
         return words.null
     if kind == "array":
-        return words.array(written(schema["items"], words))
+        return words.array(type_text(schema["items"], words))
     return words.plain[kind or "object"]

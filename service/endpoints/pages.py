@@ -119,7 +119,7 @@ class Pages:
 
 
 def _language(call: Call) -> str:
-    asked: str = parse_qs(call.query.decode("latin-1")).get("lang", [""])[0]
-    if asked in guide.LANGUAGES:
-        return asked
+    choice: str = parse_qs(call.query.decode("latin-1")).get("lang", [""])[0]
+    if choice in guide.LANGUAGES:
+        return choice
     return "en" if call.headers.get(b"accept-language", b"").lower().startswith(b"en") else "pt"

@@ -167,7 +167,7 @@ class Records:
         try:
             await self._ledger.append(entry)
         except OutboxFull as error:
-            await self._throttle.refund(call, call.paid)
+            await self._throttle.refund(call, call.tokens)
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"%d" % error.retry_after_s))) from error
         return Reply(201, receipt)
 

@@ -126,9 +126,9 @@ class ScoreEndpoints:
         body = await self._admission.read(call, CHANGES.max_bytes)
         self._throttle.enter(call)
         try:
-            asked = decoding.document(AdviceRequest, body)
+            request = decoding.document(AdviceRequest, body)
             await self._admission.settle(call, CHANGES.price.tokens())
-            return Reply(200, await self._scoring.advise(asked.applicant, asked.target))
+            return Reply(200, await self._scoring.advise(request.applicant, request.target))
         finally:
             self._throttle.leave(call)
 

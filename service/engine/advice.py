@@ -38,7 +38,7 @@ class Step:
 
 def levers(applicant: Applicant) -> list[list[Step]]:
     """The steps of every lever this applicant has, least first."""
-    found = [
+    choices = [
         _falling(applicant, "delay_from_due_date", 0.0, whole=True),
         _falling(applicant, "num_delayed_payments", 0.0, whole=True),
         _falling(applicant, "outstanding_debt", 0.0, whole=False),
@@ -48,8 +48,8 @@ def levers(applicant: Applicant) -> list[list[Step]]:
         _loans(applicant),
     ]
     if applicant.payment_of_min_amount is not None and applicant.payment_of_min_amount == MinimumPayment.YES:
-        found.append([Step("payment_of_min_amount", {"payment_of_min_amount": MinimumPayment.NO}, 1.0)])
-    return [steps for steps in found if steps]
+        choices.append([Step("payment_of_min_amount", {"payment_of_min_amount": MinimumPayment.NO}, 1.0)])
+    return [steps for steps in choices if steps]
 
 
 def _falling(applicant: Applicant, field: str, least: float, *, whole: bool) -> list[Step]:
@@ -67,29 +67,29 @@ def _loans(applicant: Applicant) -> list[Step]:
     """Loans paid off one by one: each leaves the list of kinds and takes its share of the instalments with it."""
     count = applicant.num_loans
     steps = []
-    for paid in range(1, min(count, STEPS) + 1):
-        left = count - paid
-        instalments = round(applicant.total_emi_per_month * left / count, 2)
-        sets = {"num_loans": left, "loan_types": applicant.loan_types[:left], "total_emi_per_month": instalments}
-        steps.append(Step("num_loans", sets, paid / count))
+    for fewer in range(1, min(count, STEPS) + 1):
+        rest = count - fewer
+        instalments = round(applicant.total_emi_per_month * rest / count, 2)
+        sets = {"num_loans": rest, "loan_types": applicant.loan_types[:rest], "total_emi_per_month": instalments}
+        steps.append(Step("num_loans", sets, fewer / count))
     return steps
 
 
-def plans(found: Sequence[Sequence[Step]]) -> list[tuple[Step, ...]]:
+def plans(choices: Sequence[Sequence[Step]]) -> list[tuple[Step, ...]]:
     """Every set of changes that is asked, from none on: fewest fields first, then least effort."""
-    asked: list[tuple[Step, ...]] = [(), *((step,) for steps in found for step in steps)]
-    asked += [pair for one, other in combinations(found, 2) for pair in product(one, other)]
-    last = [steps[-1] for steps in found]
-    asked += combinations(last, 3)
+    candidates: list[tuple[Step, ...]] = [(), *((step,) for steps in choices for step in steps)]
+    candidates += [pair for one, other in combinations(choices, 2) for pair in product(one, other)]
+    last = [steps[-1] for steps in choices]
+    candidates += combinations(last, 3)
     if len(last) > 3:
-        asked.append(tuple(last))
-    return sorted(asked, key=lambda plan: (len(plan), sum(step.effort for step in plan)))
+        candidates.append(tuple(last))
+    return sorted(candidates, key=lambda plan: (len(plan), sum(step.effort for step in plan)))
 
 
 def advise(assess: Assess, applicant: Applicant, target: AdviceTarget) -> Advice:
     """The smallest plan that reaches the target, or none and the best score that any plan reaches."""
-    asked = plans(levers(applicant))
-    answers = assess(_matrix(applicant, asked))
+    candidates = plans(levers(applicant))
+    answers = assess(_matrix(applicant, candidates))
     scores = answers.score.tolist()
     reached = [number for number, score in enumerate(scores) if _reaches(score, target)]
     best = reached[0] if reached else int(np.argmax(answers.score))
@@ -99,7 +99,7 @@ def advise(assess: Assess, applicant: Applicant, target: AdviceTarget) -> Advice
         reachable=bool(reached),
         changes=[
             Change(field=field, before=_plain(getattr(applicant, field)), after=_plain(value))
-            for step in (asked[best] if reached else ())
+            for step in (candidates[best] if reached else ())
             for field, value in step.sets.items()
         ],
         reached_score=scores[best],
@@ -118,13 +118,13 @@ def _plain(value: Any) -> Any:
     return [str(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _matrix(applicant: Applicant, asked: Sequence[tuple[Step, ...]]) -> Float:
+def _matrix(applicant: Applicant, candidates: Sequence[tuple[Step, ...]]) -> Float:
     """The features of the applicant under each plan."""
     names = {source for feature in features.FEATURES for source in feature.sources} - {"previous_classes"}
-    columns: dict[str, Any] = {name: [getattr(applicant, name)] * len(asked) for name in names}
-    for row, plan in enumerate(asked):
+    columns: dict[str, Any] = {name: [getattr(applicant, name)] * len(candidates) for name in names}
+    for row, plan in enumerate(candidates):
         for step in plan:
             for field, value in step.sets.items():
                 columns[field][row] = value
     numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
-    return features.matrix(columns | numbers | features.histories([applicant] * len(asked)))
+    return features.matrix(columns | numbers | features.histories([applicant] * len(candidates)))

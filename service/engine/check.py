@@ -46,11 +46,11 @@ def border_rows(ensemble: Ensemble, count: int, seed: int = 0) -> Float:
         borders = np.unique(ensemble.split_border[real & (ensemble.split_feature == feature)])
         if borders.size == 0:
             borders = np.zeros(1, np.float32)
-        chosen = rng.integers(0, len(borders), count)
-        on = borders[chosen].astype(np.float64)
+        index = rng.integers(0, len(borders), count)
+        on = borders[index].astype(np.float64)
         with np.errstate(over="ignore"):  # missing as the highest puts a border at the greatest float
-            above = np.nextafter(borders, np.float32(np.inf))[chosen].astype(np.float64)
-        neighbour = borders[np.minimum(chosen + 1, len(borders) - 1)].astype(np.float64)
+            above = np.nextafter(borders, np.float32(np.inf))[index].astype(np.float64)
+        neighbour = borders[np.minimum(index + 1, len(borders) - 1)].astype(np.float64)
         kinds = (
             on,
             above,
@@ -88,7 +88,7 @@ def ask_catboost(model: bytes, rows: Float, objective: Objective) -> EngineVerdi
     packed = io.BytesIO()
     np.save(packed, rows)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             # -P: the folder of the program holds modules whose names are no one's business but ours
             [sys.executable, "-P", str(Path(catboost_child.__file__))],
             input=struct.pack("<q", len(model)) + model + packed.getvalue(),
@@ -98,10 +98,12 @@ def ask_catboost(model: bytes, rows: Float, objective: Objective) -> EngineVerdi
         )
     except subprocess.TimeoutExpired as error:
         raise ModelRefused(f"model.cbm was not loaded within {TRIAL_TIMEOUT_S:.0f} s in a trial process") from error
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"signal or code {done.returncode}"]
+    if process.returncode:
+        last = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+            f"signal or code {process.returncode}"
+        ]
         raise ModelRefused(f"model.cbm does not load in a trial process: {last[0]:.200}")
-    answer = read_archive(done.stdout)
+    answer = read_archive(process.stdout)
     raw, classes = answer["raw"], [str(name) for name in answer["classes"]]
     if raw.shape[1] != len(MARGINS[objective]):
         raise ModelRefused(f"model.cbm has {raw.shape[1]} outputs, {objective} has {len(MARGINS[objective])}")
@@ -117,20 +119,20 @@ def check_leaf_values(ensemble: Ensemble, verdict: EngineVerdict) -> None:
     """
     trees, outputs = len(ensemble.leaf_values), ensemble.outputs
     levels = np.isfinite(ensemble.split_border).sum(axis=1)
-    found = [ensemble.leaf_values[tree, : 2 ** levels[tree]] for tree in range(trees)]
-    wanted = np.asarray(verdict.leaf_values)
-    if wanted.size != sum(part.size for part in found):
+    ours = [ensemble.leaf_values[tree, : 2 ** levels[tree]] for tree in range(trees)]
+    theirs = np.asarray(verdict.leaf_values)
+    if theirs.size != sum(part.size for part in ours):
         raise ModelRefused("leaf_table.npz was not made from this model.cbm: the trees differ in number or depth")
-    wanted = wanted.reshape(-1, outputs)[:, verdict.order]
-    if not np.array_equal(np.concatenate(found), wanted):
+    theirs = theirs.reshape(-1, outputs)[:, verdict.order]
+    if not np.array_equal(np.concatenate(ours), theirs):
         raise ModelRefused("leaf_table.npz was not made from this model.cbm: leaf values differ")
 
 
-def raw_difference(found: Float, wanted: Float) -> float:
+def raw_difference(ours: Float, theirs: Float) -> float:
     """The greatest difference of raw values; infinite if the shapes differ or anything is NaN."""
-    if found.shape != wanted.shape or found.size == 0:
+    if ours.shape != theirs.shape or ours.size == 0:
         return float("inf")
-    worst = float(np.abs(found - wanted).max())
+    worst = float(np.abs(ours - theirs).max())
     return worst if np.isfinite(worst) else float("inf")
 
 
@@ -140,20 +142,20 @@ def unlike(engine: Engine, portable: Engine, rows: Float, raw: Float) -> str:
         return f"raw values differ from CatBoost's by up to {worst:.1e}"
     if (worst := raw_difference(engine.contributions(rows), portable.contributions(rows))) > RAW_TOLERANCE:
         return f"SHAP values differ from the portable engine's by up to {worst:.1e}"
-    found, wanted = engine.assess_many(rows, True), portable.assess_many(rows, True)
+    answers, reference = engine.assess_many(rows, True), portable.assess_many(rows, True)
     for name, ours, theirs in (
-        ("probabilities", found.probabilities, wanted.probabilities),
-        ("contributions", found.lost, wanted.lost),
+        ("probabilities", answers.probabilities, reference.probabilities),
+        ("contributions", answers.lost, reference.lost),
     ):
         if (worst := raw_difference(ours, theirs)) > RAW_TOLERANCE:
             return f"{name} differ from the portable engine's by up to {worst:.1e}"
     for name in Arrays._fields[1:-1]:
-        if not np.array_equal(getattr(found, name), getattr(wanted, name)):
+        if not np.array_equal(getattr(answers, name), getattr(reference, name)):
             return f"{name} differs from the portable engine's"
     single = [engine.assess(row) for row in rows[:SINGLE_ROWS].tolist()]
     if [(one.score, one.numbers) for one in single] != [
         (int(score), tuple(number for number in numbers if number >= 0))
-        for score, numbers in zip(wanted.score, wanted.numbers.tolist(), strict=True)
+        for score, numbers in zip(reference.score, reference.numbers.tolist(), strict=True)
     ][:SINGLE_ROWS]:
         return "a row alone is answered differently from the same row among many"
     return ""

@@ -80,30 +80,30 @@ def build(compiler: str | None = None) -> bytes:
         for command in compilers(compiler):
             # Variants by processor need a linker that knows them; without, the plain build is a little slower.
             for extra in ((CLONES,), ()):
-                built = [*command, *FLAGS, *CONSTANTS, *extra, str(SOURCE), "-o", str(target), "-lm"]
+                invocation = [*command, *FLAGS, *CONSTANTS, *extra, str(SOURCE), "-o", str(target), "-lm"]
                 try:
-                    done = subprocess.run(
-                        built, env=own, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True
+                    process = subprocess.run(
+                        invocation, env=own, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False, text=True
                     )
                 except subprocess.TimeoutExpired:
                     failure = KernelAbsent(f"the C compiler took more than {BUILD_TIMEOUT_S:g} s")
                     continue
-                if done.returncode == 0:
+                if process.returncode == 0:
                     return target.read_bytes()
-                reason = (done.stderr.strip().splitlines() or ["no message"])[0]
+                reason = (process.stderr.strip().splitlines() or ["no message"])[0]
                 failure = KernelUnusable(f"the C compiler refuses the kernel: {reason:.200}")
     raise failure
 
 
-def compilers(named: str | None = None) -> list[list[str]]:
-    """Commands that compile C here, in the order they are tried: the one that is named (here or by CC), or the
+def compilers(choice: str | None = None) -> list[list[str]]:
+    """Commands that compile C here, in the order they are tried: `choice` or what CC names, or the
     machine's own and the wheel `ziglang`, which serves where a machine has none (infra/locks/compiler.txt)."""
-    named = named or os.environ.get("CC")
-    program = shutil.which(named or "cc")
-    found = [[program]] if program else []
-    if named is None and find_spec("ziglang") is not None:
-        found.append([sys.executable, "-m", "ziglang", "cc", *_ZIG_FLAGS])
-    return found
+    choice = choice or os.environ.get("CC")
+    program = shutil.which(choice or "cc")
+    commands = [[program]] if program else []
+    if choice is None and find_spec("ziglang") is not None:
+        commands.append([sys.executable, "-m", "ziglang", "cc", *_ZIG_FLAGS])
+    return commands
 
 
 class _Library(NamedTuple):

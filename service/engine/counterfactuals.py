@@ -40,15 +40,15 @@ def pairs(values: Float) -> Pairs:
 class Questions:
     """Which value of a row must lie above which border: eight questions a place, so that packing gives it a byte."""
 
-    asked: Index  # (places * 8,)
+    positions: Index  # (places * 8,)
     borders: NDArray[np.float32]  # (places * 8,)
 
     @classmethod
-    def of(cls, asked: NDArray[Any], borders: NDArray[np.float32]) -> Questions:
+    def of(cls, positions: NDArray[Any], borders: NDArray[np.float32]) -> Questions:
         """The questions of (places, levels); spare ones are answered no."""
-        spare = ((0, 0), (0, MAX_DEPTH - asked.shape[1]))
+        spare = ((0, 0), (0, MAX_DEPTH - positions.shape[1]))
         return cls(
-            asked=np.pad(asked, spare).astype(np.intp).ravel(),
+            positions=np.pad(positions, spare).astype(np.intp).ravel(),
             borders=np.pad(borders, spare, constant_values=np.inf).ravel(),
         )
 
@@ -81,12 +81,12 @@ class Counterfactuals:
         touched[:, 0] |= ~touched.any(axis=1)  # the changes of no tree at all could not be summed
         move, self._trees = np.nonzero(touched)
         self._starts = np.flatnonzero(np.diff(move, prepend=-1))
-        given, anew = (groups[touched] for groups in levels)  # (places, levels)
+        direct, anew = (groups[touched] for groups in levels)  # (places, levels)
         features, borders = ensemble.split_feature[self._trees], ensemble.split_border[self._trees]
         bits = 1 << np.arange(features.shape[1])
         above = _filled(np.array(rules.reference, np.float32), ensemble.missing_high)[features] > borders
-        self._keep = ~((given | anew) @ bits)  # bits that do not depend on what moves
-        self._fresh = (given & above) @ bits  # bits of the features that take the reference's value
+        self._keep = ~((direct | anew) @ bits)  # bits that do not depend on what moves
+        self._fresh = (direct & above) @ bits  # bits of the features that take the reference's value
         asking = anew.any(axis=1)
         position = features + (len(_DEPENDS) * (1 + np.array(rounds)))[move, None]
         self.questions = Questions.of(
@@ -124,11 +124,11 @@ class Counterfactuals:
 
 def _rounds(again: list[tuple[int, ...]]) -> list[int]:
     """A number for each move: moves of one number change no derived feature in common, so one evaluation serves all."""
-    taken: list[set[int]] = [set() for _ in again]
+    members: list[set[int]] = [set() for _ in again]
     numbers = []
     for changed in again:
-        number = next(number for number, own in enumerate(taken) if own.isdisjoint(changed))
-        taken[number].update(changed)
+        number = next(number for number, own in enumerate(members) if own.isdisjoint(changed))
+        members[number].update(changed)
         numbers.append(number)
     return numbers
 

@@ -36,7 +36,7 @@ class Grid:
 
     def leaves(self, matrix: Float) -> Bytes:
         """Leaf numbers, shape (n, T), of rows of features."""
-        found = np.zeros((len(matrix), self.masks.shape[1]), np.uint8)
+        numbers = np.zeros((len(matrix), self.masks.shape[1]), np.uint8)
         for feature in range(len(self.owned)):
             start, end = int(self.starts[feature]), int(self.starts[feature + 1])
             if start == end:
@@ -45,8 +45,8 @@ class Grid:
             cells = np.searchsorted(self.borders[start:end], column)
             if not self.missing_high[feature]:
                 cells[np.isnan(column)] = 0  # searchsorted puts NaN above everything
-            found |= self.masks[cells + (start + feature)]
-        return found
+            numbers |= self.masks[cells + (start + feature)]
+        return numbers
 
 
 def grid(ensemble: Ensemble) -> Grid:

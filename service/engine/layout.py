@@ -109,7 +109,7 @@ class KernelLayout:
         arrays["knots"] = np.array([rules.calibration.knots, rules.calibration_known.knots])
         arrays["reference"] = np.array(rules.reference)
         arrays["baseline"] = np.array(rules.baseline)
-        self._kept = {name: _aligned(arrays[name]) for name in _POINTERS}
+        self._buffers = {name: _aligned(arrays[name]) for name in _POINTERS}
         count, depth = table.ensemble.split_feature.shape
         numbers = {
             "features": table.ensemble.features,
@@ -130,7 +130,7 @@ class KernelLayout:
         self.model = KernelModel(
             **numbers,
             scale=table.ensemble.scale,
-            **{name: array.ctypes.data for name, array in self._kept.items()},
+            **{name: array.ctypes.data for name, array in self._buffers.items()},
         )
 
     def _trees(self, table: LeafTable, cells: Grid) -> dict[str, NDArray[Any]]:
@@ -197,8 +197,8 @@ class KernelLayout:
 def _border_rows(cells: Grid) -> dict[str, NDArray[Any]]:
     """The features that trees ask about, WIDE side by side: most borders first, so that columns are alike."""
     counts = np.diff(cells.starts)
-    asked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    groups = [asked[first : first + WIDE] for first in range(0, len(asked), WIDE)]
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    groups = [order[first : first + WIDE] for first in range(0, len(order), WIDE)]
     border_rows = np.full((sum(counts[group[0]] for group in groups), WIDE), np.inf, np.float32)
     top = 0
     for group in groups:
@@ -206,10 +206,10 @@ def _border_rows(cells: Grid) -> dict[str, NDArray[Any]]:
             own = cells.borders[cells.starts[feature] : cells.starts[feature + 1]]
             border_rows[top : top + len(own), column] = own
         top += counts[group[0]]
-    spare = (0, -len(asked) % WIDE)
+    spare = (0, -len(order) % WIDE)
     return {
-        "asked": np.pad(asked, spare).astype(np.int32),
-        "first": np.pad(cells.starts[asked] + asked, spare).astype(np.int32),
+        "asked": np.pad(order, spare).astype(np.int32),
+        "first": np.pad(cells.starts[order] + order, spare).astype(np.int32),
         "group_borders": np.array([counts[group[0]] for group in groups], np.int32),
         "border_rows": border_rows,
     }
@@ -245,11 +245,11 @@ def _formulas() -> dict[str, NDArray[Any]]:
 def _steps(program: Program, results: list[int]) -> list[tuple[int, int, int, int]]:
     """The operations that the result registers need, in order, each with the register it fills."""
     first = len(FEATURE_NAMES) + len(program.constants)
-    wanted = set(results)
+    registers = set(results)
     steps = []
     for number, (operation, left, right) in reversed(list(enumerate(program.operations.tolist(), start=first))):
-        if number in wanted:
-            wanted |= {left, right}
+        if number in registers:
+            registers |= {left, right}
             steps.append((operation, left, right, number))
     return steps[::-1]
 

@@ -106,12 +106,12 @@ def _check_table(table: LeafTable, manifest: Manifest, rules: Rules) -> None:
     if tuple(table.direction.tolist()) != MARGINS[rules.objective]:
         raise ModelRefused(f"leaf_table.npz explains another objective than {rules.objective}")
     margins = trees.scale * (trees.leaf_values @ table.direction)
-    left = margins - table.shap.sum(axis=2)
+    residual = margins - table.shap.sum(axis=2)
     # A tree that stopped growing early says no on its spare levels: no row ends in a leaf that says yes there.
     spare = np.isinf(trees.split_border) @ (1 << np.arange(trees.split_border.shape[1]))
-    left = np.where(np.arange(left.shape[1]) & spare[:, None], left[:, :1], left)
+    residual = np.where(np.arange(residual.shape[1]) & spare[:, None], residual[:, :1], residual)
     # A tree's own mean is what remains in each of its leaves; together with the bias they are the base.
-    spread = float(np.ptp(left, axis=1).max(initial=0.0))
-    means = left[:, 0].sum() + float(trees.bias @ table.direction)
+    spread = float(np.ptp(residual, axis=1).max(initial=0.0))
+    means = residual[:, 0].sum() + float(trees.bias @ table.direction)
     if not (spread < ADDITIVITY_TOLERANCE and abs(means - table.base) < ADDITIVITY_TOLERANCE):
         raise ModelRefused("leaf_table.npz: SHAP values do not add up to the margin")

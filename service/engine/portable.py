@@ -56,14 +56,14 @@ class Portable:
             for family in range(len(FAMILIES))
         )
         own, moved = Questions.of(trees.split_feature, trees.split_border), self._counterfactuals.questions
-        self._asked = np.concatenate([own.asked, moved.asked])
+        self._positions = np.concatenate([own.positions, moved.positions])
         self._borders = np.concatenate([own.borders, moved.borders])
 
     # -- one row ------------------------------------------------------------------------------------------------
 
     def assess(self, values: list[float]) -> Assessment:
         """The answer to one row of features."""
-        yes = self._counterfactuals.row(values).take(self._asked) > self._borders
+        yes = self._counterfactuals.row(values).take(self._positions) > self._borders
         answers = np.packbits(yes, bitorder="little").astype(np.intp)
         index = answers[: self._trees] + self._offsets
         # accumulate adds from the first tree to the last; sum would add in pairs and differ in the last bit
@@ -87,22 +87,22 @@ class Portable:
         self, values: list[float], lost: list[float], points: int, moved: list[list[float]], known: bool
     ) -> tuple[int, ...]:
         """Positions in the catalogue of the reasons, most points lost first."""
-        chosen: dict[str, int] = {}
+        reasons: dict[str, int] = {}
         score, reference = self._rules.points, self._reference
         for family in sorted([family for family, value in enumerate(lost) if value < 0.0], key=lost.__getitem__):
             most, best = points, None
             for first, item, move in self._options[family]:
-                if item.field in chosen or (direction := direction_of(values, reference, item)) < 0:
+                if item.field in reasons or (direction := direction_of(values, reference, item)) < 0:
                     continue
                 still = known if item.field != _KNOWN_FIELD else self._known_reference
                 after = score([output[move] for output in moved], still)
                 if after > most:
                     most, best = after, (item.field, first + direction)
             if best is not None:
-                chosen[best[0]] = best[1]
-                if len(chosen) == MAX_REASONS:
+                reasons[best[0]] = best[1]
+                if len(reasons) == MAX_REASONS:
                     break
-        return tuple(chosen.values())
+        return tuple(reasons.values())
 
     # -- many rows ----------------------------------------------------------------------------------------------
 
@@ -119,8 +119,8 @@ class Portable:
 
     def contributions(self, matrix: Float) -> Float:
         """Exact SHAP values of the margin by family, shape (n, families)."""
-        found = [self._by_family(index) for index in self._grid.leaves(matrix) + self._offsets]
-        return np.array(found).reshape(len(matrix), len(FAMILIES))
+        values = [self._by_family(index) for index in self._grid.leaves(matrix) + self._offsets]
+        return np.array(values).reshape(len(matrix), len(FAMILIES))
 
     def feature_contributions(self, matrix: Float) -> Float:
         """Exact SHAP values of the margin by feature, shape (n, features); what CatBoost calls ShapValues."""

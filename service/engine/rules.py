@@ -92,10 +92,10 @@ class Rules:
     def triples(self, raw: Float, known: NDArray[np.bool_]) -> Float:
         """`triple` of many rows, shape (n, 3)."""
         uncalibrated = policy.probabilities_many(raw, self.objective)
-        found = policy.calibrated_many(uncalibrated, self.calibration)
+        probabilities = policy.calibrated_many(uncalibrated, self.calibration)
         if known.any():
-            found[known] = policy.calibrated_many(uncalibrated[known], self.calibration_known)
-        return found
+            probabilities[known] = policy.calibrated_many(uncalibrated[known], self.calibration_known)
+        return probabilities
 
 
 class Engine(Protocol):

@@ -53,11 +53,11 @@ def _subset_values(values: Float, weights: Float) -> Float:
         sides = mass.reshape(-1, 2)
         mass = sides.sum(axis=1)
         share = np.divide(sides, mass[:, None], out=np.zeros_like(sides), where=mass[:, None] > 0)
-        unknown = (pairs * share[None, :, :, None]).sum(axis=2)
+        averages = (pairs * share[None, :, :, None]).sum(axis=2)
         # The row's new answer becomes the slowest of its answer axes: level d is bit d of the leaf's number.
-        unknown = np.concatenate([unknown, unknown], axis=2)
-        known = np.concatenate([pairs[:, :, 0], pairs[:, :, 1]], axis=2)
-        folded = np.concatenate([unknown, known], axis=0)
+        averages = np.concatenate([averages, averages], axis=2)
+        answers = np.concatenate([pairs[:, :, 0], pairs[:, :, 1]], axis=2)
+        folded = np.concatenate([averages, answers], axis=0)
     return folded[:, 0, :]
 
 

@@ -71,7 +71,7 @@ def _ensemble(document: dict[str, Any], order: list[int]) -> Ensemble:
     if not 1 <= depth <= MAX_DEPTH:
         raise ModelRefused(f"trees have {depth} levels, 1 to {MAX_DEPTH} can be served")
     position, high = _float_features(document["features_info"]["float_features"])
-    found = Ensemble(
+    ensemble = Ensemble(
         split_feature=np.zeros((len(trees), depth), np.int32),
         split_border=np.full((len(trees), depth), np.inf, np.float32),
         leaf_values=np.zeros((len(trees), 2**depth, len(bias))),
@@ -82,11 +82,11 @@ def _ensemble(document: dict[str, Any], order: list[int]) -> Ensemble:
     )
     for number, tree in enumerate(trees):
         levels, leaves = slice(len(tree["splits"])), slice(len(tree["leaf_weights"]))
-        found.split_feature[number, levels] = [position[split["float_feature_index"]] for split in tree["splits"]]
-        found.split_border[number, levels] = [split["border"] for split in tree["splits"]]
-        found.leaf_values[number, leaves] = np.reshape(tree["leaf_values"], (-1, len(bias)))[:, order]
-        found.leaf_weights[number, leaves] = tree["leaf_weights"]
-    return found
+        ensemble.split_feature[number, levels] = [position[split["float_feature_index"]] for split in tree["splits"]]
+        ensemble.split_border[number, levels] = [split["border"] for split in tree["splits"]]
+        ensemble.leaf_values[number, leaves] = np.reshape(tree["leaf_values"], (-1, len(bias)))[:, order]
+        ensemble.leaf_weights[number, leaves] = tree["leaf_weights"]
+    return ensemble
 
 
 def _float_features(entries: list[dict[str, Any]]) -> tuple[dict[int, int], NDArray[np.bool_]]:
@@ -162,14 +162,14 @@ def read_table(content: bytes) -> LeafTable:
 def _check_shapes(table: LeafTable) -> None:
     trees = table.ensemble
     count, depth = trees.split_feature.shape
-    wanted = {
+    shapes = {
         "split_border": (trees.split_border.shape, (count, depth)),
         "leaf_values": (trees.leaf_values.shape, (count, 2**depth, trees.outputs)),
         "leaf_weights": (trees.leaf_weights.shape, (count, 2**depth)),
         "direction": (table.direction.shape, (trees.outputs,)),
         "shap": (table.shap.shape, (count, 2**depth, depth)),
     }
-    wrong = [name for name, (found, right) in wanted.items() if found != right]
+    wrong = [name for name, (actual, expected) in shapes.items() if actual != expected]
     if wrong or not 1 <= depth <= MAX_DEPTH:
         raise ModelRefused(f"leaf_table.npz: parts of the wrong shape: {', '.join(wrong) or 'split_feature'}")
     if trees.split_feature.min() < 0 or trees.split_feature.max() >= trees.features:

@@ -21,21 +21,21 @@ from service.settings import ServiceSettings, settings
 def _migrate(url: str) -> str:
     from service.database import migrations
 
-    taken = migrations.migrate(url)
-    return f"schema {migrations.VERSION}: {f'took steps {taken}' if taken else 'nothing to do'}"
+    steps = migrations.migrate(url)
+    return f"schema {migrations.VERSION}: {f'took steps {steps}' if steps else 'nothing to do'}"
 
 
-def _move(url: str, found: ServiceSettings) -> str:
+def _move(url: str, config: ServiceSettings) -> str:
     from service.access.database_keys import DatabaseKeys
     from service.ledger.postgres.host import check
     from service.ledger.postgres.move import move
 
-    outbox = found.service_dir / "outbox"
+    outbox = config.service_dir / "outbox"
     if not outbox.is_dir():
         raise Misconfigured(f"{outbox}: is not there; QF_SERVICE_DIR must name the folder of the service on this host")
-    check(url, read_pepper(found.pepper_file))
+    check(url, read_pepper(config.pepper_file))
     with closing(DatabaseKeys(url)) as keys:
-        adopted = keys.adopt(read_keys(found.keys_file).keys)
+        adopted = keys.adopt(read_keys(config.keys_file).keys)
     return f"{move(outbox, url)}; {adopted} keys of partners were taken in"
 
 
@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("move", help="take this host's journal and keys into the database; safe to repeat")
     options = parser.parse_args(arguments)
     try:
-        found = settings()
-        if found.database_url is None:
+        config = settings()
+        if config.database_url is None:
             raise Misconfigured("QF_DATABASE_URL: is not set")
-        url = found.database_url.get_secret_value()
-        print(_migrate(url) if options.command == "migrate" else _move(url, found))
+        url = config.database_url.get_secret_value()
+        print(_migrate(url) if options.command == "migrate" else _move(url, config))
     except ServiceError as error:
         print(f"ledger: {error}", file=sys.stderr)
         return 1

@@ -84,7 +84,7 @@ class BucketStore:
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin with a prefix."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def _holds(self, key: str, data: bytes, metadata: Mapping[str, str]) -> bool:
         """Whether the object there has these very bytes.

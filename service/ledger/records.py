@@ -194,21 +194,21 @@ class PredictionLines:
         """The row as CSV bytes with its line end."""
         identifier, created_at, as_of, partner, customer_ref = subject
         head = _encode((identifier, created_at, as_of, guarded(str(partner)), customer_ref))
-        known = _encode(inputs).replace(b"null", b"")  # no category of the contract contains the word
-        line = b"".join((_START, head[1:-1], self._model_cells, known[1:-1], b",", _encode(decision)[1:-1], EOL))
+        cells = _encode(inputs).replace(b"null", b"")  # no category of the contract contains the word
+        line = b"".join((_START, head[1:-1], self._model_cells, cells[1:-1], b",", _encode(decision)[1:-1], EOL))
         if b"\\" in line:  # JSON escaped something, and CSV escapes otherwise
             return csv_line((PREDICTION_VERSION, *subject, *self._model, *inputs, *decision))
         return line
 
     def render_many(self, subject: Columns, inputs: Sequence[Cells], decision: Columns) -> list[bytes]:
         """`render` of many rows, the same parts by columns (partners by names that need no guard), in half the time."""
-        known = [[_EMPTY if cell is None else cell for cell in one] if None in one else one for one in inputs]
-        rows = list(zip(repeat(PREDICTION_VERSION), *subject, repeat(self._raw), *known, *decision))
+        cells = [[_EMPTY if cell is None else cell for cell in one] if None in one else one for one in inputs]
+        rows = list(zip(repeat(PREDICTION_VERSION), *subject, repeat(self._raw), *cells, *decision))
         text = _encode_lines(rows)[1:-2]
         if b"\\" in text:  # as in `render`
             first, last = len(subject) + 1, -len(decision)
-            given = zip(*inputs, strict=True)
-            return [self.render(row[1:first], own, row[last:]) for row, own in zip(rows, given, strict=True)]
+            input_rows = zip(*inputs, strict=True)
+            return [self.render(row[1:first], own, row[last:]) for row, own in zip(rows, input_rows, strict=True)]
         return [line + EOL for line in text.split(b"]\n[")]
 
 
@@ -299,11 +299,11 @@ def _rewritten(data: bytes, rows: Iterator[dict[str, str]]) -> bytes:
 def without_customers(data: bytes, refs: Collection[str], predictions: Collection[str] = ()) -> tuple[bytes, list[str]]:
     """The object without the rows of these pseudonyms or predictions, and the ids (second column) of what went."""
 
-    def meant(row: dict[str, str]) -> bool:
+    def is_erased(row: dict[str, str]) -> bool:
         return row["customer_ref"] in refs or row["prediction_id"] in predictions
 
-    gone = [row[kind_of(data).columns[1]] for row in read(data) if meant(row)]
-    return (_rewritten(data, (row for row in read(data) if not meant(row))), gone) if gone else (data, [])
+    ids = [row[kind_of(data).columns[1]] for row in read(data) if is_erased(row)]
+    return (_rewritten(data, (row for row in read(data) if not is_erased(row))), ids) if ids else (data, [])
 
 
 def without_inputs(data: bytes) -> bytes:

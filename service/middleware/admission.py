@@ -28,7 +28,7 @@ class BodyRoom:
 
     most: int
     most_per_key: int
-    held: int = 0
+    in_use: int = 0
     _of_account: Counter[str] = field(default_factory=Counter)
 
     def hold(self, call: Call, size: int) -> None:
@@ -42,14 +42,14 @@ class BodyRoom:
             detail = f"At most {self.most_per_key} bytes of a partner's bodies are taken at once"
             extra = {"violated-policies": ["body-bytes"]}
             raise ProblemError(replace(QUOTA, detail=detail, extra=extra, headers=((b"retry-after", b"1"),)))
-        if self.held + size > self.most:
+        if self.in_use + size > self.most:
             raise ProblemError(OVERLOADED)
-        self.held += size
+        self.in_use += size
         self._of_account[name] += size
         call.release = lambda: self._release(name, size)
 
     def _release(self, name: str, size: int) -> None:
-        self.held -= size
+        self.in_use -= size
         self._of_account[name] -= size
         if not self._of_account[name]:
             del self._of_account[name]
@@ -64,7 +64,7 @@ class Admission:
     room: BodyRoom
 
     async def read(self, call: Call, limit: int) -> bytes:
-        """The body of an admitted request; `call.paid` says what it has paid so far.
+        """The body of an admitted request; `call.tokens` says what it has paid so far.
 
         Raises:
             ProblemError: 429, 503; or as `Bodies.check` and `Bodies.read`.
@@ -87,9 +87,9 @@ class Admission:
         Raises:
             ProblemError: 429; then nothing was paid.
         """
-        if call.paid != price:
-            paid, call.paid = call.paid, 0
-            await self.throttle.refund(call, paid)
+        if call.tokens != price:
+            tokens, call.tokens = call.tokens, 0
+            await self.throttle.refund(call, tokens)
             await self._pay(call, price)
 
     async def parsed(self, call: Call, route: Route, parse: Callable[[bytes], Parsed]) -> Parsed:
@@ -100,4 +100,4 @@ class Admission:
 
     async def _pay(self, call: Call, tokens: int) -> None:
         await self.throttle.charge(call, tokens)
-        call.paid += tokens
+        call.tokens += tokens

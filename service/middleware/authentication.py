@@ -45,10 +45,10 @@ class Access:
 
         A good key is noted in the call even where its scopes refuse, so that the log can tell whose it was.
         """
-        shown = _shown(call.headers, scope)
-        key = self.store.verify(shown, self.now()) if shown else None
+        secret = _key_in(call.headers, scope)
+        key = self.store.verify(secret, self.now()) if secret else None
         if key is None:
-            return self._refuse(call, scope, shown)
+            return self._refuse(call, scope, secret)
         call.key = key
         address = self.address(call)
         self.security.used(key.id, address, call.route)
@@ -63,12 +63,12 @@ class Access:
             address = self.address(call)
             self.security.note(SecurityEvent.LIMIT_HIT, key=call.key.id, route=call.route, address=address)
 
-    def _refuse(self, call: Call, scope: Scope | None, shown: bytes) -> Problem:
-        if shown:
+    def _refuse(self, call: Call, scope: Scope | None, secret: bytes) -> Problem:
+        if secret:
             address = self.address(call)
             decision = self.failures.failed(address)
             event = SecurityEvent.KEY_REFUSED if decision.allowed else SecurityEvent.TOO_MANY_REFUSED
-            self.security.note(event, key=id_of(shown), route=call.route, address=address)
+            self.security.note(event, key=id_of(secret), route=call.route, address=address)
             if not decision.allowed:
                 return TOO_MANY_FAILURES.with_headers((b"retry-after", b"%d" % (decision.retry_after_s or 1)))
         challenges = [_CHALLENGE[scope]] if scope in _CHALLENGE else []
@@ -79,11 +79,11 @@ class Access:
         return origin(call.address, call.headers.get(b"x-forwarded-for", b""), self.proxies)
 
 
-def _shown(headers: dict[bytes, bytes], scope: Scope | None) -> bytes:
+def _key_in(headers: dict[bytes, bytes], scope: Scope | None) -> bytes:
     """The key in the request, or nothing; Basic and Bearer count on the routes they are for alone."""
-    shown = headers.get(b"x-api-key")
-    if shown:
-        return shown
+    secret = headers.get(b"x-api-key")
+    if secret:
+        return secret
     kind, _, value = headers.get(b"authorization", b"").partition(b" ")
     if scope is Scope.METRICS and kind.lower() == b"bearer":
         return value.strip()

@@ -89,8 +89,8 @@ class RequestHandler:
 
     def _nothing_there(self, path: str) -> Problem:
         """404; a path that is a route but for its slashes or its case is told the route."""
-        meant = self.routes.find("/" + path.strip("/").lower())
-        return NOT_FOUND.saying(f"There is nothing here; the route is {meant.route.path}") if meant else NOT_FOUND
+        match = self.routes.find("/" + path.strip("/").lower())
+        return NOT_FOUND.saying(f"There is nothing here; the route is {match.route.path}") if match else NOT_FOUND
 
     def note(self, call: Call, reply: Reply) -> None:
         """Count and log what was answered."""

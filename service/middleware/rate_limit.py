@@ -57,8 +57,8 @@ class Throttle:
         if self.in_flight >= self.max_in_flight:
             self.decisions["shed"] += 1
             raise ProblemError(OVERLOADED)
-        held = self._held.get(name, 0)
-        if held >= self.max_in_flight_per_key:
+        count = self._held.get(name, 0)
+        if count >= self.max_in_flight_per_key:
             self.decisions["in-flight"] += 1
             detail = f"At most {self.max_in_flight_per_key} requests of a partner are answered at once"
             extra = {"violated-policies": ["in-flight"]}
@@ -79,9 +79,9 @@ class Throttle:
         """Count a request out."""
         name = call.owner.account
         self.in_flight -= 1
-        left = self._held[name] - 1
-        if left:
-            self._held[name] = left
+        count = self._held[name] - 1
+        if count:
+            self._held[name] = count
         else:
             del self._held[name]
 

@@ -20,7 +20,7 @@ import httptools
 from service.errors import ProblemError
 from service.middleware.edge import Edge, RequestHandler
 from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE, Problem
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.heads import HEADER_BYTES, Head, read_head
 from service.protocol.inbound import Inbound
 from service.protocol.rendering import CONTINUE, rendered
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     """One connection, made by uvicorn with its own arguments."""
 
     edge: ClassVar[Edge]
-    crowd: ClassVar[Crowd]
+    connections: ClassVar[ConnectionLimits]
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         """`app_state` is for applications behind a server that knows nothing of them; this one knows its own."""
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._parser = httptools.HttpRequestParser(self)
-        seconds = self.crowd.enter(self)
+        seconds = self.connections.enter(self)
         if seconds:
             self._arm(seconds)
         else:
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def connection_lost(self, exc: Exception | None) -> None:
         """Who waits for more of a body hears that there is none; who was not begun is forgotten."""
         self._server.connections.discard(self)
-        self.crowd.leave(self)
+        self.connections.leave(self)
         self._over = True
         self._queue.clear()
         if self._now is not None:
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def resume_writing(self) -> None:
         """It reads."""
         self._write_paused = False
-        self.crowd.deadlines.disarm(self)
+        self.connections.deadlines.disarm(self)
         if self._now is None and not self._transport.is_closing():
             self._next()
 
@@ -162,9 +162,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         """The first byte of a request."""
         if self._over:
             raise Stop
-        if self._idle or self not in self.crowd.deadlines:
+        if self._idle or self not in self.connections.deadlines:
             self._idle = False
-            self._arm(self.crowd.header_timeout_s)
+            self._arm(self.connections.header_timeout_s)
         self._target, self._fields, self._field_bytes = b"", [], 0
 
     def on_url(self, url: bytes) -> None:
@@ -187,12 +187,12 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             return
         self._seen = self._field_bytes = self._line_bytes = 0
         if not self._write_paused:
-            self.crowd.deadlines.disarm(self)
+            self.connections.deadlines.disarm(self)
         try:
             head = read_head(method, self._target, self._parser.get_http_version(), self._fields)
         except ProblemError as error:
             self._stop(error.problem)
-        if self.crowd.is_spare(self) and not self._handler.vital(head.path):
+        if self.connections.is_spare(self) and not self._handler.vital(head.path):
             self._stop(CROWDED)
         self._arriving = self._inbound(head)
 
@@ -339,7 +339,13 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _is_last(self, inbound: Inbound, reply: Reply) -> bool:
         """Whether the connection ends with this answer."""
-        if reply.close or self._ends or self._handler.draining or not inbound.keep_alive or self.crowd.is_spare(self):
+        if (
+            reply.close
+            or self._ends
+            or self._handler.draining
+            or not inbound.keep_alive
+            or self.connections.is_spare(self)
+        ):
             return True
         if self._over and not self._queue:
             return True
@@ -383,7 +389,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._transport.abort()
 
     def _arm(self, seconds: float) -> None:
-        self.crowd.deadlines.arm(self, seconds)
+        self.connections.deadlines.arm(self, seconds)
 
     def _pause_reading(self) -> None:
         if not self._read_paused and not self._transport.is_closing():

@@ -60,7 +60,7 @@ class ExpressProtocol(Connection):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # narrower, as `Connection`'s is
         """Only a regular connection has the short way."""
         super().connection_made(transport)
-        self._between = not self.crowd.is_spare(self)
+        self._between = not self.connections.is_spare(self)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -75,7 +75,7 @@ class ExpressProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the wire; a head that is known is not parsed."""
-        if self._between and self._heads and self._known(data):
+        if self._between and self._heads and self._answer_known_head(data):
             return
         self._read_there = data if self._between else b""
         super().data_received(data)
@@ -109,7 +109,7 @@ class ExpressProtocol(Connection):
                 self._heads.clear()
             self._heads[self._read_there[:end]] = head
 
-    def _known(self, data: bytes) -> bool:
+    def _answer_known_head(self, data: bytes) -> bool:
         """Answer a whole request whose head was parsed before; False if this is none, or none for the short way."""
         end = data.find(_GAP) + len(_GAP)
         head = self._heads.get(data[:end])
@@ -117,7 +117,7 @@ class ExpressProtocol(Connection):
             return False
         if self._now is not None or self._over or self._write_paused or not self._at_once(head):
             return False
-        self.crowd.deadlines.disarm(self)
+        self.connections.deadlines.disarm(self)
         self._idle, self._seen = False, 0
         call = Call(head.method, head.path, head.headers, self._address, body=data[end:])
         inbound = Inbound(call, head, self._read_on)

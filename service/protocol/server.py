@@ -13,15 +13,15 @@ from service.errors import Misconfigured
 from service.middleware.edge import Edge
 from service.protocol import uvicorn_adapter
 from service.protocol.connection import Connection
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.express import ExpressProtocol
 
 _OTHER_FILES: Final = 128  # that a worker holds open besides its connections
 
 
-def install(edge: Edge, crowd: Crowd) -> None:
+def install(edge: Edge, connections: ConnectionLimits) -> None:
     """Have uvicorn speak this protocol in every server that this process starts from now on."""
-    Connection.edge, Connection.crowd = edge, crowd
+    Connection.edge, Connection.connections = edge, connections
     uvicorn_adapter.adopt(ExpressProtocol, Connection)
 
 

@@ -28,13 +28,13 @@ def missing_of_uvicorn() -> list[str]:
     if not hasattr(auto, "AutoHTTPProtocol"):
         return [_CHOICE]
     own = auto.AutoHTTPProtocol
-    taken = inspect.signature(own.__init__).parameters
+    parameters = inspect.signature(own.__init__).parameters
     state = uvicorn.server.ServerState()
     needed = {
         f"HTTP_PROTOCOLS['auto'] = {_CHOICE}": uvicorn.config.HTTP_PROTOCOLS.get("auto") == _CHOICE,
         "Config(timeout_keep_alive)": "timeout_keep_alive" in inspect.signature(uvicorn.config.Config).parameters,
         "shutdown() of a protocol": callable(getattr(own, "shutdown", None)),
-        **{f"argument {name} of a protocol": name in taken for name in _ARGUMENTS},
+        **{f"argument {name} of a protocol": name in parameters for name in _ARGUMENTS},
         **{f"ServerState.{name}": hasattr(state, name) for name in _STATE},
     }
     return [name for name, there in needed.items() if not there]
@@ -61,6 +61,6 @@ def adopt(express: type[asyncio.Protocol], plain: type[asyncio.Protocol]) -> typ
         return getattr(auto, "AutoHTTPProtocol", asyncio.Protocol)
     if lost := missing_of_asyncio():
         _log.warning("this Python lacks %s: scores are answered without the short way, more slowly", ", ".join(lost))
-    chosen = plain if lost else express
-    vars(auto)["AutoHTTPProtocol"] = chosen
-    return chosen
+    protocol = plain if lost else express
+    vars(auto)["AutoHTTPProtocol"] = protocol
+    return protocol

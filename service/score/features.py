@@ -260,25 +260,25 @@ def histories(applicants: Sequence[Applicant]) -> dict[str, NDArray[np.float64]]
     return {"history": np.array([_history_of(one) for one in applicants])}
 
 
-def _known(value: float | None) -> float:
+def _number(value: float | None) -> float:
     return NAN if value is None else float(value)
 
 
 def row(applicant: Applicant) -> list[float]:
     """The features of one applicant, in the order of `FEATURE_NAMES`; NaN where the applicant's value is null."""
     income = float(applicant.annual_income)
-    salary = _known(applicant.monthly_inhand_salary)
+    salary = _number(applicant.monthly_inhand_salary)
     accounts = float(applicant.num_bank_accounts)
     cards = float(applicant.num_credit_cards)
     loans = float(applicant.num_loans)
     rate = float(applicant.interest_rate)
     delay = float(applicant.delay_from_due_date)
-    delayed = _known(applicant.num_delayed_payments)
-    inquiries = _known(applicant.num_credit_inquiries)
+    delayed = _number(applicant.num_delayed_payments)
+    inquiries = _number(applicant.num_credit_inquiries)
     debt = float(applicant.outstanding_debt)
-    history = _known(applicant.credit_history_months)
+    history = _number(applicant.credit_history_months)
     instalments = float(applicant.total_emi_per_month)
-    balance = _known(applicant.monthly_balance)
+    balance = _number(applicant.monthly_balance)
     behaviour = applicant.payment_behaviour
     return [
         income,
@@ -290,11 +290,11 @@ def row(applicant: Applicant) -> list[float]:
         delay,
         delayed,
         inquiries,
-        _known(applicant.changed_credit_limit),
+        _number(applicant.changed_credit_limit),
         debt,
         history,
         instalments,
-        _known(applicant.amount_invested_monthly),
+        _number(applicant.amount_invested_monthly),
         balance,
         _MIX[applicant.credit_mix],
         _MINIMUM[applicant.payment_of_min_amount],
@@ -317,10 +317,10 @@ def _texts(column: Any, table: _Ordinals) -> Column:
 def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
     """Counts per kind of every row; a million rows hold a few thousand distinct lists, each counted once."""
     texts, codes = column if isinstance(column, Coded) else _distinct(column)
-    known = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in texts]).reshape(
+    table = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in texts]).reshape(
         -1, len(LOAN_KINDS)
     )
-    counts = known[codes]
+    counts = table[codes]
     unnamed = np.array([not text for text in texts], dtype=bool)[codes] & (num_loans != 0.0)
     counts[unnamed] = NAN
     return counts

@@ -38,26 +38,26 @@ NONE: Final[tuple[str, ...]] = ()
 
 def warnings_of(applicant: Applicant) -> tuple[str, ...]:
     """Codes of what is odd about an applicant, in the order of `WARNINGS`."""
-    found: list[str] = []
+    codes: list[str] = []
     monthly = applicant.annual_income / MONTHS
     salary, invested = applicant.monthly_inhand_salary, applicant.amount_invested_monthly
     if not applicant.num_loans:
         if applicant.total_emi_per_month > 0:
-            found.append("instalments-without-loan")
+            codes.append("instalments-without-loan")
     elif not applicant.loan_types:
-        found.append("loan-kinds-missing")
+        codes.append("loan-kinds-missing")
     if salary is not None:
         if salary > monthly * SALARY_OVER_INCOME:
-            found.append("salary-above-income")
+            codes.append("salary-above-income")
         elif salary < monthly * SALARY_UNDER_INCOME:
-            found.append("salary-below-income")
+            codes.append("salary-below-income")
     if applicant.total_emi_per_month > monthly:
-        found.append("instalments-above-income")
+        codes.append("instalments-above-income")
     if invested is not None and invested > monthly:
-        found.append("investment-above-income")
+        codes.append("investment-above-income")
     if applicant.credit_utilization_ratio > FULL_LIMIT_PERCENT:
-        found.append("limit-exceeded")
-    return tuple(found) if found else NONE
+        codes.append("limit-exceeded")
+    return tuple(codes) if codes else NONE
 
 
 class InputCheck:

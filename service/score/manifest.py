@@ -288,12 +288,12 @@ class Manifest(Draft):
     def parse(cls, content: bytes) -> Manifest:
         """The manifest in `content`; ModelRefused in one line if it is damaged or of an older form."""
         try:
-            found = json.loads(content).get("schema_version")
+            version = json.loads(content).get("schema_version")
         except (ValueError, AttributeError) as error:
             raise ModelRefused(f"{MANIFEST_FILE} is not a JSON object") from error
-        if found != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise ModelRefused(
-                f"{MANIFEST_FILE} has schema_version {found!r:.20}, {SCHEMA_VERSION} is served: pack again"
+                f"{MANIFEST_FILE} has schema_version {version!r:.20}, {SCHEMA_VERSION} is served: pack again"
             )
         try:
             return cls.model_validate_json(content)

@@ -30,15 +30,15 @@ def from_text(text: str | None, as_of: date) -> Observed:
     """
     if not text:
         return []
-    found = []
+    classes = []
     for part in text.split("|"):
         name, _, day = part.partition("@")
         if name not in _CLASSES:
             raise ValueError("a previous class is none of Poor, Standard, Good")
-        found.append((name, date.fromisoformat(day)))
-    days = {day for _, day in found}
-    if len(found) > MAX_PREVIOUS_CLASSES or len(days) < len(found):
+        classes.append((name, date.fromisoformat(day)))
+    days = {day for _, day in classes}
+    if len(classes) > MAX_PREVIOUS_CLASSES or len(days) < len(classes):
         raise ValueError(f"at most {MAX_PREVIOUS_CLASSES} previous classes, one a day")
     if max(days) >= as_of:
         raise ValueError("a previous class must have been observed before as_of")
-    return found
+    return classes

@@ -59,7 +59,7 @@ def shared(lost: Sequence[float], distance: float) -> list[float]:
     return [rate * value + rest * abs(value) for value in lost]
 
 
-class Tally:
+class ReasonRenderer:
     """Renders reasons and strengths with their points, against one model's reference."""
 
     def __init__(self, reference: Applicant, score: int) -> None:
@@ -71,11 +71,11 @@ class Tally:
             for fragment, field in zip(FRAGMENTS, _FIELD, strict=True)
         )
 
-    def _kinds(self, number: int, held: tuple[str, ...]) -> bytes:
+    def _kinds(self, number: int, kinds: tuple[str, ...]) -> bytes:
         """The opening of a reason about kinds of loan, which names them."""
         reason = CATALOGUE[number]
-        named = reason.model_copy(update={"text": loan_kinds_text(reason.direction, held, self._usual_kinds)})
-        fragment = named.model_dump_json(exclude_none=True).encode()
+        sentence = reason.model_copy(update={"text": loan_kinds_text(reason.direction, kinds, self._usual_kinds)})
+        fragment = sentence.model_dump_json(exclude_none=True).encode()
         return fragment[:-1] + b',"compared_with":' + _encode(self._usual_kinds) + b',"value":'
 
     def explain(
@@ -84,19 +84,19 @@ class Tally:
         """The answer's `reasons`, `strengths` and `reference` as JSON."""
         points = shared(lost, score - self.score)
         other = score - self.score
-        reasons, named = [], set()
+        reasons, families = [], set()
         for number in numbers:
             family = _FAMILY[number]
             cost = max(1, -round(points[family]))  # moving it alone gains a point at least
-            named.add(family)
+            families.add(family)
             other += cost
             value = getattr(applicant, _FIELD[number])
-            told = self._naming(number, tuple(value)) if number in _OF_LOAN_KINDS else self._reasons[number]
-            reasons.append(b'%b%b,"points":%d}' % (told, _encode(value), cost))
+            opening = self._naming(number, tuple(value)) if number in _OF_LOAN_KINDS else self._reasons[number]
+            reasons.append(b'%b%b,"points":%d}' % (opening, _encode(value), cost))
         strengths = []
         for family in sorted(range(len(points)), key=points.__getitem__, reverse=True)[:MAX_STRENGTHS]:
             gain = round(points[family])
-            if gain < LEAST_STRENGTH or family in named:
+            if gain < LEAST_STRENGTH or family in families:
                 continue
             other -= gain
             value = getattr(applicant, _STRONG_FIELD[family])

@@ -115,22 +115,22 @@ LOAN_KIND_NAMES: Final[dict[LoanType, Text]] = {
 """What a sentence calls each kind of loan."""
 
 
-def loan_kinds_text(direction: Direction, held: Collection[str], usual: Collection[str]) -> Text:
+def loan_kinds_text(direction: Direction, kinds: Collection[str], usual: Collection[str]) -> Text:
     """The sentence about kinds of loan with the kinds it is about named: those held more often, or less, than usual.
 
     Args:
         direction: too high names what is held more often, too low what is held less.
-        held: the applicant's kinds, which may repeat.
+        kinds: the applicant's kinds, which may repeat.
         usual: the reference's.
     """
-    own, other = Counter(map(str, held)), Counter(map(str, usual))
+    own, other = Counter(map(str, kinds)), Counter(map(str, usual))
     more, less = (own, other) if direction is Direction.TOO_HIGH else (other, own)
-    named = [LOAN_KIND_NAMES[kind] for kind in LoanType if more[kind] > less[kind]]
+    names = [LOAN_KIND_NAMES[kind] for kind in LoanType if more[kind] > less[kind]]
     plain = text("loan_kinds", direction)
-    if direction is Direction.MISSING or not named:
+    if direction is Direction.MISSING or not names:
         return plain
     return Text(
-        pt=f"{plain.pt}: {', '.join(one.pt for one in named)}", en=f"{plain.en}: {', '.join(one.en for one in named)}"
+        pt=f"{plain.pt}: {', '.join(one.pt for one in names)}", en=f"{plain.en}: {', '.join(one.en for one in names)}"
     )
 
 
@@ -177,7 +177,7 @@ def _allowed(leads: tuple[int, ...]) -> tuple[bool, bool, bool]:
 
 
 def _candidates() -> tuple[Candidate, ...]:
-    found = []
+    candidates = []
     for number, family in enumerate(FAMILIES):
         members = [feature for feature in FEATURES if feature.family == family]
         recoded = [feature.sources[0] for feature in members if _recodes(feature)]
@@ -186,8 +186,8 @@ def _candidates() -> tuple[Candidate, ...]:
         for field in dict.fromkeys(fields):
             own = _own(field)
             moved = tuple(position for name in LOAN_FIELDS for position in _own(name)) if field in LOAN_FIELDS else own
-            found.append(Candidate(number, field, moved, own, _allowed(own)))
-    return tuple(found)
+            candidates.append(Candidate(number, field, moved, own, _allowed(own)))
+    return tuple(candidates)
 
 
 CANDIDATES: Final = _candidates()
@@ -214,11 +214,11 @@ def direction_of(row: list[float], reference: list[float], candidate: Candidate)
 
     -1 if none differs, or if the direction is one that may not be told.
     """
-    found = -1
+    position = -1
     for lead in candidate.leads:
         value = row[lead]
         if value != value:  # pylint: disable=comparison-with-itself  # NaN, without the cost of a call
             return 2
-        if found < 0 and value != reference[lead]:
-            found = 0 if value > reference[lead] else 1
-    return found if found < 0 or candidate.allowed[found] else -1
+        if position < 0 and value != reference[lead]:
+            position = 0 if value > reference[lead] else 1
+    return position if position < 0 or candidate.allowed[position] else -1

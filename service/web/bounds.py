@@ -61,20 +61,20 @@ def check_large(body: bytes, rows: int) -> None:
     """
     if len(body) <= LARGE_BYTES:
         return
-    seen = np.frombuffer(body, np.uint8)
-    whole = seen[: len(seen) // LONGEST_GAP * LONGEST_GAP].reshape(-1, LONGEST_GAP)
+    octets = np.frombuffer(body, np.uint8)
+    whole = octets[: len(octets) // LONGEST_GAP * LONGEST_GAP].reshape(-1, LONGEST_GAP)
     if not bool((whole == ord(",")).any(axis=1).all()):
         raise _refused(body, Fault("", "too-many", "holds a value, or blanks, longer than the schema can"))
-    if np.count_nonzero(seen <= ord(" ")) > BLANKS_A_ROW * rows:
+    if np.count_nonzero(octets <= ord(" ")) > BLANKS_A_ROW * rows:
         raise _refused(body, Fault("", "too-many", "holds more blanks than rows that are indented"))
-    foreign = 0 if body.isascii() else np.count_nonzero(seen > 127)
-    if foreign + np.count_nonzero(seen == ord("\\")) > ESCAPES_A_ROW * rows:
+    foreign = 0 if body.isascii() else np.count_nonzero(octets > 127)
+    if foreign + np.count_nonzero(octets == ord("\\")) > ESCAPES_A_ROW * rows:
         raise _refused(body, Fault("", "too-many", "holds more escapes and letters beyond ASCII than the schema can"))
 
 
 def _refused(body: bytes, fault: Fault) -> ProblemError:
-    seen = np.frombuffer(body, np.uint8, min(len(body), _LOOKED_AT_BYTES))
-    steps = np.isin(seen, (ord("["), ord("{"))).astype(np.int32) - np.isin(seen, (ord("]"), ord("}")))
+    octets = np.frombuffer(body, np.uint8, min(len(body), _LOOKED_AT_BYTES))
+    steps = np.isin(octets, (ord("["), ord("{"))).astype(np.int32) - np.isin(octets, (ord("]"), ord("}")))
     if int(np.cumsum(steps).max(initial=0)) > _DEPTH:
         return ProblemError(replace(MALFORMED, detail="The body is nested too deeply"))
     return ProblemError(INVALID.saying("At least 1 rule is broken", fault))

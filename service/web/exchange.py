@@ -34,9 +34,9 @@ os.register_at_fork(after_in_child=_new_run)
 
 def new_request_id() -> str:
     """An id that no other request of any worker has; how many there were before, it does not tell."""
-    made = _RUN[0].copy()
-    made.update(b"%d" % next(_COUNT))
-    return made.hexdigest()
+    digest = _RUN[0].copy()
+    digest.update(b"%d" % next(_COUNT))
+    return digest.hexdigest()
 
 
 async def nothing_more() -> Message:
@@ -60,7 +60,7 @@ class Call:
     limits: Headers = ()
     query: bytes = b""
     body: bytes | None = None  # where it came whole with the headers
-    paid: int = 0  # tokens
+    tokens: int = 0  # what it paid so far
     release: Callable[[], None] | None = None  # gives back the room of its body, once it is answered
 
     @property

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from service.contract import MAX_BATCH_ROWS, RULE_CODES, Applicant, Batch
 from service.errors import ProblemError
 from service.problems import DUPLICATE_KEY, INVALID, MALFORMED, Fault
-from service.web.naming import meant
+from service.web.naming import nearest
 
 MAX_FAULTS: Final = 20  # named in one answer
 EXPLAINED_BYTES: Final = 16 * 1024  # of a batch; of a larger one the first fault is named
@@ -157,7 +157,7 @@ def _fault(one: Any, model: type[BaseModel], pointer: str) -> Fault:
         raise _malformed(one["msg"].removeprefix("Invalid JSON: ").capitalize())
     detail = one["msg"].removeprefix("Input ")
     if kind == "extra_forbidden":
-        name = meant(str(path[-1]), model.model_fields)
+        name = nearest(str(path[-1]), model.model_fields)
         detail = "has a key that the schema does not know" + (f"; did you mean {name}?" if name else "")
         path = path[:-1]
     return Fault(pointer + _joined(path), RULE_CODES.get(kind, "type"), detail)
@@ -165,8 +165,8 @@ def _fault(one: Any, model: type[BaseModel], pointer: str) -> Fault:
 
 def _problem(faults: Sequence[Fault], *, whole: bool = True) -> ProblemError:
     some = not whole or len(faults) >= MAX_FAULTS
-    broken = "rule is broken" if len(faults) == 1 else "rules are broken"
-    detail = f"{'At least ' if some else ''}{len(faults)} {broken}"
+    phrase = "rule is broken" if len(faults) == 1 else "rules are broken"
+    detail = f"{'At least ' if some else ''}{len(faults)} {phrase}"
     return ProblemError(replace(INVALID, detail=detail, errors=tuple(faults)))
 
 

@@ -1,4 +1,4 @@
-"""Which of our names a misspelt one meant (camelCase, Kaggle's columns, a letter left out), in microseconds."""
+"""Which of our names is nearest to a misspelt one (camelCase, Kaggle's columns, a letter left out), in microseconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _LONGEST: Final = 64  # a longer name is none of ours
 _ALIKE: Final = 0.6  # of all pairs of neighbouring letters, found in both
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that a name is most like, if any is like it."""
     if len(name) > _LONGEST:
         return None
     pairs = _pairs(name)
     best, likeness = None, _ALIKE
-    for one, own in _known(tuple(known)):
+    for one, own in _name_pairs(tuple(names)):
         alike = 2 * len(pairs & own) / (len(pairs) + len(own)) if pairs else 0.0
         if alike > likeness:
             best, likeness = one, alike
@@ -24,7 +24,7 @@ def meant(name: str, known: Iterable[str]) -> str | None:
 
 
 @cache
-def _known(names: tuple[str, ...]) -> tuple[tuple[str, frozenset[str]], ...]:
+def _name_pairs(names: tuple[str, ...]) -> tuple[tuple[str, frozenset[str]], ...]:
     return tuple((name, _pairs(name)) for name in names)
 
 

@@ -42,8 +42,8 @@ class TraceParent(NamedTuple):
 
 def trace_of(headers: Mapping[bytes, bytes]) -> TraceParent | None:
     """The trace a request belongs to, if its header is one of version 00."""
-    shown = headers.get(b"traceparent")
-    match = _PARENT.fullmatch(shown) if shown else None
+    header = headers.get(b"traceparent")
+    match = _PARENT.fullmatch(header) if header else None
     return TraceParent(*(part.decode() for part in match.groups())) if match else None
 
 

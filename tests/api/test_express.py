@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from service.middleware.edge import Edge
 from service.protocol import express
 from service.protocol.connection import Connection
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.heads import Head
 from service.protocol.inbound import Inbound
 from service.web.exchange import Reply
@@ -52,7 +52,7 @@ def taken(edge: Edge) -> Iterator[list[bool]]:
     patch.setattr(express.ExpressProtocol, "_remember", short)
     patch.setattr(Connection, "_begin", ordinary)
     patch.setattr(Connection, "edge", edge, raising=False)
-    patch.setattr(Connection, "crowd", Crowd(), raising=False)
+    patch.setattr(Connection, "connections", ConnectionLimits(), raising=False)
     assert edge.handler is not None
     patch.setattr(edge.handler, "at_once", True)
     yield found

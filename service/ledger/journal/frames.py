@@ -189,8 +189,8 @@ def numbers_of(payload: bytes) -> list[int]:
 
 def entry_at(data: bytes, offset: int = 0) -> bytes | None:
     """The payload of the whole entry frame at the offset; None if there is none, or not all of it yet."""
-    found = _frame_at(data, offset)
-    return found[1] if found and found[0] == _ENTRY_MAGIC else None
+    part = _frame_at(data, offset)
+    return part[1] if part and part[0] == _ENTRY_MAGIC else None
 
 
 def frame_bytes(payload: bytes) -> int:
@@ -236,9 +236,9 @@ def _next_frame(data: bytes, offset: int) -> int:
 
 def entries_from(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """The whole entries that follow one another from an offset on, each with its own; a header in front is passed."""
-    found = _frame_at(data, offset)
-    if found and found[0] == _HEADER_MAGIC:
-        offset += _FRAME.size + len(found[1])
+    part = _frame_at(data, offset)
+    if part and part[0] == _HEADER_MAGIC:
+        offset += _FRAME.size + len(part[1])
     while payload := entry_at(data, offset):
         yield offset, payload
         offset += frame_bytes(payload)
@@ -258,7 +258,7 @@ def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
     Every checksum is looked at, since a reader may see the first half of a write; the rest of an entry without a key is
     not.
     """
-    found: list[KeyedEntry] = []
+    entries: list[KeyedEntry] = []
     offset, view = 0, memoryview(data)
     while offset + _FRAME.size + _ENTRY.size <= len(data):
         magic, checksum, length = _FRAME.unpack_from(data, offset)
@@ -268,9 +268,9 @@ def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
         if data[start + _KEY_AT : start + _KEY_AT + len(NO_KEY)] != NO_KEY:
             payload = data[start:end]
             *_, at_us, digest, fingerprint = _ENTRY.unpack_from(payload)
-            found.append(KeyedEntry(KeyMark(digest, fingerprint), numbers_of(payload)[0], at_us))
+            entries.append(KeyedEntry(KeyMark(digest, fingerprint), numbers_of(payload)[0], at_us))
         offset = end
-    return offset, found
+    return offset, entries
 
 
 def pause_between(count: int, pause_s: float) -> None:
@@ -284,8 +284,8 @@ def parse(data: bytes, pause_s: float = 0.0) -> Contents:
     entries: list[tuple[int, bytes]] = []
     gaps: list[Gap] = []
     end, sealed, rewritten = 0, index_offset(data[-TRAILER_BYTES:]) is not None, False
-    while found := _frame_after(data, end, gaps):
-        offset, magic, payload = found
+    while part := _frame_after(data, end, gaps):
+        offset, magic, payload = part
         if magic == _INDEX_MAGIC:
             sealed = True
             break
@@ -299,15 +299,15 @@ def parse(data: bytes, pause_s: float = 0.0) -> Contents:
 
 def _frame_after(data: bytes, offset: int, gaps: list[Gap]) -> tuple[int, bytes, bytes] | None:
     """The next whole frame from an offset on; bytes in between that are no reserved space become a gap."""
-    found = _frame_at(data, offset)
-    if found:
-        return offset, *found
+    part = _frame_at(data, offset)
+    if part:
+        return offset, *part
     if not data[offset:].strip(b"\0"):
         return None
     following = _next_frame(data, offset + 1)
     gaps.append(Gap(offset, following))
-    found = _frame_at(data, following)
-    return (following, *found) if found else None
+    part = _frame_at(data, following)
+    return (following, *part) if part else None
 
 
 def seal_bytes(entries: Sequence[tuple[int, Sequence[int]]], offset: int) -> bytes:
@@ -335,10 +335,10 @@ def search_index(index: bytes, number: int) -> tuple[int, int] | None:
     Raises:
         ValueError: the index is damaged.
     """
-    found = _frame_at(index, 0)
-    if found is None or found[0] != _INDEX_MAGIC:
+    part = _frame_at(index, 0)
+    if part is None or part[0] != _INDEX_MAGIC:
         raise ValueError("the index is damaged")
-    table = found[1]
+    table = part[1]
     low, high = 0, len(table) // _INDEX.size
     while low < high:
         middle = (low + high) // 2

@@ -51,12 +51,12 @@ class Counters:
     refused: int = 0
 
 
-class Waiting(NamedTuple):
+class QueuedFrame(NamedTuple):
     """A frame that somebody waits for, with the numbers of its rows."""
 
     frame: bytes
     numbers: list[int]
-    done: asyncio.Future[None]
+    future: asyncio.Future[None]
 
 
 class _Sealed(NamedTuple):
@@ -75,7 +75,7 @@ class GroupCommit:
         """Day and run, the first part of the ids given out now."""
         # One step is atomic: ids are taken by the event loop, the names of files by the thread.
         self.numbers = itertools.count()
-        self.queue: queue.SimpleQueue[list[Waiting] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[list[QueuedFrame] | None] = queue.SimpleQueue()
         self._folders, self._run, self._limits = folders, run, limits
         self._writer: JournalWriter | None = None
         self._sealed: dict[str, _Sealed] = {}
@@ -106,33 +106,33 @@ class GroupCommit:
             self._roll_if_due()
         self._end()
 
-    def _take(self, timeout_s: float) -> tuple[list[Waiting], bool]:
+    def _take(self, timeout_s: float) -> tuple[list[QueuedFrame], bool]:
         """All that wait, up to a group's size, nobody if nobody came in time; and whether more may come."""
-        group: list[Waiting] = []
+        group: list[QueuedFrame] = []
         size = 0
         try:
-            found = self.queue.get(timeout=timeout_s)
-            while found is not None:
-                group += found
-                size += sum(len(item.frame) for item in found)
+            batch = self.queue.get(timeout=timeout_s)
+            while batch is not None:
+                group += batch
+                size += sum(len(item.frame) for item in batch)
                 if size >= _GROUP_BYTES:
                     return group, True
-                found = self.queue.get_nowait()
+                batch = self.queue.get_nowait()
         except queue.Empty:
             return group, True
         return group, False
 
-    def _commit(self, group: Sequence[Waiting]) -> None:
+    def _commit(self, group: Sequence[QueuedFrame]) -> None:
         refusal = "the outbox failed"  # what they hear if anything unforeseen ends this thread
         try:
             refusal = self._write(group)
         finally:
             try:
-                group[0].done.get_loop().call_soon_threadsafe(_wake, group, refusal)
+                group[0].future.get_loop().call_soon_threadsafe(_wake, group, refusal)
             except RuntimeError:
                 _log.warning("outbox: the event loop ended before %d answers were acknowledged", len(group))
 
-    def _write(self, group: Sequence[Waiting]) -> str:
+    def _write(self, group: Sequence[QueuedFrame]) -> str:
         """Makes a group durable; why not, in one line, or an empty text."""
         rows = sum(len(item.numbers) for item in group)
         if self._writer is None:
@@ -237,11 +237,11 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _wake(group: Sequence[Waiting], refusal: str) -> None:
+def _wake(group: Sequence[QueuedFrame], refusal: str) -> None:
     for item in group:
-        if item.done.done():  # its request was cancelled
+        if item.future.done():  # its request was cancelled
             continue
         if refusal:
-            item.done.set_exception(OutboxFull(refusal))
+            item.future.set_exception(OutboxFull(refusal))
         else:
-            item.done.set_result(None)
+            item.future.set_result(None)

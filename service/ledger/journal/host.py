@@ -91,22 +91,22 @@ class JournalLedger:
 
     def figures(self) -> Figures:
         """What waits, what was shipped and what is kept."""
-        backlog, counted = self.outbox.backlog(), self.outbox.counters
+        backlog, totals = self.outbox.backlog(), self.outbox.counters
         gauges = {
             figures.OUTBOX_ROWS_PENDING: float(backlog.rows),
             figures.OUTBOX_BYTES_PENDING: float(backlog.bytes),
             figures.OUTBOX_OLDEST_AGE_SECONDS: backlog.oldest_age_s,
             figures.OUTBOX_WRITABLE: float(self.outbox.writable),
         }
-        counters = {figures.OUTBOX_FAILURES: float(counted.failures + counted.refused)}
+        counters = {figures.OUTBOX_FAILURES: float(totals.failures + totals.refused)}
         if self.shipper is not None:
-            shipped, kept = self.shipper.counters, self.shipper.kept
+            shipped, answers = self.shipper.counters, self.shipper.kept
             gauges[figures.SHIPPING_FAILING] = float(shipped.failing)
             gauges[figures.OUTBOX_ORPHAN_ROWS_PENDING] = float(self.shipper.orphans.rows)
-            gauges[figures.ANSWERS_KEPT_BYTES] = float(kept.bytes)
+            gauges[figures.ANSWERS_KEPT_BYTES] = float(answers.bytes)
             counters[figures.SHIPPED_ROWS] = float(shipped.rows)
             counters[figures.OUTBOX_DAMAGED] = float(shipped.damaged + shipped.conflicts)
-            counters[figures.ANSWERS_DROPPED_FILES] = float(kept.dropped)
+            counters[figures.ANSWERS_DROPPED_FILES] = float(answers.dropped)
         return Figures(gauges, counters)
 
     def start(self) -> None:

@@ -111,14 +111,14 @@ class Idempotency:
         self._take(byte)
         claim = KeyClaim(self, mark, byte)
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._find, mark)
+            replay = await asyncio.get_running_loop().run_in_executor(self._thread, self._find, mark)
         except BaseException:
             claim.release()
             raise
-        if found is None:
+        if replay is None:
             return claim
         claim.release()
-        return found
+        return replay
 
     def close(self) -> None:
         """Ends the thread and frees every claim."""
@@ -141,13 +141,13 @@ class Idempotency:
         self._running.add(byte)
 
     def _find(self, mark: KeyMark) -> Replay | None:
-        known = self._index.find(mark.digest)
-        if known is None:
+        entry = self._index.find(mark.digest)
+        if entry is None:
             return None
-        if known[0] != mark.fingerprint:
+        if entry[0] != mark.fingerprint:
             raise IdempotencyMismatch("the key was first used with another body")
         try:
-            return self._answers.replay(known[1])
+            return self._answers.replay(entry[1])
         except AnswerNotFound:  # erased on request: what was answered is gone, so the key is free
             return None
 
@@ -210,8 +210,8 @@ class KeyIndex:
         names = {segment.name for segment in self._folders.segments(self._folders.pending)}
         with self._open() as connection, _transaction(connection):
             connection.execute("DELETE FROM keys WHERE at_us < ?", (time.time_ns() // 1000 - self._life_us,))
-            gone = [(name,) for (name,) in connection.execute("SELECT name FROM files") if name not in names]
-            connection.executemany("DELETE FROM files WHERE name = ?", gone)
+            removals = [(name,) for (name,) in connection.execute("SELECT name FROM files") if name not in names]
+            connection.executemany("DELETE FROM files WHERE name = ?", removals)
 
     def close(self) -> None:
         """Closes the connection; the next use opens another."""
@@ -297,10 +297,10 @@ def _index_file(connection: sqlite3.Connection, path: Path) -> bool:
     end, marks, sealed = _marks_from(path, start)
     if end > start:
         name = path.name.rpartition("-")[0]
-        found = [(*mark.key, f"{name}-{mark.number:x}", mark.at_us) for mark in marks]
+        rows = [(*mark.key, f"{name}-{mark.number:x}", mark.at_us) for mark in marks]
         with _transaction(connection):
             # A key is used again only after its first use was forgotten, so the later entry is the one that counts.
-            connection.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", found)
+            connection.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", rows)
             connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (path.name, end))
     return sealed
 
@@ -315,8 +315,8 @@ def _marks_from(path: Path, start: int) -> tuple[int, list[frames.KeyedEntry], b
             length = frames.payload_length(data[: frames.FRAME_HEAD_BYTES]) or 0
             if length + frames.FRAME_HEAD_BYTES > len(data):  # a large batch
                 data += file.read(length + frames.FRAME_HEAD_BYTES - len(data))
-            end, found = frames.keyed_entries(data)
-            marks += found
+            end, entries = frames.keyed_entries(data)
+            marks += entries
             start += end
             if not end:
                 return start, marks, frames.is_index(data)

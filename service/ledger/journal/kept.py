@@ -66,15 +66,15 @@ class KeptAnswers:
         excess = self._excess()
         if excess <= 0:
             return
-        gone = 0
+        count = 0
         for file in self._oldest_first():
             if excess <= 0:
                 break
             freed = self._drop(file)
-            excess, self.bytes, gone = excess - freed, self.bytes - freed, gone + bool(freed)
-        self.dropped += gone
-        if gone:
-            _log.warning("outbox: %d kept files made room; their answers are read from the bucket", gone)
+            excess, self.bytes, count = excess - freed, self.bytes - freed, count + bool(freed)
+        self.dropped += count
+        if count:
+            _log.warning("outbox: %d kept files made room; their answers are read from the bucket", count)
 
     def _excess(self) -> int:
         free = shutil.disk_usage(self._folders.root).free
@@ -82,12 +82,12 @@ class KeptAnswers:
 
     def _measured(self) -> int:
         """Bytes on the disk of all kept files; a day's are counted again when its folder changed."""
-        known, self._days = self._days, {}
+        previous, self._days = self._days, {}
         for day in self._folders.kept_days():
             with suppress(FileNotFoundError):
                 folder = self._folders.kept / day
                 changed = folder.stat().st_mtime_ns
-                before = known.get(day)
+                before = previous.get(day)
                 if before is None or before[0] != changed:
                     before = (changed, sum(file.bytes for file in _files(folder)))
                 self._days[day] = before
@@ -128,13 +128,13 @@ class KeptAnswers:
 
 
 def _files(folder: Path) -> list[_File]:
-    found = []
+    entries = []
     with suppress(FileNotFoundError), os.scandir(folder) as names:
         for name in names:
             with suppress(FileNotFoundError):
                 stat = name.stat()
-                found.append(_File(stat.st_mtime, Path(name.path), _on_disk(stat)))
-    return found
+                entries.append(_File(stat.st_mtime, Path(name.path), _on_disk(stat)))
+    return entries
 
 
 def _on_disk(stat: os.stat_result) -> int:

@@ -23,7 +23,7 @@ from service.errors import OutboxFull
 from service.ledger.interface import Backlog
 from service.ledger.journal import frames, group_commit
 from service.ledger.journal.frames import JournalEntry
-from service.ledger.journal.group_commit import CommitLimits, Counters, GroupCommit, Waiting
+from service.ledger.journal.group_commit import CommitLimits, Counters, GroupCommit, QueuedFrame
 from service.ledger.journal.kept import MIN_FREE_BYTES
 from service.ledger.journal.segments import Folders
 
@@ -43,7 +43,7 @@ class Outbox:
         self._group = GroupCommit(folders, self.run, limits)
         self._ended = threading.Event()
         self._closed = False
-        self._gathered: list[Waiting] = []
+        self._gathered: list[QueuedFrame] = []
         self._thread = group_commit.start(self._group, self._ended)
 
     @classmethod
@@ -100,12 +100,12 @@ class Outbox:
         if refusal:
             self.counters.refused += 1
             raise OutboxFull(refusal)
-        done = asyncio.get_running_loop().create_future()
+        future = asyncio.get_running_loop().create_future()
         numbers = [frames.number_of(identifier) for identifier in entry.ids]
-        self._gathered.append(Waiting(frames.encode(entry, numbers), numbers, done))
+        self._gathered.append(QueuedFrame(frames.encode(entry, numbers), numbers, future))
         if len(self._gathered) == 1:
-            done.get_loop().call_soon(self._hand_over)
-        await done
+            future.get_loop().call_soon(self._hand_over)
+        await future
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end: the thread wakes once and finds a whole group."""

@@ -57,8 +57,8 @@ class Segment(NamedTuple):
     @classmethod
     def parse(cls, name: str) -> Segment | None:
         """The segment of a file name; None if it is not one of ours."""
-        found = _NAME.fullmatch(name)
-        return cls(found[1], found[2], int(found[3], 16)) if found else None
+        match = _NAME.fullmatch(name)
+        return cls(match[1], match[2], int(match[3], 16)) if match else None
 
 
 class Mended(NamedTuple):
@@ -108,16 +108,16 @@ class Folders:
             changed = folder.stat().st_mtime_ns
         except FileNotFoundError:
             return []
-        known = self._listings.get(folder)
-        if known is None or known[0] != changed:
-            found = sorted(segment for name in os.listdir(folder) if (segment := Segment.parse(name)))
+        listing = self._listings.get(folder)
+        if listing is None or listing[0] != changed:
+            segments = sorted(segment for name in os.listdir(folder) if (segment := Segment.parse(name)))
             # A change within the clock's grain after this listing would go unseen, so a fresh listing is not kept.
             if datetime.now(UTC).timestamp() * 1e9 - changed < 1e9:
-                return found
+                return segments
             if len(self._listings) > 200:
                 self._listings.clear()
-            self._listings[folder] = known = (changed, found)
-        return known[1]
+            self._listings[folder] = listing = (changed, segments)
+        return listing[1]
 
     def kept_days(self) -> list[str]:
         """The days of which shipped files are kept, oldest first."""
@@ -159,8 +159,8 @@ class Folders:
             key=lambda pair: pair[0].first,
         )
         start = max((place for place, (segment, _) in enumerate(of_run) if segment.first <= number), default=None)
-        chosen = of_run[start : start + _FOLLOWERS + 1] if start is not None else []
-        return [folder / segment.name for segment, folder in chosen]
+        candidates = of_run[start : start + _FOLLOWERS + 1] if start is not None else []
+        return [folder / segment.name for segment, folder in candidates]
 
     def retire(self, segment: Segment) -> None:
         """Moves a shipped file to where answers are kept."""
@@ -238,8 +238,8 @@ def remove_customers(path: Path, refs: frozenset[str]) -> int:
     """Erases the rows of these pseudonyms from one file nobody writes to; how many went. Call with its lock held."""
     contents = frames.parse(path.read_bytes())
     before = sum(len(frames.numbers_of(payload)) for _, payload in contents.entries)
-    left = [kept for _, payload in contents.entries if (kept := entry_rows.erase(payload, refs)) is not None]
-    gone = before - sum(len(frames.numbers_of(payload)) for payload in left)
-    if gone:
-        files.replace(path, frames.rebuilt(iter(left), rewritten=True), files.PRIVATE)
-    return gone
+    payloads = [rest for _, payload in contents.entries if (rest := entry_rows.erase(payload, refs)) is not None]
+    count = before - sum(len(frames.numbers_of(payload)) for payload in payloads)
+    if count:
+        files.replace(path, frames.rebuilt(iter(payloads), rewritten=True), files.PRIVATE)
+    return count

@@ -70,9 +70,9 @@ class ShippedAnswers:
         followed."""
         day, run, number = place.split("-")
         with suppress(ValueError):  # no day
-            begun = datetime.strptime(day, "%Y%m%d")
+            first_day = datetime.strptime(day, "%Y%m%d")
             folder = RecordKind.PREDICTION.folder
-            days = [f"{folder}/dt={begun + timedelta(days=later):%Y-%m-%d}/{run}-" for later in (0, 1)]
+            days = [f"{folder}/dt={first_day + timedelta(days=later):%Y-%m-%d}/{run}-" for later in (0, 1)]
             keys = [key for prefix in days for key in store.keys(prefix)]
             firsts = [(int(key.rpartition("-")[2].removesuffix(".csv"), 16), key) for key in keys]
             firsts.sort()

@@ -123,7 +123,7 @@ class Orphans:
 
     def __init__(self, folders: Folders, run: str) -> None:
         self._folders, self._run = folders, run
-        self._counted: dict[str, Backlog] = {}  # with the time of the last write in the place of an age
+        self._backlogs: dict[str, Backlog] = {}  # with the time of the last write in the place of an age
 
     def of(self, pending: list[Segment]) -> list[Segment]:
         """Those among the pending files, if it falls to this worker to look after them."""
@@ -140,14 +140,14 @@ class Orphans:
         """What they hold; each is read once."""
         now = time.time()
         names = {segment.name for segment in orphans}
-        self._counted = {name: counted for name, counted in self._counted.items() if name in names}
-        for name in names - self._counted.keys():
+        self._backlogs = {name: backlog for name, backlog in self._backlogs.items() if name in names}
+        for name in names - self._backlogs.keys():
             with suppress(FileNotFoundError):
                 path = self._folders.pending / name
                 contents = frames.parse(path.read_bytes(), _PAUSE_S)
                 rows = sum(len(frames.numbers_of(payload)) for _, payload in contents.entries)
-                self._counted[name] = Backlog(rows, contents.end, path.stat().st_mtime)
-        parts = self._counted.values()
+                self._backlogs[name] = Backlog(rows, contents.end, path.stat().st_mtime)
+        parts = self._backlogs.values()
         oldest = min((part.oldest_age_s for part in parts), default=now)
         return Backlog(sum(part.rows for part in parts), sum(part.bytes for part in parts), max(0.0, now - oldest))
 

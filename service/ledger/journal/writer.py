@@ -97,8 +97,8 @@ class JournalWriter:
     def _write(self, data: bytes, offset: int) -> None:
         view = memoryview(data)
         while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
+            count = os.pwrite(self._descriptor, view, offset)
+            view, offset = view[count:], offset + count
 
 
 def _let_go(descriptor: int) -> None:

@@ -56,9 +56,9 @@ class DatabaseAnswers:
         day, run, number = parts[1], parts[2], int(parts[3], 16)
         for payload in self._session.run(lambda link: _payloads(link, day, run, number)):
             entry = frames.decode(payload)
-            found = next((row for row in entry.rows if row.number == number), None)
-            if found is not None and entry.partner == owner and entry.kind == kind:
-                return JournalAnswer(entry, found)
+            match = next((row for row in entry.rows if row.number == number), None)
+            if match is not None and entry.partner == owner and entry.kind == kind:
+                return JournalAnswer(entry, match)
         raise AnswerNotFound("no such prediction")
 
 
@@ -73,6 +73,6 @@ def _payloads(link: Link, day: str, run: str, number: int) -> list[bytes]:
 
 def _days(text: str) -> tuple[date, ...]:
     with suppress(ValueError, OverflowError):  # no day of the calendar
-        begun = datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
-        return begun, begun + timedelta(days=1)
+        first = datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
+        return first, first + timedelta(days=1)
     return ()

@@ -72,17 +72,17 @@ class Claims:
         self._running.add(mark.digest)
         claim = HeldKey(self, mark)
         try:
-            found = await self._run(lambda link: _look(link, mark))
+            replay = await self._run(lambda link: _look(link, mark))
         except DatabaseAway as error:
             claim.release()
             raise OutboxFull(f"nobody can tell whether the key was used: {error}") from error
         except BaseException:
             claim.release()
             raise
-        if found is None:
+        if replay is None:
             return claim
         claim.release()
-        return found
+        return replay
 
     def free(self, digest: bytes) -> None:
         """Frees a claim, if it is still held."""

@@ -46,9 +46,9 @@ def erase(url: str, subjects: frozenset[str]) -> tuple[int, int]:
     try:
         rows, segments = 0, set()
         for place in session.run(lambda link: list(_holding(link, subjects))):
-            gone = session.run(partial(_erase, place=place, subjects=subjects))
-            if gone:
-                rows += gone
+            count = session.run(partial(_erase, place=place, subjects=subjects))
+            if count:
+                rows += count
                 segments.add((place.run, place.segment))
         return rows, len(segments)
     finally:
@@ -57,9 +57,9 @@ def erase(url: str, subjects: frozenset[str]) -> tuple[int, int]:
 
 def _holding(link: Link, subjects: frozenset[str]) -> Iterator[_Place]:
     """Entries that mention one of them."""
-    told = [subject.encode() for subject in subjects]
+    needles = [subject.encode() for subject in subjects]
     for day in partitions.days(link):
-        for run, first, segment in link.execute(_HOLDING, (day, told)).fetchall():
+        for run, first, segment in link.execute(_HOLDING, (day, needles)).fetchall():
             yield _Place(day, run, first, segment)
 
 
@@ -72,14 +72,14 @@ def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> int:
         if row is None:
             return 0
         payload = bytes(row[0])
-        kept = entry_rows.erase(payload, subjects)
-        gone = len(frames.numbers_of(payload)) - (len(frames.numbers_of(kept)) if kept else 0)
-        if not gone:
+        rest = entry_rows.erase(payload, subjects)
+        count = len(frames.numbers_of(payload)) - (len(frames.numbers_of(rest)) if rest else 0)
+        if not count:
             return 0
-        if kept is None:
+        if rest is None:
             link.execute(_DELETE, where)
         else:
-            link.execute(_CHANGE, (kept, *where))
+            link.execute(_CHANGE, (rest, *where))
         link.execute(_FORGET, (place.run, place.first))
-        link.execute(_MARK, (gone, place.run, place.segment))
-        return gone
+        link.execute(_MARK, (count, place.run, place.segment))
+        return count

@@ -125,13 +125,13 @@ class PostgresLedger:
         if refusal:
             self.writer.counters.refused += 1
             raise OutboxFull(refusal)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         numbers = [frames.number_of(identifier) for identifier in entry.ids]
         payload = frames.encode(entry, numbers)[frames.FRAME_HEAD_BYTES :]
-        self._gathered.append(QueuedEntry(payload, numbers, entry.key, done))
+        self._gathered.append(QueuedEntry(payload, numbers, entry.key, future))
         if len(self._gathered) == 1:
-            done.get_loop().call_soon(self._hand_over)
-        await done
+            future.get_loop().call_soon(self._hand_over)
+        await future
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end, as in the journal."""
@@ -164,16 +164,16 @@ class PostgresLedger:
 
     def figures(self) -> Figures:
         """What waits on all hosts, told by the worker that ships; and this worker's share of the database."""
-        counted, away = self.writer.counters, bool(self.full_because)
+        totals, away = self.writer.counters, bool(self.full_because)
         gauges = {
             figures.OUTBOX_WRITABLE: float(not away),
             figures.DATABASE_AWAY: float(away),
             figures.DATABASE_CONNECTIONS: float(sum(session.connected for session in self.sessions)),
         }
         counters = {
-            figures.OUTBOX_FAILURES: float(counted.failures + counted.refused),
-            figures.DATABASE_COMMITS: float(counted.commits),
-            figures.DATABASE_COMMIT_SECONDS: counted.seconds,
+            figures.OUTBOX_FAILURES: float(totals.failures + totals.refused),
+            figures.DATABASE_COMMITS: float(totals.commits),
+            figures.DATABASE_COMMIT_SECONDS: totals.seconds,
             figures.DATABASE_RECONNECTIONS: float(sum(max(0, session.opened - 1) for session in self.sessions)),
         }
         if self.shipper is not None:

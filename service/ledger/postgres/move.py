@@ -46,12 +46,12 @@ class MoveReport:
     """Files that are written to, for the next run."""
 
     def __str__(self) -> str:
-        said = f"{self.files} files with {self.rows} rows and {self.keys} Idempotency-Keys were moved"
+        text = f"{self.files} files with {self.rows} rows and {self.keys} Idempotency-Keys were moved"
         if self.there:
-            said += f"; {self.there} were there already"
+            text += f"; {self.there} were there already"
         if self.open:
-            said += f"; {len(self.open)} are still written to: switch this host over, then run it again"
-        return said
+            text += f"; {len(self.open)} are still written to: switch this host over, then run it again"
+        return text
 
 
 def move(outbox: Path, url: str) -> MoveReport:
@@ -102,7 +102,7 @@ def _insert(link: Link, segment: Segment, contents: frames.Contents, shipped: bo
     firsts, day, run = [one[0] for one in numbers], segment.date, segment.run
     size = sum(len(payload) for payload in entries)
     with link.transaction():
-        told = (
+        values = (
             day,
             run,
             segment.first,
@@ -113,7 +113,7 @@ def _insert(link: Link, segment: Segment, contents: frames.Contents, shipped: bo
             contents.rewritten,
             shipped,
         )
-        if not link.execute(_BEGIN, told).rowcount:
+        if not link.execute(_BEGIN, values).rowcount:
             return False
         with link.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.set_types(_TYPES)

@@ -31,13 +31,13 @@ def _name(day: date) -> str:
 def ensure(link: Link, day: date) -> None:
     """The day's partition is there. It is attached, which lets others write on; rows of some kilobytes stay whole."""
     name = _name(day)
-    found = link.execute(_THERE, (name,)).fetchone()
-    if found and found[0]:
+    row = link.execute(_THERE, (name,)).fetchone()
+    if row and row[0]:
         return
     with link.transaction():
         link.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, PARTITION_LOCK))
-        found = link.execute(_THERE, (name,)).fetchone()
-        if found and found[0]:
+        row = link.execute(_THERE, (name,)).fetchone()
+        if row and row[0]:
             return
         table = sql.Identifier("ledger", name)
         make = "CREATE TABLE {} (LIKE ledger.entry INCLUDING ALL) WITH (toast_tuple_target = 8160)"
@@ -55,7 +55,7 @@ def days(link: Link) -> list[date]:
 
 def drop_before(link: Link, day: date) -> list[date]:
     """Drops what is older than a day and was shipped; which days went."""
-    gone: list[date] = []
+    dates: list[date] = []
     for old in days(link):
         if old >= day:
             break
@@ -65,5 +65,5 @@ def drop_before(link: Link, day: date) -> list[date]:
         with link.transaction():
             link.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("ledger", _name(old))), prepare=False)
             link.execute("DELETE FROM ledger.segment WHERE day = %s", (old,))
-        gone.append(old)
-    return gone
+        dates.append(old)
+    return dates

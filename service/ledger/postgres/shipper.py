@@ -118,8 +118,8 @@ class DatabaseShipper:
         shipped = 0
         if self.session.run(self._lead):
             self.session.run(lambda link: link.execute(_SEAL_OVERDUE))
-            while (done := self.session.run(self._ship_next)) is not None:
-                shipped += done
+            while (rows := self.session.run(self._ship_next)) is not None:
+                shipped += rows
         self._look_at_backlog()
         return shipped
 
@@ -131,8 +131,8 @@ class DatabaseShipper:
     def _lead(self, link: Link) -> bool:
         """Whether the lock is held by this session; a lock dies with the connection that took it."""
         if not self.leads or self._opened != self.session.opened:
-            found = link.execute(_LOCK, (LOCKS, SHIPPING_LOCK)).fetchone()
-            self.leads, self._opened = bool(found and found[0]), self.session.opened
+            row = link.execute(_LOCK, (LOCKS, SHIPPING_LOCK)).fetchone()
+            self.leads, self._opened = bool(row and row[0]), self.session.opened
             if self.leads:
                 _log.info("shipping: this worker ships for all hosts")
         return self.leads
@@ -176,9 +176,9 @@ class DatabaseShipper:
     def _tidy(self, link: Link) -> None:
         link.execute(_FORGET_KEYS)
         (today,) = link.execute(_TODAY).fetchone() or (None,)
-        gone = partitions.drop_before(link, today - timedelta(days=self.answers_days)) if today else []
-        if gone:
-            _log.info("ledger: %d days of shipped answers were dropped, up to %s", len(gone), gone[-1])
+        dates = partitions.drop_before(link, today - timedelta(days=self.answers_days)) if today else []
+        if dates:
+            _log.info("ledger: %d days of shipped answers were dropped, up to %s", len(dates), dates[-1])
 
     def _work(self) -> None:
         last = False

@@ -85,7 +85,7 @@ class QueuedEntry(NamedTuple):
     payload: bytes
     numbers: list[int]
     key: KeyMark | None
-    done: asyncio.Future[None]
+    future: asyncio.Future[None]
 
 
 @dataclass
@@ -181,21 +181,21 @@ class DatabaseWriter:
 
     def _take(self, timeout_s: float) -> list[QueuedEntry]:
         """All that wait, up to a group's size, each key once."""
-        found, self._deferred = self._deferred, []
+        entries, self._deferred = self._deferred, []
         size = 0
         try:
-            told = self.queue.get(timeout=0 if found else timeout_s)
-            while told is not None and size < _GROUP_BYTES:
-                found += told
-                size += sum(len(one.payload) for one in told)
-                told = self.queue.get_nowait() if size < _GROUP_BYTES else []
-            self._closing |= told is None
+            batch = self.queue.get(timeout=0 if entries else timeout_s)
+            while batch is not None and size < _GROUP_BYTES:
+                entries += batch
+                size += sum(len(one.payload) for one in batch)
+                batch = self.queue.get_nowait() if size < _GROUP_BYTES else []
+            self._closing |= batch is None
         except queue.Empty:
             pass
         group: list[QueuedEntry] = []
         digests: set[bytes] = set()
-        for one in found:
-            if one.done.done():  # its request was cancelled, and nothing was written yet
+        for one in entries:
+            if one.future.done():  # its request was cancelled, and nothing was written yet
                 continue
             if one.key is not None and one.key.digest in digests:
                 self._deferred.append(one)
@@ -209,25 +209,25 @@ class DatabaseWriter:
         outcome: dict[int, ServiceError | None] = {}
         failure: ServiceError = OutboxFull("the ledger failed")  # heard if anything unforeseen ends this thread
         try:
-            outcome = self._written(group)
+            outcome = self._store(group)
         except OutboxFull as error:
             failure = error
         finally:
-            told = [(one, outcome.get(one.numbers[0], failure)) for one in group]
-            refused = sum(len(one.numbers) for one, error in told if isinstance(error, OutboxFull))
+            results = [(one, outcome.get(one.numbers[0], failure)) for one in group]
+            refused = sum(len(one.numbers) for one, error in results if isinstance(error, OutboxFull))
             self.counters.failures += refused
             try:
-                group[0].done.get_loop().call_soon_threadsafe(_wake, told)
+                group[0].future.get_loop().call_soon_threadsafe(_wake, results)
             except RuntimeError:
                 _log.warning("ledger: the event loop ended before %d answers were acknowledged", len(group))
 
-    def _written(self, group: Sequence[QueuedEntry]) -> dict[int, ServiceError | None]:
+    def _store(self, group: Sequence[QueuedEntry]) -> dict[int, ServiceError | None]:
         """What became of each entry, by its first number: None where it is durable.
 
         Raises:
             OutboxFull: of none of them it can be told that it is.
         """
-        deadline, doubt, begun = time.monotonic() + PATIENCE_S, False, time.perf_counter()
+        deadline, doubt, start = time.monotonic() + PATIENCE_S, False, time.perf_counter()
         while True:
             try:
                 if doubt:
@@ -244,7 +244,7 @@ class DatabaseWriter:
                 continue
             self._refuse("")
             self.counters.commits += 1
-            self.counters.seconds += time.perf_counter() - begun
+            self.counters.seconds += time.perf_counter() - start
             self.counters.rows += sum(len(one.numbers) for one in group)
             return outcome
 
@@ -261,16 +261,16 @@ class DatabaseWriter:
         self._take_back(link)
         while True:
             segment = self._writable(link)
-            written = {row[0] for row in link.execute(_ADD, self._parameters(segment, group), binary=True)}
-            if written or link.execute(_OPEN_STILL, (self.run, segment.first)).fetchone():
+            firsts = {row[0] for row in link.execute(_ADD, self._parameters(segment, group), binary=True)}
+            if firsts or link.execute(_OPEN_STILL, (self.run, segment.first)).fetchone():
                 break
             self._segment = None  # somebody sealed it in the meantime: on to the next
         self._segment_bytes += sum(len(one.payload) for one in group)
-        late = sum(len(one.numbers) for one in group if one.numbers[0] not in written)
+        late = sum(len(one.numbers) for one in group if one.numbers[0] not in firsts)
         if late:
             link.execute(_FEWER, (late, self.run, segment.first))
         lost = IdempotencyRunning("another request with this key was answered at the same time")
-        return {one.numbers[0]: None if one.numbers[0] in written else lost for one in group}
+        return {one.numbers[0]: None if one.numbers[0] in firsts else lost for one in group}
 
     def _parameters(self, segment: _OpenSegment, group: Sequence[QueuedEntry]) -> dict[str, object]:
         firsts = [Int8(one.numbers[0]) for one in group]
@@ -291,17 +291,17 @@ class DatabaseWriter:
 
     def _writable(self, link: Link) -> _OpenSegment:
         """The open segment; a new one where the old is full, aged or of yesterday."""
-        found = self._segment
-        if found is not None:
-            over = time.monotonic() >= found.until or self._segment_bytes >= self._bytes
-            if not over and found.day == self._day:
-                return found
+        segment = self._segment
+        if segment is not None:
+            over = time.monotonic() >= segment.until or self._segment_bytes >= self._bytes
+            if not over and segment.day == self._day:
+                return segment
             self._end_segment(link)
         partitions.ensure(link, self._day)
-        made = _OpenSegment(self._day, next(self.numbers), time.monotonic() + self._age_s)
-        link.execute(_OPEN, (made.day, self.run, made.first, self._age_s))
-        self._segment, self._segment_bytes = made, 0
-        return made
+        fresh = _OpenSegment(self._day, next(self.numbers), time.monotonic() + self._age_s)
+        link.execute(_OPEN, (fresh.day, self.run, fresh.first, self._age_s))
+        self._segment, self._segment_bytes = fresh, 0
+        return fresh
 
     def _end_segment(self, link: Link) -> None:
         if self._segment is not None:
@@ -313,8 +313,8 @@ class DatabaseWriter:
         try:
             self._session.run(self._learn_day)
             self._session.run(self._take_back)
-            found = self._segment
-            if found is not None and (time.monotonic() >= found.until or found.day != self._day):
+            segment = self._segment
+            if segment is not None and (time.monotonic() >= segment.until or segment.day != self._day):
                 self._session.run(self._end_segment)
         except DatabaseAway as error:
             self._refuse(f"the database cannot be written: {error}")
@@ -342,21 +342,21 @@ class DatabaseWriter:
 
     def _take_back(self, link: Link) -> None:
         while self._doubtful:
-            told = self._doubtful[0]
+            doubt = self._doubtful[0]
             with link.transaction():
-                if link.execute(_UNSHIPPED, (self.run, told.segment)).fetchone():
-                    gone = link.execute(_TAKE_BACK, (told.day, self.run, told.firsts)).rowcount
-                    link.execute(_FEWER, (gone, self.run, told.segment))
+                if link.execute(_UNSHIPPED, (self.run, doubt.segment)).fetchone():
+                    count = link.execute(_TAKE_BACK, (doubt.day, self.run, doubt.firsts)).rowcount
+                    link.execute(_FEWER, (count, self.run, doubt.segment))
                 else:
-                    _log.warning("ledger: up to %d rows of refused answers were shipped", len(told.firsts))
+                    _log.warning("ledger: up to %d rows of refused answers were shipped", len(doubt.firsts))
             del self._doubtful[0]
 
 
-def _wake(told: Sequence[tuple[QueuedEntry, ServiceError | None]]) -> None:
-    for one, error in told:
-        if one.done.done():  # its request was cancelled
+def _wake(results: Sequence[tuple[QueuedEntry, ServiceError | None]]) -> None:
+    for one, error in results:
+        if one.future.done():  # its request was cancelled
             continue
         if error is None:
-            one.done.set_result(None)
+            one.future.set_result(None)
         else:
-            one.done.set_exception(error)
+            one.future.set_exception(error)

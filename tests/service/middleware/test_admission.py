@@ -62,13 +62,13 @@ def test_a_body_is_paid_by_its_bytes_before_it_is_read_and_settled_afterwards(ad
     async def run() -> None:
         first, second = call(), call()
         await admission.read(first, BATCH_BYTES)
-        assert (first.paid, await left(admission)) == (1 + LENGTH // BYTES_PER_TOKEN, 500 - 65)
+        assert (first.tokens, await left(admission)) == (1 + LENGTH // BYTES_PER_TOKEN, 500 - 65)
         await admission.settle(first, 1)
-        assert (first.paid, await left(admission)) == (1, 499)
+        assert (first.tokens, await left(admission)) == (1, 499)
         await admission.read(second, BATCH_BYTES)
         with pytest.raises(ProblemError) as refused:
             await admission.settle(second, 600)
-        assert (refused.value.problem.status, second.paid, await left(admission)) == (429, 0, 499)
+        assert (refused.value.problem.status, second.tokens, await left(admission)) == (429, 0, 499)
 
     asyncio.run(run())
 
@@ -79,7 +79,7 @@ def test_a_body_of_untold_length_pays_when_it_is_there(admission: Admission) -> 
     async def run() -> None:
         found = call(None)
         await admission.read(found, BATCH_BYTES)
-        assert found.paid == 1 + LENGTH // BYTES_PER_TOKEN
+        assert found.tokens == 1 + LENGTH // BYTES_PER_TOKEN
 
     asyncio.run(run())
 
@@ -93,7 +93,7 @@ def test_the_keys_of_a_partner_share_its_room_and_tests_have_their_own(admission
         admission.room.hold(call(key=second), LENGTH)
     assert refused.value.problem.status == 429
     admission.room.hold(call(key=replace(KEY, id="test0000", test=True)), LENGTH)
-    assert admission.room.held == 3 * LENGTH
+    assert admission.room.in_use == 3 * LENGTH
 
 
 def test_who_is_not_admitted_is_not_read(admission: Admission) -> None:
@@ -115,12 +115,12 @@ def test_who_is_not_admitted_is_not_read(admission: Admission) -> None:
             with pytest.raises(ProblemError) as refused:
                 await admission.read(wanting, BATCH_BYTES)
             assert (refused.value.problem.status, wanting.release) == (status, None)
-        assert (await left(admission), asked, admission.room.held) == (before, [], 2 * LENGTH)
+        assert (await left(admission), asked, admission.room.in_use) == (before, [], 2 * LENGTH)
         for one in held:
             assert one.release is not None
             one.release()
             admission.throttle.enter(one)
-        assert admission.room.held == 0
+        assert admission.room.in_use == 0
         with pytest.raises(ProblemError) as refused:
             await admission.read(call(asked=asked), BATCH_BYTES)
         assert (refused.value.problem.status, asked) == (503, [])

@@ -12,7 +12,7 @@ from typing import Any, cast
 from service.errors import ProblemError
 from service.middleware.edge import Edge
 from service.protocol.connection import Connection
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.express import ExpressProtocol
 from service.web.exchange import Call, Reply, problem_reply
 
@@ -147,7 +147,7 @@ async def talk(parts: Iterable[bytes], echo: Echo | None = None, *, half_close: 
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
     edge = Edge(cast(Any, None))
     edge.handler = cast(Any, found)
-    kind = type("Here", (ExpressProtocol,), {"edge": edge, "crowd": Crowd()})
+    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": ConnectionLimits()})
     connection: Connection = kind(SimpleNamespace(timeout_keep_alive=5), state, {})
     pipe = Pipe()
     connection.connection_made(pipe)

@@ -33,7 +33,7 @@ def test_where_margin_and_score_agree_one_rate_turns_one_into_the_other() -> Non
 def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> None:
     """Score = reference - reasons + strengths + other; each names the value sent and the one compared with."""
     reference = loaded_model.manifest.reference.applicant
-    tally = points.Tally(reference, loaded_model.assess(features.row(reference)).score)
+    tally = points.ReasonRenderer(reference, loaded_model.assess(features.row(reference)).score)
     columns, _ = applicant_columns(80, seed=5)
     named = kinds_named = 0
     for row in range(80):

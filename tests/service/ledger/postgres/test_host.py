@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from service.database.session import Link, Session, said
+from service.database.session import Link, Session, refusal_of
 from service.errors import AnswerAway, DatabaseAway, IdempotencyRunning, Misconfigured, OutboxFull
 from service.ledger.interface import Replay
 from service.ledger.journal import frames
@@ -272,4 +272,4 @@ def test_what_the_database_refuses_is_said_in_plain_words() -> None:
         (psycopg.OperationalError("connection failed: no route\nhint"), "connection failed: no route"),
         (psycopg.OperationalError(""), "OperationalError"),
     ):
-        assert told in said(error) and "secret" not in said(error) and "\n" not in said(error)
+        assert told in refusal_of(error) and "secret" not in refusal_of(error) and "\n" not in refusal_of(error)

@@ -9,7 +9,7 @@ from service.protocol.deadlines import Deadlines, TimedConnection
 _SPARE_HEAD_S: Final = 2.0
 
 
-class Crowd:
+class ConnectionLimits:
     """Counts connections in.
 
     At the most of them a new one takes the place of the one that has owed something for longest: an idle one, or one

@@ -11,7 +11,7 @@ import pytest
 
 from service.middleware.edge import Edge
 from service.protocol.connection import Connection
-from service.protocol.crowd import Crowd
+from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.express import ExpressProtocol
 from tests.service.protocol.talk import Echo, Pipe, Talk
 
@@ -31,12 +31,12 @@ class Waiting(Echo):
         return await super().answer(call)
 
 
-def opening(crowd: Crowd, echo: Echo) -> Callable[[], Talk]:
-    """Makes connections that count in this crowd."""
+def opening(connections: ConnectionLimits, echo: Echo) -> Callable[[], Talk]:
+    """Makes connections that count under these limits."""
     edge = Edge(cast(Any, None))
     edge.handler = cast(Any, echo)
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
-    kind = type("Here", (ExpressProtocol,), {"edge": edge, "crowd": crowd})
+    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": connections})
 
     def connect() -> Talk:
         connection: Connection = kind(SimpleNamespace(timeout_keep_alive=5), state, {})
@@ -60,7 +60,7 @@ def test_health_is_answered_in_the_reserve_and_nothing_else() -> None:
     """All regular places work: one more caller is 503 and its connection ends; health is 200, time after time."""
 
     async def run() -> None:
-        connect = opening(Crowd(most=2, reserve=1), Waiting())
+        connect = opening(ConnectionLimits(most=2, reserve=1), Waiting())
         busy = [connect(), connect()]
         for one in busy:
             assert await said(one, BUSY) == b""
@@ -81,7 +81,7 @@ def test_a_prober_is_let_in_whoever_fills_the_reserve_in_silence() -> None:
     """Connections that say nothing leave the reserve for the next one, the longest waiting first."""
 
     async def run() -> None:
-        connect = opening(Crowd(most=1, reserve=2), Waiting())
+        connect = opening(ConnectionLimits(most=1, reserve=2), Waiting())
         busy = connect()
         await said(busy, BUSY)
         silent = [connect() for _ in range(3)]
@@ -96,7 +96,7 @@ def test_without_a_reserve_there_is_no_connection_beyond_the_cap() -> None:
     """Nothing owes, nothing is free: the newcomer is closed before it says a word."""
 
     async def run() -> None:
-        connect = opening(Crowd(most=1, reserve=0), Waiting())
+        connect = opening(ConnectionLimits(most=1, reserve=0), Waiting())
         busy = connect()
         await said(busy, BUSY)
         newcomer = connect()
@@ -110,7 +110,7 @@ def test_a_new_caller_takes_the_place_of_who_owes_for_longest(owing: bytes) -> N
     """A connection that sends nothing, drips, or rests makes room; one that is being answered never does."""
 
     async def run() -> None:
-        connect = opening(Crowd(most=2, reserve=1), Waiting())
+        connect = opening(ConnectionLimits(most=2, reserve=1), Waiting())
         waiting, busy = connect(), connect()
         if owing:
             await said(waiting, owing)
@@ -126,7 +126,7 @@ def test_a_place_that_is_left_is_free() -> None:
     """Connections that end count no more, regular or in the reserve."""
 
     async def run() -> None:
-        connect = opening(Crowd(most=1, reserve=1), Waiting())
+        connect = opening(ConnectionLimits(most=1, reserve=1), Waiting())
         for _ in range(3):
             one = connect()
             await said(one, BUSY)

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _pages(desk: Desk) -> list[st.Page]:
-    shown = [name for name in _PAGES if name != "health" or desk.for_staff]
+    names = [name for name in _PAGES if name != "health" or desk.for_staff]
     return [
         st.Page(
             _view(name, desk),
@@ -66,7 +66,7 @@ def _pages(desk: Desk) -> list[st.Page]:
             url_path=name,
             default=name == "score",
         )
-        for name in shown
+        for name in names
     ]
 
 

@@ -16,10 +16,10 @@ class UiError(Exception):
 class SettingsMissing(UiError):
     """A secret is absent or makes no sense; `entry` names it, never its value."""
 
-    def __init__(self, entry: str, found: str) -> None:
-        super().__init__(f"secret {entry!r} is {found}: see ui/.streamlit/secrets.toml.example")
+    def __init__(self, entry: str, state: str) -> None:
+        super().__init__(f"secret {entry!r} is {state}: see ui/.streamlit/secrets.toml.example")
         self.entry = entry
-        self.found = found
+        self.state = state
 
 
 class SheetRefused(UiError):

@@ -56,16 +56,16 @@ class Desk:
 
     def manifest(self, digest: str = "") -> dict[str, Any]:
         """What the API says of its model, asked once a model and session; empty where it does not say."""
-        kept: dict[str, Any] | None = st.session_state.get(_MANIFEST)
-        if kept is None or (digest and kept.get("digest") != digest):
+        manifest: dict[str, Any] | None = st.session_state.get(_MANIFEST)
+        if manifest is None or (digest and manifest.get("digest") != digest):
             try:
                 reply = self.client.model()
             except ApiError:
                 return {}
-            kept = reply.value
+            manifest = reply.value
             st.session_state.setdefault(_LIMITS, reply.limits)
-            st.session_state[_MANIFEST] = kept
-        return kept
+            st.session_state[_MANIFEST] = manifest
+        return manifest
 
     def remember(self, reply: ApiReply[Any]) -> None:
         """Keeps what was just sent and got, for the developers' page."""
@@ -80,20 +80,20 @@ class Desk:
 
 def last_exchange() -> Exchange | None:
     """The request made last in this session, if any."""
-    found: Exchange | None = st.session_state.get(_EXCHANGE)
-    return found
+    exchange: Exchange | None = st.session_state.get(_EXCHANGE)
+    return exchange
 
 
 def last_limits() -> tuple[Limit, ...]:
     """The limits as the last answer told them."""
-    found: tuple[Limit, ...] = st.session_state.get(_LIMITS, ())
-    return found
+    limits: tuple[Limit, ...] = st.session_state.get(_LIMITS, ())
+    return limits
 
 
 def language() -> str:
     """The language chosen by the visitor, else by the browser."""
-    chosen = st.session_state.get(LANGUAGE)
-    return str(chosen) if chosen else choose_language(st.context.locale)
+    choice = st.session_state.get(LANGUAGE)
+    return str(choice) if choice else choose_language(st.context.locale)
 
 
 def secrets() -> dict[str, Any]:
@@ -113,8 +113,8 @@ def open_desk() -> Desk:
     formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
     client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
     visitor = who(settings.visitors)
-    paid = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
-    return Desk(texts(language()), formats, settings, paid, visitor)
+    visitor_client = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
+    return Desk(texts(language()), formats, settings, visitor_client, visitor)
 
 
 @st.cache_resource(show_spinner=False)

@@ -44,7 +44,7 @@ class Visitors:
     tokens_a_minute: float = 0.0
 
     @property
-    def asked(self) -> bool:
+    def identifies(self) -> bool:
         """Whether anything tells who looks."""
         return self.sign_in or bool(self.header)
 

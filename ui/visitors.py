@@ -37,9 +37,9 @@ def must_sign_in(settings: Visitors) -> bool:
 def who(settings: Visitors) -> Visitor:
     """The visitor of this run."""
     if settings.sign_in:
-        return _known(str(user().get("email") or user().get("sub") or ""), settings)
+        return _visitor(str(user().get("email") or user().get("sub") or ""), settings)
     if settings.header:
-        return _known(header(settings.header), settings)
+        return _visitor(header(settings.header), settings)
     # A proxy on this machine makes everybody come from here: whom it forwards is not at this machine.
     here = _is_here(address()) and not header(_FORWARDED)
     return Visitor(address() or ANONYMOUS, known=False, staff=here)
@@ -50,7 +50,7 @@ def header(name: str) -> str:
     return str(st.context.headers.get(name) or "")
 
 
-def _known(name: str, settings: Visitors) -> Visitor:
+def _visitor(name: str, settings: Visitors) -> Visitor:
     """A named visitor; one whom the proxy names nobody sees no staff page."""
     if not name:
         return Visitor(address() or ANONYMOUS, known=False, staff=False)
@@ -67,9 +67,9 @@ def user() -> Mapping[str, Any]:
     return st.user.to_dict()
 
 
-def _is_here(found: str | None) -> bool:
+def _is_here(host: str | None) -> bool:
     """Whether the browser runs on this machine: Streamlit names no address then, or a loopback one."""
     try:
-        return found is None or ipaddress.ip_address(found).is_loopback
+        return host is None or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

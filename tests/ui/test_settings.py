@@ -49,5 +49,5 @@ def test_refused(change: dict[str, Any], entry: str, found: str) -> None:
     """The entry at fault is named, its value never."""
     with pytest.raises(SettingsMissing) as raised:
         read_settings({**GOOD, **change})
-    assert (raised.value.entry, raised.value.found) == (entry, found)
+    assert (raised.value.entry, raised.value.state) == (entry, found)
     assert "pass" not in str(raised.value)

@@ -32,11 +32,11 @@ class Allowance:
             return
         with self._lock:
             now = self._clock()
-            kept, since = self._left.pop(visitor, (self._a_minute, now))
-            left = min(self._a_minute, kept + (now - since) * self._a_minute / _MINUTE_S)
-            enough = left >= 1
-            self._left[visitor] = (left - tokens if enough else left, now)
+            previous, since = self._left.pop(visitor, (self._a_minute, now))
+            balance = min(self._a_minute, previous + (now - since) * self._a_minute / _MINUTE_S)
+            enough = balance >= 1
+            self._left[visitor] = (balance - tokens if enough else balance, now)
             while len(self._left) > _VISITORS_KEPT:
                 self._left.pop(next(iter(self._left)))
         if not enough:
-            raise LimitReached(status=429, retry_after_s=(1 - left) * _MINUTE_S / self._a_minute)
+            raise LimitReached(status=429, retry_after_s=(1 - balance) * _MINUTE_S / self._a_minute)

@@ -84,15 +84,17 @@ class Client:
     def advice(self, applicant: Mapping[str, Any], target: AdviceTarget) -> ApiReply[Advice]:
         """The smallest set of changes that brings one applicant to the target; one token, nothing is stored."""
         self._pay(1)
-        asked = {"applicant": applicant, "target": target.model_dump(mode="json", exclude_none=True)}
-        return self._typed(Advice, self._call("POST", "/v1/score/advice", json.dumps(asked, allow_nan=False).encode()))
+        question = {"applicant": applicant, "target": target.model_dump(mode="json", exclude_none=True)}
+        return self._typed(
+            Advice, self._call("POST", "/v1/score/advice", json.dumps(question, allow_nan=False).encode())
+        )
 
     def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
-        """A part of a large batch, its answers counted and left as bytes (`exchange.got`): read once, when shown."""
+        """A part of a large batch, its answers counted and left as bytes (`exchange.response`): read once, when shown."""
         self._pay(len(applicants))
         reply = self._call("POST", "/v1/score/batch", body_of(applicants), token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.
-        if reply.exchange.got.count(b'"prediction_id":') != len(applicants):
+        if reply.exchange.response.count(b'"prediction_id":') != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
         return ApiReply(len(applicants), reply.exchange, reply.limits)
 
@@ -132,8 +134,8 @@ class Client:
         started = time.perf_counter()
         response = self._send(method, path, content, headers, again)
         took_ms = (time.perf_counter() - started) * 1000
-        shown = {name: value for name, value in response.headers.items() if name in _SHOWN_HEADERS}
-        exchange = Exchange(method, path, content, response.status_code, response.content, shown, took_ms)
+        reply_headers = {name: value for name, value in response.headers.items() if name in _SHOWN_HEADERS}
+        exchange = Exchange(method, path, content, response.status_code, response.content, reply_headers, took_ms)
         if response.is_success:
             return ApiReply(None, exchange, read_limits(response.headers))
         error = _error(response, exchange.answer)
@@ -162,7 +164,7 @@ class Client:
     @staticmethod
     def _typed(kind: type[M], reply: ApiReply[None]) -> ApiReply[M]:
         try:
-            return ApiReply(kind.model_validate_json(reply.exchange.got), reply.exchange, reply.limits)
+            return ApiReply(kind.model_validate_json(reply.exchange.response), reply.exchange, reply.limits)
         except ValidationError as error:
             raise errors.Unexpected(status=reply.exchange.status) from error
 

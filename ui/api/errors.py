@@ -31,8 +31,8 @@ class FieldFault:
     @property
     def field(self) -> str:
         """The applicant's field at fault, or "" where the fault is in the body as a whole."""
-        named = [step for step in self.path if not step.isdigit() and step != "applicants"]
-        return named[0] if named else ""
+        names = [step for step in self.path if not step.isdigit() and step != "applicants"]
+        return names[0] if names else ""
 
 
 class ApiError(UiError):

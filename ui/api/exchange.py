@@ -15,22 +15,22 @@ class Exchange:
 
     method: str
     path: str
-    sent: bytes | None
+    request: bytes | None
     status: int
-    got: bytes
+    response: bytes
     headers: dict[str, str]
     took_ms: float
 
     @property
     def body(self) -> Any:
         """The request's body, decoded; None where there was none."""
-        return None if self.sent is None else json.loads(self.sent)
+        return None if self.request is None else json.loads(self.request)
 
     @property
     def answer(self) -> Any:
         """The answer, decoded; None where it is no JSON."""
         try:
-            return json.loads(self.got)
+            return json.loads(self.response)
         except ValueError:
             return None
 

@@ -69,6 +69,6 @@ def largest_batch(limits: tuple[Limit, ...], most: int) -> int:
 
 def _items(header: str) -> dict[str, dict[str, float]]:
     return {
-        found.group(1): {name: float(value) for name, value in _PARAMETER.findall(found.group(2))}
-        for found in _ITEM.finditer(header)
+        match.group(1): {name: float(value) for name, value in _PARAMETER.findall(match.group(2))}
+        for match in _ITEM.finditer(header)
     }

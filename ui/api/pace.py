@@ -22,10 +22,10 @@ def score_some(
     wait: Callable[[float], None] = time.sleep,
 ) -> ApiReply[list[Score]]:
     """The rows' scores, in order, with the last part's exchange; `LimitReached` where the wait would be long."""
-    found: list[Score] = []
+    scores: list[Score] = []
     waited_s = 0.0
     while True:
-        part = rows[len(found) : len(found) + largest_batch(limits, _MOST_ROWS)]
+        part = rows[len(scores) : len(scores) + largest_batch(limits, _MOST_ROWS)]
         pause_s = wait_for(len(part), limits)
         if pause_s:
             waited_s = _patient(waited_s + pause_s, pause_s)
@@ -42,10 +42,10 @@ def score_some(
                 wait(pause_s)
             waited_s += pause_s
             continue
-        found += reply.value
+        scores += reply.value
         limits = reply.limits
-        if len(found) == len(rows):
-            return ApiReply(found, reply.exchange, limits)
+        if len(scores) == len(rows):
+            return ApiReply(scores, reply.exchange, limits)
 
 
 def _patient(total_s: float, pause_s: float) -> float:

@@ -71,8 +71,8 @@ def read_fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
 def grouped(fields: tuple[Field, ...]) -> list[tuple[str, list[Field]]]:
     """Fields by group: the known groups in the order people think of them, then any the contract has added."""
     names = [*GROUPS, *dict.fromkeys(field.group for field in fields if field.group not in GROUPS)]
-    found = [(name, [field for field in fields if field.group == name]) for name in names]
-    return [(name, members) for name, members in found if members]
+    groups = [(name, [field for field in fields if field.group == name]) for name in names]
+    return [(name, members) for name, members in groups if members]
 
 
 def _field(name: str, raw: Mapping[str, Any], definitions: Mapping[str, Any], required: bool) -> Field:

@@ -11,8 +11,8 @@ from service.contract import SCORE_MAX
 
 def share_below(score: float, manifest: Mapping[str, Any]) -> float | None:
     """The share of reference customers with a lower score, by straight lines within the bins; None where unknown."""
-    known = (manifest.get("distributions") or {}).get("score") or {}
-    edges, shares = known.get("edges"), known.get("shares")
+    distribution = (manifest.get("distributions") or {}).get("score") or {}
+    edges, shares = distribution.get("edges"), distribution.get("shares")
     if not edges or not shares or len(shares) != len(edges) + 1:
         return None
     below = 0.0

@@ -83,8 +83,8 @@ class JobStore:
 
     def numbers(self) -> list[int]:
         """The rows' numbers in the partner's file."""
-        found: list[int] = json.loads((self.folder / "index.json").read_text())["numbers"]
-        return found
+        numbers: list[int] = json.loads((self.folder / "index.json").read_text())["numbers"]
+        return numbers
 
     def keep(self, start: int, answer: bytes) -> None:
         """Keeps the API's answer, as it came, to rows `start`, `start` + 1, ..."""
@@ -96,31 +96,31 @@ class JobStore:
 
     def orders(self) -> list[Order]:
         """What was ordered of the API, in the rows' order."""
-        kept = self.folder / "orders.json"
-        return _ORDERS.validate_json(kept.read_bytes()) if kept.is_file() else []
+        path = self.folder / "orders.json"
+        return _ORDERS.validate_json(path.read_bytes()) if path.is_file() else []
 
     def answers(self) -> dict[int, Score]:
         """Every score kept, by the place of its row; `Unexpected` where a part is no answer of the API."""
-        return {place: told for place, told in self._told().items() if isinstance(told, Score)}
+        return {place: row for place, row in self._results().items() if isinstance(row, Score)}
 
     def refused(self) -> dict[int, RefusedRow]:
         """The rows that the API took and then refused by a rule, by place."""
-        return {place: told for place, told in self._told().items() if isinstance(told, RefusedRow)}
+        return {place: row for place, row in self._results().items() if isinstance(row, RefusedRow)}
 
     def places(self) -> set[int]:
         """The rows that have come back."""
-        return set(self._told())
+        return set(self._results())
 
-    def _told(self) -> dict[int, Score | RefusedRow]:
-        found: dict[int, Score | RefusedRow] = {}
+    def _results(self) -> dict[int, Score | RefusedRow]:
+        rows: dict[int, Score | RefusedRow] = {}
         for part in sorted(self.folder.glob("part-*.json")):
             start = int(part.stem.removeprefix("part-"))
             try:
-                told = _Part.model_validate_json(part.read_bytes()).scores
+                scores = _Part.model_validate_json(part.read_bytes()).scores
             except ValidationError as error:
                 raise Unexpected from error
-            found.update(enumerate(told, start))
-        return found
+            rows.update(enumerate(scores, start))
+        return rows
 
     def _write(self, name: str, content: bytes) -> None:
         # Not `service.files`: the page's image holds `service.contract` alone. A lost page is asked for again.
@@ -172,12 +172,12 @@ class BackgroundJob(ABC):
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def _remaining_s(self, left: int) -> float:
+    def _remaining_s(self, rows: int) -> float:
         """By the pace so far, but never faster than the limits allow."""
         started, done_before = self._begun
         fresh = len(self._done) - done_before
-        by_pace = left * (time.monotonic() - started) / fresh if fresh else 0.0
-        return max([by_pace, *((left - limit.remaining) / limit.rate for limit in self._limits if limit.rate)])
+        by_pace = rows * (time.monotonic() - started) / fresh if fresh else 0.0
+        return max([by_pace, *((rows - limit.remaining) / limit.rate for limit in self._limits if limit.rate)])
 
     def _work(self) -> None:
         try:
@@ -239,7 +239,7 @@ class UploadJob(BackgroundJob):
                 if attempt == _ATTEMPTS - 1:
                     raise
                 self._pause(max(error.retry_after_s, 2.0**attempt / 2))
-        self._store.keep(start, reply.exchange.got)
+        self._store.keep(start, reply.exchange.response)
         with self._lock:
             self._limits = reply.limits
             self._done.update(range(start, stop))

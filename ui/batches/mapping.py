@@ -44,25 +44,25 @@ class CheckedSheet:
 
 def propose(columns: Sequence[str], fields: Sequence[Field]) -> dict[str, str]:
     """By field, the column that most likely holds it; fields without one are absent."""
-    named = fields_of(columns)
-    return {field.name: named[field.name][0] for field in fields if field.name in named}
+    candidates = fields_of(columns)
+    return {field.name: candidates[field.name][0] for field in fields if field.name in candidates}
 
 
 def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> CheckedSheet:
     """Every row as the contract sees it; nothing is sent. Rows that the reader set aside are among the faults."""
-    if sheet.read is None:
+    if sheet.table is None:
         raise ValueError("a sheet is judged as it was read")
-    table = read_as(sheet.read, mapped, sheet.options)
+    table = read_as(sheet.table, mapped, sheet.options)
     absent: dict[str, Any] = {
         field.name: None for field in fields if field.name not in mapped and field.required and field.nullable
     }
     absent |= {field.name: [] for field in fields if field.name not in mapped and field.kind is FieldKind.CHOICES}
-    known = [field for field in fields if field.name in table.plain]
-    values = [_values(field, table.plain[field.name], table.frame[mapped[field.name]].tolist()) for field in known]
+    own_fields = [field for field in fields if field.name in table.plain]
+    values = [_values(field, table.plain[field.name], table.frame[mapped[field.name]].tolist()) for field in own_fields]
     applicants, numbers = [], []
     faults = [RowFault(one.line, FieldFault((), one.code)) for one in table.understanding.faults]
     for number, *cells in zip(sheet.numbers, *values, strict=True):
-        row = absent | {field.name: cell for field, cell in zip(known, cells, strict=True)}
+        row = absent | {field.name: cell for field, cell in zip(own_fields, cells, strict=True)}
         row = {name: value for name, value in row.items() if value is not None or name not in _OPTIONAL}
         try:
             applicants.append(Applicant.model_validate_json(json.dumps(row)))
@@ -78,21 +78,21 @@ def meaning(field: Field, cell: str) -> Any:
     return _value(field, None if plain is UNREAD else plain, cell, plain is UNREAD)
 
 
-def _values(field: Field, column: PlainColumn, written: Sequence[Any]) -> list[Any]:
+def _values(field: Field, column: PlainColumn, originals: Sequence[Any]) -> list[Any]:
     plain = [None if absent else cell for cell, absent in zip(column.cells.tolist(), column.cells.isna(), strict=True)]
-    return [_value(field, *told) for told in zip(plain, written, column.unread.tolist(), strict=True)]
+    return [_value(field, *cells) for cells in zip(plain, originals, column.unread.tolist(), strict=True)]
 
 
-def _value(field: Field, plain: Any, written: Any, unread: bool) -> Any:
+def _value(field: Field, plain: Any, original: Any, unread: bool) -> Any:
     if field.kind is FieldKind.CHOICES:
-        return (str(written).strip(),) if unread else tuple(str(plain or "").split(LOANS_JOINED)) if plain else ()
+        return (str(original).strip(),) if unread else tuple(str(plain or "").split(LOANS_JOINED)) if plain else ()
     if unread:
-        return str(written)
+        return str(original)
     if plain is None or not field.numeric:
         return plain
     value = float(plain)
     if not math.isfinite(value) or (field.kind is FieldKind.INTEGER and not value.is_integer()):
-        return str(written)
+        return str(original)
     return int(value) if field.kind is FieldKind.INTEGER else value
 
 

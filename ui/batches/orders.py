@@ -51,12 +51,12 @@ class OrderedJob(BackgroundJob):
         """Asks until every result of an order is here."""
         while (fetched := self._fetched(order)) < order.rows:
             state = self._persistent(partial(self._look, order, fetched))
-            told = len(state.results or ())
-            if told:
+            count = len(state.results or ())
+            if count:
                 self._keep(order.start + fetched, state)
             elif state.status == "failed":
                 raise KeyRejected  # the one reason for which an order fails: its key is valid no more
-            if told < MAX_BATCH_ROWS and fetched + told < order.rows:
+            if count < MAX_BATCH_ROWS and fetched + count < order.rows:
                 self._wait(_LOOK_S)
 
     def _order(self, start: int, stop: int) -> JobState:
@@ -70,11 +70,11 @@ class OrderedJob(BackgroundJob):
         return next((place for place in places if place not in self._done), order.start + order.rows) - order.start
 
     def _keep(self, start: int, state: JobState) -> None:
-        told = state.results or []
-        rows = {"scores": [one.model_dump(mode="json") for one in told]}
+        results = state.results or []
+        rows = {"scores": [one.model_dump(mode="json") for one in results]}
         self._store.keep(start, json.dumps(rows, separators=(",", ":")).encode())
         with self._lock:
-            self._done.update(range(start, start + len(told)))
+            self._done.update(range(start, start + len(results)))
 
     def _persistent(self, ask: Callable[[], JobState]) -> JobState:
         """An answer, asked for again while the trouble passes by itself: a limit always does."""
@@ -94,11 +94,11 @@ class OrderedJob(BackgroundJob):
 
 def cut(applicants: Sequence[Applicant]) -> list[tuple[int, int]]:
     """The rows of each order, as (start, stop): no more rows and bytes than the API takes of one."""
-    found, start, size = [], 0, 0
+    ranges, start, size = [], 0, 0
     for place, applicant in enumerate(applicants):
         own = len(body_of([applicant]))
         if place > start and (place - start == MAX_JOB_ROWS or size + own > _ORDER_BYTES):
-            found.append((start, place))
+            ranges.append((start, place))
             start, size = place, 0
         size += own
-    return [*found, (start, len(applicants))]
+    return [*ranges, (start, len(applicants))]

@@ -27,5 +27,5 @@ def table(sheet: Sheet, problems: Mapping[int, str]) -> pd.DataFrame:
     for line in sorted(problems):
         own = cells.get(line, ())
         rows.append([line, problems[line], *own[:width], *[""] * (width - len(own)), " | ".join(own[width:])])
-    found = pd.DataFrame(rows, columns=[_LINE, _WHY, *sheet.columns, _MORE])
-    return found if found[_MORE].any() else found.drop(columns=_MORE)
+    frame = pd.DataFrame(rows, columns=[_LINE, _WHY, *sheet.columns, _MORE])
+    return frame if frame[_MORE].any() else frame.drop(columns=_MORE)

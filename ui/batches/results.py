@@ -86,16 +86,16 @@ def as_csv(frame: pd.DataFrame, language: str) -> bytes:
 
 def bands(answers: Mapping[int, Score]) -> dict[CreditClass, int]:
     """How many answers lie in each band."""
-    counted = Counter(score.band for score in answers.values())
-    return {band: counted[band] for band in CreditClass}
+    counts = Counter(score.band for score in answers.values())
+    return {band: counts[band] for band in CreditClass}
 
 
 def top_reasons(answers: Mapping[int, Score], language: str, most: int = 8) -> dict[str, int]:
     """The commonest reasons in words, with how many applicants each was named for."""
-    counted: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     words: dict[str, str] = {}
     for score in answers.values():
         for reason in score.reasons:
-            counted[reason.code] += 1
+            counts[reason.code] += 1
             words[reason.code] = getattr(reason.text, language)
-    return {words[code]: count for code, count in counted.most_common(most)}
+    return {words[code]: count for code, count in counts.most_common(most)}

@@ -39,7 +39,7 @@ def decisions(changes: list[Change]) -> list[Change]:
     return [change for change in changes if _PART_OF.get(change.field) not in moved]
 
 
-def show(desk: Desk, score: Score, sent: Mapping[str, Any]) -> None:
+def show(desk: Desk, score: Score, inputs: Mapping[str, Any]) -> None:
     """The button with its cost, or what was answered to it."""
     t, target = desk.texts, next_band(score.band)
     st.header(t("advice.title"), anchor=False)
@@ -51,13 +51,13 @@ def show(desk: Desk, score: Score, sent: Mapping[str, Any]) -> None:
         st.caption(t.plural("advice.cost", 1, units=1))
         return
     try:
-        found = _asked(desk, score, sent, target)
+        advice = _answer(desk, score, inputs, target)
     except ApiError as error:
         st.caption(problem.sentence(desk, error))
         _button(desk, score, "problem.again", "advice.again")
         return
     with st.container(key="advice-told"):
-        _told(desk, found, target)
+        _show_advice(desk, advice, target)
 
 
 def _button(desk: Desk, score: Score, text: str, key: str) -> None:
@@ -69,39 +69,39 @@ def _want(prediction_id: str) -> None:
     st.session_state[_WANTED] = prediction_id
 
 
-def _asked(desk: Desk, score: Score, sent: Mapping[str, Any], target: CreditClass) -> Advice:
+def _answer(desk: Desk, score: Score, inputs: Mapping[str, Any], target: CreditClass) -> Advice:
     """The API's answer, asked once a score."""
-    kept: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
-    if kept is not None and kept[0] == score.prediction_id:
-        return kept[1]
+    entry: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
+    if entry is not None and entry[0] == score.prediction_id:
+        return entry[1]
     with st.spinner(desk.texts("advice.wait")):
         question = f"advice.{score.prediction_id}"
         try:
             _, reply = asking.answer_to(
-                question, sent, lambda told: desk.client.advice(told, AdviceTarget(band=target))
+                question, inputs, lambda subject: desk.client.advice(subject, AdviceTarget(band=target))
             )
         except ApiError:
             st.session_state.pop(_WANTED, None)
             raise
         finally:
-            asking.taken(question)
+            asking.forget(question)
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
     desk.remember(reply)
     return reply.value
 
 
-def _told(desk: Desk, found: Advice, target: CreditClass) -> None:
+def _show_advice(desk: Desk, advice: Advice, target: CreditClass) -> None:
     t, f = desk.texts, desk.formats
-    band, total = t.option(f"band_{target}"), f.number(found.reached_score)
-    if not found.reachable:
+    band, total = t.option(f"band_{target}"), f.number(advice.reached_score)
+    if not advice.reachable:
         st.markdown(t("advice.none_reaches", band=band))
-        gained = found.reached_score > found.score
+        gained = advice.reached_score > advice.score
         st.markdown(t("advice.most", score=total) if gained else t("advice.none"))
         return
-    reached = t.option(f"band_{found.reached_band}")
-    st.markdown(t("advice.reaches", band=reached, score=total, points=f.signed(found.reached_score - found.score)))
-    told = "".join(f"<li>{escape(in_words(desk, change))}</li>" for change in decisions(found.changes))
-    st.html(f'<ul class="qf-list">{told}</ul>')
+    reached = t.option(f"band_{advice.reached_band}")
+    st.markdown(t("advice.reaches", band=reached, score=total, points=f.signed(advice.reached_score - advice.score)))
+    items = "".join(f"<li>{escape(in_words(desk, change))}</li>" for change in decisions(advice.changes))
+    st.html(f'<ul class="qf-list">{items}</ul>')
     st.caption(t("advice.note"))
 
 

@@ -32,16 +32,16 @@ def answer_to(name: str, subject: Subject, ask: Callable[[Subject], Answer]) -> 
     key = f"asking.{name}"
     if key not in st.session_state:
         st.session_state[key] = (subject, _threads().submit(ask, subject))
-    kept: tuple[Subject, Future[Answer]] = st.session_state[key]
-    return kept[0], kept[1].result()
+    entry: tuple[Subject, Future[Answer]] = st.session_state[key]
+    return entry[0], entry[1].result()
 
 
 def subject_of(name: str, otherwise: Subject) -> Subject:
     """What the question that is under way was asked of."""
-    kept: tuple[Subject, object] | None = st.session_state.get(f"asking.{name}")
-    return otherwise if kept is None else kept[0]
+    entry: tuple[Subject, object] | None = st.session_state.get(f"asking.{name}")
+    return otherwise if entry is None else entry[0]
 
 
-def taken(name: str) -> None:
+def forget(name: str) -> None:
     """The answer is kept by the page: the next question is a new one."""
     st.session_state.pop(f"asking.{name}", None)

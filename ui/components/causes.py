@@ -17,8 +17,8 @@ _DECIMALS: Final = 3
 
 def causes(desk: Desk, verdict: Mapping[str, Any]) -> list[str]:
     """Every reason for the window's state."""
-    told = verdict.get("causes") or [{"text": reason} for reason in verdict.get("reasons") or []]
-    return [sentence(desk, cause, str(cause.get("text", ""))) for cause in told]
+    entries = verdict.get("causes") or [{"text": reason} for reason in verdict.get("reasons") or []]
+    return [sentence(desk, cause, str(cause.get("text", ""))) for cause in entries]
 
 
 def sentence(desk: Desk, spoken: Mapping[str, Any], otherwise: str) -> str:

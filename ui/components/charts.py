@@ -143,8 +143,8 @@ def heat(
     if here is not None:
         own = base.transform_filter((alt.datum.x == here[0]) & (alt.datum.y == here[1]))
         layers.append(own.mark_rect(fill=None, stroke=ON_TINT, strokeWidth=4))
-    found = [score for _, _, score in cells]
-    low, high = desk.formats.number(min(found)), desk.formats.number(max(found))
+    scores = [score for _, _, score in cells]
+    low, high = desk.formats.number(min(scores)), desk.formats.number(max(scores))
     spoken = t("charts.heat_alt", across=axes[0], upward=axes[1], low=low, high=high)
     _draw(desk, alt.layer(*layers).properties(height=420), spoken, "chart.heat")
 
@@ -222,7 +222,7 @@ def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
     t = desk.texts
     table = pd.DataFrame(rows, columns=["name", "predicted", "observed"])
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
-    drawn = (
+    marks = (
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
@@ -232,7 +232,7 @@ def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
             strokeDash=alt.StrokeDash("name:N", title=None),
         )
     )
-    _draw(desk, (diagonal + drawn).properties(height=320), t("charts.reliability_alt"), "chart.reliability")
+    _draw(desk, (diagonal + marks).properties(height=320), t("charts.reliability_alt"), "chart.reliability")
 
 
 def _band_name(desk: Desk, points: float) -> str:

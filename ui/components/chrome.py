@@ -22,8 +22,8 @@ def dress(t: Texts) -> None:
     st.logo(brand.logo(), size="medium")
     st.html(_FOLDER / "style.css")
     script = (_FOLDER / "own_words.js").read_text(encoding="utf-8")
-    told = json.dumps([HTML_LANGUAGES[t.language], own_words(t)], ensure_ascii=False)
-    st.html(f"<script>{script}\nwindow.pageSpeak(...{told});</script>", unsafe_allow_javascript=True)
+    arguments = json.dumps([HTML_LANGUAGES[t.language], own_words(t)], ensure_ascii=False)
+    st.html(f"<script>{script}\nwindow.pageSpeak(...{arguments});</script>", unsafe_allow_javascript=True)
 
 
 def own_words(t: Texts) -> list[tuple[str, str]]:
@@ -64,5 +64,5 @@ def foot(t: Texts, desk: Desk) -> None:
         st.caption(t("visitor.known", name=desk.visitor.name))
         if desk.settings.visitors.sign_in:
             st.button(t("visitor.out"), icon=":material/logout:", type="tertiary", key="sign.out", on_click=st.logout)
-    elif not desk.settings.visitors.asked:
+    elif not desk.settings.visitors.identifies:
         st.caption(t("visitor.demo" if desk.visitor.staff else "visitor.open"))

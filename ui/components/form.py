@@ -50,7 +50,7 @@ def resume(formats: Formats, fields: tuple[Field, ...], start: Applicant) -> Non
         _begin(formats, draft)
 
 
-def begun() -> bool:
+def has_draft() -> bool:
     """Whether this visitor has seen the form."""
     return _DRAFT in st.session_state
 
@@ -107,8 +107,8 @@ def in_words(desk: Desk, field: Field, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(desk.texts.option(str(each)) for each in value)
     if field.numeric and isinstance(value, int | float):
-        written = _text(desk.formats, field, value)
-        return f"{written}%" if field.unit == "%" else written
+        text = _text(desk.formats, field, value)
+        return f"{text}%" if field.unit == "%" else text
     if field.kind is FieldKind.DATE:
         return desk.formats.day(str(value))
     return desk.texts.option(str(value)) if field.kind is FieldKind.CHOICE else str(value)
@@ -205,12 +205,12 @@ def _rewritten(field: Field, value: Any, old: Formats, new: Formats) -> Any:
 
 def _to_widget(formats: Formats, field: Field, value: Any) -> Any:
     if field.kind is FieldKind.CHOICES:
-        seen: dict[str, int] = {}
-        chosen = []
+        counts: dict[str, int] = {}
+        names = []
         for option in value or []:
-            seen[option] = seen.get(option, 0) + 1
-            chosen.append(option if seen[option] == 1 else f"{option}#{seen[option]}")
-        return [slot for slot in chosen if slot in slots(field)]
+            counts[option] = counts.get(option, 0) + 1
+            names.append(option if counts[option] == 1 else f"{option}#{counts[option]}")
+        return [slot for slot in names if slot in slots(field)]
     if field.kind is FieldKind.DATE:
         return date.fromisoformat(value) if value else None
     if field.kind is FieldKind.SWITCH:

@@ -62,29 +62,29 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
     t, f = desk.texts, desk.formats
     st.header(t(f"summary.{part}"), anchor=False)
     st.caption(t(f"summary.{part}_note"))
-    drawn = ""
+    markup = ""
     for row in rows:
-        found = {band: row["classes"].get(band.value) or {} for band in CreditClass}
-        shares = {band: float(each.get("value", 0.0)) for band, each in found.items()}
+        classes = {band: row["classes"].get(band.value) or {} for band in CreditClass}
+        shares = {band: float(each.get("value", 0.0)) for band, each in classes.items()}
         parts = "".join(
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
-        told = ", ".join(f"{t.option(f'class_{band}')} {_share(desk, each)}" for band, each in found.items())
+        labels = ", ".join(f"{t.option(f'class_{band}')} {_share(desk, each)}" for band, each in classes.items())
         share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
-        drawn += (
+        markup += (
             f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b>'
             f'<span class="qf-parts">{parts}</span>'
-            f"<span>{escape(told)}</span><span>{escape(share_of_all)}</span></div>"
+            f"<span>{escape(labels)}</span><span>{escape(share_of_all)}</span></div>"
         )
-    st.html(drawn)
+    st.html(markup)
 
 
 def _share(desk: Desk, estimate: Mapping[str, Any]) -> str:
     """A share with its 95 % interval."""
     f = desk.formats
     value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
-    told = f.percent(float(value or 0.0))
-    return told if low is None or high is None else f"{told} ({f.percent(float(low))}–{f.percent(float(high))})"
+    text = f.percent(float(value or 0.0))
+    return text if low is None or high is None else f"{text} ({f.percent(float(low))}–{f.percent(float(high))})"
 
 
 def _step_name(desk: Desk, name: str) -> str:
@@ -99,8 +99,8 @@ def _accuracies(desk: Desk, manifest: Mapping[str, Any], title: str, names: tupl
     """How often it is right on each of these choices of customers: what differs is said, not averaged away."""
     t, f = desk.texts, desk.formats
     slices = manifest.get("slices") or {}
-    told = [(name, slices[name]["accuracy"]) for name in names if (slices.get(name) or {}).get("accuracy")]
-    if not told or told[0][0] == told[-1][0] == "pooled":
+    rows = [(name, slices[name]["accuracy"]) for name in names if (slices.get(name) or {}).get("accuracy")]
+    if not rows or rows[0][0] == rows[-1][0] == "pooled":
         return
     st.header(t(title), anchor=False)
     lines = [
@@ -111,7 +111,7 @@ def _accuracies(desk: Desk, manifest: Mapping[str, Any], title: str, names: tupl
             low=f.percent(float(part["low"])),
             high=f.percent(float(part["high"])),
         )
-        for name, part in told
+        for name, part in rows
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
 

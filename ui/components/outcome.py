@@ -45,10 +45,10 @@ def show(
         charts.distribution(desk, [score.score for score in answers.values()])
     with right:
         st.markdown(f"**{t('outcome.bands')}**")
-        counted = results.bands(answers)
+        counts = results.bands(answers)
         names = {band: t.option(f"band_{band}") for band, _, _ in reversed(BANDS)}
         colours = {names[band]: COLOURS[band] for band in names}
-        tally.show(desk, {names[band]: counted[band] for band in names}, len(answers), colours)
+        tally.show(desk, {names[band]: counts[band] for band in names}, len(answers), colours)
         st.markdown(f"**{t('outcome.reasons')}**")
         tally.show(desk, results.top_reasons(answers, t.language), len(answers))
     _table(desk, frame)
@@ -85,12 +85,12 @@ def _downloads(desk: Desk, frame: pd.DataFrame, own: OwnFile | None) -> None:
 def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
     t, f = desk.texts, desk.formats
     scores = list(answers.values())
-    counted = results.bands(answers)
+    counts = results.bands(answers)
     figures = (
         (t("outcome.rows"), f.number(len(scores))),
         (t("outcome.mean"), f.number(fmean(score.score for score in scores))),
-        (t("outcome.good"), f.percent(counted[CreditClass.GOOD] / len(scores))),
-        (t("outcome.poor"), f.percent(counted[CreditClass.POOR] / len(scores))),
+        (t("outcome.good"), f.percent(counts[CreditClass.GOOD] / len(scores))),
+        (t("outcome.poor"), f.percent(counts[CreditClass.POOR] / len(scores))),
         (t("outcome.borderline"), f.number(sum(score.borderline for score in scores))),
     )
     with st.container(horizontal=True):
@@ -103,20 +103,20 @@ def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
 
 def _table(desk: Desk, frame: pd.DataFrame) -> None:
     t = desk.texts
-    chosen = st.pills(
+    selection = st.pills(
         t("outcome.filter"),
         [band.value for band, _, _ in reversed(BANDS)],
         selection_mode="multi",
         format_func=lambda band: t.option(f"band_{band}"),
         key="outcome.bands",
     )
-    rows = frame[frame["band"].isin(chosen)] if chosen else frame
+    rows = frame[frame["band"].isin(selection)] if selection else frame
     st.caption(t.plural("outcome.shown", len(rows), rows=desk.formats.number(len(rows))))
-    shown = rows.assign(
+    table = rows.assign(
         band=[t.option(f"band_{band}") for band in rows["band"]],
         predicted_class=[t.option(f"class_{name}") for name in rows["predicted_class"]],
     ).drop(columns=_NOT_SHOWN)
-    empty = [name for name in ("customer_ref", "risk_grade") if shown[name].isna().all()]
-    shown = shown.drop(columns=empty)
-    names = {column: t(f"columns.{column}") for column in shown.columns}
-    st.dataframe(shown.rename(columns=names), hide_index=True, alt=t("outcome.title"))
+    empty = [name for name in ("customer_ref", "risk_grade") if table[name].isna().all()]
+    table = table.drop(columns=empty)
+    names = {column: t(f"columns.{column}") for column in table.columns}
+    st.dataframe(table.rename(columns=names), hide_index=True, alt=t("outcome.title"))

@@ -39,7 +39,7 @@ height:.4rem;background:#e4e7ec}.qf-waterfall i i{height:100%}ol{margin:.2rem 0;
 
 
 def quote(
-    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], sent: Mapping[str, Any]
+    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], inputs: Mapping[str, Any]
 ) -> None:
     """What to quote in a question about this answer, and the page to print."""
     t = desk.texts
@@ -49,7 +49,7 @@ def quote(
     )
     st.download_button(
         t("result.print"),
-        print_page(desk, score, manifest, fields, sent),
+        print_page(desk, score, manifest, fields, inputs),
         file_name=f"score-{score.prediction_id}.html",
         mime="text/html",
         icon=":material/print:",
@@ -59,24 +59,24 @@ def quote(
 
 
 def print_page(
-    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], sent: Mapping[str, Any]
+    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], inputs: Mapping[str, Any]
 ) -> str:
     """A whole HTML document in the visitor's language: score and why, the inputs, reference, model and date."""
     t = desk.texts
-    told = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(desk, score, manifest))
+    sentences = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(desk, score, manifest))
     edge = f"<p>{_plain(result.borderline_sentence(desk, score))}</p>" if score.borderline else ""
     bars = probability_bars(desk, score.probabilities, score.predicted_class)
     way = waterfall.of(desk, score)
-    drawn = f"<h2>{escape(t('result.waterfall'))}</h2>{way}" if way else ""
+    chart = f"<h2>{escape(t('result.waterfall'))}</h2>{way}" if way else ""
     return (
         f'<!doctype html><html lang="{HTML_LANGUAGES[t.language]}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
         f"<style>{_STYLE}</style></head><body><header>{ICON_SVG}<h1>{escape(t('print.title'))}</h1></header><main>"
-        f'<div class="two"><div>{gauge(desk, score)}{told}{edge}</div><div><h2>{escape(t("result.probabilities"))}</h2>'
+        f'<div class="two"><div>{gauge(desk, score)}{sentences}{edge}</div><div><h2>{escape(t("result.probabilities"))}</h2>'
         f"{bars}<p>{_plain(result.similar_sentence(desk, score))} {escape(t('result.not_default'))}</p>"
-        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(desk, score)}</div></div>{drawn}"
-        f"<h2>{escape(t('print.inputs'))}</h2>{listed(desk, fields, sent)}"
-        f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(desk, score, sent)}</dl>'
+        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(desk, score)}</div></div>{chart}"
+        f"<h2>{escape(t('print.inputs'))}</h2>{listed(desk, fields, inputs)}"
+        f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(desk, score, inputs)}</dl>'
         f"<p>{escape(t('app.foot'))}</p></main></body></html>"
     )
 
@@ -86,10 +86,10 @@ def _plain(line: str) -> str:
     return escape(line.replace("**", ""))
 
 
-def _facts(desk: Desk, score: Score, sent: Mapping[str, Any]) -> str:
+def _facts(desk: Desk, score: Score, inputs: Mapping[str, Any]) -> str:
     t = desk.texts
     facts = (
-        (t("fields.customer_ref.label"), str(sent.get("customer_ref") or t("form.untold"))),
+        (t("fields.customer_ref.label"), str(inputs.get("customer_ref") or t("form.untold"))),
         (t("print.prediction"), score.prediction_id),
         (t("print.model"), f"{score.model.name} {score.model.version}"),
         (t("print.digest"), score.model.digest),

@@ -40,9 +40,9 @@ def countdown(desk: Desk, until: float) -> None:
 
     @st.fragment(run_every=1)
     def tick() -> None:
-        left = until - time.time()
-        if left > 0:
-            st.info(desk.texts("problem.countdown", wait=desk.formats.span(left)), icon=":material/timer:")
+        wait_s = until - time.time()
+        if wait_s > 0:
+            st.info(desk.texts("problem.countdown", wait=desk.formats.span(wait_s)), icon=":material/timer:")
         else:
             st.success(desk.texts("problem.go_on"), icon=":material/play_arrow:")
 

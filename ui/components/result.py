@@ -45,16 +45,16 @@ def show(desk: Desk, score: Score, manifest: Mapping[str, Any]) -> None:
 def standing(desk: Desk, score: Score, manifest: Mapping[str, Any]) -> list[str]:
     """Where the score stands: its band, among the reference customers, its grade of risk, and on what it rests."""
     t = desk.texts
-    told = [band_sentence(desk, score)]
+    lines = [band_sentence(desk, score)]
     below = share_below(score.score, manifest)
     if below is not None:
-        told.append(t("result.percentile", share=desk.formats.percent(below)))
+        lines.append(t("result.percentile", share=desk.formats.percent(below)))
     grade, basis = getattr(score, "risk_grade", None), getattr(score, "basis", None)
     if grade is not None:
-        told.append(t("result.grade", grade=grade))
+        lines.append(t("result.grade", grade=grade))
     if basis is not None:
-        told.append(t.get(f"result.basis_{basis}", ""))
-    return told
+        lines.append(t.get(f"result.basis_{basis}", ""))
+    return lines
 
 
 def band_sentence(desk: Desk, score: Score) -> str:
@@ -76,18 +76,18 @@ def borderline_sentence(desk: Desk, score: Score) -> str:
     """The classes between which a borderline case stands: the answer's own set, else the two most likely."""
     shares = sorted((float(getattr(score.probabilities, band.value)) for band, _, _ in BANDS), reverse=True)
     likely = [band for band, _, _ in BANDS if float(getattr(score.probabilities, band.value)) >= shares[1]]
-    named = [desk.texts.option(f"class_{band}") for band in getattr(score, "prediction_set", None) or []]
-    named = named if len(named) > 1 else [desk.texts.option(f"class_{band}") for band in likely]
-    return desk.texts("result.borderline", first=", ".join(named[:-1]), second=named[-1])
+    classes = [desk.texts.option(f"class_{band}") for band in getattr(score, "prediction_set", None) or []]
+    classes = classes if len(classes) > 1 else [desk.texts.option(f"class_{band}") for band in likely]
+    return desk.texts("result.borderline", first=", ".join(classes[:-1]), second=classes[-1])
 
 
 def _why(desk: Desk, score: Score) -> None:
     """What moved the score: drawn where the answer tells points, and in words."""
     t = desk.texts
-    drawn = waterfall.of(desk, score)
-    if drawn:
+    chart = waterfall.of(desk, score)
+    if chart:
         st.header(t("result.waterfall"), anchor=False)
-        st.html(drawn)
+        st.html(chart)
     st.header(t("result.reasons"), anchor=False)
     st.html(reasons(desk, score))
     helped = getattr(score, "strengths", None)
@@ -103,10 +103,10 @@ def reasons(desk: Desk, score: Score) -> str:
     return listed(desk, score, score.reasons)
 
 
-def listed(desk: Desk, score: Score, told: Any) -> str:
+def listed(desk: Desk, score: Score, entries: Any) -> str:
     """Reasons or strengths as a list, each with its points where the answer tells them (HTML)."""
     figures, items = {id(each): points for each, points in waterfall.moved(score)}, ""
-    for each in told:
+    for each in entries:
         points = figures.get(id(each), 0)
         figure = f" <b>{escape(desk.formats.signed(points))}</b>" if points else ""
         items += f"<li>{escape(getattr(each.text, desk.texts.language))}{figure}</li>"

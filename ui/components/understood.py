@@ -15,31 +15,31 @@ from ui.session import Desk
 _ASKED: Final = ("decimal", "days")  # what a visitor can decide; the rest is put right in the file
 
 
-def layout(desk: Desk, told: Understanding) -> str:
+def layout(desk: Desk, understanding: Understanding) -> str:
     """The layout in one sentence."""
     t = desk.texts
-    parts = [t("understood.rows", rows=desk.formats.number(told.rows), columns=len(told.columns))]
-    if told.delimiter:
-        parts.append(t("understood.delimiter", name=t(f"marks.{_NAMES[told.delimiter]}")))
-    if told.decimal:
-        parts.append(t("understood.decimal", name=t(f"marks.{_NAMES[told.decimal]}")))
-    if told.header_line > 1:
-        parts.append(t("understood.header", line=told.header_line))
+    parts = [t("understood.rows", rows=desk.formats.number(understanding.rows), columns=len(understanding.columns))]
+    if understanding.delimiter:
+        parts.append(t("understood.delimiter", name=t(f"marks.{_NAMES[understanding.delimiter]}")))
+    if understanding.decimal:
+        parts.append(t("understood.decimal", name=t(f"marks.{_NAMES[understanding.decimal]}")))
+    if understanding.header_line > 1:
+        parts.append(t("understood.header", line=understanding.header_line))
     return "; ".join(parts) + "."
 
 
-def columns(desk: Desk, told: Understanding) -> None:
+def columns(desk: Desk, understanding: Understanding) -> None:
     """Each column with its field, an example as it stands and as it was understood, and what stays unread."""
     t = desk.texts
     rows = []
-    for column in told.columns:
+    for column in understanding.columns:
         example = next((each for each in column.examples if each.meant is not None), None)
         rows.append(
             {
                 t("understood.column"): column.name,
                 t("batch.field"): t.label(column.field),
                 t("understood.written"): example.written if example else "",
-                t("understood.meant"): _meant(desk, example.meant) if example else "",
+                t("understood.meant"): _plain_text(desk, example.meant) if example else "",
                 t("understood.unknown"): desk.formats.number(column.unknown_cells),
                 t("understood.unread"): desk.formats.number(column.unread_cells),
             }
@@ -47,9 +47,9 @@ def columns(desk: Desk, told: Understanding) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("understood.title"))
 
 
-def ask(desk: Desk, told: Understanding, options: ReadOptions, mark: str) -> ReadOptions | None:
+def ask(desk: Desk, understanding: Understanding, options: ReadOptions, mark: str) -> ReadOptions | None:
     """The options with the visitor's answers to what the file does not tell; None while one is missing."""
-    open_ones = {each.code: each for each in told.ambiguities if each.code in _ASKED}
+    open_ones = {each.code: each for each in understanding.ambiguities if each.code in _ASKED}
     answers: dict[str, Any] = {}
     for code, each in open_ones.items():
         answers[code] = _question(desk, each, f"understood.{mark}.{code}")
@@ -63,13 +63,13 @@ def _question(desk: Desk, each: Ambiguity, key: str) -> Any:
         desk.texts(f"understood.ask_{each.code}", written=each.written, column=each.column, line=each.line),
         list(each.readings),
         index=None,
-        format_func=lambda told: _meant(desk, each.readings[told]),
+        format_func=lambda reading: _plain_text(desk, each.readings[reading]),
         horizontal=True,
         key=key,
     )
 
 
-def _meant(desk: Desk, plain: str | None) -> str:
+def _plain_text(desk: Desk, plain: str | None) -> str:
     """A plain value as a reader of the page writes it."""
     try:
         return desk.formats.exact(float(plain or ""))

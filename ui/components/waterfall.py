@@ -31,7 +31,7 @@ class WaterfallStep:
 def of(desk: Desk, score: Score) -> str:
     """The picture with its lead (HTML), "" where the answer tells no points."""
     steps = steps_of(desk, score)
-    return f"<p>{_lead(desk, steps)}</p>{drawn(desk, steps)}" if steps else ""
+    return f"<p>{_lead(desk, steps)}</p>{chart(desk, steps)}" if steps else ""
 
 
 def moved(score: Score) -> list[tuple[Any, int]]:
@@ -43,13 +43,13 @@ def moved(score: Score) -> list[tuple[Any, int]]:
 
 def steps_of(desk: Desk, score: Score) -> list[WaterfallStep]:
     """From the reference's score through each reason and strength to the score; what is not named is one step."""
-    told, reference = moved(score), getattr(score, "reference", None)
-    if not told or reference is None:
+    moves, reference = moved(score), getattr(score, "reference", None)
+    if not moves or reference is None:
         return []
     t = desk.texts
     steps = [WaterfallStep(t("result.waterfall_start"), 0, reference.score, total=True)]
     at = float(reference.score)
-    for each, points in told:
+    for each, points in moves:
         steps.append(WaterfallStep(_name(desk, each), at, at + points))
         at = steps[-1].end
     if round(at) != score.score:
@@ -57,18 +57,18 @@ def steps_of(desk: Desk, score: Score) -> list[WaterfallStep]:
     return [*steps, WaterfallStep(t("result.waterfall_end"), 0, score.score, total=True)]
 
 
-def drawn(desk: Desk, steps: list[WaterfallStep]) -> str:
+def chart(desk: Desk, steps: list[WaterfallStep]) -> str:
     """The bars: losses in the colour of the worst band, gains in the best's, totals in the text's own."""
     return f'<ol class="qf-waterfall">{"".join(_row(desk, step) for step in steps)}</ol>'
 
 
-def _name(desk: Desk, told: Any) -> str:
+def _name(desk: Desk, entry: Any) -> str:
     """The field with this applicant's value, and what it is compared with."""
-    t, label = desk.texts, desk.texts.label(told.feature)
-    field = next((each for each in contract_fields() if each.name == told.feature), None)
-    if field is None or not hasattr(told, "value"):
+    t, label = desk.texts, desk.texts.label(entry.feature)
+    field = next((each for each in contract_fields() if each.name == entry.feature), None)
+    if field is None or not hasattr(entry, "value"):
         return label
-    value, other = in_words(desk, field, told.value), getattr(told, "compared_with", None)
+    value, other = in_words(desk, field, entry.value), getattr(entry, "compared_with", None)
     if other is None:
         return t("result.step_value", label=label, value=value)
     return t("result.step_compared", label=label, value=value, reference=in_words(desk, field, other))

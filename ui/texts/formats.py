@@ -55,11 +55,11 @@ class Formats:
 
         The other language's marks are understood where they can mean nothing else (`1,234.56`), never guessed.
         """
-        found = numeral(text)
-        if found is None:
+        number = numeral(text)
+        if number is None:
             return None
         own, other = (",", ".") if self.language == "pt" else (".", ",")
-        plain = found.plain(own) or found.plain(other)
+        plain = number.plain(own) or number.plain(other)
         value = float(plain) if plain is not None else math.inf
         return value if math.isfinite(value) else None
 
@@ -86,10 +86,12 @@ class Formats:
     def day(self, value: str) -> str:
         """An ISO day as 23/11/2026 or 23 Nov 2026; what is no day stays as it is."""
         try:
-            found = date.fromisoformat(value[:10])
+            moment = date.fromisoformat(value[:10])
         except ValueError:
             return value
-        return f"{found:%d/%m/%Y}" if self.language == "pt" else f"{found.day} {_MONTHS[found.month - 1]} {found.year}"
+        return (
+            f"{moment:%d/%m/%Y}" if self.language == "pt" else f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+        )
 
     def span(self, seconds: float) -> str:
         """A span of time, rounded up to what a person waits by: 45 s, 3 min 20 s, 1 h 5 min."""

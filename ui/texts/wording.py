@@ -61,8 +61,8 @@ def choose_language(locale: str | None) -> str:
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        found += _flat(value, f"{key}.") if isinstance(value, Mapping) else [(key, str(value).strip())]
-    return found
+        entries += _flat(value, f"{key}.") if isinstance(value, Mapping) else [(key, str(value).strip())]
+    return entries

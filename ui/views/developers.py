@@ -51,16 +51,16 @@ def _links(desk: Desk) -> None:
 
 def _request(desk: Desk) -> Exchange:
     """A request not made yet: the score of the applicant who stands in the form, or of the example."""
-    body: dict[str, Any] = form.typed(desk.formats, contract_fields()) if form.begun() else {}
+    body: dict[str, Any] = form.typed(desk.formats, contract_fields()) if form.has_draft() else {}
     if not body:
-        told = EXAMPLES["ordinary"].model_dump(mode="json", exclude_unset=True)
-        body = {name: value for name, value in told.items() if value is not None}
+        example = EXAMPLES["ordinary"].model_dump(mode="json", exclude_unset=True)
+        body = {name: value for name, value in example.items() if value is not None}
     return Exchange("POST", "/v1/score", json.dumps(body, allow_nan=False).encode(), 0, b"", {}, 0.0)
 
 
 def _code(desk: Desk, exchange: Exchange) -> None:
-    made = snippets(exchange, desk.settings.public_endpoint)
-    for tab, (language, code) in zip(st.tabs(list(made)), made.values(), strict=True):
+    samples = snippets(exchange, desk.settings.public_endpoint)
+    for tab, (language, code) in zip(st.tabs(list(samples)), samples.values(), strict=True):
         with tab:
             st.code(code, language=language, wrap_lines=True)
 
@@ -78,8 +78,8 @@ def _response(desk: Desk, exchange: Exchange) -> None:
     t = desk.texts
     st.header(t("developers.answer"), anchor=False)
     took = desk.formats.number(exchange.took_ms)
-    asked = f"`{exchange.method} {exchange.path}`"
-    st.markdown(t("developers.status", asked=asked, status=exchange.status, took=took))
+    line = f"`{exchange.method} {exchange.path}`"
+    st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:
         st.code(
@@ -97,7 +97,7 @@ def _limits(desk: Desk) -> None:
     t, f = desk.texts, desk.formats
     st.header(t("developers.limits"), anchor=False)
     for limit in last_limits():
-        told = t(
+        line = t(
             "developers.limit",
             name=t.get(f"limits.{limit.name}", limit.name),
             remaining=f.number(limit.remaining),
@@ -105,7 +105,7 @@ def _limits(desk: Desk) -> None:
             window=f.span(limit.window_s),
             reset=f.span(limit.reset_s),
         )
-        st.markdown(told)
+        st.markdown(line)
         if limit.quota:
             st.progress(min(1.0, limit.remaining / limit.quota))
     st.caption(t("developers.limits_note"))

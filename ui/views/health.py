@@ -66,10 +66,10 @@ def _object(bucket: ReportBucket, key: str) -> dict[str, Any]:
     """A JSON object of the bucket; empty where there is none or it cannot be read."""
     content = bucket.read(key)
     try:
-        found = json.loads(content or b"{}")
+        document = json.loads(content or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _badge(desk: Desk, state: str) -> str:
@@ -94,8 +94,8 @@ def _chance(desk: Desk, value: Any) -> str:
 def _missing(desk: Desk, column: dict[str, Any]) -> str:
     """The share without a value: in the reference, and now."""
     before, now = column.get("missing_reference"), column.get("missing_current")
-    told = [desk.formats.percent(float(share), 1) for share in (before, now) if share is not None]
-    return " → ".join(told)
+    shares = [desk.formats.percent(float(share), 1) for share in (before, now) if share is not None]
+    return " → ".join(shares)
 
 
 def _now(desk: Desk, current: dict[str, Any]) -> None:
@@ -177,22 +177,22 @@ def _over_time(desk: Desk, moments: list[dict[str, Any]]) -> None:
 def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
     """Which version answered when, and how its windows went."""
     t = desk.texts
-    found: dict[str, list[dict[str, Any]]] = {}
+    windows: dict[str, list[dict[str, Any]]] = {}
     for moment in moments:
-        found.setdefault(str(moment.get("version", "?")), []).append(moment)
-    if not found:
+        windows.setdefault(str(moment.get("version", "?")), []).append(moment)
+    if not windows:
         return
     st.header(t("health.versions"), anchor=False)
     rows = [
         {
             t("health.version"): version,
-            t("health.first"): desk.formats.day(min(str(each.get("start")) for each in seen)),
-            t("health.last"): desk.formats.day(max(str(each.get("end")) for each in seen)),
-            t("health.windows"): len(seen),
-            t("health.red_windows"): sum(each.get("state") == "red" for each in seen),
-            t("health.retrained"): sum(bool(each.get("retrained")) for each in seen),
+            t("health.first"): desk.formats.day(min(str(each.get("start")) for each in own)),
+            t("health.last"): desk.formats.day(max(str(each.get("end")) for each in own)),
+            t("health.windows"): len(own),
+            t("health.red_windows"): sum(each.get("state") == "red" for each in own),
+            t("health.retrained"): sum(bool(each.get("retrained")) for each in own),
         }
-        for version, seen in found.items()
+        for version, own in windows.items()
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.versions"))
 
@@ -205,7 +205,7 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
     st.header(t("health.reports"), anchor=False)
     # A link from a drift run names its report; only one that is listed is opened.
     linked = [place for place, moment in enumerate(listed) if moment["report"] == st.query_params.get("report")]
-    chosen = st.selectbox(
+    choice = st.selectbox(
         t("health.report"),
         range(len(listed)),
         index=linked[0] if linked else None,
@@ -219,10 +219,10 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
         placeholder=t("health.report_choose"),
         key="health.report",
     )
-    if chosen is None:
+    if choice is None:
         return
     try:
-        content = bucket.read(str(listed[chosen]["report"]))
+        content = bucket.read(str(listed[choice]["report"]))
     except ApiError as error:
         st.error(t(f"health.{error.code}"), icon=":material/error:")
         return

@@ -112,11 +112,11 @@ def _figures(desk: Desk, manifest: Mapping[str, Any]) -> None:
         _absent(desk, "model.figures")
     else:
         names = sorted({metric for part in slices.values() for metric in part}, key=_importance_of)
-        chosen = st.selectbox(t("model.metric"), names, format_func=lambda name: _metric_name(desk, name), key="metric")
+        choice = st.selectbox(t("model.metric"), names, format_func=lambda name: _metric_name(desk, name), key="metric")
         rows = [
-            (t.get(f"slices.{name}", name), *_estimate(part[chosen])) for name, part in slices.items() if chosen in part
+            (t.get(f"slices.{name}", name), *_estimate(part[choice])) for name, part in slices.items() if choice in part
         ]
-        charts.intervals(desk, rows, _metric_name(desk, chosen), "chart.metric")
+        charts.intervals(desk, rows, _metric_name(desk, choice), "chart.metric")
         st.caption(t("model.intervals_note"))
         with st.expander(t("model.all_figures")):
             st.dataframe(_table(desk, slices, names), alt=t("model.all_figures"))
@@ -233,8 +233,8 @@ def _absent(desk: Desk, part: str) -> None:
 
 
 def _mapping(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = tree.get(name)
-    return dict(found) if isinstance(found, Mapping) else {}
+    part = tree.get(name)
+    return dict(part) if isinstance(part, Mapping) else {}
 
 
 def _estimate(part: Any) -> tuple[float, float | None, float | None]:

@@ -76,8 +76,8 @@ def _form(desk: Desk, fields: tuple[Field, ...]) -> dict[str, Any]:
 
 def _unchanged(body: dict[str, Any]) -> frozenset[str]:
     """The fields that still hold what was sent: a fault put right is no longer shown."""
-    sent: dict[str, Any] = st.session_state.get(SENT, {})
-    return frozenset(name for name in {*sent, *body} if sent.get(name) == body.get(name))
+    request: dict[str, Any] = st.session_state.get(SENT, {})
+    return frozenset(name for name in {*request, *body} if request.get(name) == body.get(name))
 
 
 def _submit(desk: Desk, key: str) -> None:
@@ -87,11 +87,11 @@ def _submit(desk: Desk, key: str) -> None:
         icon=":material/speed:",
         width="stretch",
         key=key,
-        on_click=_asked,
+        on_click=_remember_click,
     )
 
 
-def _asked() -> None:
+def _remember_click() -> None:
     """Remembers the click. A field left at that moment begins the page anew, and the button's own value is lost."""
     st.session_state[_ASKED] = True
 
@@ -102,7 +102,7 @@ def _ask(desk: Desk, body: dict[str, Any]) -> None:
         st.session_state.pop(key, None)
     with st.spinner(desk.texts("score.wait")):
         # From here to the end of the spinner nothing is drawn, so nothing parts the answer from what is kept of it.
-        sent = asking.subject_of("score", body)
+        request = asking.subject_of("score", body)
         try:
             _, reply = asking.answer_to("score", body, desk.client.score)
         except ApiError as error:
@@ -112,11 +112,11 @@ def _ask(desk: Desk, body: dict[str, Any]) -> None:
         else:
             desk.remember(reply)
             st.session_state[SCORE] = reply.value
-            st.session_state[APPLICANT] = _as_contract(sent)
-        st.session_state[SENT] = sent
+            st.session_state[APPLICANT] = _as_contract(request)
+        st.session_state[SENT] = request
         st.session_state[_ARRIVED] = True
         st.session_state.pop(_ASKED, None)
-        asking.taken("score")
+        asking.forget("score")
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:
@@ -130,7 +130,7 @@ def _as_contract(typed: dict[str, Any]) -> Applicant | None:
 def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None:
     score: Score | None = st.session_state.get(SCORE)
     error: ApiError | None = st.session_state.get(_ERROR)
-    sent: dict[str, Any] = st.session_state.get(SENT, {})
+    request: dict[str, Any] = st.session_state.get(SENT, {})
     manifest = desk.manifest(score.model.digest) if score is not None else {}
     with st.container(border=True, key="result"):
         if error is not None:
@@ -138,16 +138,16 @@ def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None
         elif score is None:
             result.idle(desk)
         else:
-            live.mark(desk, stale=sent != body)
+            live.mark(desk, stale=request != body)
             result.show(desk, score, manifest)
         if st.session_state.pop(_ARRIVED, False):
             # On a phone the answer stands below a long form: bring it, or the field at fault, into view.
             live.arrive(_first_fault(error, fields))
         if score is None:
             return
-        advice.show(desk, score, sent)
-        inputs.show(desk, fields, sent)
-        printing.quote(desk, score, manifest, fields, sent)
+        advice.show(desk, score, request)
+        inputs.show(desk, fields, request)
+        printing.quote(desk, score, manifest, fields, request)
 
 
 def _refused(desk: Desk, error: ApiError) -> None:

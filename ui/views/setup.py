@@ -13,7 +13,7 @@ _EXAMPLE = 'endpoint = "http://127.0.0.1:3000"\nkey = "..."'
 def show(t: Texts, problem: SettingsMissing) -> None:
     """The page."""
     st.title(t("setup.title"), anchor=False)
-    st.warning(t(f"setup.{problem.found}", entry=problem.entry), icon=":material/key:")
+    st.warning(t(f"setup.{problem.state}", entry=problem.entry), icon=":material/key:")
     st.markdown(t("setup.lead"))
     st.markdown(t("setup.how"))
     st.code(_EXAMPLE, language="toml")

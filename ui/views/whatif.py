@@ -72,13 +72,13 @@ def _strongest_first(desk: Desk, applicant: Applicant, movable: list[Field]) -> 
     Asked of those that weigh most in the model alone: each costs two tokens.
     """
     weight = desk.manifest().get("importance") or {}
-    known = [field for field in movable if field.name in _SPANS and getattr(applicant, field.name) is not None]
-    tried = sorted(known, key=lambda field: -float(weight.get(field.name, 0.0)))[:_TRIED]
-    ends = [_with(applicant, {field: end}) for field in tried for end in _reach(field, applicant)]
+    candidates = [field for field in movable if field.name in _SPANS and getattr(applicant, field.name) is not None]
+    shortlist = sorted(candidates, key=lambda field: -float(weight.get(field.name, 0.0)))[:_TRIED]
+    ends = [_with(applicant, {field: end}) for field in shortlist for end in _reach(field, applicant)]
     scores = _scores(desk, [applicant, *ends])
     moved = {
         field.name: max(abs(scores[place] - scores[0]) for place in (1 + 2 * turn, 2 + 2 * turn))
-        for turn, field in enumerate(tried)
+        for turn, field in enumerate(shortlist)
     }
     return sorted(movable, key=lambda field: -moved.get(field.name, -1))
 
@@ -99,8 +99,8 @@ def _applicant(desk: Desk) -> tuple[str, Applicant]:
     )
     if name == "last" and scored is not None:
         return hashlib.sha256(scored.model_dump_json().encode()).hexdigest()[:12], scored
-    known = str(name) if name in EXAMPLES else "ordinary"
-    return known, EXAMPLES[known]
+    choice = str(name) if name in EXAMPLES else "ordinary"
+    return choice, EXAMPLES[choice]
 
 
 def _choose(desk: Desk, fields: Sequence[Field], title: str, index: int | None, key: str) -> Any:
@@ -126,7 +126,7 @@ def _reach(field: Field, applicant: Applicant) -> tuple[float, float]:
 def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]:
     """Where the field is moved, with a slider in the reader's own number format."""
     steps = _axis(field, _reach(field, applicant), _SLIDER_STEPS)
-    chosen: tuple[float, float] = st.select_slider(
+    span: tuple[float, float] = st.select_slider(
         desk.texts("whatif.span", field=desk.texts.label(field.name)),
         options=steps,
         value=(steps[0], steps[-1]),
@@ -134,7 +134,7 @@ def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]
         key=f"whatif.span.{field.name}.{desk.texts.language}",
         label_visibility="collapsed",
     )
-    return chosen
+    return span
 
 
 def _axis(field: Field, span: tuple[float, float], points: int) -> list[float]:

@@ -16,7 +16,7 @@ from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from bentos.settings import BentosSettings
 
 
-def shown(registry: Registry) -> Iterator[str]:
+def alias_lines(registry: Registry) -> Iterator[str]:
     """One line an alias: its version, the model's digest, who approved it and when."""
     for alias in (CHAMPION, PREVIOUS, CHALLENGER):
         version = registry.find(alias)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             back = registry.rollback(expected=expected, actor=options.actor or getpass.getuser(), note=options.note)
             print(f"version {back.number} is champion again; version {expected} is not: `make deploy` follows")
             return 0
-        for line in shown(registry):
+        for line in alias_lines(registry):
             print(line)
     except BentosError as error:
         print(f"champion: {error}", file=sys.stderr)

@@ -35,16 +35,16 @@ def fingerprint(folder: Path) -> dict[str, str]:
     Raises:
         ArtefactDamaged: something is in it that no digest should vouch for.
     """
-    found = sorted(folder.rglob("*"))
-    for path in found:
+    paths = sorted(folder.rglob("*"))
+    for path in paths:
         if path.is_symlink() or not (path.is_file() or path.is_dir()) or path.name.endswith(UNEXPECTED):
             raise ArtefactDamaged(
                 f"{path.relative_to(folder)} in {folder.name} was put there later: byte code, start files, links are "
                 "no part of a package; find out who did, then make it anew"
             )
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in found if path.is_file()}
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths if path.is_file()}
 
 
-def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
     """Paths that are missing, added or changed, sorted; empty if both are the same."""
-    return sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
+    return sorted(path for path in expected.keys() | actual.keys() if expected.get(path) != actual.get(path))

@@ -51,8 +51,8 @@ def end(processes: Sequence[psutil.Process], patience_s: float) -> list[psutil.P
     """Ask the first to end the others, which it started; after `patience_s` insist. Returns what is still there."""
     for process in processes[:1]:
         _signal(process, kill=False)
-    _, left = psutil.wait_procs(processes, timeout=patience_s)
-    return sweep(left, INSIST_S)
+    _, survivors = psutil.wait_procs(processes, timeout=patience_s)
+    return sweep(survivors, INSIST_S)
 
 
 def sweep(processes: Iterable[psutil.Process], patience_s: float) -> list[psutil.Process]:
@@ -82,14 +82,14 @@ def marked(variable: str, value: str) -> list[psutil.Process]:
     Children inherit it, so what a process started and lost is found too; this one and its parents are left out.
     """
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    entries = []
     for process in psutil.process_iter():
         try:
             if process.pid not in mine and _carries(process, f"{variable}={value}"):
-                found.append((process.create_time(), process.pid, process))
+                entries.append((process.create_time(), process.pid, process))
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
-    return [process for *_, process in sorted(found, key=lambda one: one[:2])]
+    return [process for *_, process in sorted(entries, key=lambda one: one[:2])]
 
 
 def _carries(process: psutil.Process, text: str) -> bool:

@@ -78,9 +78,9 @@ class Publication:
         Raises:
             PublishFailed: it cannot be built, or is larger than promised.
         """
-        known = self._identity
+        identity = self._identity
         revision = git_revision(self._settings.home)
-        labels = image.labels_of(self._packed, known.version, known.digest, revision, self._settings.base_image)
+        labels = image.labels_of(self._packed, identity.version, identity.digest, revision, self._settings.base_image)
         self._built = image.build(self.engine, self._packed, self.reference, labels, self._settings)
         return self._built
 
@@ -122,10 +122,10 @@ class Publication:
             PublishFailed: the registry refused it, died, or has not got what was pushed.
         """
         before = self._remote.digest(self._tag)
-        found = PUSHED.search(self.engine.call("push", self.reference))
-        if not found:
+        match = PUSHED.search(self.engine.call("push", self.reference))
+        if not match:
             raise PublishFailed(f"the push of {self.reference} named no digest: push again")
-        digest = found.group(1)
+        digest = match.group(1)
         self._pushed = digest if digest != before else ""
         return digest
 
@@ -156,7 +156,7 @@ class Publication:
 
     def undo(self) -> list[str]:
         """What was taken back, or could not be, one line each."""
-        said: list[str] = []
+        lines: list[str] = []
         for present, what, take in (
             (bool(self._pushed), f"manifest {self._pushed[:19]} of the registry", self._forget),
             (self._built, f"image {self.reference}", lambda: self.engine.drop(self.reference)),
@@ -164,11 +164,11 @@ class Publication:
             if present:
                 try:
                     take()
-                    said.append(f"took back {what}")
+                    lines.append(f"took back {what}")
                 except BentosError as error:
-                    said.append(f"could not take back {what}: {error}")
+                    lines.append(f"could not take back {what}: {error}")
         self._built, self._pushed = False, ""
-        return said
+        return lines
 
     def _forget(self) -> None:
         if not self._remote.forget(self._pushed):
@@ -208,11 +208,11 @@ def published(reference: str, digest: str, report: SmokeReport, pushed_mb: float
     return Published(reference=reference, digest=digest, summary=summary, pushed_mb=pushed_mb, sbom=document)
 
 
-def record(registry: Registry, version: Version, made: Published) -> None:
+def record(registry: Registry, version: Version, result: Published) -> None:
     """Keep the image's reference, digest and bill of materials with the version in MLflow."""
-    registry.record(version, {"image": made.reference, "image_digest": made.digest})
-    if made.sbom is not None:
-        registry.attach(version, f"packaging/version-{version.number}.cdx.json", made.sbom.read_text("utf-8"))
+    registry.record(version, {"image": result.reference, "image_digest": result.digest})
+    if result.sbom is not None:
+        registry.attach(version, f"packaging/version-{version.number}.cdx.json", result.sbom.read_text("utf-8"))
 
 
 def publish_champion(settings: BentosSettings) -> Published:
@@ -232,21 +232,21 @@ def publish_champion(settings: BentosSettings) -> Published:
             base_image=settings.base_image,
         )
         identity = Identity(version=str(version.number), digest=version.digest)
-        made = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
-    if made.digest:
-        record(registry, version, made)
-    return made
+        result = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
+    if result.digest:
+        record(registry, version, result)
+    return result
 
 
 def main() -> int:
     """Publish the champion; exit code 1 if no image was pushed."""
     try:
-        made = publish_champion(BentosSettings())
+        result = publish_champion(BentosSettings())
     except BentosError as error:
         print(error, file=sys.stderr)
         return 1
-    print(made.summary, file=sys.stdout if made.digest else sys.stderr)
-    return 0 if made.digest else 1
+    print(result.summary, file=sys.stdout if result.digest else sys.stderr)
+    return 0 if result.digest else 1
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def remove(settings: BentosSettings, name: str) -> None:
     listed = Reviewers.read(settings.reviewers_file)
     if name not in listed.keys:
         raise ApprovalMissing(f"{name} is not on the list of reviewers")
-    left = Reviewers(keys={known: key for known, key in listed.keys.items() if known != name})
-    files.replace(settings.reviewers_file, left.model_dump_json(indent=2).encode(), mode=0o644)
+    rest = Reviewers(keys={reviewer: key for reviewer, key in listed.keys.items() if reviewer != name})
+    files.replace(settings.reviewers_file, rest.model_dump_json(indent=2).encode(), mode=0o644)
     Trail(settings.trail_file).append("reviewer_removed", actor=name, version="")
 
 

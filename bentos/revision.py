@@ -14,9 +14,9 @@ def git_revision(home: Path) -> str:
 
     An image has no repository: there QF_GIT_REVISION, set when it was built, says it; "unknown" if nothing does.
     """
-    given = os.environ.get("QF_GIT_REVISION", "")
-    if given:
-        return given
+    revision = os.environ.get("QF_GIT_REVISION", "")
+    if revision:
+        return revision
     commit = _git(home, "rev-parse", "HEAD")
     if not commit:
         return "unknown"

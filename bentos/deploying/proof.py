@@ -53,11 +53,11 @@ def prove_beside(
             shadow(fresh, None, settings.shadow_requests)
             say(f"{settings.shadow_requests} shadow requests right; nothing serves to compare with")
             return 0.0
-        with asking(serving, golden, key) as known:
-            seen = shadow(fresh, known, settings.shadow_requests)
-    told = f"{seen.requests} shadow requests: p99 {seen.new_ms} ms, of the one that serves {seen.old_ms} ms"
-    allowed = max(seen.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
-    if seen.new_ms > allowed:
-        raise SmokeFailed(f"{told}; at most {allowed:.0f} ms are allowed")
-    say(told)
-    return seen.old_ms
+        with asking(serving, golden, key) as current:
+            comparison = shadow(fresh, current, settings.shadow_requests)
+    summary = f"{comparison.requests} shadow requests: p99 {comparison.new_ms} ms, of the one that serves {comparison.old_ms} ms"
+    allowed = max(comparison.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
+    if comparison.new_ms > allowed:
+        raise SmokeFailed(f"{summary}; at most {allowed:.0f} ms are allowed")
+    say(summary)
+    return comparison.old_ms

@@ -57,7 +57,7 @@ class Switch:
         (self._folder / "open").unlink(missing_ok=True)
 
 
-class Seen(BaseModel):
+class LoggedRequest(BaseModel):
     """One request as the proxy saw it: when (seconds since 1970), what, and how long the colour took."""
 
     model_config = ConfigDict(frozen=True)
@@ -90,7 +90,7 @@ class WatchLog:
         self._offset = 0
         self._sign.touch()
 
-    def read(self) -> Iterator[Seen]:
+    def read(self) -> Iterator[LoggedRequest]:
         """Requests that were answered since the last look."""
         if not self._log.exists():
             return
@@ -100,7 +100,7 @@ class WatchLog:
         if whole:
             self._offset += len(whole) + 1
             for line in whole.splitlines():
-                yield Seen.model_validate(json.loads(line))
+                yield LoggedRequest.model_validate(json.loads(line))
 
     def end(self) -> None:
         """Nothing is written any more, and what was is thrown away: nginx appends, so its file may be cut."""
@@ -140,8 +140,8 @@ class Proxy:
             )
         self._run.mkdir(parents=True, exist_ok=True)
         self._certificate()
-        wanted, running = self._rendered(), self._pid() is not None
-        changed = not self._config.exists() or self._config.read_text() != wanted
+        config, running = self._rendered(), self._pid() is not None
+        changed = not self._config.exists() or self._config.read_text() != config
         if running and not changed:
             return
         if not running and port_taken(self._settings.port_proxy):
@@ -149,7 +149,7 @@ class Proxy:
                 f"port {self._settings.port_proxy} for the proxy is taken by another program: "
                 "stop it, or set QF_PORT_PROXY"
             )
-        self._config.write_text(wanted)
+        self._config.write_text(config)
         self._call(program, *(["-s", "reload"] if running else []))
         self._await()
 
@@ -207,8 +207,8 @@ class Proxy:
         with log.open("ab") as output:
             since = output.tell()
             command = [program, "-p", str(self._run), "-c", str(self._config), "-e", "stderr", *who, *arguments]
-            done = subprocess.run(command, stdout=output, stderr=output, timeout=START_TIMEOUT_S, check=False)
-        if done.returncode != 0:
+            process = subprocess.run(command, stdout=output, stderr=output, timeout=START_TIMEOUT_S, check=False)
+        if process.returncode != 0:
             raise DeployRefused(f"nginx refuses: {last_line_of(log, since)}")
 
     def _await(self) -> None:
@@ -233,7 +233,7 @@ class Proxy:
         command += ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")]
         command += ["-days", str(CERTIFICATE_DAYS), "-subj", "/CN=localhost"]
         command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode != 0:
-            raise DeployRefused(f"openssl makes no certificate: {last_line(done.stderr)}")
+        process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        if process.returncode != 0:
+            raise DeployRefused(f"openssl makes no certificate: {last_line(process.stderr)}")
         (folder / "server.key").chmod(0o600)

@@ -93,9 +93,9 @@ class BentoRunner:
         path = self._path(release)
         if not (path / "bento.yaml").is_file():
             raise DeployRefused(f"Bento {release.reference} is not in the store: run the packaging flow")
-        if (found := bento_digest(path)) != release.content:
+        if (digest := bento_digest(path)) != release.content:
             raise DeployRefused(
-                f"Bento {release.reference} has digest {found[:12]}, recorded is {release.content[:12]}: "
+                f"Bento {release.reference} has digest {digest[:12]}, recorded is {release.content[:12]}: "
                 "do not use it, run the packaging flow"
             )
 
@@ -297,10 +297,10 @@ class Colours:
         patience_s = self._settings.smoke_timeout_s
         try:
             url = self.url(colour)
-            found = processes.await_ready(lambda: ready(url), lambda: runner.running(colour), patience_s, POLL_S)
-            if found == "ended":
+            outcome = processes.await_ready(lambda: ready(url), lambda: runner.running(colour), patience_s, POLL_S)
+            if outcome == "ended":
                 raise DeployRefused(f"{colour} ended at its start: {runner.last_words(colour)}")
-            if found == "late":
+            if outcome == "late":
                 raise DeployRefused(
                     f"{colour} is not ready after {patience_s:g} s (QF_SMOKE_TIMEOUT_S): {runner.last_words(colour)}"
                 )

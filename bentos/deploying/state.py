@@ -24,7 +24,7 @@ from service import files
 INTERRUPT_TIMEOUT_S: Final = 60.0
 
 
-class Placed(BaseModel):
+class Placement(BaseModel):
     """A release in a place: since when it answered partners, whether it was taken back since, what stood here before.
 
     `before` was pushed out by a deployment without having been taken back itself: if this one is, it is what there is
@@ -59,15 +59,15 @@ class DeploymentState(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    blue: Placed | None = None
-    green: Placed | None = None
+    blue: Placement | None = None
+    green: Placement | None = None
     trial: SwitchTrial | None = None
 
-    def at(self, colour: Colour) -> Placed | None:
+    def at(self, colour: Colour) -> Placement | None:
         """What stands in this place."""
         return self.green if colour == "green" else self.blue
 
-    def put(self, colour: Colour, placed: Placed | None) -> DeploymentState:
+    def put(self, colour: Colour, placed: Placement | None) -> DeploymentState:
         """The same with another release in this place."""
         return self.model_copy(update={colour: placed})
 
@@ -104,9 +104,9 @@ class StateFile:
         Raises:
             DeployRefused: another deployment is under way.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                held.enter_context(files.locked(self._lock, holder=str(os.getpid()), wait=False))
+                stack.enter_context(files.locked(self._lock, holder=str(os.getpid()), wait=False))
             except files.LockHeld as busy:
                 raise DeployRefused(
                     f"a deployment is under way (process {busy.holder or '?'}): wait for its end"
@@ -119,11 +119,11 @@ class StateFile:
         Raises:
             DeployRefused: it does not end.
         """
-        if not self._held():
+        if not self._is_locked():
             return False
         os.kill(self.holder(), signal.SIGTERM)
         deadline = time.monotonic() + INTERRUPT_TIMEOUT_S
-        while self._held():
+        while self._is_locked():
             if time.monotonic() > deadline:
                 raise DeployRefused(
                     f"process {self.holder()} does not end its deployment: end it, then roll back again"
@@ -131,7 +131,7 @@ class StateFile:
             time.sleep(0.1)
         return True
 
-    def _held(self) -> bool:
+    def _is_locked(self) -> bool:
         return bool(self.holder()) and files.is_locked(self._lock)
 
     def holder(self) -> int:

@@ -14,7 +14,7 @@ from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
 from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
-from bentos.deploying.state import DeploymentState, Placed, StateFile, SwitchTrial, now
+from bentos.deploying.state import DeploymentState, Placement, StateFile, SwitchTrial, now
 from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
@@ -102,24 +102,24 @@ class Deployment:
         self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[GoldenRequests], key: str
     ) -> float:
         """The usual p99 in milliseconds, once everything is right; 0 if there is nothing to compare with."""
-        begun = time.monotonic()
+        start = time.monotonic()
         self._colours.start(colour, release)
-        self._say(f"{colour} is ready after {time.monotonic() - begun:.1f} s")
-        known = self._colours.url(old) if old and self._colours.ready(old) else ""
+        self._say(f"{colour} is ready after {time.monotonic() - start:.1f} s")
+        serving_url = self._colours.url(old) if old and self._colours.ready(old) else ""
         usual_ms = prove_beside(
-            self._colours.url(colour), known, release, golden, key, settings=self._settings, say=self._say
+            self._colours.url(colour), serving_url, release, golden, key, settings=self._settings, say=self._say
         )
         live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.colour == old]
-        return max(usual_ms, p99(live)) if known else 0.0
+        return max(usual_ms, p99(live)) if serving_url else 0.0
 
     def _watch(self, colour: Colour, golden: Sequence[GoldenRequests], key: str, usual_ms: float) -> None:
-        settings, begun = self._settings, time.time()
+        settings, start = self._settings, time.time()
         allowed = max(usual_ms * settings.watch_p99_ratio, settings.p99_floor_ms)
         limits = WatchLimits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
-        verdict = WatchVerdict(limits, begun)
+        verdict = WatchVerdict(limits, start)
         failures = 0
         with asking(settings.public_url, golden, key, self._proxy.trust()) as prober:
-            while time.time() < begun + settings.watch_s:
+            while time.time() < start + settings.watch_s:
                 try:
                     prober.ask()
                     failures = 0
@@ -127,9 +127,9 @@ class Deployment:
                     failures += 1
                     if failures > 2 or "scores" in str(error):
                         raise TakenBack(str(error)) from error
-                for seen in self._log.read():
-                    if seen.colour == colour and seen.at >= begun:
-                        verdict.add(seen)
+                for request in self._log.read():
+                    if request.colour == colour and request.at >= start:
+                        verdict.add(request)
                 if fault := verdict.fault(time.time()):
                     raise TakenBack(fault)
                 time.sleep(PROBE_PAUSE_S)
@@ -167,7 +167,7 @@ class Deployment:
                     f"version {placed.release.version} was itself taken back, version {release.version} was before"
                 )
                 self._colours.start(target, release)  # ends the other first
-                self._change(lambda state: state.put(target, Placed(release=release)))
+                self._change(lambda state: state.put(target, Placement(release=release)))
             elif not self._colours.ready(target):
                 self._say(f"{target} does not run any more, it is started again")
                 self._colours.start(target, release)
@@ -177,16 +177,18 @@ class Deployment:
         """Switch first; what is written down about it comes after."""
         self._switch.turn(good)
         state = self._state_file.read()
-        placed, left = state.at(good), state.at(bad)
-        if left:
-            state = state.put(bad, left.model_copy(update={"withdrawn": True}))
-        if placed:
-            state = state.put(good, placed.model_copy(update={"since": now()}))
+        good_placement, bad_placement = state.at(good), state.at(bad)
+        if bad_placement:
+            state = state.put(bad, bad_placement.model_copy(update={"withdrawn": True}))
+        if good_placement:
+            state = state.put(good, good_placement.model_copy(update={"since": now()}))
         self._state_file.write(state)
-        version, digest = (placed.release.version, placed.release.digest) if placed else ("", "")
+        version, digest = (
+            (good_placement.release.version, good_placement.release.digest) if good_placement else ("", "")
+        )
         self._say(f"rolled back: {good} answers with version {version}")
         try:
-            replaced = left.release.version if left else ""
+            replaced = bad_placement.release.version if bad_placement else ""
             self._trail.append(
                 "deployment_rolled_back", actor=actor, version=version, digest=digest, replaced=replaced, note=note
             )
@@ -273,7 +275,7 @@ class Deployment:
             before = replaced.good if replaced else None
             if before == trial.release:
                 before = None
-            placed = Placed(release=trial.release, since=now(), before=before)
+            placed = Placement(release=trial.release, since=now(), before=before)
             return state.put(trial.colour, placed).model_copy(update={"trial": None})
 
         self._change(settled)

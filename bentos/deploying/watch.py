@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from bentos.deploying.probe import Prober
-from bentos.deploying.proxy import Seen
+from bentos.deploying.proxy import LoggedRequest
 
 ERRORS_MIN: Final = 3
 """One odd answer in a few is chance; so many above the allowed share are not."""
@@ -37,20 +37,20 @@ class WatchLimits(BaseModel):
 class WatchVerdict:
     """Collects what the proxy saw of a colour and says as soon as it is bad."""
 
-    def __init__(self, limits: WatchLimits, begun: float) -> None:
+    def __init__(self, limits: WatchLimits, start: float) -> None:
         self._limits = limits
-        self._slice_end = begun + limits.slice_s
+        self._slice_end = start + limits.slice_s
         self._slice: list[float] = []
         self._slow = 0
         self.requests = 0
         self.errors = 0
         self.times: list[float] = []
 
-    def add(self, seen: Seen) -> None:
+    def add(self, request: LoggedRequest) -> None:
         """Take one request into account."""
         self.requests += 1
-        self.errors += seen.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if (elapsed := seen.score_ms) is not None:
+        self.errors += request.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if (elapsed := request.score_ms) is not None:
             self._took(elapsed)
 
     def note(self, elapsed_ms: float) -> None:
@@ -69,11 +69,11 @@ class WatchVerdict:
             return f"{self.errors} of {self.requests} requests were answered with 5xx"
         if now < self._slice_end:
             return ""
-        found, enough = p99(self._slice), len(self._slice) >= SLICE_MIN
+        slice_p99, enough = p99(self._slice), len(self._slice) >= SLICE_MIN
         self._slice, self._slice_end = [], now + self._limits.slice_s
-        self._slow = self._slow + 1 if enough and found > self._limits.p99_ms else 0
+        self._slow = self._slow + 1 if enough and slice_p99 > self._limits.p99_ms else 0
         if self._slow > 1:
-            return f"p99 is {found:.0f} ms, at most {self._limits.p99_ms:.0f} ms are allowed"
+            return f"p99 is {slice_p99:.0f} ms, at most {self._limits.p99_ms:.0f} ms are allowed"
         return ""
 
 
@@ -93,9 +93,9 @@ def shadow(new: Prober, old: Prober | None, requests: int) -> Shadow:
     Raises:
         SmokeFailed: the new colour fails or scores otherwise than it must.
     """
-    fresh, known = [], []
+    fresh, current = [], []
     for _ in range(requests):
         fresh.append(new.ask())
         if old is not None:
-            known.append(old.ask(check=False))
-    return Shadow(requests=requests, new_ms=round(p99(fresh), 2), old_ms=round(p99(known), 2))
+            current.append(old.ask(check=False))
+    return Shadow(requests=requests, new_ms=round(p99(fresh), 2), old_ms=round(p99(current), 2))

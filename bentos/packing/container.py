@@ -48,14 +48,14 @@ def _wait_ready(engine: ContainerEngine, container: str, url: str, timeout_s: fl
     def running() -> bool:
         return engine.call("inspect", "--format", "{{.State.Running}}", container).strip() != "false"
 
-    found = await_ready(lambda: answers(f"{url}/readyz"), running, timeout_s, POLL_S)
-    if found == "ended":
-        raise SmokeFailed(f"the container does not start: {_said(engine, container)}")
-    if found == "late":
-        raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_said(engine, container)}")
+    outcome = await_ready(lambda: answers(f"{url}/readyz"), running, timeout_s, POLL_S)
+    if outcome == "ended":
+        raise SmokeFailed(f"the container does not start: {_last_log_line(engine, container)}")
+    if outcome == "late":
+        raise SmokeFailed(f"the container is not ready after {timeout_s:g} s: {_last_log_line(engine, container)}")
 
 
-def _said(engine: ContainerEngine, container: str) -> str:
+def _last_log_line(engine: ContainerEngine, container: str) -> str:
     try:
         return last_line(engine.call("logs", "--tail", "20", container, both=True))
     except BentosError as error:

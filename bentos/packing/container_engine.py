@@ -53,8 +53,8 @@ class ContainerEngine:
         if self.image_id(reference):
             self.call("image", "rm", "--force", reference)
 
-    def _inspect(self, reference: str, wanted: str) -> str:
-        command = [self.program, "image", "inspect", "--format", wanted, reference]
+    def _inspect(self, reference: str, template: str) -> str:
+        command = [self.program, "image", "inspect", "--format", template, reference]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=False)
         return answer.stdout.strip() if answer.returncode == 0 else ""
 

@@ -156,9 +156,9 @@ def _containerize(engine: ContainerEngine, packed: Packed, settings: BentosSetti
         [*command, "--image-tag", INSTALLED],
         {**environment, "BENTOML_DO_NOT_TRACK": "True", "BENTO_BASE_IMAGE": settings.base_image},
     )
-    if not (found := engine.image_id(INSTALLED)):
+    if not (image_id := engine.image_id(INSTALLED)):
         raise PublishFailed(f"{engine.program} built no image of {packed.tag}: see its own messages with --verbose")
-    return found
+    return image_id
 
 
 def _weigh(engine: ContainerEngine, reference: str) -> None:

@@ -79,8 +79,8 @@ def assemble(directory: Path, model: CatBoost, draft: Draft, columns: Columns, g
         ModelRefused: the model cannot be served; the line says why.
     """
     table = _table(model, draft.objective)
-    sample, chosen = _sample(columns, np.asarray(good, np.bool_))
-    reference, engine = _reference(table, draft, sample, chosen)
+    sample, good_rows = _sample(columns, np.asarray(good, np.bool_))
+    reference, engine = _reference(table, draft, sample, good_rows)
     walk = border_rows(table.ensemble, GOLDEN_ROWS - 1, seed=GOLDEN_ROWS)
     _check_shap(model, engine, walk, draft.objective)
     golden = GoldenRows.made_by(engine, np.concatenate([[row(reference.applicant)], walk]))
@@ -137,17 +137,19 @@ def _bytes_of(model: CatBoost) -> bytes:
 
 def _sample(columns: Columns, good: NDArray[np.bool_]) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     """At most POPULATION_ROWS rows, drawn with a fixed seed, and which of them are good."""
-    chosen = np.arange(len(good))
+    index = np.arange(len(good))
     if len(good) > POPULATION_ROWS:
-        chosen = np.sort(np.random.default_rng(0).choice(len(good), POPULATION_ROWS, replace=False))
-    return {name: np.asarray(columns[name], dtype=object)[chosen] for name in DESCRIBING_FIELDS}, good[chosen]
+        index = np.sort(np.random.default_rng(0).choice(len(good), POPULATION_ROWS, replace=False))
+    return {name: np.asarray(columns[name], dtype=object)[index] for name in DESCRIBING_FIELDS}, good[index]
 
 
 def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np.bool_]) -> tuple[Reference, Portable]:
     """The reference applicant, and the engine that explains against it."""
     calibration = Calibration(draft.calibration)
-    known = Calibration(draft.calibration_known or draft.calibration)
-    blank = Rules(draft.objective, calibration, known, (float("nan"),) * len(FEATURES), (0.0,) * len(FAMILIES))
+    calibration_known = Calibration(draft.calibration_known or draft.calibration)
+    blank = Rules(
+        draft.objective, calibration, calibration_known, (float("nan"),) * len(FEATURES), (0.0,) * len(FAMILIES)
+    )
     engine = Portable(table, blank)
     features = matrix(sample)
     points = score_many(blank.triples(engine.raw(features), ~np.isnan(features[:, KNOWN])))
@@ -160,7 +162,7 @@ def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np
     applicant = _typical(sample, approved)
     values = row(applicant)
     baseline = engine.contributions(np.array([values]))[0].tolist()
-    rules = Rules(draft.objective, calibration, known, tuple(values), tuple(baseline))
+    rules = Rules(draft.objective, calibration, calibration_known, tuple(values), tuple(baseline))
     reference = Reference(
         meaning=f"{meaning}; loan_types are the kinds most often held, as many as num_loans.",
         applicant=applicant,
@@ -170,24 +172,24 @@ def _reference(table: LeafTable, draft: Draft, sample: Columns, good: NDArray[np
     return reference, Portable(table, rules)
 
 
-def _typical(sample: Columns, chosen: NDArray[np.bool_]) -> Applicant:
+def _typical(sample: Columns, mask: NDArray[np.bool_]) -> Applicant:
     """An applicant made of the chosen rows' medians and modes; ties go to the first in the alphabet."""
     typical: dict[str, Any] = {}
     for name in DESCRIBING_FIELDS:
-        values = [value for value in np.asarray(sample[name], dtype=object)[chosen] if _known(value)]
+        values = [value for value in np.asarray(sample[name], dtype=object)[mask] if _has_value(value)]
         if name in CATEGORY_FIELDS:
             typical[name] = _commonest(values, 1)[0] if values else None
         elif name != "loan_types":
             middle = float(np.median(np.array(values, np.float64))) if values else 0.0
             typical[name] = round(middle) if name in WHOLE_FIELDS else round(middle, 2)
-    kinds = [kind for value in np.asarray(sample["loan_types"], dtype=object)[chosen] for kind in _kinds(value)]
+    kinds = [kind for value in np.asarray(sample["loan_types"], dtype=object)[mask] for kind in _kinds(value)]
     common = _commonest(kinds, len(LOAN_KINDS)) or [LOAN_KINDS[-1]]
     count = typical["num_loans"]
     typical["loan_types"] = [common[number % len(common)] for number in range(count)]
     return Applicant.model_validate(typical, strict=False)
 
 
-def _known(value: object) -> bool:
+def _has_value(value: object) -> bool:
     return value is not None and value == value  # pylint: disable=comparison-with-itself  # NaN of any library
 
 
@@ -217,8 +219,8 @@ def _check_shap(model: CatBoost, engine: Portable, rows: Float, objective: Objec
 
     order = _order(model, objective)
     values = model.get_feature_importance(Pool(rows), type="ShapValues", thread_count=1)[:, order, :-1]
-    wanted = np.tensordot(values, np.array(MARGINS[objective]), (1, 0))
-    worst = raw_difference(engine.feature_contributions(rows), wanted)
+    theirs = np.tensordot(values, np.array(MARGINS[objective]), (1, 0))
+    worst = raw_difference(engine.feature_contributions(rows), theirs)
     if worst > RAW_TOLERANCE:
         raise ModelRefused(f"the leaf table's SHAP values differ from CatBoost's by up to {worst:.1e}")
 

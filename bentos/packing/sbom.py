@@ -51,7 +51,7 @@ def inventory(engine: ContainerEngine, reference: str) -> dict[str, Any]:
     return dict(json.loads(answer))
 
 
-def locked_lines(lock: str, found: dict[str, Any]) -> str:
+def locked_lines(lock: str, content: dict[str, Any]) -> str:
     """The lock's entries, hashes and all, that are for this environment.
 
     Raises:
@@ -60,10 +60,10 @@ def locked_lines(lock: str, found: dict[str, Any]) -> str:
     entries: dict[str, tuple[str, str]] = {}
     for entry in _entries(lock):
         requirement = Requirement(entry.split(" --hash")[0].replace("\\", " ").strip())
-        if requirement.marker is None or requirement.marker.evaluate(found["environment"]):
+        if requirement.marker is None or requirement.marker.evaluate(content["environment"]):
             version = str(requirement.specifier).removeprefix("==")
             entries[_plain(requirement.name)] = (version, entry)
-    installed = {_plain(name): version for name, version in found["packages"].items()}
+    installed = {_plain(name): version for name, version in content["packages"].items()}
     expected = {name: version for name, (version, _) in entries.items()}
     if other := sorted(name for name in installed.keys() | expected if installed.get(name) != expected.get(name)):
         raise PublishFailed(f"the image does not hold what is locked: {', '.join(other[:5])}; build it anew")

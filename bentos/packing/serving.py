@@ -75,15 +75,15 @@ def _environment(bento: Path, scratch: Path) -> dict[str, str]:
     # of them down. AWS's own name of the endpoint is one of the service's too: the smoke test's answers are no traffic.
     drop = {"QF_STORE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "QF_DATABASE_URL", "QF_REDIS_URL"}
     drop |= {"MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
-    kept = {key: value for key, value in bento_environment(bento.parents[2]).items() if key not in drop}
-    return {**kept, "QF_SERVICE_DIR": str(scratch / "state")}
+    environment = {key: value for key, value in bento_environment(bento.parents[2]).items() if key not in drop}
+    return {**environment, "QF_SERVICE_DIR": str(scratch / "state")}
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
-    found = await_ready(lambda: answers(f"{url}/readyz"), lambda: process.poll() is None, timeout_s, POLL_S)
-    if found == "ended":
+    outcome = await_ready(lambda: answers(f"{url}/readyz"), lambda: process.poll() is None, timeout_s, POLL_S)
+    if outcome == "ended":
         raise SmokeFailed(f"the Bento does not start: {last_line_of(log)}")
-    if found == "late":
+    if outcome == "late":
         raise SmokeFailed(f"the Bento is not ready after {timeout_s:g} s: {last_line_of(log)}")
 
 

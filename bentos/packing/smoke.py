@@ -89,9 +89,9 @@ def _identity(client: httpx.Client, identity: Identity) -> str:
     if answer.status_code != HTTPStatus.OK:
         raise SmokeFailed(f"GET /v1/model answers {answer.status_code}")
     manifest = answer.json()
-    found = (str(manifest.get("version")), manifest.get("digest"))
-    if found != (identity.version, identity.digest):
-        raise SmokeFailed(f"the service holds version {found[0]}, version {identity.version} was approved")
+    actual = (str(manifest.get("version")), manifest.get("digest"))
+    if actual != (identity.version, identity.digest):
+        raise SmokeFailed(f"the service holds version {actual[0]}, version {identity.version} was approved")
     return str(answer.headers.get("qf-engine", "unknown"))
 
 

@@ -63,10 +63,10 @@ class Trail:
         """
         if not self._path.exists():
             return []
-        found: list[TrailEntry] = []
+        entries: list[TrailEntry] = []
         for number, line in enumerate(self._path.read_text(encoding="utf-8").splitlines()):
-            found.append(self._checked(number, line, found[-1].hash if found else GENESIS))
-        return found
+            entries.append(self._checked(number, line, entries[-1].hash if entries else GENESIS))
+        return entries
 
     def _checked(self, number: int, line: str, previous: str) -> TrailEntry:
         try:

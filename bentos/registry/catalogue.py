@@ -88,16 +88,16 @@ class Catalogue:
         """
         from mlflow.exceptions import MlflowException
 
-        found: list[Version] = []
+        versions: list[Version] = []
         token: str | None = None
         try:
             while token != "":
                 page = self._client.search_model_versions(f"name='{self.name}'", page_token=token)
-                found += map(version_of, page)
+                versions += map(version_of, page)
                 token = page.token or ""
         except MlflowException as error:
             raise BentosError(f"MLflow does not answer for model {self.name}: {_line(error)}") from error
-        return sorted(found, key=lambda version: version.number, reverse=True)
+        return sorted(versions, key=lambda version: version.number, reverse=True)
 
     def by_alias(self, alias: str) -> Version:
         """The version under the alias.
@@ -105,12 +105,12 @@ class Catalogue:
         Raises:
             VersionMissing: there is none.
         """
-        found = self.find(alias)
-        if found is None:
+        version = self.find(alias)
+        if version is None:
             raise VersionMissing(
                 f"model {self.name} has no {alias}: {_HINTS.get(alias, 'run the training flow first')}"
             )
-        return found
+        return version
 
     def download(self, number: int, digest: str, target: Path) -> Path:
         """`target`, holding the package of the version, proved against the digest and every file's hash.
@@ -220,9 +220,9 @@ class Catalogue:
         model = folder / MODEL_FILE
         if not model.is_file():
             raise ArtefactDamaged(f"version {version.number} has no {MODEL_FILE} in the store: it cannot be used")
-        if (found := file_sha256(model)) != version.digest:
+        if (digest := file_sha256(model)) != version.digest:
             raise ArtefactDamaged(
-                f"version {version.number}: {MODEL_FILE} in the store has digest {found[:12]}, registered was "
+                f"version {version.number}: {MODEL_FILE} in the store has digest {digest[:12]}, registered was "
                 f"{version.digest[:12]}: the file was damaged or replaced; train again or restore it"
             )
         if combined(fingerprint(folder)) != version.package_sha256:
@@ -233,12 +233,12 @@ class Catalogue:
         from mlflow.exceptions import MlflowException
 
         try:
-            found = Path(self._client.download_artifacts(run_id, path, str(scratch)))
+            target = Path(self._client.download_artifacts(run_id, path, str(scratch)))
         except (MlflowException, OSError) as error:
             raise ArtefactDamaged(f"run {run_id} holds no {path} that can be read: {_line(error)}") from error
-        if not found.exists() or (found.is_dir() and not any(found.iterdir())):
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
             raise ArtefactDamaged(f"run {run_id} holds no {path}")
-        return found
+        return target
 
 
 def decision_file(number: int) -> str:

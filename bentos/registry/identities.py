@@ -54,8 +54,8 @@ _LOOKS: Final = str.maketrans(
 def skeleton(name: str) -> str:
     """What is left of a name when everything a reader would not notice is gone; empty where nothing is."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    kept = (sign for sign in plain if unicodedata.category(sign)[0] in "LN" or sign in "|!")
-    latin = "".join(kept).translate(_LOOKS).translate(_LOOKS)
+    signs = (sign for sign in plain if unicodedata.category(sign)[0] in "LN" or sign in "|!")
+    latin = "".join(signs).translate(_LOOKS).translate(_LOOKS)
     return latin.replace("rn", "m").replace("vv", "w")
 
 

@@ -51,9 +51,9 @@ class Reviewers(BaseModel):
         Raises:
             ApprovalMissing: the name looks like another reviewer's.
         """
-        for known in self.keys:
-            if known != name and same_person(known, name):
-                raise ApprovalMissing(f"{name} looks like reviewer {known}: two people need names that differ")
+        for reviewer in self.keys:
+            if reviewer != name and same_person(reviewer, name):
+                raise ApprovalMissing(f"{name} looks like reviewer {reviewer}: two people need names that differ")
         return Reviewers(keys={**self.keys, name: public})
 
 

@@ -27,12 +27,12 @@ class Version(BaseModel):
         return self.tags.get("trainer", "")
 
 
-def version_of(found: ModelVersion) -> Version:
+def version_of(entity: ModelVersion) -> Version:
     """Our view of MLflow's entity; its number is text over REST and an int over SQL."""
-    tags = {str(key): str(value) for key, value in dict(found.tags).items()}
+    tags = {str(key): str(value) for key, value in dict(entity.tags).items()}
     return Version(
-        number=int(found.version),
-        run_id=found.run_id or "",
+        number=int(entity.version),
+        run_id=entity.run_id or "",
         digest=tags.get("digest", ""),
         package_sha256=tags.get("package_sha256", ""),
         tags=tags,

@@ -68,8 +68,8 @@ class Registry(Catalogue):
             TrailBroken: the audit trail is not intact.
         """
         decision, entries = super().approved(version), self._trail.entries()
-        told = (str(version.number), version.digest, decision.reviewer)
-        if entries and told not in {
+        claim = (str(version.number), version.digest, decision.reviewer)
+        if entries and claim not in {
             (entry.version, entry.digest, entry.actor) for entry in entries if entry.event == "promoted"
         }:
             raise ApprovalMissing(

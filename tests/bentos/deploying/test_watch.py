@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bentos.deploying.proxy import Seen
+from bentos.deploying.proxy import LoggedRequest
 from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 
 
@@ -10,10 +10,10 @@ def test_the_verdict_needs_more_than_one_odd_answer() -> None:
     """Three errors above the share, or two slow slices in a row."""
     limits = WatchLimits(error_share=0.005, p99_ms=50, slice_s=10)
 
-    def seen(status: int = 200, s: str = "0.010") -> Seen:
-        return Seen(at=0, method="POST", uri="/v1/score", status=status, s=s, colour="green")
+    def seen(status: int = 200, s: str = "0.010") -> LoggedRequest:
+        return LoggedRequest(at=0, method="POST", uri="/v1/score", status=status, s=s, colour="green")
 
-    rare, often, slow = (WatchVerdict(limits, begun=0) for _ in range(3))
+    rare, often, slow = (WatchVerdict(limits, start=0) for _ in range(3))
     for index in range(1000):
         rare.add(seen(503 if index < 2 else 200))
         often.add(seen(503 if index % 100 == 0 else 200))

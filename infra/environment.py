@@ -27,7 +27,7 @@ def lacks_compiler() -> bool:
     return shutil.which(os.environ.get("CC", "cc")) is None
 
 
-def wanted(python: str) -> str:
+def digest_of(python: str) -> str:
     """Digest of everything the environment is made from."""
     digest = hashlib.sha256(f"{python} {ROOT} {lacks_compiler()}".encode())
     for path in (BOOTSTRAP, REQUIREMENTS, COMPILER, ROOT / "pyproject.toml"):
@@ -38,12 +38,12 @@ def wanted(python: str) -> str:
 def interpreter(folder: Path) -> str | None:
     """Version of the environment's Python, or None where there is none that runs."""
     python = folder / "bin" / "python"
-    asked = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
+    question = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False, timeout=60)
+        process = subprocess.run([python, "-c", question], capture_output=True, text=True, check=False, timeout=60)
     except OSError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
 def install(folder: Path) -> None:
@@ -82,7 +82,7 @@ def ensure(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stamp = folder / "locked"
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        digest = wanted(version)
+        digest = digest_of(version)
         if stamp.exists() and stamp.read_text() == digest and os.access(folder / "bin" / "python", os.X_OK):
             return
         stamp.unlink(missing_ok=True)

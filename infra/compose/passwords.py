@@ -63,14 +63,14 @@ def _access_name(user: str) -> str:
     return f"qf-{user}-{secrets.token_hex(6)}"
 
 
-def completed(kept: Mapping[str, str]) -> dict[str, str]:
-    """`kept` and a new secret for each name that it lacks."""
-    wanted: dict[str, Callable[[], str]] = {name: password for name in SECRETS}
+def completed(values: Mapping[str, str]) -> dict[str, str]:
+    """`values` and a new secret for each name that it lacks."""
+    makers: dict[str, Callable[[], str]] = {name: password for name in SECRETS}
     for user in USERS:
         access, secret = store_names(user)
-        wanted[access] = partial(_access_name, user)
-        wanted[secret] = password
-    return {**kept, **{name: kept.get(name) or make() for name, make in wanted.items()}}
+        makers[access] = partial(_access_name, user)
+        makers[secret] = password
+    return {**values, **{name: values.get(name) or make() for name, make in makers.items()}}
 
 
 def pairs(values: Mapping[str, str]) -> dict[str, Credentials]:
@@ -102,7 +102,7 @@ def certificate(host: str) -> tuple[str, str]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     names = [x509.DNSName(each) for each in dict.fromkeys((host, "localhost", "*.localhost", "proxy"))]
     now = datetime.now(UTC)
-    made = (
+    signature = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -117,7 +117,7 @@ def certificate(host: str) -> tuple[str, str]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+    return signature.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def write(folder: Path, host: str = "localhost") -> list[str]:
@@ -129,10 +129,10 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        kept = read_env(folder / "env")
-        values = completed(kept)
+        before = read_env(folder / "env")
+        values = completed(before)
         changed = []
-        if values != kept:
+        if values != before:
             text = "".join(f"{name}={value}\n" for name, value in values.items())
             write_private(
                 folder / "env", "# Made by python -m infra.compose.passwords; keep it with your backups.\n" + text
@@ -141,7 +141,7 @@ def write(folder: Path, host: str = "localhost") -> list[str]:
         files = {"store.json": identities(pairs(values)), "mlflow-auth.ini": mlflow_users(users_database(values))}
         changed += [name for name, text in files.items() if _replace(folder / name, text)]
         registry = folder / "registry-htpasswd"
-        if "REGISTRY_PASSWORD" not in kept or not registry.exists():  # salted anew each time, so only when needed
+        if "REGISTRY_PASSWORD" not in before or not registry.exists():  # salted anew each time, so only when needed
             _replace(registry, htpasswd("release", values["REGISTRY_PASSWORD"]))
             changed.append(registry.name)
         if not (folder / "reviewers.json").exists():  # nobody yet: python -m bentos.reviewers issue NAME

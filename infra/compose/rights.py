@@ -67,12 +67,12 @@ def identities(pairs: Mapping[str, Credentials]) -> str:
 
     def identity(user: str) -> dict[str, Any]:
         pair = pairs[user]
-        known = {"name": user, "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}]}
+        entry = {"name": user, "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}]}
         # Its administrator is told by actions, everybody else by policy alone.
         return (
-            {**known, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+            {**entry, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
             if user == ADMIN
-            else ({**known, "policyNames": [user]})
+            else ({**entry, "policyNames": [user]})
         )
 
     policies = [{"name": user, "content": json.dumps(policy(user))} for user in RIGHTS]

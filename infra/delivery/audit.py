@@ -56,25 +56,25 @@ def read_waivers(path: Path, today: date) -> list[Waiver]:
 
 def command(requirements: Path, waivers: list[Waiver], further: list[str]) -> list[str]:
     """What is run: nothing is installed or resolved, the lock says it all."""
-    asked = [program("pip-audit"), "--disable-pip", "--require-hashes", "--progress-spinner", "off", "-s", "osv"]
+    words = [program("pip-audit"), "--disable-pip", "--require-hashes", "--progress-spinner", "off", "-s", "osv"]
     for waiver in waivers:
-        asked += ["--ignore-vuln", waiver.identifier]
-    return [*asked, "-r", str(requirements), *further]
+        words += ["--ignore-vuln", waiver.identifier]
+    return [*words, "-r", str(requirements), *further]
 
 
-def asked(words: list[str]) -> int:
+def run_audit(words: list[str]) -> int:
     """pip-audit's exit code, what it said passed on.
 
     Raises:
         StackError: it had no answer of its database; that is no verdict on any package.
     """
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if "Traceback (most recent call last)" in done.stderr or UNREACHABLE in done.stderr:
-        reason = done.stderr.strip().splitlines()[-1][:200]
+    process = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "Traceback (most recent call last)" in process.stderr or UNREACHABLE in process.stderr:
+        reason = process.stderr.strip().splitlines()[-1][:200]
         raise StackError(f"the database of vulnerabilities does not answer, so nothing was audited: {reason}")
-    sys.stdout.write(done.stdout)
-    sys.stderr.write(done.stderr)
-    return done.returncode
+    sys.stdout.write(process.stdout)
+    sys.stderr.write(process.stderr)
+    return process.returncode
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, further = parser.parse_known_args(arguments)
     try:
         waivers = read_waivers(options.waivers, datetime.now(UTC).date())
-        return asked(command(options.requirements, waivers, further))
+        return run_audit(command(options.requirements, waivers, further))
     except StackError as error:
         print(f"audit: {error}", file=sys.stderr)
         return 1

@@ -53,12 +53,12 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _coverage(found: Any) -> str:
-    return ABSENT if found is None else f"{found['totals']['percent_covered']:.1f} %"
+def _coverage(document: Any) -> str:
+    return ABSENT if document is None else f"{document['totals']['percent_covered']:.1f} %"
 
 
-def _score(found: Any) -> str:
-    return ABSENT if found is None else f"{found['statistics']['score']:.2f} of 10"
+def _score(document: Any) -> str:
+    return ABSENT if document is None else f"{document['statistics']['score']:.2f} of 10"
 
 
 def _metrics(base: str) -> str:
@@ -79,10 +79,10 @@ def _metrics(base: str) -> str:
         "--targets",
         "data/evaluation/metrics.json",
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return f"{ABSENT}: {done.stderr.strip().splitlines()[-1]}"
-    table = done.stdout.strip()
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if process.returncode:
+        return f"{ABSENT}: {process.stderr.strip().splitlines()[-1]}"
+    table = process.stdout.strip()
     return table if len(table.splitlines()) > HEADING else f"No metric differs from `{base}`."
 
 
@@ -101,8 +101,8 @@ def comment(settings: CommentSettings, text: str) -> None:
     issues = f"{settings.api}/repos/{settings.repository}/issues"
     try:
         with httpx.Client(headers=headers, timeout=TIMEOUT_S) as http:
-            asked = http.get(f"{issues}/{settings.pull_request}/comments", params={"per_page": 100}).raise_for_status()
-            before = [one["id"] for one in asked.json() if str(one["body"]).startswith(MARK)]
+            answer = http.get(f"{issues}/{settings.pull_request}/comments", params={"per_page": 100}).raise_for_status()
+            before = [one["id"] for one in answer.json() if str(one["body"]).startswith(MARK)]
             if before:
                 http.patch(f"{issues}/comments/{before[-1]}", json={"body": text}).raise_for_status()
             else:

@@ -56,12 +56,12 @@ def with_site_links(text: str, source: Path, page: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         target = (source.parent / match[2]).resolve()
-        found = page_of(target) if target.is_relative_to(ROOT) else None
-        if found is None and target.suffix in {".png", ".svg"}:
-            found = f"pictures/{target.name}"
-        if found is None:
+        path = page_of(target) if target.is_relative_to(ROOT) else None
+        if path is None and target.suffix in {".png", ".svg"}:
+            path = f"pictures/{target.name}"
+        if path is None:
             return f"]({'../' * page.count('/')}rooms.md{match[4]}"
-        return f"]({'../' * page.count('/')}{found}{match[3] or ''}{match[4]}"
+        return f"]({'../' * page.count('/')}{path}{match[3] or ''}{match[4]}"
 
     return _LINK.sub(replaced, text)
 

@@ -61,7 +61,7 @@ def latest(client: S3Client) -> WindowVerdict | None:
     return WindowVerdict.model_validate_json(body)
 
 
-def told(verdict: WindowVerdict | None) -> tuple[str, int]:
+def report_of(verdict: WindowVerdict | None) -> tuple[str, int]:
     """The report as markdown, and the exit code: 1 if the state is red."""
     if verdict is None:
         return "# Drift\n\nNothing was judged yet: too few predictions were stored.", 0
@@ -78,7 +78,7 @@ def main() -> int:
     """Exit code 0 for green, amber or too little to judge; 1 for red, and with one line if there is no verdict."""
     try:
         follow(_start)
-        text, code = told(latest(s3_client()))
+        text, code = report_of(latest(s3_client()))
     except StackError as error:
         print(f"drift: {error}", file=sys.stderr)
         return 1

@@ -35,10 +35,10 @@ def main(arguments: list[str]) -> int:
     for name, source in IMAGES.items():
         extra = arguments if name == "dev.txt" else []
         command = [str(uv), "pip", "compile", *COMMON, *source, "-o", str(LOCKS / name), *extra]
-        done = subprocess.run(command, check=False)
-        if done.returncode:
+        process = subprocess.run(command, check=False)
+        if process.returncode:
             print(f"make lock: {name} does not resolve, see above", file=sys.stderr)
-            return done.returncode
+            return process.returncode
         pins = sum(1 for line in (LOCKS / name).read_text().splitlines() if "==" in line and line[0].isalpha())
         print(f"{name}: {pins} packages")
     return 0

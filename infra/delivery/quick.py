@@ -23,7 +23,7 @@ BASES: Final = ("origin/main", "main")
 
 def changed_files() -> list[Path]:
     """Files that differ from the branch's beginning, and those git does not know yet; relative to the root."""
-    base = next((found for name in BASES if (found := _git("merge-base", "HEAD", name))), "HEAD")
+    base = next((commit for name in BASES if (commit := _git("merge-base", "HEAD", name))), "HEAD")
     if base == _git("rev-parse", "HEAD"):
         base = _git("rev-parse", "HEAD~1") or base
     names = _git("diff", "--name-only", base).splitlines() + _git("ls-files", "-o", "--exclude-standard").splitlines()
@@ -37,13 +37,13 @@ def tests_of(changed: Iterable[Path], tests: Sequence[Path]) -> list[Path]:
         changed: paths of changed files, relative to the root.
         tests: every test file, relative to the root.
     """
-    found = {path for path in changed if path in set(tests)}
+    paths = {path for path in changed if path in set(tests)}
     modules = [path for path in changed if path.suffix == ".py" and path.parts[0] in PACKAGES]
     for path in tests:
         text = (ROOT / path).read_text(encoding="utf-8")
         if any(_mirrors(path, module) or _imports(text, module) for module in modules):
-            found.add(path)
-    return sorted(found | {Path(name) for name in ALWAYS})
+            paths.add(path)
+    return sorted(paths | {Path(name) for name in ALWAYS})
 
 
 def _mirrors(test: Path, module: Path) -> bool:
@@ -62,9 +62,9 @@ def _git(*arguments: str) -> str:
 
 
 def _run(name: str, *command: str) -> bool:
-    begun = time.monotonic()
+    start = time.monotonic()
     passed = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode == 0
-    print(f"quick: {name} {'passed' if passed else 'FAILED'} in {time.monotonic() - begun:.1f} s", flush=True)
+    print(f"quick: {name} {'passed' if passed else 'FAILED'} in {time.monotonic() - start:.1f} s", flush=True)
     return passed
 
 
@@ -85,8 +85,8 @@ def main() -> int:
         )
         passed.append(_run("pylint", "pylint", "--jobs", "2", *code))
     tests = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
-    chosen = [str(path) for path in tests_of(changed, tests)]
-    passed.append(_run(f"{len(chosen)} test files", "pytest", "--quick", "-q", "-n", "2", *chosen))
+    selection = [str(path) for path in tests_of(changed, tests)]
+    passed.append(_run(f"{len(selection)} test files", "pytest", "--quick", "-q", "-n", "2", *selection))
     return 0 if all(passed) else 1
 
 

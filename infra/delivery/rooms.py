@@ -66,13 +66,13 @@ def floors(package: str, pyproject: Path = ROOT / "pyproject.toml") -> tuple[tup
 def plans() -> list[Plan]:
     """The plan of every package, from the code as it is now."""
     graph = grimp.build_graph(*PACKAGES)
-    counted: dict[str, Counter[tuple[str, str]]] = {package: Counter() for package in PACKAGES}
+    counts: dict[str, Counter[tuple[str, str]]] = {package: Counter() for package in PACKAGES}
     for importer in graph.modules:
         for imported in graph.find_modules_directly_imported_by(importer):
             (package, *inner), (other, *target) = importer.split("."), imported.split(".")
             if package == other and inner and target and inner[0] != target[0]:
-                counted[package][inner[0], target[0]] += 1
-    return [Plan(package, floors(package), dict(counted[package])) for package in PACKAGES]
+                counts[package][inner[0], target[0]] += 1
+    return [Plan(package, floors(package), dict(counts[package])) for package in PACKAGES]
 
 
 def as_text(plan: Plan) -> str:
@@ -100,8 +100,8 @@ def as_svg(plan: Plan) -> str:
             x = left + place * (BOX_WIDTH + GAP_X)
             middle[name] = (x + BOX_WIDTH / 2, top + BOX_HEIGHT / 2)
             boxes.append(_box(x, top, name, room=name in rooms))
-    drawn = {arrow: plan.arrows[arrow] for arrow in plan.essential()}
-    lines = [_line(middle[source], middle[target], weight) for (source, target), weight in sorted(drawn.items())]
+    arrows = {arrow: plan.arrows[arrow] for arrow in plan.essential()}
+    lines = [_line(middle[source], middle[target], weight) for (source, target), weight in sorted(arrows.items())]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
         f'aria-label="Rooms of {plan.package} and the imports between them" font-family="sans-serif" font-size="12">'
@@ -136,13 +136,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.delivery.rooms", description=__doc__)
     parser.add_argument("--svg", type=Path, help="folder for a picture a package")
     options = parser.parse_args(arguments)
-    drawn = plans()
-    print("\n\n".join(as_text(plan) for plan in drawn))
+    every = plans()
+    print("\n\n".join(as_text(plan) for plan in every))
     if options.svg:
         options.svg.mkdir(parents=True, exist_ok=True)
-        for plan in drawn:
+        for plan in every:
             (options.svg / f"rooms-{plan.package}.svg").write_text(as_svg(plan), encoding="utf-8")
-    return 1 if any(plan.back() for plan in drawn) else 0
+    return 1 if any(plan.back() for plan in every) else 0
 
 
 if __name__ == "__main__":

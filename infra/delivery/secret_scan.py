@@ -62,8 +62,8 @@ class Finding:
 def _detectors() -> tuple[RegexBasedDetector, ...]:
     from importlib import import_module
 
-    found = [getattr(import_module(f"detect_secrets.plugins.{module}"), name) for module, name in DETECTORS.items()]
-    return tuple(one() for one in found)
+    kinds = [getattr(import_module(f"detect_secrets.plugins.{module}"), name) for module, name in DETECTORS.items()]
+    return tuple(one() for one in kinds)
 
 
 def findings(place: str, content: bytes) -> list[Finding]:
@@ -71,15 +71,15 @@ def findings(place: str, content: bytes) -> list[Finding]:
     binary = b"\0" in content[:BINARY_LOOK]
     if PREFIX.encode() not in content and (binary or not _suspicious(content)):
         return []
-    found = []
+    secrets = []
     for number, line in enumerate(content.splitlines(), start=1):
         if ALLOWED in line:
             continue
         text = line.decode("utf-8", "replace")
-        found += [Finding(place, number, OURS) for _ in _keys(text)]
+        secrets += [Finding(place, number, OURS) for _ in _keys(text)]
         if not binary:
-            found += [Finding(place, number, one.secret_type) for one in _detectors() if _matches(one, text)]
-    return found
+            secrets += [Finding(place, number, one.secret_type) for one in _detectors() if _matches(one, text)]
+    return secrets
 
 
 def _suspicious(content: bytes) -> bool:
@@ -114,9 +114,9 @@ def of_history(root: Path) -> Iterator[Finding]:
     listing = _git(root, "cat-file", "--batch-check=%(objectname) %(objecttype)", "--batch-all-objects").decode()
     objects = [name for name, kind in map(str.split, listing.splitlines()) if kind != "tree"]
     for name, content in _contents(root, objects):
-        if found := findings(name[:12], content):
+        if secrets := findings(name[:12], content):
             path = _path_of(root, name)
-            yield from (Finding(f"{path} ({one.place})", one.line, one.kind) for one in found)
+            yield from (Finding(f"{path} ({one.place})", one.line, one.kind) for one in secrets)
 
 
 def _contents(root: Path, objects: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -134,18 +134,20 @@ def _contents(root: Path, objects: list[str]) -> Iterator[tuple[str, bytes]]:
 
 def _path_of(root: Path, name: str) -> str:
     """A file that had this content in some commit; what no branch reaches any more has none."""
-    told = _git(root, "log", "--all", "--find-object", name, "--format=", "--name-only", "-1").decode().splitlines()
-    return told[0] if told else "history"
+    paths = _git(root, "log", "--all", "--find-object", name, "--format=", "--name-only", "-1").decode().splitlines()
+    return paths[0] if paths else "history"
 
 
 def _git(root: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+        process = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     except FileNotFoundError as error:
         raise StackError("git is not installed") from error
-    if done.returncode:
-        raise StackError(f"git {arguments[0]} failed: {(done.stderr.decode().splitlines() or ['no reason given'])[-1]}")
-    return done.stdout
+    if process.returncode:
+        raise StackError(
+            f"git {arguments[0]} failed: {(process.stderr.decode().splitlines() or ['no reason given'])[-1]}"
+        )
+    return process.stdout
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,14 +158,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if _git(options.root, "rev-parse", "--is-shallow-repository").strip() == b"true":
             raise StackError("this clone holds a part of the history only: git fetch --unshallow")
-        found = sorted({*of_files(options.root), *of_history(options.root)}, key=str)
+        secrets = sorted({*of_files(options.root), *of_history(options.root)}, key=str)
     except StackError as error:
         print(f"scan: {error}", file=sys.stderr)
         return 1
-    for one in found:
+    for one in secrets:
         print(f"scan: {one}", file=sys.stderr)
-    if found:
-        print(f"scan: {len(found)} secrets; revoke each first, then remove it: history keeps it", file=sys.stderr)
+    if secrets:
+        print(f"scan: {len(secrets)} secrets; revoke each first, then remove it: history keeps it", file=sys.stderr)
         return 1
     print("scan: no secret in the tracked files nor in the history")
     return 0

@@ -67,11 +67,11 @@ def build(root: Path, target: Path) -> Path:
         StackError: the project is no git repository.
     """
     listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(listing, capture_output=True, text=True, check=False)
-    if done.returncode:
+    process = subprocess.run(listing, capture_output=True, text=True, check=False)
+    if process.returncode:
         raise StackError(f"{root} is no git repository, so nothing says which files belong to it")
     project = target / _variable("slug")
-    for name in filter(None, done.stdout.split("\0")):
+    for name in filter(None, process.stdout.split("\0")):
         if (root / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             _copy(root / name, project / name)
@@ -90,8 +90,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _as_template(text: str) -> str:
-    text = _NAMES.sub(lambda found: _variable("name" if found[0] == NAME else "slug"), text)
-    return _SHORT.sub(lambda found: _variable("short" if found[0] == SHORT else "upper"), text)
+    text = _NAMES.sub(lambda match: _variable("name" if match[0] == NAME else "slug"), text)
+    return _SHORT.sub(lambda match: _variable("short" if match[0] == SHORT else "upper"), text)
 
 
 def _variable(name: str) -> str:
@@ -115,12 +115,12 @@ def stamp_out(root: Path, destination: Path, context: dict[str, str], say: Say) 
             template = build(root, scratch / "template")
             say(f"{sum(path.is_file() for path in template.rglob('*')):,} files of the template")
             own = {"replay_dir": str(scratch / "replay"), "cookiecutters_dir": str(scratch / "none")}
-            made = cookiecutter(
+            folder_path = cookiecutter(
                 str(template), no_input=True, extra_context=context, output_dir=str(scratch / "out"), default_config=own
             )
             if destination.exists():
                 destination.rmdir()
-            Path(made).rename(destination)
+            Path(folder_path).rename(destination)
     except OSError as error:
         raise StackError(f"{destination} cannot be written: {error.strerror}") from error
     # Longer names make longer lines.

@@ -48,7 +48,7 @@ class Api:
         Raises:
             StackError: the API refuses the applicant, or has no room for too long.
         """
-        return self._sent("/v1/score", applicant, str(uuid.uuid4()))
+        return self._post("/v1/score", applicant, str(uuid.uuid4()))
 
     def score_batch(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Score up to 1,000 applicants in one request; the same applicants sent again within a day are scored once.
@@ -57,9 +57,9 @@ class Api:
             StackError: as `score`.
         """
         key = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(rows, sort_keys=True))
-        return list(self._sent("/v1/score/batch", {"applicants": rows}, str(key))["scores"])
+        return list(self._post("/v1/score/batch", {"applicants": rows}, str(key))["scores"])
 
-    def _sent(self, path: str, body: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
+    def _post(self, path: str, body: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
         # The same idempotency key makes the repeated request the same request: never two predictions.
         headers = {"Idempotency-Key": idempotency_key}
         for _ in range(ATTEMPTS):
@@ -95,11 +95,13 @@ def partner_key(service_dir: Path, key_file: Path, partner: str = PARTNER, **lim
 
     try:
         if key_file.exists():
-            kept = key_file.read_text().strip()
-            known = digest(read_pepper(service_dir / "pepper"), kept.encode()).hex()
+            key_text = key_file.read_text().strip()
+            key_digest = digest(read_pepper(service_dir / "pepper"), key_text.encode()).hex()
             now = datetime.now(UTC)
-            if any(record.digest == known and record.live(now) for record in read_keys(service_dir / "keys.json").keys):
-                return kept
+            if any(
+                record.digest == key_digest and record.live(now) for record in read_keys(service_dir / "keys.json").keys
+            ):
+                return key_text
         key = keys.issue(service_dir, partner, **limits)
     except ServiceError as error:
         raise StackError(f"no key for partner {partner}: {error}; see `python -m service.keys list`") from error
@@ -132,11 +134,11 @@ def await_stored(endpoint: str, pair: Credentials, ids: Collection[str], patienc
     """
     deadline = time.monotonic() + patience_s
     days = {(datetime.now(UTC) - timedelta(days=ago)).date().isoformat() for ago in (0, 1)}  # midnight may pass
-    missing, read = set(ids), set[str]()
+    missing, seen_keys = set(ids), set[str]()
     while True:
         days.add(datetime.now(UTC).date().isoformat())
         for day in sorted(days):
-            missing -= stored_predictions(endpoint, pair, day, read)
+            missing -= stored_predictions(endpoint, pair, day, seen_keys)
         if not missing:
             break
         if time.monotonic() > deadline:
@@ -144,17 +146,17 @@ def await_stored(endpoint: str, pair: Credentials, ids: Collection[str], patienc
         time.sleep(1)
 
 
-def stored_predictions(endpoint: str, pair: Credentials, day: str, read: set[str] | None = None) -> set[str]:
-    """Ids of the predictions of a day (YYYY-MM-DD) in the bucket; objects named in `read` are not read again."""
+def stored_predictions(endpoint: str, pair: Credentials, day: str, seen_keys: set[str] | None = None) -> set[str]:
+    """Ids of the predictions of a day (YYYY-MM-DD) in the bucket; objects named in `seen_keys` are not read again."""
     s3 = client(endpoint, pair)
-    known = set[str]() if read is None else read
-    found: set[str] = set()
+    skip = set[str]() if seen_keys is None else seen_keys
+    ids: set[str] = set()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"predictions/dt={day}/"):
-        for key in (item["Key"] for item in page.get("Contents", []) if item["Key"] not in known):
+        for key in (item["Key"] for item in page.get("Contents", []) if item["Key"] not in skip):
             text = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
-            found.update(row["prediction_id"] for row in csv.DictReader(io.StringIO(text)))
-            known.add(key)
-    return found
+            ids.update(row["prediction_id"] for row in csv.DictReader(io.StringIO(text)))
+            skip.add(key)
+    return ids
 
 
 def drift_state(endpoint: str, pair: Credentials) -> str:

@@ -41,7 +41,7 @@ class DemoResult:
     """What the demo ends with."""
 
     score: dict[str, Any]
-    sent: int
+    rows: int
     drift: Run
 
 
@@ -73,10 +73,10 @@ class Demo:
             partner_key(self.settings.state_dir / "service", self._key_file)
             self.stack.up()
         with self.stages.stage("scoring: one applicant, then a day of traffic through the API"):
-            score, sent = self._traffic(version)
+            score, rows = self._traffic(version)
         with self.stages.stage("drift: what production was asked, against what the model was judged on"):
             drift = self.runs.follow(self.runs.start("drift", {}))
-        return DemoResult(score, sent, drift)
+        return DemoResult(score, rows, drift)
 
     @property
     def _key_file(self) -> Path:
@@ -90,17 +90,17 @@ class Demo:
     def _train(self) -> RegisteredVersion:
         """The version to go on with: one that was trained on this data, or a new one."""
         data = combined({name: file_sha256(PROCESSED / name) for name in ("train.parquet", "test.parquet")})
-        standing = self.models.trained_on(data)
-        if standing:
-            tell(f"version {standing.number} was trained on this very data: used again")
-            return standing
+        earlier = self.models.trained_on(data)
+        if earlier:
+            tell(f"version {earlier.number} was trained on this very data: used again")
+            return earlier
         run = self.runs.start("training", {})
         tell(self.runs.page(run))
         self.runs.follow(run)
-        made = self.models.trained_on(data)
-        if not made:
+        version = self.models.trained_on(data)
+        if not version:
             raise StackError(f"the training registered no version; see {self.runs.page(run)}")
-        return made
+        return version
 
     def _register(self, version: RegisteredVersion) -> None:
         if self._champion_is(version):
@@ -147,13 +147,13 @@ class Demo:
         def suits(run: Run) -> bool:
             return str(run.parameters.get("version")) == str(version.number) and run.state not in OVER
 
-        found = self.runs.started_by_event(deployment, suits, EVENT_PATIENCE_S)
-        return found or self.runs.start(deployment, {"version": version.number})
+        event_run = self.runs.started_by_event(deployment, suits, EVENT_PATIENCE_S)
+        return event_run or self.runs.start(deployment, {"version": version.number})
 
     def _traffic(self, version: RegisteredVersion) -> tuple[dict[str, Any], int]:
         api = Api(self.settings.api_url, self._key_file.read_text().strip())
         rows = applicants(PROCESSED, TRAFFIC)
-        begun = time.monotonic()
+        start = time.monotonic()
         first = api.score(rows[0])
         if str(first["model"]["version"]) != str(version.number):
             raise StackError(
@@ -161,7 +161,7 @@ class Demo:
             )
         tell(f"score {first['score']} ({first['band']}), prediction {first['prediction_id']}")
         ids = {str(score["prediction_id"]) for score in send(api, rows[1:])} | {str(first["prediction_id"])}
-        tell(f"{len(ids)} applicants scored in {time.monotonic() - begun:.1f} s")
+        tell(f"{len(ids)} applicants scored in {time.monotonic() - start:.1f} s")
         await_stored(self.settings.store_url, self.stack.pair, ids, SHIPPED_PATIENCE_S)
         tell(f"all {len(ids)} predictions lie in bucket predictions")
         return first, len(ids)
@@ -174,7 +174,7 @@ def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
     rows = {
         "score": f"{score['score']} of 1000, band {score['band']} ({chances})",
         "model": f"{score['model']['name']} version {score['model']['version']}, digest {score['model']['digest'][:9]}",
-        "traffic": f"{outcome.sent} predictions, all in bucket predictions",
+        "traffic": f"{outcome.rows} predictions, all in bucket predictions",
         "drift": f"{drift_state(settings.store_url, stack.pair)}:"
         f" {settings.prefect_url}/runs/flow-run/{outcome.drift.id}",
         "Prefect": settings.prefect_url,

@@ -60,13 +60,13 @@ def applicants_of(path: Path, days: dict[int, date]) -> dict[int, list[dict[str,
     except SourceError as error:
         raise StackError(str(error)) from error
     frame = clean_rows(raw).frame
-    chosen = {month: frame[frame["month"] == month].reset_index(drop=True) for month in days}
-    empty = [month for month, rows in chosen.items() if rows.empty]
+    by_month = {month: frame[frame["month"] == month].reset_index(drop=True) for month in days}
+    empty = [month for month, rows in by_month.items() if rows.empty]
     if empty:
         raise StackError(f"{path.name} holds no rows of month {', '.join(map(str, empty))}")
     return {
         month: [row | {"as_of": days[month].isoformat()} for row in to_applicants(rows)]
-        for month, rows in chosen.items()
+        for month, rows in by_month.items()
     }
 
 
@@ -105,11 +105,11 @@ def play(path: Path, months: list[int]) -> dict[int, str]:
 
 def _send(api: Api, rows: list[dict[str, Any]]) -> set[str]:
     """Score the rows; the ids of their answers."""
-    begun, ids = time.monotonic(), set[str]()
+    start, ids = time.monotonic(), set[str]()
     for piece in batches(rows):
         ids.update(str(score["prediction_id"]) for score in api.score_batch(piece))
         if len(ids) % (10 * BATCH_ROWS) == 0 or len(ids) == len(rows):
-            tell(f"{len(ids):,} of {len(rows):,} scored, {len(ids) / (time.monotonic() - begun):,.0f} a second")
+            tell(f"{len(ids):,} of {len(rows):,} scored, {len(ids) / (time.monotonic() - start):,.0f} a second")
     return ids
 
 

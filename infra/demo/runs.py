@@ -80,7 +80,7 @@ class Runs:
             "sort": "START_TIME_DESC",
             "limit": 50,
         }
-        runs = [_run(found) for found in self._post("/flow_runs/filter", query)]
+        runs = [_run(document) for document in self._post("/flow_runs/filter", query)]
         return next((run for run in sorted(runs, key=lambda run: run.created, reverse=True) if suits(run)), None)
 
     def started_by_event(self, deployment: str, suits: Callable[[Run], bool], patience_s: float) -> Run | None:
@@ -96,7 +96,7 @@ class Runs:
         Raises:
             StackError: it failed, or no worker takes it.
         """
-        begun = time.monotonic()
+        start = time.monotonic()
         while True:
             now = _run(self._get(f"/flow_runs/{run.id}"))
             self._print_log(run.id)
@@ -104,7 +104,7 @@ class Runs:
                 time.sleep(LAST_WORDS_S)
                 self._print_log(run.id)
                 break
-            if now.state in WAITING and time.monotonic() - begun > PICKUP_S:
+            if now.state in WAITING and time.monotonic() - start > PICKUP_S:
                 raise StackError(f"no worker takes run {now.name}; see `make status` and {self.page(now)}")
             time.sleep(POLL_S)
         if now.state in OVER - {"COMPLETED"}:
@@ -137,18 +137,18 @@ class Runs:
             "sort": "CREATED_DESC",
             "limit": 1,
         }
-        found = self._post("/artifacts/filter", query)
-        return list(json.loads(found[0]["data"])) if found else []
+        artifacts = self._post("/artifacts/filter", query)
+        return list(json.loads(artifacts[0]["data"])) if artifacts else []
 
     def page(self, run: Run) -> str:
         """Where a person looks at the run."""
         return f"{self.url}/runs/flow-run/{run.id}"
 
     def _deployment(self, name: str) -> str:
-        found = self._post("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
-        if not found:
+        deployments = self._post("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        if not deployments:
             raise StackError(f"Prefect has no deployment {name}; `make up` makes it")
-        return str(found[0]["id"])
+        return str(deployments[0]["id"])
 
     def _print_log(self, run_id: str) -> None:
         """Print what was logged since the last look."""
@@ -180,15 +180,15 @@ class Runs:
         return answer.json()
 
 
-def _run(found: Mapping[str, Any]) -> Run:
-    state = found.get("state") or {}
+def _run(document: Mapping[str, Any]) -> Run:
+    state = document.get("state") or {}
     return Run(
-        id=found["id"],
-        name=found["name"],
+        id=document["id"],
+        name=document["name"],
         state=state.get("type") or "PENDING",
         message=state.get("message") or "",
-        parameters=found.get("parameters") or {},
-        created=datetime.fromisoformat(found["created"]).astimezone(UTC),
+        parameters=document.get("parameters") or {},
+        created=datetime.fromisoformat(document["created"]).astimezone(UTC),
     )
 
 

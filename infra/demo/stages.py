@@ -38,10 +38,10 @@ class Stages:
         """Announce a stage; at its end, its time."""
         self._number += 1
         self.current = title
-        begun = time.monotonic()
+        start = time.monotonic()
         print(f"\n[{self._number}/{self._count}] {title}", flush=True)
         yield
-        tell(f"({time.monotonic() - begun:.1f} s)")
+        tell(f"({time.monotonic() - start:.1f} s)")
 
     @property
     def elapsed_s(self) -> float:
@@ -56,7 +56,7 @@ def call(settings: StackSettings, variables: Mapping[str, str], *command: str, l
         StackError: it fails; its last line says why.
     """
     env = {**os.environ, **variables, MARKER: str(settings.state_dir), "PYTHONUNBUFFERED": "1"}
-    last, written = "", list[str]()
+    last, lines = "", list[str]()
     with subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -67,10 +67,10 @@ def call(settings: StackSettings, variables: Mapping[str, str], *command: str, l
                 if log is None:
                     tell(line.rstrip())
                 else:
-                    written.append(line)
+                    lines.append(line)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(written))
+        log.write_text("".join(lines))
         tell(f"what it said is in {log}")
     if process.returncode:
         raise StackError(last.removeprefix("flows.dataset: ") or f"{' '.join(command)} failed")

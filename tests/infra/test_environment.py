@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.environment import LOCKS, add_compiler, lacks_compiler, wanted
+from infra.environment import LOCKS, add_compiler, digest_of, lacks_compiler
 
 
 def pins(name: str) -> dict[str, set[str]]:
@@ -47,17 +47,17 @@ def test_the_serving_image_leaves_out_what_prediction_does_not_need() -> None:
 
 def test_another_python_is_another_environment() -> None:
     """The digest that decides whether to install anew depends on the Python version."""
-    assert wanted("3.11") != wanted("3.12")
-    assert wanted("3.11") == wanted("3.11")
+    assert digest_of("3.11") != digest_of("3.12")
+    assert digest_of("3.11") == digest_of("3.11")
 
 
 def test_a_machine_without_a_compiler_gets_the_locked_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It counts for the digest; where it cannot be installed a line says what that means, and nothing fails."""
-    here = wanted("3.11")
+    here = digest_of("3.11")
     monkeypatch.setenv("CC", "no-such-compiler" if not lacks_compiler() else sys.executable)
-    assert wanted("3.11") != here
+    assert digest_of("3.11") != here
     refuses = tmp_path / "uv"
     refuses.write_text("#!/bin/sh\nexit 1\n")
     refuses.chmod(0o755)

@@ -13,7 +13,7 @@ from prefect import states
 from flows.monitoring.history import ModelInWindow, WindowVerdict
 from flows.monitoring.verdict_types import Cause, DriftRule, DriftState
 from infra.delivery import drift_check
-from infra.delivery.drift_check import follow, latest, told
+from infra.delivery.drift_check import follow, latest, report_of
 from infra.errors import StackError
 from tests.conftest import ObjectStore
 
@@ -39,7 +39,7 @@ def verdict(state: DriftState) -> WindowVerdict:
 )
 def test_red_alone_fails(state: DriftState, code: int) -> None:
     """The report names state and reason."""
-    text, found = told(verdict(state))
+    text, found = report_of(verdict(state))
 
     assert found == code
     assert f"Drift: {state.upper()}" in text and "score moved" in text
@@ -47,7 +47,7 @@ def test_red_alone_fails(state: DriftState, code: int) -> None:
 
 def test_nothing_judged_yet_is_no_failure() -> None:
     """A young service has too few predictions."""
-    assert told(None)[1] == 0
+    assert report_of(None)[1] == 0
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: s
         KeyRefused: nothing live by that name, or the partner has two live keys already.
     """
     now = datetime.now(UTC)
-    live = [record for record in load_records(folder, database) if name in (record.id, record.partner)]
+    live = [record for record in kept(folder, database) if name in (record.id, record.partner)]
     live = [record for record in live if record.live(now)]
     if len(live) != 1:
         raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
@@ -151,7 +151,7 @@ def _changing(folder: Path, database: str | None) -> Iterator[list[KeyRecord]]:
         yield records
 
 
-def load_records(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
+def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
     """The keys of this host, or of all."""
     if database is None:
         return read_keys(folder / "keys.json").keys
@@ -222,7 +222,7 @@ def _state(record: KeyRecord, now: datetime) -> str:
 
 def _list(folder: Path, service_dir: Path, database: str | None) -> None:
     now, uses = datetime.now(UTC), read_uses(service_dir)
-    for record in load_records(folder, database):
+    for record in kept(folder, database):
         use = uses.get(record.id)
         print(
             record.id,

@@ -90,6 +90,6 @@ def proof_key(folder: Path, database: SecretStr | None = None) -> Iterator[str]:
 
 
 def _close(folder: Path, database: str | None) -> None:
-    for record in keys.load_records(folder, database):
+    for record in keys.kept(folder, database):
         if record.partner == PARTNER and record.revoked_at is None:
             keys.revoke(folder, record.id, database=database)

@@ -215,9 +215,7 @@ def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, .
     """A key in a file, unless one lies there and its partner has a live one; whether it is new."""
     folder, now = settings.service_dir or Path(), datetime.now(UTC)
     database = settings.database_url.get_secret_value() if settings.database_url else None
-    live = [
-        record.id for record in keys.load_records(folder, database) if record.partner == partner and record.live(now)
-    ]
+    live = [record.id for record in keys.kept(folder, database) if record.partner == partner and record.live(now)]
     if path.exists() and any(each in path.read_text() for each in live):
         return False
     for stray in live:  # its text is lost, so it opens nothing for us and must open nothing for anybody

@@ -15,7 +15,7 @@ class Exchange:
 
     method: str
     path: str
-    request: bytes | None
+    sent: bytes | None
     status: int
     response: bytes
     headers: dict[str, str]
@@ -24,7 +24,7 @@ class Exchange:
     @property
     def body(self) -> Any:
         """The request's body, decoded; None where there was none."""
-        return None if self.request is None else json.loads(self.request)
+        return None if self.sent is None else json.loads(self.sent)
 
     @property
     def answer(self) -> Any:

@@ -50,9 +50,9 @@ def propose(columns: Sequence[str], fields: Sequence[Field]) -> dict[str, str]:
 
 def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> CheckedSheet:
     """Every row as the contract sees it; nothing is sent. Rows that the reader set aside are among the faults."""
-    if sheet.table is None:
+    if sheet.read is None:
         raise ValueError("a sheet is judged as it was read")
-    table = read_as(sheet.table, mapped, sheet.options)
+    table = read_as(sheet.read, mapped, sheet.options)
     absent: dict[str, Any] = {
         field.name: None for field in fields if field.name not in mapped and field.required and field.nullable
     }

@@ -19,20 +19,20 @@ OPTIONS: Final = ReadOptions(limits=UPLOAD)
 class Sheet:
     """A table of text: the columns' names, and rows with the number they have in the file (the header is 1).
 
-    `table` is the same with what was understood of it: `table.understanding` has the layout, each column with examples,
+    `read` is the same with what was understood of it: `read.understanding` has the layout, each column with examples,
     what stays open (ask, then `read_sheet` again with the option told), and the rows that are set aside.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: tuple[int, ...]
-    table: TableRead | None = field(default=None, compare=False, repr=False)
+    read: TableRead | None = field(default=None, compare=False, repr=False)
     options: ReadOptions = field(default=OPTIONS, compare=False, repr=False)
 
     @property
     def understanding(self) -> Understanding | None:
         """What was understood of the file."""
-        return self.table.understanding if self.table is not None else None
+        return self.read.understanding if self.read is not None else None
 
 
 def read_sheet(name: str, content: bytes, options: ReadOptions = OPTIONS) -> Sheet:

@@ -84,7 +84,7 @@ def _answer(desk: Desk, score: Score, inputs: Mapping[str, Any], target: CreditC
             st.session_state.pop(_WANTED, None)
             raise
         finally:
-            asking.forget(question)
+            asking.taken(question)
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
     desk.remember(reply)
     return reply.value

@@ -42,6 +42,6 @@ def subject_of(name: str, otherwise: Subject) -> Subject:
     return otherwise if entry is None else entry[0]
 
 
-def forget(name: str) -> None:
+def taken(name: str) -> None:
     """The answer is kept by the page: the next question is a new one."""
     st.session_state.pop(f"asking.{name}", None)

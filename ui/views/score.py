@@ -116,7 +116,7 @@ def _ask(desk: Desk, body: dict[str, Any]) -> None:
         st.session_state[SENT] = request
         st.session_state[_ARRIVED] = True
         st.session_state.pop(_ASKED, None)
-        asking.forget("score")
+        asking.taken("score")
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:

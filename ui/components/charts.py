@@ -222,7 +222,7 @@ def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
     t = desk.texts
     table = pd.DataFrame(rows, columns=["name", "predicted", "observed"])
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
-    marks = (
+    drawn = (
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
@@ -232,7 +232,7 @@ def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
             strokeDash=alt.StrokeDash("name:N", title=None),
         )
     )
-    _draw(desk, (diagonal + marks).properties(height=320), t("charts.reliability_alt"), "chart.reliability")
+    _draw(desk, (diagonal + drawn).properties(height=320), t("charts.reliability_alt"), "chart.reliability")
 
 
 def _band_name(desk: Desk, points: float) -> str:

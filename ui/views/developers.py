@@ -78,8 +78,8 @@ def _response(desk: Desk, exchange: Exchange) -> None:
     t = desk.texts
     st.header(t("developers.answer"), anchor=False)
     took = desk.formats.number(exchange.took_ms)
-    line = f"`{exchange.method} {exchange.path}`"
-    st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
+    asked = f"`{exchange.method} {exchange.path}`"
+    st.markdown(t("developers.status", asked=asked, status=exchange.status, took=took))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:
         st.code(

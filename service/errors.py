@@ -10,6 +10,7 @@ ServiceError                     root; its text is one readable line without an 
 ├── OutboxFull                   no room or no disk for another durable record: answer 503, never drop
 ├── AnswerNotFound               no such prediction of this partner
 ├── AnswerAway                   the bucket that may hold the answer does not answer: answer 503
+├── JobsAway                     a job can be neither kept nor read now: answer 503
 ├── IdempotencyRunning           the first request of this Idempotency-Key is still running: answer 409
 ├── IdempotencyMismatch          the key was used with another body: answer 422
 └── ProblemError                 an answer that is not a 2xx, ready to be sent (see `service.problems`)
@@ -69,6 +70,10 @@ class AnswerNotFound(ServiceError):
 
 class AnswerAway(ServiceError):
     """The bucket that may hold an older answer does not answer now; try again."""
+
+
+class JobsAway(ServiceError):
+    """Jobs can be neither kept nor read now, or another worker runs this one; try again."""
 
 
 class IdempotencyRunning(ServiceError):

@@ -76,6 +76,12 @@ PREDICTION_AWAY: Final = Problem(
     "The store that keeps older answers does not answer now",
     headers=((b"retry-after", b"5"),),
 )
+JOBS_AWAY: Final = Problem(
+    503,
+    "jobs-away",
+    "The database that keeps jobs does not answer now",
+    headers=((b"retry-after", b"5"),),
+)
 METHOD_NOT_ALLOWED: Final = Problem(405, "method-not-allowed", "The route does not take this method")
 IDEMPOTENCY_RUNNING: Final = Problem(
     409,

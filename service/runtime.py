@@ -33,8 +33,9 @@ from service.endpoints.table import DECLARED, routes
 from service.engine.packed_model import PackedModel
 from service.errors import in_one_line
 from service.families import counter, gauge
+from service.jobs.folders import JobFolders
 from service.jobs.runner import JobRunner
-from service.jobs.store import JobFolders
+from service.jobs.store import JobRepository
 from service.ledger.interface import Ledger
 from service.ledger.journal.host import JournalLedger
 from service.ledger.journal.shipping import KeptLimits, StoreSettings
@@ -122,7 +123,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         throttle = Throttle(limiter, settings.max_in_flight, settings.max_in_flight_per_key)
         scoring = Scoring(model, ref, ledger, Pseudonyms(pepper), metrics)
         jobs = JobRunner(
-            JobFolders(settings.jobs_dir),
+            _jobs(settings),
             scoring,
             ledger,
             limiter,
@@ -182,6 +183,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 await asyncio.gather(task, return_exceptions=True)
         await self.ledger.aclose()
         await asyncio.to_thread(self.store.close)
+        await asyncio.to_thread(self.jobs.jobs.close)
         self._observe()
         self.metrics.close()
         self.table.close()
@@ -305,6 +307,20 @@ def _ledger(settings: ServiceSettings, pepper: bytes) -> Ledger:
         ship_interval_s=settings.ship_interval_s,
         keep=KeptLimits(settings.answers_days, settings.answers_max_bytes),
     )
+
+
+def _jobs(settings: ServiceSettings) -> JobRepository:
+    """Where jobs are kept; those of a host that had no database before come along."""
+    folders = JobFolders(settings.jobs_dir)
+    if settings.database_url is None:
+        return folders
+    from service.jobs.tables import JobTables
+
+    tables = JobTables(settings.database_url.get_secret_value())
+    moved = tables.take_over(folders)
+    if moved:
+        _log.info("jobs: %d moved from this host into the database", moved)
+    return tables
 
 
 def _edges(model: PackedModel) -> dict[str, tuple[float, ...]]:

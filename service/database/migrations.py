@@ -18,6 +18,8 @@ LOCKS: Final = 0x51465343
 MIGRATION_LOCK: Final = 1
 PARTITION_LOCK: Final = 2
 SHIPPING_LOCK: Final = 3
+ORDER_LOCKS: Final = 0x51464A4F
+"""The first half of the locks of orders; the second is the account's."""
 
 
 class Migration(NamedTuple):
@@ -87,6 +89,33 @@ MIGRATIONS: Final = (
             revision bigint NOT NULL
         );
         INSERT INTO ledger.api_key_revision (revision) VALUES (1);
+        """,
+    ),
+    Migration(
+        2,
+        1,
+        """
+        -- Files of applicants (service/jobs). `rows` goes when the job ends, the job with its results a week later.
+        CREATE TABLE ledger.job (
+            id text PRIMARY KEY,
+            account text NOT NULL,
+            ended boolean NOT NULL DEFAULT false,
+            done int NOT NULL DEFAULT 0,
+            webhook_due double precision NOT NULL DEFAULT 0,
+            record bytea NOT NULL,
+            rows bytea,
+            ordered_at timestamptz NOT NULL DEFAULT now(),
+            ended_at timestamptz
+        );
+        CREATE INDEX job_waiting ON ledger.job (ordered_at) WHERE NOT ended OR webhook_due > 0;
+        CREATE INDEX job_open ON ledger.job (account) WHERE NOT ended;
+        CREATE TABLE ledger.job_result (
+            id text NOT NULL REFERENCES ledger.job ON DELETE CASCADE,
+            first int NOT NULL,
+            rows int NOT NULL,
+            lines bytea NOT NULL,
+            PRIMARY KEY (id, first)
+        );
         """,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import logging
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,21 +15,22 @@ from service.access.keystore import Scope
 from service.addresses import Networks
 from service.contract import MAX_JOB_ROWS, JobOrder, JobState
 from service.docs.examples import APPLICANT, JOB, SCORE
-from service.errors import ProblemError
+from service.errors import JobsAway, ProblemError
 from service.jobs import webhooks
-from service.jobs.store import KEPT_DAYS, JobFolders, JobRecord
+from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
 from service.middleware.admission import Admission
-from service.problems import INVALID, JOB_NOT_FOUND, MALFORMED, NOT_DURABLE, QUOTA, Fault
+from service.problems import INVALID, JOB_NOT_FOUND, JOBS_AWAY, MALFORMED, NOT_DURABLE, QUOTA, Fault
 from service.web import bounds
 from service.web.exchange import Call, Reply
 from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 from service.web.traces import trace_of
 
+_log = logging.getLogger("service.jobs")
 JOB_BYTES: Final = 8 << 20
 OPEN_JOBS: Final = 10
 """Of an account at once."""
 PAGE_ROWS: Final = 1_000
-_GONE: Final = f"No job of yours has this id here; results go {KEPT_DAYS} days after a job has ended"
+_GONE: Final = f"No job of yours has this id; results go {KEPT_DAYS} days after a job has ended"
 
 ORDER: Final = Route(
     "POST",
@@ -56,7 +57,7 @@ STATE: Final = Route(
     answer=ResponseBody("The job; results are kept for a week.", JobState, {**JOB, "results": [SCORE], "next": None}),
     query=({"name": "offset", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_JOB_ROWS - 1}},),
     example_id=JOB["id"],
-    problems=(INVALID, JOB_NOT_FOUND),
+    problems=(INVALID, JOB_NOT_FOUND, JOBS_AWAY),
 )
 
 
@@ -68,7 +69,7 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 class Jobs:
     """Orders and their results; a job belongs to the account that ordered it."""
 
-    def __init__(self, jobs: JobFolders, admission: Admission, webhook_networks: Networks) -> None:
+    def __init__(self, jobs: JobRepository, admission: Admission, webhook_networks: Networks) -> None:
         self._jobs = jobs
         self._admission = admission
         self._networks = webhook_networks
@@ -81,7 +82,7 @@ class Jobs:
         await self._admission.settle(call, ORDER.price.tokens())
         trace = trace_of(call.headers)
         record = JobRecord(
-            id=f"job_{secrets.token_hex(16)}",
+            id=new_id(),
             account=call.owner.account,
             key=call.owner.id,
             rows=len(order.applicants),
@@ -91,10 +92,14 @@ class Jobs:
         )
         rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
         try:
-            await asyncio.to_thread(self._keep, record, rows)
-        except OSError as error:
+            taken = await asyncio.to_thread(self._jobs.create, record, rows, OPEN_JOBS)
+        except JobsAway as error:
+            _log.warning("jobs: %s", error)
             await self._admission.throttle.refund(call, ORDER.price.tokens())
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
+        if not taken:
+            detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
+            raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
         return Reply(
             202, msgspec.json.encode(_state_of(record)), headers=((b"location", STATE.at(record.id).encode()),)
         )
@@ -103,22 +108,19 @@ class Jobs:
     async def state(self, call: Call) -> Reply:
         """How far a job is, and up to 1,000 of its results from row `offset` on."""
         await self._admission.throttle.charge(call, STATE.price.tokens())
-        record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
-        if record is None or record.account != call.owner.account:
-            raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
         offset = _offset(call.query)
-        lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
+        try:
+            record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
+            if record is None or record.account != call.owner.account:
+                raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
+            lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
+        except JobsAway as error:
+            _log.warning("jobs: %s", error)
+            raise ProblemError(JOBS_AWAY) from error
         following = offset + len(lines)
         link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
         page = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(page))
-
-    def _keep(self, record: JobRecord, rows: list[bytes]) -> None:
-        mine = [one for one in self._jobs.records() if one.account == record.account and not one.ended]
-        if len(mine) >= OPEN_JOBS:
-            detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
-            raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
-        self._jobs.create(record, rows)
 
 
 def _order(body: bytes, allowed: Networks) -> _Order:

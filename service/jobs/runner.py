@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +22,9 @@ from service.access.keystore import ApiKey, KeyStore
 from service.access.token_bucket import Limiter
 from service.addresses import Networks
 from service.contract import Applicant
-from service.errors import IdempotencyRunning, OutboxFull, ProblemError, in_one_line
+from service.errors import IdempotencyRunning, JobsAway, OutboxFull, ProblemError, in_one_line
 from service.jobs import webhooks
-from service.jobs.store import JobFolders, JobRecord
+from service.jobs.store import JobRecord, JobRepository
 from service.ledger.interface import Ledger, Replay
 from service.scoring import Scoring
 from service.web import decoding
@@ -43,7 +44,7 @@ class _Scores(msgspec.Struct):
 class JobRunner:
     """Takes up whatever job nobody runs; one at a time a worker."""
 
-    jobs: JobFolders
+    jobs: JobRepository
     scoring: Scoring
     ledger: Ledger
     limiter: Limiter
@@ -51,6 +52,7 @@ class JobRunner:
     pepper: bytes
     webhook_networks: Networks = ()
     _tidied: float = 0.0
+    _away: str = ""
 
     async def work(self) -> None:
         """Look for jobs until cancelled."""
@@ -58,21 +60,34 @@ class JobRunner:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
+                self._away = ""
+            except JobsAway as error:
+                if not self._away:  # once an outage
+                    _log.error("jobs: %s", error)
+                self._away = str(error)
             except Exception as error:  # pylint: disable=broad-exception-caught  # the next look may find it mended
                 _log.error("jobs: a look failed (%s)", in_one_line(error))
 
     async def look(self) -> None:
         """Run what is to be run, tell what is to be told."""
-        for record in await asyncio.to_thread(self.jobs.records):
-            if not record.ended or (record.webhook_due and record.webhook_due <= time.time()):
-                with self.jobs.running(record.id) as mine:
-                    if mine is not None and not mine.ended:
-                        await self._run(mine)
-                    if mine is not None and mine.ended and mine.webhook_due and mine.webhook_due <= time.time():
-                        await asyncio.to_thread(self._tell, mine)
+        for identifier in await asyncio.to_thread(self.jobs.due, time.time()):
+            async with self._held(identifier) as record:
+                if record is not None and not record.ended:
+                    await self._run(record)
+                if record is not None and record.ended and 0 < record.webhook_due <= time.time():
+                    await asyncio.to_thread(self._tell, record)
         if time.monotonic() - self._tidied > _TIDY_S:
             self._tidied = time.monotonic()
             await asyncio.to_thread(self.jobs.tidy)
+
+    @asynccontextmanager
+    async def _held(self, identifier: str) -> AsyncIterator[JobRecord | None]:
+        """The job while this worker runs it; taken and let go in a thread, since a database may make either wait."""
+        held = ExitStack()
+        try:
+            yield await asyncio.to_thread(held.enter_context, self.jobs.running(identifier))
+        finally:
+            await asyncio.to_thread(held.close)
 
     async def _run(self, record: JobRecord) -> None:
         rows = await asyncio.to_thread(self.jobs.rows, record)
@@ -80,18 +95,18 @@ class JobRunner:
         while record.done < record.rows:
             key = self.keys.holder(record.key, time.time())
             if key is None:
-                self._finish(record, "failed", "the key that ordered the job is no longer valid")
+                await self._finish(record, "failed", "the key that ordered the job is no longer valid")
                 return
             chunk = rows[record.done : record.done + min(CHUNK_ROWS, key.burst)]
             lines = await self._scored(record, key, chunk)
             if lines is not None:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
-        self._finish(record, "done")
+        await self._finish(record, "done")
 
-    def _finish(self, record: JobRecord, status: str, because: str = "") -> None:
+    async def _finish(self, record: JobRecord, status: str, because: str = "") -> None:
         if record.webhook:
             record.webhook_status, record.webhook_due = "pending", time.time()
-        self.jobs.finish(record, status, because)
+        await asyncio.to_thread(self.jobs.finish, record, status, because)
 
     async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
         """A result a row; None after a rest, if there was no token or no room."""

@@ -79,6 +79,20 @@ def test_what_one_host_was_asked_the_other_knows(hosts: list[Api], tmp_path: Pat
     assert not list(tmp_path.rglob("*.qfj"))
 
 
+def test_a_job_of_one_host_is_any_hosts(hosts: list[Api], runner: asyncio.Runner) -> None:
+    """Ordered at the first, run by whichever is free, read at both with the same results."""
+    first, second = hosts
+    order = {"applicants": [applicant(num_bank_accounts=place % 9) for place in range(450)]}
+    path = first.post("/v1/jobs", order).headers["location"]
+    assert second.get(path).status == 200
+    until(runner, lambda: second.get(path).json["status"] == "done")
+    found = second.get(path).json
+    assert (found["done"], found["refused"]) == (450, 0) and first.get(path).json == found
+    identifiers = {one["prediction_id"] for one in found["results"]}
+    assert len(identifiers) == 450
+    assert first.get(f"/v1/predictions/{max(identifiers)}").status == 200
+
+
 def test_a_revoked_key_is_shut_out_of_both(
     hosts: list[Api], database: str, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
@@ -94,6 +108,7 @@ def test_while_the_database_is_away_both_refuse_and_come_back(
 ) -> None:
     """503 in problem+json with Retry-After, unready, alive; then ready without anybody's help, and nothing was lost."""
     before = hosts[0].score()
+    job = hosts[0].post("/v1/jobs", {"applicants": [applicant()]}).headers["location"]
     database_cluster.stop()
     try:
         for api in hosts:
@@ -102,6 +117,7 @@ def test_while_the_database_is_away_both_refuse_and_come_back(
             assert refused.status == 503 and int(refused.headers["retry-after"]) >= 1
             assert refused.json["type"].startswith("http") or refused.json["title"]
             assert api.get(f"/v1/predictions/{before.json['prediction_id']}").status == 503
+            assert [api.get(job).status, api.post("/v1/jobs", {"applicants": [applicant()]}).status] == [503, 503]
             assert api.get("/livez").status == 200
     finally:
         database_cluster.start()
@@ -112,3 +128,4 @@ def test_while_the_database_is_away_both_refuse_and_come_back(
             runner,
             lambda api=api: api.get(f"/v1/predictions/{before.json['prediction_id']}").body == before.body,
         )
+        until(runner, lambda api=api: api.get(job).json.get("status") == "done")

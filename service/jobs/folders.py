@@ -1,0 +1,136 @@
+"""Jobs of one host as folders. Any worker reads them; one runs each.
+
+jobs/<id>/job.json       state, replaced whole after each step
+jobs/<id>/rows.jsonl     the applicants as they came, a line each; gone when the job ends
+jobs/<id>/results.jsonl  a line a row, in order: the score, or what is wrong with the row
+jobs/<id>/lock           held by the worker that runs it, freed by the kernel if that dies
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from service import files
+from service.errors import JobsAway, in_one_line
+from service.jobs.store import KEPT_DAYS, JobRecord, is_id
+
+
+class JobFolders:
+    """Implements `service.jobs.store.JobRepository` for the workers of one host."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, record: JobRecord, rows: Sequence[bytes], most_open: int) -> bool:
+        """As `JobRepository.create`; nothing is left of a job that there was no room for.
+
+        Raises:
+            JobsAway: no room.
+        """
+        if sum(one.account == record.account and not one.ended for one in self._records()) >= most_open:
+            return False
+        folder = self._of(record.id)
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
+            self.save(record)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise JobsAway(f"a job could not be kept ({in_one_line(error)})") from error
+        return True
+
+    def save(self, record: JobRecord) -> None:
+        """Replace the job's state."""
+        files.replace(self._of(record.id) / "job.json", msgspec.json.encode(record), files.PRIVATE)
+
+    def read(self, identifier: str) -> JobRecord | None:
+        """The state of a job; None if there is none of this id."""
+        if not is_id(identifier):
+            return None
+        with suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode((self._of(identifier) / "job.json").read_bytes(), type=JobRecord)
+        return None
+
+    def due(self, now: float) -> list[str]:
+        """As `JobRepository.due`."""
+        return [one.id for one in self._records() if not one.ended or 0 < one.webhook_due <= now]
+
+    def ids(self) -> list[str]:
+        """Every job, oldest first."""
+        return [record.id for record in self._records()]
+
+    def remove(self, identifier: str) -> None:
+        """Forget a job with all that it holds."""
+        shutil.rmtree(self._of(identifier), ignore_errors=True)
+
+    @contextmanager
+    def running(self, identifier: str) -> Iterator[JobRecord | None]:
+        """The job for as long as this worker runs it; None if another does, or it is gone."""
+        try:
+            with files.locked(self._of(identifier) / "lock", wait=False):
+                yield self.read(identifier)
+        except files.LockHeld:
+            yield None
+
+    def rows(self, record: JobRecord) -> list[bytes]:
+        """The applicants as they came."""
+        return (self._of(record.id) / "rows.jsonl").read_bytes().split(b"\n")
+
+    def add_results(self, record: JobRecord, lines: Sequence[bytes]) -> None:
+        """Append results behind those that the state knows of; then the state knows of these too."""
+        data = b"".join(line + b"\n" for line in lines)
+        descriptor = os.open(self._of(record.id) / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, record.results_bytes)  # what a killed worker wrote and did not note
+            written = 0
+            while written < len(data):
+                written += os.pwrite(descriptor, data[written:], record.results_bytes + written)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        record.done += len(lines)
+        record.results_bytes += len(data)
+        self.save(record)
+
+    def results(self, record: JobRecord, offset: int, count: int) -> list[bytes]:
+        """Some lines of the results, from the row `offset` on."""
+        found: list[bytes] = []
+        with suppress(FileNotFoundError), open(self._of(record.id) / "results.jsonl", "rb") as file:
+            for place, line in enumerate(file):
+                if place >= min(record.done, offset + count):
+                    break
+                if place >= offset:
+                    found.append(line[:-1])
+        return found
+
+    def finish(self, record: JobRecord, status: str, because: str = "") -> None:
+        """The job ends: the applicants' data go."""
+        record.end(status, because)
+        self.save(record)
+        (self._of(record.id) / "rows.jsonl").unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Jobs that ended a week ago, or were ordered two weeks ago, go."""
+        now = time.time()
+        for record in self._records():
+            if now - (record.finished or record.created + KEPT_DAYS * 86400) > KEPT_DAYS * 86400:
+                self.remove(record.id)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _of(self, identifier: str) -> Path:
+        return self._folder / identifier
+
+    def _records(self) -> list[JobRecord]:
+        with suppress(FileNotFoundError):
+            records = [record for name in os.listdir(self._folder) if (record := self.read(name))]
+            return sorted(records, key=lambda one: one.created)
+        return []

@@ -1,0 +1,164 @@
+"""Jobs in folders and in a database obey one contract; a host's own come along when it gets a database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from service.errors import JobsAway
+from service.jobs.folders import JobFolders
+from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
+from service.jobs.tables import JobTables
+from tests.databases import Cluster
+
+ROWS = [b'{"a":1}', b'{"a":2}', b'{"a":3}']
+
+
+def job(account: str = "acme", webhook: str = "") -> JobRecord:
+    """A new one."""
+    return JobRecord(new_id(), account, "k", len(ROWS), time.time(), webhook=webhook)
+
+
+@pytest.fixture(name="store", params=["folders", "tables"])
+def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobRepository]:
+    made: JobRepository
+    if request.param == "folders":
+        made = JobFolders(tmp_path / "jobs")
+    else:
+        made = JobTables(request.getfixturevalue("database"))
+    yield made
+    made.close()
+
+
+def test_a_job_is_kept_run_and_ended(store: JobRepository) -> None:
+    """Rows as they came until it ends, results page by page in order, then the state alone."""
+    record = job()
+    assert store.create(record, ROWS, 10) and store.due(time.time()) == [record.id]
+    with store.running(record.id) as mine:
+        assert mine == record and store.rows(mine) == ROWS
+        store.add_results(mine, [b"one", b"two"])
+        store.add_results(mine, [b"three"])
+        assert [store.results(mine, offset, 2) for offset in (0, 1, 2, 3)] == [
+            [b"one", b"two"], [b"two", b"three"], [b"three"], [],
+        ]  # fmt: skip
+        store.finish(mine, "done")
+    ended = store.read(record.id)
+    assert ended is not None and (ended.status, ended.done) == ("done", 3) and ended.finished
+    assert store.due(time.time()) == [] and store.results(ended, 0, 9) == [b"one", b"two", b"three"]
+    with pytest.raises((OSError, JobsAway)):
+        store.rows(ended)
+
+
+def test_an_account_has_so_many_open(store: JobRepository) -> None:
+    """Another's do not count, and neither do those that ended."""
+    first = job()
+    assert [store.create(one, ROWS, 2) for one in (first, job(), job(), job("other"))] == [True, True, False, True]
+    store.finish(first, "failed", "why")
+    assert store.create(job(), ROWS, 2)
+
+
+@pytest.mark.parametrize("identifier", ["", "..", "job_", "job_" + "0" * 32, "job_\0" + "0" * 31, "JOB_" + "a" * 32])
+def test_what_is_no_job_is_none(store: JobRepository, identifier: str) -> None:
+    """No text leads anywhere else."""
+    assert store.read(identifier) is None
+
+
+def test_a_webhook_is_due_when_it_is(store: JobRepository) -> None:
+    """Ended jobs are looked at again for their webhook alone."""
+    record = job(webhook="https://example.com/")
+    store.create(record, ROWS, 10)
+    record.webhook_due = 100.0
+    store.finish(record, "done")
+    assert (store.due(99.0), store.due(101.0)) == ([], [record.id])
+    record.webhook_due = 0.0
+    store.save(record)
+    assert store.due(101.0) == []
+
+
+def test_hosts_share_a_job_and_one_runs_it(database: str) -> None:
+    """The second finds it held, goes on where the first stopped, and the first, come back, may add nothing."""
+    one, other = JobTables(database), JobTables(database)
+    record = job()
+    one.create(record, ROWS, 10)
+    with one.running(record.id) as mine:
+        assert mine is not None
+        with other.running(record.id) as theirs:
+            assert theirs is None
+        one.add_results(mine, [b"one"])
+        with psycopg.connect(database, autocommit=True) as link:  # the first host's connections are cut
+            others = "datname = current_database() AND pid <> pg_backend_pid()"
+            link.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")  # noqa: S608
+        for _ in range(2):  # its connections were cut too; what is asked next makes new ones
+            with suppress(JobsAway), other.running(new_id()):
+                pass
+        with other.running(record.id) as theirs:
+            assert theirs is not None and theirs.done == 1
+            other.add_results(theirs, [b"two", b"three"])
+            with pytest.raises(JobsAway, match="does not answer"):
+                one.add_results(mine, [b"late"])  # over the broken connection
+            with pytest.raises(JobsAway, match="another worker"):
+                one.add_results(mine, [b"late"])
+    assert one.results(record, 0, 9) == [b"one", b"two", b"three"]
+    one.close()
+    other.close()
+
+
+def test_a_host_s_jobs_come_along(database: str, tmp_path: Path) -> None:
+    """Those that wait, run half way or have ended, with rows and results; a second start moves nothing."""
+    folders, tables = JobFolders(tmp_path / "jobs"), JobTables(database)
+    waiting, half, ended = job(), job(), job("other")
+    for record in (waiting, half, ended):
+        folders.create(record, ROWS, 10)
+    folders.add_results(half, [b"one"])
+    folders.add_results(ended, [b"one", b"two", b"three"])
+    folders.finish(ended, "done")
+    assert (tables.take_over(folders), tables.take_over(folders), folders.ids()) == (3, 0, [])
+    assert tables.due(time.time()) == [waiting.id, half.id]
+    moved = tables.read(half.id)
+    assert moved == half and tables.rows(half) == ROWS and tables.results(half, 0, 9) == [b"one"]
+    tables.add_results(half, [b"two", b"three"])
+    assert tables.results(half, 0, 9) == tables.results(ended, 0, 9) == [b"one", b"two", b"three"]
+    tables.close()
+
+
+def test_results_go_after_a_week(database: str) -> None:
+    """And what was ordered two weeks ago and never ended."""
+    tables = JobTables(database)
+    old, fresh, stuck = job(), job(), job()
+    for record in (old, fresh, stuck):
+        tables.create(record, ROWS, 10)
+    for record in (old, fresh):
+        tables.add_results(record, [b"x"] * 3)
+        tables.finish(record, "done")
+    with psycopg.connect(database, autocommit=True) as link:
+        week = f"interval '{KEPT_DAYS} days 1 hour'"
+        link.execute(f"UPDATE ledger.job SET ended_at = now() - {week} WHERE id = %s", (old.id,))  # noqa: S608
+        link.execute(f"UPDATE ledger.job SET ordered_at = now() - 2 * {week} WHERE id = %s", (stuck.id,))  # noqa: S608
+    tables.tidy()
+    assert [tables.read(record.id) is None for record in (old, fresh, stuck)] == [True, False, True]
+    assert not tables.results(old, 0, 9)
+    tables.close()
+
+
+def test_a_database_that_is_away_is_said(database: str, database_cluster: Cluster) -> None:
+    """Every step says so, and works again when it is back."""
+    tables = JobTables(database)
+    record = job()
+    tables.create(record, ROWS, 10)
+    database_cluster.stop()
+    try:
+        for step in (
+            lambda: tables.create(job(), ROWS, 10), lambda: tables.read(record.id), lambda: tables.due(0.0),
+            lambda: tables.rows(record), lambda: tables.results(record, 0, 1), lambda: tables.save(record), tables.tidy,
+        ):  # fmt: skip
+            with pytest.raises(JobsAway, match="does not answer"):
+                step()
+    finally:
+        database_cluster.start()
+    assert tables.read(record.id) == record
+    tables.close()

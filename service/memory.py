@@ -26,7 +26,7 @@ def keep() -> None:
             mallopt(parameter, _KEPT_BYTES)
 
 
-class GiveBack:
+class MemoryRelease:
     """Gives memory back to the system when the process has grown and nothing is being answered."""
 
     def __init__(self) -> None:

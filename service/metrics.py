@@ -116,13 +116,13 @@ class Metrics:
         self._requests[f"{route}\t{status}"] += 1
         self._histogram(_REQUEST_DURATION_SECONDS, route, LATENCY_EDGES_S).observe(seconds)
 
-    def scored(self, applicant: Any, score: int, band: str) -> None:
+    def count_score(self, applicant: Any, score: int, band: str) -> None:
         """Count one score given; the applicant's values go into bins and nowhere else."""
         self.counters[_SCORES][band] += 1
         self._rows.append((applicant, score))
         self._note_rows(1)
 
-    def scored_many(self, columns: Mapping[str, Any], assessments: Arrays) -> None:
+    def count_scores(self, columns: Mapping[str, Any], assessments: Arrays) -> None:
         """Count the scores of a batch; `columns` hold the applicants' values by field, NaN or None where unknown."""
         for band, count in zip(CLASSES, np.bincount(assessments.band, minlength=len(CLASSES)).tolist(), strict=True):
             if count:
@@ -137,7 +137,7 @@ class Metrics:
         for age in ages:
             self.counters[_KNOWN_SCORES]["1" if age <= 1 else "2-3" if age <= 3 else "4+"] += 1
 
-    def warned(self, codes: Iterable[str]) -> None:
+    def count_warnings(self, codes: Iterable[str]) -> None:
         """Count the warnings of answers."""
         for code in codes:
             self.counters[_WARNINGS][code] += 1

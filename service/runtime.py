@@ -214,7 +214,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         signal.signal(signal.SIGTERM, drain)
 
     async def _housekeeping(self) -> None:
-        give_back = memory.GiveBack()
+        give_back = memory.MemoryRelease()
         tick, look_every = 0, max(1, round(self.settings.key_reload_s / TICK_S))
         while True:
             await asyncio.sleep(TICK_S)

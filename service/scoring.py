@@ -98,8 +98,8 @@ class _LoopBatch:
         return answer
 
     def _work(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        for values, answer in gathered:
+        batch, self._gathered = self._gathered, []
+        for values, answer in batch:
             if answer.done():  # its request was cancelled
                 continue
             try:
@@ -145,7 +145,7 @@ class Scoring:
             JournalEntry(kind, key.account, answer, (place,), (line,), ((0, len(answer)),), 200, mark)
         )
         if not key.test:
-            self._metrics.scored(applicant, assessment.score, assessment.band)
+            self._metrics.count_score(applicant, assessment.score, assessment.band)
             if applicant.previous_classes:
                 self._metrics.count_known((values[features.AGE],))
         return answer
@@ -171,7 +171,7 @@ class Scoring:
         if key.test:
             return body
         # Counted in the loop's next turn: the answer need not wait for it.
-        asyncio.get_running_loop().call_soon(self._metrics.scored_many, columns | numbers, assessments)
+        asyncio.get_running_loop().call_soon(self._metrics.count_scores, columns | numbers, assessments)
         self._metrics.count_known(matrix[~np.isnan(matrix[:, features.AGE]), features.AGE].tolist())
         return body
 
@@ -185,9 +185,9 @@ class Scoring:
     ) -> tuple[Sequence[str], bytes, list[bytes]]:
         """Places, answers (a line each) and log lines of a batch."""
         moment = _now()
-        odd = list(map(self._check.of, applicants))
+        warning_codes = list(map(self._check.of, applicants))
         if not key.test:
-            self._metrics.warned(chain.from_iterable(odd))
+            self._metrics.count_warnings(chain.from_iterable(warning_codes))
         numbers = list(assessments.named_reasons())
         codes, leads = zip(*map(_codes, numbers), strict=True)
         bands, best = (
@@ -218,7 +218,7 @@ class Scoring:
             reasons,
             strengths,
             compared,
-            odd,
+            warning_codes,
             repeat(self._ref),
             repeat(moment),
         )
@@ -232,7 +232,7 @@ class Scoring:
                 *triples,
                 borderline,
                 codes,
-                map("|".join, odd),
+                map("|".join, warning_codes),
                 grades,
                 leads,
                 bases,
@@ -245,9 +245,9 @@ class Scoring:
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
     ) -> tuple[str, bytes, bytes]:
         """Place, answer and log line of one score."""
-        odd = self._check.of(applicant)
-        if odd and not key.test:
-            self._metrics.warned(odd)
+        warning_codes = self._check.of(applicant)
+        if warning_codes and not key.test:
+            self._metrics.count_warnings(warning_codes)
         probabilities, points, band, best, borderline, numbers, lost = assessment
         poor, standard, good = map(rounded, probabilities)
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
@@ -266,7 +266,7 @@ class Scoring:
             reasons,
             strengths,
             compared,
-            odd,
+            warning_codes,
             self._ref,
             moment,
         )
@@ -281,7 +281,7 @@ class Scoring:
             good,
             borderline,
             codes,
-            "|".join(odd),
+            "|".join(warning_codes),
             risk,
             leads,
             basis,

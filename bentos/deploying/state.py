@@ -67,9 +67,9 @@ class DeploymentState(BaseModel):
         """What stands in this place."""
         return self.green if colour == "green" else self.blue
 
-    def put(self, colour: Colour, placed: Placement | None) -> DeploymentState:
+    def put(self, colour: Colour, placement: Placement | None) -> DeploymentState:
         """The same with another release in this place."""
-        return self.model_copy(update={colour: placed})
+        return self.model_copy(update={colour: placement})
 
 
 class StateFile:

@@ -54,8 +54,8 @@ class Deployment:
             self._say(f"version {release.version} is there and is what was approved ({release.reference})")
             self._proxy.ensure()
             old = self._switch.active()
-            placed = self._state_file.read().at(old) if old else None
-            if old and placed and placed.release == release and self._colours.ready(old):
+            placement = self._state_file.read().at(old) if old else None
+            if old and placement and placement.release == release and self._colours.ready(old):
                 self._say(f"version {release.version} serves already ({old})")
                 return
             colour = other(old) if old else "blue"
@@ -154,17 +154,17 @@ class Deployment:
             active = self._switch.active()
             state = self._state_file.read()
             target = other(active) if active else None
-            placed = state.at(target) if target else None
-            if active is None or target is None or placed is None:
+            placement = state.at(target) if target else None
+            if active is None or target is None or placement is None:
                 raise DeployRefused("there is nothing to go back to: only one version was ever deployed here")
-            release = placed.good
+            release = placement.good
             if release is None:
                 raise DeployRefused(
-                    f"version {placed.release.version} was itself taken back: deploy the version that is wanted"
+                    f"version {placement.release.version} was itself taken back: deploy the version that is wanted"
                 )
-            if placed.withdrawn:
+            if placement.withdrawn:
                 self._say(
-                    f"version {placed.release.version} was itself taken back, version {release.version} was before"
+                    f"version {placement.release.version} was itself taken back, version {release.version} was before"
                 )
                 self._colours.start(target, release)  # ends the other first
                 self._change(lambda state: state.put(target, Placement(release=release)))
@@ -205,12 +205,12 @@ class Deployment:
             return
         if self._state_file.read().trial:  # cut off between the switch and its note
             self._settle()
-        placed = self._state_file.read().at(old) if old else None
-        if old is None or placed is None:
+        placement = self._state_file.read().at(old) if old else None
+        if old is None or placement is None:
             self._say("there is no version to go back to: the new one goes on serving")
             return
         if not self._colours.ready(old):
-            self._colours.start(old, placed.release)
+            self._colours.start(old, placement.release)
         self._turn_back(colour, old, actor, reason)
         self._colours.stop(colour)
 
@@ -221,18 +221,18 @@ class Deployment:
         state, active = self._state_file.read(), self._switch.active()
         order = [active, other(active)] if active else list(COLOURS)
         for colour in order:
-            placed = state.at(colour)
-            if placed is None:
+            placement = state.at(colour)
+            if placement is None:
                 yield f"{colour:<6} empty"
                 continue
-            role = "serves" if colour == active else "withdrawn" if placed.withdrawn else "stands by"
+            role = "serves" if colour == active else "withdrawn" if placement.withdrawn else "stands by"
             health = (
                 "ready" if self._colours.ready(colour) else "not ready" if self._colours.running(colour) else "stopped"
             )
-            release = placed.release
+            release = placement.release
             yield (
                 f"{colour:<6} {role}, {health}: version {release.version}, model {release.digest[:12]}, "
-                f"{release.reference}, since {placed.since}"
+                f"{release.reference}, since {placement.since}"
             )
         if state.trial:
             yield f"{state.trial.colour:<6} is being proved: version {state.trial.release.version}"
@@ -275,8 +275,8 @@ class Deployment:
             before = replaced.good if replaced else None
             if before == trial.release:
                 before = None
-            placed = Placement(release=trial.release, since=now(), before=before)
-            return state.put(trial.colour, placed).model_copy(update={"trial": None})
+            placement = Placement(release=trial.release, since=now(), before=before)
+            return state.put(trial.colour, placement).model_copy(update={"trial": None})
 
         self._change(settled)
 

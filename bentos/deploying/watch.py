@@ -77,7 +77,7 @@ class WatchVerdict:
         return ""
 
 
-class Shadow(BaseModel):
+class ShadowComparison(BaseModel):
     """p99 in milliseconds of the same requests to both colours; `old_ms` is 0 where there was no old one."""
 
     model_config = ConfigDict(frozen=True)
@@ -87,7 +87,7 @@ class Shadow(BaseModel):
     old_ms: float
 
 
-def shadow(new: Prober, old: Prober | None, requests: int) -> Shadow:
+def shadow(new: Prober, old: Prober | None, requests: int) -> ShadowComparison:
     """Both colours asked the same in turn, so that a busy machine is unfair to neither.
 
     Raises:
@@ -98,4 +98,4 @@ def shadow(new: Prober, old: Prober | None, requests: int) -> Shadow:
         fresh.append(new.ask())
         if old is not None:
             current.append(old.ask(check=False))
-    return Shadow(requests=requests, new_ms=round(p99(fresh), 2), old_ms=round(p99(current), 2))
+    return ShadowComparison(requests=requests, new_ms=round(p99(fresh), 2), old_ms=round(p99(current), 2))

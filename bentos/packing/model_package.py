@@ -198,8 +198,8 @@ def _kinds(value: str | Sequence[str] | None) -> list[str]:
 
 
 def _commonest(values: list[Any], count: int) -> list[str]:
-    ranked = sorted(Counter(str(value) for value in values).items(), key=lambda item: (-item[1], item[0]))
-    return [name for name, _ in ranked[:count]]
+    ranking = sorted(Counter(str(value) for value in values).items(), key=lambda item: (-item[1], item[0]))
+    return [name for name, _ in ranking[:count]]
 
 
 def _importance(engine: Portable, sample: Columns) -> dict[str, float]:

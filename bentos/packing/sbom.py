@@ -105,8 +105,8 @@ def bill(packed: Packed, version: str, digest: str, lines: str) -> str:
 
 def _entries(lock: str) -> list[str]:
     """Each requirement with its hashes as one line, without comments."""
-    joined = "\n".join(line for line in lock.splitlines() if not line.lstrip().startswith("#")).replace("\\\n", " ")
-    return [" ".join(line.split()) for line in joined.splitlines() if line.strip()]
+    text = "\n".join(line for line in lock.splitlines() if not line.lstrip().startswith("#")).replace("\\\n", " ")
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def _plain(name: str) -> str:

@@ -39,7 +39,7 @@ SHOWN: Final = 40  # of a fact: longer ones are a digest or an essay
 
 
 @dataclass(frozen=True)
-class Judged:
+class VersionFigures:
     """A version with what its training run logged: metrics, intervals as `.low` and `.high`."""
 
     version: Version
@@ -52,7 +52,7 @@ def last_released(versions: list[Version]) -> Version | None:
     return max(released, key=lambda version: version.tags[RELEASED_AT], default=None)
 
 
-def render(champion: Judged, released: Judged | None) -> str:
+def render(champion: VersionFigures, released: VersionFigures | None) -> str:
     """The report as markdown: what is to be released, and each metric beside the last release's."""
     lines = [f"# Release of version {champion.version.number}", "", _headline(champion, released), ""]
     sides = [champion] if released is None else [champion, released]
@@ -67,7 +67,7 @@ def render(champion: Judged, released: Judged | None) -> str:
     return "\n".join(lines)
 
 
-def _headline(champion: Judged, released: Judged | None) -> str:
+def _headline(champion: VersionFigures, released: VersionFigures | None) -> str:
     if released is None:
         return "Nothing was released before."
     if released.version.number == champion.version.number:
@@ -79,7 +79,7 @@ def _headline(champion: Judged, released: Judged | None) -> str:
     )
 
 
-def _name(side: Judged) -> str:
+def _name(side: VersionFigures) -> str:
     return f"version {side.version.number}"
 
 
@@ -88,7 +88,7 @@ def _cell(text: str) -> str:
     return plain if len(plain) <= SHOWN else plain[: SHOWN - 1] + "…"
 
 
-def _metrics(champion: Judged, released: Judged | None) -> list[str]:
+def _metrics(champion: VersionFigures, released: VersionFigures | None) -> list[str]:
     names = [name for name in (*RISES, *FALLS) if name in champion.metrics]
     if released is None:
         rows = [f"| {name} | {_figure(name, champion.metrics)} |" for name in names]
@@ -130,13 +130,13 @@ def _verdict(name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) 
     return "same"
 
 
-def judged(catalogue: Catalogue, version: Version) -> Judged:
+def figures_of(catalogue: Catalogue, version: Version) -> VersionFigures:
     """The version with its run's metrics.
 
     Raises:
         VersionMissing: MLflow has lost the run.
     """
-    return Judged(version, catalogue.run_metrics(version.run_id))
+    return VersionFigures(version, catalogue.run_metrics(version.run_id))
 
 
 def report(catalogue: Catalogue) -> str:
@@ -145,9 +145,9 @@ def report(catalogue: Catalogue) -> str:
     Raises:
         BentosError: there is no champion, or MLflow does not answer.
     """
-    champion = judged(catalogue, catalogue.by_alias(CHAMPION))
+    champion = figures_of(catalogue, catalogue.by_alias(CHAMPION))
     last = last_released(catalogue.versions())
-    return render(champion, judged(catalogue, last) if last else None)
+    return render(champion, figures_of(catalogue, last) if last else None)
 
 
 def main() -> int:

@@ -197,9 +197,9 @@ def _body(takes: RequestBody) -> Json:
 
 
 def _parameters(route: Route) -> list[Json]:
-    placed = [{**_IN_PATH, "name": name, "example": route.example_id} for name in route.parameters]
+    in_path = [{**_IN_PATH, "name": name, "example": route.example_id} for name in route.parameters]
     return [
-        *placed,
+        *in_path,
         *([_IDEMPOTENCY_KEY] if route.idempotent else []),
         *({**one, "in": "query"} for one in route.query),
     ]

@@ -92,12 +92,12 @@ class Jobs:
         )
         rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
         try:
-            taken = await asyncio.to_thread(self._jobs.create, record, rows, OPEN_JOBS)
+            has_room = await asyncio.to_thread(self._jobs.create, record, rows, OPEN_JOBS)
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             await self._admission.throttle.refund(call, ORDER.price.tokens())
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
-        if not taken:
+        if not has_room:
             detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
             raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
         return Reply(

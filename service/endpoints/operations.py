@@ -112,9 +112,9 @@ class Operations:
 class _Snapshots(Collector):
     """A snapshot as Prometheus' client wants it."""
 
-    def __init__(self, snapshot: Snapshot, fixed: Mapping[str, Series]) -> None:
+    def __init__(self, snapshot: Snapshot, constants: Mapping[str, Series]) -> None:
         self._snapshot = snapshot
-        self._fixed = fixed
+        self._fixed = constants
 
     def collect(self) -> list[Metric]:
         """The metric families, in the order of `FAMILIES`."""
@@ -140,10 +140,10 @@ class _Snapshots(Collector):
         return families
 
 
-def exposition(snapshot: Snapshot, fixed: Mapping[str, Series] | None = None) -> bytes:
+def exposition(snapshot: Snapshot, constants: Mapping[str, Series] | None = None) -> bytes:
     """The snapshot, and gauges that do not change, in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Snapshots(snapshot, fixed or {}))
+    registry.register(_Snapshots(snapshot, constants or {}))
     return generate_latest(registry)
 
 

@@ -30,15 +30,15 @@ def main() -> None:
     model = CatBoost()
     model.load_model(blob=content)
     raw = model.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
-    packed = io.BytesIO()
+    archive = io.BytesIO()
     np.savez(
-        packed,
+        archive,
         raw=np.asarray(raw, np.float64).reshape(len(rows), -1),
         classes=np.array([str(name) for name in model.classes_]),
         leaf_values=np.asarray(model.get_leaf_values(), np.float64),
     )
     with answer:
-        answer.write(packed.getvalue())
+        answer.write(archive.getvalue())
 
 
 if __name__ == "__main__":

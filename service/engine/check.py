@@ -85,13 +85,13 @@ def ask_catboost(model: bytes, rows: Float, objective: Objective) -> EngineVerdi
     Raises:
         ModelRefused: the child died, took too long or found a model of another shape.
     """
-    packed = io.BytesIO()
-    np.save(packed, rows)
+    archive = io.BytesIO()
+    np.save(archive, rows)
     try:
         process = subprocess.run(
             # -P: the folder of the program holds modules whose names are no one's business but ours
             [sys.executable, "-P", str(Path(catboost_child.__file__))],
-            input=struct.pack("<q", len(model)) + model + packed.getvalue(),
+            input=struct.pack("<q", len(model)) + model + archive.getvalue(),
             capture_output=True,
             timeout=TRIAL_TIMEOUT_S,
             check=False,

@@ -89,9 +89,9 @@ class JobFolders:
         descriptor = os.open(self._of(record.id) / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, record.results_bytes)  # what a killed worker wrote and did not note
-            written = 0
-            while written < len(data):
-                written += os.pwrite(descriptor, data[written:], record.results_bytes + written)
+            offset = 0
+            while offset < len(data):
+                offset += os.pwrite(descriptor, data[offset:], record.results_bytes + offset)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -101,14 +101,14 @@ class JobFolders:
 
     def results(self, record: JobRecord, offset: int, count: int) -> list[bytes]:
         """Some lines of the results, from the row `offset` on."""
-        found: list[bytes] = []
+        lines: list[bytes] = []
         with suppress(FileNotFoundError), open(self._of(record.id) / "results.jsonl", "rb") as file:
             for place, line in enumerate(file):
                 if place >= min(record.done, offset + count):
                     break
                 if place >= offset:
-                    found.append(line[:-1])
-        return found
+                    lines.append(line[:-1])
+        return lines
 
     def finish(self, record: JobRecord, status: str, because: str = "") -> None:
         """The job ends: the applicants' data go."""

@@ -71,7 +71,7 @@ class JobRunner:
     async def look(self) -> None:
         """Run what is to be run, tell what is to be told."""
         for identifier in await asyncio.to_thread(self.jobs.due, time.time()):
-            async with self._held(identifier) as record:
+            async with self._job_lock(identifier) as record:
                 if record is not None and not record.ended:
                     await self._run(record)
                 if record is not None and record.ended and 0 < record.webhook_due <= time.time():
@@ -81,13 +81,13 @@ class JobRunner:
             await asyncio.to_thread(self.jobs.tidy)
 
     @asynccontextmanager
-    async def _held(self, identifier: str) -> AsyncIterator[JobRecord | None]:
+    async def _job_lock(self, identifier: str) -> AsyncIterator[JobRecord | None]:
         """The job while this worker runs it; taken and let go in a thread, since a database may make either wait."""
-        held = ExitStack()
+        stack = ExitStack()
         try:
-            yield await asyncio.to_thread(held.enter_context, self.jobs.running(identifier))
+            yield await asyncio.to_thread(stack.enter_context, self.jobs.running(identifier))
         finally:
-            await asyncio.to_thread(held.close)
+            await asyncio.to_thread(stack.close)
 
     async def _run(self, record: JobRecord) -> None:
         rows = await asyncio.to_thread(self.jobs.rows, record)
@@ -122,8 +122,8 @@ class JobRunner:
             await asyncio.sleep(LOOK_S)
             return None
         record.refused += len(refused)
-        given = iter(scores)
-        return [refused[place] if place in refused else next(given) for place in range(len(chunk))]
+        answers = iter(scores)
+        return [refused[place] if place in refused else next(answers) for place in range(len(chunk))]
 
     async def _once(
         self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes], applicants: Sequence[Applicant]

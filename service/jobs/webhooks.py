@@ -54,8 +54,8 @@ def resolved(parts: SplitResult, allowed: Networks) -> tuple[str, int]:
         OSError: it has none.
     """
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = [str(one[4][0]) for one in found]
+    entries = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    addresses = [str(one[4][0]) for one in entries]
     for address in addresses:
         inside = among(address, allowed)
         if not inside and (parts.scheme == "http" or not public(ip_address(address.partition("%")[0]))):

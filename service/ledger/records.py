@@ -308,5 +308,5 @@ def without_customers(data: bytes, refs: Collection[str], predictions: Collectio
 
 def without_inputs(data: bytes) -> bytes:
     """The object of predictions with the features emptied: the decision stays, what it was made from goes."""
-    emptied = dict.fromkeys((*INPUT_COLUMNS, "previous_classes"), "")
-    return _rewritten(data, ({**row, **emptied} for row in read(data)))
+    blanks = dict.fromkeys((*INPUT_COLUMNS, "previous_classes"), "")
+    return _rewritten(data, ({**row, **blanks} for row in read(data)))

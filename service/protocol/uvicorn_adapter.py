@@ -51,16 +51,16 @@ def adopt(express: type[asyncio.Protocol], plain: type[asyncio.Protocol]) -> typ
     Returns:
         The protocol that every server speaks that this process starts from now on.
     """
-    if lost := missing_of_uvicorn():
+    if missing := missing_of_uvicorn():
         _log.warning(
             "uvicorn %s lacks %s: its own protocol answers, without our limits on connections, heads and slow bodies, "
             "and more slowly; install the locked version",
             uvicorn.__version__,
-            ", ".join(lost),
+            ", ".join(missing),
         )
         return getattr(auto, "AutoHTTPProtocol", asyncio.Protocol)
-    if lost := missing_of_asyncio():
-        _log.warning("this Python lacks %s: scores are answered without the short way, more slowly", ", ".join(lost))
-    protocol = plain if lost else express
+    if missing := missing_of_asyncio():
+        _log.warning("this Python lacks %s: scores are answered without the short way, more slowly", ", ".join(missing))
+    protocol = plain if missing else express
     vars(auto)["AutoHTTPProtocol"] = protocol
     return protocol

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from service.contract import MAX_STRENGTHS, Applicant, Direction, Text
-from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FRAGMENTS, STORIES, loan_kinds_text
+from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FAMILY_WORDINGS, FRAGMENTS, loan_kinds_text
 
 RATES: Final = (20.0, 400.0)  # points a unit of margin
 LEAST_STRENGTH: Final = 5  # points
@@ -35,7 +35,7 @@ _STRONG_FIELD: Final = tuple(
 
 def strength_text(family: str) -> Text:
     """The sentence for a family that counts in the applicant's favour."""
-    story = STORIES[family]
+    story = FAMILY_WORDINGS[family]
     return Text(pt=f"{story.pt.rstrip(',')}: conta a favor", en=f"{story.en} counts in favour")
 
 

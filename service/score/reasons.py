@@ -31,7 +31,7 @@ LOAN_FIELDS: Final = ("num_loans", "loan_types")
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class FamilyWording:
     """What a family of features is called, and its own words where "above" and "below" would not do."""
 
     pt: str
@@ -40,32 +40,32 @@ class Story:
     low: Text | None = None
 
 
-STORIES: Final[dict[str, Story]] = {
-    "income": Story("Renda", "Income"),
-    "bank_accounts": Story("Número de contas bancárias", "The number of bank accounts"),
-    "credit_cards": Story("Número de cartões de crédito", "The number of credit cards"),
-    "loans": Story("Número de empréstimos em aberto", "The number of running loans"),
-    "interest_rate": Story("Taxa de juros dos cartões", "The interest rate on credit cards"),
-    "delay": Story("Atraso médio após o vencimento, em dias,", "The average delay after the due date"),
-    "delayed_payments": Story("Número de pagamentos atrasados", "The number of delayed payments"),
-    "inquiries": Story("Número de consultas de crédito", "The number of credit inquiries"),
-    "credit_limit": Story("Variação do limite do cartão", "The change of the card limit"),
-    "debt": Story("Dívida em aberto", "Outstanding debt"),
-    "history": Story("Tempo de histórico de crédito", "The length of the credit history"),
-    "instalments": Story("Total de parcelas mensais", "The total of monthly instalments"),
-    "investment": Story("Valor investido por mês", "The amount invested per month"),
-    "balance": Story("Saldo ao fim do mês", "The balance left at the end of the month"),
-    "credit_mix": Story(
+FAMILY_WORDINGS: Final[dict[str, FamilyWording]] = {
+    "income": FamilyWording("Renda", "Income"),
+    "bank_accounts": FamilyWording("Número de contas bancárias", "The number of bank accounts"),
+    "credit_cards": FamilyWording("Número de cartões de crédito", "The number of credit cards"),
+    "loans": FamilyWording("Número de empréstimos em aberto", "The number of running loans"),
+    "interest_rate": FamilyWording("Taxa de juros dos cartões", "The interest rate on credit cards"),
+    "delay": FamilyWording("Atraso médio após o vencimento, em dias,", "The average delay after the due date"),
+    "delayed_payments": FamilyWording("Número de pagamentos atrasados", "The number of delayed payments"),
+    "inquiries": FamilyWording("Número de consultas de crédito", "The number of credit inquiries"),
+    "credit_limit": FamilyWording("Variação do limite do cartão", "The change of the card limit"),
+    "debt": FamilyWording("Dívida em aberto", "Outstanding debt"),
+    "history": FamilyWording("Tempo de histórico de crédito", "The length of the credit history"),
+    "instalments": FamilyWording("Total de parcelas mensais", "The total of monthly instalments"),
+    "investment": FamilyWording("Valor investido por mês", "The amount invested per month"),
+    "balance": FamilyWording("Saldo ao fim do mês", "The balance left at the end of the month"),
+    "credit_mix": FamilyWording(
         "Avaliação da combinação de produtos de crédito",
         "The rating of the mix of credit products",
     ),
-    "minimum_payment": Story(
+    "minimum_payment": FamilyWording(
         "Pagamento apenas do valor mínimo",
         "Paying only the minimum amount due",
         high=Text(pt="É pago apenas o valor mínimo devido", en="Only the minimum amount due is paid"),
         low=Text(pt="O pagamento excede o valor mínimo devido", en="More than the minimum amount due is paid"),
     ),
-    "behaviour": Story(
+    "behaviour": FamilyWording(
         "Perfil de gastos e de pagamentos",
         "The pattern of spending and payments",
         high=Text(
@@ -77,7 +77,7 @@ STORIES: Final[dict[str, Story]] = {
             en="Spending or the size of payments is below what is usual for well-rated customers",
         ),
     ),
-    "loan_kinds": Story(
+    "loan_kinds": FamilyWording(
         "Tipos de empréstimo",
         "The kinds of loan",
         high=Text(
@@ -89,12 +89,12 @@ STORIES: Final[dict[str, Story]] = {
             en="Fewer loans of some kinds than is usual for well-rated customers",
         ),
     ),
-    "previous_classes": Story(
+    "previous_classes": FamilyWording(
         "Classe observada anteriormente",
         "The class observed earlier",
         low=Text(pt="A classe observada anteriormente reduz o score", en="The class observed earlier lowers the score"),
     ),
-    "credit_lines": Story(
+    "credit_lines": FamilyWording(
         "Total de contas, cartões e empréstimos",
         "The total of accounts, cards and loans",
     ),
@@ -136,7 +136,7 @@ def loan_kinds_text(direction: Direction, kinds: Collection[str], usual: Collect
 
 def text(family: str, direction: Direction) -> Text:
     """The sentence for a family and direction, in both languages."""
-    story = STORIES[family]
+    story = FAMILY_WORDINGS[family]
     if direction is Direction.MISSING:
         return Text(pt=f"{story.pt.rstrip(',')}: informação não fornecida", en=f"{story.en} was not given")
     own = story.high if direction is Direction.TOO_HIGH else story.low

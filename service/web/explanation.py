@@ -90,10 +90,10 @@ def _first_fault(body: bytes, error: Exception | None, row: int | None) -> Fault
         raise _malformed(f"The body is not well-formed JSON: {_place(body, error)}")
     pointer = f"/applicants/{row}" if row is not None else _pointer_of(error)
     match = re.match(r"/applicants/(\d+)", pointer)
-    explained = _row_faults(body, int(match[1])) if match else []
-    if not explained and "of length" in str(error):
-        explained = [_miscounted(0 if ">=" in str(error) else MAX_BATCH_ROWS + 1)]
-    return explained[0] if explained else _misfit(error, Applicant if match else Batch)
+    faults = _row_faults(body, int(match[1])) if match else []
+    if not faults and "of length" in str(error):
+        faults = [_miscounted(0 if ">=" in str(error) else MAX_BATCH_ROWS + 1)]
+    return faults[0] if faults else _misfit(error, Applicant if match else Batch)
 
 
 def _row_faults(body: bytes, row: int) -> list[Fault]:

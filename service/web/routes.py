@@ -203,9 +203,9 @@ class Routes:
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a path, or None."""
-        fixed = self._fixed.get(path)
-        if fixed is not None:
-            return fixed
+        exact = self._fixed.get(path)
+        if exact is not None:
+            return exact
         for shape, endpoint in self._shaped:
             if shape.fullmatch(path):
                 return endpoint
@@ -214,8 +214,8 @@ class Routes:
 
 @cache
 def _shape(path: str) -> re.Pattern[str]:
-    fixed = _PARAMETER.sub("{}", path).split("{}")
-    return re.compile(_SEGMENT.join(map(re.escape, fixed)))
+    literals = _PARAMETER.sub("{}", path).split("{}")
+    return re.compile(_SEGMENT.join(map(re.escape, literals)))
 
 
 def _size(count: int) -> str:

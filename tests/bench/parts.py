@@ -66,7 +66,7 @@ async def measure(model: Path, folder: Path) -> dict[str, float]:
         "journal frame": lambda: encode(entry, [1]),
         "metrics": lambda: (
             runtime.metrics.request("/v1/score", 200, 0.001),
-            runtime.metrics.scored(applicant, 600, "Good"),
+            runtime.metrics.count_score(applicant, 600, "Good"),
         ),
     }
     costs = {name: _cost(part) for name, part in parts.items()}

@@ -12,7 +12,7 @@ def scored(metrics: Metrics, times: int) -> None:
     """Count scores of one applicant."""
     columns, _ = applicant_columns(1)
     for _ in range(times):
-        metrics.scored(applicant(columns, 0), 640, "Standard")
+        metrics.count_score(applicant(columns, 0), 640, "Standard")
 
 
 def test_workers_are_added_up_and_a_successor_goes_on(tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ def _error(response: httpx.Response, answer: Any) -> errors.ApiError:
 
 def _faults(problem: dict[str, Any]) -> tuple[errors.FieldFault, ...]:
     """The fields at fault: RFC 9457's `errors`, each with a JSON pointer (RFC 6901) and a code."""
-    listed = problem.get("errors", [])
-    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    entries = problem.get("errors", [])
+    items = [item for item in entries if isinstance(item, dict)] if isinstance(entries, list) else []
     return tuple(errors.FieldFault(_steps(str(item.get("pointer", ""))), str(item.get("code", ""))) for item in items)
 
 

@@ -21,13 +21,13 @@ def causes(desk: Desk, verdict: Mapping[str, Any]) -> list[str]:
     return [sentence(desk, cause, str(cause.get("text", ""))) for cause in entries]
 
 
-def sentence(desk: Desk, spoken: Mapping[str, Any], otherwise: str) -> str:
+def sentence(desk: Desk, cause: Mapping[str, Any], otherwise: str) -> str:
     """What a cause or check says, `otherwise` where the page has no words for it."""
     t = desk.texts
-    template = t.get(f"causes.{spoken.get('rule')}", "")
-    figures = spoken.get("figures") or {}
+    template = t.get(f"causes.{cause.get('rule')}", "")
+    figures = cause.get("figures") or {}
     values = {name: _figure(desk, name, value) for name, value in figures.items()}
-    values["columns"] = ", ".join(column(desk, str(name)) for name in spoken.get("columns") or [])
+    values["columns"] = ", ".join(column(desk, str(name)) for name in cause.get("columns") or [])
     values["bands"] = _bands(desk, values) or t("causes.no_bands")
     try:
         return template.format(**values) or otherwise

@@ -86,7 +86,7 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         name = own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")
         layers += [dot.encode(x=x, y=y, tooltip=tips), name.encode(x=x, y=y)]
     low, high = min(points, key=lambda point: point[1]), max(points, key=lambda point: point[1])
-    spoken = t(
+    description = t(
         "charts.curve_alt",
         axis=axis,
         low=f.number(low[1]),
@@ -94,7 +94,7 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         high=f.number(high[1]),
         at_high=f.plain(high[0]),
     )
-    _draw(desk, alt.layer(*layers).properties(height=360), spoken, "chart.curve")
+    _draw(desk, alt.layer(*layers).properties(height=360), description, "chart.curve")
 
 
 def _bands(desk: Desk) -> list[Any]:
@@ -145,8 +145,8 @@ def heat(
         layers.append(own.mark_rect(fill=None, stroke=ON_TINT, strokeWidth=4))
     scores = [score for _, _, score in cells]
     low, high = desk.formats.number(min(scores)), desk.formats.number(max(scores))
-    spoken = t("charts.heat_alt", across=axes[0], upward=axes[1], low=low, high=high)
-    _draw(desk, alt.layer(*layers).properties(height=420), spoken, "chart.heat")
+    description = t("charts.heat_alt", across=axes[0], upward=axes[1], low=low, high=high)
+    _draw(desk, alt.layer(*layers).properties(height=420), description, "chart.heat")
 
 
 def intervals(
@@ -174,8 +174,8 @@ def intervals(
     if threshold is not None:
         mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink(), aria=False)
         layers.insert(0, mark.encode(x="value:Q"))
-    spoken = "; ".join(f"{name}: {desk.formats.number(value, 3)}" for name, value, _, _ in rows)
-    _draw(desk, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {spoken}", key)
+    description = "; ".join(f"{name}: {desk.formats.number(value, 3)}" for name, value, _, _ in rows)
+    _draw(desk, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {description}", key)
 
 
 def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
@@ -192,8 +192,8 @@ def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
         )
         .properties(height=80 + 26 * len(table))
     )
-    spoken = "; ".join(f"{name}: {desk.formats.plain(value)}" for name, value in ordered)
-    _draw(desk, chart, f"{axis}. {spoken}", key)
+    description = "; ".join(f"{name}: {desk.formats.plain(value)}" for name, value in ordered)
+    _draw(desk, chart, f"{axis}. {description}", key)
 
 
 def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:

@@ -23,11 +23,11 @@ _GAP: Final = 4  # points left open between two bands, so that they are told apa
 def gauge(desk: Desk, score: Score) -> str:
     """The gauge as SVG with its own description for screen readers."""
     t, f = desk.texts, desk.formats
-    spoken = t("gauge.alt", score=f.number(score.score), band=t.option(f"band_{score.band}"))
+    description = t("gauge.alt", score=f.number(score.score), band=t.option(f"band_{score.band}"))
     arcs = "".join(_arc(band, low, high, band is score.band) for band, low, high in BANDS)
     ticks = "".join(_tick(desk, value) for value in _TICKS)
     return (
-        f'<svg class="qf-gauge" viewBox="0 0 320 186" role="img" aria-label="{escape(spoken)}">{arcs}{ticks}'
+        f'<svg class="qf-gauge" viewBox="0 0 320 186" role="img" aria-label="{escape(description)}">{arcs}{ticks}'
         f"{_needle(score.score)}"
         f'<text x="160" y="128" class="qf-score" text-anchor="middle">{f.number(score.score)}</text>'
         f'<text x="160" y="150" class="qf-of" text-anchor="middle">{escape(t("gauge.of"))}</text>'

@@ -90,10 +90,10 @@ def _why(desk: Desk, score: Score) -> None:
         st.html(chart)
     st.header(t("result.reasons"), anchor=False)
     st.html(reasons(desk, score))
-    helped = getattr(score, "strengths", None)
-    if helped:
+    strengths = getattr(score, "strengths", None)
+    if strengths:
         st.header(t("result.strengths"), anchor=False)
-        st.html(listed(desk, score, helped))
+        st.html(listed(desk, score, strengths))
 
 
 def reasons(desk: Desk, score: Score) -> str:

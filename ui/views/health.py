@@ -199,22 +199,22 @@ def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
 
 def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) -> None:
     t = desk.texts
-    listed = [moment for moment in reversed(moments) if moment.get("report")]
-    if not listed:
+    reports = [moment for moment in reversed(moments) if moment.get("report")]
+    if not reports:
         return
     st.header(t("health.reports"), anchor=False)
     # A link from a drift run names its report; only one that is listed is opened.
-    linked = [place for place, moment in enumerate(listed) if moment["report"] == st.query_params.get("report")]
+    linked = [place for place, moment in enumerate(reports) if moment["report"] == st.query_params.get("report")]
     choice = st.selectbox(
         t("health.report"),
-        range(len(listed)),
+        range(len(reports)),
         index=linked[0] if linked else None,
         format_func=lambda place: t(
             "health.report_name",
-            start=desk.formats.day(str(listed[place].get("start"))),
-            end=desk.formats.day(str(listed[place].get("end"))),
-            version=listed[place].get("version"),
-            state=t.get(f"states.{listed[place].get('state')}", "?"),
+            start=desk.formats.day(str(reports[place].get("start"))),
+            end=desk.formats.day(str(reports[place].get("end"))),
+            version=reports[place].get("version"),
+            state=t.get(f"states.{reports[place].get('state')}", "?"),
         ),
         placeholder=t("health.report_choose"),
         key="health.report",
@@ -222,7 +222,7 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
     if choice is None:
         return
     try:
-        content = bucket.read(str(listed[choice]["report"]))
+        content = bucket.read(str(reports[choice]["report"]))
     except ApiError as error:
         st.error(t(f"health.{error.code}"), icon=":material/error:")
         return

@@ -84,7 +84,7 @@ class StoredEntry(NamedTuple):
     rows: list[Row]
 
 
-class _Fixed(NamedTuple):
+class _EntryHead(NamedTuple):
     kind: int
     partner_length: int
     status: int
@@ -148,30 +148,30 @@ def encode(entry: JournalEntry, numbers: Sequence[int], at_us: int | None = None
     mark = entry.key or (NO_KEY, NO_KEY)
     partner, body, lines = entry.partner.encode(), entry.body, entry.lines
     stamp = time.time_ns() // 1000 if at_us is None else at_us
-    fixed = _ENTRY.pack(entry.kind, len(partner), entry.status, len(lines), len(body), stamp, *mark)
+    head = _ENTRY.pack(entry.kind, len(partner), entry.status, len(lines), len(body), stamp, *mark)
     if len(lines) == 1:  # the hot route: half the time of the general form
         ((start, end),) = entry.spans
         row = _ROW.pack(numbers[0], start, end, len(lines[0]))
-        return frame(_ENTRY_MAGIC, b"".join((fixed, partner, row, body, lines[0])))
+        return frame(_ENTRY_MAGIC, b"".join((head, partner, row, body, lines[0])))
     rows = [
         _ROW.pack(number, start, end, len(line))
         for number, (start, end), line in zip(numbers, entry.spans, lines, strict=True)
     ]
-    return frame(_ENTRY_MAGIC, b"".join((fixed, partner, *rows)), body, b"".join(lines))
+    return frame(_ENTRY_MAGIC, b"".join((head, partner, *rows)), body, b"".join(lines))
 
 
 def decode(payload: bytes) -> StoredEntry:
     """The entry in a frame's payload (whose checksum was right)."""
-    fixed = _Fixed._make(_ENTRY.unpack_from(payload))
-    table = _ENTRY.size + fixed.partner_length
-    start = table + fixed.rows * _ROW.size
-    body, lines = payload[start : start + fixed.body_length], payload[start + fixed.body_length :]
+    head = _EntryHead._make(_ENTRY.unpack_from(payload))
+    table = _ENTRY.size + head.partner_length
+    start = table + head.rows * _ROW.size
+    body, lines = payload[start : start + head.body_length], payload[start + head.body_length :]
     rows: list[Row] = []
     for number, low, high, width in _ROW.iter_unpack(payload[table:start]):
         rows.append(Row(number, lines[:width], body[low:high]))
         lines = lines[width:]
     partner = payload[_ENTRY.size : table].decode()
-    return StoredEntry(RecordKind(fixed.kind), partner, fixed.status, fixed.at_us, key_of(payload), body, rows)
+    return StoredEntry(RecordKind(head.kind), partner, head.status, head.at_us, key_of(payload), body, rows)
 
 
 def key_of(payload: bytes) -> KeyMark | None:
@@ -182,9 +182,9 @@ def key_of(payload: bytes) -> KeyMark | None:
 
 def numbers_of(payload: bytes) -> list[int]:
     """The numbers of the entry's rows."""
-    fixed = _Fixed._make(_ENTRY.unpack_from(payload))
-    table = _ENTRY.size + fixed.partner_length
-    return [number for number, *_ in _ROW.iter_unpack(payload[table : table + fixed.rows * _ROW.size])]
+    head = _EntryHead._make(_ENTRY.unpack_from(payload))
+    table = _ENTRY.size + head.partner_length
+    return [number for number, *_ in _ROW.iter_unpack(payload[table : table + head.rows * _ROW.size])]
 
 
 def entry_at(data: bytes, offset: int = 0) -> bytes | None:

@@ -19,7 +19,7 @@ _CHUNK_BYTES: Final = 1 << 16
 
 
 @dataclass(slots=True)
-class _Followed:
+class _FileIndex:
     """How far a file was read, and the rows so far: offset of the frame and position in it, by number."""
 
     inode: int
@@ -32,17 +32,17 @@ class LiveIndex:
     """Rows of unsealed files by number; for any number of threads."""
 
     def __init__(self) -> None:
-        self._files: dict[str, _Followed] = {}
+        self._files: dict[str, _FileIndex] = {}
         self._lock = threading.Lock()
 
     def find(self, path: Path, file: BinaryIO, inode: int, number: int) -> tuple[int, int] | None:
         """(offset of the frame, position of the row) of a number in an open, unsealed file; None if it is not there."""
         with self._lock:
-            followed = self._files.get(path.name)
-            if followed is None or followed.inode != inode:
-                followed = self._files[path.name] = _Followed(inode)
-            _follow(file, followed)
-            return followed.places.get(number)
+            index = self._files.get(path.name)
+            if index is None or index.inode != inode:
+                index = self._files[path.name] = _FileIndex(inode)
+            _follow(file, index)
+            return index.places.get(number)
 
     def keep(self, names: Collection[str]) -> None:
         """Forget the files that are not among these."""
@@ -51,16 +51,16 @@ class LiveIndex:
                 self._files = {name: one for name, one in self._files.items() if name in names}
 
 
-def _follow(file: BinaryIO, followed: _Followed) -> None:
+def _follow(file: BinaryIO, index: _FileIndex) -> None:
     """Take in what was added since the last look."""
-    while data := _chunk(file, followed.end):
+    while data := _chunk(file, index.end):
         end = 0
         for start, payload in frames.entries_from(data):
-            _note(followed, followed.end + start, payload)
+            _note(index, index.end + start, payload)
             end = start + frames.frame_bytes(payload)
         if end:
-            followed.end += end
-        elif not _passed_over(file, followed):
+            index.end += end
+        elif not _passed_over(file, index):
             return
 
 
@@ -74,23 +74,23 @@ def _chunk(file: BinaryIO, offset: int) -> bytes:
     return data if data[: frames.FRAME_HEAD_BYTES].strip(b"\0") else b""
 
 
-def _passed_over(file: BinaryIO, followed: _Followed) -> bool:
+def _passed_over(file: BinaryIO, index: _FileIndex) -> bool:
     """Whether bytes that are no entry lie behind the reader now.
 
     They are a write that is not whole yet, or damage. Seen for the first time, sound entries behind them are noted and
     the place is looked at again next time; still there then, they are damage and whoever follows goes on behind them.
     """
-    file.seek(followed.end)
+    file.seek(index.end)
     behind = frames.parse(file.read()).entries
     for start, payload in behind:
-        _note(followed, followed.end + start, payload)
-    seen_before, followed.broken_at = followed.broken_at == followed.end, followed.end
+        _note(index, index.end + start, payload)
+    seen_before, index.broken_at = index.broken_at == index.end, index.end
     if not (seen_before and behind):
         return False
-    followed.end += behind[-1][0] + frames.frame_bytes(behind[-1][1])
+    index.end += behind[-1][0] + frames.frame_bytes(behind[-1][1])
     return True
 
 
-def _note(followed: _Followed, offset: int, payload: bytes) -> None:
+def _note(index: _FileIndex, offset: int, payload: bytes) -> None:
     for position, number in enumerate(frames.numbers_of(payload)):
-        followed.places[number] = (offset, position)
+        index.places[number] = (offset, position)

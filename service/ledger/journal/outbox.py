@@ -109,9 +109,9 @@ class Outbox:
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end: the thread wakes once and finds a whole group."""
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._group.queue.put(gathered)
+        batch, self._gathered = self._gathered, []
+        if batch:
+            self._group.queue.put(batch)
 
     def backlog(self) -> Backlog:
         """What this worker wrote and nobody has shipped yet."""

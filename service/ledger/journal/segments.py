@@ -61,7 +61,7 @@ class Segment(NamedTuple):
         return cls(match[1], match[2], int(match[3], 16)) if match else None
 
 
-class Mended(NamedTuple):
+class MendReport(NamedTuple):
     """What `mend` found: the file's sound contents, and whether the original went to quarantine as torn or damaged."""
 
     contents: frames.Contents
@@ -174,7 +174,7 @@ class Folders:
             shutil.rmtree(self.kept / name)
         return len(old)
 
-    def mend(self, segment: Segment, pause_s: float = 0.0) -> Mended:
+    def mend(self, segment: Segment, pause_s: float = 0.0) -> MendReport:
         """Makes a pending file, whose worker is done with it, sound and sealed; call with the file's lock held.
 
         Bytes that are no frame are never thrown away unseen: the original goes to quarantine, what is sound stays.
@@ -186,8 +186,8 @@ class Folders:
         if contents.gaps or not contents.sealed:
             sound = frames.rebuilt((payload for _, payload in contents.entries), rewritten=contents.rewritten)
             files.replace(path, sound, files.PRIVATE)
-            return Mended(frames.parse(sound, pause_s), contents.torn, contents.damaged)
-        return Mended(contents, torn=False, damaged=False)
+            return MendReport(frames.parse(sound, pause_s), contents.torn, contents.damaged)
+        return MendReport(contents, torn=False, damaged=False)
 
 
 def find_row(path: Path, number: int, live: LiveIndex) -> tuple[bytes, int] | None:

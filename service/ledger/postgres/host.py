@@ -135,9 +135,9 @@ class PostgresLedger:
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end, as in the journal."""
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self.writer.queue.put(gathered)
+        batch, self._gathered = self._gathered, []
+        if batch:
+            self.writer.queue.put(batch)
 
     async def read(self, identifier: str, owner: str, kind: RecordKind, *, anywhere: bool = False) -> StoredAnswer:
         """The answer that was given to this owner under this id, from the database or the bucket."""

@@ -269,8 +269,8 @@ class DatabaseWriter:
         late = sum(len(one.numbers) for one in group if one.numbers[0] not in firsts)
         if late:
             link.execute(_FEWER, (late, self.run, segment.first))
-        lost = IdempotencyRunning("another request with this key was answered at the same time")
-        return {one.numbers[0]: None if one.numbers[0] in firsts else lost for one in group}
+        conflict = IdempotencyRunning("another request with this key was answered at the same time")
+        return {one.numbers[0]: None if one.numbers[0] in firsts else conflict for one in group}
 
     def _parameters(self, segment: _OpenSegment, group: Sequence[QueuedEntry]) -> dict[str, object]:
         firsts = [Int8(one.numbers[0]) for one in group]

@@ -13,7 +13,7 @@ from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from flows.learning.model_metrics import METRICS
 from infra.delivery import report
-from infra.delivery.report import FALLS, RELEASED_AT, RISES, Judged, last_released, render
+from infra.delivery.report import FALLS, RELEASED_AT, RISES, VersionFigures, last_released, render
 from tests.infra.delivery.registered import champion_of
 
 CHAMPION = Version(number=4, run_id="r4", digest="d" * 64, package_sha256="p", tags={"reviewer": "ana"})
@@ -42,7 +42,9 @@ def test_every_metric_of_the_design_has_a_direction() -> None:
 )
 def test_better_and_worse_are_said_beyond_the_intervals_only(name: str, ours: float, theirs: float, says: str) -> None:
     """A change within the uncertainty is a number, not a verdict."""
-    text = render(Judged(CHAMPION, interval(name, ours, 0.004)), Judged(RELEASED, interval(name, theirs, 0.004)))
+    text = render(
+        VersionFigures(CHAMPION, interval(name, ours, 0.004)), VersionFigures(RELEASED, interval(name, theirs, 0.004))
+    )
 
     assert says in text
     assert f"{ours:.4g} [{ours - 0.004:.4g}, {ours + 0.004:.4g}]" in text
@@ -50,9 +52,9 @@ def test_better_and_worse_are_said_beyond_the_intervals_only(name: str, ours: fl
 
 def test_what_is_missing_is_said() -> None:
     """No release before, no metric there, no interval."""
-    alone = render(Judged(CHAMPION, {"macro_f1": 0.7, "ece": float("nan")}), None)
-    other = render(Judged(CHAMPION, {"macro_f1": 0.7}), Judged(RELEASED, {}))
-    again = render(Judged(CHAMPION, {}), Judged(CHAMPION, {}))
+    alone = render(VersionFigures(CHAMPION, {"macro_f1": 0.7, "ece": float("nan")}), None)
+    other = render(VersionFigures(CHAMPION, {"macro_f1": 0.7}), VersionFigures(RELEASED, {}))
+    again = render(VersionFigures(CHAMPION, {}), VersionFigures(CHAMPION, {}))
 
     assert "Nothing was released before" in alone and "| macro_f1 | 0.7 |" in alone and "not measured" in alone
     assert "not comparable" in other
@@ -71,7 +73,7 @@ def test_no_cell_breaks_the_table() -> None:
     """A note with a bar or a line end stays in its cell."""
     champion = CHAMPION.model_copy(update={"tags": {"override": "a|b\nc"}})
 
-    assert "| override | a/b c |" in render(Judged(champion, {}), None)
+    assert "| override | a/b c |" in render(VersionFigures(champion, {}), None)
 
 
 def test_the_command_reads_mlflow(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.contract import Direction, Reason, Strength
 from service.engine.packed_model import PackedModel
 from service.score import features, points
-from service.score.reasons import FAMILIES, LOAN_KIND_NAMES, STORIES, loan_kinds_text
+from service.score.reasons import FAMILIES, FAMILY_WORDINGS, LOAN_KIND_NAMES, loan_kinds_text
 from tests.factories import applicant, applicant_columns
 
 losses = st.lists(st.floats(-3, 3), min_size=len(FAMILIES), max_size=len(FAMILIES))
@@ -65,4 +65,4 @@ def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> N
 def test_every_family_can_count_in_favour(family: str) -> None:
     """A whole sentence in each language."""
     text = points.strength_text(family)
-    assert text.pt.endswith("conta a favor") and text.en == f"{STORIES[family].en} counts in favour"
+    assert text.pt.endswith("conta a favor") and text.en == f"{FAMILY_WORDINGS[family].en} counts in favour"

@@ -16,9 +16,9 @@ from service.score.reasons import (
     CANDIDATES,
     CATALOGUE,
     FAMILIES,
+    FAMILY_WORDINGS,
     FRAGMENTS,
     LOAN_KIND_NAMES,
-    STORIES,
     direction_of,
     loan_kinds_text,
     text,
@@ -30,7 +30,7 @@ ROWS = 1000
 
 def test_every_family_has_a_story_and_a_field() -> None:
     """No feature can cost points without words for it, and no words are left over."""
-    assert set(STORIES) == set(FAMILIES)
+    assert set(FAMILY_WORDINGS) == set(FAMILIES)
     assert {candidate.family for candidate in CANDIDATES} == set(range(len(FAMILIES)))
 
 

@@ -222,7 +222,7 @@ def publish_champion(settings: BentosSettings) -> Published:
     decision = registry.approved(version)
     with tempfile.TemporaryDirectory(prefix="publish-") as scratch:
         package = registry.download(version.number, version.digest, Path(scratch) / "package")
-        bento.finish(package, version.number, decision)
+        bento.finish(package, version.number, decision, registry.documents(version))
         packed = bento.pack(
             package,
             version=version.number,

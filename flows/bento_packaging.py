@@ -137,7 +137,7 @@ def fetch(registry: Registry, version: Version, package: Path, max_model_mb: flo
     decision = registry.approved(version)
     registry.download(version.number, version.digest, package)
     bento.check_size(package, max_model_mb)
-    bento.finish(package, version.number, decision)
+    bento.finish(package, version.number, decision, registry.documents(version))
     get_run_logger().info("version %s approved by %s, package is intact", version.number, decision.reviewer)
 
 

@@ -124,6 +124,10 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
         create_table_artifact(
             verdicts.cohort_rows(verdict), key="drift-cohorts", description="What the outcomes say, by cohort"
         )
+    if verdict.known:
+        create_table_artifact(
+            verdicts.known_rows(verdict), key="drift-known", description="Known customers, by the age of their class"
+        )
     if report := _report_link(verdict, places):
         lives = "it lives as long as the report" if places.ui_url else "the link lives 7 days"
         create_link_artifact(
@@ -189,12 +193,15 @@ def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) 
         show(before, history, places)
         return before
     verdict = publish(verdict, found, reference, settings)
+    recalibrate = alerts.may_recalibrate(verdict, history, settings, today)
     retrain = alerts.may_retrain(verdict, history, settings, today)
     if verdict.state is not history.state_before(verdict.window["end"], version):
         alerts.announce(verdict, settings.notify, places, _report_link(verdict, places))
-    history = history.with_moment(verdicts.moment_of(verdict, retrain))
+    history = history.with_moment(verdicts.moment_of(verdict, retrain, recalibrate))
     report_store.put(client, HISTORY, history.model_dump_json(indent=1).encode(), JSON)
     show(verdict, history, places)
+    if recalibrate:  # first: one number is fitted in seconds, and needs no data that training does not have yet
+        alerts.start_recalibration(verdict)
     if retrain:
         alerts.start_training(verdict)
     log.info("drift of version %s is %s: %s", version, verdict.state, "; ".join(verdict.reasons) or "nothing moved")

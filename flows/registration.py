@@ -9,7 +9,10 @@ anew and the person is asked again, instead of applying a verdict to what nobody
 from __future__ import annotations
 
 import hashlib
+import json
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Final
 
 from prefect import flow, runtime, task
@@ -20,11 +23,13 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bentos.errors import BentosError
+from bentos.registry.audit_trail import Trail
 from bentos.registry.authority import authorize
+from bentos.registry.catalogue import documents_file
 from bentos.registry.decision import Decision
 from bentos.registry.signing import Reviewers, Statement, proved
 from bentos.registry.version import Version
-from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
+from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.completion import completed
@@ -77,6 +82,7 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
     recheck(registry, challenger, checked)
     outcome = apply(registry, decision)
     artifacts.show_text("verdict", artifacts.verdict_text(decision, outcome), f"Verdict on version {challenger.number}")
+    document(registry, challenger, decision, checked)
     if decision.approved:
         announce(challenger)
     get_run_logger().info("version %s %s by %s", challenger.number, outcome, decision.reviewer)
@@ -235,6 +241,30 @@ def apply(registry: Registry, decision: Decision) -> str:
     return "rejected"
 
 
+@task(task_run_name="documents of version {challenger.number}", cache_policy=NO_CACHE)
+def document(registry: Registry, challenger: Version, decision: Decision, checked: CheckedVersion) -> None:
+    """Write the documents of this validation: with the version's run, where packing finds them, and into this run."""
+    from flows.documents.dossier import for_readers
+    from flows.documents.facts import DossierFacts
+    from flows.review.against_champion import kept_evidence
+
+    with tempfile.TemporaryDirectory(prefix="documents-") as scratch:
+        known = kept_evidence(registry, challenger, Path(scratch))
+    facts = DossierFacts(
+        decision=decision,
+        checks=checked.checks,
+        evidence=known,
+        incidents=tuple(Trail(BentosSettings().trail_file).entries()),
+        data_sha256=challenger.tags.get("data_sha256", ""),
+        git_revision=challenger.tags.get("git_revision", ""),
+    )
+    documents = for_readers(facts)
+    registry.attach(challenger, documents_file(challenger.number), json.dumps(documents, indent=1, ensure_ascii=False))
+    for name, text in documents["staff"].items():
+        title = f"Version {challenger.number}"
+        artifacts.show_text(name.replace("_", "-").replace(".", "-"), text, title)
+
+
 def announce(version: Version) -> None:
     """Tell whoever listens that a version may be packed: the packaging deployment does."""
     emit_event(
@@ -247,7 +277,9 @@ def announce(version: Version) -> None:
 def _already(registry: Registry, challenger: Version, champion: Version | None) -> str:
     """What was decided before, if the run was killed after its verdict was applied or is asked about the champion."""
     if champion is not None and champion.number == challenger.number:
-        registry.approved(challenger)
+        decision = registry.approved(challenger)
+        if not registry.documents(challenger):
+            document(registry, challenger, decision, check(registry, challenger, registry.find(PREVIOUS)))
         announce(challenger)
         get_run_logger().info("version %s is champion already", challenger.number)
         return "approved"

@@ -61,6 +61,11 @@ def reproduce(registry: Registry, run_id: str, data_dir: Path | None = None, hom
     from flows.learning.rows import rows_of
 
     recorded, tags = registry.run_parameters(run_id)
+    if before := tags.get("recalibrated_from"):
+        raise NotReproduced(
+            f"the run recalibrated version {before} and trained nothing: its trees are that version's, "
+            "whose run can be reproduced"
+        )
     data = _same_data(tags, data_dir or Path(tags.get("data_dir", "data/processed")))
     with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
         package = registry.run_package(run_id, Path(scratch))

@@ -13,17 +13,16 @@ from typing import Final
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from bentos.packing.model_package import assemble
-from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
-from flows import artifacts
+from flows import artifacts, challenger
 from flows.completion import completed
+from flows.documents.model_card import CardFacts, model_card
 from flows.learning import baselines, experiments
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, Progress, learn
@@ -43,7 +42,6 @@ from flows.learning.search import SearchTrial, search
 from flows.review import evidence, mlflow_run
 from flows.review.evidence import OUT_OF_TIME
 from flows.review.mlflow_run import POOLED, Exhibits, Logged
-from flows.review.model_card import CardFacts, model_card
 from flows.review.package_facts import describe
 from flows.review.reference_sample import reference_frame
 from flows.review.release_evidence import Evidence
@@ -52,9 +50,8 @@ from flows.training_form import TrainingForm
 from service.engine.packed_model import PackedModel
 from service.score.manifest import REFERENCE_FILE, Data, Draft
 
-REGISTERED: Final = "quantumfinance.model.registered"
 IN_FOLDS: Final = "in_folds"
-CHEAP: Final = ("majority", "shallow_tree", "logistic_scorecard")
+CHEAP: Final = ("majority", "shallow_tree", "logistic_scorecard", "weight_of_evidence")
 
 
 @dataclass(frozen=True)
@@ -106,11 +103,11 @@ def training(form: TrainingForm = TrainingForm()) -> int:
         _show(logged, package, settings)
         _show_data(data)
         log.info("judged and logged: %s", _headline(logged))
-        version = register(bentos, logged, package, tags) if form.register_version else None
+        version = challenger.register(bentos, logged, package, tags) if form.register_version else None
     progress.at(100)
     if version is None:
         return 0
-    announce(version)
+    challenger.announce(version)
     log.info("version %s is the challenger; the registration flow asks for a verdict", version.number)
     return version.number
 
@@ -233,22 +230,6 @@ def pack(data: PreparedData, learned: Learned, package: Path, tags: dict[str, st
     reference_frame(package, data.unseen).to_parquet(package / REFERENCE_FILE, index=False)
 
 
-@task(task_run_name="register the challenger", cache_policy=NO_CACHE)
-def register(settings: BentosSettings, logged: Logged, package: Path, tags: dict[str, str]) -> Version:
-    """The new challenger."""
-    registry = Registry.connect(settings)
-    return registry.register(logged.run_id, package, tags={**tags, "run_id": logged.run_id}, source=logged.model_uri)
-
-
-def announce(version: Version) -> None:
-    """Tell whoever listens that there is a challenger: the registration deployment does."""
-    emit_event(
-        event=REGISTERED,
-        resource={"prefect.resource.id": f"quantumfinance.model.{version.number}"},
-        payload={"version": version.number, "digest": version.digest},
-    )
-
-
 def _champion(settings: BentosSettings) -> bool:
     return Registry.connect(settings).find(CHAMPION) is not None
 
@@ -288,6 +269,10 @@ def _card_facts(
         fairness=found.fairness,
         stability=found.stability,
         data=found.data,
+        certainty=found.certainty or {},
+        stress=found.stress,
+        weak=found.weak,
+        holdout_uses=Registry.connect(BentosSettings()).judged_on(data.sha256) + 1,
     )
 
 

@@ -26,8 +26,13 @@ from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Approval, Manif
 
 CLOCKS: Final = timedelta(minutes=5)  # by which the signer's clock may be ahead of ours
 CONTEXT: Final = b"credit-score approval 1\n"  # a signature made for anything else is none of ours
-PACKED_LATER: Final = {"version", "approval", "files", "platform"}
-"""What packing changes in a manifest; `files` only by the kernel and the registered manifest itself."""
+PACKED_LATER: Final = {"documents", "version", "approval", "files", "platform"}
+"""What packing changes in a manifest; `files` only by the kernel and the registered manifest itself.
+
+`documents` quote the verdict, so they are written after it was signed and no signature can cover them. They are text
+that staff and partners read: nothing of them is run, and nothing of them decides an answer. What they repeat of the
+verdict stands signed in `approval`, the figures in the part of the manifest that is compared.
+"""
 
 
 class Statement(BaseModel):

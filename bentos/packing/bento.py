@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -67,8 +68,10 @@ def check_size(package: Path, max_model_mb: float) -> None:
         raise PackFailed(f"{MODEL_FILE} has {size_mb:.1f} MB, at most {max_model_mb:g} MB may be packed: train smaller")
 
 
-def finish(package: Path, version: int, decision: Decision) -> Manifest:
-    """The manifest of `package`, completed in place with its version and the verdict that let it out.
+def finish(
+    package: Path, version: int, decision: Decision, documents: Mapping[str, Mapping[str, str]] | None = None
+) -> Manifest:
+    """The manifest of `package`, completed in place with its version, the verdict that let it out and its documents.
 
     The package is then loaded the way the service loads it: hashes, golden predictions, a child process first.
 
@@ -93,7 +96,7 @@ def finish(package: Path, version: int, decision: Decision) -> Manifest:
         second_signature=decision.second_signature,
     )
     try:
-        manifest = complete(package, version=str(version), approval=approval)
+        manifest = complete(package, version=str(version), approval=approval, documents=documents)
         PackedModel.load(package)
     except ModelRefused as error:
         raise ArtefactDamaged(f"version {version}: {error}") from error

@@ -226,9 +226,16 @@ def _check_shap(model: CatBoost, engine: Portable, rows: Float, objective: Objec
 
 
 def complete(
-    directory: Path, *, version: str, approval: Approval | None = None, compile_kernel: bool = True
+    directory: Path,
+    *,
+    version: str,
+    approval: Approval | None = None,
+    documents: Mapping[str, Mapping[str, str]] | None = None,
+    compile_kernel: bool = True,
 ) -> Manifest:
     """The manifest of the package in `directory`, now with its version, the verdict that let it out, and a kernel.
+
+    `documents` are those of the version's validation, for partners and for staff.
 
     The leaf table and the kernel are compared with CatBoost on 10,000 rows. Where no kernel can be built a line is
     logged and the portable engine serves the same answers, more slowly.
@@ -261,6 +268,7 @@ def complete(
     changes = {
         "version": version,
         "approval": approval,
+        "documents": {name: dict(part) for name, part in (documents or manifest.documents).items()},
         "files": entries(contents),
         "platform": platform_tag() if kernel else "",
     }

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from bentos.digests import combined, file_sha256, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, OverrideEnded, VersionMissing
@@ -30,6 +30,7 @@ _HINTS: Final = {
     PREVIOUS: "there is nothing to go back to, a promotion leaves the one before it",
 }
 PACKAGE: Final = "package"
+_DOCUMENTS: Final = TypeAdapter(dict[str, dict[str, str]])
 
 
 def client_of(tracking_uri: str) -> MlflowClient:
@@ -98,6 +99,14 @@ class Catalogue:
         except MlflowException as error:
             raise BentosError(f"MLflow does not answer for model {self.name}: {_line(error)}") from error
         return sorted(versions, key=lambda version: version.number, reverse=True)
+
+    def judged_on(self, data_sha256: str) -> int:
+        """How many versions were judged on the customers set aside of this prepared data.
+
+        Raises:
+            BentosError: MLflow does not answer.
+        """
+        return sum(version.tags.get("data_sha256") == data_sha256 for version in self.versions())
 
     def by_alias(self, alias: str) -> Version:
         """The version under the alias.
@@ -207,6 +216,20 @@ class Catalogue:
             except ArtefactDamaged:
                 return None
 
+    def documents(self, version: Version) -> dict[str, dict[str, str]]:
+        """The documents of the version's validation, by reader (`partner`, `staff`) and name; none where none are kept.
+
+        Raises:
+            ArtefactDamaged: what is kept is no such thing.
+        """
+        text = self.attached(version, documents_file(version.number))
+        if text is None:
+            return {}
+        try:
+            return _DOCUMENTS.validate_json(text)
+        except ValidationError as error:
+            raise ArtefactDamaged(f"version {version.number}: its documents are unreadable; decide again") from error
+
     def _run(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException
 
@@ -239,6 +262,11 @@ class Catalogue:
         if not target.exists() or (target.is_dir() and not any(target.iterdir())):
             raise ArtefactDamaged(f"run {run_id} holds no {path}")
         return target
+
+
+def documents_file(number: int) -> str:
+    """Artifact of a run that holds the documents of version `number`, as JSON."""
+    return f"documents/version-{number}.json"
 
 
 def decision_file(number: int) -> str:

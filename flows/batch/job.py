@@ -37,7 +37,7 @@ from flows.batch.rows import Checked, score_table
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
 from service.lexicon.limits import Delimiter, ReadOptions
-from service.score.manifest import MODEL_FILE, Manifest
+from service.score.manifest import Manifest
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"
@@ -71,7 +71,7 @@ class ScoringJob(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     sources: tuple[Source, ...]
-    model_digest: str
+    package_digest: str  # the trees are not all: a recalibrated version has the same and answers otherwise
     chunk_rows: int
     reasons: bool
     hints: ReadHints = ReadHints()
@@ -126,10 +126,9 @@ def job_of(source: str, package: Path, chunk_rows: int, reasons: bool, hints: Re
         Manifest.read(package).require_fit()
     except ModelRefused as error:
         raise BatchRefused(f"the model of this package may not score: {error}") from error
-    digest = hashlib.sha256((package / MODEL_FILE).read_bytes()).hexdigest()
     return ScoringJob(
         sources=tuple(batch_files.sources(source)),
-        model_digest=digest,
+        package_digest=Package.of(package).digest,
         chunk_rows=chunk_rows,
         reasons=reasons,
         hints=hints,

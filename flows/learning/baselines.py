@@ -1,4 +1,4 @@
-"""What the model must beat: the majority, a logistic scorecard, a shallow tree, and CatBoost as it comes.
+"""What the model must beat: the majority, two scorecards, a shallow tree, and CatBoost as it comes.
 
 Each learns from the same rows and is judged on the same unseen customers. The plain CatBoost is also the yardstick of
 the release checks as long as there is no champion.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flows.learning.model_metrics import LabelledAnswers
 from flows.learning.rows import Rows
+from flows.learning.weight_of_evidence import weight_of_evidence_scorecard
 from service.score.policy import CLASSES
 
 Array = NDArray[np.float64]
@@ -79,6 +80,7 @@ BASELINES: Final[Mapping[str, Callable[[Rows, int], Predict]]] = {
     "majority": majority,
     "shallow_tree": shallow_tree,
     "logistic_scorecard": scorecard,
+    "weight_of_evidence": weight_of_evidence_scorecard,
     YARDSTICK: default_catboost,
 }
 

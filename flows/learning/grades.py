@@ -71,6 +71,19 @@ def _rising(borders: Sequence[float]) -> Borders:
     return found[0], found[1], found[2], found[3]
 
 
+def carried_over(borders: Sequence[float], before: Array, after: Array) -> Borders:
+    """The borders on another scale of the probability of Poor, such that each grade keeps its share of these rows.
+
+    Args:
+        borders: on the scale of `before`.
+        before: probability of Poor of some rows (n,).
+        after: of the same rows, after a recalibration, which hardly changes their order.
+    """
+    said = np.sort(after)
+    counts = [int((before <= border).sum()) for border in borders]
+    return _rising([float(np.round(said[count - 1], _DIGITS)) if count else 0.0 for count in counts])
+
+
 def by_grade(answers: LabelledAnswers) -> tuple[Standing, ...]:
     """Rows by risk grade, least risk first; grades without rows are left out."""
     return standings(answers, answers.grades, [str(grade) for grade in policy.GRADES])

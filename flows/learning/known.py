@@ -22,6 +22,9 @@ Bools = NDArray[np.bool_]
 
 MONTHS: Final = 12
 AGES: Final = (1, 2, 3, 4)  # months of the last class at which known customers are judged
+GROUPS: Final = {"known_1_month": (1,), "known_2_to_3_months": (2, 3), "known_longer": (4,)}
+"""Known customers by months since the last class was observed; older ones than four months are too few in the training
+data to be judged apart."""
 DELAYS: Final = (1, 2, 3, 4, 5)
 _DELAY_SHARES: Final = (0.4, 0.2, 0.2, 0.1, 0.1)
 _KEPT: Final = 0.85  # of the classes before the last

@@ -1,4 +1,5 @@
-"""What a verdict sets in motion: one alert per change of state, and a training where performance is red."""
+"""What a verdict sets in motion: one alert per change of state, a recalibration where probabilities stopped coming
+true, and a training where performance is red."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from flows.monitoring.history import RUNBOOK_PLACE, History, WindowVerdict, summary_markdown
+from flows.monitoring.verdict_types import DriftRule, DriftState
 from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings
 from flows.settings import FlowSettings
@@ -55,6 +57,28 @@ def may_retrain(verdict: WindowVerdict, history: History, settings: DriftSetting
     """Whether training starts by itself: red on performance, data sound, and not within the cool-down. Pure."""
     recent = any(m.retrained and (today - m.made_at.date()).days < settings.cooldown_days for m in history.moments)
     return settings.retrain and verdict.performance_red and not verdict.data_quality_red and not recent
+
+
+def may_recalibrate(verdict: WindowVerdict, history: History, settings: DriftSettings, today: date) -> bool:
+    """Whether a recalibration starts by itself: performance red, a band or a group of known customers out of
+    calibration; data sound, not within the cool-down. Pure."""
+    uncalibrated = any(
+        check.rule is DriftRule.CALIBRATION and check.state is not DriftState.GREEN for check in verdict.checks
+    )
+    uncalibrated = uncalibrated or any(one.state is DriftState.RED for one in verdict.known)
+    recent = any(m.recalibrated and (today - m.made_at.date()).days < settings.cooldown_days for m in history.moments)
+    moved = verdict.performance_red or uncalibrated
+    return settings.recalibrate and moved and not verdict.data_quality_red and not recent
+
+
+def start_recalibration(verdict: WindowVerdict) -> None:
+    """Start the recalibration deployment and do not wait; what it registers still needs a person's approval."""
+    from prefect.deployments import run_deployment
+
+    run_deployment("recalibration/recalibration", timeout=0, as_subflow=False)
+    get_run_logger().warning(
+        "probabilities of version %s stopped coming true: recalibration started", verdict.model.version
+    )
 
 
 def start_training(verdict: WindowVerdict) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from flows.learning.model_metrics import Figure
 from flows.monitoring.cohorts import Cohort
+from flows.monitoring.known_cohort import KnownCohort
 from flows.monitoring.verdict_types import SEVERITY, Cause, ColumnVerdict, DriftCheck, DriftState
 from flows.monitoring.window_rules import worst_columns
 
@@ -54,6 +55,7 @@ class WindowVerdict(BaseModel):
     checks: list[DriftCheck]
     outcomes: dict[str, int]
     cohorts: list[Cohort] = []
+    known: list[KnownCohort] = []
     data_quality_red: bool = False
     performance_red: bool = False
     report: str = ""
@@ -74,8 +76,11 @@ class WindowVerdict(BaseModel):
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Window, model and data: two verdicts with the same identity are the same verdict."""
-        return self.window["start"].isoformat(), self.window["end"].isoformat(), self.model.digest, self.fingerprint
+        """Window, model and data: two verdicts with the same identity are the same verdict.
+
+        The model is named by its version: a recalibrated one has the digest of the version it comes from.
+        """
+        return self.window["start"].isoformat(), self.window["end"].isoformat(), self.model.version, self.fingerprint
 
     @property
     def folder(self) -> str:
@@ -90,7 +95,7 @@ def latest(known: WindowVerdict | None, made: WindowVerdict) -> WindowVerdict:
 
 
 class Moment(BaseModel):
-    """One line of the history: what the state was, where the report lies, whether training was started."""
+    """One line of the history: what the state was, where the report lies, what was started."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -104,6 +109,7 @@ class Moment(BaseModel):
     made_at: datetime
     rows: int = 0
     retrained: bool = False
+    recalibrated: bool = False
 
 
 class History(BaseModel):
@@ -112,11 +118,12 @@ class History(BaseModel):
     moments: tuple[Moment, ...] = ()
 
     def with_moment(self, moment: Moment) -> History:
-        """The history with `moment` added; a window judged again replaces its earlier line, and its training stands."""
+        """The history with `moment` added; a window judged again replaces its earlier line; what it started stands."""
         same = (moment.start, moment.end, moment.version)
         kept = [m for m in self.moments if (m.start, m.end, m.version) != same]
-        trained = moment.retrained or any(m.retrained for m in self.moments if m not in kept)
-        added = moment.model_copy(update={"retrained": trained})
+        same_lines = [moment, *(m for m in self.moments if m not in kept)]
+        started = {name: any(getattr(m, name) for m in same_lines) for name in ("retrained", "recalibrated")}
+        added = moment.model_copy(update=started)
         return History(moments=tuple(sorted([*kept, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
 
     def holds(self, verdict: WindowVerdict) -> bool:
@@ -147,8 +154,8 @@ class History(BaseModel):
         ]
 
 
-def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
-    """The verdict as one line of history."""
+def moment_of(verdict: WindowVerdict, retrained: bool, recalibrated: bool = False) -> Moment:
+    """The verdict as one line of history, with what it started."""
     return Moment(
         state=verdict.state,
         start=verdict.window["start"],
@@ -160,6 +167,7 @@ def moment_of(verdict: WindowVerdict, retrained: bool) -> Moment:
         made_at=verdict.made_at,
         rows=verdict.rows,
         retrained=retrained,
+        recalibrated=recalibrated,
     )
 
 
@@ -243,6 +251,22 @@ def cohort_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
             "realised - estimated": _interval(one.gap),
         }
         for one in verdict.cohorts
+    ]
+
+
+def known_rows(verdict: WindowVerdict) -> list[dict[str, str]]:
+    """One row a group of known customers, by the age of their last class."""
+    return [
+        {
+            "known customers": one.name,
+            "state": str(one.state),
+            "predictions": f"{one.rows}",
+            "outcomes": f"{one.settled}",
+            "accuracy": _interval(one.accuracy),
+            "accuracy - promised": _interval(one.gap),
+            "accuracy - repeating the last class": _interval(one.gain),
+        }
+        for one in verdict.known
     ]
 
 

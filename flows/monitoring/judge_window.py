@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 
-from flows.monitoring import cohorts, column_rules, outcomes, performance, window_rules
+from flows.monitoring import cohorts, column_rules, known_cohort, outcomes, performance, window_rules
 from flows.monitoring.cohorts import Cohort
 from flows.monitoring.history import History, ModelInWindow, WindowVerdict
 from flows.monitoring.traffic import Traffic, windows_of
@@ -21,7 +21,7 @@ from service.contract import Basis
 
 ANSWERED = frozenset(column.name for column in watched.ANSWERED)
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,17 @@ class ReferenceData:
         """Rows whose true class is known."""
         return self.frame[self.frame["label"].notna()]
 
+    def answered_of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that this version answered."""
+        return frame[frame["model_version"] == self.model.version]
+
     def rows_of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows that this version answered of customers it did not know, as those of the reference are.
 
         Known customers are another population, with other scores and other errors: how many of them a partner sends is
-        no drift of the model. Their outcomes are counted apart (metric `qf_known_scores`, the card's own figures).
+        no drift of the model. They are judged apart (`flows.monitoring.known_cohort`).
         """
-        ours = frame[frame["model_version"] == self.model.version]
+        ours = self.answered_of(frame)
         return ours[ours["basis"] != Basis.KNOWN_CUSTOMER] if "basis" in ours else ours
 
 
@@ -58,14 +62,16 @@ def judge(
     """The verdict of one window for one model version."""
     current, cohort = reference.rows_of(traffic.current), reference.rows_of(traffic.cohort)
     settled = outcomes.settle(cohort, traffic.outcomes, today)
+    answered, came = _all_answered(traffic, reference, today)
     rows = traffic.by_version[reference.model.version]
     base = {
         "window": {"start": traffic.window.start, "end": traffic.window.end},
         "model": reference.model,
         "rows": rows,
         "compared_rows": len(current),
+        "known": known_cohort.known_cohorts(answered, came, settings),
         "outcomes": {"settled": len(settled.frame), **settled.quarantined},
-        "fingerprint": _fingerprint(current, settled.frame, settings),
+        "fingerprint": _fingerprint(answered, came, settings),
         "made_at": datetime.now(UTC),
     }
     if len(current) < settings.minimum_rows:
@@ -93,6 +99,12 @@ def judge(
         cohorts=weeks,
         **base,
     )
+
+
+def _all_answered(traffic: Traffic, reference: ReferenceData, today: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the version answered in the window, and its matured answers with an outcome; known customers among both."""
+    cohort = reference.answered_of(traffic.cohort)
+    return reference.answered_of(traffic.current), outcomes.settle(cohort, traffic.outcomes, today).frame
 
 
 def _too_few(rows: int, settings: DriftSettings) -> Cause:
@@ -131,5 +143,7 @@ def _fingerprint(current: pd.DataFrame, settled: pd.DataFrame, settings: DriftSe
     """SHA-256 of which rows and outcomes were compared under which rules and settings."""
     outcomes = zip(settled["hash"].tolist(), settled["observed_class"], strict=True)
     parts = [RULES_VERSION, sorted(current["hash"].tolist()), sorted(map(list, outcomes))]
-    text = json.dumps([parts, settings.model_dump(mode="json", exclude={"notify", "retrain", "after_rows"})])
+    text = json.dumps(
+        [parts, settings.model_dump(mode="json", exclude={"notify", "recalibrate", "retrain", "after_rows"})]
+    )
     return hashlib.sha256(text.encode()).hexdigest()

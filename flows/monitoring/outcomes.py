@@ -29,12 +29,14 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     """Join outcomes on the prediction; a repeat counts once, a contradiction not at all.
 
     Args:
-        cohort: with `hash` (of the prediction's id).
+        cohort: with `hash` (of the prediction's id) and `as_of`, the day it describes: what was observed before that
+            day is no outcome of it.
         outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as
             `flows.monitoring.traffic` reads them.
         today: outcomes observed later are in the future and set aside.
     """
-    future = ~(_dates(outcomes["observed_at"]) <= np.datetime64(today, "ns"))
+    observed = _dates(outcomes["observed_at"])
+    future = ~(observed <= np.datetime64(today, "ns"))
     invalid = ~outcomes["observed_class"].isin(CLASSES).to_numpy()
     unknown = (outcomes["standing"] == UNKNOWN).to_numpy()
     known = (outcomes["standing"] == KNOWN).to_numpy()
@@ -42,11 +44,12 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
         {
             "hash": outcomes["hash"].to_numpy(dtype="uint64"),
             "code": _codes(outcomes["observed_class"]),
+            "observed": observed,
         }
-    )[known & ~future & ~invalid].sort_values(["hash", "code"], kind="stable")
+    )[known & ~future & ~invalid].sort_values(["hash", "code", "observed"], kind="stable")
     same = usable.groupby("hash", sort=False)["code"]
     conflicting = (same.transform("min") != same.transform("max")).to_numpy()
-    once = usable[~conflicting].drop_duplicates("hash")
+    once = usable[~conflicting].drop_duplicates("hash", keep="last")
     quarantined = {
         "in the future or undated": int(future.sum()),
         "no such class": int((invalid & ~future).sum()),
@@ -55,6 +58,9 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
         "repeated": int((~conflicting).sum() - len(once)),
     }
     joined = cohort.merge(once, on="hash", how="inner")
+    early = joined.pop("observed").to_numpy() < _dates(joined["as_of"])
+    quarantined["before the prediction"] = int(early.sum())
+    joined = joined[~early].reset_index(drop=True)
     joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
     return Settled(joined, quarantined)
 

@@ -105,24 +105,24 @@ def read_traffic(client: S3Client, settings: DriftSettings, window: Window, toda
     chosen, longer, cohort = windows_of(settings, window)
     since = min(longer.start, cohort.start)
     samplers = [Sampler(one, settings.maximum_rows) for one in (chosen, longer, cohort)]
-    outcomes = _outcomes(client, since, today)
+    outcomes = outcomes_since(client, since, today)
     hashes = []
-    for day in _days(client, "predictions", since, today):
+    for day in days(client, "predictions", since, today):
         for sampler in samplers:
             sampler.add(day)
         if len(outcomes):
             hashes.append(day.hashes())
-    outcomes["standing"] = _standing(outcomes, hashes, since)
+    outcomes["standing"] = standing(outcomes, hashes, since)
     picked = samplers[0] if samplers[0].total >= settings.minimum_rows else samplers[1]
     return Traffic(picked.window, picked.rows, picked.frame(), samplers[2].frame(), samplers[2].rows, outcomes)
 
 
 def new_rows(client: S3Client, today: date, since: datetime) -> int:
     """Predictions stored after the moment `since`; days that ended before it are not even listed."""
-    return sum(day.rows_since(since) for day in _days(client, "predictions", since.date(), today))
+    return sum(day.rows_since(since) for day in days(client, "predictions", since.date(), today))
 
 
-def _days(client: S3Client, kind: str, first: date, last: date) -> Iterable[Day]:
+def days(client: S3Client, kind: str, first: date, last: date) -> Iterable[Day]:
     """The stored days of [first, last] in order, a few read ahead."""
     wanted = [day for day in stored.stored_days(client, kind) if first <= day <= last]
     with ThreadPoolExecutor(DAYS_AT_ONCE) as pool:
@@ -131,16 +131,16 @@ def _days(client: S3Client, kind: str, first: date, last: date) -> Iterable[Day]
             yield from (day for day in found if day is not None)
 
 
-def _outcomes(client: S3Client, first: date, last: date) -> pd.DataFrame:
+def outcomes_since(client: S3Client, first: date, last: date) -> pd.DataFrame:
     """Outcomes recorded on the days [first, last], as they came: repeats and contradictions included."""
-    parts = [day.rows() for day in _days(client, "outcomes", first, last)]
+    parts = [day.rows() for day in days(client, "outcomes", first, last)]
     if not parts:
         return pd.DataFrame(columns=stored.OUTCOME_COLUMNS)
     frame: pd.DataFrame = pa.concat_tables(parts).to_pandas(strings_to_categorical=True)
     return frame
 
 
-def _standing(outcomes: pd.DataFrame, hashes: Sequence[Any], since: date) -> Any:
+def standing(outcomes: pd.DataFrame, hashes: Sequence[Any], since: date) -> Any:
     """Whether each outcome names a stored prediction; `recorded` is what its id opens with, a day (YYYYMMDD)."""
     if outcomes.empty:
         return []

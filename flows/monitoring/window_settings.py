@@ -95,7 +95,16 @@ class DriftSettings(BaseModel):
     )
     maturity_days: int = Field(30, ge=0, le=720, title="Maturity, days", description="Age at which an outcome counts.")
     cooldown_days: int = Field(
-        7, ge=0, le=365, title="Retraining cool-down, days", description="At most one training in so many days."
+        7,
+        ge=0,
+        le=365,
+        title="Retraining cool-down, days",
+        description="At most one training and one recalibration in so many days.",
+    )
+    recalibrate: bool = Field(
+        True,
+        title="Start recalibration",
+        description="On red performance or a band out of calibration, before any training; never promotes by itself.",
     )
     retrain: bool = Field(True, title="Start training", description="On red performance; never promotes by itself.")
     notify: list[str] = Field(

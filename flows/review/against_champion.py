@@ -18,6 +18,7 @@ from flows.learning.model_metrics import LabelledAnswers
 from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
 from flows.review import evidence
 from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
+from flows.review.recalibration_evidence import RECALIBRATED_FROM, SETTLED, SETTLED_BEFORE
 from flows.review.release_checks import run_checks
 from flows.review.release_evidence import Evidence, ReleaseCheck
 from service.engine.packed_model import PackedModel
@@ -33,19 +34,36 @@ def checks_of(registry: Registry, challenger: Version, champion: Version | None)
     Training left the challenger's evidence and answers with its run. Without a champion they already hold the
     comparison with the default CatBoost. With one, both are compared on the challenger's rows: the champion's kept
     answers serve if it was judged on the same data; otherwise it answers the challenger's rows now, and its recipe
-    learns the challenger's earlier months, so that both are compared out of time on equal terms.
+    learns the challenger's earlier months, so that both are compared out of time on equal terms. A recalibrated version
+    is compared on the outcomes it was recalibrated for, with the version whose trees it has.
     """
     with tempfile.TemporaryDirectory(prefix="checks-") as scratch:
-        known = _evidence(registry, challenger, Path(scratch))
+        known = kept_evidence(registry, challenger, Path(scratch))
         if champion is not None:
-            ours = [_kept(registry, challenger, name, Path(scratch)) for name in (UNSEEN, OUT_OF_TIME)]
-            theirs = _champion_answers(registry, challenger, champion, Path(scratch))
+            ours, theirs = _pairs(registry, challenger, champion, Path(scratch))
             blank = known.model_copy(update={"against": None, "out_of_time_against": None, "score_psi": None})
             known = evidence.compared(blank, champion.number, (ours[0], theirs[0]), (ours[1], theirs[1]))
     return run_checks(known)
 
 
-def _evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
+Pair = tuple[LabelledAnswers | None, LabelledAnswers | None]
+
+
+def _pairs(registry: Registry, challenger: Version, champion: Version, scratch: Path) -> tuple[Pair, Pair]:
+    """Answers of challenger and of champion, each on unseen customers and out of time."""
+    before = challenger.tags.get(RECALIBRATED_FROM)
+    if before is None:
+        ours = [kept_answers(registry, challenger, name, scratch) for name in (UNSEEN, OUT_OF_TIME)]
+        return (ours[0], ours[1]), _champion_answers(registry, challenger, champion, scratch)
+    if before != str(champion.number):
+        # Another champion answers meanwhile, who has other trees: it has to be recalibrated itself.
+        return (None, None), (None, None)
+    found = [kept_answers(registry, challenger, name, scratch) for name in (SETTLED, SETTLED_BEFORE)]
+    return (found[0], found[0]), (found[1], found[1])
+
+
+def kept_evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
+    """What the version's own run found out about it; nothing where the run kept nothing."""
     try:
         return readable(registry.run_file(version.run_id, EVIDENCE_FILE, scratch).read_text(encoding="utf-8"))
     except ArtefactDamaged:
@@ -67,7 +85,8 @@ def readable(text: str) -> Evidence:
     return Evidence(**known)
 
 
-def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> LabelledAnswers | None:
+def kept_answers(registry: Registry, version: Version, name: str, scratch: Path) -> LabelledAnswers | None:
+    """The answers of this name that the version's run kept; None where it kept none that can be read."""
     folder = scratch / str(version.number)
     folder.mkdir(exist_ok=True)
     try:
@@ -78,12 +97,10 @@ def _kept(registry: Registry, version: Version, name: str, scratch: Path) -> Lab
         return None
 
 
-def _champion_answers(
-    registry: Registry, challenger: Version, champion: Version, scratch: Path
-) -> tuple[LabelledAnswers | None, LabelledAnswers | None]:
+def _champion_answers(registry: Registry, challenger: Version, champion: Version, scratch: Path) -> Pair:
     data_sha256 = challenger.tags.get("data_sha256", "")
     if data_sha256 and champion.tags.get("data_sha256") == data_sha256:
-        kept = _kept(registry, champion, UNSEEN, scratch), _kept(registry, champion, OUT_OF_TIME, scratch)
+        kept = kept_answers(registry, champion, UNSEEN, scratch), kept_answers(registry, champion, OUT_OF_TIME, scratch)
         if all(kept):
             return kept
     data = _same_data(challenger)

@@ -20,7 +20,8 @@ def calibration(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     if not isfinite(figure.value):
         raise Missing("ece is not a number")
     told = f"ECE of the worst class {figure.value:.4f} in {place}, at most {limits.ece}"
-    told = f"{told}; " + ", ".join(f"{name} {one.value:.3f}" for name, one in quarters.items() if name != place)
+    if others := ", ".join(f"{name} {one.value:.3f}" for name, one in quarters.items() if name != place):
+        told = f"{told}; {others}"
     if figure.value > limits.ece:
         noise = need(evidence.calibration_noise, "calibration noise")
         if figure.value <= limits.ece + noise and noise > limits.ece / 2:

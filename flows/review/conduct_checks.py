@@ -60,6 +60,20 @@ def share(name: str, what: str, limit: str, at_least: bool) -> Finding:
     return finding
 
 
+def weak_segments(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
+    """No slice is told much worse than the rest."""
+    search = need(evidence.weak, "search for weak segments")
+    if not search.looked_at:
+        raise Missing("a slice with enough customers")
+    if not search.weak:
+        return Result.PASSED, f"none of {search.looked_at} slices is told worse beyond chance", 0.0, -limits.weak_gap
+    worst = search.weak[0]
+    told = f"weakest of {search.looked_at} slices: {worst.name}, accuracy {worst.accuracy:.3f}, {worst.gap:+.3f} from"
+    told = f"{told} the rest, on {worst.customers} customers; {len(search.weak)} are worse beyond chance"
+    result = Result.PASSED if worst.gap >= -limits.weak_gap else Result.NEEDS_REVIEW
+    return result, told, worst.gap, -limits.weak_gap
+
+
 def size(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """The model file is small enough to ship."""
     size = need(evidence.size_bytes, "size of the model")

@@ -17,6 +17,7 @@ from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
 from flows.learning import grades
 from flows.learning.calibration import calibrate, table
+from flows.learning.certainty import certainty, stress
 from flows.learning.fit import Learned, Parameters, fit_models, folds, uncalibrated
 from flows.learning.known import AGES, doubled, known_by
 from flows.learning.model_metrics import (
@@ -32,10 +33,12 @@ from flows.learning.prepared_data import FIELDS, PreparedData, before, by_quarte
 from flows.learning.rows import QUARTER_MONTHS, Rows, columns, rows_of
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
-from flows.review.known_customers import DRAWS, judge_known
+from flows.review.known_customers import DRAWS, answers_by_group
+from flows.review.known_customers import report as known_report
 from flows.review.reason_quality import judge_reasons
 from flows.review.release_evidence import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
+from flows.review.weak_segments import search_weak_segments
 from service.contract import PROBABILITY_COLUMNS, CreditClass
 from service.engine.packed_model import PackedModel
 from service.score import policy
@@ -121,11 +124,16 @@ def _of_age(rows: Rows, age: int) -> Rows:
     return known.where(exact)
 
 
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a label, in order: those that answers are about."""
+    return frame[frame["label"].notna()]
+
+
 def fairness_of(data: PreparedData, answers: LabelledAnswers) -> FairnessReport:
     """The audit by age group and occupation on unseen customers."""
-    labelled = data.unseen[data.unseen["label"].notna()]
-    groups = fairness.attributes(labelled)
-    proxy = fairness.proxy_auc(matrix(columns(labelled)), groups["age"], answers.customers)
+    judged = labelled(data.unseen)
+    groups = fairness.attributes(judged)
+    proxy = fairness.proxy_auc(matrix(columns(judged)), groups["age"], answers.customers)
     return fairness.audit(answers, groups, age_proxy_auc=proxy if np.isfinite(proxy) else None)
 
 
@@ -164,6 +172,7 @@ def alone(
     in_turn = in_folds(data, learned)
     everyone = in_turn.beside(answers)
     slices = quarters_of_all(data)
+    known = answers_by_group(rows_of(data.train), rows_of(data.unseen), learned)
     return Evidence(
         data=data_evidence(data),
         pooled=figures["pooled"],
@@ -171,13 +180,16 @@ def alone(
         calibration_noise=calibration_noise(everyone.where(list(slices.values())[-1])),
         ece={place: judge(everyone.where(rows), DRAWS)["ece"] for place, rows in slices.items()}
         | ({OUT_OF_TIME: figures[OUT_OF_TIME]["ece"]} if OUT_OF_TIME in figures else {}),
-        known=judge_known(rows_of(data.train), rows_of(data.unseen), learned),
+        known={name: known_report(*pair) for name, pair in known.items()},
         poor_rate_by_band=poor_rate_by_band(answers),
         grades=grades.by_slice(everyone, slices),
         score_steps=grades.by_slice(everyone, slices, "score"),
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,
+        certainty={"unknown": certainty(everyone)} | {name: certainty(ours) for name, (ours, _) in known.items()},
+        stress=stress(model, columns(data.unseen)),
+        weak=search_weak_segments(everyone, columns(pd.concat([labelled(data.train), labelled(data.unseen)]))),
     )
 
 

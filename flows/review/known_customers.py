@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.learning.fit import Learned
-from flows.learning.known import known_by, last_class
+from flows.learning.known import GROUPS, known_by, last_class
 from flows.learning.model_metrics import Difference, Figures, LabelledAnswers, compare, judge
 from flows.learning.rows import Rows
 from service.score import policy
 
-GROUPS: Final = {"known_1_month": (1,), "known_2_to_3_months": (2, 3), "known_longer": (4,)}
-"""By months since the last class was observed; older ones than four months are too few here to be judged."""
 SHOWN: Final = ("accuracy", "macro_f1", "auc_ovr", "severe_error_rate", "gini_poor", "ece", "log_loss")
 DRAWS: Final = 200
 _CERTAIN: Final = 0.999
@@ -72,13 +70,13 @@ def _joined(parts: Sequence[LabelledAnswers]) -> LabelledAnswers:
     )
 
 
-def judge_known(rows: Rows, unseen: Rows, learned: Learned) -> dict[str, KnownReport]:
-    """A report for each group of `GROUPS` that has rows."""
+def answers_by_group(rows: Rows, unseen: Rows, learned: Learned) -> dict[str, tuple[LabelledAnswers, LabelledAnswers]]:
+    """The model's and the yardstick's answers to each group of `GROUPS` that has rows."""
     found = {}
     for name, ages in GROUPS.items():
-        if any(len(learned.known[age].places) for age in ages):
-            ours, theirs = pairs(rows, unseen, learned, [age for age in ages if len(learned.known[age].places)])
-            found[name] = report(ours, theirs)
+        held = [age for age in ages if len(learned.known[age].places)]
+        if held:
+            found[name] = pairs(rows, unseen, learned, held)
     return found
 
 

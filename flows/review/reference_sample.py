@@ -27,11 +27,16 @@ def reference_frame(package: Path, unseen: pd.DataFrame) -> pd.DataFrame:
         package: an assembled package.
         unseen: clean rows of customers that the model did not learn from, with `label`, null where unknown.
     """
-    model = PackedModel.load(package)
-    answers = model.assess_arrays(matrix(columns(unseen)), reasons=True)
-    grades = grade_many(rounded_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     frame = unseen.loc[:, [*FIELDS, "label"]].reset_index(drop=True)
     frame["customer"] = pd.factorize(unseen["customer_id"])[0]  # which rows belong together, and nobody's id
+    return answered_again(PackedModel.load(package), frame)
+
+
+def answered_again(model: PackedModel, reference: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a reference (contract fields, `label`, `customer`) with the answers that `model` gives them."""
+    frame = reference.loc[:, [*FIELDS, "label", "customer"]].copy()
+    answers = model.assess_arrays(matrix(columns(frame)), reasons=True)
+    grades = grade_many(rounded_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
     frame["score"] = answers.score.astype("int64")
     frame["band"] = [str(CLASSES[place]) for place in answers.band]
     frame["predicted_class"] = [str(CLASSES[place]) for place in answers.predicted_class]

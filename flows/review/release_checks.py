@@ -97,5 +97,6 @@ CHECKS: Final[tuple[tuple[str, str, Finding], ...]] = (
         "Reasons hold under noise",
         conduct_checks.share("reason_stable", "first reasons kept under 1 % noise", "reason_stable", True),
     ),
+    ("weak_segments", "No slice is told much worse than the rest", conduct_checks.weak_segments),
     ("size", "Small enough to ship", conduct_checks.size),
 )

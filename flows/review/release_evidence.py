@@ -11,10 +11,12 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.cleaning.gates import Measure
+from flows.learning.certainty import CertaintyReport, StressRow
 from flows.learning.model_metrics import Difference, Figure, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
 from flows.review.stability import StabilityReport
+from flows.review.weak_segments import SegmentSearch
 from service.score.manifest import Standing
 
 
@@ -71,6 +73,7 @@ class ReleaseLimits:
     band_flips: float = 0.02  # bands that change under 1 % noise
     reason_raises: float = 0.95
     reason_stable: float = 0.90
+    weak_gap: float = 0.2  # accuracy of a slice below everybody's: beyond it a person looks
     size_bytes: int = 50_000_000
     significance: float = 0.05
 
@@ -132,6 +135,11 @@ class Evidence(BaseModel):
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None
     size_bytes: int | None = None
+    certainty: dict[str, CertaintyReport] | None = Field(
+        default=None, description="Prediction sets and automation: `unknown` customers, then known ones by age."
+    )
+    stress: tuple[StressRow, ...] = ()
+    weak: SegmentSearch | None = Field(default=None, description="Slices that are told worse than the rest.")
 
 
 LATER: Final = "out_of_time"

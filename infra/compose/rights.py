@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from flows.predictions.erasure import BOILED
 from infra.stack.credentials import Credentials
 from service.s3 import DATA_BUCKET, MLFLOW_BUCKET, PREDICTIONS_BUCKET, REPORTS_BUCKET
 
@@ -22,18 +23,20 @@ LIST: Final = ("s3:ListBucket", "s3:GetBucketLocation")
 
 @dataclass(frozen=True)
 class Right:
-    """Actions on the objects of a bucket, or with `LIST` on the bucket itself."""
+    """Actions on the objects of a bucket, those whose keys begin with `prefix`, or with `LIST` on the bucket itself."""
 
     bucket: str
     actions: tuple[str, ...]
+    prefix: str = ""
 
     def statement(self) -> dict[str, Any]:
         """The statement of a policy."""
-        resource = f"arn:aws:s3:::{self.bucket}" + ("" if self.actions == LIST else "/*")
+        resource = f"arn:aws:s3:::{self.bucket}" + ("" if self.actions == LIST else f"/{self.prefix}*")
         return {"Effect": "Allow", "Action": list(self.actions), "Resource": [resource]}
 
 
-#: user -> rights. Training is part of `model` and cannot reach `predictions`; drift is `watch` and can only read there.
+#: user -> rights. Training is part of `model` and cannot reach `predictions`; drift and recalibration are `watch`: they
+#: read answers there and can change none, and keep their digests of days beside.
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     # It reads answers back that its host no longer keeps; it can neither change an object it put nor delete one.
     "service": (Right(PREDICTIONS_BUCKET, (*READ, "s3:PutObject")), Right(PREDICTIONS_BUCKET, LIST)),
@@ -43,6 +46,7 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     "watch": (
         Right(PREDICTIONS_BUCKET, READ),
         Right(PREDICTIONS_BUCKET, LIST),
+        Right(PREDICTIONS_BUCKET, WRITE, BOILED),
         Right(REPORTS_BUCKET, (*READ, *WRITE)),
         Right(REPORTS_BUCKET, LIST),
     ),

@@ -114,7 +114,8 @@ MANIFEST: Final[Json] = {
     "version": "7",
     "digest": "b" * 64,
     "objective": "MultiLogloss",
-    "approval": {"reviewer": "Ana", "verdict": "approved", "note": "", "at": "2026-11-23T11:00:00Z"},
+    "approval": {"reviewer": "", "verdict": "approved", "note": "", "at": "2026-11-23T11:00:00Z", "override": None},
+    "documents": {"validation_report.en": "# Validation report of version 7\n"},
 }
 METRICS: Final = """# HELP qf_requests_total Requests answered.
 # TYPE qf_requests_total counter

@@ -22,11 +22,6 @@ from service.web.routes import Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
 _PAGE: Final[Headers] = ((b"content-security-policy", guide.PAGE_POLICY),)
-_INTERNAL: Final[dict[str, bool | set[str]]] = {
-    "files": True,
-    "approval": {"signature", "second_signature", "package"},
-}
-"""What of the manifest is proof for the start of a service, not information."""
 
 DOCS: Final = Route(
     "GET",
@@ -69,7 +64,12 @@ MODEL: Final = Route(
     summary_pt="O modelo que responde: origem, números, aprovação",
     tag="service",
     price=Price.TOKEN,
-    answer=ResponseBody("The manifest.", {"type": "object"}, MANIFEST, headers=("qf-scopes", "qf-engine")),
+    answer=ResponseBody(
+        "The manifest, the model card and the documents of its validation; what is for staff alone is empty.",
+        {"type": "object"},
+        MANIFEST,
+        headers=("qf-scopes", "qf-engine"),
+    ),
 )
 
 
@@ -85,7 +85,8 @@ class Pages:
         self._openapi = msgspec.json.encode(description)
         self._clients = client_files(description)
         self._guide = {language: guide.page(language, routes) for language in guide.LANGUAGES}
-        self._model = msgspec.json.encode(manifest.model_dump(mode="json", exclude=_INTERNAL) | {"engine": engine})
+        self._model = msgspec.json.encode(manifest.partners() | {"engine": engine})
+        self._model_for_staff = msgspec.json.encode(manifest.staffs() | {"engine": engine})
 
     @answers(DOCS)
     async def docs(self, call: Call) -> Reply:
@@ -108,14 +109,15 @@ class Pages:
 
     @answers(MODEL)
     async def model(self, call: Call) -> Reply:
-        """The manifest and the engine that answers; it holds no secret and no applicant.
+        """The manifest and the engine that answers; it holds no secret and no applicant, and for partners no person.
 
         `qf-scopes` says what the key that asked may do, so that a client shows its user what will work; `qf-engine`
         repeats the engine, so that packing can tell whether its kernel runs where it is served.
         """
         await self._throttle.charge(call, MODEL.price.tokens())
         scopes = " ".join(sorted(call.owner.scopes)).encode()
-        return Reply(200, self._model, headers=((b"qf-scopes", scopes), (b"qf-engine", self._engine)))
+        body = self._model_for_staff if Scope.STAFF in call.owner.scopes else self._model
+        return Reply(200, body, headers=((b"qf-scopes", scopes), (b"qf-engine", self._engine)))
 
 
 def _language(call: Call) -> str:

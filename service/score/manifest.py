@@ -35,6 +35,9 @@ APPROVED_FILE: Final = "approved_metadata.json"
 REQUIRED_FILES: Final = (MODEL_FILE, TABLE_FILE, GOLDEN_FILE)
 UNREGISTERED: Final = "unregistered"
 
+CARD_INTERNALS: Final = ("trained by", "code revision", "learned with")
+"""Lines of the model card's list of facts that are told to staff alone."""
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -172,6 +175,10 @@ class Draft(PackagePart):
     fairness: dict[str, JsonValue] = {}
     approval: Approval | None = None
     model_card: Annotated[str, Field(description="Markdown.")] = ""
+    documents: Annotated[
+        dict[str, dict[str, str]],
+        Field(description="Validation report, risk register and incident log as markdown, for `partner` and `staff`."),
+    ] = {}
     ranges: Annotated[
         dict[str, tuple[float, float]],
         Field(description="By field, what 99.8 % of the training rows lie within; outside of it an answer warns."),
@@ -197,6 +204,18 @@ class Draft(PackagePart):
         if not all(low < high for low, high in pairwise((0.0, *value, 1.0))):
             raise ValueError("borders of grades must rise and lie between 0 and 1")
         return value
+
+
+_PROOF: Final = {"signature", "second_signature", "package"}
+"""What of an approval is proof for the start of a service, not information."""
+_STAFFS_ALONE: Final[dict[str, JsonValue]] = {
+    "git_revision": "",
+    "parameters": {},
+    "libraries": {},
+    "platform": "",
+    "golden_sha256": "",
+}
+_INTERNAL_LINES: Final = tuple(f"- {name}:" for name in CARD_INTERNALS)
 
 
 def feature_entries() -> tuple[FeatureEntry, ...]:
@@ -269,6 +288,30 @@ class Manifest(Draft):
     def ref(self) -> ModelRef:
         """How answers name this model."""
         return ModelRef(name=self.name, version=self.version, digest=self.digest)
+
+    def partners(self) -> dict[str, JsonValue]:
+        """The manifest as a partner may read it: no person's name or note, no internals; nor the list of files.
+
+        What is told to staff alone is empty and not absent, so that a program that reads it goes on working.
+        """
+        told = self.staffs() | _STAFFS_ALONE
+        if self.approval is not None:
+            approval = self.approval.model_dump(mode="json", exclude=_PROOF) | {"reviewer": "", "note": ""}
+            if self.approval.override is not None:
+                approval["override"] |= {"second_name": "", "reason": ""}
+            told["approval"] = approval
+        lines = (line for line in self.model_card.splitlines() if not line.startswith(_INTERNAL_LINES))
+        told["model_card"] = "\n".join(lines)
+        told["documents"] = dict(self.documents.get("partner", {}))
+        return told
+
+    def staffs(self) -> dict[str, JsonValue]:
+        """The manifest as staff reads it: everything but the list of files, each document once."""
+        told: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"files", "documents"})
+        if self.approval is not None:
+            told["approval"] = self.approval.model_dump(mode="json", exclude=_PROOF)
+        told["documents"] = dict(self.documents.get("staff", {}))
+        return told
 
     def key_fields(self, count: int) -> list[str]:
         """The contract fields that move the margin most, most important first, at most `count`."""

@@ -16,6 +16,7 @@ import boto3
 
 from tests.acceptance.browser import pages_show_what_was_sent
 from tests.acceptance.by_hand import bentoml_by_hand, image_runs_plainly
+from tests.acceptance.new_quarter import outcomes_recalibrate
 from tests.acceptance.partner_traffic import APPLICANT, PartnerTraffic
 from tests.acceptance.running_stack import Broken, RunningStack
 
@@ -32,6 +33,7 @@ REFUSED: Final[dict[str, tuple[tuple[dict[str, Any], str], ...]]] = {
     "registration": (({"x": 5}, "x"), ({"version": -1}, "version")),
     "packaging": (({"x": 5}, "x"), ({"version": "newest"}, "version")),
     "drift": (({"x": 5}, "x"), ({"settings": {"window_end": "2026-13-45"}}, "settings.window_end")),
+    "recalibration": (({"x": 5}, "x"), ({"form": {"quarter": "2026-Q5"}}, "form.quarter")),
     "scoring": (({"x": 5}, "x"), ({"form": {"chunk_rows": 1}}, "form.chunk_rows")),
     "retention": (({"x": 5}, "x"), ({"form": {"erase_pseudonym": "Ana"}}, "form.erase_pseudonym")),
 }
@@ -263,5 +265,6 @@ PROMISES: Final[tuple[Promise, ...]] = (
     packed_again,
     image_runs_plainly,
     drift_is_judged,
+    outcomes_recalibrate,
     logs_are_clean,
 )

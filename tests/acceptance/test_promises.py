@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance import __main__ as acceptance
-from tests.acceptance import promises
+from tests.acceptance import new_quarter, promises
 from tests.acceptance.running_stack import Broken, RunningStack, Skipped
 
 RETENTION = {"id": "d1", "name": "retention", "schedules": [{"id": "s1", "active": True}]}
@@ -29,6 +29,7 @@ class BrokenStack(RunningStack):
 
         self.prefect = httpx.Client(base_url="http://prefect.test/api", transport=httpx.MockTransport(answer))
         self.home = self.state = folder
+        self.api_url, self.key = "http://api.test", "a key"
         self._status = status
         (folder / "logs").mkdir()
         self._log_sizes = {}
@@ -129,6 +130,45 @@ def test_a_run_that_crashes_is_found(broken: Callable[..., BrokenStack]) -> None
 
     with pytest.raises(Broken, match="retention ended crashed: Nanny failed to start."):
         promises.personal_data_goes(stack)
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [
+        pytest.param("Nothing fitted: no outcomes, 100 missing.", "the run says: Nothing fitted", id="lost-outcomes"),
+        pytest.param(
+            "Version 9 is the challenger; one number was fitted on 120 outcomes",
+            "registered a version",
+            id="registered",
+        ),
+    ],
+)
+def test_outcomes_that_change_nothing_are_found(
+    broken: Callable[..., BrokenStack], monkeypatch: pytest.MonkeyPatch, shown: str, says: str
+) -> None:
+    """Outcomes that are taken and never reach the run, and a version that nobody asked for."""
+    asked: list[str] = []
+
+    def api(_: httpx.Client, path: str, body: Mapping[str, Any]) -> Any:
+        asked.append(path)
+        rows = body.get("applicants", ())
+        return {"scores": [{"prediction_id": "p", "predicted_class": "Poor"} for _ in rows]}
+
+    monkeypatch.setattr(new_quarter, "_asked", api)
+    monkeypatch.setattr(new_quarter, "SHIPPED_S", 0.0)
+    stack = broken(
+        {
+            "POST /deployments/filter": [RETENTION],
+            "POST /deployments/d1/create_flow_run": RUN,
+            "GET /flow_runs/r1": RUN,
+            "POST /artifacts/filter": [{"data": shown}],
+        }
+    )
+
+    with pytest.raises(Broken, match=says):
+        new_quarter.outcomes_recalibrate(stack)
+
+    assert asked.count("/v1/outcomes") == new_quarter.OUTCOMES
 
 
 def test_an_error_in_a_log_is_found(broken: Callable[..., BrokenStack], tmp_path: Path) -> None:

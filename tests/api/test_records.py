@@ -112,6 +112,15 @@ def test_the_model_tells_where_it_comes_from(api: Api) -> None:
     assert answer.json["engine"] in ("compiled", "portable")
 
 
+def test_staff_reads_who_decided_and_a_partner_that_somebody_did(api: Api, staff_key: str) -> None:
+    """A partner's view has neither names nor internals; both have figures, verdict and documents."""
+    partner, staff = api.get("/v1/model").json, api.get("/v1/model", key=staff_key).json
+    internals = {"git_revision", "parameters", "libraries", "golden_sha256"}
+    assert all(staff[name] for name in internals) and not any(partner[name] for name in internals)
+    assert staff.keys() == partner.keys()  # empty and not absent: what reads them goes on working
+    assert "documents" in partner and "model_card" in partner and partner["metrics"] == staff["metrics"]
+
+
 def test_an_outcome_comes_when_the_answer_is_long_gone(api: Api, runtime: Runtime, new_key) -> None:
     """On a host that keeps no copy the id itself tells whose it is, for 24 months; and nobody else can use it."""
     days = {"young": 700, "old": 800}

@@ -11,11 +11,11 @@ from flows import drift as drift_module
 from flows.monitoring import alerts
 from flows.monitoring.history import History, Moment, WindowVerdict
 from flows.monitoring.judge_window import ReferenceData
-from flows.monitoring.verdict_types import Cause, DriftRule, DriftState
+from flows.monitoring.verdict_types import Cause, DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings
 from tests.flows.answered import CANARY, MODEL, TODAY, answers
 
-SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False)
+SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False, recalibrate=False)
 
 
 def put(client, kind: str, name: str, frame: pd.DataFrame) -> None:
@@ -120,8 +120,13 @@ def test_a_window_with_too_few_rows_is_insufficient(client, rows):
     assert drift_module.drift(SETTINGS) is DriftState.INSUFFICIENT
 
 
-def verdict(performance_red: bool = False, data_quality_red: bool = False) -> WindowVerdict:
-    """A red verdict for the given causes."""
+def verdict(
+    performance_red: bool = False, data_quality_red: bool = False, miscalibrated: DriftState | None = None
+) -> WindowVerdict:
+    """A red verdict for the given causes, with a check of calibration where its state is given."""
+    check = DriftCheck(
+        name="calibration by band", state=miscalibrated or DriftState.GREEN, explanation="", rule=DriftRule.CALIBRATION
+    )
     return WindowVerdict(
         state=DriftState.RED,
         causes=(Cause(rule=DriftRule.CONCEPT_DRIFT, text="it is red"),),
@@ -132,7 +137,7 @@ def verdict(performance_red: bool = False, data_quality_red: bool = False) -> Wi
         rows=1,
         compared_rows=1,
         columns=[],
-        checks=[],
+        checks=[check] if miscalibrated else [],
         outcomes={},
         made_at=datetime.now(UTC),
     )
@@ -166,6 +171,61 @@ def test_training_starts_only_when_the_rules_allow(made, history, retrain, expec
     """Red performance on sound data starts one training per cool-down; nothing else does."""
     settings = SETTINGS.model_copy(update={"retrain": retrain})
     assert alerts.may_retrain(made, history, settings, TODAY) is expected
+
+
+RECALIBRATED = TRAINED.model_copy(update={"retrained": False, "recalibrated": True})
+
+
+@pytest.mark.parametrize(
+    ("made", "history", "recalibrate", "expected"),
+    [
+        (verdict(performance_red=True), History(), True, True),
+        (verdict(miscalibrated=DriftState.AMBER), History(), True, True),
+        (verdict(miscalibrated=DriftState.GREEN), History(), True, False),
+        (verdict(performance_red=True), History(), False, False),
+        (verdict(performance_red=True), History(moments=(RECALIBRATED,)), True, False),
+        (verdict(performance_red=True), History(moments=(TRAINED,)), True, True),
+        (verdict(performance_red=True, data_quality_red=True), History(), True, False),
+        (verdict(), History(), True, False),
+    ],
+    ids=[
+        "performance red",
+        "a band out of calibration",
+        "calibration holds",
+        "switched off",
+        "within the cool-down",
+        "a training has a cool-down of its own",
+        "data quality red",
+        "only the data moved",
+    ],
+)
+def test_recalibration_starts_only_when_the_rules_allow(made, history, recalibrate, expected):
+    """Where probabilities stopped coming true on sound data, once a cool-down."""
+    settings = SETTINGS.model_copy(update={"recalibrate": recalibrate})
+    assert alerts.may_recalibrate(made, history, settings, TODAY) is expected
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "events")
+def test_a_recalibration_is_started_before_a_training(client, monkeypatch, current):
+    """Both by their deployments, in this order, and the window's line remembers both."""
+    started: list[str] = []
+    monkeypatch.setattr("prefect.deployments.run_deployment", lambda name, **_: started.append(name))
+    rows = answers(1_000, 4)
+    put(client, "predictions", "w-1", rows.drop(columns="label"))
+    worse = rows["label"].where(np.random.default_rng(0).random(len(rows)) > 0.4, "Poor")
+    outcomes = pd.DataFrame(
+        {"prediction_id": rows["prediction_id"], "observed_class": worse, "observed_at": TODAY.isoformat()}
+    )
+    put(client, "outcomes", "w-1", outcomes)
+
+    drift_module.drift(SETTINGS.model_copy(update={"retrain": True, "recalibrate": True}))
+    drift_module.drift(SETTINGS.model_copy(update={"retrain": True, "recalibrate": True}))
+
+    assert current().performance_red
+    assert started == ["recalibration/recalibration", "training/training"]
+    kept = History.model_validate_json(client.get_object(Bucket="reports", Key="history.json")["Body"].read())
+    assert [(one.recalibrated, one.retrained) for one in kept.moments] == [(True, True)]
 
 
 DAY = date(2026, 10, 1)

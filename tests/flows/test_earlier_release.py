@@ -144,7 +144,7 @@ def test_batch_scoring_says_why_it_may_not_score(earlier: Path, packed: Path, tm
     (tmp_path / "rows.csv").write_text("annual_income\n1\n", encoding="utf-8")
     with pytest.raises(BatchRefused, match="may not score: .*made by another version of the code; train and pack"):
         job_of(str(tmp_path / "rows.csv"), earlier, 100, reasons=False)
-    assert job_of(str(tmp_path / "rows.csv"), packed, 100, reasons=False).model_digest
+    assert job_of(str(tmp_path / "rows.csv"), packed, 100, reasons=False).package_digest
 
 
 def test_it_is_not_packed_for_serving(earlier: Path) -> None:

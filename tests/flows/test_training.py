@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ pytestmark = [
 ]
 
 
-def _short_yardstick(rows: Rows, threads: int = 2) -> baselines.Predict:
+def short_yardstick(rows: Rows, threads: int = 2) -> baselines.Predict:
     """The default CatBoost with thirty trees instead of a thousand: what is compared matters here, not how well."""
     from catboost import CatBoostClassifier
 
@@ -45,6 +46,7 @@ def place(
     mlflow_server: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Registry, Path]]:
     """A registry of this module's own, and a folder with prepared data and state; flows see both by environment."""
+    importlib.import_module("sklearn.tree")  # before MLflow hooks into its import, which warns
     folder = tmp_path_factory.mktemp("training")
     write_prepared(folder / "data", customers=150, unseen=140)
     with pytest.MonkeyPatch.context() as patch:
@@ -56,7 +58,7 @@ def place(
         patch.setenv("QF_MODEL_NAME", f"credit-score-{uuid.uuid4().hex[:8]}")
         patch.setenv("QF_SMOKE_TIMEOUT_S", "400")
         patch.setenv("QF_GIT_REVISION", "a" * 40)
-        patch.setitem(baselines.BASELINES, baselines.YARDSTICK, _short_yardstick)
+        patch.setitem(baselines.BASELINES, baselines.YARDSTICK, short_yardstick)
         patch.delenv("REGISTRY", raising=False)
         yield Registry.connect(BentosSettings()), folder
 

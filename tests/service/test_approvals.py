@@ -39,8 +39,11 @@ def reviewers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trust(tmp_path_factory.mktemp("list") / "reviewers.json")
 
 
+DOCUMENTS = {"partner": {"validation_report.en": "# Validation report of version 3\n"}, "staff": {}}
+
+
 def _packed(registered: Path, target: Path, *, signs: bool = True, **changes: object) -> Path:
-    """The package with an approval of version 3, signed or merely typed."""
+    """The package with an approval of version 3, signed or merely typed, and the documents that quote it."""
     shutil.copytree(registered, target)
     version = Version(
         number=3,
@@ -51,7 +54,7 @@ def _packed(registered: Path, target: Path, *, signs: bool = True, **changes: ob
     )
     base = {"version": 3, "digest": version.digest, "verdict": "approve", "reviewer": "ana", "at": NOW}
     decision = Decision.model_validate(base | changes)
-    bento.finish(target, 3, approval(decision, version) if signs else decision)
+    bento.finish(target, 3, approval(decision, version) if signs else decision, DOCUMENTS)
     return target
 
 
@@ -71,6 +74,7 @@ def test_what_was_signed_for_answers(registered: Path, reviewers: Path, tmp_path
     """Packed once or again, by one reviewer or, in spite of a failed check, by two."""
     once = _packed(registered, tmp_path / "once")
     require_signed(once, Manifest.read(once), reviewers)
+    assert Manifest.read(once).documents == DOCUMENTS  # written after the signature, and not under it
 
     two = {"failed_checks": ("ece",), "override_reason": "pilot", "override_expires": date(2027, 1, 1)}
     over = _packed(registered, tmp_path / "over", second_reviewer="eva", **two)

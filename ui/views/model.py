@@ -71,7 +71,7 @@ def _identity(desk: Desk, manifest: Mapping[str, Any]) -> None:
 def _approval(desk: Desk, approval: Mapping[str, Any]) -> None:
     t = desk.texts
     # A partner learns that a person decided and when; who it was is for staff.
-    by = str(approval.get("reviewer", "?")) if desk.for_staff else t("model.a_person")
+    by = str(approval.get("reviewer") or t("model.a_person")) if desk.for_staff else t("model.a_person")
     verdict = t.get(f"verdicts.{approval.get('verdict')}", str(approval.get("verdict", "?")))
     text = t("model.approved", reviewer=by, verdict=verdict, moment=_moment(desk, approval.get("at")))
     st.success(text, icon=":material/verified_user:")

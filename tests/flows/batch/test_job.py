@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
+from bentos.packing.recalibration import recalibrate
 from flows.batch.errors import BatchRefused
 from flows.batch.job import ScoringJob, ScoringTally, job_of, score, workers
 from flows.batch.places import ResultPlace
@@ -25,6 +27,8 @@ from flows.batch.rows import checked, score_table
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
 from service.engine.packed_model import PackedModel
+from service.score.manifest import Manifest
+from service.score.policy import Calibration
 from tests.bench.applicants import write_applicants
 from tests.conftest import ObjectStore
 from tests.factories import applicant_columns, pack_small_model
@@ -119,6 +123,25 @@ def test_what_the_caller_says_of_a_file_is_part_of_the_job(package: Path, tmp_pa
     assert score(job_of(source, package, 100, False, told), package, target, client).refused == 0
     with pytest.raises(BatchRefused, match="another job"):
         score(job_of(source, package, 100, False), package, target, client)
+
+
+def test_a_recalibrated_model_of_the_same_trees_is_another_job(
+    package: Path, frame: pd.DataFrame, tmp_path: Path, client: Client
+) -> None:
+    """Half a folder answered with one calibration is not finished with another."""
+    source, other, target = tmp_path / "a.parquet", tmp_path / "package", str(tmp_path / "out")
+    frame.to_parquet(source)
+    shutil.copytree(package, other)
+    manifest = Manifest.read(package)
+    calibration = Calibration(manifest.calibration)
+    made = recalibrate(
+        other, (calibration, calibration), manifest.grade_borders, {"recalibration_power": 0.9}, "b" * 40
+    )
+    score(job_of(str(source), package, 125, False), package, target, client)
+
+    assert made.digest == manifest.digest
+    with pytest.raises(BatchRefused, match="another job"):
+        score(job_of(str(source), other, 125, False), other, target, client)
 
 
 def test_refusals_leave_nothing_half_done(package: Path, frame: pd.DataFrame, tmp_path: Path, client: Client) -> None:
@@ -258,5 +281,5 @@ def test_parts_go_beside_the_source_unless_told() -> None:
     """A slash at the end changes nothing."""
     assert ScoringForm(source="s3://data/in/").place == "s3://data/in.scored"
     assert ScoringJob.model_validate_json(
-        ScoringJob(sources=(), model_digest="a", chunk_rows=1, reasons=False).model_dump_json()
+        ScoringJob(sources=(), package_digest="a", chunk_rows=1, reasons=False).model_dump_json()
     )

@@ -63,3 +63,15 @@ def test_tables_count_every_row_once(names: str) -> None:
         assert all(
             part.low <= part.value <= part.high for one in table for part in one.classes.values() if one.rows > 50
         )
+
+
+def test_borders_carried_over_keep_each_grade_its_share() -> None:
+    """On another scale of the same order, and with an empty first grade."""
+    before = np.random.default_rng(0).beta(1, 3, 4_000)
+    after = before**0.5 * 0.8
+    borders = (0.02, 0.1, 0.3, 0.6)
+    moved = grades.carried_over(borders, before, after)
+    for old, new in zip(borders, moved, strict=True):
+        assert (before <= old).mean() == pytest.approx((after <= new).mean(), abs=0.002)
+    empty = grades.carried_over((1e-9, 0.1, 0.3, 0.6), before, after)
+    assert 0.0 < empty[0] < empty[1] == moved[1]

@@ -49,3 +49,11 @@ def test_an_old_window_is_a_replay(days, replay):
     made = verdict(MADE_AT.date() - timedelta(days=days))
     assert made.replay is replay
     assert WindowVerdict.model_validate_json(made.model_dump_json()).replay is replay
+
+
+def test_versions_of_the_same_trees_have_verdicts_of_their_own():
+    """A recalibrated version shares its digest with the version it comes from, and neither folder nor alert."""
+    made = verdict(date(2026, 11, 20))
+    other = made.model_copy(update={"model": made.model.model_copy(update={"version": "2"})})
+    assert made.model.digest == other.model.digest
+    assert made.identity != other.identity and made.folder != other.folder

@@ -106,8 +106,8 @@ def test_an_estimate_that_falls_is_red(estimator, reference):
 
 
 def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
-    """Repeated, contradicting, unknown and future outcomes: exact counts, nothing joined twice; other cohorts wait."""
-    cohort = pd.DataFrame({"hash": np.array([1, 2, 3, 4], dtype="uint64")})
+    """Repeated, contradicting, unknown, early and future ones: exact counts, nothing joined twice; others wait."""
+    cohort = pd.DataFrame({"hash": np.array([1, 2, 3, 4, 5], dtype="uint64"), "as_of": "2026-10-01"})
     rows = [
         (1, "Good", "2026-10-01", "known"),
         (1, "Good", "2026-10-02", "known"),
@@ -119,16 +119,18 @@ def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
         (8, "Poor", "2026-10-01", "unknown"),
         (9, "Poor", "2026-10-01", "elsewhere"),
         (7, "Poor", "2026-10-01T12:00:00Z", "known"),
+        (5, "Poor", "2026-09-30", "known"),
     ]
     came = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"])
     settled = outcomes.settle(cohort, came, TODAY)
-    assert settled.frame.to_dict("records") == [{"hash": 1, "observed_class": "Good"}]
+    assert settled.frame.to_dict("records") == [{"hash": 1, "as_of": "2026-10-01", "observed_class": "Good"}]
     assert settled.quarantined == {
         "in the future or undated": 2,
         "no such class": 1,
         "unknown prediction": 1,
         "contradicting": 2,
         "repeated": 1,
+        "before the prediction": 1,
     }
 
 

@@ -14,6 +14,7 @@ from flows.review.known_customers import KnownReport
 from flows.review.release_checks import CHECKS, run_checks
 from flows.review.release_evidence import DataEvidence, Evidence, ReleaseCheck, Result
 from flows.review.stability import DirectionReport, StabilityReport
+from flows.review.weak_segments import SegmentSearch, WeakSegment
 from service.score.manifest import Estimate, Standing
 
 POOLED = {"ece": 0.02, "severe_error_rate": 0.027, "borderline_rate": 0.1, "log_loss": 0.67, "rps": 0.1}
@@ -138,8 +139,15 @@ def evidence(**changes: Any) -> Evidence:
         "fairness": FairnessReport(groups=(group(0.9),)),
         "stability": stable(),
         "size_bytes": 900_000,
+        "weak": SegmentSearch(looked_at=300),
     }
     return Evidence(**sound | changes)
+
+
+def weak(gap_found: float) -> SegmentSearch:
+    """A search that found one slice so far below the rest."""
+    one = WeakSegment(name="x low, y high", rows=900, customers=200, accuracy=0.5, gap=gap_found, high=-0.05)
+    return SegmentSearch(weak=(one,), looked_at=300)
 
 
 def result(code: str, found: Evidence) -> ReleaseCheck:
@@ -215,6 +223,7 @@ FAILING: dict[str, list[dict[str, Any]]] = {
     "robustness": [{"stability": stable(band_flips=0.021)}],
     "reasons_true": [{"stability": stable(reason_raises=0.94)}, {"stability": stable(reason_raises=None)}],
     "reasons_stable": [{"stability": stable(reason_stable=0.89)}, {"stability": stable(reason_stable=None)}],
+    "weak_segments": [{"weak": None}, {"weak": SegmentSearch()}],
     "size": [{"size_bytes": 50_000_001}, {"size_bytes": 0}],
     "score_shift": [{"score_psi": None}],
     "fairness": [{"fairness": FairnessReport(groups=())}],
@@ -260,6 +269,7 @@ def test_no_check_is_untested() -> None:
         ("grade_order", {"grades": standings(width=0.15)}),
         ("grade_ends", {"grades": standings(poor=(0.034, 0.1, 0.3, 0.5, 0.7))}),
         ("score_shift", {"score_psi": 0.26}),
+        ("weak_segments", {"weak": weak(-0.21)}),
         ("improvement", {"against": gaps()}),
         ("data_gates", {"data": data(gates=(measure(passed=False, overridden_by="ana", reason="another portfolio"),))}),
     ],
@@ -277,6 +287,7 @@ def test_what_a_person_must_look_at(code: str, changes: dict[str, Any]) -> None:
         ("data_rows", {"data": data(rows=1_000)}),
         ("calibration", {"ece": eces(latest=0.03)}),
         ("severe_errors", {"severe_error_rate": 0.03}),
+        ("weak_segments", {"weak": weak(-0.2)}),
         ("borderline", {"pooled": pooled(borderline_rate=0.2)}),
         ("out_of_time", {"out_of_time_against": gaps(macro_f1=gap(-0.01))}),
         ("robustness", {"stability": stable(band_flips=0.02)}),

@@ -125,6 +125,8 @@ def test_each_part_holds_its_own_key_of_the_store() -> None:
         "api-green": {"SERVICE"},
     }
     assert "predictions" not in {right.bucket for right in RIGHTS["model"]}
+    written = [right for right in RIGHTS["watch"] if right.bucket == "predictions" and "s3:PutObject" in right.actions]
+    assert [right.statement()["Resource"] for right in written] == [["arn:aws:s3:::predictions/days/*"]]
 
 
 def test_credentials_are_made_once_and_kept_private(tmp_path: Path) -> None:

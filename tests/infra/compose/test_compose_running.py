@@ -208,7 +208,7 @@ def test_the_flows_user_of_mlflow_sees_its_own_alone(ready: Parts) -> None:
 
 
 def test_deployments_stand_on_their_queues(ready: Parts) -> None:
-    """Six deployments, each on the queue whose worker holds its store key; the pool is a process pool."""
+    """Seven deployments, each on the queue whose worker holds its store key; the pool is a process pool."""
     pair = ("admin", ready.values["PREFECT_PASSWORD"])
     with httpx.Client(base_url=f"{ready.url('prefect')}/api", auth=pair, trust_env=False, timeout=30) as http:
         token = http.get("/csrf-token", params={"client": "test"}).json()["token"]
@@ -218,7 +218,7 @@ def test_deployments_stand_on_their_queues(ready: Parts) -> None:
     queues = {each["name"]: each["work_queue_name"] for each in found}
     assert queues == {
         **dict.fromkeys(("training", "registration", "packaging", "scoring"), "model"),
-        "drift": "watch",
+        **dict.fromkeys(("drift", "recalibration"), "watch"),
         "retention": "retention",
     }
 

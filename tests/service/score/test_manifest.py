@@ -149,3 +149,35 @@ def test_a_distribution_has_one_share_more_than_edges() -> None:
     """Bins and shares that do not fit together are refused."""
     with pytest.raises(ValueError, match="one share more"):
         Distribution(edges=(1.0, 2.0), shares=(0.5, 0.5))
+
+
+def test_a_partner_reads_no_person_and_no_internals(packed_model: Path) -> None:
+    """Of an override the fact and its last day; of the card all but who trained it and how; its own documents."""
+    fields = Manifest.read(packed_model).model_dump() | {
+        "approval": {
+            "reviewer": "ana.souza",
+            "verdict": "approve",
+            "note": "seen by ana",
+            "at": "2026-11-23T00:00:00Z",
+            "override": {
+                "checks": ["calibration"],
+                "reason": "told by rui",
+                "expires": "2027-01-31",
+                "second_name": "rui.lima",
+            },
+        },
+        "model_card": "# Card\n- trained by: eva.prado\n- code revision: abc1234\n- learned with: depth 6\n- rows: 5",
+        "git_revision": "abc1234",
+        "documents": {"partner": {"report.en": "for partners"}, "staff": {"report.en": "by ana.souza"}},
+    }
+    manifest = Manifest.model_validate(fields)
+
+    partner, staff = (json.dumps(view) for view in (manifest.partners(), manifest.staffs()))
+
+    hidden = ("ana.souza", "rui", "eva.prado", "seen by", "abc1234", "depth 6")
+    assert [word for word in hidden if word in partner] == []
+    assert [word for word in hidden if word not in staff] == []
+    assert manifest.partners()["documents"] == {"report.en": "for partners"}
+    assert manifest.staffs()["documents"] == {"report.en": "by ana.souza"}
+    assert manifest.partners().keys() == manifest.staffs().keys()
+    assert "rows: 5" in partner and "2027-01-31" in partner and "calibration" in partner

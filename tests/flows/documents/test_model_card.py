@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from flows.cleaning.gates import Measure
+from flows.documents.model_card import PROHIBITED, CardFacts, model_card
+from flows.learning.certainty import StressRow, certainty
 from flows.learning.experiments import Attempt, ExperimentRecord
 from flows.learning.model_metrics import METRICS, by_slice, judge
 from flows.review import fairness, stability
-from flows.review.model_card import PROHIBITED, CardFacts, model_card
 from flows.review.release_evidence import DataEvidence
+from flows.review.weak_segments import SegmentSearch, WeakSegment
 from tests.flows.review.test_fairness import groups
 from tests.flows.small_training import answers
 
@@ -18,11 +20,17 @@ SECTIONS = (
     "Prohibited uses",
     "Data",
     "How good it is",
+    "What an answer leaves open",
+    "Hard times",
+    "Where it is weak",
     "Groups of people",
     "How it moves, and its reasons",
     "What was tried",
     "Known limits",
 )
+
+
+SLICE = WeakSegment(name="debt high", rows=900, customers=200, accuracy=0.51, gap=-0.19, high=-0.02)
 
 
 @pytest.fixture(name="card", scope="module")
@@ -46,6 +54,10 @@ def _card() -> str:
             baselines={"majority": judge(told, 20)},
             fairness=fairness.audit(told, {"team": groups(told)}, draws=20, age_proxy_auc=0.62),
             stability=report,
+            certainty={"unknown": certainty(told)},
+            stress=(StressRow(name="as they are", score=0.0, bands={"Poor": 0.2, "Standard": 0.5, "Good": 0.3}),),
+            weak=SegmentSearch(weak=(SLICE,), looked_at=300),
+            holdout_uses=3,
         )
     )
 
@@ -113,4 +125,19 @@ def test_tables_are_whole(card: str) -> None:
 
 def test_what_was_not_measured_is_said() -> None:
     """An empty run gives a card that claims nothing."""
-    assert model_card(CardFacts()).count("Not measured.") == 5
+    assert model_card(CardFacts()).count("Not measured.") == 8
+
+
+def test_wear_of_the_customers_set_aside_and_weak_slices_are_told(card: str) -> None:
+    """How often they judged, and which slice is told worst."""
+    assert "have judged 3 versions" in card
+    assert "| debt high | 900 | 200 | 0.510 | -0.190 |" in card
+    assert "decided at 85%" in card or "decided at 85 %" in card
+    assert "is not known" in model_card(CardFacts())
+
+
+def test_a_recalibration_is_told_where_there_was_one(card: str) -> None:
+    """Before anything else, and nowhere else."""
+    told = model_card(CardFacts(recalibration="The trees are those of version 3."))
+    assert "## Recalibrated\n\nThe trees are those of version 3." in told
+    assert "Recalibrated" not in card

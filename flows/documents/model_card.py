@@ -11,15 +11,19 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.documents.card_tables import interval, listed, markdown_table, share
+from flows.documents.card_weaknesses import certainty_section, stress_section, weak_section
+from flows.learning.certainty import CertaintyReport, StressRow
 from flows.learning.experiments import ExperimentRecord
-from flows.learning.model_metrics import METRICS, Difference, Figure, Figures
+from flows.learning.model_metrics import METRICS, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
 from flows.review.release_evidence import DataEvidence
 from flows.review.stability import DIRECTIONS, StabilityReport
+from flows.review.weak_segments import SegmentSearch
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
-from service.score.manifest import Estimate, Standing
+from service.score.manifest import CARD_INTERNALS, Standing
 from service.score.policy import CLASSES
 
 PURPOSE: Final = """\
@@ -76,6 +80,11 @@ class CardFacts(BaseModel):
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None
     data: DataEvidence | None = None
+    certainty: dict[str, CertaintyReport] = {}
+    stress: tuple[StressRow, ...] = ()
+    weak: SegmentSearch | None = None
+    holdout_uses: int = Field(default=0, description="Versions judged on the customers set aside, this one included.")
+    recalibration: str = Field(default="", description="What a recalibration did and found, as markdown.")
 
 
 def model_card(facts: CardFacts) -> str:
@@ -85,16 +94,20 @@ def model_card(facts: CardFacts) -> str:
             [
                 f"# Model card: {facts.name}",
                 _facts(facts),
+                *([f"## Recalibrated\n\n{facts.recalibration}"] if facts.recalibration else []),
                 f"## Purpose\n\n{PURPOSE}",
-                "## Prohibited uses\n\n" + _list(PROHIBITED),
+                "## Prohibited uses\n\n" + listed(PROHIBITED),
                 "## Data\n\n" + _data(facts),
                 "## How good it is\n\n" + _quality(facts),
                 "## Known customers\n\n" + _known(facts.known),
                 "## What to cut on\n\n" + _standing(facts),
+                "## What an answer leaves open\n\n" + certainty_section(facts.certainty),
+                "## Hard times\n\n" + stress_section(facts.stress),
+                "## Where it is weak\n\n" + weak_section(facts.weak),
                 "## Groups of people\n\n" + _fairness(facts.fairness),
                 "## How it moves, and its reasons\n\n" + _stability(facts.stability),
                 "## What was tried\n\n" + tried(facts),
-                "## Known limits\n\n" + _list([_population(facts), *LIMITS]),
+                "## Known limits\n\n" + listed([_population(facts), *LIMITS]),
             ]
         )
         + "\n"
@@ -102,15 +115,10 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _facts(facts: CardFacts) -> str:
-    lines = {
-        "digest of model.cbm": facts.digest,
-        "trained by": facts.trainer,
-        "code revision": facts.git_revision,
-    }
+    trained, revision, learned = CARD_INTERNALS
+    lines = {"digest of model.cbm": facts.digest, trained: facts.trainer, revision: facts.git_revision}
     parameters = ", ".join(f"{name} {value}" for name, value in facts.parameters.items())
-    return _list(
-        [f"{name}: {value}" for name, value in lines.items() if value] + [f"learned with: {parameters or '-'}"]
-    )
+    return listed([f"{name}: {value}" for name, value in lines.items() if value] + [f"{learned}: {parameters or '-'}"])
 
 
 def _data(facts: CardFacts) -> str:
@@ -118,10 +126,11 @@ def _data(facts: CardFacts) -> str:
         f"{facts.rows} rows of {facts.customers} customers, source {facts.data_source or 'unknown'}, "
         f"SHA-256 `{facts.data_sha256 or 'unknown'}`",
         "customers are split by a hash of their id: nobody is both learned from and judged on",
+        _holdout(facts.holdout_uses),
         "cleaning fills a gap from the row itself or the customer's own earlier months, never from later ones",
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
-    return _list([*told, *_gates(facts.data)])
+    return listed([*told, *_gates(facts.data)])
 
 
 def _gates(data: DataEvidence | None) -> list[str]:
@@ -136,23 +145,31 @@ def _gates(data: DataEvidence | None) -> list[str]:
     return [f"{within} of {len(data.gates)} figures of the data lie within the bounds of their gates", *let_through]
 
 
+def _holdout(uses: int) -> str:
+    """How worn the customers set aside are: each version that is judged on them makes their word a little kinder."""
+    if not uses:
+        return "how often the customers set aside were used is not known"
+    return (
+        f"the customers set aside have judged {uses} version{'s' if uses > 1 else ''} of this data and chose no parameter; "
+        "another `prepare.seed` in `data/params.yaml` sets others aside"
+    )
+
+
 def _quality(facts: CardFacts) -> str:
     if not facts.figures:
         return "Not measured."
     slices = list(facts.figures)
     header = "Unseen customers; 95 % bootstrap intervals by customer in brackets."
     rows = [
-        [name, *(_interval(facts.figures[place].get(name)) for place in slices)]
+        [name, *(interval(facts.figures[place].get(name)) for place in slices)]
         for name in METRICS
         if any(name in facts.figures[place] for place in slices)
     ]
-    text = f"{header}\n\n{_table(['metric', *slices], rows)}"
+    text = f"{header}\n\n{markdown_table(['metric', *slices], rows)}"
     if facts.baselines:
         names = ("accuracy", "macro_f1", "auc_ovr", "log_loss", "severe_error_rate")
-        rows = [
-            [baseline, *(_interval(part.get(name)) for name in names)] for baseline, part in facts.baselines.items()
-        ]
-        text += f"\n\nBaselines on the same rows:\n\n{_table(['baseline', *names], rows)}"
+        rows = [[baseline, *(interval(part.get(name)) for name in names)] for baseline, part in facts.baselines.items()]
+        text += f"\n\nBaselines on the same rows:\n\n{markdown_table(['baseline', *names], rows)}"
     return text
 
 
@@ -172,15 +189,15 @@ def _known(reports: Mapping[str, KnownReport]) -> str:
         [
             name,
             str(one.rows),
-            *(_interval(one.figures.get(metric)) for metric in ("accuracy", "macro_f1", "auc_ovr", "ece")),
-            _interval(one.figures.get("severe_error_rate"), 4),
-            _interval(one.repeated.get("accuracy")),
-            _interval(one.gain.get("accuracy")),
+            *(interval(one.figures.get(metric)) for metric in ("accuracy", "macro_f1", "auc_ovr", "ece")),
+            interval(one.figures.get("severe_error_rate"), 4),
+            interval(one.repeated.get("accuracy")),
+            interval(one.gain.get("accuracy")),
         ]
         for name, one in reports.items()
     ]
     head = ["last class", "rows", "accuracy", "macro-F1", "AUC", "ECE", "severe errors", "repeating it", "gain"]
-    return f"{KNOWN}\n\n{_table(head, rows)}"
+    return f"{KNOWN}\n\n{markdown_table(head, rows)}"
 
 
 CUTTING: Final = """\
@@ -214,13 +231,13 @@ def _standings(table: Sequence[Standing]) -> str:
                 one.name,
                 str(one.rows),
                 f"{one.share:.1%}",
-                *(_interval(one.classes[name]) for name in CLASSES),
+                *(interval(one.classes[name]) for name in CLASSES),
                 f"{taken / every:.1%}",
                 f"{1.0 - poor / all_poor:.1%}" if all_poor else "-",
             ]
         )
     head = ["step", "rows", "share", *CLASSES, "rows up to here", "of all Poor beyond it"]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _fairness(report: FairnessReport | None) -> str:
@@ -230,18 +247,18 @@ def _fairness(report: FairnessReport | None) -> str:
         [
             f"{group.attribute} {group.group}",
             str(group.rows),
-            _interval(group.impact_good, 2),
-            _interval(group.impact_not_poor, 2),
-            _interval(group.equal_opportunity, 2),
-            _interval(group.calibration_gap, 2),
-            _interval(group.score_gap, 0),
+            interval(group.impact_good, 2),
+            interval(group.impact_not_poor, 2),
+            interval(group.equal_opportunity, 2),
+            interval(group.calibration_gap, 2),
+            interval(group.score_gap, 0),
         ]
         for group in report.groups
     ]
     head = ["group", "rows", "AIR Good", "AIR not Poor", "equal opportunity", "calibration gap", "score gap"]
     text = (
         "Adverse impact ratios are to the best-treated group, the rest is a difference from everybody. An interval "
-        f"below 0.8 asks for a person's look, it decides nothing.\n\n{_table(head, rows)}"
+        f"below 0.8 asks for a person's look, it decides nothing.\n\n{markdown_table(head, rows)}"
     )
     if report.too_small:
         text += f"\n\nToo few rows to say anything: {', '.join(report.too_small)}."
@@ -264,14 +281,14 @@ def _stability(report: StabilityReport | None) -> str:
     head = ["field", "step", "score should go", "pairs against", "mean reversal, points"]
     told = [
         f"1 % noise on the amounts changes {report.band_flips:.1%} of bands",
-        f"named fields that raise the score at the reference: {_share(report.reason_raises)}",
-        f"first reasons kept under 1 % noise: {_share(report.reason_stable)}",
+        f"named fields that raise the score at the reference: {share(report.reason_raises)}",
+        f"first reasons kept under 1 % noise: {share(report.reason_stable)}",
     ]
     method = (
         "Reasons are exact SHAP values of the trees against a documented reference (the manifest's `reference`), added "
         "up by family, at most four, and only fields whose move to the reference raises the score."
     )
-    return f"{method}\n\n{_table(head, rows)}\n\n{_list(told)}"
+    return f"{method}\n\n{markdown_table(head, rows)}\n\n{listed(told)}"
 
 
 def _population(facts: CardFacts) -> str:
@@ -294,10 +311,10 @@ def tried(facts: CardFacts) -> str:
     rows = [
         [
             one.what,
-            *(_interval(one.unknown.get(name)) for name in ("accuracy", "macro_f1", "auc_ovr", "log_loss")),
-            _interval(one.known.get("accuracy")),
-            _interval(one.against_kept.get("accuracy")),
-            _interval(one.against_kept.get("log_loss")),
+            *(interval(one.unknown.get(name)) for name in ("accuracy", "macro_f1", "auc_ovr", "log_loss")),
+            interval(one.known.get("accuracy")),
+            interval(one.against_kept.get("accuracy")),
+            interval(one.against_kept.get("log_loss")),
         ]
         for one in record.attempts
     ]
@@ -314,25 +331,5 @@ def tried(facts: CardFacts) -> str:
     return (
         f"On the same {record.folds} folds of the {record.customers} training customers (seed {record.seed}), "
         f"before calibration; "
-        f"nobody set aside took part. Known: a class one month old.\n\n{_table(head, rows)}"
+        f"nobody set aside took part. Known: a class one month old.\n\n{markdown_table(head, rows)}"
     )
-
-
-def _interval(figure: Figure | Estimate | Difference | None, digits: int = 3) -> str:
-    if figure is None:
-        return "-"
-    digits = 0 if abs(figure.value) >= 100 else digits
-    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
-
-
-def _share(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.1%}"
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

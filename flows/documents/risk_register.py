@@ -53,7 +53,7 @@ RISKS: Final = (
             pt="Um parceiro corta pelo score e aceita mais Poor do que pensa",
             en="A partner cuts on the score and takes more Poor than it thinks",
         ),
-        ("grade_order", "grade_ends", "grade_sizes", "score_poor", "score_good"),
+        ("grade_order", "grade_ends", "grade_sizes", "score_poor", "score_good", "grade_poor", "grade_good"),
         Text(pt="grau de risco na resposta; tabelas no guia", en="the risk grade in the answer; tables in the guide"),
         _RISK,
     ),

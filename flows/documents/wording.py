@@ -33,6 +33,8 @@ CHECK_TITLES_PT: Final[dict[str, str]] = {
     "gini_poor": "A classe Poor não é separada pior",
     "score_poor": "O score não separa pior a classe Poor",
     "score_good": "O score não separa pior a classe Good",
+    "grade_poor": "O grau de risco não separa pior a classe Poor",
+    "grade_good": "O grau de risco não separa pior a classe Good",
     "grade_sizes": "Nenhum grau de risco é pequeno demais",
     "grade_order": "Cada grau de risco tem mais Poor que o anterior",
     "grade_ends": "O primeiro e o último grau de risco cumprem o que prometem",

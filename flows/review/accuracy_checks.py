@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flows.review.release_evidence import (
     Evidence,
     Finding,
@@ -17,6 +19,8 @@ from flows.review.release_evidence import (
     refuse_infinite,
 )
 from service.contract import CreditClass
+
+_GRAVITY: Final = (Result.PASSED, Result.NEEDS_REVIEW, Result.FAILED)
 
 
 def macro_f1(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
@@ -49,13 +53,27 @@ def no_relative_loss(name: str) -> Finding:
     return finding
 
 
-def gini(name: str, what: str) -> Finding:
-    """The check that a Gini is not lower than the champion's."""
+def ranking(order: str, what: str) -> Finding:
+    """The check that an order of the rows tells a class apart no worse than the champion's, by Gini and by KS.
+
+    A loss beyond the limit fails where chance is excluded; where it is not, a person looks.
+
+    Args:
+        order: which one, as the metrics name it: `poor` is that of p_Poor, `score_good` the score's for Good.
+        what: the same in words.
+    """
 
     def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
-        gap = gap_of(evidence.against, name, "on unseen customers").value
-        told = f"{what} {gap:+.4f} against {compared_with(evidence)}, at least {-limits.gini_loss}"
-        return passed(gap >= -limits.gini_loss, told, gap, -limits.gini_loss)
+        found = []
+        for measure, most in (("gini", limits.gini_loss), ("ks", limits.ks_loss)):
+            gap = gap_of(evidence.against, f"{measure}_{order}", "on unseen customers")
+            lost = gap.value < -most
+            result = (Result.FAILED if gap.high < 0.0 else Result.NEEDS_REVIEW) if lost else Result.PASSED
+            told = f"{measure} {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}], at least {-most}"
+            found.append((result, told, gap.value, -most))
+        told = f"{what} against {compared_with(evidence)}: {'; '.join(one[1] for one in found)}"
+        result, _, value, threshold = max(found, key=lambda one: _GRAVITY.index(one[0]))
+        return result, told, value, threshold
 
     return finding
 

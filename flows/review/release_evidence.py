@@ -56,7 +56,8 @@ class ReleaseLimits:
     severe_known: float = 0.002
     severe_known_most: float = 0.005  # between the two a person looks
     known_loss: float = 0.02  # accuracy less than repeating the last class gives
-    gini_loss: float = 0.01  # of p_Poor for Poor, and of the score for Poor and for Good
+    gini_loss: float = 0.01  # of p_Poor for Poor, of the score and of the grade for Poor and for Good
+    ks_loss: float = 0.02  # of the same; a distance at one place is noisier than an area
     grade_share: float = 0.08  # of rows in each risk grade
     grade_best: float = 0.03  # share of Poor in A
     grade_worst: float = 0.6  # and in E

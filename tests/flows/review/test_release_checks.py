@@ -203,9 +203,11 @@ FAILING: dict[str, list[dict[str, Any]]] = {
     "calibration_later": [{"ece": eces(later=0.09)}, {"ece": {"quarter_1": figure(0.01)}}],
     "known_gain": [{"known": knowns(gain=-0.025)}, {"known": {}}, {"known": None}],
     "known_severe": [{"known": knowns(severe=0.0051)}],
-    "gini_poor": [{"against": gaps(gini_poor=gap(-0.011))}],
-    "score_poor": [{"against": gaps(gini_score_poor=gap(-0.011))}],
-    "score_good": [{"against": gaps(gini_score_good=gap(-0.011))}],
+    "gini_poor": [{"against": gaps(gini_poor=gap(-0.011))}, {"against": gaps(ks_poor=gap(-0.021))}],
+    "score_poor": [{"against": gaps(gini_score_poor=gap(-0.011))}, {"against": gaps(ks_score_poor=gap(-0.021))}],
+    "score_good": [{"against": gaps(gini_score_good=gap(-0.011))}, {"against": gaps(ks_score_good=gap(-0.021))}],
+    "grade_poor": [{"against": gaps(gini_grade_poor=gap(-0.011))}, {"against": gaps(ks_grade_poor=gap(-0.021))}],
+    "grade_good": [{"against": gaps(gini_grade_good=gap(-0.011))}, {"against": gaps(ks_grade_good=gap(-0.021))}],
     "grade_sizes": [{"grades": standings(share=0.079)}, {"grades": None}],
     "grade_order": [
         {"grades": standings(poor=(0.01, 0.1, 0.3, 0.3, 0.7))},
@@ -252,6 +254,8 @@ def test_no_check_is_untested() -> None:
         ("calibration", {"ece": eces(latest=0.04), "calibration_noise": 0.03}),
         ("calibration_later", {"ece": eces(later=0.083)}),
         ("known_gain", {"known": knowns(gain=-0.01)}),
+        ("gini_poor", {"against": gaps(gini_poor=gap(-0.011, width=0.02))}),
+        ("grade_good", {"against": gaps(ks_grade_good=gap(-0.021, width=0.03))}),
         ("known_severe", {"known": knowns(severe=0.0021)}),
         ("fairness", {"fairness": FairnessReport(groups=(group(0.9), group(0.79)))}),
         (

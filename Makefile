@@ -23,8 +23,8 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 # A client of the running stack, if there is one; what the caller's own environment says goes before.
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
-.PHONY: help venv tools quick rooms docs clients up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login report \
-  deploy rollback rollout drift audit sbom scan replay faults reproduce tried new lock clean
+.PHONY: help venv tools quick rooms docs clients up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login reviewers report \
+  deploy rollback rollout drift audit sbom imagescan scan replay faults reproduce tried new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -123,6 +123,10 @@ login: ## to $$REGISTRY as $$REGISTRY_USER, the password on standard input of th
 	@: "$${REGISTRY:?is not set}" "$${REGISTRY_USER:?is not set}" "$${REGISTRY_PASSWORD:?is not set}"; \
 	printf '%s' "$$REGISTRY_PASSWORD" | "$${QF_ENGINE:-docker}" login --username "$$REGISTRY_USER" --password-stdin "$$REGISTRY"
 
+reviewers: ## who may approve, out of $$REVIEWERS into .local/reviewers.json, where no host keeps that list
+	@: "$${REVIEWERS:?is not set: the text of reviewers.json, which holds public keys alone}"; \
+	state="$${QF_STATE_DIR:-.local}"; mkdir -p "$$state" && printf '%s\n' "$$REVIEWERS" > "$$state/reviewers.json"
+
 report: venv ## the champion's figures beside those of the last release
 	@$(CLIENT) $(PY) -m infra.delivery.report
 
@@ -141,6 +145,9 @@ audit: venv ## known vulnerabilities of every locked package
 sbom: venv ## CycloneDX bills of materials of the images' locks, in build/sbom
 	@mkdir -p build/sbom
 	@for lock in service flows ui; do $(BIN)/cyclonedx-py requirements infra/locks/$$lock.txt --no-validate --output-reproducible --of JSON -o build/sbom/$$lock.cdx.json; done
+
+imagescan: venv ## known vulnerabilities of every image that is pulled, by Trivy in the engine
+	@$(PY) -m infra.delivery.image_scan
 
 scan: venv ## no secret in tracked files or history, of ours or of others
 	@$(PY) -m infra.delivery.secret_scan

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 import yaml
 
+from bentos.registry.signing import Reviewers
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.delivery import dispatch
 from infra.settings import ROOT
 from tests.infra.delivery.registered import champion_of
 from tests.infra.delivery.test_audit import osv
+from tests.infra.delivery.test_image_scan import engine
+from tests.signing import trust
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yml"))}
@@ -133,6 +136,9 @@ def test_the_release_follows_its_order() -> None:
     runs = [step["run"] for step in release["jobs"]["image"]["steps"] if "run" in step]
 
     assert runs.index("make report") < runs.index("make login") < runs.index("make image")
+    for job, command in (("image", "make image"), ("rollout", "make rollout")):
+        runs = [step["run"] for step in release["jobs"][job]["steps"] if "run" in step]
+        assert runs.index("make reviewers") < runs.index(command), "an approval is proved by the list"
     assert release["jobs"]["rollout"]["needs"] == "image"
     assert release["jobs"]["rollout"]["environment"] == "production"
     assert release["concurrency"]["cancel-in-progress"] is False
@@ -207,6 +213,14 @@ def test_the_audit_asks_about_every_locked_package(tmp_path: Path) -> None:
     assert "No known vulnerabilities found" in done.stdout + done.stderr
 
 
+def test_the_images_that_are_pulled_are_scanned(tmp_path: Path) -> None:
+    """`make imagescan`, with an engine that finds nothing."""
+    done = make("imagescan", QF_ENGINE=str(engine(tmp_path)))
+
+    assert done.returncode == 0, done.stderr
+    assert "redis:" in (tmp_path / "asked").read_text()
+
+
 def test_the_login_keeps_the_password_to_itself(tmp_path: Path) -> None:
     """`make login`: on standard input, in no argument; a missing one is refused."""
     engine = tmp_path / "engine"
@@ -220,6 +234,18 @@ def test_the_login_keeps_the_password_to_itself(tmp_path: Path) -> None:
     asked = (tmp_path / "asked").read_text()
     assert asked == "login --username ana --password-stdin registry.test:5000\npass word"
     assert make("login", REGISTRY_PASSWORD="", **given).returncode != 0
+
+
+def test_the_list_of_reviewers_lies_where_it_is_asked_for(tmp_path: Path) -> None:
+    """`make reviewers`: what the variable says, where packing and the rollout look; a missing one is refused."""
+    trust(tmp_path / "given.json")
+    text = (tmp_path / "given.json").read_text()
+
+    done = make("reviewers", REVIEWERS=text, QF_STATE_DIR=str(tmp_path / "state"))
+
+    assert done.returncode == 0, done.stderr
+    assert Reviewers.read(BentosSettings(state_dir=tmp_path / "state").reviewers_file).model_dump_json() == text
+    assert make("reviewers", REVIEWERS="", QF_STATE_DIR=str(tmp_path)).returncode != 0
 
 
 def test_report_and_rollout_speak_for_the_same_champion(mlflow_server: str, tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ class BentoRunner:
             "QF_SERVICE_DIR": str(settings.service_dir.absolute()),
             "QF_TRUSTED_PROXIES": PROXY_SOURCE,
         }
+        if settings.reviewers_file.exists():  # a start proves the signatures by the list of this host
+            environment["QF_REVIEWERS"] = str(settings.reviewers_file)
         spawn(command, settings, colour, environment)
 
     def running(self, colour: Colour) -> bool:
@@ -159,7 +161,7 @@ class ImageRunner:
         if settings.engine_network:
             command += ["--network", settings.engine_network, "--network-alias", colour]
         command += ["--env", f"QF_SERVICE_DIR={INSIDE}", "--env", f"QF_TRUSTED_PROXIES={self._neighbours()}"]
-        if settings.reviewers_file.exists():  # a start proves the signatures by the list of this host, not of the image
+        if settings.reviewers_file.exists():
             command += ["--volume", f"{settings.reviewers_file}:{LISTED}:ro", "--env", f"QF_REVIEWERS={LISTED}"]
         for name in carried(os.environ):
             command += ["--env", name]

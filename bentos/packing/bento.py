@@ -227,4 +227,6 @@ def bento_environment(store: Path) -> dict[str, str]:
     """Environment of a BentoML process: this one's, without what would lead it to other code or another model."""
     drop = {"PYTHONPATH", "QF_MODEL_DIR", "QF_SERVICE_DIR"}
     kept = {key: value for key, value in os.environ.items() if key not in drop}
+    if listed := kept.get("QF_REVIEWERS"):  # it does not run in this folder
+        kept["QF_REVIEWERS"] = str(Path(listed).absolute())
     return {**kept, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}

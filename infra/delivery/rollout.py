@@ -3,7 +3,9 @@
 `QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
 `kubectl://namespace/folder` applies the workload of that kustomization, with the image in it, as
 `infra/kubernetes/overlays/production/api` is; `kubectl://namespace/statefulset/name/container` (or `deployment`) sets
-the image of somebody else's workload. Both wait until it is rolled out, or take it back. Keys come from the
+the image of somebody else's workload. Both wait until it is rolled out, or take it back. Whose approvals the service
+believes is said where it runs (`QF_REVIEWERS`), never by who rolls out: the host's own list, the cluster's own
+ConfigMap `reviewers`, without which nothing is applied. Keys come from the
 environment, lie in files of their own for as long as the command runs, and are in no argument and no message.
 """
 
@@ -41,6 +43,7 @@ SHAPES: Final = (
 WORKLOADS: Final = ("statefulset", "deployment")
 PATIENCE_S: Final = 1800
 KUSTOMIZATION: Final = "kustomization.yaml"
+REVIEWERS_MAP: Final = "reviewers"
 ROLLED_OUT: Final = "--timeout=600s"
 
 
@@ -107,6 +110,13 @@ def _by_kubectl(image: str, namespace: str, name: str, container: str, settings:
 def _by_kustomization(image: str, namespace: str, folder: Path, settings: RolloutSettings) -> None:
     with _kubectl(namespace, settings) as kubectl, tempfile.TemporaryDirectory(prefix="rollout-") as made:
         with_image(folder, image, Path(made))
+        try:  # its pods would wait for it until the rollout is given up
+            _run([*kubectl, "get", "configmap", REVIEWERS_MAP, "--output", "name"])
+        except StackError as error:
+            raise StackError(
+                f"{namespace} may have no list of reviewers, and a start asks it: "
+                f"kubectl create configmap {REVIEWERS_MAP} --from-file=reviewers.json ({error})"
+            ) from error
         _run([*kubectl, "apply", "--kustomize", made])
         _await_rolled_out(kubectl, ["--kustomize", made])
 

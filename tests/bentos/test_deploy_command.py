@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from bentos import deploy
-from bentos.deploying.slots import BentoRunner, carried
+from bentos.deploying import slots
+from bentos.deploying.slots import BentoRunner, ImageRunner, carried
 from bentos.deploying.state import StateFile
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
+from bentos.packing.bento import bento_environment
 from bentos.registry.version import Version
 from bentos.settings import DeploySettings
 from tests.bentos.hosts import release
+from tests.signing import trust
 
 
 def test_what_was_packed_is_what_is_deployed() -> None:
@@ -40,6 +43,41 @@ def test_a_bento_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
     (bento / "bento.yaml").write_text("name: credit-score")
     with pytest.raises(DeployRefused, match="has digest .*, recorded is none: do not use it"):
         BentoRunner(settings).check(release(2))
+
+
+@pytest.mark.parametrize("kind", ["bento", "image"])
+def test_a_colour_proves_signatures_by_the_hosts_list(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the release carries; a container reads it from a mount that it cannot write."""
+    listed = trust(tmp_path / "reviewers.json")
+    settings = DeploySettings(state_dir=tmp_path / "state", service_dir=tmp_path / "service", QF_REVIEWERS=listed)
+    asked: list[str] = []
+    started: dict[str, str] = {}
+
+    def call(_: object, *words: str, **__: object) -> str:
+        asked.extend(words)
+        return ""
+
+    def begin(_: object, __: object, ___: object, environment: dict[str, str]) -> None:
+        started.update(environment)
+
+    monkeypatch.setattr(slots.ContainerEngine, "call", call)
+    monkeypatch.setattr(slots, "spawn", begin)
+    runner = ImageRunner(settings) if kind == "image" else BentoRunner(settings)
+    runner.start("blue", release(2))
+
+    if kind == "image":
+        assert f"{listed}:{slots.LISTED}:ro" in asked and f"QF_REVIEWERS={slots.LISTED}" in asked
+    else:
+        assert started["QF_REVIEWERS"] == str(listed)
+
+
+def test_the_list_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Bento does not start where the command was given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QF_REVIEWERS", "reviewers.json")
+    assert bento_environment(tmp_path)["QF_REVIEWERS"] == str(tmp_path / "reviewers.json")
 
 
 def test_secrets_are_named_on_the_command_line_and_never_told() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from bentos.packing.image import CODE
+from bentos.settings import BentosSettings
 from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
 from infra.delivery import rollout
@@ -135,6 +136,22 @@ def test_no_secret_lies_in_the_manifests(objects: dict[tuple[str, str], dict[str
             assert not any(word in name for name in written for word in ("PASSWORD", "SECRET", "KEY", "AUTH", "URL"))
 
 
+def test_whose_approvals_hold_is_the_clusters_own(objects: dict[tuple[str, str], dict[str, Any]], shared: Path) -> None:
+    """API and flows judge signatures by a ConfigMap that none of them made, mounted read-only and asked for."""
+    for found in (objects, by_name(shared)):
+        listed = Path(found["ConfigMap", "addresses"]["data"]["QF_REVIEWERS"])
+        assert listed.name == BentosSettings().reviewers_file.name
+        assert ("ConfigMap", rollout.REVIEWERS_MAP) not in found
+        for name in ("api", "flow-run"):
+            pod = pods(found)[name]
+            container = pod["containers"][0]
+            assert {"name": "addresses"} in [source.get("configMapRef") for source in container["envFrom"]]
+            mounted = {mount["name"]: mount for mount in container["volumeMounts"]}["reviewers"]
+            assert mounted == {"name": "reviewers", "mountPath": str(listed.parent), "readOnly": True}
+            volume = {each["name"]: each for each in pod["volumes"]}["reviewers"]
+            assert volume == {"name": "reviewers", "configMap": {"name": rollout.REVIEWERS_MAP}}
+
+
 def test_the_journal_survives_its_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
     """Each pod of the API has a volume of its own that is kept when the pod goes, and time to drain."""
     api = objects["StatefulSet", "api"]["spec"]
@@ -226,7 +243,7 @@ def test_pods_that_share_a_database_keep_nothing(shared: Path, objects: dict[tup
     assert set(objects) - set(found) == {("StatefulSet", "api"), ("Service", "api-pods")}
     assert set(found) - set(objects) == {("Deployment", "api")}
     pod = found["Deployment", "api"]["spec"]["template"]["spec"]
-    assert {kind for volume in pod["volumes"] for kind in volume} == {"name", "emptyDir", "secret"}
+    assert {kind for volume in pod["volumes"] for kind in volume} == {"name", "emptyDir", "secret", "configMap"}
     assert "replicas" not in found["Deployment", "api"]["spec"]  # the autoscaler's, which a re-apply must not undo
     scaler = found["HorizontalPodAutoscaler", "api"]["spec"]
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}

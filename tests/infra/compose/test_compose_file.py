@@ -129,6 +129,17 @@ def test_each_part_holds_its_own_key_of_the_store() -> None:
     assert [right.statement()["Resource"] for right in written] == [["arn:aws:s3:::predictions/days/*"]]
 
 
+def test_whose_approvals_hold_is_read_and_never_written() -> None:
+    """The API's starts and packing judge signatures by one list of the host, a secret that no container can change."""
+    told = {name: part["environment"].get("QF_REVIEWERS") for name, part in SERVICES.items() if "environment" in part}
+    judges = {name for name, path in told.items() if path}
+    assert judges == {"api-blue", "api-green", "worker-model"}
+    assert {told[name] for name in judges} == {"/run/secrets/reviewers.json"}
+    assert {name for name, part in SERVICES.items() if "reviewers.json" in part.get("secrets", [])} == judges
+    source = compose_file.raw()["secrets"]["reviewers.json"]["file"]
+    assert source == "../.local/compose/reviewers.json"  # the keys themselves lie in a folder beside it
+
+
 def test_credentials_are_made_once_and_kept_private(tmp_path: Path) -> None:
     """A second run changes nothing; the folder and the env file are their owner's alone; all secrets differ."""
     folder = tmp_path / "compose"

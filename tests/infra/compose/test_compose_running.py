@@ -161,6 +161,7 @@ ALLOWED = {
     ("watch", "reports"): {"put", "get", "list"},
     ("retention", "predictions"): {"put", "get", "list", "delete"},
     ("retention", "reports"): {"put", "get", "list", "delete"},
+    ("retention", "data"): {"list", "delete"},
     ("ui", "reports"): {"get"},
 }
 

@@ -73,10 +73,20 @@ def test_the_shipped_manifests_are_applied_with_the_image(asked) -> None:  # typ
 
     roll_out(IMAGE, 3, RolloutSettings(to="kubectl://credit-score/infra/kubernetes/overlays/production/api"))
 
-    first, second = log.read_text().splitlines()
+    asked_for, first, second = log.read_text().splitlines()
+    assert asked_for == "kubectl --namespace credit-score get configmap reviewers --output name"
     folder = first.removeprefix("kubectl --namespace credit-score apply --kustomize ")
     assert second.startswith(f"kubectl --namespace credit-score rollout status --kustomize {folder} ")
     assert folder.startswith("/") and not Path(folder).exists()
+
+
+def test_nothing_is_applied_where_no_reviewer_is_known(asked) -> None:  # type: ignore[no-untyped-def]
+    """The pods would wait for their list; the line says how it is made."""
+    log = asked("*configmap*")
+
+    with pytest.raises(StackError, match="kubectl create configmap reviewers --from-file=reviewers.json"):
+        roll_out(IMAGE, 3, RolloutSettings(to="kubectl://credit-score/infra/kubernetes/overlays/production/api"))
+    assert "apply" not in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     Args:
         cohort: with `hash` (of the prediction's id) and `as_of`, the day it describes: what was observed before that
             day is no outcome of it.
-        outcomes: with `hash`, `observed_class`, `observed_at` (date) and `standing`, as
-            `flows.monitoring.traffic` reads them.
+        outcomes: with `hash`, `partner`, `observed_class`, `observed_at` (date) and `standing`, as
+            `flows.monitoring.traffic` reads them. Only the partner that asked may say what came of it.
         today: outcomes observed later are in the future and set aside.
     """
     observed = _dates(outcomes["observed_at"])
@@ -45,6 +45,7 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
             "hash": outcomes["hash"].to_numpy(dtype="uint64"),
             "code": _codes(outcomes["observed_class"]),
             "observed": observed,
+            "sender": outcomes["partner"].astype(object).to_numpy(),
         }
     )[known & ~future & ~invalid].sort_values(["hash", "code", "observed"], kind="stable")
     same = usable.groupby("hash", sort=False)["code"]
@@ -61,6 +62,7 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     early = joined.pop("observed").to_numpy() < _dates(joined["as_of"])
     quarantined["before the prediction"] = int(early.sum())
     joined = joined[~early].reset_index(drop=True)
+    joined["partner"] = joined.pop("sender")
     joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
     return Settled(joined, quarantined)
 

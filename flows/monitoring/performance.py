@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.monitoring import partners
 from flows.monitoring.outcomes import CLASSES
+from flows.monitoring.partners import PartnerGap
 from flows.monitoring.verdict_types import DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from service.contract import PROBABILITY_COLUMNS
@@ -93,20 +95,27 @@ def probabilities_of(frame: pd.DataFrame) -> Matrix:
     return frame[PROBABILITIES].to_numpy(dtype=float)
 
 
-def variance_of_mean(values: Matrix, customers: NDArray[Any]) -> float:
+def variance_of_mean(values: Matrix, customers: NDArray[Any], weights: Matrix | None = None) -> float:
     """Variance of the mean of `values` (n,) whose rows depend on each other where `customers` (n,) are equal.
+
+    `weights` (n,), 1 on average, say how much each row counts; all the same if there are none.
 
     The cluster-robust estimate (Liang and Zeger 1986) with the small-sample factor G / (G - 1) for G customers (Cameron
     and Miller 2015); with one row a customer it is the usual variance / n. Needs two customers; 0 for one.
     """
     groups = np.unique(customers, return_inverse=True)[1]
-    sums = np.bincount(groups, weights=values - values.mean())
+    counted = np.ones(len(values)) if weights is None else weights
+    sums = np.bincount(groups, weights=counted * (values - np.average(values, weights=counted)))
     count = len(sums)
     return float(count / (count - 1) * np.sum(sums**2)) / len(values) ** 2 if count > 1 else 0.0
 
 
 def interval(
-    values: Matrix, customers: NDArray[Any], level: float = 0.95, yardstick: float = 0.0
+    values: Matrix,
+    customers: NDArray[Any],
+    level: float = 0.95,
+    yardstick: float = 0.0,
+    weights: Matrix | None = None,
 ) -> tuple[float, float]:
     """Interval of the mean of `values` (n,) by the central limit theorem, which the minimum sizes allow.
 
@@ -115,9 +124,11 @@ def interval(
         customers: whose row it is (n,); rows of one customer are not independent.
         level: how often the interval holds the true mean.
         yardstick: variance of what the values are measured against, where that was estimated too.
+        weights: how much each row counts (n,), 1 on average.
     """
-    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance_of_mean(values, customers) + yardstick)
-    middle = float(values.mean())
+    variance = variance_of_mean(values, customers, weights) + yardstick
+    reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    middle = float(np.average(values, weights=weights))
     return middle - reach, middle + reach
 
 
@@ -158,21 +169,63 @@ def realised_checks(
 ) -> list[DriftCheck]:
     """What the outcomes say of a cohort: coverage, accuracy, calibration by band, and the concept-drift signal.
 
+    One partner's outcomes weigh no more than a share of all; those that disagree far beyond the others' are named and
+    set aside where enough is left.
+
     Args:
         estimator: fitted on the reference.
         reference: with stored probabilities, `label` and, where known, `customer`.
-        settled: the matured cohort's rows that have an outcome, with `customer` where known.
+        settled: the matured cohort's rows that have an outcome, with `customer` and `partner` where known.
         cohort_rows: all matured predictions, with or without one.
         settings: minimum sizes and thresholds.
     """
     coverage = len(settled) / cohort_rows if cohort_rows else 0.0
     if len(settled) < settings.minimum_labels or coverage < settings.minimum_coverage:
         return [_too_few(len(settled), cohort_rows, coverage)]
+    thresholds = settings.thresholds
+    gaps = _partner_gaps(estimator, settled)
+    apart = partners.outliers(gaps, thresholds.partner_gap)
+    others = settled[~np.isin(partners.partners_of(settled), [one.partner for one in apart])]
+    aside = bool(apart) and len(others) >= settings.minimum_labels
+    judged = others if aside else settled
+    weights = partners.weights(partners.partners_of(judged), thresholds.partner_share, settings.minimum_labels)
     return [
-        _accuracy_check(reference, settled, coverage, settings.thresholds),
-        _concept_check(estimator, reference, settled, settings.thresholds),
-        _calibration_check(settled, settings.thresholds),
+        _accuracy_check(reference, judged, weights, coverage, thresholds),
+        _concept_check(estimator, reference, judged, weights, thresholds),
+        _calibration_check(judged, thresholds),
+        *([_partner_check(gaps, apart, aside)] if len(gaps) > 1 else []),
     ]
+
+
+def _partner_gaps(estimator: Estimator, settled: pd.DataFrame) -> list[PartnerGap]:
+    """Each partner's own gap; the intervals hold all together as often as the concept check's does (Bonferroni)."""
+    senders, customers = partners.partners_of(settled), customers_of(settled)
+    gaps = right(settled, "observed_class") - estimator.chance_of_being_right(probabilities_of(settled))
+    names = sorted(set(senders))
+    level = 1 - (1 - CONCEPT_LEVEL) / len(names)
+    found = []
+    for name in names:
+        rows = senders == name
+        low, high = interval(gaps[rows], customers[rows], level)
+        found.append(PartnerGap(name, int(rows.sum()), float(gaps[rows].mean()), low, high))
+    return found
+
+
+def _partner_check(gaps: list[PartnerGap], apart: list[PartnerGap], aside: bool) -> DriftCheck:
+    """Amber where a partner's outcomes disagree far beyond the others': its name and its gap, for a person to ask."""
+    told = "; ".join(f"{one.partner or 'unnamed'} {one.gap:+.3f} on {one.outcomes} outcomes" for one in apart)
+    means = "set aside until somebody asked" if aside else "too few others to judge without them"
+    widest = max(apart or gaps, key=lambda one: abs(one.gap))
+    return DriftCheck(
+        name="outcomes by partner",
+        state=DriftState.AMBER if apart else DriftState.GREEN,
+        value=widest.gap,
+        explanation=f"outcomes disagree far beyond other partners': {told}; {means}"
+        if apart
+        else f"no partner's outcomes disagree far beyond the others' ({len(gaps)} partners)",
+        rule=DriftRule.PARTNERS,
+        figures={"apart": len(apart), "partners": len(gaps), "gap": widest.gap},
+    )
 
 
 def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> DriftCheck:
@@ -187,11 +240,11 @@ def _too_few(outcomes: int, cohort_rows: int, coverage: float) -> DriftCheck:
 
 
 def _accuracy_check(
-    reference: pd.DataFrame, settled: pd.DataFrame, coverage: float, thresholds: Thresholds
+    reference: pd.DataFrame, settled: pd.DataFrame, weights: Matrix, coverage: float, thresholds: Thresholds
 ) -> DriftCheck:
     hits, usual = right(settled, "observed_class"), float(right(reference, "label").mean())
-    now = float(hits.mean())
-    low, high = interval(hits, customers_of(settled))
+    now = float(np.average(hits, weights=weights))
+    low, high = interval(hits, customers_of(settled), weights=weights)
     lost = usual - high > 0 and usual - now > thresholds.accuracy_drop
     return DriftCheck(
         name="realised accuracy",
@@ -212,7 +265,7 @@ def _accuracy_check(
 
 
 def _concept_check(
-    estimator: Estimator, reference: pd.DataFrame, settled: pd.DataFrame, thresholds: Thresholds
+    estimator: Estimator, reference: pd.DataFrame, settled: pd.DataFrame, weights: Matrix, thresholds: Thresholds
 ) -> DriftCheck:
     """Realised minus estimated accuracy: red beyond the threshold with the interval below zero.
 
@@ -221,8 +274,8 @@ def _concept_check(
     fitted = right(reference, "label") - estimator.chance_of_being_right(probabilities_of(reference))
     gaps = right(settled, "observed_class") - estimator.chance_of_being_right(probabilities_of(settled))
     yardstick = variance_of_mean(fitted, customers_of(reference))
-    gap = float(gaps.mean())
-    low, high = interval(gaps, customers_of(settled), CONCEPT_LEVEL, yardstick)
+    gap = float(np.average(gaps, weights=weights))
+    low, high = interval(gaps, customers_of(settled), CONCEPT_LEVEL, yardstick, weights)
     return DriftCheck(
         name="concept drift",
         state=DriftState.RED if gap < -thresholds.concept_gap and high < 0 else DriftState.GREEN,

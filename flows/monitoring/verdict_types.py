@@ -84,6 +84,7 @@ class DriftRule(StrEnum):
     TOO_FEW_OUTCOMES = "too_few_outcomes"
     CONCEPT_DRIFT = "concept_drift"
     CALIBRATION = "calibration"
+    PARTNERS = "partners"
 
 
 class Cause(BaseModel):

@@ -53,6 +53,18 @@ class Thresholds(BaseModel):
     concept_gap: Share = Field(
         0.03, title="Concept gap, red", description="Realised minus estimated accuracy, its interval below zero."
     )
+    partner_share: float = Field(
+        0.5,
+        ge=0.5,
+        le=1,
+        title="Largest weight of one partner",
+        description="Share of the outcomes that one partner's count for where others sent some too.",
+    )
+    partner_gap: Share = Field(
+        0.15,
+        title="Partner gap, amber",
+        description="Realised minus estimated accuracy of one partner's outcomes, against the middle of all partners'.",
+    )
 
 
 class DriftSettings(BaseModel):

@@ -53,8 +53,8 @@ NUMBER_COLUMNS: Final = (
 )
 PREDICTION_TYPES: Final = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
 PREDICTION_COLUMNS: Final = (*PREDICTION_TYPES, "hash", "customer")
-OUTCOME_TYPES: Final = dict.fromkeys(("prediction_id", "observed_class", "observed_at"), pa.string())
-OUTCOME_COLUMNS: Final = ("hash", "recorded", "observed_class", "observed_at")
+OUTCOME_TYPES: Final = dict.fromkeys(("prediction_id", "partner", "observed_class", "observed_at"), pa.string())
+OUTCOME_COLUMNS: Final = ("hash", "recorded", "partner", "observed_class", "observed_at")
 _READ_TYPES: Final = {"predictions": PREDICTION_TYPES | {"customer_ref": pa.string()}, "outcomes": OUTCOME_TYPES}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows import drift as drift_module
 from flows.monitoring import alerts
-from flows.monitoring.history import History, Moment, WindowVerdict
+from flows.monitoring.history import History, Moment, WindowVerdict, summary_markdown
 from flows.monitoring.judge_window import ReferenceData
 from flows.monitoring.verdict_types import Cause, DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings
@@ -107,6 +107,22 @@ def test_outcomes_that_contradict_the_model_are_concept_drift(client, current):
     states = {check.name: check.state for check in current().checks}
     assert states["concept drift"] is DriftState.RED
     assert {column.state for column in current().columns} == {DriftState.GREEN}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "events")
+def test_a_partner_that_lies_is_named_and_drifts_nothing(client, current):
+    """Its outcomes, sent through the bucket, contradict every answer: amber, its name in the summary, no red."""
+    rows = answers(1_500, 4).assign(partner=["ana", "bia", "eva"] * 500)
+    put(client, "predictions", "w-1", rows.drop(columns="label"))
+    flipped = rows["predicted_class"].map({"Poor": "Good", "Standard": "Poor", "Good": "Poor"})
+    said = rows["label"].where(rows["partner"] != "eva", flipped)
+    facts = {"prediction_id": rows["prediction_id"], "partner": rows["partner"]}
+    put(client, "outcomes", "w-1", pd.DataFrame(facts | {"observed_class": said, "observed_at": TODAY.isoformat()}))
+    assert drift_module.drift(SETTINGS) is DriftState.AMBER
+    (named,) = [check for check in current().checks if check.rule is DriftRule.PARTNERS]
+    assert "eva" in named.explanation and "ana" not in named.explanation
+    assert "eva" in summary_markdown(current())
 
 
 @pytest.mark.slow

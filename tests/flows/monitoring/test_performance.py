@@ -121,9 +121,11 @@ def test_outcomes_are_settled_one_by_one_and_the_rest_is_counted():
         (7, "Poor", "2026-10-01T12:00:00Z", "known"),
         (5, "Poor", "2026-09-30", "known"),
     ]
-    came = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"])
+    came = pd.DataFrame(rows, columns=["hash", "observed_class", "observed_at", "standing"]).assign(partner="acme")
     settled = outcomes.settle(cohort, came, TODAY)
-    assert settled.frame.to_dict("records") == [{"hash": 1, "as_of": "2026-10-01", "observed_class": "Good"}]
+    assert settled.frame.to_dict("records") == [
+        {"hash": 1, "as_of": "2026-10-01", "partner": "acme", "observed_class": "Good"}
+    ]
     assert settled.quarantined == {
         "in the future or undated": 2,
         "no such class": 1,

@@ -26,7 +26,7 @@ def moved(name: str, state: DriftState, **facts: object) -> ColumnVerdict:
 def spoken() -> list[Cause]:
     """One cause of each rule, as the flow itself makes it."""
     reference = answers(2_000, 1)
-    settled = answers(600, 2).assign(observed_class=lambda frame: frame["label"])
+    settled = answers(600, 2).assign(observed_class=lambda frame: frame["label"], partner=["a", "b"] * 300)
     estimator = performance.Estimator.fit(performance.probabilities_of(reference), reference["label"].to_numpy())
     checks = [
         window_rules.volume_check(700, 7, None, Thresholds()),

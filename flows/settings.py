@@ -6,9 +6,10 @@ import getpass
 from datetime import timedelta
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.addresses import networks
 from service.contract import PRODUCT
 
 _LEAP: Final = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
@@ -39,6 +40,11 @@ class FlowSettings(BaseSettings):
         description="The page as staff's browser reaches it, for links to reports that last; the store's own if empty.",
     )
     runbook_url: str = Field(default="infra/runbook.md", description="Where people find the run-book, for alerts.")
+    notify_networks: str = Field(
+        default="",
+        description="Networks that notification blocks may reach beside the internet, with commas between; none if "
+        "empty.",
+    )
     pushgateway: str = Field(default="", description="Prometheus push gateway, host:port; nothing is pushed if empty.")
     dask_scheduler: str = Field(
         default="", description="Dask scheduler of batch scoring, tcp://host:port; processes of this host if empty."
@@ -55,6 +61,12 @@ class FlowSettings(BaseSettings):
     )
     scoring_max_gb: float = Field(default=200, gt=0, description="Largest source that batch scoring takes, in GB.")
     verdict_days: float = Field(default=30, gt=0, description="Days a run waits for its verdict before it fails.")
+
+    @field_validator("notify_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        networks(value)
+        return value
 
     @property
     def responsible(self) -> str:

@@ -11,11 +11,13 @@ from typing import Any, Final
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from flows.monitoring.destinations import require_outside
 from flows.monitoring.history import RUNBOOK_PLACE, History, WindowVerdict, summary_markdown
 from flows.monitoring.verdict_types import DriftRule, DriftState
 from flows.monitoring.window_rules import worst_columns
 from flows.monitoring.window_settings import DriftSettings
 from flows.settings import FlowSettings
+from service.addresses import Networks, networks
 
 DRIFT_DETECTED: Final = "quantumfinance.drift.detected"
 
@@ -38,16 +40,18 @@ def announce(verdict: WindowVerdict, notify: Sequence[str], settings: FlowSettin
         },
         id=uuid.uuid5(uuid.NAMESPACE_URL, "/".join(verdict.identity)),
     )
+    allowed = networks(settings.notify_networks)
     for name in notify:
-        _notify(name, verdict, summary_markdown(verdict, settings.runbook_url, report))
+        _notify(name, verdict, summary_markdown(verdict, settings.runbook_url, report), allowed)
 
 
-def _notify(block_name: str, verdict: WindowVerdict, text: str) -> None:
-    """Send the text through one block; a block that fails is logged, not fatal."""
+def _notify(block_name: str, verdict: WindowVerdict, text: str, allowed: Networks) -> None:
+    """Send the text through one block; a block that fails, or points inwards, is logged, not fatal."""
     from prefect.blocks.core import Block
 
     try:
         block: Any = Block.load(block_name)
+        require_outside(block, allowed)
         block.notify(body=text, subject=f"Drift of model version {verdict.model.version}: {verdict.state}")
     except Exception as error:  # pylint: disable=broad-exception-caught  # blocks raise anything; the verdict lands
         get_run_logger().error("notification block %s failed: %s", block_name, error)

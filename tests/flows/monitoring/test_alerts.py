@@ -13,7 +13,7 @@ from flows.monitoring import alerts
 from flows.settings import FlowSettings
 from tests.flows.monitoring.test_pushgateway import VERDICT
 
-PLACES = FlowSettings(runbook_url="https://wiki.example/runbook.md")
+PLACES = FlowSettings(runbook_url="https://wiki.example/runbook.md", notify_networks="127.0.0.0/8")
 RUNBOOK = "https://wiki.example/runbook.md#when-drift-turns-red"
 
 
@@ -116,6 +116,19 @@ def test_a_webhook_block_gets_the_summary(webhook, log):
     assert taken[0]["title"] == "Drift of model version 3: amber"
     for text in ("num_credit_inquiries", RUNBOOK, "https://store.example/report"):
         assert text in taken[0]["text"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "events")
+def test_a_block_that_points_inwards_is_not_called(webhook, log):
+    """Whoever may fill in the form reaches no service of the worker's own machine by a block's name."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    url, taken = webhook
+    CustomWebhookNotificationBlock(name="in", url=url, json_data={"text": "{{body}}"}).save("in", overwrite=True)
+    alerts.announce(VERDICT, ["custom-webhook/in"], PLACES.model_copy(update={"notify_networks": ""}), "")
+    assert taken == []
+    assert len(log) == 1 and "QF_NOTIFY_NETWORKS" in log[0] and url not in log[0]
 
 
 @pytest.mark.slow

@@ -154,6 +154,7 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> Non
         *({"figure": f"of them in {name}", "value": f"{count:,}"} for name, count in sorted(tally.problems.items())),
         *({"figure": "refused rows, to mend and send again", "value": name} for name in tally.refused_files),
         *({"figure": "read as", "value": told} for told in tally.read_as[:FILES_SHOWN]),
+        {"figure": "columns left out, since they name a person", "value": ", ".join(tally.left_out) or "none"},
         {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},
         {"figure": "seconds", "value": f"{seconds:.1f}"},
         {"figure": "rows a second and core", "value": f"{tally.rows / tally.cpu_s:,.0f}" if tally.cpu_s else "-"},

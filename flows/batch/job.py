@@ -29,6 +29,7 @@ from flows.batch import places as batch_files
 from flows.batch.column_forms import checked_rows
 from flows.batch.cuts import Piece
 from flows.batch.errors import BatchRefused
+from flows.batch.personal_columns import without_personal
 from flows.batch.piece_rows import RowsRead, rows_of
 from flows.batch.places import ResultPlace, Source, system_words
 from flows.batch.planning import plan
@@ -41,7 +42,7 @@ from service.score.manifest import Manifest
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"
-SUMMARY: Final = {"rows", "problems", "parts", "refused_files", "read_as"}
+SUMMARY: Final = {"rows", "problems", "parts", "refused_files", "read_as", "left_out"}
 TALLY_KEY: Final = b"tally"
 TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
 JOIN_TIMEOUT_S: Final = 60
@@ -94,6 +95,7 @@ class ScoringTally(BaseModel):
     read_bytes: int = 0
     refused_files: tuple[str, ...] = ()  # names of the files of refused rows, beside the parts
     read_as: tuple[str, ...] = ()  # how each file was understood
+    left_out: tuple[str, ...] = ()  # columns that name a person
     cpu_s: float = 0  # of the workers' threads: reading, scoring and writing
 
     @property
@@ -109,6 +111,7 @@ class ScoringTally(BaseModel):
             parts=self.parts + other.parts,
             found_done=self.found_done + other.found_done,
             read_bytes=self.read_bytes + other.read_bytes,
+            left_out=tuple(sorted({*self.left_out, *other.left_out})),
             cpu_s=self.cpu_s + other.cpu_s,
         )
 
@@ -288,9 +291,10 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
 def _scored_part(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a part is made of
     model: PackedModel, piece: Piece, read: RowsRead, reasons: bool, place: ResultPlace, name: str
 ) -> ScoringTally:
+    read = without_personal(read)
     held = checked_rows(piece.layout, read)
     _tell(read, held, place.at(note_of(name)))
-    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name))
+    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name), read.left_out)
 
 
 def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
@@ -298,10 +302,13 @@ def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
         place.write(refused)
 
 
-def _write(scored: pa.Table, part: ResultPlace) -> ScoringTally:
+def _write(scored: pa.Table, part: ResultPlace, left_out: tuple[str, ...]) -> ScoringTally:
     counts = scored.column("problem").value_counts().to_pylist()
     tally = ScoringTally(
-        rows=len(scored), parts=1, problems={one["values"]: one["counts"] for one in counts if one["values"]}
+        rows=len(scored),
+        parts=1,
+        problems={one["values"]: one["counts"] for one in counts if one["values"]},
+        left_out=left_out,
     )
     sink = pa.BufferOutputStream()
     # Without Arrow's own schema readers see plain texts, not dictionaries, and parts are alike whatever came in. That
@@ -311,7 +318,7 @@ def _write(scored: pa.Table, part: ResultPlace) -> ScoringTally:
         sink, plain.schema, compression="zstd", use_dictionary=TEXT_ANSWERS, store_schema=False
     ) as writer:
         writer.write_table(plain)
-        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include={"rows", "problems"})})
+        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include={"rows", "problems", "left_out"})})
     part.write(sink.getvalue())
     return tally
 

@@ -58,6 +58,7 @@ class RowsRead:
     fields: Mapping[str, str]  # by field its column in `written`
     forms: Mapping[str, ColumnForm]  # by field how the cells of `table` are read
     aside: Mapping[int, SetAside] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # columns that name a person, and are neither passed on nor told
 
     def __len__(self) -> int:
         return len(self.table)

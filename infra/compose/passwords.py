@@ -1,5 +1,7 @@
 """Credentials of the compose stack: `python -m infra.compose.passwords` makes what is missing, keeps what is there.
 
+`python -m infra.compose.passwords renew NAME ...` makes these anew; infra/docs/pages/rotation.md says what follows.
+
 Everything lies in one folder (`.local/compose`, mode 0700): `env` (0600) for compose itself, and the files that parts
 read as another user of their container (0644, behind the folder's mode). Nothing has a default: a name that is missing
 stops compose with a line that names this command.
@@ -7,10 +9,11 @@ stops compose with a line that names this command.
 
 from __future__ import annotations
 
+import argparse
 import secrets
 import string
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -120,16 +123,18 @@ def certificate(host: str) -> tuple[str, str]:
     return signature.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
-def write(folder: Path, host: str = "localhost") -> list[str]:
-    """Bring the folder to its full state; the names of the files that are new or changed.
+def write(folder: Path, host: str = "localhost", renew: Collection[str] = ()) -> list[str]:
+    """Bring the folder to its full state, the secrets `renew` made anew; the names of the files that are new or changed.
 
     Raises:
-        StackError: the folder cannot be written.
+        StackError: the folder cannot be written, or a name is none of ours.
     """
+    if unknown := sorted(set(renew) - set(completed({}))):
+        raise StackError(f"{unknown[0]} is no secret of compose: the names stand in {folder / 'env'}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        before = read_env(folder / "env")
+        before = {name: value for name, value in read_env(folder / "env").items() if name not in renew}
         values = completed(before)
         changed = []
         if values != before:
@@ -170,11 +175,15 @@ def _replace(path: Path, text: str) -> bool:
     return True
 
 
-def main() -> int:
-    """Make what is missing below the state folder; 1 with one line where that is impossible."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Make what is missing below the state folder, or some of it anew; 1 with one line where that is impossible."""
+    parser = argparse.ArgumentParser(prog="python -m infra.compose.passwords", description="Secrets of compose.")
+    parser.add_argument("command", nargs="?", choices=["renew"], help="make some anew")
+    parser.add_argument("names", nargs="*", help="as compose's env file has them")
+    options = parser.parse_args(arguments)
     try:
         folder = read_settings().state_dir / "compose"
-        changed = write(folder)
+        changed = write(folder, renew=options.names)
     except StackError as error:
         print(f"passwords: {error}", file=sys.stderr)
         return 1
@@ -183,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

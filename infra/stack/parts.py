@@ -73,7 +73,11 @@ def object_store(settings: StackSettings, pair: Credentials) -> StackPart:
 def mlflow(folder: Path, port: int, store_env: Mapping[str, str], passwords: Logins) -> StackPart:
     """MLflow over SQLite, with a password. It alone holds the store's keys: clients send artifacts through it."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_private(folder / "auth.ini", mlflow_users(f"sqlite:///{folder / 'users.db'}", CACHE_S))
+    # MLflow takes its only user's password when it makes the file of users, so another password has another file.
+    users = folder / f"users-{passwords.mlflow_seal[:12]}.db"
+    for old in set(folder.glob("users*.db")) - {users}:
+        old.unlink()
+    write_private(folder / "auth.ini", mlflow_users(f"sqlite:///{users}", CACHE_S))
     origins = f"http://{HOST}:{port},http://localhost:{port}"
     command = (
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),

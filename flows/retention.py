@@ -1,6 +1,7 @@
 """The `retention` flow: what is older than it may be kept goes, and a customer who asks for it is erased.
 
-How long is a choice of policy and stands in the form: features 180 days, decisions 5 years without features. Stored
+How long is a choice of policy and stands in the form: features 180 days, decisions 5 years without features, versions
+of the training data 5 years, batches in bucket `data` 90 days. Stored
 answers go on the hosts themselves after `QF_ANSWERS_DAYS`. An erasure names the pseudonym, never the partner's own
 reference (`python -m service.access.pseudonyms`); it ends with a scan that must find nothing, and a line in the audit
 trail.
@@ -16,19 +17,24 @@ from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterEndTime
+from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.registry.audit_trail import Trail
 from flows.completion import completed
+from flows.predictions.data_age import DataAged, named_versions, retain_data
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
 from service.erasure import HostErasure, erase_database, erase_host
 from service.ledger import records
 from service.ledger.records import RecordKind
-from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET, s3_client
+from service.s3 import DATA_BUCKET, PREDICTIONS_BUCKET, REPORTS_BUCKET, s3_client
 
 REVIEW_DAYS = 30
+RUNS = 200  # that Prefect tells at once
 PredictionId = Annotated[str, StringConstraints(pattern=r"^\d{8}-[A-Za-z0-9-]{8,80}$")]
 
 
@@ -42,6 +48,20 @@ class RetentionForm(BaseModel):
     )
     decision_days: int = Field(
         default=5 * 365, ge=1, le=36500, title="Decisions, days", description="Then all rows of a day are deleted."
+    )
+    version_days: int = Field(
+        default=5 * 365,
+        ge=30,
+        le=36500,
+        title="Versions of the training data, days",
+        description="Then a version in bucket data is deleted, but for the one that the project names today.",
+    )
+    batch_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        title="Batches, days",
+        description="Then files and results under s3://data/batches are deleted.",
     )
     erase_pseudonym: str = Field(
         default="",
@@ -76,12 +96,23 @@ class RetentionPlace(BaseSettings):
     service_dir: Path = Field(default=Path(".local/service"), description="State of the service on this host.")
     database_url: SecretStr | None = Field(default=None, description="The database of all hosts, where they have one.")
     state_dir: Path = Field(default=Path(".local"), description="The audit trail lies under it.")
+    home: Path = Field(default=Path("."), description="The project, whose dvc.lock names the data of today.")
     predictions_bucket: str = Field(default=PREDICTIONS_BUCKET, description="Bucket of predictions, outcomes, reviews.")
 
     @property
     def outbox(self) -> Path:
         """The outbox folder of this host's service."""
         return self.service_dir / "outbox"
+
+    @property
+    def locks(self) -> tuple[Path, Path]:
+        """What names the data of today: the project's lock, and that of the last run of the data stages here."""
+        return self.home / "dvc.lock", self.state_dir / "dvc" / "dvc.lock"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of this host's jobs, beside the outbox."""
+        return self.service_dir / "jobs"
 
     @property
     def trail(self) -> Path:
@@ -103,6 +134,14 @@ def age(bucket: str, today: date, form: RetentionForm) -> Aged:
     return retain(_bucket(bucket), today, feature_days=form.feature_days, decision_days=form.decision_days)
 
 
+@task
+def age_data(place: RetentionPlace, form: RetentionForm) -> DataAged:
+    """Delete old versions of the training data, and old batches."""
+    kept = named_versions(place.locks)
+    days = {"version_days": form.version_days, "batch_days": form.batch_days}
+    return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), kept=kept, **days)
+
+
 @task(log_prints=False)
 def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
     """Erase a customer from this host or the hosts' database, then from the buckets; None where this worker sees
@@ -113,7 +152,7 @@ def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostEr
     if place.database_url is not None:
         host = erase_database(place.database_url.get_secret_value(), refs | predictions)
     elif place.outbox.is_dir():
-        host = erase_host(place.outbox, refs | predictions)
+        host = erase_host(place.outbox, refs | predictions, jobs=place.jobs)
     return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs, predictions)
 
 
@@ -123,6 +162,30 @@ def recent_reviews(bucket: str, today: date) -> list[dict[str, Any]]:
     return sorted(
         _reviews(_bucket(bucket), today - timedelta(days=REVIEW_DAYS)), key=lambda row: row["at"], reverse=True
     )
+
+
+@task
+def forget_runs(now: datetime) -> int:
+    """Delete ended runs of this flow whose forms name whom they erased; how many.
+
+    A day after it ended well, since the trail has its line, with a digest; a month after it did not, since it was
+    repeated.
+    """
+    gone = 0
+    with get_client(sync_client=True) as client:
+        ended = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=now - timedelta(days=1)))
+        ours = FlowFilter(name=FlowFilterName(any_=["retention"]))
+        found: list[FlowRun] = []
+        while page := client.read_flow_runs(flow_filter=ours, flow_run_filter=ended, limit=RUNS, offset=len(found)):
+            found += page
+        for run in found:
+            form = run.parameters.get("form") or {}
+            repeated = run.end_time is not None and run.end_time < now - timedelta(days=REVIEW_DAYS)
+            finished = run.state is not None and (run.state.is_completed() or (run.state.is_final() and repeated))
+            if finished and (form.get("erase_pseudonym") or form.get("erase_predictions")):
+                client.delete_flow_run(run.id)
+                gone += 1
+    return gone
 
 
 def _reviews(bucket: Bucket, since: date) -> Iterator[dict[str, Any]]:
@@ -159,6 +222,13 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     if aged.emptied_objects or aged.deleted_objects:
         trail.append("retention", actor="schedule", version="", note=_told(aged))
     get_run_logger().info(_told(aged))
+    old = age_data(place, form)
+    if any(old):
+        told = f"{old.versions} objects of old data versions and {old.batches} of old batches deleted"
+        trail.append("retention", actor="schedule", version="", note=told)
+        get_run_logger().info(told)
+    if forgotten := forget_runs(datetime.now(UTC)):
+        get_run_logger().info("%s runs deleted whose forms named a customer", forgotten)
     reached = not subjects or _erased(place, form, "\n".join(subjects), trail)
     create_table_artifact(
         recent_reviews(place.predictions_bucket, today), key="reviews", description="Reviews, 30 days"
@@ -192,7 +262,7 @@ def _told(aged: Aged) -> str:
 
 def _account(host: HostErasure | None, erased: Erased) -> str:
     here = (
-        f"{host.rows} rows of this host"
+        f"{host.rows} rows of this host and {host.job_rows} results of its jobs"
         if host
         else "no host (this worker sees no outbox: run python -m service.erasure on each host, then this again)"
     )

@@ -1,4 +1,4 @@
-"""Erases customers from one host's outbox and stored answers, or from the database of all hosts;
+"""Erases customers from one host's outbox, stored answers and results of jobs, or from the database of all hosts;
 `flows.predictions.erasure` does the buckets.
 
 `python -m service.erasure PSEUDONYM|PREDICTION ...` does it on a host that the flow does not reach, and prints what
@@ -8,6 +8,7 @@ went. Run it before the buckets: what this host has not shipped yet is then ship
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from service import files
 from service.access.pseudonyms import HEX_LENGTH
 from service.errors import DatabaseAway
 from service.files import locked_content
@@ -27,10 +29,12 @@ _PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
 _PREDICTION: Final = re.compile(r"\d{8}-[A-Za-z0-9-]{8,80}")
 _LOOK_AGAIN_S: Final = 0.2
 _INDEX_HOURS: Final = 24.0
+_ERASED: Final = b'{"errors":[{"pointer":"","code":"erased"}]}'
+"""What stands in the place of an erased row among a job's results, which come a line a row."""
 
 
 class FileBusy(RuntimeError):
-    """A worker did not finish the file in time; run the erasure again."""
+    """A worker did not finish the file or job in time; run the erasure again."""
 
 
 class HostErasure(NamedTuple):
@@ -39,6 +43,7 @@ class HostErasure(NamedTuple):
     rows: int
     files: int
     quarantined: int
+    job_rows: int = 0  # results of jobs, which hosts with a database keep too
 
 
 def checked(subjects: Collection[str]) -> frozenset[str]:
@@ -55,14 +60,26 @@ def checked(subjects: Collection[str]) -> frozenset[str]:
     return frozenset(subjects)
 
 
-def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 120.0) -> HostErasure:
+def erase_host(
+    outbox: Path, subjects: Collection[str], *, jobs: Path | None = None, patience_s: float = 120.0
+) -> HostErasure:
     """Removes rows and answers of customers or predictions from this host's outbox folder, while its workers go on.
 
+    Args:
+        outbox: the service's folder of predictions.
+        subjects: pseudonyms, ids of predictions.
+        jobs: the service's folder of jobs, whose results lose the same predictions; none where there is no such folder.
+        patience_s: how long a worker may hold a file, and how long a job may still run: nobody can tell whom it is about.
+
     Raises:
-        FileBusy: a file that holds them was written to or shipped for longer than `patience_s`.
+        FileBusy: a file that holds them was written to or shipped for longer than `patience_s`, or a job ran so long.
     """
-    refs, folders, index = checked(subjects), Folders(outbox), KeyIndex(outbox, _INDEX_HOURS)
-    deadline, rows, files = time.monotonic() + patience_s, 0, 0
+    refs, folders = checked(subjects), Folders(outbox)
+    deadline, rows, changed, results = time.monotonic() + patience_s, 0, 0, 0
+    if jobs is not None:
+        _await_jobs(jobs, deadline)
+        results = _erase_results(jobs, refs)
+    index = KeyIndex(outbox, _INDEX_HOURS)
     try:
         while paths := holding(folders, refs):
             for path in paths:
@@ -70,7 +87,9 @@ def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 1
                     if free:
                         # Offsets change: the index of keys must have read the file before.
                         index.catch_up(path)
-                        rows, files = rows + remove_customers(path, refs), files + 1
+                        if jobs is not None:  # before the rows, which alone tell which results are the customer's
+                            results += _erase_results(jobs, _predictions(path, refs))
+                        rows, changed = rows + remove_customers(path, refs), changed + 1
             if time.monotonic() > deadline:
                 raise FileBusy(f"{paths[0].name} is still written to or shipped; run the erasure again")
             time.sleep(_LOOK_AGAIN_S)
@@ -79,7 +98,52 @@ def erase_host(outbox: Path, subjects: Collection[str], *, patience_s: float = 1
     quarantined = [path for path in folders.quarantine.iterdir() if _mentions(path, refs)]
     for path in quarantined:  # its sound rows were shipped long ago; what is left can be read by nobody
         path.unlink()
-    return HostErasure(rows, files, len(quarantined))
+    return HostErasure(rows, changed, len(quarantined), results)
+
+
+def _await_jobs(jobs: Path, deadline: float) -> None:
+    """Wait until no job of this host runs or waits: its rows would be answered after the erasure.
+
+    Raises:
+        FileBusy: one still does at the deadline (of `time.monotonic`).
+    """
+    while running := [path.parent for path in jobs.glob("job_*/job.json") if not _ended(path)]:
+        if time.monotonic() > deadline:
+            raise FileBusy(f"{len(running)} jobs of this host run or wait still; run the erasure again when they ended")
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _erase_results(jobs: Path, predictions: Collection[str]) -> int:
+    """Put a note in the place of these predictions among the results of this host's ended jobs; how many went."""
+    told, gone = {f'"{one}"'.encode() for one in predictions}, 0
+    for path in jobs.glob("job_*/results.jsonl"):
+        if not _ended(path.parent / "job.json"):
+            continue  # ordered after the erasure began
+        with files.locked(path.parent / "lock"):
+            lines = path.read_bytes().splitlines()
+            left = [_ERASED if any(one in line for one in told) else line for line in lines]
+            changed = sum(before is not after for before, after in zip(lines, left, strict=True))
+            if changed:
+                content = b"".join(line + b"\n" for line in left)
+                state = json.loads((path.parent / "job.json").read_bytes())
+                files.replace(path, content, files.PRIVATE)
+                state["results_bytes"] = len(content)
+                files.replace(path.parent / "job.json", json.dumps(state).encode(), files.PRIVATE)
+                gone += changed
+    return gone
+
+
+def _ended(path: Path) -> bool:
+    try:
+        return json.loads(path.read_bytes()).get("status") in ("done", "failed")
+    except FileNotFoundError:
+        return True  # a week is over
+
+
+def _predictions(path: Path, refs: frozenset[str]) -> set[str]:
+    """Ids of the predictions in a file that are about these pseudonyms."""
+    contents = frames.parse(path.read_bytes())
+    return {found for _, payload in contents.entries for found in entry_rows.predictions_of(payload, refs)}
 
 
 def erase_database(url: str, subjects: Collection[str]) -> HostErasure:
@@ -121,13 +185,16 @@ def main() -> int:
     subjects, config = parser.parse_args().subject, settings()
     try:
         if config.database_url is None:
-            report = erase_host(config.service_dir / "outbox", subjects)
+            report = erase_host(config.service_dir / "outbox", subjects, jobs=config.jobs_dir)
         else:
             report = erase_database(config.database_url.get_secret_value(), subjects)
     except (ValueError, FileBusy, DatabaseAway) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{report.rows} rows erased from {report.files} files; {report.quarantined} quarantined files removed")
+    print(
+        f"{report.rows} rows erased from {report.files} files, {report.job_rows} results of jobs; "
+        f"{report.quarantined} quarantined files removed"
+    )
     return 0
 
 

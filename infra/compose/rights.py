@@ -50,10 +50,15 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
         Right(REPORTS_BUCKET, (*READ, *WRITE)),
         Right(REPORTS_BUCKET, LIST),
     ),
-    "retention": tuple(
-        right
-        for bucket in (PREDICTIONS_BUCKET, REPORTS_BUCKET)
-        for right in (Right(bucket, (*READ, *WRITE, *DELETE)), Right(bucket, LIST))
+    # Of the training data it sees names and ages alone.
+    "retention": (
+        *(
+            right
+            for bucket in (PREDICTIONS_BUCKET, REPORTS_BUCKET)
+            for right in (Right(bucket, (*READ, *WRITE, *DELETE)), Right(bucket, LIST))
+        ),
+        Right(DATA_BUCKET, DELETE),
+        Right(DATA_BUCKET, LIST),
     ),
     "ui": (Right(REPORTS_BUCKET, READ),),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,45 @@ def test_a_reference_in_the_place_of_a_pseudonym_is_refused_unseen(tmp_path: Pat
     with pytest.raises(ValueError) as caught:
         erase_host(tmp_path, ["Maria-1234"])
     assert "Maria" not in str(caught.value)
+
+
+def _job(folder: Path, status: str, results: list[bytes]) -> Path:
+    """A job as the service keeps it, that many results found."""
+    place = folder / f"job_{len(list(folder.iterdir())) if folder.exists() else 0:032x}"
+    place.mkdir(parents=True)
+    content = b"".join(line + b"\n" for line in results)
+    (place / "results.jsonl").write_bytes(content)
+    state = {"id": place.name, "account": "demo", "key": "k", "rows": len(results), "created": 1.0, "status": status}
+    (place / "job.json").write_text(json.dumps(state | {"done": len(results), "results_bytes": len(content)}))
+    return place
+
+
+def test_results_of_jobs_lose_the_customers_predictions(tmp_path: Path) -> None:
+    """Known by the journal's rows, or named; the other rows keep their places, and the job says how long its file is."""
+
+    async def scenario() -> None:
+        outbox, given = await two_customers(tmp_path / "outbox")
+        gone, stays = given[ANA][0], given[BEN][0]
+        lines = [b'{"prediction_id":"%s","score":712}' % one.encode() for one in (stays, gone, given[BEN][1])]
+        place = _job(tmp_path / "jobs", "done", lines)
+        erase = partial(erase_host, tmp_path / "outbox", jobs=tmp_path / "jobs")
+
+        assert (await asyncio.to_thread(erase, [ANA])).job_rows == 1
+        left = (place / "results.jsonl").read_bytes()
+        assert left.splitlines()[::2] == lines[::2] and gone.encode() not in left
+        assert json.loads(left.splitlines()[1]) == {"errors": [{"pointer": "", "code": "erased"}]}
+        state = json.loads((place / "job.json").read_text())
+        assert (state["results_bytes"], state["done"]) == (len(left), 3)
+        assert (await asyncio.to_thread(erase, [given[BEN][1]])).job_rows == 1
+        assert (await asyncio.to_thread(erase, [ANA, given[BEN][1]])).job_rows == 0
+        await outbox.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_an_erasure_waits_for_jobs_under_way(status: str, tmp_path: Path) -> None:
+    """Nobody can tell whom they are about, and what they answer would come after it: it is not done."""
+    _job(tmp_path / "jobs", status, [])
+    with pytest.raises(FileBusy, match="1 jobs of this host"):
+        erase_host(tmp_path / "outbox", [ANA], jobs=tmp_path / "jobs", patience_s=0.1)

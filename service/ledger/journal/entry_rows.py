@@ -45,6 +45,13 @@ def erase(payload: bytes, subjects: frozenset[str]) -> bytes | None:
     return encode(entry, [row.number for row in keep], stored.at_us)[FRAME_HEAD_BYTES:]
 
 
+def predictions_of(payload: bytes, subjects: frozenset[str]) -> set[str]:
+    """Ids of the predictions in an entry that are about these pseudonyms or predictions."""
+    stored = decode(payload)
+    place = stored.kind.columns.index("prediction_id")
+    return {cells_of(row.line)[place] for row in stored.rows if subjects & _subjects(stored.kind, row.line)}
+
+
 def _subjects(kind: RecordKind, line: bytes) -> set[str]:
     """Whom a row is about: its customer's pseudonym, where it has one, and its prediction."""
     cells = cells_of(line)

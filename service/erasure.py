@@ -69,7 +69,7 @@ def erase_host(
         outbox: the service's folder of predictions.
         subjects: pseudonyms, ids of predictions.
         jobs: the service's folder of jobs, whose results lose the same predictions; none where there is no such folder.
-        patience_s: how long a worker may hold a file, and how long a job may still run: nobody can tell whom it is about.
+        patience_s: how long a worker may hold a file, and a job may still run: nobody can tell whom it is about.
 
     Raises:
         FileBusy: a file that holds them was written to or shipped for longer than `patience_s`, or a job ran so long.

@@ -23,7 +23,6 @@ from infra.stack import parts
 from infra.stack.credentials import credentials, logins, read_exports, stack_variables, write_exports
 from service import keys
 from service.access.credentials import digest, read_pepper
-from service.errors import SignatureRefused
 
 PAGE = (ROOT / "infra" / "docs" / "pages" / "rotation.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"```sh drill=(\w+)\n(.*?)```", PAGE, flags=re.DOTALL))

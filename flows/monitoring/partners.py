@@ -1,8 +1,9 @@
 """Whose word the outcomes are: how much one partner's weighs, and whose disagree far beyond the others'.
 
 Outcomes are what partners say came of their customers, and red performance starts a training. So one partner counts for
-at most a share of the judged rows, and one whose outcomes stand far off from what the others' say is named and waits for
-a person. Partners that lie together, as most of them, pass for a change of the world: no rule of numbers tells those apart.
+at most a share of the judged rows, and one whose outcomes stand far off from what the others' say is named and waits
+for a person. Partners that lie together, as most of them, pass for a change of the world: no rule of numbers tells the
+two apart.
 """
 
 from __future__ import annotations

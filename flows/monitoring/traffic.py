@@ -74,7 +74,8 @@ class Traffic:
     """The rows of a window, of the matured cohort, and the outcomes stored since the cohort began.
 
     `current` and `cohort` hold the columns of stored predictions, `hash` and `customer`; `outcomes` holds `hash`,
-    `partner`, `observed_class`, `observed_at` and `standing` (known, unknown or elsewhere: recorded on a day that was not read).
+    `partner`, `observed_class`, `observed_at` and `standing` (known, unknown or elsewhere: recorded on a day that was
+    not read).
     """
 
     window: Window

@@ -124,7 +124,7 @@ def certificate(host: str) -> tuple[str, str]:
 
 
 def write(folder: Path, host: str = "localhost", renew: Collection[str] = ()) -> list[str]:
-    """Bring the folder to its full state, the secrets `renew` made anew; the names of the files that are new or changed.
+    """Bring the folder to its full state, the secrets `renew` made anew; the names of new or changed files.
 
     Raises:
         StackError: the folder cannot be written, or a name is none of ours.

@@ -120,7 +120,7 @@ def _job(folder: Path, status: str, results: list[bytes]) -> Path:
 
 
 def test_results_of_jobs_lose_the_customers_predictions(tmp_path: Path) -> None:
-    """Known by the journal's rows, or named; the other rows keep their places, and the job says how long its file is."""
+    """Known by the journal's rows, or named; the other rows keep their places, and the job knows its file."""
 
     async def scenario() -> None:
         outbox, given = await two_customers(tmp_path / "outbox")

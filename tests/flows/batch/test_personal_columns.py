@@ -22,8 +22,8 @@ CANARY = "Ana Canary 7731"
 
 @pytest.mark.parametrize(
     "name",
-    "Name SSN name Nome nome_completo firstName customer_name CPF cpf_do_cliente e-mail Email E_MAIL Telefone phoneNumber "
-    "home_address Endereço data_de_nascimento DOB Sobrenome RG".split(),
+    "Name SSN name Nome nome_completo firstName customer_name CPF cpf_do_cliente e-mail Email E_MAIL Telefone "
+    "phoneNumber home_address Endereço data_de_nascimento DOB Sobrenome RG".split(),
 )
 def test_a_column_that_names_a_person_is_known_by_its_name(name: str) -> None:
     """In any case, English or Portuguese, however its words are joined."""
@@ -32,12 +32,12 @@ def test_a_column_that_names_a_person_is_known_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "ID Customer_ID customer_ref my_id Month Age Occupation campaign_name branch_name nome_da_agencia num_bank_accounts "
-    "argument charge monthly_balance line column reason".split(),
+    "ID Customer_ID customer_ref my_id Month Age Occupation campaign_name branch_name nome_da_agencia "
+    "num_bank_accounts argument charge monthly_balance line column reason".split(),
 )
 def test_what_brings_a_row_back_is_passed_on(name: str) -> None:
     """Ids and references, and whatever else a partner keeps beside its rows."""
-    assert personal_columns([name]) == ()
+    assert not personal_columns([name])
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "xlsx", "jsonl"])

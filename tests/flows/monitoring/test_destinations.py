@@ -38,12 +38,13 @@ def webhook(url: str) -> CustomWebhookNotificationBlock:
     ],
 )
 def test_an_address_within_is_refused(url: str) -> None:
-    """Loopback, metadata and private networks in any dress, and what cannot be told beforehand; the address is not repeated."""
+    """Loopback, metadata and private networks in any dress, and what nobody can tell beforehand; it is not repeated."""
     with pytest.raises(DestinationRefused) as refused:
         require_outside(webhook(url), ())
     assert url not in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise looks whether it is there
 def test_every_kind_of_block_is_looked_at() -> None:
     """A mail server in the address or among its parameters; a host in a field of its own."""
     for block in (

@@ -108,7 +108,7 @@ def test_no_partner_weighs_more_than_its_share(counts: dict[str, int], share: fl
 
 
 def test_the_verdict_is_of_weighted_rows() -> None:
-    """A partner with nine rows in ten moves the gap by half of its own, and its interval is as wide as the rows left."""
+    """A partner with nine rows in ten moves the gap by half of its own, and the interval is of so few rows."""
     frame = sent(500, {"ana": 3_600, "eva": 400})
     rng = np.random.default_rng(7)
     poor = (frame["partner"] == "ana") & (rng.random(len(frame)) < 0.1)

@@ -18,7 +18,7 @@ case "$image" in {image}*) exit {code} ;; esac
 
 
 def engine(folder: Path, image: str = "none", code: int = 0) -> Path:
-    """A stand-in for the container engine, whose scan of one image ends with a code; it writes down what it is asked."""
+    """A stand-in for the container engine, whose scan of one image ends with a code; it notes what it is asked."""
     program = folder / "engine"
     program.write_text(ENGINE.format(asked=folder / "asked", image=image, code=code))
     program.chmod(0o755)
@@ -26,7 +26,7 @@ def engine(folder: Path, image: str = "none", code: int = 0) -> Path:
 
 
 def test_no_pulled_image_is_left_out() -> None:
-    """Compose's with an exact release, the cluster's, what our Dockerfiles start from; our own are scanned as packages."""
+    """Compose's with an exact release, the cluster's, what our Dockerfiles start from; ours are audited as packages."""
     named = {part["image"] for part in compose_file.raw()["services"].values()}
     pulled = {image for image in named if "${" not in image}
     assert pulled and pulled <= set(image_scan.images())

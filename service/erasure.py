@@ -12,7 +12,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +21,7 @@ from service import files
 from service.access.pseudonyms import HEX_LENGTH
 from service.errors import DatabaseAway
 from service.files import locked_content
+from service.ledger import job_results
 from service.ledger.journal import entry_rows, frames
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.segments import Folders, remove_customers
@@ -29,8 +31,6 @@ _PSEUDONYM: Final = re.compile(rf"[0-9a-f]{{{HEX_LENGTH}}}")
 _PREDICTION: Final = re.compile(r"\d{8}-[A-Za-z0-9-]{8,80}")
 _LOOK_AGAIN_S: Final = 0.2
 _INDEX_HOURS: Final = 24.0
-_ERASED: Final = b'{"errors":[{"pointer":"","code":"erased"}]}'
-"""What stands in the place of an erased row among a job's results, which come a line a row."""
 
 
 class FileBusy(RuntimeError):
@@ -77,7 +77,7 @@ def erase_host(
     refs, folders = checked(subjects), Folders(outbox)
     deadline, rows, changed, results = time.monotonic() + patience_s, 0, 0, 0
     if jobs is not None:
-        _await_jobs(jobs, deadline)
+        _await_jobs(partial(_open_jobs, jobs), deadline)
         results = _erase_results(jobs, refs)
     index = KeyIndex(outbox, _INDEX_HOURS)
     try:
@@ -101,36 +101,39 @@ def erase_host(
     return HostErasure(rows, changed, len(quarantined), results)
 
 
-def _await_jobs(jobs: Path, deadline: float) -> None:
-    """Wait until no job of this host runs or waits: its rows would be answered after the erasure.
+def _await_jobs(open_now: Callable[[], set[str]], deadline: float) -> None:
+    """Wait until every job that runs or waits now has ended: its rows would be answered after the erasure.
 
     Raises:
-        FileBusy: one still does at the deadline (of `time.monotonic`).
+        FileBusy: one has not at the deadline (of `time.monotonic`).
     """
-    while running := [path.parent for path in jobs.glob("job_*/job.json") if not _ended(path)]:
+    before = open_now()
+    while waiting := before & open_now():
         if time.monotonic() > deadline:
-            raise FileBusy(f"{len(running)} jobs of this host run or wait still; run the erasure again when they ended")
+            raise FileBusy(f"{len(waiting)} jobs run or wait still; run the erasure again when they ended")
         time.sleep(_LOOK_AGAIN_S)
+
+
+def _open_jobs(jobs: Path) -> set[str]:
+    return {path.parent.name for path in jobs.glob("job_*/job.json") if not _ended(path)}
 
 
 def _erase_results(jobs: Path, predictions: Collection[str]) -> int:
     """Put a note in the place of these predictions among the results of this host's ended jobs; how many went."""
-    told, gone = {f'"{one}"'.encode() for one in predictions}, 0
+    rows = 0
     for path in jobs.glob("job_*/results.jsonl"):
-        if not _ended(path.parent / "job.json"):
+        state_file = path.parent / "job.json"
+        if not _ended(state_file):
             continue  # ordered after the erasure began
         with files.locked(path.parent / "lock"):
-            lines = path.read_bytes().splitlines()
-            left = [_ERASED if any(one in line for one in told) else line for line in lines]
-            changed = sum(before is not after for before, after in zip(lines, left, strict=True))
-            if changed:
-                content = b"".join(line + b"\n" for line in left)
-                state = json.loads((path.parent / "job.json").read_bytes())
+            lines, count = job_results.without(path.read_bytes().splitlines(), predictions)
+            if count:
+                content = b"".join(line + b"\n" for line in lines)
                 files.replace(path, content, files.PRIVATE)
-                state["results_bytes"] = len(content)
-                files.replace(path.parent / "job.json", json.dumps(state).encode(), files.PRIVATE)
-                gone += changed
-    return gone
+                state = json.loads(state_file.read_bytes()) | {"results_bytes": len(content)}
+                files.replace(state_file, json.dumps(state).encode(), files.PRIVATE)
+                rows += count
+    return rows
 
 
 def _ended(path: Path) -> bool:
@@ -146,15 +149,19 @@ def _predictions(path: Path, refs: frozenset[str]) -> set[str]:
     return {found for _, payload in contents.entries for found in entry_rows.predictions_of(payload, refs)}
 
 
-def erase_database(url: str, subjects: Collection[str]) -> HostErasure:
-    """Removes rows and answers of customers or predictions from the database, while its hosts go on.
+def erase_database(url: str, subjects: Collection[str], *, patience_s: float = 120.0) -> HostErasure:
+    """Removes rows, answers and results of jobs of customers or predictions from the database, while its hosts go on.
 
     Raises:
         DatabaseAway: not all of it is done; run the erasure again.
+        FileBusy: a job that was open before runs or waits still after `patience_s`.
     """
-    from service.ledger.postgres.erasure import erase
+    from service.ledger.postgres.erasure import erase, open_jobs
 
-    return HostErasure(*erase(url, checked(subjects)), quarantined=0)
+    refs = checked(subjects)
+    _await_jobs(partial(open_jobs, url), time.monotonic() + patience_s)
+    rows, segments, results = erase(url, refs)
+    return HostErasure(rows, segments, 0, results)
 
 
 def holding(folders: Folders, refs: frozenset[str]) -> list[Path]:

@@ -1,8 +1,8 @@
 """Old versions of the training data and old batches in bucket `data`: deleted by age, unread.
 
 A version is what DVC pushed: objects under `files/`, named by their digest, which nobody changes after they were put.
-The age of an object is the time since. What the lock files name is the data of today and stays, however old: every output
-of `dvc.yaml` is a file with a digest of its own, so no folder's listing has to be read.
+The age of an object is the time since. What the lock files name is the data of today and stays, however old: every
+output of `dvc.yaml` is a file with a digest of its own, so no folder's listing has to be read.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ BOILED: Final = "days/"
 """Prefix of the drift flow's digests of days (`flows.predictions.daily_digest`): made again from what is left."""
 _BOILED_KEY: Final = re.compile(BOILED + r"\w+/dt=(\d{4}-\d{2}-\d{2})\.parquet")
 _KEY: Final = re.compile(r"(predictions|outcomes|reviews)/dt=(\d{4}-\d{2}-\d{2})/[A-Za-z0-9_.-]+\.csv")
-_ID: Final = re.compile(rb"\d{8}-[a-z2-7]{10}-[0-9a-f]{1,10}")
+_ID: Final = re.compile(rb"\d{8}-[a-z2-7]{10}-[0-9a-f]{1,32}")  # sealed as partners know it, or plain
 
 
 class RowsLeft(RuntimeError):

@@ -297,3 +297,23 @@ def test_a_name_is_found_in_any_kind_of_column(column: pa.Array) -> None:
 
     assert erasure.names("days/x.parquet", file.getvalue(), frozenset({"f00d"}), ())
     assert not erasure.names("days/x.parquet", file.getvalue(), frozenset({"beef"}), ())
+
+
+@pytest.mark.parametrize(
+    "identifier", [prediction(1), f"20261123-abcdefghij-{'0a1b2c3d' * 4}"], ids=["plain", "sealed"]
+)
+def test_a_prediction_is_found_by_its_whole_id(identifier: str, rows: Bucket, reports: Bucket) -> None:
+    """The one a partner was given: erased by it alone, with its outcome and the report that names it."""
+    other = identifier[:-1] + "f"
+    rows.put_csv(
+        dated(1),
+        records.header(RecordKind.PREDICTION) + line(identifier, customer_ref="") + line(other, customer_ref=""),
+    )
+    outcome = OutcomeRow(prediction(9), "t", "demo", "", identifier, "Poor", "2026-11-01").line()
+    rows.put_csv(dated(1, RecordKind.OUTCOME), records.header(RecordKind.OUTCOME) + outcome)
+    reports.put_csv("a.csv", f"see {identifier}.".encode())
+
+    assert erasure.erase(rows, reports, frozenset(), frozenset({identifier})) == Erased(rows=2, objects=2, reports=1)
+
+    assert [row["prediction_id"] for row in records.read(rows.get(dated(1)))] == [other]
+    assert not erasure.scan(rows, reports, frozenset(), {identifier})

@@ -146,5 +146,5 @@ def test_results_of_jobs_lose_the_customers_predictions(tmp_path: Path) -> None:
 def test_an_erasure_waits_for_jobs_under_way(status: str, tmp_path: Path) -> None:
     """Nobody can tell whom they are about, and what they answer would come after it: it is not done."""
     _job(tmp_path / "jobs", status, [])
-    with pytest.raises(FileBusy, match="1 jobs of this host"):
+    with pytest.raises(FileBusy, match="1 jobs run or wait"):
         erase_host(tmp_path / "outbox", [ANA], jobs=tmp_path / "jobs", patience_s=0.1)

@@ -1,4 +1,5 @@
-"""Erases customers and predictions from the database: rows, answers, and the Idempotency-Keys that led to them.
+"""Erases customers and predictions from the database: rows, answers, results of jobs, and the Idempotency-Keys that led
+to them.
 
 Each segment is changed with its row locked, so that whoever ships sees it before or after, never in between. What was
 shipped already is erased from the bucket by `flows.predictions.erasure`, and what was not is shipped without the rows.
@@ -6,12 +7,13 @@ shipped already is erased from the bucket by `flows.predictions.erasure`, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from functools import partial
 from typing import Final, NamedTuple
 
 from service.database.session import Link, Session
+from service.ledger import job_results
 from service.ledger.journal import entry_rows, frames
 from service.ledger.postgres import partitions
 
@@ -25,6 +27,12 @@ _CHANGE: Final = "UPDATE ledger.entry SET payload = %s WHERE day = %s AND run = 
 _DELETE: Final = "DELETE FROM ledger.entry WHERE day = %s AND run = %s AND first = %s"
 _FORGET: Final = "DELETE FROM ledger.idempotency WHERE run = %s AND first = %s"
 _MARK: Final = "UPDATE ledger.segment SET rewritten = true, rows = rows - %s WHERE run = %s AND first = %s"
+_OPEN_JOBS: Final = "SELECT id FROM ledger.job WHERE NOT ended"
+_RESULTS: Final = """
+SELECT id, first, lines FROM ledger.job_result
+WHERE EXISTS (SELECT FROM unnest(%s::bytea[]) AS needle WHERE position(needle IN lines) > 0) FOR UPDATE
+"""
+_CHANGE_RESULTS: Final = "UPDATE ledger.job_result SET lines = %s WHERE id = %s AND first = %s"
 
 
 class _Place(NamedTuple):
@@ -36,8 +44,8 @@ class _Place(NamedTuple):
     segment: int
 
 
-def erase(url: str, subjects: frozenset[str]) -> tuple[int, int]:
-    """Rows that went, and the segments they were in. Reads every stored answer once.
+def erase(url: str, subjects: frozenset[str]) -> tuple[int, int, int]:
+    """Rows that went, the segments they were in, and results of jobs. Reads every stored answer once.
 
     Raises:
         DatabaseAway: not all of it is done; run it again.
@@ -45,14 +53,41 @@ def erase(url: str, subjects: frozenset[str]) -> tuple[int, int]:
     session = Session(url, "erasure", statement_timeout_s=3600, idle_timeout_s=600)
     try:
         rows, segments = 0, set()
+        results = session.run(partial(_erase_results, predictions=subjects))
         for place in session.run(lambda link: list(_holding(link, subjects))):
-            count = session.run(partial(_erase, place=place, subjects=subjects))
+            count, of_jobs = session.run(partial(_erase, place=place, subjects=subjects))
             if count:
-                rows += count
+                rows, results = rows + count, results + of_jobs
                 segments.add((place.run, place.segment))
-        return rows, len(segments)
+        return rows, len(segments), results
     finally:
         session.close()
+
+
+def open_jobs(url: str) -> set[str]:
+    """Ids of the jobs that run or wait.
+
+    Raises:
+        DatabaseAway: nobody can tell.
+    """
+    session = Session(url, "erasure", statement_timeout_s=60)
+    try:
+        return session.run(lambda link: {row[0] for row in link.execute(_OPEN_JOBS)})
+    finally:
+        session.close()
+
+
+def _erase_results(link: Link, predictions: Collection[str]) -> int:
+    """Results of jobs that went; a note stands in their place."""
+    rows = 0
+    needles = [prediction.encode() for prediction in predictions]
+    with link.transaction():
+        for identifier, first, content in link.execute(_RESULTS, (needles,), binary=True).fetchall():
+            lines, count = job_results.without(bytes(content).split(b"\n"), predictions)
+            if count:
+                link.execute(_CHANGE_RESULTS, (b"\n".join(lines), identifier, first))
+                rows += count
+    return rows
 
 
 def _holding(link: Link, subjects: frozenset[str]) -> Iterator[_Place]:
@@ -63,23 +98,24 @@ def _holding(link: Link, subjects: frozenset[str]) -> Iterator[_Place]:
             yield _Place(day, run, first, segment)
 
 
-def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> int:
-    """Rows that went from one entry."""
+def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> tuple[int, int]:
+    """Rows that went from one entry, and the same predictions' results of jobs."""
     where = place.day, place.run, place.first
     with link.transaction():
         link.execute(_LOCK, (place.run, place.segment))
         row = link.execute(_READ, where, binary=True).fetchone()
         if row is None:
-            return 0
+            return 0, 0
         payload = bytes(row[0])
         rest = entry_rows.erase(payload, subjects)
         count = len(frames.numbers_of(payload)) - (len(frames.numbers_of(rest)) if rest else 0)
         if not count:
-            return 0
+            return 0, 0
+        results = _erase_results(link, entry_rows.predictions_of(payload, subjects))
         if rest is None:
             link.execute(_DELETE, where)
         else:
             link.execute(_CHANGE, (rest, *where))
         link.execute(_FORGET, (place.run, place.first))
         link.execute(_MARK, (count, place.run, place.segment))
-        return count
+        return count, results

@@ -10,6 +10,7 @@ import pytest
 
 from service import erasure
 from service.errors import AnswerNotFound
+from service.ledger import job_results
 from service.ledger.interface import JournalEntry, Replay
 from service.ledger.records import OutcomeRow, RecordKind
 from service.settings import settings
@@ -75,10 +76,40 @@ async def test_the_command_takes_the_database_that_is_set(
     await ledger.append(entry(ledger.new_id("demo").place, customer_ref=ANA))
     monkeypatch.setenv("QF_DATABASE_URL", hosts.place)
     for subject, code, told in (
-        (ANA, 0, "1 rows erased from 1 files; 0 quarantined files removed\n"),
+        (ANA, 0, "1 rows erased from 1 files, 0 results of jobs; 0 quarantined files removed\n"),
         ("Maria-1234", 1, ""),
     ):
         settings.cache_clear()
         monkeypatch.setattr(sys, "argv", ["erasure", subject])
         assert (erasure.main(), capsys.readouterr().out) == (code, told)
     settings.cache_clear()
+
+
+def _job(place: str, identifier: str, ended: bool, lines: list[bytes]) -> None:
+    """A job in the database with these results."""
+    with psycopg.connect(place) as link:
+        link.execute(
+            "INSERT INTO ledger.job (id, account, ended, record) VALUES (%s, 'demo', %s, '')", (identifier, ended)
+        )
+        content = b"\n".join(lines)
+        link.execute("INSERT INTO ledger.job_result VALUES (%s, 0, %s, %s)", (identifier, len(lines), content))
+
+
+async def test_results_of_jobs_lose_the_customers_predictions(hosts: Hosts) -> None:
+    """Known by the ledger's rows; every other row keeps its place. A job under way holds the erasure up."""
+    ledger = hosts.open()
+    names = [ledger.new_id("demo").place for _ in range(2)]
+    for name, ref in zip(names, (ANA, BRUNO), strict=True):
+        await ledger.append(entry(name, customer_ref=ref))
+    lines = [b'{"prediction_id":"%s"}' % name.encode() for name in names]
+    _job(hosts.place, "job_1", True, lines)
+    _job(hosts.place, "job_2", False, lines[:1])
+    with pytest.raises(erasure.FileBusy, match="1 jobs run or wait"):
+        erasure.erase_database(hosts.place, [ANA], patience_s=0.1)
+    with psycopg.connect(hosts.place) as link:
+        link.execute("UPDATE ledger.job SET ended = true")
+    done = erasure.erase_database(hosts.place, [ANA])
+    assert (done.rows, done.job_rows) == (1, 2)
+    with psycopg.connect(hosts.place) as link:
+        (kept,) = link.execute("SELECT lines FROM ledger.job_result WHERE id = 'job_1'").fetchone() or ()
+    assert bytes(kept).split(b"\n") == [job_results.ERASED, lines[1]]

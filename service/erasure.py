@@ -87,8 +87,11 @@ def erase_host(
                     if free:
                         # Offsets change: the index of keys must have read the file before.
                         index.catch_up(path)
-                        if jobs is not None:  # before the rows, which alone tell which results are the customer's
-                            results += _erase_results(jobs, _predictions(path, refs))
+                        # Before the rows go: they alone tell which outcomes, reviews and results are the customer's.
+                        predictions = _predictions(path, refs)
+                        refs |= predictions
+                        if jobs is not None:
+                            results += _erase_results(jobs, predictions)
                         rows, changed = rows + remove_customers(path, refs), changed + 1
             if time.monotonic() > deadline:
                 raise FileBusy(f"{paths[0].name} is still written to or shipped; run the erasure again")

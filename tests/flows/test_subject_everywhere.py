@@ -13,14 +13,16 @@ import pytest
 
 from flows.predictions import daily_digest
 from flows.predictions.data_age import retain_data
+from service.ledger.ids import SealedIds
 from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.idempotency import Idempotency
+from service.ledger.journal.outbox import Outbox
 from service.ledger.journal.shipping import Shipper, StoreSettings
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from service.s3 import BUCKETS, DATA_BUCKET, REPORTS_BUCKET
 from tests.conftest import ObjectStore
 from tests.faults.chaos import client as store_client
-from tests.service.rows import ANA, BEN, entry, two_customers
+from tests.service.rows import ANA, BEN, line
 
 WORDS = "the reviewer wrote this about her"
 NUMBER = "CUS_0xca4a27"
@@ -46,25 +48,30 @@ def _client(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.Monke
     emptied(client)
 
 
-async def planted(folder: Path, store: ObjectStore) -> list[str]:
-    """Traffic of two customers, an answer under an Idempotency-Key, an outcome and a review; the first one's ids."""
-    outbox, given = await two_customers(folder)
+async def planted(folder: Path, store: ObjectStore) -> dict[str, list[str]]:
+    """Traffic of two customers, an answer under an Idempotency-Key, an outcome and a review of the first; all ids."""
+    outbox, sealed = Outbox.open(folder, segment_age_s=0.3, min_free_bytes=0), SealedIds(b"p" * 32)
     keys = Idempotency(folder)
-    with await keys.begin("demo", "score", "her-key", bytes(16)) as claim:  # type: ignore[union-attr]
-        given[ANA].append(outbox.next_id())
-        await outbox.append(entry(given[ANA][-1], customer_ref=ANA, key=claim.mark))
+    given: dict[str, list[str]] = {ANA: [], BEN: []}
+    for number, ref in enumerate([ANA, BEN] * 3):
+        place = outbox.next_id()
+        public = sealed.of(place, "demo").public
+        with await keys.begin("demo", "score", f"key-{number}", bytes(16)) as claim:  # type: ignore[union-attr]
+            body = b'{"prediction_id":"%s"}' % public.encode()
+            lines, spans = (line(public, customer_ref=ref),), ((0, len(body)),)
+            await outbox.append(
+                JournalEntry(RecordKind.PREDICTION, "demo", body, (place,), lines, spans, key=claim.mark)
+            )
+        given[ref].append(public)
     keys.close()
     review = ReviewRow(outbox.next_id(), "t", "demo", ANA, given[ANA][0], "r", "upheld", WORDS)
     outcome = OutcomeRow(outbox.next_id(), "t", "demo", "", given[ANA][1], "Poor", "2026-11-01")
-    for kind, row, identifier in (
-        (RecordKind.REVIEW, review, review.review_id),
-        (RecordKind.OUTCOME, outcome, outcome.outcome_id),
-    ):
-        await outbox.append(JournalEntry(kind, "demo", b"{}", (identifier,), (row.line(),), ((0, 2),)))
+    for kind, row in ((RecordKind.REVIEW, review), (RecordKind.OUTCOME, outcome)):
+        await outbox.append(JournalEntry(kind, "demo", b"{}", (row[0],), (row.line(),), ((0, 2),)))
     await outbox.aclose()
     settings = StoreSettings("predictions", store.endpoint, store.access_key, store.secret_key)
     Shipper(folder, outbox.run, settings).ship_now()
-    return given[ANA]
+    return given
 
 
 def results_of_a_job(folder: Path, ids: list[str]) -> None:
@@ -107,7 +114,8 @@ def test_nothing_finds_who_was_erased(client: Any, object_store: ObjectStore, tm
 
     from flows.retention import RetentionForm, forget_runs, retention
 
-    ids = asyncio.run(planted(tmp_path / "service" / "outbox", object_store))
+    given = asyncio.run(planted(tmp_path / "service" / "outbox", object_store))
+    ids = given[ANA]
     results_of_a_job(tmp_path / "service" / "jobs", ids)
     today = datetime.now(UTC).date()
     for kind in (RecordKind.PREDICTION, RecordKind.OUTCOME):
@@ -131,6 +139,6 @@ def test_nothing_finds_who_was_erased(client: Any, object_store: ObjectStore, tm
         assert ANA not in forms(prefect)
 
     assert not found(client, tmp_path, needles)
-    assert found(client, tmp_path, {BEN})
+    assert found(client, tmp_path, {BEN}) and found(client, tmp_path, set(given[BEN]))
     trail = (tmp_path / "state" / "audit" / "personal-data.jsonl").read_text()
     assert "privacy desk, case 7" in trail

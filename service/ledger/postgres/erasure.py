@@ -7,7 +7,7 @@ shipped already is erased from the bucket by `flows.predictions.erasure`, and wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import date
 from functools import partial
 from typing import Final, NamedTuple
@@ -23,6 +23,7 @@ WHERE day = %s AND EXISTS (SELECT FROM unnest(%s::bytea[]) AS told WHERE positio
 """
 _LOCK: Final = "SELECT FROM ledger.segment WHERE run = %s AND first = %s FOR UPDATE"
 _READ: Final = "SELECT payload FROM ledger.entry WHERE day = %s AND run = %s AND first = %s FOR UPDATE"
+_LOOK: Final = _READ.removesuffix(" FOR UPDATE")
 _CHANGE: Final = "UPDATE ledger.entry SET payload = %s WHERE day = %s AND run = %s AND first = %s"
 _DELETE: Final = "DELETE FROM ledger.entry WHERE day = %s AND run = %s AND first = %s"
 _FORGET: Final = "DELETE FROM ledger.idempotency WHERE run = %s AND first = %s"
@@ -45,21 +46,25 @@ class _Place(NamedTuple):
 
 
 def erase(url: str, subjects: frozenset[str]) -> tuple[int, int, int]:
-    """Rows that went, the segments they were in, and results of jobs. Reads every stored answer once.
+    """Rows that went, the segments they were in, and results of jobs. Reads every stored answer until one look finds none.
 
     Raises:
         DatabaseAway: not all of it is done; run it again.
     """
     session = Session(url, "erasure", statement_timeout_s=3600, idle_timeout_s=600)
     try:
-        rows, segments = 0, set()
-        results = session.run(partial(_erase_results, predictions=subjects))
-        for place in session.run(lambda link: list(_holding(link, subjects))):
-            count, of_jobs = session.run(partial(_erase, place=place, subjects=subjects))
-            if count:
-                rows, results = rows + count, results + of_jobs
-                segments.add((place.run, place.segment))
-        return rows, len(segments), results
+        rows, results, segments, every = 0, 0, set(), subjects
+        while True:
+            predictions = session.run(partial(_predictions, subjects=every))
+            # Outcomes and reviews may name the prediction alone.
+            every |= predictions
+            results += session.run(partial(_erase_results, predictions=every))
+            places = session.run(partial(_holding, subjects=every))
+            counts = [session.run(partial(_erase, place=place, subjects=every)) for place in places]
+            segments |= {(place.run, place.segment) for place, count in zip(places, counts, strict=True) if count}
+            rows += sum(counts)
+            if not sum(counts):
+                return rows, len(segments), results
     finally:
         session.close()
 
@@ -90,32 +95,42 @@ def _erase_results(link: Link, predictions: Collection[str]) -> int:
     return rows
 
 
-def _holding(link: Link, subjects: frozenset[str]) -> Iterator[_Place]:
+def _predictions(link: Link, subjects: frozenset[str]) -> frozenset[str]:
+    """Ids of the predictions that are about them."""
+    found: set[str] = set()
+    for place in _holding(link, subjects):
+        row = link.execute(_LOOK, (place.day, place.run, place.first), binary=True).fetchone()
+        found |= entry_rows.predictions_of(bytes(row[0]), subjects) if row else set()
+    return frozenset(found)
+
+
+def _holding(link: Link, subjects: frozenset[str]) -> list[_Place]:
     """Entries that mention one of them."""
+    places = []
     needles = [subject.encode() for subject in subjects]
     for day in partitions.days(link):
         for run, first, segment in link.execute(_HOLDING, (day, needles)).fetchall():
-            yield _Place(day, run, first, segment)
+            places.append(_Place(day, run, first, segment))
+    return places
 
 
-def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> tuple[int, int]:
-    """Rows that went from one entry, and the same predictions' results of jobs."""
+def _erase(link: Link, place: _Place, subjects: frozenset[str]) -> int:
+    """Rows that went from one entry."""
     where = place.day, place.run, place.first
     with link.transaction():
         link.execute(_LOCK, (place.run, place.segment))
         row = link.execute(_READ, where, binary=True).fetchone()
         if row is None:
-            return 0, 0
+            return 0
         payload = bytes(row[0])
         rest = entry_rows.erase(payload, subjects)
         count = len(frames.numbers_of(payload)) - (len(frames.numbers_of(rest)) if rest else 0)
         if not count:
-            return 0, 0
-        results = _erase_results(link, entry_rows.predictions_of(payload, subjects))
+            return 0
         if rest is None:
             link.execute(_DELETE, where)
         else:
             link.execute(_CHANGE, (rest, *where))
         link.execute(_FORGET, (place.run, place.first))
         link.execute(_MARK, (count, place.run, place.segment))
-        return count, results
+        return count

@@ -51,7 +51,7 @@ def weights(partners: NDArray[Any], share: float, least: int) -> NDArray[np.floa
         largest = int(counts.argmax())
         most = max(share / (1 - share) * (len(partners) - counts[largest]) if share < 1 else np.inf, least)
         found[place == largest] = min(1.0, most / counts[largest])
-    return found / found.mean()
+    return np.asarray(found / found.mean(), dtype=np.float64)
 
 
 def outliers(gaps: list[PartnerGap], distance: float) -> list[PartnerGap]:

@@ -21,7 +21,7 @@ from service.contract import Basis
 
 ANSWERED = frozenset(column.name for column in watched.ANSWERED)
 # Raised when the same rows would be judged otherwise, so that a window that an earlier rule judged is judged anew.
-RULES_VERSION = 3
+RULES_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -133,11 +133,20 @@ class JobStore:
 class BackgroundJob(ABC):
     """One batch. `start()` begins or goes on, `progress()` tells, the store holds what has come back."""
 
-    def __init__(self, digest: str, store: JobStore, wait: Callable[[float], None], total: int) -> None:
+    def __init__(
+        self,
+        digest: str,
+        applicants: Sequence[Applicant],
+        store: JobStore,
+        client: Client,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.digest = digest
+        self._applicants = applicants
         self._store = store
+        self._client = client
         self._wait = wait
-        self._total = total
+        self._total = self._row_count()
         self._lock = threading.Lock()
         self._done = store.places()
         self._thread: threading.Thread | None = None
@@ -145,6 +154,10 @@ class BackgroundJob(ABC):
         self._error: ApiError | None = None
         self._wait_until = 0.0
         self._begun = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then
+
+    @abstractmethod
+    def _row_count(self) -> int:
+        """Rows of the whole batch."""
 
     @abstractmethod
     def _run(self) -> None:
@@ -196,17 +209,8 @@ class BackgroundJob(ABC):
 class UploadJob(BackgroundJob):
     """A batch sent in parts, as many rows in each as a request takes under the key's limits."""
 
-    def __init__(
-        self,
-        digest: str,
-        applicants: Sequence[Applicant],
-        store: JobStore,
-        client: Client,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        super().__init__(digest, store, wait, total=len(applicants))
-        self._applicants = applicants
-        self._client = client
+    def _row_count(self) -> int:
+        return len(self._applicants)
 
     def _run(self) -> None:
         while (part := self._next_part()) is not None:

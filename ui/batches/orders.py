@@ -7,15 +7,14 @@ order on and needs the file no more. Results are fetched by the thousand and kep
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from service.contract import MAX_BATCH_ROWS, MAX_JOB_ROWS, Applicant, JobState
-from ui.api.client import Client, body_of
+from ui.api.client import body_of
 from ui.api.errors import KeyRejected, LimitReached, NoConnection, Unavailable
-from ui.batches.jobs import BackgroundJob, JobStore, Order
+from ui.batches.jobs import BackgroundJob, Order
 
 _ORDER_BYTES: Final = 7 << 20  # the API takes 8 MiB
 _LOOK_S: Final = 1.0  # between two questions, each of which costs a token
@@ -25,17 +24,8 @@ _ATTEMPTS: Final = 8
 class OrderedJob(BackgroundJob):
     """One batch of more rows than a request takes. Without `applicants` it only follows what was ordered before."""
 
-    def __init__(
-        self,
-        digest: str,
-        applicants: Sequence[Applicant],
-        store: JobStore,
-        client: Client,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        super().__init__(digest, store, wait, total=len(store.numbers()))
-        self._applicants = applicants
-        self._client = client
+    def _row_count(self) -> int:
+        return len(self._store.numbers())
 
     def _run(self) -> None:
         orders = self._store.orders()

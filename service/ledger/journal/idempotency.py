@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -59,9 +60,9 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 class KeyClaim:
     """The right to answer a key's first request. Use it as a context manager around the work and the `append`."""
 
-    def __init__(self, owner: Idempotency, mark: KeyMark, byte: int) -> None:
+    def __init__(self, mark: KeyMark, free: Callable[[], None]) -> None:
         self.mark = mark
-        self._owner, self._byte = owner, byte
+        self._free = free
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +74,7 @@ class KeyClaim:
 
     def release(self) -> None:
         """Lets the next request of this key in; safe to call twice."""
-        self._owner.free(self._byte)
+        self._free()
 
 
 class Idempotency:
@@ -109,7 +110,7 @@ class Idempotency:
         mark = KeyMark(digest_of(partner, scope, key), fingerprint[:16])
         byte = int.from_bytes(mark.digest[:8]) % _LOCK_BYTES
         self._take(byte)
-        claim = KeyClaim(self, mark, byte)
+        claim = KeyClaim(mark, partial(self.free, byte))
         try:
             replay = await asyncio.get_running_loop().run_in_executor(self._thread, self._find, mark)
         except BaseException:

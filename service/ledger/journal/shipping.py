@@ -40,7 +40,7 @@ _PAUSE_S: Final = 0.0002
 
 @dataclass
 class ShippingCounters:
-    """Totals since the start of this process; `failing` is how many tries in a row have failed."""
+    """Totals since the start of this process; `failing` is how many tries in a row have failed, the last for what."""
 
     objects: int = 0
     rows: int = 0
@@ -49,9 +49,28 @@ class ShippingCounters:
     conflicts: int = 0
     torn: int = 0
     damaged: int = 0
+    last_error: str = ""
+
+    def note_failure(self, reason: str, log: logging.Logger) -> None:
+        """Counts a try that failed; the first, the tenth and every hundredth in a row are logged."""
+        self.last_error = reason  # before the count: who sees that it fails sees why
+        self.failures += 1
+        self.failing += 1
+        if self.failing in (1, 10) or self.failing % 100 == 0:
+            log.error("shipping: %d tries in a row failed, last %s", self.failing, reason)
+
+    def note_success(self, log: logging.Logger) -> None:
+        """Ends a row of failures."""
+        if self.failing:
+            log.warning("shipping: works again after %d failures", self.failing)
+        self.failing, self.last_error = 0, ""
+
+    def pause_s(self) -> float:
+        """How long to wait for the next try: longer after each failure, never in step with other workers."""
+        return min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self.failing, 10)) * random.uniform(0.5, 1.0)
 
 
-class Carrier:
+class FileShipper:
     """Ships one file: mended if need be, object by object, and retired last."""
 
     def __init__(self, folders: Folders, index: KeyIndex, store: StoreSettings | ObjectStore) -> None:
@@ -177,12 +196,11 @@ class Shipper:
     ) -> None:
         self.orphans = Backlog(0, 0, 0.0)
         """What dead workers left and is not shipped yet; other workers than the first of the host report zero."""
-        self.last_error = ""
         self._run, self._interval_s = run, interval_s
         self._folders = Folders(Path(outbox))
         self.kept = KeptAnswers(self._folders, keep)
         self._index = KeyIndex(Path(outbox), keep.key_hours)
-        self._carrier = Carrier(self._folders, self._index, store)
+        self._file_shipper = FileShipper(self._folders, self._index, store)
         self._orphans = Orphans(self._folders, run)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="shipping", daemon=True)
@@ -191,7 +209,7 @@ class Shipper:
     @property
     def counters(self) -> ShippingCounters:
         """Totals since the start of this process."""
-        return self._carrier.counters
+        return self._file_shipper.counters
 
     def start(self) -> None:
         """Starts the thread."""
@@ -215,7 +233,7 @@ class Shipper:
         retired = 0
         for segment in sorted([*(segment for segment in pending if segment.run == self._run), *orphans]):
             try:
-                retired += self._carrier.ship(segment)
+                retired += self._file_shipper.ship(segment)
             except StoreConflict:  # told and counted; the others must not wait for a person to look at this one
                 continue
         return retired
@@ -233,31 +251,20 @@ class Shipper:
             last = self._stop.is_set()
             works = self._pass()
             if not last:
-                self._stop.wait(self._interval_s if works else self._pause())
+                self._stop.wait(self._interval_s if works else self.counters.pause_s())
         self._index.close()
-
-    def _pause(self) -> float:
-        """Longer after each failure, never in step with other workers."""
-        return min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self.counters.failing, 10)) * random.uniform(0.5, 1.0)
 
     def _pass(self) -> bool:
         """One walk over what is pending; False if the store refused, which ends the walk."""
-        counters = self.counters
         try:
             self.bound_kept()  # first: where the disk is full, that is what lets the store's work go on
             self.ship_now()
             self._tidy()
         except Exception as error:  # pylint: disable=broad-exception-caught
             # Whatever a store, a network or a disk throws, the answer is the same: keep the file and come back.
-            self.last_error = in_one_line(error)  # before the count: who sees that it fails sees why
-            counters.failures += 1
-            counters.failing += 1
-            if counters.failing in (1, 10) or counters.failing % 100 == 0:
-                _log.error("shipping: %d tries in a row failed, last %s", counters.failing, self.last_error)
+            self.counters.note_failure(in_one_line(error), _log)
             return False
-        if counters.failing:
-            _log.warning("shipping: works again after %d failures", counters.failing)
-        counters.failing, self.last_error = 0, ""
+        self.counters.note_success(_log)
         return True
 
     def _tidy(self) -> None:

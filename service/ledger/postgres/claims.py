@@ -11,14 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
 from service.database.session import Found, Link, Session
 from service.errors import DatabaseAway, IdempotencyMismatch, IdempotencyRunning, OutboxFull
 from service.ledger.interface import KeyMark, Replay
 from service.ledger.journal import frames
-from service.ledger.journal.idempotency import digest_of
+from service.ledger.journal.idempotency import KeyClaim, digest_of
 from service.ledger.postgres.writer import KEY_HOURS
 
 _log = logging.getLogger(__name__)
@@ -31,26 +31,6 @@ WHERE known.digest = %s AND known.at >= now() - interval '{KEY_HOURS} hours'
 """
 
 
-class HeldKey:
-    """The right to answer a key's first request. Use it as a context manager around the work and the `append`."""
-
-    def __init__(self, owner: Claims, mark: KeyMark) -> None:
-        self.mark = mark
-        self._owner = owner
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Lets the next request of this key in; safe to call twice."""
-        self._owner.free(self.mark.digest)
-
-
 class Claims:
     """The keys seen from one worker: used from one event loop, asked for by one thread in the order of the calls."""
 
@@ -59,7 +39,7 @@ class Claims:
         self._running: set[bytes] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="claims")
 
-    async def begin(self, owner: str, scope: str, key: str, fingerprint: bytes) -> HeldKey | Replay:
+    async def begin(self, owner: str, scope: str, key: str, fingerprint: bytes) -> KeyClaim | Replay:
         """A claim if this is the key's first request on any host, or the answer that was given to it.
 
         Raises:
@@ -70,7 +50,7 @@ class Claims:
         if mark.digest in self._running:  # a session takes its own lock twice
             raise IdempotencyRunning("the first request with this key is still running")
         self._running.add(mark.digest)
-        claim = HeldKey(self, mark)
+        claim = KeyClaim(mark, partial(self.free, mark.digest))
         try:
             replay = await self._run(lambda link: _look(link, mark))
         except DatabaseAway as error:

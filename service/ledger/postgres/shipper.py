@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import threading
 import time
 from dataclasses import dataclass, field
@@ -30,9 +29,8 @@ from service.ledger.postgres.writer import KEY_HOURS
 _log = logging.getLogger(__name__)
 
 LOOK_S: Final = 2.0
-_LONGEST_PAUSE_S: Final = 10.0
 _HOUSEKEEPING_S: Final = 3600.0
-_BREATH_S: Final = 0.0002
+_PAUSE_S: Final = 0.0002
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(%s, %s)"
 # Its worker would have ended it by now: it died, or does not reach the database. What it still sends finds it sealed.
@@ -60,7 +58,7 @@ _FORGET_KEYS: Final = f"DELETE FROM ledger.idempotency WHERE at < now() - interv
 _TODAY: Final = "SELECT (now() AT TIME ZONE 'UTC')::date"
 
 
-class _Ready(NamedTuple):
+class _SealedSegment(NamedTuple):
     """A segment that is to be shipped, its row locked."""
 
     day: date
@@ -88,7 +86,6 @@ class DatabaseShipper:
     waiting: Backlog = Backlog(0, 0, 0.0)
     """What waits on all hosts; nothing where another worker ships."""
     overdue_rows: int = 0
-    last_error: str = ""
     leads: bool = False
     _conflicts: set[str] = field(default_factory=set)
     _opened: int = 0
@@ -143,11 +140,11 @@ class DatabaseShipper:
             row = link.execute(_NEXT, (sorted(self._conflicts),)).fetchone()
             if row is None:
                 return None
-            ready = _Ready(*row)
+            ready = _SealedSegment(*row)
             place = (ready.day, ready.run, ready.low, ready.high, ready.first)
             entries = [(0, bytes(one[0])) for one in link.execute(_ENTRIES, place, binary=True)]
             try:
-                for kind, (data, rows) in entry_rows.csv_objects(entries, _BREATH_S).items():
+                for kind, (data, rows) in entry_rows.csv_objects(entries, _PAUSE_S).items():
                     self._put(ready.segment.object_key(kind.folder), data, rows, replace=ready.rewritten)
             except StoreConflict as error:  # told and counted; the others must not wait for a person to look at it
                 self._conflicts.add(f"{ready.run}-{ready.first}")
@@ -186,15 +183,10 @@ class DatabaseShipper:
             last = self._stop.is_set()
             works = self._pass()
             if not last:
-                self._stop.wait(min(LOOK_S, self.interval_s) if works else self._pause())
-
-    def _pause(self) -> float:
-        """Longer after each failure, never in step with other workers."""
-        return min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self.counters.failing, 10)) * random.uniform(0.5, 1.0)
+                self._stop.wait(min(LOOK_S, self.interval_s) if works else self.counters.pause_s())
 
     def _pass(self) -> bool:
         """One walk over what is sealed; False if the store or the database refused, which ends the walk."""
-        counters = self.counters
         try:
             self.ship_now()
             if not self._tidied or time.monotonic() - self._tidied > _HOUSEKEEPING_S:
@@ -202,14 +194,9 @@ class DatabaseShipper:
                 self._tidied = time.monotonic()
         except Exception as error:  # pylint: disable=broad-exception-caught
             # Whatever a store, a network or a database throws, the answer is the same: keep the segment and come back.
-            counters.failures += 1
-            counters.failing += 1
-            self.leads = self.leads and not isinstance(error, DatabaseAway)
-            self.last_error = str(error) if isinstance(error, DatabaseAway) else in_one_line(error)
-            if counters.failing in (1, 10) or counters.failing % 100 == 0:
-                _log.error("shipping: %d tries in a row failed, last %s", counters.failing, self.last_error)
+            away = isinstance(error, DatabaseAway)
+            self.leads = self.leads and not away
+            self.counters.note_failure(str(error) if away else in_one_line(error), _log)
             return False
-        if counters.failing:
-            _log.warning("shipping: works again after %d failures", counters.failing)
-        counters.failing, self.last_error = 0, ""
+        self.counters.note_success(_log)
         return True

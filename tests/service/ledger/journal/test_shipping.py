@@ -130,11 +130,11 @@ async def test_the_thread_waits_out_an_outage(
     with caplog.at_level(logging.WARNING):
         ship.start()
         until(lambda: ship.counters.failing >= 2)
-        assert re.fullmatch(r"ConnectionError at ledger/memory_store.py:\d+", ship.last_error)
+        assert re.fullmatch(r"ConnectionError at ledger/memory_store.py:\d+", ship.counters.last_error)
         store.down = False
         until(lambda: ship.counters.failing == 0)
         ship.stop()
-    assert ship.counters.rows == 2 and ship.last_error == ""
+    assert ship.counters.rows == 2 and ship.counters.last_error == ""
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 

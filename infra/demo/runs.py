@@ -20,6 +20,8 @@ WAITING: Final = frozenset({"SCHEDULED", "PENDING"})
 GOING: Final = WAITING | {"RUNNING"}  # a form whose answers arrived with a request that was answered 503
 POLL_S: Final = 1.0
 LAST_WORDS_S: Final = 2.5  # a flow sends its log in pieces, the last after its state
+LAST_WORDS: Final = "Finished in state"
+LOG_POLL_S: Final = 0.25
 PICKUP_S: Final = 240.0  # a worker on a loaded machine needs a minute to start a run
 INFO: Final = 20
 LOG_PAGE: Final = 200
@@ -99,10 +101,12 @@ class Runs:
         start = time.monotonic()
         while True:
             now = _run(self._get(f"/flow_runs/{run.id}"))
-            self._print_log(run.id)
+            complete = self._print_log(run.id)
             if now.state in OVER or now.state == "PAUSED":
-                time.sleep(LAST_WORDS_S)
-                self._print_log(run.id)
+                deadline = time.monotonic() + LAST_WORDS_S
+                while not complete and time.monotonic() < deadline:
+                    time.sleep(LOG_POLL_S)
+                    complete = self._print_log(run.id)
                 break
             if now.state in WAITING and time.monotonic() - start > PICKUP_S:
                 raise StackError(f"no worker takes run {now.name}; see `make status` and {self.page(now)}")
@@ -150,8 +154,8 @@ class Runs:
             raise StackError(f"Prefect has no deployment {name}; `make up` makes it")
         return str(deployments[0]["id"])
 
-    def _print_log(self, run_id: str) -> None:
-        """Print what was logged since the last look."""
+    def _print_log(self, run_id: str) -> bool:
+        """Print what was logged since the last look; whether the run's last words are among it."""
         query = {
             "logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": INFO}},
             "sort": "TIMESTAMP_ASC",
@@ -163,6 +167,7 @@ class Runs:
         for line in lines:
             if line["name"] in SPEAKERS and not line["message"].startswith(OBVIOUS):
                 self._say(_short(line["message"]))
+        return any(line["message"].startswith(LAST_WORDS) for line in lines)
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._answer("POST", path, body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -59,12 +60,14 @@ class Prefect:
             self._post("/work_pools/", {"name": name, "type": "process"})
 
     def finish_deployments(self) -> None:
-        """What `prefect deploy` has no word for: forms that refuse unknown parameters, and infra/automations.yaml."""
+        """What prefect.yaml has no word for: forms that refuse unknown parameters, how a run is started on this
+        machine, and infra/automations.yaml."""
 
         def ask(method: str, path: str, body: Any) -> httpx.Response:
             return self._http.request(method, path, json=body).raise_for_status()
 
         close_forms(ask)
+        start_directly(ask)
         ensure_automations(ask)
 
     def schedules(self) -> list[schedules.Schedule]:
@@ -96,6 +99,16 @@ def close_forms(ask: Callable[[str, str, Any], Any]) -> None:
         if form and form.get("additionalProperties") is not False:
             closed = {**form, "additionalProperties": False}
             ask("PATCH", f"/deployments/{found['id']}", {"parameter_openapi_schema": closed})
+
+
+def start_directly(ask: Callable[[str, str, Any], Any]) -> None:
+    """Let the worker start a run's engine itself: without a command it starts a program that makes a workspace first,
+    which nothing here needs, and Prefect is imported twice, some seconds of a core each time."""
+    command = f"{shlex.quote(sys.executable)} -m prefect.engine"
+    for found in ask("POST", "/deployments/filter", {"limit": 200}).json():
+        variables = found["job_variables"] or {}
+        if variables.get("command") != command:
+            ask("PATCH", f"/deployments/{found['id']}", {"job_variables": {**variables, "command": command}})
 
 
 def ensure_automations(ask: Callable[[str, str, Any], Any], path: Path = AUTOMATIONS) -> None:

@@ -83,17 +83,17 @@ class Stack:
         self._await(store)
         make_buckets(settings.store_url, self.pair)
         self._spawn(mlflow)
+        for part in outside:
+            self._spawn(part)
         self._await(prefect)
         server = Prefect(settings.prefect_url, self.logins.prefect_auth)
         server.ensure_pool(pool)
         if not self.shelf.find(worker.name):
             server.settle_lost_runs()
+        self._spawn(worker)  # it comes up while the deployments are made: either takes a core for seconds
         if deploy(settings, self.variables):
             say("  deployments  as prefect.yaml says")
         server.finish_deployments()
-        self._spawn(worker)
-        for part in outside:
-            self._spawn(part)
         self._await(mlflow)
         self._await(worker, lambda: server.worker_online(pool, parts.WORKER))
         for part in outside:

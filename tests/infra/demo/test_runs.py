@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import chain, repeat
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import pytest
@@ -83,6 +83,24 @@ def test_a_completed_run_is_followed_with_its_log(runs: Runs, worker: Worker, sa
 
     assert done.state == "COMPLETED"
     assert said == ["half way"]
+
+
+def test_the_last_words_come_after_the_state(runs: Runs, worker: Worker, said: list[str]) -> None:
+    """A flow sends the last piece of its log when its state is there already: it is waited for."""
+    run = runs.start(worker.name, {})
+    worker.state(run.id, "RUNNING")
+    worker.state(run.id, "COMPLETED")
+
+    def speak() -> None:
+        worker.log(run.id, "at last")
+        worker.log(run.id, "Finished in state Completed()")
+
+    late = Timer(0.5, speak)
+    late.start()
+    runs.follow(run)
+    late.join()
+
+    assert said == ["at last"]
 
 
 def test_a_traceback_stays_in_prefect(runs: Runs, worker: Worker, said: list[str]) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import httpx
 import pytest
 
 from tests.acceptance import __main__ as acceptance
-from tests.acceptance import new_quarter, promises
+from tests.acceptance import lost_runs, new_quarter, promises
 from tests.acceptance.running_stack import Broken, RunningStack, Skipped
 
 RETENTION = {"id": "d1", "name": "retention", "schedules": [{"id": "s1", "active": True}]}
@@ -57,7 +61,7 @@ def test_a_schedule_that_is_not_planned_is_found(broken: Callable[..., BrokenSta
 def test_a_red_status_is_found(broken: Callable[..., BrokenStack]) -> None:
     """Its last line is the reason."""
     answers = {"POST /flow_runs/filter": [RUN], "POST /deployments/filter": [RETENTION]}
-    stack = broken(answers, status=(2, "api running\nchampion is version 2, version 1 answers\n"))
+    stack = broken(answers, status=(2, "api running\nchampion is version 2, version 1 answers\nmake: *** Error 1\n"))
 
     with pytest.raises(Broken, match="^champion is version 2, version 1 answers$"):
         promises.schedules_are_planned(stack)
@@ -78,7 +82,7 @@ def test_a_schedule_that_does_not_fire_is_found(
     )
 
     with pytest.raises(Broken, match="no run of it was completed"):
-        promises.a_schedule_fires(stack)
+        list(promises.a_schedule_fires(stack))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,14 @@ def test_a_form_that_takes_anything_is_found(
     stack = broken({"POST /deployments/filter": [RETENTION], "POST /deployments/d1/create_flow_run": answer})
 
     with pytest.raises(Broken, match=says):
+        promises.forms_refuse(stack)
+
+
+def test_a_form_that_nobody_asks_about_is_found(broken: Callable[..., BrokenStack]) -> None:
+    """A deployment that was added without its question."""
+    stack = broken({"POST /deployments/filter": [RETENTION, {**RETENTION, "name": "billing"}]})
+
+    with pytest.raises(Broken, match="that the form of billing must refuse"):
         promises.forms_refuse(stack)
 
 
@@ -171,13 +183,128 @@ def test_outcomes_that_change_nothing_are_found(
     assert asked.count("/v1/outcomes") == new_quarter.OUTCOMES
 
 
-def test_an_error_in_a_log_is_found(broken: Callable[..., BrokenStack], tmp_path: Path) -> None:
-    """With the part's name; a warning is none."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2 | ERROR   | Can't evaluate bulk DML",
+        "ERROR:    Exception in ASGI application",
+        "2026/11/26 10:58:59 juicefs[1] <FATAL>: no space left",
+    ],
+    ids=["prefect", "mlflow", "store"],
+)
+def test_an_error_in_a_log_is_found(broken: Callable[..., BrokenStack], tmp_path: Path, line: str) -> None:
+    """With the part's name, as each part writes it; a warning is none, nor what is no word of its own."""
     stack = broken({})
-    (tmp_path / "logs" / "prefect.log").write_text("1 | WARNING | slow\n2 | ERROR   | Can't evaluate bulk DML\n")
+    (tmp_path / "logs" / "part.log").write_text(f"1 | WARNING | slow\nNO_ERRORS\n{line}\n")
 
-    with pytest.raises(Broken, match="1 errors, the first: prefect: 2 | ERROR "):
+    with pytest.raises(Broken, match=f"^1 errors, the first: part: {re.escape(line)}"):
         promises.logs_are_clean(stack)
+
+
+@pytest.mark.parametrize(
+    "explanation", ["not measured: data", "degenerate, not a number: share of Poor of band 2"], ids=["lost", "NaN"]
+)
+def test_a_check_without_its_figures_is_found(broken: Callable[..., BrokenStack], explanation: str) -> None:
+    """As when one value of the evidence is not a number; the check says which."""
+    rows = [
+        {"check": "rps", "result": "failed", "explanation": "rps 0.12, +2.26% against champion 1"},
+        {"check": "bands", "result": "failed", "explanation": explanation},
+    ]
+    stack = broken({"POST /artifacts/filter": [{"data": json.dumps(rows)}]})
+
+    with pytest.raises(Broken, match=f"^release check bands: {explanation}$"):
+        promises.checks_are_measured(stack, "r1")
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        pytest.param("COMPLETED", "ended completed before it could be cut off", id="too-short"),
+        pytest.param("RUNNING", "run r1 is not over after", id="not-healed"),
+    ],
+)
+def test_a_lost_run_that_stays_is_found(
+    broken: Callable[..., BrokenStack], monkeypatch: pytest.MonkeyPatch, state: str, says: str
+) -> None:
+    """A real process that carries the run's id is stopped in the middle, and is gone when the question is over."""
+    monkeypatch.setattr(lost_runs, "HEALED_S", 0.05)
+    answers = {
+        "POST /deployments/filter": [{**RETENTION, "name": "training"}],
+        "POST /deployments/d1/create_flow_run": RUN,
+        "GET /flow_runs/r1": {**RUN, "state": {"type": state}},
+    }
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, lost_runs.MARK: "r1"}) as process:
+        try:
+            with pytest.raises(Broken, match=says):
+                list(lost_runs.lost_runs_are_healed(broken(answers)))
+            assert state == "COMPLETED" or process.wait(30) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
+def test_what_takes_its_time_is_asked_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is begun after the first promise, and taken back where another is broken meanwhile."""
+    asked: list[str] = []
+
+    def slow(_: object) -> Generator[None]:
+        """Slow."""
+        asked.append("begun")
+        try:
+            yield
+            asked.append("waited")
+        finally:
+            asked.append("taken back")
+
+    def quick(_: object) -> None:
+        """Quick."""
+        asked.append("quick")
+
+    def wrong(_: object) -> None:
+        """Wrong."""
+        raise Broken("it does not")
+
+    monkeypatch.setattr(acceptance, "RunningStack", object)
+    monkeypatch.setattr("sys.argv", ["acceptance"])
+    monkeypatch.setattr(acceptance, "PROMISES", (quick, quick, slow))
+
+    assert acceptance.main() == 0
+    assert asked == ["quick", "begun", "quick", "waited", "taken back"]
+    assert [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()][:3] == [
+        "kept   Quick.",
+        "kept   Quick.",
+        "kept   Slow.",
+    ]
+
+    asked.clear()
+    monkeypatch.setattr(acceptance, "PROMISES", (quick, wrong, slow))
+
+    assert acceptance.main() == 1
+    assert asked == ["quick", "begun", "taken back"]
+
+
+def test_what_is_broken_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody answers, the line says where; a browser's call log does not break it."""
+
+    def silent(_: object) -> None:
+        """First."""
+        raise httpx.ConnectError("refused", request=httpx.Request("GET", "http://127.0.0.1:9/v1/model"))
+
+    def log(_: object) -> None:
+        """First."""
+        raise TimeoutError("Timeout exceeded.\nCall log:\n  - waiting for locator")
+
+    monkeypatch.setattr(acceptance, "RunningStack", object)
+    monkeypatch.setattr("sys.argv", ["acceptance"])
+    for promise in (silent, log):
+        monkeypatch.setattr(acceptance, "PROMISES", (promise,))
+        assert acceptance.main() == 1
+
+    assert capsys.readouterr().out.splitlines() == [
+        "BROKEN First. ConnectError at http://127.0.0.1:9/v1/model: refused (0 s)",
+        "BROKEN First. TimeoutError: Timeout exceeded. Call log: - waiting for locator (0 s)",
+    ]
 
 
 def test_the_run_ends_at_the_first_that_is_broken(

@@ -10,13 +10,15 @@ import gzip
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
+import pyarrow as pa
 
 from service.lexicon.headings import KAGGLE
-from tests.service.lexicon.tables import workbook, zipped
+from tests.service.lexicon.tables import parquet, workbook, zipped
 
 Table = pd.DataFrame
 Form = Callable[[Table], tuple[str, bytes]]
@@ -79,6 +81,15 @@ def _grouped(whole: str, mark: str) -> str:
     return f"{int(whole):,}".replace(",", mark)
 
 
+def _in_digits(zero: int, point: str) -> Callable[[str, str, str], str]:
+    digits = str.maketrans({str(digit): chr(zero + digit) for digit in range(10)} | {".": point})
+    return lambda sign, whole, part: sign + f"{whole}.{part}".translate(digits)
+
+
+def _lakhs(whole: str) -> str:
+    return re.sub(r"(?<=[0-9])(?=(?:[0-9]{2})+$)", ",", whole[:-3]) + "," + whole[-3:] if len(whole) > 3 else whole
+
+
 def _worn(dress: Callable[[str, str, str], str], **how: str) -> Form:
     return lambda table: ("a.csv", as_csv(_numbers(table, dress), **how))  # type: ignore[arg-type]
 
@@ -112,12 +123,42 @@ def _parquet(table: Table, **how: int) -> bytes:
     return buffer.getvalue()
 
 
+def _parquet_of(table: Table, typed: Callable[[str, list[Any]], pa.Array]) -> bytes:
+    return parquet(pa.table({name: typed(name, table[name].tolist()) for name in table.columns}))
+
+
+def _as_it_is(_: str, cells: list[Any]) -> pa.Array:
+    return pa.array(cells)
+
+
+def _decimals(_: str, cells: list[str]) -> pa.Array:
+    """Decimals where all cells are written with few digits."""
+    if all(re.fullmatch(r"-?[0-9]+(?:\.[0-9]{1,12})?", cell) for cell in cells):
+        return pa.array([*map(Decimal, cells)], pa.decimal128(30, 12))
+    return pa.array(cells)
+
+
+def _large_texts(_: str, cells: list[str]) -> pa.Array:
+    return pa.array(cells, pa.large_string())
+
+
+def _large_lists(name: str, cells: list[str]) -> pa.Array:
+    if name != "Type_of_Loan":
+        return pa.array(cells)
+    kinds = [[one for one in cell.replace("and ", "").split(", ") if one] for cell in cells]
+    return pa.array(kinds, pa.large_list(pa.large_string()))
+
+
 def _json_lines(table: Table) -> bytes:
     return "\n".join(json.dumps(row) for row in table.to_dict("records")).encode()
 
 
 def _sheet(table: Table) -> list[list[str | None]]:
     return [[*table.columns], *([cell or None for cell in row] for row in table.to_numpy().tolist())]
+
+
+def _with_index(rows: list[list[str | None]]) -> list[list[Any]]:
+    return [[None, *rows[0]], *([place, *row] for place, row in enumerate(rows[1:]))]
 
 
 def _indexed(table: Table, name: str) -> bytes:
@@ -155,6 +196,10 @@ FORMS: Final[dict[str, Form]] = {
     "a title of separators": _text(lambda table: b"Clientes" + b"," * 27 + b"\n" + as_csv(table)),
     "rows of separators": _text(lambda table: as_csv(table) + (b"," * 27 + b"\n") * 3),
     "separator at the line's end": _text(lambda table: as_csv(table, quoting=csv.QUOTE_ALL).replace(b"\n", b",\n")),
+    "separator at the rows' end alone": _text(
+        lambda table: as_csv(table).replace(b"\n", b",\n").replace(b",\n", b"\n", 1)
+    ),
+    "lines of spaces": _text(lambda table: as_csv(table).replace(b"\n", b"\n   \n") + b"\t\n"),
     "index without a name": _text(lambda table: _indexed(table, "")),
     "pandas' index": _text(lambda table: _indexed(table, "Unnamed: 0")),
     "R's index": _text(_of_r),
@@ -174,10 +219,21 @@ FORMS: Final[dict[str, Form]] = {
     "zip of a workbook": _text(lambda table: zipped({"a.xlsx": workbook(_sheet(table))}), "a.zip"),
     "zip of a gzip": _text(lambda table: zipped({"a.csv.gz": gzip.compress(as_csv(table))}), "a.zip"),
     "workbook": _text(lambda table: workbook(_sheet(table)), "a.xlsx"),
+    "workbook with an index": _text(lambda table: workbook(_with_index(_sheet(table))), "a.xlsx"),
+    "workbook with a column that is empty": _text(
+        lambda table: workbook([[*row[:3], None, *row[3:]] for row in _sheet(table)]), "a.xlsx"
+    ),
     "workbook with a title": _text(lambda table: workbook([["Clientes"], [None], *_sheet(table)]), "A.XLSX"),
     "parquet": _text(_parquet, "a.parquet"),
+    "parquet of decimals": _text(lambda table: _parquet_of(table, _decimals), "a.parquet"),
+    "parquet of large texts": _text(lambda table: _parquet_of(table, _large_texts), "a.parquet"),
+    "parquet with lists of loans": _text(lambda table: _parquet_of(table, _large_lists), "a.parquet"),
+    "parquet beside what is no cell": _text(
+        lambda table: _parquet_of(table.assign(beside=[{"a": [1]}] * len(table)), _as_it_is), "a.parquet"
+    ),
     "parquet in groups": _text(lambda table: _parquet(table, row_group_size=5), "A.PARQUET"),
     "JSON lines": _text(_json_lines, "a.jsonl"),
+    "JSON lines in UTF-16": _text(lambda table: _json_lines(table).decode().encode("utf-16"), "a.jsonl"),
     "JSON lines, packed": _text(lambda table: gzip.compress(_json_lines(table)), "a.jsonl.gz"),
     "decimal comma": _worn(lambda sign, whole, part: f"{sign}{whole},{part}", by=";"),
     "decimal comma, tab": _worn(lambda sign, whole, part: f"{sign}{whole},{part}", by="\t"),
@@ -190,6 +246,20 @@ FORMS: Final[dict[str, Form]] = {
         lambda sign, whole, part: sign + _grouped(whole, "\N{NO-BREAK SPACE}") + "." + part
     ),
     "exponents": _worn(lambda sign, whole, part: f"{sign}{whole}{part}e-{len(part)}"),
+    "exponents of a spreadsheet": _worn(
+        lambda sign, whole, part: f"{sign}{whole[0]},{whole[1:]}{part}E+{len(whole) - 1:02d}", by=";"
+    ),
+    "apostrophe before numbers": _worn(lambda sign, whole, part: f"'{sign}{whole}.{part}"),
+    "numbers as formulas": _worn(lambda sign, whole, part: f'="{sign}{whole}.{part}"'),
+    "quotes of print": _worn(lambda sign, whole, part: f"\u201c{sign}{whole}.{part}\u201d"),
+    "minus signs proper": _worn(lambda sign, whole, part: f"{sign and chr(0x2212)}{whole}.{part}"),
+    "full-width digits": _worn(_in_digits(0xFF10, ".")),
+    "Arabic digits": _worn(_in_digits(0x660, "\N{ARABIC DECIMAL SEPARATOR}")),
+    "Persian digits": _worn(_in_digits(0x6F0, "\N{ARABIC DECIMAL SEPARATOR}")),
+    "Devanagari digits": _worn(_in_digits(0x966, ".")),
+    "signs that cannot be seen": _worn(lambda sign, whole, part: f"\u200e{sign}{whole}.{part}\u200b\ufeff"),
+    "Indian lakhs": _worn(lambda sign, whole, part: f"{sign}{_lakhs(whole)}.{part}"),
+    "negatives in brackets": _worn(lambda sign, whole, part: f"({whole}.{part})" if sign else f"{whole}.{part}"),
     "plus signs": _worn(lambda sign, whole, part: f"{sign or '+'}{whole}.{part}"),
     "our names": _named(lambda name: _OURS[name]),
     "lower case": _named(str.lower),
@@ -201,11 +271,21 @@ FORMS: Final[dict[str, Form]] = {
         lambda table: as_csv(table.rename(columns=_PORTUGUESE), by=";", end="\r\n").decode().encode("cp1252")
     ),
     "month numbers": _cells("Month", _month_number),
+    "months by their beginnings": _cells("Month", lambda cell: cell[:4].upper() + "."),
     "history in months": _cells("Credit_History_Age", _months),
     "mix in lower case": _cells("Credit_Mix", str.lower),
     "behaviour in lower case": _cells("Payment_Behaviour", str.lower),
     "minimum in upper case": _cells("Payment_of_Min_Amount", str.upper),
     "loans by bars": _cells("Type_of_Loan", lambda cell: cell.replace(", and ", "|").replace(", ", "|")),
+    "loans by plus": _cells("Type_of_Loan", lambda cell: cell.replace("and ", "").replace(", ", " + ")),
+    "loans as a list of JSON": _cells(
+        "Type_of_Loan", lambda cell: json.dumps([one for one in cell.replace("and ", "").split(", ") if one])
+    ),
+    "minimum in Portuguese": _cells("Payment_of_Min_Amount", lambda cell: {"Yes": "Sim", "No": "Nao"}.get(cell, cell)),
+    "minimum true or false": _cells(
+        "Payment_of_Min_Amount", lambda cell: {"Yes": "TRUE", "No": "FALSE"}.get(cell, cell)
+    ),
+    "not known in words": _text(lambda table: as_csv(table.replace({"_": "#N/D", "NM": "N. A.", "!@9#%8": "..."}))),
     "labels in lower case": _cells("Credit_Score", str.lower),
 }
 Refusal = Callable[[Table], tuple[str, bytes, str]]
@@ -239,6 +319,15 @@ REFUSED: Final[dict[str, Refusal]] = {
     "a damaged parquet file": _spoiled(lambda _: b"PAR1 and no more", "damaged parquet file; write", "a.parquet"),
     "an old workbook": _spoiled(lambda _: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx", "a.xls"),
     "no workbook": _spoiled(lambda content: content, "save it as .xlsx again", "a.xlsx"),
+    "a name twice in an object": _spoiled(
+        lambda _: b'{"a": 1, "b": 2}\n{"a": 1, "a": 2}\n', "line 2, column a: .*twice", "a.jsonl"
+    ),
+    "two currencies": lambda table: (
+        "a.csv",
+        as_csv(table.assign(Annual_Income="R$ 30000.50", Outstanding_Debt="US$ 900.50")),
+        "column Outstanding_Debt: amounts in R[$] and in US[$]",
+    ),
+    "merged cells": lambda table: ("a.xlsx", workbook(_sheet(table), merged="S3:S5"), "line 3: cells are merged"),
     "a broken line of JSON": _spoiled(lambda _: b'{"a": 1, "b": 2}\n{"a": \n', "line 2: .*JSON", "a.jsonl"),
 }
 """Files that no reader can read: name, bytes, and what each refusal says."""

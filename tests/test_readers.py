@@ -31,6 +31,7 @@ from service.lexicon.headings import KAGGLE
 from service.lexicon.strictness import STRICTNESS, Consequence, Reader, as_markdown
 from service.lexicon.unknown import SPELLINGS
 from tests.flows.batch.reading import read_file
+from tests.service.lexicon.tables import workbook
 from tests.table_forms import FORMS, REFUSED, Table, as_csv
 from ui.applicant.fields import contract_fields
 from ui.batches.mapping import CheckedSheet, check, propose
@@ -38,6 +39,10 @@ from ui.batches.sheet import read_sheet
 from ui.errors import SheetRefused
 
 FIELDS: Final = contract_fields()
+UNKNOWN_TOKENS: Final = (
+    *("n/a", "N. A.", "NaN", "None", "(null)", "<NULL>", "-", "\u2212", "..", "?", "**", "unknown", "Not available"),
+    *("não informado", "NAO INFORMADO", "não se aplica", "sem dados", "s/d", "#N/D", "(vazio)", "\u200bNA", "'NA"),
+)
 ROW: Final = 1  # of the table, whose cell is changed
 CELLS: Final[dict[str, list[tuple[str, str, Any]]]] = {
     "spelling": [
@@ -49,6 +54,10 @@ CELLS: Final[dict[str, list[tuple[str, str, Any]]]] = {
         ("outstanding_debt", "1 234,56", 1234.56),
         ("interest_rate", "12 %", 12),
         ("interest_rate", "12_", 12),
+        ("interest_rate", "\uff11\uff12\uff05", 12),
+        ("outstanding_debt", "\u0661\u0662\u0663\u066b\u0665", 123.5),
+        ("outstanding_debt", "'1234.56", 1234.56),
+        ("outstanding_debt", '="1234.56"', 1234.56),
         ("num_bank_accounts", "3.0", 3),
         ("credit_mix", "good", "Good"),
         ("credit_mix", "PADRÃO", "Standard"),
@@ -60,12 +69,14 @@ CELLS: Final[dict[str, list[tuple[str, str, Any]]]] = {
     "not_known": [
         (field, token, None)
         for field in ("monthly_inhand_salary", "credit_mix", "num_credit_inquiries", "credit_history_months")
-        for token in (*SPELLINGS, "n/a", "NaN", "None", "-", "?", "unknown", "não informado")
+        for token in (*SPELLINGS, *UNKNOWN_TOKENS)
     ],
     "needed": [("outstanding_debt", token, None) for token in (*SPELLINGS, "nan", "inf"[:0])],
     "no_meaning": [
         ("outstanding_debt", "abc", None),
         ("outstanding_debt", "12 pigs", None),
+        ("outstanding_debt", "12\u00b2", None),
+        ("outstanding_debt", "=A1*2", None),
         ("interest_rate", "#DIV/0!", None),
         ("credit_mix", "superb", None),
         ("payment_of_min_amount", "perhaps", None),
@@ -213,6 +224,34 @@ def test_a_row_of_another_width_has_its_reply(tmp_path: Path) -> None:
         read_raw_table(content, labelled=True)
     declared = {reader: STRICTNESS[reader].ragged for reader in (Reader.DEMO, Reader.BATCH, Reader.TRAINING)}
     assert declared == {Reader.DEMO: Consequence.ROW, Reader.BATCH: Consequence.ROW, Reader.TRAINING: Consequence.FILE}
+
+
+@pytest.mark.parametrize("word", ["Total", "TOTAIS", "grand total:", "Média"])
+def test_a_row_that_adds_up_others_is_no_customers(tmp_path: Path, word: str) -> None:
+    """Whatever its amounts: demo and batch give the row back, training refuses the file with the line."""
+    table = _clean().copy()
+    table.loc[len(table)] = table.loc[0]
+    table.iloc[-1, 0] = word
+    content, line = as_csv(table), len(table) + 1
+
+    assert [(fault.row, fault.fault.code) for fault in _demo("a.csv", content).faults] == [(line, "totals")]
+    (tmp_path / "a.csv").write_bytes(content)
+    assert read_file(tmp_path / "a.csv").problems == [""] * len(_clean()) + ["(row)"]
+    with pytest.raises(SourceError, match=f"line {line}: a row that adds up others.*expected a row a customer"):
+        read_raw_table(content, labelled=True)
+
+
+def test_a_formula_that_is_not_computed_is_no_gap(tmp_path: Path) -> None:
+    """What a program wrote and no spreadsheet has opened yet has no values: the rows come back."""
+    table = _clean().copy()
+    table[KAGGLE["monthly_inhand_salary"]] = "=1000+1"
+    sheet = workbook([[*table.columns], *table.to_numpy().tolist()])
+
+    assert {fault.fault.field for fault in _demo("a.xlsx", sheet).faults} == {"monthly_inhand_salary"}
+    (tmp_path / "a.xlsx").write_bytes(sheet)
+    assert read_file(tmp_path / "a.xlsx").problems == ["monthly_inhand_salary"] * len(table)
+    found = read_raw_table(sheet, labelled=True, name="a.xlsx").understanding.columns
+    assert {one.field: one.unread_cells for one in found}["monthly_inhand_salary"] == len(table)
 
 
 def test_the_readme_shows_the_table() -> None:

@@ -8,7 +8,7 @@ decided ends the job too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from service.lexicon.columns import column_evidence
 from service.lexicon.dates import day_order, days_read
 from service.lexicon.errors import TableRefused
 from service.lexicon.numerals import DecimalEvidence
-from service.lexicon.understanding import decimal_mark, open_days, open_decimal
+from service.lexicon.understanding import decimal_mark, open_days, open_decimal, second_currency, two_currencies
 
 SAMPLE_ROWS: Final = 5_000  # of a parquet file whose numbers are texts
 DAY_FIELD: Final = "as_of"
@@ -80,7 +80,7 @@ def proofs_of(read: RowsRead) -> Proofs:
     for name, cells in numeric_texts(read.table).items():
         texts = cells.to_pandas().astype("str").fillna("").str.strip()
         found = column_evidence(texts)
-        found = DecimalEvidence(found.point, found.comma, found.either_point[:1], found.either_comma[:1])
+        found = replace(found, either_point=found.either_point[:1], either_comma=found.either_comma[:1])
         line = int(read.lines()[np.flatnonzero(texts == found.either[0])[0]]) if found.either else 0
         decimals[name] = (found, line)
     return _with_days(read, decimals)
@@ -103,16 +103,21 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
     """The layout with the forms that all cells, or those that were looked at, tell.
 
     Raises:
-        BatchRefused: a cell can be read in two ways, and nothing tells which.
+        BatchRefused: a cell can be read in two ways, and nothing tells which; or amounts are in two currencies.
     """
     found = {name: one for name, (one, _) in proofs.decimals.items()}
+    if currencies := second_currency(found):
+        both, field_of_second, _ = currencies
+        raise layout.refused(two_currencies(both, layout.fields[field_of_second]))
+    told = [currency for proof in found.values() for currency, _ in proof.currencies]
+    currency = None if layout.complete else next(iter(told), "")
     forms: dict[str, ColumnForm] = {}
     for name, (proof, line) in proofs.decimals.items():
         mark = decimal_mark(name, found, layout.dialect.delimiter, layout.options.decimal)
         if not mark and proof.either:
             trouble = open_decimal(name, layout.fields[name], proof, line).trouble
             raise layout.refused(without_value(trouble))
-        forms[name] = ColumnForm(decimal=mark)
+        forms[name] = ColumnForm(decimal=mark, currency=currency)
     order = layout.options.days or day_order(proofs.days)
     if not order and proofs.day_line:
         trouble = open_days(DAY_FIELD, layout.fields[DAY_FIELD], "", {}, proofs.day_line).trouble

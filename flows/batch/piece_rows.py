@@ -31,7 +31,7 @@ from flows.batch.places import ResultPlace, system_words
 from service.lexicon.cells import RULES, CellKind, ColumnForm
 from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows
 from service.lexicon.errors import TableRefused, Trouble
-from service.lexicon.layout import ragged, unnamed_cell
+from service.lexicon.layout import TOTALS, ragged, totals, unnamed_cell
 from service.lexicon.row_borders import row_borders
 from service.lexicon.text_encoding import WINDOWS
 from service.lexicon.understanding import SetAside, TableRead
@@ -150,13 +150,21 @@ def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
     blank = _blank(cells)
     if blank.any():
         cells, numbers = cells.filter(pa.array(~blank)), numbers[~blank]
+    sums = _sums(cells, laid)
+    aside: dict[int, SetAside] = {}
+    if sums.any():
+        rows = cells.filter(pa.array(sums)).to_pylist()
+        told_rows = [["" if cell is None else str(cell) for cell in row.values()] for row in rows]
+        found = zip(numbers[sums], lines_of(numbers[sums]), told_rows, strict=True)
+        aside = {int(number): totals(int(own), row) for number, own, row in found}
+        cells, numbers = cells.filter(pa.array(~sums)), numbers[~sums]
     _refuse_unnamed(cells, laid, lambda places: lines_of(numbers[places]))
     named = [place for place, name in enumerate(laid.columns) if name]
     written = cells.select(named).rename_columns([laid.columns[place] for place in named])
-    if not odd:
+    if not odd and not aside:
         return _read(layout, written, lambda: lines_of(numbers))
-    lines = lines_of(np.array([number - 1 for number, _ in odd]))
-    aside = {
+    lines = lines_of(np.array([number - 1 for number, _ in odd], np.int64))
+    aside |= {
         number - 1: ragged(RaggedRow(int(own), cells_of(text, laid.delimiter)), laid.columns)
         for own, (number, text) in zip(lines, odd, strict=True)
         if text.strip(f" \r\n\t{laid.delimiter}")
@@ -190,6 +198,14 @@ def _blank(cells: pa.Table) -> NDArray[np.bool_]:
         told_cells = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), ""), False)
         empty &= ~told_cells.to_numpy()
     return empty
+
+
+def _sums(cells: pa.Table, laid: Dialect) -> NDArray[np.bool_]:
+    """Rows that add up others."""
+    first = next(place for place, name in enumerate(laid.columns) if name)
+    found = pc.match_substring_regex(cells.column(first), f"^{TOTALS}$")
+    sums: NDArray[np.bool_] = pc.fill_null(found, False).to_numpy()
+    return sums
 
 
 def _refuse_unnamed(cells: pa.Table, laid: Dialect, lines: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -23,7 +24,9 @@ from flows.batch.piece_rows import UNREAD_CELL
 from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
 from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
+from service.lexicon.columnar import exact_decimals
 from service.lexicon.columns import column_evidence, plain_column
+from service.lexicon.numerals import currency_name, numeral
 from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
 from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, rounded_many
@@ -35,6 +38,7 @@ PROBLEMS: Final = ("", *FIELDS, PREVIOUS, ROW)
 DAY_FIELD: Final = "as_of"
 POINT: Final = ColumnForm(decimal=".")
 _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
+_UNDRESSED: Final = r"[0-9.,+\-_]*"  # a number without a currency
 Bools = NDArray[np.bool_]
 Forms = Mapping[str, ColumnForm]
 
@@ -243,6 +247,8 @@ def _floats(
     """
     kind = plain_type(cells.type)
     cells = cells.cast(kind)
+    if pa.types.is_decimal(kind):
+        cells, kind = exact_decimals(cells), pa.float64()
     if not is_string(kind):
         values = np.array(pc.cast(cells, pa.float64(), safe=False).to_numpy(), np.float64)
         return values, np.isnan(values), np.zeros(len(values), np.bool_)
@@ -263,14 +269,27 @@ def _dressed(
     """Numbers in whatever dress, and words for "not known", as the shared reader reads them."""
     texts = pc.fill_null(pc.utf8_trim_whitespace(cells.cast(pa.string())), "").to_pandas().astype("str")
     plain = plain_column(texts, RULES[name], form)
-    if not sure and form.decimal and plain.unread.any():
+    unread = plain.unread
+    if not sure and form.decimal and unread.any():
         proof = column_evidence(texts)
         if (proof.comma if form.decimal == "." else proof.point) and proof.either:
             raise OpenCell(name, int(np.flatnonzero(texts == proof.either[0])[0]))
+    if form.currency is not None:
+        unread = unread | _in_others(texts, form.currency)
     missing = plain.unknown | (texts == "").to_numpy(dtype=np.bool_)
-    told = plain.cells.mask(missing | plain.unread)
+    told = plain.cells.mask(missing | unread)
     numbers = pc.cast(pa.array(told, pa.string(), from_pandas=True), pa.float64())
-    return np.array(numbers.to_numpy(zero_copy_only=False), np.float64), missing, plain.unread
+    return np.array(numbers.to_numpy(zero_copy_only=False), np.float64), missing, unread
+
+
+def _in_others(texts: pd.Series, currency: str) -> Bools:
+    """Amounts in another currency than the file's beginning told: what they are worth, nothing says."""
+    dressed = ~texts.str.fullmatch(_UNDRESSED).to_numpy(dtype=np.bool_)
+    codes, words = pd.factorize(texts[dressed])
+    named = [found.currency if (found := numeral(word)) is not None else "" for word in words]
+    others = np.zeros(len(texts), np.bool_)
+    others[dressed] = np.array([currency_name(one) not in ("", currency) for one in named], np.bool_)[codes]
+    return others
 
 
 def _category(
@@ -315,6 +334,7 @@ def _spelt(name: str, text: str | None) -> str | None:
 def _encoded(cells: pa.ChunkedArray) -> pa.DictionaryArray:
     """The texts as one array of distinct values and positions."""
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
+        cells = cells.cast(pa.list_(pa.string()))
         joined = pc.binary_join(cells, "|")  # nothing where an element is: that is no kind of loan
         cells = pc.if_else(pc.and_(pc.is_null(joined), pc.is_valid(cells)), UNREAD_CELL, joined)
     if pa.types.is_boolean(cells.type):

@@ -84,7 +84,9 @@ def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally
         bare = words.str.strip("_")
         tally.add(CleaningRule.TRAILING_UNDERSCORE, column.name, words != bare)
         told = words != ""
-        values = pd.to_numeric(bare, errors="coerce").astype("float64")
+        codes, distinct = pd.factorize(bare)  # each text is parsed once: most columns have few
+        numbers = pd.to_numeric(distinct, errors="coerce").to_numpy("float64")
+        values = pd.Series(numbers[codes], index=cells.index)
     tally.add(CleaningRule.NOT_A_NUMBER, column.name, told & values.isna())
     outside = values.notna() & ~values.between(column.low, column.high)
     tally.add(CleaningRule.OUT_OF_RANGE, column.name, outside)

@@ -94,7 +94,9 @@ def check_columns(header: Sequence[str], table: TableRead, *, labelled: bool) ->
 def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     field = next(field for field, kaggle in KAGGLE.items() if kaggle == name)
     if name == "Occupation":
-        return cells.map(lambda cell: _OCCUPATIONS.get(word(str(cell)), cell)) if cells.dtype == "str" else cells
+        if cells.dtype != "str":
+            return cells
+        return cells.map({cell: _OCCUPATIONS.get(word(cell), cell) for cell in cells.unique()}).astype("str")
     column = table.plain.get(field)
     if column is None or field == "customer_ref":
         return cells if cells.dtype == "str" else cells.astype("str")
@@ -106,14 +108,18 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
     if kind is CellKind.NUMBER:
         plain = texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
         # Cleaning strips underscores: a mask such as __10000__ must not become a number that it believes.
-        believed = pd.to_numeric(texts.str.strip("_"), errors="coerce").between(NUMERIC[name].low, NUMERIC[name].high)
-        kept |= plain & ~(column.unknown & believed.to_numpy())
+        masked = np.flatnonzero(plain & column.unknown)
+        numbers = pd.to_numeric(texts.iloc[masked].str.strip("_"), errors="coerce")
+        kept |= plain
+        kept[masked[numbers.between(NUMERIC[name].low, NUMERIC[name].high).to_numpy()]] = False
     spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
     told = texts.copy()
     told[column.unknown & ~kept] = ""
     changed = ~kept & ~column.unknown
     if changed.any():
         told[changed] = column.cells[changed].map({one: spelt(one) for one in column.cells[changed].unique()})
+    if kind is not CellKind.LOANS:
+        return told
     # "A, B, and C" is Kaggle's own list too.
     return told.mask(texts.str.replace(", and ", ", ", regex=False) == told, texts)
 

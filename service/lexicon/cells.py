@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from service.contract import Applicant
 from service.lexicon import dates, vocabulary
 from service.lexicon.dates import DayOrder
-from service.lexicon.numerals import Decimal, numeral
+from service.lexicon.numerals import Decimal, bare_text, numeral
 from service.lexicon.unknown import is_unknown
 
 MONEY_UNITS: Final = frozenset({"per year", "per month", "currency"})
@@ -74,10 +75,14 @@ class CellRule:
 
 @dataclass(frozen=True)
 class ColumnForm:
-    """What a column's cells share: the decimal mark, and which of day and month stands first; empty where unknown."""
+    """What a column's cells share: the decimal mark, and which of day and month stands first; empty where unknown.
+
+    `currency` is the one in the beginning of a file of which no more was looked at, empty for none; None where all was.
+    """
 
     decimal: Decimal = ""
     days: DayOrder = ""
+    currency: str | None = None
 
 
 def _rule(field: str, schema: Mapping[str, Any]) -> CellRule:
@@ -114,7 +119,7 @@ def meaning(rule: CellRule, text: str, form: ColumnForm = ColumnForm()) -> str |
         return _loans(text)
     if is_unknown(text):
         return None
-    bare = text.strip().strip("_").strip()
+    bare = bare_text(text).strip("_").strip()
     if rule.numeric:
         return _number(rule, bare, form.decimal)
     found: str | int | None
@@ -137,8 +142,9 @@ def _number(rule: CellRule, text: str, decimal: Decimal) -> str | Unread:
     return UNREAD if plain is None else plain
 
 
+@lru_cache(maxsize=65_536)  # some thousand distinct lists, in part after part of a file
 def _loans(text: str) -> str | Unread:
-    if is_unknown(text):
-        return ""
     kinds = vocabulary.loans(text)
-    return UNREAD if None in kinds else LOANS_JOINED.join(str(kind) for kind in kinds)
+    if None not in kinds:
+        return LOANS_JOINED.join(str(kind) for kind in kinds)
+    return "" if is_unknown(text) else UNREAD

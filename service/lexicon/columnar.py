@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from service.lexicon.headings import field_of
 from service.lexicon.limits import MIB, ReadLimits
 from service.lexicon.unpacking import no_table
 from service.lexicon.workbook import workbook_rows
+
+NOTHING: Final = "(nothing)"
+"""What stands for an element of a list that is nothing: no kind of loan, so the cell stays unread."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,27 @@ def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        column = pc.binary_join(column, "|")
-    elif pa.types.is_decimal(kind):
-        column = column.cast(pa.float64())
+    if pa.types.is_decimal(kind):
+        column = exact_decimals(column)
     elif pa.types.is_boolean(kind):
         column = pc.if_else(column, "True", "False")
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    elif pa.types.is_temporal(kind) and not pa.types.is_duration(kind) or _is_text(kind):
         column = column.cast(pa.string())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return pd.Series([str(_scalar(value)) for value in column.to_pylist()], dtype="str")
     if pa.types.is_integer(column.type) and column.null_count:
         return pd.Series([*map(_exact, column.to_pylist())], dtype="object")
     series: pd.Series = column.to_pandas()
     return series if pd.api.types.is_numeric_dtype(series) else _trimmed(series)
+
+
+def exact_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals as the numbers that their digits are nearest to: Arrow's own cast may miss the last bit."""
+    return column.cast(pa.string()).cast(pa.float64())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _exact(value: int | None) -> int | str:
@@ -98,7 +110,11 @@ def read_json_lines(content: bytes, limits: ReadLimits) -> TypedTable:
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
+            told = json.loads(line, object_pairs_hook=_once)
+        except _NameTwice as twice:
+            raise TableRefused(
+                Trouble("column_twice", "the object has this name twice", "one", "remove one", number, str(twice))
+            ) from None
         except ValueError:
             told = None
         if not isinstance(told, dict):
@@ -111,13 +127,25 @@ def read_json_lines(content: bytes, limits: ReadLimits) -> TypedTable:
     return TypedTable(names, columns, np.array([number for number, _ in rows], np.int64), 0)
 
 
+class _NameTwice(Exception):
+    """A name stands twice in one object; its text is the name."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    told = dict(pairs)
+    if len(told) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _NameTwice(next(name for place, name in enumerate(names) if name in names[:place]))
+    return told
+
+
 def _scalar(value: Any) -> str | float | int:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, list):
-        return "|".join(str(part) for part in value)
+        return "|".join(NOTHING if part is None else str(part) for part in value)
     return value if isinstance(value, int | float) else str(value).strip()
 
 
@@ -131,6 +159,9 @@ def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
     cells: list[list[Any]] = [[] for _ in names]
     lines: list[int] = []
     for number, row in rows:
+        if not number:
+            _refuse_merged(*row, header_line)
+            continue
         if any(cell is not None for cell in row[len(names) :]):
             raise TableRefused(
                 Trouble("ragged", "a cell stands where no column is named", "a name above it", line=number)
@@ -143,10 +174,22 @@ def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
     return TypedTable(tuple(names), tuple(map(_mixed, cells)), np.array(lines, np.int64), header_line)
 
 
+def _refuse_merged(first: int, last: int, header_line: int) -> None:
+    """Merged cells say once what may hold for each row, or not: above the rows they are a title, among them a guess."""
+    if last > header_line:
+        raise TableRefused(
+            Trouble(
+                "merged_cells", "cells are merged", "a value in every cell", "split them", max(first, header_line + 1)
+            )
+        )
+
+
 def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
     """The header and what follows: the first row of names that are known, else the first with two cells or more."""
     held: list[tuple[int, list[Any]]] = []
     for row in rows:
+        if not row[0] and not held:
+            break
         held.append(row)
         if len(held) >= 30 or _known(row[1]) > 1:
             break

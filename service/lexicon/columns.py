@@ -6,7 +6,7 @@ Cells that are plain already stay the very same; the others are looked at once a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -65,9 +65,7 @@ def column_evidence(cells: pd.Series) -> DecimalEvidence:
     comma = _matches(texts, _DECIDES_COMMA)
     rest = texts[~(point | comma | _matches(texts, _INTEGER))]
     found = evidence(rest.unique()[:_MOST_DISTINCT])
-    return DecimalEvidence(
-        found.point + int(point.sum()), found.comma + int(comma.sum()), found.either_point, found.either_comma
-    )
+    return replace(found, point=found.point + int(point.sum()), comma=found.comma + int(comma.sum()))
 
 
 def plain_column(cells: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:
@@ -112,7 +110,7 @@ def _distinct(told: pd.Series, open_cells: Flags, texts: pd.Series, rule: CellRu
     unknown, unread = np.zeros(len(told), np.bool_), np.zeros(len(told), np.bool_)
     if not open_cells.any():
         return PlainColumn(told, unknown, unread)
-    words, codes = np.unique(texts[open_cells].to_numpy(dtype="object"), return_inverse=True)
+    codes, words = pd.factorize(texts[open_cells])
     found = [meaning(rule, word, form) for word in words]
     nothing = np.array([value is None for value in found], np.bool_)[codes]
     strange = np.array([value is UNREAD for value in found], np.bool_)[codes]

@@ -79,6 +79,8 @@ def dialect(content: bytes, options: ReadOptions) -> Dialect:
     names = tuple(name.strip() for name in best.names)
     if best.indexed:
         names = ("", *names)
+    elif best.trailed:
+        names = (*names, "")
     return Dialect(best.delimiter, names, best.line, len(above.encode()), best.last_line + 1)
 
 
@@ -93,6 +95,7 @@ class _Head:
     known: int
     even: float  # share of the rows below that have as many cells
     indexed: bool  # rows have one cell more than the header: an index without a name, as R writes it
+    trailed: bool  # the same, but the cell is the last and empty: a separator at the end of rows alone
 
 
 def _head(lines: list[str], delimiter: str) -> _Head | None:
@@ -117,16 +120,19 @@ def _head(lines: list[str], delimiter: str) -> _Head | None:
         return None
     place, (line, last, names) = max(candidates, key=lambda one: (_known(one[1][2]), -one[0]))
     width = len(names)
-    widths = [len(cells) for _, _, cells in rows[place + 1 :]]
-    indexed = _is_indexed([cells for _, _, cells in rows[place + 1 :]], width) and names[-1].strip() != ""
-    even = sum(count == width for count in widths) / len(widths) if widths else 1.0
-    return _Head(delimiter, names, line, last, _known(names), 1.0 if indexed else even, indexed)
+    below = [cells for _, _, cells in rows[place + 1 :]]
+    indexed = _is_indexed(below, width) and names[-1].strip() != ""
+    trailed = not indexed and bool(below) and all(len(cells) == width + 1 and not cells[-1].strip() for cells in below)
+    even = sum(len(cells) == width for cells in below) / len(below) if below else 1.0
+    return _Head(delimiter, names, line, last, _known(names), 1.0 if indexed or trailed else even, indexed, trailed)
 
 
 def _is_indexed(rows: list[list[str]], width: int) -> bool:
     """Whether every row begins with its own number, under no name; any other cell too many is a fault of the row."""
     if len(rows) < 2 or any(len(cells) != width + 1 for cells in rows):
         return False
+    if not any(cells[-1].strip() for cells in rows):
+        return False  # or it is the last cell that is too many: nothing says which
     numbers = [cells[0].strip() for cells in rows]
     return any(numbers == [str(first + place) for place in range(len(rows))] for first in (0, 1))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from service.lexicon.columnar import TypedTable, read_json_lines, read_parquet, read_workbook
+from service.lexicon.columnar import read_json_lines, read_parquet, read_workbook
 from service.lexicon.delimited import RaggedRow, dialect, read_delimited
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.limits import ReadOptions
@@ -18,6 +19,8 @@ from service.lexicon.understanding import SetAside
 from service.lexicon.unpacking import FileKind, Unpacked
 
 MOST_COLUMNS: Final = 500
+TOTALS: Final = r"(?i)\W*(?:(?:grand|sub)[ -]?)?(?:totals?|totais|total geral|soma|average|m[eé]dia)\W*"
+"""What stands in the first column of a row that adds up others."""
 
 
 class LaidOut:
@@ -52,14 +55,13 @@ def _by_kind(packed: Unpacked, options: ReadOptions) -> LaidOut:
     else:
         encoding = ""
         typed = (read_parquet if packed.kind is FileKind.PARQUET else read_workbook)(packed.content, limits)
-    laid = LaidOut(_frame(typed.names, typed), typed.lines, typed.header_line)
+    refuse_names(typed.names, typed.header_line)
+    frame = pd.DataFrame(dict(enumerate(typed.columns)))
+    laid = LaidOut(frame, typed.lines, typed.header_line)
     laid.encoding = encoding
-    return _without_empty(laid)
-
-
-def _frame(names: tuple[str, ...], typed: TypedTable) -> pd.DataFrame:
-    refuse_names(names, typed.header_line)
-    return pd.DataFrame(dict(zip(names, typed.columns, strict=True)))
+    frame.columns = pd.Index(typed.names)
+    laid = _without_empty(_without_unnamed(laid))
+    return _without_totals(laid) if packed.kind is FileKind.WORKBOOK else laid
 
 
 def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
@@ -76,11 +78,11 @@ def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
     )
     laid = LaidOut(frame, table.lines, found.header_line)
     laid.encoding, laid.delimiter = encoding, found.delimiter
-    laid.faults = [ragged(row, found.columns) for row in table.ragged if any(row.cells)]
+    laid.faults = [ragged(row, found.columns) for row in table.ragged if any(map(str.strip, row.cells))]
     if found.header_line > 1:
         laid.notes.append(f"{found.header_line - 1} lines above the header are no rows")
     frame.columns = pd.Index(found.columns)
-    return _without_empty(_without_unnamed(laid))
+    return _without_totals(_without_empty(_without_unnamed(laid)))
 
 
 def ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:
@@ -94,7 +96,7 @@ def _without_unnamed(laid: LaidOut) -> LaidOut:
     """Without index columns and those that a separator at the line's end makes; cells under no name are faults."""
     frame = laid.frame
     for place in [place for place, name in enumerate(frame.columns) if not name]:
-        filled = (frame.iloc[:, place] != "").to_numpy()
+        filled = _told(frame.iloc[:, place])
         if place and filled.any():
             raise TableRefused(unnamed_cell(int(laid.lines[filled][0])))
     laid.frame = frame.loc[:, [bool(name) for name in frame.columns]]
@@ -106,14 +108,35 @@ def unnamed_cell(line: int) -> Trouble:
     return Trouble("ragged", "a cell stands where no column is named", "a name above it", line=line)
 
 
+def _told(cells: pd.Series) -> NDArray[np.bool_]:
+    told = cells.notna() if pd.api.types.is_numeric_dtype(cells) else cells != ""
+    return told.to_numpy(dtype=np.bool_)
+
+
+def _without_totals(laid: LaidOut) -> LaidOut:
+    """Without the rows that add up others: they are set aside, since no customer stands in them."""
+    first = laid.frame.iloc[:, 0]
+    if pd.api.types.is_numeric_dtype(first):
+        return laid
+    sums = first.astype("str").str.fullmatch(TOTALS).to_numpy(dtype=np.bool_)
+    if sums.any():
+        cells = laid.frame[sums].astype("str").to_numpy().tolist()
+        laid.faults += [totals(int(line), row) for line, row in zip(laid.lines[sums], cells, strict=True)]
+        laid.frame, laid.lines = laid.frame[~sums].reset_index(drop=True), laid.lines[~sums]
+    return laid
+
+
+def totals(line: int, cells: Iterable[str]) -> SetAside:
+    """A row that adds up others, set aside."""
+    return SetAside(line, "totals", "a row that adds up others, and no customer's", tuple(cells))
+
+
 def _without_empty(laid: LaidOut) -> LaidOut:
     empty = np.ones(len(laid.frame), np.bool_)
     for name in laid.frame.columns:
         if not empty.any():
             break
-        column = laid.frame[name]
-        told = column.notna() if pd.api.types.is_numeric_dtype(column) else column != ""
-        empty &= ~told.to_numpy(dtype=np.bool_)
+        empty &= ~_told(laid.frame[name])
     if empty.any():
         laid.frame, laid.lines = laid.frame[~empty].reset_index(drop=True), laid.lines[~empty]
     if laid.frame.empty and not laid.faults:

@@ -7,6 +7,7 @@ decide for their column, all deciding columns for the file, and what nothing dec
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -25,16 +26,46 @@ _SHELL: Final = re.compile(
 _WHOLE: Final = r"[0-9]+|[1-9][0-9]{0,2}(?:[ '][0-9]{3})+"
 _GROUPED: Final = r"[1-9][0-9]{0,2}(?:MARK[0-9]{3})+|[1-9][0-9]?(?:MARK[0-9]{2})+MARK[0-9]{3}"  # 12,34,567 is Indian
 _EXPONENT: Final = r"(?:[eE][+-]?[0-9]{1,3})?"
-_SPACES: Final = str.maketrans(
-    {
-        "\N{NO-BREAK SPACE}": " ",
-        "\N{NARROW NO-BREAK SPACE}": " ",
-        "\N{THIN SPACE}": " ",
-        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-        "\N{MINUS SIGN}": "-",
-        "\N{EN DASH}": "-",
-    }
-)
+_DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"  # hyphens, dashes and the minus sign proper
+_QUOTES: Final = "\u2018\u2019\u201c\u201d\u02bc"
+_SIGNS: Final = {
+    **dict.fromkeys(_DASHES, "-"),
+    **dict.fromkeys(_QUOTES, "'"),
+    "\N{ARABIC DECIMAL SEPARATOR}": ".",
+    "\N{ARABIC THOUSANDS SEPARATOR}": ",",
+    "\N{ARABIC PERCENT SIGN}": "%",
+}
+_FULL_WIDTH: Final = range(0xFF01, 0xFF5F)  # the printable signs of ASCII once more, as wide as a Chinese letter
+
+
+def bare_text(text: str) -> str:
+    """A cell's text in plain signs: digits and marks of any script as ASCII's, without what cannot be seen.
+
+    Quotes around it go too, and what spreadsheets put before a number that is to stay text: `'34000`, `="34000"`.
+    """
+    if not text.isascii():
+        text = "".join(map(_plain_sign, text))
+    text = text.strip()
+    return text.removeprefix("=").strip("\"'").strip() if text.startswith(("'", '"', '="')) else text
+
+
+def _plain_sign(sign: str) -> str:
+    if ord(sign) in _FULL_WIDTH:
+        return chr(ord(sign) - _FULL_WIDTH.start + ord("!"))
+    kind = unicodedata.category(sign)
+    if kind == "Nd":
+        return str(unicodedata.decimal(sign))
+    if kind in ("Zs", "Cf"):  # spaces of any width; joiners, direction marks, a byte order mark
+        return " " if kind == "Zs" else ""
+    return _SIGNS.get(sign, sign)
+
+
+_ONE_MONEY: Final = (("R$", "BRL"), ("US$", "U$", "USD"), ("€", "EUR"), ("£", "GBP"), ("₹", "INR", "RS", "RS."))
+
+
+def currency_name(mark: str) -> str:
+    """What a currency's marks share, and the mark itself where it has one alone; empty for `$`, which many share."""
+    return "" if mark == "$" else next((marks[0] for marks in _ONE_MONEY if mark in marks), mark)
 
 
 def _form(decimal: str, group: str) -> re.Pattern[str]:
@@ -74,7 +105,7 @@ class Numeral:
 
 def numeral(text: str) -> Numeral | None:
     """A cell's text as a number in whatever dress; None where it is none under any mark."""
-    bare = text.translate(_SPACES).strip().strip("_").strip()
+    bare = bare_text(text).strip("_").strip()
     negative = bare.startswith("(") and bare.endswith(")")  # as accountants write it
     found = _SHELL.fullmatch(bare[1:-1].strip() if negative else bare)
     if found is None:
@@ -94,6 +125,7 @@ class DecimalEvidence:
     comma: int = 0
     either_point: tuple[str, ...] = ()  # such as 2.900
     either_comma: tuple[str, ...] = ()  # such as 2,900
+    currencies: tuple[tuple[str, str], ...] = ()  # each currency with the first cell that is in it
 
     @property
     def either(self) -> tuple[str, ...]:
@@ -114,6 +146,7 @@ class DecimalEvidence:
             self.comma + other.comma,
             (self.either_point + other.either_point)[:KEPT],
             (self.either_comma + other.either_comma)[:KEPT],
+            tuple((dict(other.currencies) | dict(self.currencies)).items()),
         )
 
     @property
@@ -127,10 +160,13 @@ def evidence(texts: Iterable[str]) -> DecimalEvidence:
     point = comma = 0
     either_point: list[str] = []
     either_comma: list[str] = []
+    currencies: dict[str, str] = {}
     for text in texts:
         found = numeral(text)
         if found is None:
             continue
+        if name := currency_name(found.currency):
+            currencies.setdefault(name, text)
         with_point, with_comma = found.plain("."), found.plain(",")
         if with_point == with_comma:
             continue
@@ -140,7 +176,7 @@ def evidence(texts: Iterable[str]) -> DecimalEvidence:
             comma += 1
         else:
             (either_point if "." in found.core else either_comma).append(text)
-    return DecimalEvidence(point, comma, tuple(either_point), tuple(either_comma))
+    return DecimalEvidence(point, comma, tuple(either_point), tuple(either_comma), tuple(currencies.items()))
 
 
 def decide(column: DecimalEvidence, file: Iterable[DecimalEvidence], delimiter: str, told: Decimal = "") -> Decimal:

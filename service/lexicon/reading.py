@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -42,9 +43,13 @@ from service.lexicon.understanding import (
     decimal_mark,
     open_days,
     open_decimal,
+    second_currency,
     two_columns,
+    two_currencies,
 )
 from service.lexicon.unpacking import unpacked
+
+LOOKED_AT: Final = 2_000  # cells of a column among which examples are found
 
 
 def read_table(
@@ -68,7 +73,11 @@ def read_table(
 
 
 def read_as(table: TableRead, fields: Mapping[str, str], options: ReadOptions = ReadOptions()) -> TableRead:
-    """The same table with other columns for its fields, or other options for its cells; the file is not read again."""
+    """The same table with other columns for its fields, or other options for its cells; the file is not read again.
+
+    Raises:
+        TableRefused: the columns are not of one table, in one sentence.
+    """
     told = table.understanding
     laid = LaidOut(table.frame, table.lines, told.header_line)
     laid.kind, laid.packing, laid.encoding, laid.delimiter = told.kind, told.packing, told.encoding, told.delimiter
@@ -87,6 +96,10 @@ def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[st
     )
     rules = {field: RULES[field] for field in columns if field in RULES}
     proofs = {field: column_evidence(frame[columns[field]]) for field, rule in rules.items() if rule.numeric}
+    if found := second_currency(proofs):
+        both, field, written = found
+        column = columns[field]
+        raise TableRefused(two_currencies(both, column, _line(frame[column], written, laid)))
     plain, understood = {}, []
     for field, rule in rules.items():
         cells = frame[columns[field]]
@@ -166,12 +179,13 @@ def _column(
 
 def _examples(cells: pd.Series, plain: PlainColumn, laid: LaidOut) -> tuple[Example, ...]:
     """Distinct cells that say something, those first whose meaning is written otherwise."""
-    read = np.flatnonzero(~plain.unread & ~plain.unknown)[:2000]
-    changed = [place for place in read if str(cells.iloc[place]) != str(plain.cells.iloc[place])]
+    read = np.flatnonzero(~plain.unread & ~plain.unknown)[:LOOKED_AT]
+    pairs = zip(read.tolist(), cells.iloc[read].tolist(), plain.cells.iloc[read].tolist(), strict=True)
+    told = [(place, str(cell), str(meant)) for place, cell, meant in pairs]
     chosen: dict[str, Example] = {}
-    for place in [*changed, *read[:SHOWN]]:
-        written = _shown(cells.iloc[place])
-        chosen.setdefault(written, Example(int(laid.lines[place]), written, _shown(plain.cells.iloc[place])))
+    for place, cell, meant in [*(one for one in told if one[1] != one[2]), *told[:SHOWN]]:
+        written = _shown(cell)
+        chosen.setdefault(written, Example(int(laid.lines[place]), written, _shown(meant)))
         if len(chosen) == SHOWN:
             break
     return tuple(chosen.values())

@@ -27,7 +27,8 @@ def row_borders(content: bytes, start: int, first_line: int, delimiter: str) -> 
     breaks = np.flatnonzero((cells == _FEED) | (cells == _RETURN))
     paired = (cells[breaks] == _FEED) & (breaks > 0) & (cells[np.maximum(breaks - 1, 0)] == _RETURN)
     ends = breaks[~paired]  # a pair of both counts once, and ends where it begins
-    after = np.where((cells[ends] == _RETURN) & (np.append(cells, 0)[ends + 1] == _FEED), ends + 2, ends + 1)
+    following = cells[np.minimum(ends + 1, len(cells) - 1)]  # of the last sign itself, which is no pair either
+    after = np.where((cells[ends] == _RETURN) & (following == _FEED), ends + 2, ends + 1)
     quotes = np.flatnonzero(cells == _QUOTE)
     inside = np.searchsorted(quotes, ends) % 2 == 1
     starts = np.concatenate([[0], after[~inside]]).astype(np.int64)
@@ -41,9 +42,12 @@ def row_borders(content: bytes, start: int, first_line: int, delimiter: str) -> 
 
 def _stray(cells: NDArray[np.uint8], quotes: NDArray[np.int64], delimiter: str) -> NDArray[np.int64]:
     """Quotes that neither open nor close a cell, nor stand for one in it as a pair (RFC 4180)."""
+    if not len(quotes):
+        return quotes
     beside = np.frombuffer(b'"\r\n' + delimiter.encode(), np.uint8)
-    padded = np.concatenate([[_FEED], cells, [_FEED]]).astype(np.uint8)
-    opens, closes = (np.isin(padded[quotes + 1 + step], beside) for step in (-1, 1))
+    last = len(cells) - 1
+    opens = np.isin(cells[np.maximum(quotes - 1, 0)], beside) | (quotes == 0)
+    closes = np.isin(cells[np.minimum(quotes + 1, last)], beside) | (quotes == last)
     fine = np.ones(len(quotes), np.bool_)
     fine[::2], fine[1::2] = opens[::2], closes[1::2]
     return quotes[~fine]

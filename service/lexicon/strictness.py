@@ -104,5 +104,6 @@ def hold(understanding: Understanding, reader: Reader) -> None:
     if strict.ragged is Consequence.FILE and understanding.faults:
         first, more = understanding.faults[0], len(understanding.faults) - 1
         what = f"{first.what}, and {more:,} rows more" if more else first.what
-        trouble = Trouble(first.code, what, "as many cells as columns", "mend or remove them", first.line, first.column)
+        expected = "as many cells as columns" if first.code == "ragged" else "a row a customer"
+        trouble = Trouble(first.code, what, expected, "mend or remove them", first.line, first.column)
         raise TableRefused(trouble, understanding.name)

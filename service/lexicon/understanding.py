@@ -192,6 +192,22 @@ def open_days(field: str, column: str, written: str, readings: Mapping[str, str]
     return Ambiguity("days", column, field, "--days", line, written, readings)
 
 
+def second_currency(proofs: Mapping[str, DecimalEvidence]) -> tuple[str, str, str] | None:
+    """Where amounts are in two currencies: both in words, the field of the second, and a cell in it; None for one."""
+    seen: dict[str, tuple[str, str]] = {}
+    for name, proof in proofs.items():
+        for currency, written in proof.currencies:
+            seen.setdefault(currency, (name, written))
+    if len(seen) < 2:
+        return None
+    return (" and in ".join(seen), *[*seen.values()][1])
+
+
+def two_currencies(both: str, column: str, line: int = 0) -> Trouble:
+    """The trouble of amounts in two currencies: what they are worth in one, the file does not tell."""
+    return Trouble("two_currencies", f"amounts in {both}", "one currency in all of the file", "convert", line, column)
+
+
 def two_columns(field: str, columns: tuple[str, ...], line: int) -> Ambiguity:
     """The question which of several columns holds the field."""
     both = " and ".join(columns)

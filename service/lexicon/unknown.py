@@ -7,19 +7,24 @@ An error of a spreadsheet other than `#N/A` (`#DIV/0!`, `#REF!`) is no way to sa
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
+
+from service.lexicon.numerals import bare_text
 
 NOT_KNOWN: Final = frozenset(
     {
-        *("", "-", "--", "\N{EN DASH}", "\N{EM DASH}", "?", "."),
-        *("na", "n/a", "n.a.", "#n/a", "<na>", "nan", "nat", "null", "(null)", "#null", "\\n", "none", "nil"),
-        *("nm", "!@9#%8", "#f%$d@*&8"),
-        *("unknown", "missing", "no data", "not available", "not known", "not told"),
-        *("nd", "n/d", "n.d.", "não informado", "nao informado", "não disponível", "nao disponivel"),
-        *("desconhecido", "desconhecida", "não sei", "nao sei", "sem informação", "sem informacao"),
+        *("na", "nan", "nat", "null", "none", "nil", "nm", "nd", "unknown", "undefined", "missing", "blank"),
+        *("empty", "nodata", "notavailable", "notapplicable", "notknown", "nottold", "notprovided"),
+        *("naoinformado", "naodisponivel", "naoseaplica", "naoconsta", "naosei", "seminformacao", "semdados"),
+        *("desconhecido", "desconhecida", "vazio", "embranco", "nulo"),
     }
 )
-"""Compared without regard to case and to space and underscores around: `_` and `_______` are the empty text here."""
+"""Words, compared by their letters alone: `N/A`, `(null)`, `n. a.` and `Não informado` are among them."""
+MASKS: Final = frozenset({"!@9#%8", "#f%$d@*&8", "\\n", "s/d", "#nv", "1.#qnan", "1.#ind", "-nan"})
+"""Texts that are no words, in lower case."""
+_AROUND: Final = re.compile(r"[\s\w().\[\]<>{}/\\#$'\"|-]*")  # signs that may stand between and around a word's letters
+_MARKS: Final = re.compile(r"[-.?*\u2026 ]*")
 SPELLINGS: Final = ("", "_", "_______", "__10000__", "!@9#%8", "#F%$D@*&8", "NM", "NA", "NULL", "\\N", "#N/A")
 """How the commonest of them are written, for pages and messages."""
 _WALLED: Final = re.compile(r"__+[^_].*__+", re.DOTALL)  # `__10000__`: a number between walls is a mask, `24_` is 24
@@ -27,5 +32,12 @@ _WALLED: Final = re.compile(r"__+[^_].*__+", re.DOTALL)  # `__10000__`: a number
 
 def is_unknown(text: str) -> bool:
     """Whether a cell's text says that the value is not known."""
-    plain = text.strip()
-    return plain.strip("_ ").casefold() in NOT_KNOWN or _WALLED.fullmatch(plain) is not None
+    plain = bare_text(text)
+    bare = plain.strip("_ ").casefold()
+    if bare in MASKS or _MARKS.fullmatch(bare) or _WALLED.fullmatch(plain):
+        return True
+    return _AROUND.fullmatch(bare) is not None and _letters(bare) in NOT_KNOWN
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKD", text) if sign.isalnum())

@@ -20,6 +20,7 @@ _WORKBOOK_PART: Final = "xl/workbook.xml"
 _NO_TABLE: Final = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"GIF8", b"\x7fELF", b"BZh")
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK"
+_WIDE_OBJECTS: Final = (b"\xff\xfe{\x00", b"\xfe\xff\x00{")  # an object's first sign in UTF-16
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
 
 
@@ -85,7 +86,8 @@ def kind_of(content: bytes, name: str) -> FileKind:
         return FileKind.PARQUET
     if content.startswith(_NO_TABLE):
         raise TableRefused(no_table("the first bytes are those of another kind of file"))
-    return FileKind.JSON_LINES if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" else FileKind.DELIMITED
+    told = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return FileKind.JSON_LINES if told.startswith((b"{", *_WIDE_OBJECTS)) else FileKind.DELIMITED
 
 
 def no_table(what: str, line: int = 0) -> Trouble:

@@ -34,7 +34,7 @@ _FURTHER: Final[Mapping[str, tuple[str, ...]]] = {
     LoanType.NOT_SPECIFIED: ("Not Specified", "Não especificado"),
     CreditClass.POOR: ("Ruim",),
 }
-_LISTS: Final = re.compile(r"[|;,/\n]|\band\b|\be\b|&", re.IGNORECASE)
+_LISTS: Final = re.compile(r"[|;,/+\n]|\band\b|\be\b|&", re.IGNORECASE)
 _BRACKETS: Final = str.maketrans("", "", "[](){}\"'")
 _YEARS: Final = r"(?P<years>[0-9]{1,3})\s*(?:years?|yrs?|y|anos?|a)\.?"
 _MONTHS: Final = r"(?P<months>[0-9]{1,4})\s*(?:months?|mos?|m|m[eê]s|meses)\.?"
@@ -88,14 +88,14 @@ def category(field: str, text: str) -> str | None:
     return _LEVELS[field].get(word(text))
 
 
-@lru_cache(maxsize=65_536)
 def loans(text: str) -> tuple[str | None, ...]:
     """The kinds in a list of loans, None for a name that is no kind; lists of any sign, brackets and quotes off."""
     whole = category("loan_types", text)
     if whole is not None:
         return (whole,)
     parts = [part.strip() for part in _LISTS.split(text.translate(_BRACKETS))]
-    return tuple(category("loan_types", part) for part in parts if not is_unknown(part))
+    kinds = ((part, category("loan_types", part)) for part in parts)
+    return tuple(kind for part, kind in kinds if kind is not None or not is_unknown(part))
 
 
 @lru_cache(maxsize=4096)
@@ -112,11 +112,11 @@ _MONTH_NUMBERS: Final = {
     spelling: number
     for number, names in enumerate(MONTH_NAMES, start=1)
     for name in names
-    for spelling in (word(name), word(name)[:3], str(number), f"{number:02d}")
+    for spelling in (*(word(name)[:length] for length in range(3, len(name) + 1)), str(number), f"{number:02d}")
 }
 
 
 @lru_cache(maxsize=1024)
 def month(text: str) -> int | None:
-    """A month's number from its name, the first three letters of it, or the number itself (`1`, `01`, `1.0`)."""
+    """A month's number from its name, three or more letters of its beginning, or the number itself (`1`, `01`, `1.0`)."""
     return _MONTH_NUMBERS.get(word(text.strip().removesuffix(".0").removesuffix(",0")))

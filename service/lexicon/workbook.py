@@ -28,6 +28,8 @@ _TROUBLES: Final = {
 def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, list[Any]]]:
     """Number and cells of every row of the first visible sheet that is not empty; numbers are Python's own.
 
+    After them, number 0 with first and last row of each block of merged cells.
+
     Raises:
         TableRefused: it is damaged, or larger or slower than the limits.
     """

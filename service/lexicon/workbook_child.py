@@ -1,7 +1,7 @@
 """A workbook's first visible sheet as lines of JSON, in a process of its own with limits of its own.
 
 Run as a program (`python -I workbook_child.py BYTES SECONDS MEMORY COLUMNS`): the .xlsx on standard input, a line
-`[row number, cell, ...]` a row on standard output, and on failure one word on standard error that says why. Only the
+`[row number, cell, ...]` a row on standard output, `[0, first row, last row]` for cells that are merged, and on failure one word on standard error that says why. Only the
 standard library, and none of what a workbook says about its own size is believed: parts are counted as they unpack.
 """
 
@@ -182,24 +182,31 @@ class SheetRows:
         self._row, self._column = 0, 0
         self._cells: dict[int, Any] = {}
         self._columns = Columns()
-        self._kind, self._style, self._value = "", "0", ""
+        self._kind, self._style, self._value, self._formula = "", "0", "", ""
         self._pieces: list[str] = []
 
     def started(self, tag: str, told: dict[str, str]) -> None:
         """A row or a cell begins."""
         if tag == "c":
             self._column = self._columns[told["r"].rstrip("0123456789")] if "r" in told else self._column + 1
-            self._kind, self._style, self._value = told.get("t", "n"), told.get("s", "0"), ""
+            self._kind, self._style = told.get("t", "n"), told.get("s", "0")
+            self._value, self._formula = "", ""
             if self._pieces:
                 self._pieces = []
         elif tag == "row":
             self._row = int(told.get("r", self._row + 1))
             self._column, self._cells = 0, {}
+        elif tag == "mergeCell":
+            first, _, last = told["ref"].partition(":")
+            rows = [int(corner.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) for corner in (first, last or first)]
+            sys.stdout.write(json.dumps([0, *rows]) + "\n")
 
     def ended(self, tag: str, text: str) -> None:
         """A value, a cell or a row is complete."""
         if tag == "v":
             self._value = text
+        elif tag == "f":
+            self._formula = f"={text}"
         elif tag == "c":
             value = self._meant()
             if value is not None and value != "":
@@ -217,7 +224,7 @@ class SheetRows:
         if self._kind == "inlineStr":
             return "".join(self._pieces)
         if self._value == "":
-            return None
+            return None if self._kind == "str" else self._formula or None  # no text, or not computed: not the same
         if self._kind == "s":
             return self._texts[int(self._value)]
         if self._kind == "b":

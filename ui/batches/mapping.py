@@ -18,11 +18,12 @@ from service.contract import RULE_CODES, Applicant
 from service.lexicon.cells import LOANS_JOINED, RULES, UNREAD
 from service.lexicon.cells import meaning as meaning_of
 from service.lexicon.columns import PlainColumn
+from service.lexicon.errors import TableRefused
 from service.lexicon.headings import fields_of
 from service.lexicon.reading import read_as
 from ui.api.errors import FieldFault
 from ui.applicant.fields import Field, FieldKind
-from ui.batches.sheet import Sheet
+from ui.batches.sheet import Sheet, refusal
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,17 @@ def propose(columns: Sequence[str], fields: Sequence[Field]) -> dict[str, str]:
 
 
 def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> CheckedSheet:
-    """Every row as the contract sees it; nothing is sent. Rows that the reader set aside are among the faults."""
+    """Every row as the contract sees it; nothing is sent. Rows that the reader set aside are among the faults.
+
+    Raises:
+        SheetRefused: these columns do not make one table.
+    """
     if sheet.read is None:
         raise ValueError("a sheet is judged as it was read")
-    table = read_as(sheet.read, mapped, sheet.options)
+    try:
+        table = read_as(sheet.read, mapped, sheet.options)
+    except TableRefused as refused:
+        raise refusal(refused.trouble) from refused
     absent: dict[str, Any] = {
         field.name: None for field in fields if field.name not in mapped and field.required and field.nullable
     }

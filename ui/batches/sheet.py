@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.lexicon.errors import TableRefused
+from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.limits import UPLOAD, ReadOptions
 from service.lexicon.reading import read_table
 from service.lexicon.understanding import TableRead, Understanding
@@ -40,13 +40,17 @@ def read_sheet(name: str, content: bytes, options: ReadOptions = OPTIONS) -> She
     try:
         table = read_table(content, options, name=name)
     except TableRefused as refused:
-        trouble = refused.trouble
-        raise SheetRefused(trouble.code, row=trouble.line, column=trouble.column, most=f"{MAX_ROWS:,}") from refused
+        raise refusal(refused.trouble) from refused
     if table.frame.empty:
-        raise SheetRefused("ragged", row=table.understanding.faults[0].line)
+        raise SheetRefused(table.understanding.faults[0].code, row=table.understanding.faults[0].line)
     columns = [_texts(table, place) for place in range(table.frame.shape[1])]
     names = tuple(str(column) for column in table.frame.columns)
     return Sheet(names, tuple(zip(*columns, strict=True)), tuple(table.lines.tolist()), table, options)
+
+
+def refusal(trouble: Trouble) -> SheetRefused:
+    """The refusal of a file for a trouble."""
+    return SheetRefused(trouble.code, row=trouble.line, column=trouble.column, most=f"{MAX_ROWS:,}")
 
 
 def _texts(table: TableRead, place: int) -> list[str]:

@@ -94,7 +94,7 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
     try:
         sheet = _understood(desk, upload)
     except SheetRefused as error:
-        st.error(desk.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
+        _refused(desk, error)
         return None
     if sheet is None:
         st.warning(desk.texts("understood.ask_first"), icon=":material/help:")
@@ -106,9 +106,17 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
         names = ", ".join(desk.texts.label(field.name) for field in absent)
         st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
         return None
-    checked = _checked(desk, sheet, mapped, fields)
+    try:
+        checked = _checked(desk, sheet, mapped, fields)
+    except SheetRefused as error:
+        _refused(desk, error)
+        return None
     _report(desk, fields, sheet, checked)
     return checked
+
+
+def _refused(desk: Desk, error: SheetRefused) -> None:
+    st.error(desk.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
 
 
 def _understood(desk: Desk, upload: UploadedFile) -> Sheet | None:

@@ -112,3 +112,18 @@ def test_the_order_of_days_is_the_files(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.csv", options=options).reads[0].forms["as_of"].days == "dmy"
     (tmp_path / "a.csv").write_text(as_csv(frame).replace("05/03", "25/03"))
     assert read_file(tmp_path / "a.csv").reads[0].forms["as_of"].days == "dmy"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["cut", "streamed"])
+@pytest.mark.parametrize("told", ["", "R$ "], ids=["none before", "reais before"])
+@pytest.mark.parametrize("decimal", ["", "."], ids=["found", "by option"])
+def test_another_currency_at_the_end_gives_the_row_back(tmp_path: Path, packed: bool, told: str, decimal: str) -> None:
+    """What a dollar is worth the file does not say: beyond its beginning the row comes back, the others are scored."""
+    frame = applicants(12_000)
+    frame["annual_income"] = told + frame["annual_income"].map("{:.2f}".format)
+    last = len(frame) - 1
+    frame.loc[last, "annual_income"] = "US$ 30000.50"
+
+    found = read_file(_written(tmp_path, frame, ",", packed), 5_000, ReadOptions(decimal=decimal))  # type: ignore[arg-type]
+
+    assert found.problems == [""] * last + ["annual_income"]

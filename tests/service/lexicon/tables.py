@@ -48,11 +48,13 @@ def brazilian(plain: str) -> str:
     return f"{int(whole):,}".replace(",", ".") + ("," + part if part else "")
 
 
-def workbook(rows: Sequence[Sequence[Any]]) -> bytes:
-    """An Excel file of one sheet."""
+def workbook(rows: Sequence[Sequence[Any]], *, merged: str = "") -> bytes:
+    """An Excel file of one sheet; `merged` is a range of it whose cells are one."""
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(list(row))
+    if merged:
+        book.active.merge_cells(merged)
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()

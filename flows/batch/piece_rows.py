@@ -31,7 +31,7 @@ from flows.batch.places import ResultPlace, system_words
 from service.lexicon.cells import RULES, CellKind, ColumnForm
 from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows
 from service.lexicon.errors import TableRefused, Trouble
-from service.lexicon.layout import TOTALS, ragged, totals, unnamed_cell
+from service.lexicon.layout import adds_up, ragged, totals, unnamed_cell
 from service.lexicon.row_borders import row_borders
 from service.lexicon.text_encoding import WINDOWS
 from service.lexicon.understanding import SetAside, TableRead
@@ -150,7 +150,7 @@ def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
     blank = _blank(cells)
     if blank.any():
         cells, numbers = cells.filter(pa.array(~blank)), numbers[~blank]
-    sums = _sums(cells, laid)
+    sums = adds_up(cells.column(next(place for place, name in enumerate(laid.columns) if name)))
     aside: dict[int, SetAside] = {}
     if sums.any():
         rows = cells.filter(pa.array(sums)).to_pylist()
@@ -198,14 +198,6 @@ def _blank(cells: pa.Table) -> NDArray[np.bool_]:
         told_cells = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), ""), False)
         empty &= ~told_cells.to_numpy()
     return empty
-
-
-def _sums(cells: pa.Table, laid: Dialect) -> NDArray[np.bool_]:
-    """Rows that add up others."""
-    first = next(place for place, name in enumerate(laid.columns) if name)
-    found = pc.match_substring_regex(cells.column(first), f"^{TOTALS}$")
-    sums: NDArray[np.bool_] = pc.fill_null(found, False).to_numpy()
-    return sums
 
 
 def _refuse_unnamed(cells: pa.Table, laid: Dialect, lines: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.lexicon.columnar import read_json_lines, read_parquet, read_workbook
@@ -19,8 +21,12 @@ from service.lexicon.understanding import SetAside
 from service.lexicon.unpacking import FileKind, Unpacked
 
 MOST_COLUMNS: Final = 500
-TOTALS: Final = r"(?i)\W*(?:(?:grand|sub)[ -]?)?(?:totals?|totais|total geral|soma|average|m[eé]dia)\W*"
-"""What stands in the first column of a row that adds up others."""
+TOTALS: Final = (
+    *("total", "totals", "grand total", "sub total", "sub-total", "subtotal", "subtotals", "average"),
+    *("totais", "total geral", "soma", "média", "media"),
+)
+"""What stands in the first column of a row that adds up others, in any case and between any of `_BESIDE`."""
+_BESIDE: Final = " \t\N{NO-BREAK SPACE}:.=*-"
 
 
 class LaidOut:
@@ -118,12 +124,19 @@ def _without_totals(laid: LaidOut) -> LaidOut:
     first = laid.frame.iloc[:, 0]
     if pd.api.types.is_numeric_dtype(first):
         return laid
-    sums = first.astype("str").str.fullmatch(TOTALS).to_numpy(dtype=np.bool_)
+    sums = adds_up(pa.chunked_array([pa.array(first.astype("str"), pa.string())]))
     if sums.any():
         cells = laid.frame[sums].astype("str").to_numpy().tolist()
         laid.faults += [totals(int(line), row) for line, row in zip(laid.lines[sums], cells, strict=True)]
         laid.frame, laid.lines = laid.frame[~sums].reset_index(drop=True), laid.lines[~sums]
     return laid
+
+
+def adds_up(first: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """By the texts of a table's first column, which of its rows add up others."""
+    bare = pc.utf8_lower(pc.utf8_trim(first, characters=_BESIDE))
+    found: NDArray[np.bool_] = pc.is_in(bare, value_set=pa.array(TOTALS)).to_numpy()
+    return found
 
 
 def totals(line: int, cells: Iterable[str]) -> SetAside:

@@ -122,9 +122,10 @@ def _told(cells: pd.Series) -> NDArray[np.bool_]:
 def _without_totals(laid: LaidOut) -> LaidOut:
     """Without the rows that add up others: they are set aside, since no customer stands in them."""
     first = laid.frame.iloc[:, 0]
-    if pd.api.types.is_numeric_dtype(first):
+    if first.empty or pd.api.types.is_numeric_dtype(first):
         return laid
-    sums = adds_up(pa.chunked_array([pa.array(first.astype("str"), pa.string())]))
+    first = first.astype("str")
+    sums = adds_up(pa.chunked_array([first.to_list()], pa.string()))
     if sums.any():
         cells = laid.frame[sums].astype("str").to_numpy().tolist()
         laid.faults += [totals(int(line), row) for line, row in zip(laid.lines[sums], cells, strict=True)]

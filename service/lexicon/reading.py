@@ -96,10 +96,7 @@ def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[st
     )
     rules = {field: RULES[field] for field in columns if field in RULES}
     proofs = {field: column_evidence(frame[columns[field]]) for field, rule in rules.items() if rule.numeric}
-    if found := second_currency(proofs):
-        both, field, written = found
-        column = columns[field]
-        raise TableRefused(two_currencies(both, column, _line(frame[column], written, laid)))
+    _refuse_currencies(proofs, columns, laid)
     plain, understood = {}, []
     for field, rule in rules.items():
         cells = frame[columns[field]]
@@ -109,6 +106,13 @@ def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[st
         understood.append(_column(columns[field], rule, form, cells, plain[field], laid))
     understanding = _understanding(name, laid, understood, ambiguities)
     return TableRead(frame, laid.lines, plain, understanding, columns)
+
+
+def _refuse_currencies(proofs: Mapping[str, DecimalEvidence], columns: Mapping[str, str], laid: LaidOut) -> None:
+    if found := second_currency(proofs):
+        both, field, written = found
+        column = columns[field]
+        raise TableRefused(two_currencies(both, column, _line(laid.frame[column], written, laid)))
 
 
 def _understanding(

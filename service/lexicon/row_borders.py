@@ -42,7 +42,7 @@ def row_borders(content: bytes, start: int, first_line: int, delimiter: str) -> 
 
 def _stray(cells: NDArray[np.uint8], quotes: NDArray[np.int64], delimiter: str) -> NDArray[np.int64]:
     """Quotes that neither open nor close a cell, nor stand for one in it as a pair (RFC 4180)."""
-    if not len(quotes):
+    if not quotes.size:
         return quotes
     beside = np.frombuffer(b'"\r\n' + delimiter.encode(), np.uint8)
     last = len(cells) - 1

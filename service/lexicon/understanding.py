@@ -200,7 +200,8 @@ def second_currency(proofs: Mapping[str, DecimalEvidence]) -> tuple[str, str, st
             seen.setdefault(currency, (name, written))
     if len(seen) < 2:
         return None
-    return (" and in ".join(seen), *[*seen.values()][1])
+    name, written = list(seen.values())[1]
+    return " and in ".join(seen), name, written
 
 
 def two_currencies(both: str, column: str, line: int = 0) -> Trouble:

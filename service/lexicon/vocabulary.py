@@ -118,5 +118,5 @@ _MONTH_NUMBERS: Final = {
 
 @lru_cache(maxsize=1024)
 def month(text: str) -> int | None:
-    """A month's number from its name, three or more letters of its beginning, or the number itself (`1`, `01`, `1.0`)."""
+    """A month's number from its name, or three or more letters of it, or the number itself (`1`, `01`, `1.0`)."""
     return _MONTH_NUMBERS.get(word(text.strip().removesuffix(".0").removesuffix(",0")))

@@ -1,8 +1,9 @@
 """A workbook's first visible sheet as lines of JSON, in a process of its own with limits of its own.
 
 Run as a program (`python -I workbook_child.py BYTES SECONDS MEMORY COLUMNS`): the .xlsx on standard input, a line
-`[row number, cell, ...]` a row on standard output, `[0, first row, last row]` for cells that are merged, and on failure one word on standard error that says why. Only the
-standard library, and none of what a workbook says about its own size is believed: parts are counted as they unpack.
+`[row number, cell, ...]` a row on standard output, `[0, first row, last row]` for cells that are merged, and on failure
+one word on standard error that says why. Only the standard library, and none of what a workbook says about its own size
+is believed: parts are counted as they unpack.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def test_the_order_of_days_is_the_files(tmp_path: Path) -> None:
 def test_another_currency_at_the_end_gives_the_row_back(tmp_path: Path, packed: bool, told: str, decimal: str) -> None:
     """What a dollar is worth the file does not say: beyond its beginning the row comes back, the others are scored."""
     frame = applicants(12_000)
-    frame["annual_income"] = told + frame["annual_income"].map("{:.2f}".format)
+    frame["annual_income"] = [f"{told}{income:.2f}" for income in frame["annual_income"]]
     last = len(frame) - 1
     frame.loc[last, "annual_income"] = "US$ 30000.50"
 

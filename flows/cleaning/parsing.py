@@ -85,7 +85,7 @@ def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally
         tally.add(CleaningRule.TRAILING_UNDERSCORE, column.name, words != bare)
         told = words != ""
         codes, distinct = pd.factorize(bare)  # each text is parsed once: most columns have few
-        numbers = pd.to_numeric(distinct, errors="coerce").to_numpy("float64")
+        numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy("float64")
         values = pd.Series(numbers[codes], index=cells.index)
     tally.add(CleaningRule.NOT_A_NUMBER, column.name, told & values.isna())
     outside = values.notna() & ~values.between(column.low, column.high)

@@ -160,7 +160,7 @@ def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
     lines: list[int] = []
     for number, row in rows:
         if not number:
-            _refuse_merged(*row, header_line)
+            _refuse_merged(int(row[0]), int(row[1]), header_line)
             continue
         if any(cell is not None for cell in row[len(names) :]):
             raise TableRefused(

@@ -90,6 +90,9 @@ rooms: venv ## the rooms of each package and who imports whom
 docs: venv ## the documentation as a site in build/site, made without a network
 	@$(PY) -m infra.delivery.docs_site
 
+pictures: venv ## the README's pictures made anew: the tests play the demo and photograph its pages
+	QF_PICTURES=1 $(BIN)/pytest -q tests/e2e/test_demo.py -k "shows_runs or partner_page"
+
 clients: venv ## the API's clients and Postman collection in build/clients, made from the code
 	@$(PY) -m infra.delivery.clients
 

@@ -9,6 +9,7 @@ import pytest
 
 from infra.settings import ROOT, StackSettings
 from service.contract import Applicant
+from tests.e2e.conftest import PICTURES, README_PICTURES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INFRA = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,17 @@ def test_every_command_of_the_readmes_is_a_target() -> None:
         )
         commands = {name for name in named if f"`make {name}" in path.read_text(encoding="utf-8")}
         assert commands <= targets(), f"{path}: {commands - targets()}"
+
+
+def test_the_readmes_pictures_are_those_the_tests_take() -> None:
+    """Each is shown, lies in its folder, and is photographed by the demo's tests, which `make pictures` runs."""
+    shown = re.findall(r"\]\(infra/pictures/([\w-]+)\.png\)", README)
+    taken = (ROOT / "tests" / "e2e" / "test_demo.py").read_text(encoding="utf-8")
+
+    assert sorted(shown) == sorted(README_PICTURES) == sorted(picture.stem for picture in PICTURES.glob("*"))
+    for name in README_PICTURES:
+        part, _, case = name.partition("-")
+        assert f'"{name}.png"' in taken or (f'"{part}-{{deployment}}.png"' in taken and f'("{case}", ' in taken), name
 
 
 def test_every_command_people_need_is_in_the_readme() -> None:

@@ -29,6 +29,9 @@ CHROMIUM_OPTIONS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
+PICTURES = ROOT / "infra" / "pictures"
+README_PICTURES = ("ui-score", "prefect-registration")
+
 
 @dataclass(frozen=True)
 class Clone:
@@ -128,11 +131,16 @@ def _clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 @pytest.fixture(scope="session", name="screenshots")
-def _screenshots() -> Path:
-    """Where people look at what the pages showed."""
-    folder = ROOT / ".local" / "screenshots"
+def _screenshots() -> Iterator[Path]:
+    """Where people look at what the pages showed; with QF_PICTURES=1 (`make pictures`) the README shows it too."""
+    folder, begun = ROOT / ".local" / "screenshots", time.time()
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    yield folder
+    if os.environ.get("QF_PICTURES") == "1":
+        for name in README_PICTURES:
+            made = folder / f"{name}.png"
+            if made.is_file() and made.stat().st_mtime >= begun:  # one of an earlier day is no picture of today
+                shutil.copy2(made, PICTURES)
 
 
 @pytest.fixture(scope="module", name="browser")

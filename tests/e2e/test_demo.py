@@ -251,6 +251,8 @@ def test_the_partner_page_scores_an_applicant(look: Look, clone: Clone, screensh
 
     look.page.locator(".qf-band").wait_for()
     look.page.locator(".qf-inputs").wait_for()  # the last part of a result
+    look.page.wait_for_timeout(1500)
+    look.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")  # the page from its name on
     look.page.screenshot(path=screenshots / "ui-score.png", full_page=True)
 
     assert not look.complaints

@@ -225,6 +225,16 @@ def test_a_file_replaced_is_another_file(browser: Browser, stack: Stack, tmp_pat
     visit.done()
 
 
+@pytest.mark.parametrize("path", ["", "model", "developers"], ids=lambda path: path or "score")
+def test_the_open_page_is_seen_in_a_phones_row(browser: Browser, stack: Stack, path: str) -> None:
+    """The row of pages scrolls: the open one stands in it whole, also the last; the page itself stands at its top."""
+    visit = Visit(browser, stack, ("pt", "pt-BR", 390, 844, "light")).open(path)
+    chip = visit.page.locator(".st-key-phone-pages").get_by_text(visit.t(f"nav.{path or 'score'}"), exact=True)
+    expect(chip).to_be_in_viewport(ratio=1)
+    assert visit.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+    visit.done()
+
+
 BAD_FILES: dict[str, tuple[str, bytes]] = {
     "void.csv": ("empty", b""),
     "blank.csv": ("empty", b"\n\n"),

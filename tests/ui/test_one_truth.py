@@ -181,6 +181,77 @@ def test_what_is_sent_is_what_is_shown(browser: Browser, stack: Stack, look: Loo
     visit.done()
 
 
+# One click and then another, without a hand between them, so that a run of the page is ended at every stage.
+_TWO_CLICKS = """([first, second, wait]) => new Promise(done => {
+  document.querySelector(first).click();
+  setTimeout(() => { document.querySelector(second).click(); done(); }, wait);
+})"""
+EARLY_MS = (0, 10, 20, 35, 50, 70, 90, 120, 150, 200, 300, 500)
+
+
+def test_an_example_is_whole_though_its_run_is_ended_early(browser: Browser, stack: Stack) -> None:
+    """The score asked for while the page still draws the example: every field shows it, and it is what was sent."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    for turn, wait_ms in enumerate(EARLY_MS):
+        name, asked = ("strained", "careful")[turn % 2], len(stack.gate.sent)
+        clicks = [f".st-key-example-{name} button", ".st-key-submit-above button"]
+        for selector in clicks[:2]:
+            visit.page.locator(selector).wait_for()
+        visit.page.evaluate(_TWO_CLICKS, [*clicks, wait_ms])
+        wanted = as_floats(EXAMPLES[name].model_dump(mode="json"))
+        wanted = {field: value for field, value in wanted.items() if field in as_json(visit)}
+        eventually(lambda before=asked: len(stack.gate.sent) > before, True)
+        eventually(lambda: as_json(visit), wanted)
+        assert sent(visit) == wanted, wait_ms
+        visit.settle()
+    visit.done()
+
+
+def test_a_choice_is_kept_though_its_run_is_ended_early(browser: Browser, stack: Stack) -> None:
+    """A choice made and the page left at once, before it was drawn again: back, the choice stands and is sent."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    for name in ("Good", "Bad"):
+        box = visit.field("credit_mix")
+        box.click()
+        option = visit.page.get_by_role("option", name=visit.t.option(name), exact=True)
+        option.wait_for()
+        link = visit.page.get_by_role("link", name=visit.t("nav.developers")).locator("visible=true").last
+        option.evaluate("(it, other) => { it.click(); other.click(); }", link.element_handle())
+        visit.page.get_by_role("heading", name=visit.t("nav.developers"), level=1).wait_for()
+        visit.settle().page.go_back()
+        visit.page.locator(".st-key-submit").wait_for()
+        eventually(lambda: as_json(visit)["credit_mix"], name)
+        score(visit)
+        assert sent(visit)["credit_mix"] == name
+    visit.done()
+
+
+def test_a_double_click_asks_once(browser: Browser, stack: Stack) -> None:
+    """Two clicks of one hand are one request, which is paid for once."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    asked = len(stack.gate.sent)
+    visit.page.locator(".st-key-submit-above button").dblclick()
+    visit.page.wait_for_selector(".qf-gauge .qf-band")
+    visit.settle().page.wait_for_timeout(1_000)
+    assert len(stack.gate.sent) == asked + 1
+    visit.done()
+
+
+def test_a_day_is_sent_as_it_is_shown(browser: Browser, stack: Stack) -> None:
+    """A day to come is no trouble of the browser's own: it is sent, and refused beside its field."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    day = visit.page.locator(".st-key-field-as_of [role=spinbutton]")
+    day.first.click()
+    visit.page.keyboard.type("31122150")
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Escape")
+    score(visit)
+    assert sent(visit)["as_of"] == "2150-12-31"
+    expect(visit.page.locator(".st-key-field-as_of").get_by_text(visit.t("faults.date-in-future"))).to_be_visible()
+    visit.troubles.clear()  # the refusal is an answer of 422, which this page asked for
+    visit.done()
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.6], ids=["at-once", "slow-answer"])
 @pytest.mark.parametrize("button", ["submit-above", "submit"])
 def test_a_click_between_two_fields_is_answered(browser: Browser, stack: Stack, button: str, delay_s: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui import fake_reports
-from tests.ui.conftest import Open, go
+from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.views.test_score import everything, press
 from ui.applicant.examples import EXAMPLES
@@ -31,13 +31,20 @@ FULL: dict[str, Any] = {
     "git_revision": "b0ddcd8",
     "metrics": {"accuracy": 0.716, "ece": 0.013},
     "slices": {
-        "pooled": {"accuracy": ESTIMATE, "qwk": ESTIMATE},
+        "pooled": {"accuracy": ESTIMATE, "qwk": ESTIMATE, "ece": {"value": 0.013, "low": 0.009, "high": 0.018}},
         "quarter_1": {"accuracy": ESTIMATE},
         "known_1_month": {"accuracy": ESTIMATE},
     },
     "score_steps": {
         "pooled": [
             {"name": "0-49", "rows": 90, "share": 0.1, "classes": {"Poor": {"value": 0.9, "low": 0.86, "high": 0.93}}}
+        ]
+    },
+    "grade_borders": [0.05],
+    "grades": {
+        "pooled": [
+            {"name": "A", "rows": 900, "share": 0.9, "classes": {"Poor": {"value": 0.03, "low": 0.02, "high": 0.04}}},
+            {"name": "B", "rows": 90, "share": 0.1, "classes": {"Poor": {"value": 0.02, "low": 0.01, "high": 0.03}}},
         ]
     },
     "importance": {"outstanding_debt": 0.4, "interest_rate": 0.1},
@@ -98,6 +105,28 @@ def test_batch_from_file_to_results(open_page: Open, api: FakeApi) -> None:
     later.query_params["batch"] = digest
     later.run()
     assert {each.label: each.value for each in later.metric}["Rows scored"] == "3"
+
+
+def test_batch_scores_stand_beside_their_own_file_alone(open_page: Open, api: FakeApi) -> None:
+    """Another file with as many rows dropped over one that was scored: no cell of it is given those scores; the first
+    again is."""
+    others = [{**row, "customer_ref": f"other-{place}"} for place, row in enumerate(reversed(ROWS))]
+    t, at = texts("en"), upload(open_page("batch"), ROWS)
+    at.button(key="batch.send").click().run()
+    at = finished(at)
+
+    def downloads() -> set[str]:
+        return {each.proto.label for each in at.download_button}
+
+    assert t("outcome.download_own_csv") in downloads() and t("outcome.of_earlier") not in everything(at)
+    at = upload(at, others)
+    assert t("outcome.of_earlier") in everything(at)
+    assert t("outcome.download_own_csv") not in downloads() and t("outcome.download_scores_csv") in downloads()
+    assert "other-" not in at.dataframe[-1].value.to_string()
+    at = upload(at, [{"only": 1, "two": 2}])
+    assert t("outcome.of_earlier") in everything(at)
+    at = upload(at, ROWS)
+    assert t("outcome.download_own_csv") in downloads() and t("outcome.of_earlier") not in everything(at)
 
 
 def test_batch_says_what_does_not_fit(open_page: Open) -> None:
@@ -214,6 +243,8 @@ def test_model(open_page: Open, api: FakeApi, locale: str) -> None:
     t, shown = texts(locale[:2]), everything(at)
     assert t("verdicts.approve") in shown and "Ana" not in shown  # who decided is for staff
     assert t("summary.bases") in shown and t("slices.known_1_month") in shown and "90% (86%–93%)" in shown
+    assert t("summary.truth_some", grades="B") in shown and t("summary.truth_note") in shown
+    assert ("entre 0,9% e 1,8%" if locale == "pt-BR" else "between 0.9% and 1.8%") in shown
     assert t("summary.right", tenths=7) in shown and t("summary.not_default") in shown
     assert "late" in shown and "known" in shown and t("fairness.rows") in at.dataframe[1].value.columns
     assert ("0,716 [0,704; 0,728]" if locale == "pt-BR" else "0.716 [0.704; 0.728]") in at.dataframe[
@@ -324,6 +355,22 @@ def test_developers(open_page: Open, api: FakeApi) -> None:
     assert '"annual_income": 85000.0' in "\n".join(each.value for each in at.code)
     at.button(key="developers.try").click().run()
     assert api.requests[-1][1] == "/v1/score" and '"prediction_id"' in "\n".join(each.value for each in at.code)
+    assert texts("en")("developers.other_request") not in everything(at)
+    go(at, "score")
+    at.button(key="example.strained").click().run()
+    assert texts("en")("developers.other_request") in everything(go(at, "developers"))
+    assert at.get("link_button")[-1].proto.url == "http://api.test/docs?lang=en#changes"
+
+
+def test_developers_send_what_was_typed_whatever_the_language_by_now(open_page: Open, api: FakeApi) -> None:
+    """3,125 typed on a Portuguese page is a little over three, also once the page speaks English."""
+    at = open_page(locale="pt-BR")
+    field(at, "credit_utilization_ratio").set_value("3,125").run()
+    go(at, "developers")
+    at.get("button_group")[0].set_value("en").run()
+    assert texts("en")("developers.request") in everything(at)
+    at.button(key="developers.try").click().run()
+    assert api.requests[-1][2]["credit_utilization_ratio"] == 3.125
 
 
 def test_developers_try_that_fails(open_page: Open, api: FakeApi) -> None:

@@ -12,15 +12,22 @@ import streamlit as st
 from service.contract import BANDS, POOR_MAX, SCORE_MAX, STANDARD_MAX
 from ui.components.gauge import COLOURS
 from ui.session import Desk
-from ui.texts.brand import BAND_TINTS, INK, ON_TINT, OWN_COLOUR
+from ui.texts.brand import BAND_TINTS, GROUND, INK, ON_TINT, OWN_COLOUR
 
 _HEIGHT: Final = 320
 _BIN_POINTS: Final = 50
+_NAME_MIDDLE: Final = 45  # points above a band's lower end at which the middle of its name stands
+_NAME_SPAN: Final = 0.2  # of the chart's width that a band's name takes
 
 
 def ink() -> str:
     """The colour of marks that belong to no series: the text's own, in the theme that the visitor sees."""
     return INK[st.context.theme.type or "light"]
+
+
+def ground_colour() -> str:
+    """The page's own ground in the theme that the visitor sees."""
+    return GROUND[st.context.theme.type or "light"]
 
 
 def _draw(desk: Desk, chart: Any, description: str, key: str) -> None:
@@ -79,7 +86,8 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         axis=alt.Axis(aria=False, grid=False),
     )
     line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink()).encode(x=x, y=y, tooltip=tips)
-    layers = [*_bands(desk), line]
+    grounds, names = _bands(desk, points)
+    layers = [*grounds, line, *names]
     if here is not None:
         own = alt.Chart(pd.DataFrame([(*here, t("whatif.here"))], columns=["value", "score", "name"]))
         dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
@@ -97,20 +105,42 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
     _draw(desk, alt.layer(*layers).properties(height=360), description, "chart.curve")
 
 
-def _bands(desk: Desk) -> list[Any]:
-    """The three bands as grounds with their names, for a chart whose y is the score."""
-    rows = [(low, high, desk.texts.option(f"band_{band}"), COLOURS[band]) for band, low, high in BANDS]
-    table = alt.Chart(pd.DataFrame(rows, columns=["low", "high", "name", "colour"]))
-    ground = table.mark_rect(opacity=0.16, aria=False).encode(
-        y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None)
+def _bands(desk: Desk, points: Sequence[tuple[float, int]]) -> tuple[list[Any], list[Any]]:
+    """The three bands as grounds, for a chart whose y is the score, and their names, to be drawn over the curve."""
+    rows = [
+        (low, high, low + _NAME_MIDDLE, desk.texts.option(f"band_{band}"), COLOURS[band], clear_end(points, low))
+        for band, low, high in BANDS
+    ]
+    table = pd.DataFrame(rows, columns=["low", "high", "middle", "name", "colour", "end"])
+    ground = (
+        alt.Chart(table)
+        .mark_rect(opacity=0.16, aria=False)
+        .encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
     )
     edges = alt.Chart(pd.DataFrame({"score": [POOR_MAX + 0.5, STANDARD_MAX + 0.5]})).mark_rule(
         strokeDash=[5, 4], color=ink()
     )
-    names = table.mark_text(
-        aria=False, align="right", dx=-6, dy=-9, x="width", fontWeight="bold", fontSize=13, color=ink()
-    ).encode(y="low:Q", text="name:N")
-    return [ground, edges.encode(y="score:Q"), names]
+    names = []
+    for end, x, dx in (("left", 0, 8), ("right", "width", -8)):
+        here = alt.Chart(table[table["end"] == end])
+        for halo in ({"stroke": ground_colour(), "strokeWidth": 5}, {}):  # a rim first, so that no line runs through it
+            mark = here.mark_text(
+                aria=False, align=end, dx=dx, x=x, fontWeight="bold", fontSize=13, color=ink(), **halo
+            )
+            names.append(mark.encode(y="middle:Q", text="name:N"))
+    return [ground, edges.encode(y="score:Q")], names
+
+
+def clear_end(points: Sequence[tuple[float, int]], low: int) -> str:
+    """The end ("left" or "right") where the curve keeps away from the name of the band that begins at `low`."""
+    first, last = points[0][0], points[-1][0]
+    reach = (last - first) * _NAME_SPAN
+
+    def room(near: Sequence[tuple[float, int]]) -> int:
+        return min(abs(score - low - _NAME_MIDDLE) for _, score in near)
+
+    left = room([point for point in points if point[0] <= first + reach])
+    return "left" if left > room([point for point in points if point[0] >= last - reach]) else "right"
 
 
 def heat(
@@ -217,22 +247,56 @@ def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: st
     _draw(desk, chart, desk.texts("charts.lines_alt", axis=axis), key)
 
 
-def reliability(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
-    """Predicted against observed share by class; on the diagonal a probability means what it says."""
+def grade_outcomes(desk: Desk, rows: Sequence[tuple[str, float, float, float, float, float]]) -> None:
+    """By grade the probability of Poor that the model said (from, to), as a bar, and the share that was seen among
+    customers it never saw (share, low, high), as a dot with its 95 % interval: on the bar it came true."""
     t = desk.texts
-    table = pd.DataFrame(rows, columns=["name", "predicted", "observed"])
+    table = pd.DataFrame(rows, columns=["grade", "from", "to", "share", "low", "high"])
+    percent = alt.Axis(format="%", aria=False)
+    base = alt.Chart(table).encode(
+        x=alt.X("grade:N", sort=None, title=t("charts.grade"), axis=alt.Axis(labelAngle=0, aria=False)),
+        tooltip=[
+            alt.Tooltip("grade:N", title=t("charts.grade")),
+            alt.Tooltip("from:Q", title=t("charts.probability_from"), format=".1%"),
+            alt.Tooltip("to:Q", title=t("charts.probability_to"), format=".1%"),
+            alt.Tooltip("share:Q", title=t("charts.observed_share"), format=".1%"),
+            alt.Tooltip("low:Q", title=t("charts.from"), format=".1%"),
+            alt.Tooltip("high:Q", title=t("charts.to"), format=".1%"),
+        ],
+    )
+    axis = alt.Y("from:Q", title=t("charts.share_of_poor"), scale=alt.Scale(domain=[0, 1]), axis=percent)
+    ranges = base.mark_bar(size=44, color=OWN_COLOUR, opacity=0.3).encode(y=axis, y2="to:Q")
+    spans = base.mark_rule(strokeWidth=2.5, color=ink()).encode(y="low:Q", y2="high:Q")
+    dots = base.mark_point(size=110, filled=True, opacity=1, color=ink()).encode(y="share:Q")
+    spoken = "; ".join(
+        t(
+            "charts.grade_outcomes_alt",
+            grade=grade,
+            low=desk.formats.percent(low, 1),
+            high=desk.formats.percent(high, 1),
+            share=desk.formats.percent(share, 1),
+        )
+        for grade, low, high, share, _, _ in rows
+    )
+    _draw(desk, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), spoken, "chart.grade_outcomes")
+
+
+def correction(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
+    """What calibration makes of the model's own value, by class; on the diagonal nothing was corrected."""
+    t = desk.texts
+    table = pd.DataFrame(rows, columns=["name", "before", "after"])
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
-    drawn = (
+    marks = (
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
-            x=alt.X("predicted:Q", title=t("charts.predicted"), axis=alt.Axis(format="%")),
-            y=alt.Y("observed:Q", title=t("charts.observed"), axis=alt.Axis(format="%")),
+            x=alt.X("before:Q", title=t("charts.before"), axis=alt.Axis(format="%")),
+            y=alt.Y("after:Q", title=t("charts.after"), axis=alt.Axis(format="%")),
             color=alt.Color("name:N", title=None),
             strokeDash=alt.StrokeDash("name:N", title=None),
         )
     )
-    _draw(desk, (diagonal + drawn).properties(height=320), t("charts.reliability_alt"), "chart.reliability")
+    _draw(desk, (diagonal + marks).properties(height=320), t("charts.correction_alt"), "chart.correction")
 
 
 def _band_name(desk: Desk, points: float) -> str:

@@ -37,6 +37,9 @@ def head(t: Texts, page: st.Page, pages: Sequence[st.Page]) -> None:
     with st.container(horizontal=True, key="phone-pages", gap="xsmall"):
         for each in pages:
             st.page_link(each, label=each.title, disabled=each.url_path == page.url_path)
+    script = (_FOLDER / "phone_pages.js").read_text(encoding="utf-8")
+    place = [each.url_path for each in pages].index(page.url_path)
+    st.html(f"<script>{script}\nwindow.showOpenPage({place});</script>", unsafe_allow_javascript=True)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title(page.title if page.url_path else t("app.title"), anchor=False, width="content")
         language_switch(t)

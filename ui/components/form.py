@@ -2,12 +2,15 @@
 
 One truth: what stands in the fields is kept as the *draft*, and what is sent is read from the draft. Each filling (an
 example, empty, another language, back from another page) gives the widgets new keys, so that nothing which the browser
-still holds for the old ones can come back. There is no `st.form`: a value counts as soon as its field is left.
+still holds for the old ones can come back. What a filling begins with is each widget's own default, told again by every
+run of the page: a value put into `st.session_state` is told once, and is lost with a run that a second click ends early.
+There is no `st.form`: a value counts as soon as its field is left, even if the run that it begins is ended early too.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import streamlit as st
@@ -20,16 +23,23 @@ from ui.session import Desk
 from ui.texts.formats import Formats
 
 _FILLING: Final = "applicant.filling"
-_DRAFT: Final = "applicant.draft"
-_LANGUAGE: Final = "applicant.language"
 _REPEATS: Final = 5  # the same kind of loan may be held more than once; a list input offers each kind so many times
 _COLUMNS: Final = 2
 _MONEY_DECIMALS: Final = 2
 
 
-def key_of(field: str) -> str:
-    """The widget key of a field in this filling."""
-    return f"applicant.{st.session_state.get(_FILLING, 0)}.{field}"
+@dataclass(frozen=True)
+class Filling:
+    """One filling of the form: what its widgets start with, and what stands in them by now, as `language` writes it."""
+
+    number: int
+    language: str
+    start: dict[str, Any]
+    draft: dict[str, Any]
+
+    def key_of(self, field: str) -> str:
+        """The widget key of a field in this filling."""
+        return f"applicant.{self.number}.{field}"
 
 
 def fill(formats: Formats, fields: tuple[Field, ...], applicant: Applicant | None) -> None:
@@ -40,32 +50,39 @@ def fill(formats: Formats, fields: tuple[Field, ...], applicant: Applicant | Non
 
 def resume(formats: Formats, fields: tuple[Field, ...], start: Applicant) -> None:
     """Before the fields are drawn: `start` at first, later what stood here, in today's language."""
-    draft: dict[str, Any] | None = st.session_state.get(_DRAFT)
-    if draft is None:
+    known = _filling()
+    if known is None:
         fill(formats, fields, start)
-    elif st.session_state[_LANGUAGE] != formats.language:
-        old = Formats(st.session_state[_LANGUAGE], formats.currency)
-        _begin(formats, {field.name: _rewritten(field, draft.get(field.name), old, formats) for field in fields})
-    elif key_of(fields[0].name) not in st.session_state:  # back from another page
-        _begin(formats, draft)
+    elif known.language != formats.language:
+        old = Formats(known.language, formats.currency)
+        _begin(formats, {field.name: _rewritten(field, known.draft.get(field.name), old, formats) for field in fields})
+    elif not any(known.key_of(field.name) in st.session_state for field in fields):  # back from another page
+        _begin(formats, known.draft)
 
 
 def has_draft() -> bool:
     """Whether this visitor has seen the form."""
-    return _DRAFT in st.session_state
+    return _filling() is not None
 
 
 def typed(formats: Formats, fields: tuple[Field, ...]) -> dict[str, Any]:
     """What stands in the form, as JSON for the API. Optional fields left empty are left out."""
-    draft: dict[str, Any] = st.session_state.get(_DRAFT, {})
-    values = {field.name: _from_widget(formats, field, draft.get(field.name)) for field in fields}
+    known = _filling()
+    if known is None:
+        return {}
+    written = Formats(known.language, formats.currency)  # the language may have been switched on another page
+    values = {field.name: _from_widget(written, field, known.draft.get(field.name)) for field in fields}
     return {
         field.name: values[field.name] for field in fields if field.required or values[field.name] not in (None, "", [])
     }
 
 
 def show(desk: Desk, fields: tuple[Field, ...]) -> dict[str, DeltaGenerator]:
-    """Draws all groups and returns, by field, the place below it: its hint stands there, or its error."""
+    """Draws all groups and returns, by field, the place below it: its hint stands there, or its error.
+
+    `resume` comes before it.
+    """
+    filling: Filling = st.session_state[_FILLING]
     places: dict[str, DeltaGenerator] = {}
     for group, members in grouped(fields):
         st.header(desk.texts.get(f"groups.{group}", group.capitalize()), anchor=False)
@@ -73,7 +90,7 @@ def show(desk: Desk, fields: tuple[Field, ...]) -> dict[str, DeltaGenerator]:
             columns = st.columns(_COLUMNS)
             for column, field in zip(columns, members[start : start + _COLUMNS], strict=False):
                 with column, st.container(key=f"field-{field.name}", gap="xxsmall"):
-                    st.session_state[_DRAFT][field.name] = _widget(desk, field)
+                    filling.draft[field.name] = _widget(desk, field, filling)
                     places[field.name] = st.empty()
                     places[field.name].caption(_hint(desk, field))
     return places
@@ -118,66 +135,78 @@ def _hint(desk: Desk, field: Field) -> str:
     return desk.texts.get(f"fields.{field.name}.help", field.description)
 
 
-def _begin(formats: Formats, draft: dict[str, Any]) -> None:
-    st.session_state[_FILLING] = st.session_state.get(_FILLING, 0) + 1
-    st.session_state[_DRAFT] = dict(draft)
-    st.session_state[_LANGUAGE] = formats.language
-    for name, value in draft.items():
-        st.session_state[key_of(name)] = value  # also of a list of records, whose own widgets read it from there
+def _filling() -> Filling | None:
+    known: Filling | None = st.session_state.get(_FILLING)
+    return known
 
 
-def _widget(desk: Desk, field: Field) -> Any:
-    label, key = label_of(desk, field), key_of(field.name)
+def _begin(formats: Formats, values: dict[str, Any]) -> None:
+    known = _filling()
+    number = 1 if known is None else known.number + 1
+    draft = {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
+    st.session_state[_FILLING] = Filling(number, formats.language, dict(values), draft)
+
+
+def _widget(desk: Desk, field: Field, filling: Filling) -> Any:
+    label, key, value = label_of(desk, field), filling.key_of(field.name), filling.start.get(field.name)
     if not field.required or field.nullable:
         label = f"{label} · {desk.texts('form.optional')}"
+    keep: dict[str, Any] = {"key": key, "on_change": _keep, "args": (filling, field.name)}
     if field.kind is FieldKind.CHOICE:
+        # Not known is an option of its own: what begins with a choice has no other way back to none.
+        options = ["", *field.options] if field.nullable else [*field.options]
         return st.selectbox(
             label,
-            [*field.options],
-            index=None,
-            format_func=desk.texts.option,
-            placeholder=desk.texts("form.unknown") if field.nullable else desk.texts("form.choose_one"),
-            key=key,
+            options,
+            index=options.index(value) if value in options else None,
+            format_func=lambda option: desk.texts.option(option) if option else desk.texts("form.unknown"),
+            placeholder=desk.texts("form.choose_one"),
+            **keep,
         )
     if field.kind is FieldKind.CHOICES:
         return st.multiselect(
             label,
             slots(field),
+            default=value,
             format_func=lambda slot: slot_name(desk, slot),
             placeholder=desk.texts("form.choose"),
-            key=key,
             select_all=False,
+            **keep,
         )
     if field.kind is FieldKind.DATE:
-        shape = "DD/MM/YYYY" if desk.texts.language == "pt" else "YYYY-MM-DD"
-        return st.date_input(label, value=None, max_value=datetime.now(UTC).date(), format=shape, key=key)
+        return records.day_input(desk, label, value, **keep)
     if field.kind is FieldKind.SWITCH:
-        return st.checkbox(label, key=key)
+        return st.checkbox(label, value=bool(value), **keep)
     if field.kind is FieldKind.RECORDS:
-        return records.show(desk, field, label, key)
-    return _typed(desk, field, label, key)
+        return records.show(desk, field, label, key, value, filling.draft[field.name])
+    return _typed(desk, field, label, filling)
 
 
-def _typed(desk: Desk, field: Field, label: str, key: str) -> str:
+def _typed(desk: Desk, field: Field, label: str, filling: Filling) -> str:
     """A field to type into; a number is written back as it was understood."""
-    if not field.numeric:
-        return st.text_input(label, key=key, autocomplete="off")
     return st.text_input(
         label,
-        placeholder=desk.texts("form.unknown") if field.nullable else "",
-        key=key,
-        on_change=_mask,
-        args=(desk.formats, field, key),
+        value=filling.start.get(field.name) or "",
+        placeholder=desk.texts("form.unknown") if field.numeric and field.nullable else "",
+        key=filling.key_of(field.name),
+        on_change=_mask if field.numeric else _keep,
+        args=(filling, field, desk.formats) if field.numeric else (filling, field.name),
         autocomplete="off",
     )
 
 
-def _mask(formats: Formats, field: Field, key: str) -> None:
+def _keep(filling: Filling, name: str) -> None:
+    """Puts a changed value into the draft at once: the run that would read it off its widget may be ended early."""
+    filling.draft[name] = st.session_state[filling.key_of(name)]
+
+
+def _mask(filling: Filling, field: Field, formats: Formats) -> None:
     """Writes what was understood where it was typed; what was not understood stays as it is."""
+    key = filling.key_of(field.name)
     value = formats.read(st.session_state[key])
     if value is not None:
         st.session_state[key] = _text(formats, field, value)
-    st.session_state[_DRAFT][field.name] = st.session_state[key]
+    _keep(filling, field.name)
 
 
 def slots(field: Field) -> list[str]:
@@ -219,7 +248,7 @@ def _to_widget(formats: Formats, field: Field, value: Any) -> Any:
         return records.rows(field, value)
     if field.numeric:
         return "" if value is None else _text(formats, field, float(value))
-    return (value or "") if field.kind is FieldKind.TEXT else value
+    return (value or "") if field.kind in (FieldKind.TEXT, FieldKind.CHOICE) else value
 
 
 def _from_widget(formats: Formats, field: Field, value: Any) -> Any:
@@ -231,6 +260,8 @@ def _from_widget(formats: Formats, field: Field, value: Any) -> Any:
         return value.isoformat()
     if field.numeric:
         return _number(formats, field, str(value or "").strip())
+    if field.kind is FieldKind.CHOICE:
+        return value or None
     return (value or "").strip() if field.kind is FieldKind.TEXT else value
 
 

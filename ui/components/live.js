@@ -18,6 +18,12 @@ if (!window.fieldArrive) {
     }, 200);
   });
 
+  // The second click of a double click is none: each would be asked and paid for.
+  document.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target instanceof Element
+      && event.target.closest(".st-key-submit, .st-key-submit-above")) event.stopPropagation();
+  }, true);
+
   // Enter in a text field asks for the score, as in any form. Streamlit takes the value over first.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !inForm(event.target) || event.target.tagName !== "INPUT") return;

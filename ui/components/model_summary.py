@@ -12,6 +12,7 @@ from typing import Any, Final
 import streamlit as st
 
 from service.contract import CreditClass
+from ui.components import charts
 from ui.components.gauge import COLOURS
 from ui.session import Desk
 
@@ -35,6 +36,7 @@ def show(desk: Desk, manifest: Mapping[str, Any]) -> None:
         st.markdown("\n".join(f"- {t(f'summary.not_{name}')}" for name in _NOT_USES))
     _standings(desk, manifest, "score_steps")
     _standings(desk, manifest, "grades")
+    _truth(desk, manifest)
     _accuracies(desk, manifest, "summary.bases", _BASES)
     _accuracies(desk, manifest, "summary.quarters", _QUARTERS)
     _fairness(desk, manifest)
@@ -77,6 +79,48 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
             f"<span>{escape(labels)}</span><span>{escape(share_of_all)}</span></div>"
         )
     st.html(markup)
+
+
+def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float, float, float, float]]:
+    """By grade the probability of Poor that it stands for (from, to), and the share seen (share, low, high)."""
+    rows, borders = (manifest.get("grades") or {}).get("pooled") or [], manifest.get("grade_borders") or []
+    if not rows or len(rows) != len(borders) + 1:
+        return []
+    ends = [0.0, *map(float, borders), 1.0]
+    found = []
+    for row, low, high in zip(rows, ends[:-1], ends[1:], strict=True):
+        poor = row["classes"].get(CreditClass.POOR.value)
+        if poor and row["rows"]:
+            found.append((str(row["name"]), low, high, float(poor["value"]), float(poor["low"]), float(poor["high"])))
+    return found
+
+
+def _truth(desk: Desk, manifest: Mapping[str, Any]) -> None:
+    """Whether what the model says came true on customers it never saw: by grade as a picture, by basis in a line."""
+    t, f = desk.texts, desk.formats
+    rows = grade_outcomes(manifest)
+    slices = manifest.get("slices") or {}
+    errors = [(name, slices[name]["ece"]) for name in _BASES if (slices.get(name) or {}).get("ece")]
+    if not rows and not errors:
+        return
+    st.header(t("summary.truth"), anchor=False)
+    if rows:
+        outside = [name for name, low, high, _, least, most in rows if least > high or most < low]
+        some = t("summary.truth_some", grades=", ".join(outside))
+        st.markdown(some if outside else t("summary.truth_all", count=len(rows)))
+        charts.grade_outcomes(desk, rows)
+        st.caption(t("summary.truth_note"))
+    lines = [
+        t(
+            "summary.truth_error",
+            name=t("summary.basis_pooled") if name == "pooled" else t.get(f"slices.{name}", name),
+            share=f.percent(float(part["value"]), 1),
+            low=f.percent(float(part["low"]), 1),
+            high=f.percent(float(part["high"]), 1),
+        )
+        for name, part in errors
+    ]
+    st.markdown("\n".join(f"- {line}" for line in lines))
 
 
 def _share(desk: Desk, estimate: Mapping[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, Final
 
 import streamlit as st
 
@@ -12,45 +12,54 @@ from ui.applicant.fields import Field
 from ui.session import Desk
 
 Row = tuple[str | None, date | None]
+# Wide, so that the browser takes every day and the API judges it: a day outside is shown but never sent.
+_FIRST_DAY: Final = date(1900, 1, 1)
+_LAST_DAY: Final = date(2199, 12, 31)
 
 
-def show(desk: Desk, field: Field, label: str, key: str) -> list[Row]:
-    """A line for each record and a button for one more; the list as it stands."""
+def show(desk: Desk, field: Field, label: str, key: str, start: Sequence[Row], draft: list[Row]) -> list[Row]:
+    """A line for each record of `draft` and a button for one more; the draft as it stands, `start` as it began."""
     t = desk.texts
-    known: list[Row] = st.session_state.get(key) or []
-    lines: int = st.session_state.setdefault(f"{key}.lines", len(known))
     st.markdown(f"**{label}**")
-    found: list[Row] = []
-    for line in range(lines):
-        kind, day = known[line] if line < len(known) else (None, None)
+    for line in range(len(draft)):
+        kind, day = start[line] if line < len(start) else (None, None)
         left, right = st.columns(2)
-        st.session_state.setdefault(f"{key}.{line}.kind", kind)
-        st.session_state.setdefault(f"{key}.{line}.day", day)
         with left:
-            kind = st.selectbox(
+            chosen = st.selectbox(
                 t("form.class_observed"),
                 [*field.options],
-                index=None,
+                index=field.options.index(kind) if kind in field.options else None,
                 format_func=lambda value: t.option(f"class_{value}"),
                 placeholder=t("form.choose_one"),
                 key=f"{key}.{line}.kind",
+                on_change=_changed,
+                args=(draft, line, key),
             )
         with right:
-            shape = "DD/MM/YYYY" if t.language == "pt" else "YYYY-MM-DD"
-            day = st.date_input(
-                t("form.class_day"),
-                value=None,
-                max_value=datetime.now(UTC).date(),
-                format=shape,
-                key=f"{key}.{line}.day",
-            )
-        found.append((kind, day if isinstance(day, date) else None))
-    if lines < (field.most or lines + 1):
+            when = day_input(desk, t("form.class_day"), day, f"{key}.{line}.day", _changed, (draft, line, key))
+        draft[line] = (chosen, when)
+    if len(draft) < (field.most or len(draft) + 1):
         st.button(
-            t("form.add_class"), icon=":material/add:", type="tertiary", key=f"{key}.add", on_click=_add, args=(key,)
+            t("form.add_class"), icon=":material/add:", type="tertiary", key=f"{key}.add", on_click=_add, args=(draft,)
         )
-    st.session_state[key] = found
-    return found
+    return draft
+
+
+def day_input(
+    desk: Desk, label: str, value: date | None, key: str, on_change: Callable[..., None], args: tuple[Any, ...]
+) -> date | None:
+    """A day as the page's language writes it, or none."""
+    day = st.date_input(
+        label,
+        value=value,
+        min_value=_FIRST_DAY,
+        max_value=_LAST_DAY,
+        format="DD/MM/YYYY" if desk.texts.language == "pt" else "YYYY-MM-DD",
+        key=key,
+        on_change=on_change,
+        args=args,
+    )
+    return day if isinstance(day, date) else None
 
 
 def rows(field: Field, value: Sequence[dict[str, Any]] | None) -> list[Row]:
@@ -77,5 +86,10 @@ def in_words(desk: Desk, field: Field, value: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _add(key: str) -> None:
-    st.session_state[f"{key}.lines"] += 1
+def _changed(draft: list[Row], line: int, key: str) -> None:
+    """Puts a changed line into the draft at once: the run that would read it off its widgets may be ended early."""
+    draft[line] = (st.session_state.get(f"{key}.{line}.kind"), st.session_state.get(f"{key}.{line}.day"))
+
+
+def _add(draft: list[Row]) -> None:
+    draft.append((None, None))

@@ -14,6 +14,7 @@ BAND_COLOURS: Final = ("#D92D20", "#B7791F", "#0B8F63")
 # The same bands as grounds of cells with a figure on them, in both themes.
 BAND_TINTS: Final = ("#F9C6C1", "#F3DDB0", "#B7E4D0")
 ON_TINT: Final = "#101828"
+GROUND: Final = {"light": "#FFFFFF", "dark": "#0E1420"}
 INK: Final = {"light": "#101828", "dark": "#F2F4F8"}
 OWN_COLOUR: Final = "#3B72F0"
 BLUE: Final = "#3B72F0"

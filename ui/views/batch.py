@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
@@ -36,6 +37,15 @@ _JOBS_KEPT: Final = 16
 _DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}")
 
 
+@dataclass(frozen=True)
+class CheckedFile:
+    """The file that is here: as it was read, as the contract judges it, and the name of the batch it makes."""
+
+    sheet: Sheet
+    checked: CheckedSheet
+    digest: str
+
+
 @st.cache_resource(show_spinner=False)
 def jobs() -> dict[str, BackgroundJob]:
     """The jobs of this server, by digest: they outlive the page that began them."""
@@ -53,10 +63,10 @@ def show(desk: Desk) -> None:
         key="batch.upload",
     )
     st.caption(desk.texts("batch.upload_help"))
-    checked = _prepare(desk, fields, upload) if upload is not None else None
-    if checked is not None and checked.applicants:
-        _send(desk, checked)
-    _follow(desk, checked)
+    file = _prepare(desk, fields, upload) if upload is not None else None
+    if file is not None and file.checked.applicants:
+        _send(desk, file)
+    _follow(desk, file, uploaded=upload is not None)
 
 
 def _templates(desk: Desk, fields: tuple[Field, ...]) -> None:
@@ -89,7 +99,7 @@ def _excel(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedSheet | None:
+def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedFile | None:
     """The file read, its columns mapped, its rows checked; None where something must be put right first."""
     try:
         sheet = _understood(desk, upload)
@@ -107,12 +117,12 @@ def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> Che
         st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
         return None
     try:
-        checked = _checked(desk, sheet, mapped, fields)
+        file = _checked(desk, sheet, mapped, fields)
     except SheetRefused as error:
         _refused(desk, error)
         return None
-    _report(desk, fields, sheet, checked)
-    return checked
+    _report(desk, fields, sheet, file.checked)
+    return file
 
 
 def _refused(desk: Desk, error: SheetRefused) -> None:
@@ -182,15 +192,16 @@ def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, s
     return mapped
 
 
-def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedSheet:
+def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedFile:
     mark = (st.session_state[_SHEET][0], sheet.options, tuple(sorted(mapped.items())))
-    kept: tuple[Any, CheckedSheet] | None = st.session_state.get(_CHECKED)
+    kept: tuple[Any, CheckedFile] | None = st.session_state.get(_CHECKED)
     if kept is not None and kept[0] == mark:
         return kept[1]
     with st.spinner(desk.texts("batch.checking")):
         checked = mapping.check(sheet, mapped, fields)
-    st.session_state[_CHECKED] = (mark, checked)
-    return checked
+        file = CheckedFile(sheet, checked, digest_of(checked.applicants, _mark(desk)))
+    st.session_state[_CHECKED] = (mark, file)
+    return file
 
 
 def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
@@ -226,28 +237,27 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
         )
 
 
-def _send(desk: Desk, checked: CheckedSheet) -> None:
+def _send(desk: Desk, file: CheckedFile) -> None:
     t, f = desk.texts, desk.formats
-    digest = digest_of(checked.applicants, _mark(desk))
-    if st.session_state.get(DIGEST) == digest and digest in jobs():
+    if st.session_state.get(DIGEST) == file.digest and file.digest in jobs():
         return
-    store = _store(desk, digest)
+    store = _store(desk, file.digest)
     done = len(store.places()) if store.exists else 0
-    rows = done or len(checked.applicants)
+    rows = done or len(file.checked.applicants)
     label = t.plural("batch.go_on" if done else "batch.send", rows, rows=f.number(rows))
     if st.button(label, type="primary", icon=":material/send:", key="batch.send", help=t("batch.send_help")):
-        _begin(desk, digest, checked, store)
+        _begin(desk, file, store)
 
 
-def _begin(desk: Desk, digest: str, checked: CheckedSheet, store: JobStore) -> None:
-    store.open(checked.numbers)
-    running_jobs = jobs()
-    for other in list(running_jobs)[: max(0, len(running_jobs) - _JOBS_KEPT)]:
-        if not running_jobs[other].progress().running:
-            del running_jobs[other]
+def _begin(desk: Desk, file: CheckedFile, store: JobStore) -> None:
+    store.open(file.checked.numbers)
+    running_jobs, digest = jobs(), file.digest
+    for other, job in list(running_jobs.items())[: max(0, len(running_jobs) - _JOBS_KEPT)]:
+        if not job.progress().running:
+            running_jobs.pop(other, None)  # another visitor's page may have dropped it meanwhile
     known = running_jobs.get(digest)
     if known is None or not known.progress().running:  # one that only followed an order has no rows to send
-        running_jobs[digest] = _job(desk, digest, checked.applicants, store)
+        running_jobs[digest] = _job(desk, digest, file.checked.applicants, store)
     running_jobs[digest].start()
     st.session_state[DIGEST] = digest
     st.query_params[DIGEST] = digest
@@ -260,13 +270,21 @@ def _job(desk: Desk, digest: str, applicants: Sequence[Applicant], store: JobSto
     return kind(digest, applicants, store, desk.client)
 
 
-def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
-    """The job of this page: under way, stopped or done. Its digest stands in the address, so a reload finds it."""
+def _follow(desk: Desk, file: CheckedFile | None, *, uploaded: bool) -> None:
+    """The job of this page: under way, stopped or done. Its digest stands in the address, so a reload finds it.
+
+    What is `uploaded` may be another file than the one that was sent, or be read otherwise by now: then it is told
+    apart, and its cells never stand beside the scores.
+    """
     digest = st.session_state.get(DIGEST) or st.query_params.get(DIGEST, "")
     if not _DIGEST_FORM.fullmatch(digest):
         return
     st.session_state[DIGEST] = digest
     job, store = jobs().get(digest), _store(desk, digest)
+    if file is not None and file.digest != digest:
+        file = None
+    if uploaded and file is None and store.exists:
+        st.info(desk.texts("outcome.of_earlier"), icon=":material/history:")
     if job is None and store.exists and store.orders() and len(store.places()) < len(store.numbers()):
         job = jobs().setdefault(digest, _job(desk, digest, (), store))  # ordered before this server was started anew
         job.start()
@@ -276,7 +294,7 @@ def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
         return
     if not store.exists:
         return
-    numbers = store.numbers()
+    numbers = store.numbers() if file is None else file.checked.numbers
     try:
         answers = _answers(digest, store, job.progress().done if job is not None else -1)
     except ApiError as error:
@@ -291,7 +309,7 @@ def _follow(desk: Desk, checked: CheckedSheet | None) -> None:
     if late:
         st.warning(desk.texts.plural("batch.refused_late", len(refused), rows=desk.formats.number(len(refused))))
     if answers:
-        outcome.show(desk, answers, numbers, _refs(checked, numbers), _own_file(desk, checked, numbers, late))
+        outcome.show(desk, answers, numbers, _refs(file), _own_file(desk, file, late))
 
 
 def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
@@ -303,11 +321,9 @@ def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
     return kept[1]
 
 
-def _refs(checked: CheckedSheet | None, numbers: Sequence[int]) -> list[str | None]:
+def _refs(file: CheckedFile | None) -> list[str | None]:
     """The partner's own references, while the file is still here: they are not kept."""
-    if checked is None or list(checked.numbers) != list(numbers):
-        return []
-    return [applicant.customer_ref for applicant in checked.applicants]
+    return [applicant.customer_ref for applicant in file.checked.applicants] if file is not None else []
 
 
 def _late(number: int, row: RefusedRow) -> list[RowFault]:
@@ -318,14 +334,9 @@ def _late(number: int, row: RefusedRow) -> list[RowFault]:
     ]
 
 
-def _own_file(
-    desk: Desk, checked: CheckedSheet | None, numbers: Sequence[int], late: Sequence[RowFault]
-) -> outcome.OwnFile | None:
+def _own_file(desk: Desk, file: CheckedFile | None, late: Sequence[RowFault]) -> outcome.OwnFile | None:
     """The partner's own file, while it is still here: its inputs are not kept."""
-    kept: tuple[str, dict[ReadOptions, Sheet]] | None = st.session_state.get(_SHEET)
-    if checked is None or kept is None or list(checked.numbers) != list(numbers):
-        return None
-    return outcome.OwnFile(list(kept[1].values())[-1], _problems(desk, [*checked.faults, *late]))
+    return None if file is None else outcome.OwnFile(file.sheet, _problems(desk, [*file.checked.faults, *late]))
 
 
 def _problems(desk: Desk, faults: Sequence[RowFault]) -> dict[int, str]:

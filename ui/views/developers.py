@@ -32,11 +32,10 @@ def show(desk: Desk) -> None:
     st.caption(t.plural("developers.try_cost", 1, units=1))
     exchange = last_exchange()
     if exchange is not None:
-        _response(desk, exchange)
+        _response(desk, exchange, request)
     _limits(desk)
     _costs(desk)
-    st.header(t("developers.changes"), anchor=False)
-    st.markdown(t("developers.changes_text"))
+    _changes(desk)
     st.header(t("developers.advice"), anchor=False)
     st.markdown(t("developers.advice_text"))
 
@@ -47,6 +46,15 @@ def _links(desk: Desk) -> None:
         st.link_button(t("developers.docs"), f"{public}/docs?lang={t.language}", icon=":material/menu_book:")
         st.link_button(t("developers.openapi"), f"{public}/openapi.json", icon=":material/data_object:")
     st.caption(t("developers.docs_help"))
+
+
+def _changes(desk: Desk) -> None:
+    """The changelog has one home, the API's own documentation: this is the way there."""
+    t = desk.texts
+    st.header(t("developers.changes"), anchor=False)
+    st.markdown(t("developers.changes_text"))
+    changes = f"{desk.settings.public_endpoint}/docs?lang={t.language}#changes"
+    st.link_button(t("developers.changes_open"), changes, icon=":material/history:")
 
 
 def _request(desk: Desk) -> Exchange:
@@ -74,12 +82,14 @@ def _try(desk: Desk, request: Exchange) -> None:
         problem.show(desk, error)
 
 
-def _response(desk: Desk, exchange: Exchange) -> None:
+def _response(desk: Desk, exchange: Exchange, request: Exchange) -> None:
     t = desk.texts
     st.header(t("developers.answer"), anchor=False)
     took = desk.formats.number(exchange.took_ms)
-    asked = f"`{exchange.method} {exchange.path}`"
-    st.markdown(t("developers.status", asked=asked, status=exchange.status, took=took))
+    line = f"`{exchange.method} {exchange.path}`"
+    st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
+    if (exchange.path, exchange.sent) != (request.path, request.sent):
+        st.caption(t("developers.other_request"))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:
         st.code(

@@ -201,7 +201,7 @@ def _calibration(desk: Desk, manifest: Mapping[str, Any]) -> None:
         for band, row in zip(CreditClass, knots, strict=True)
         for place, value in enumerate(row)
     ]
-    charts.reliability(desk, rows)
+    charts.correction(desk, rows)
     st.caption(t("model.calibration_note"))
     ece = _mapping(manifest, "metrics").get("ece")
     if isinstance(ece, int | float):

@@ -14,7 +14,10 @@ from service.contract import Applicant
 from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
 from ui.applicant.fields import FieldKind, contract_fields
+from ui.components.form import slots
 from ui.texts.wording import texts
+
+LOANS = next(each for each in contract_fields() if each.name == "loan_types")
 
 
 def everything(at: AppTest) -> str:
@@ -87,6 +90,41 @@ def test_examples(open_page: Open, example: str, score: int) -> None:
     at = open_page()
     at.button(key=f"example.{example}").click().run()
     assert f"{score} of 1,000" in everything(press(at))
+
+
+def test_every_run_tells_what_the_example_holds(open_page: Open) -> None:
+    """As the widgets' own defaults, not once: a run that tells it may never reach the browser."""
+    at = open_page()
+    at.button(key="example.strained").click().run()
+    for _ in range(2):
+        kinds = ["payday", "personal", "personal#2", "auto", "debt_consolidation", "not_specified"]
+        loans, mix = field(at, "loan_types"), field(at, "credit_mix")
+        assert field(at, "annual_income").proto.default == "R$ 21,500.00"
+        assert [slots(LOANS)[place] for place in loans.proto.default] == kinds == loans.value
+        assert mix.proto.options[mix.proto.default] == texts("en").option("Bad") and mix.value == "Bad"
+        assert not (field(at, "annual_income").proto.set_value or loans.proto.set_value or mix.proto.set_value)
+        at.run()
+
+
+def test_a_choice_of_an_example_is_taken_back(open_page: Open, api: FakeApi) -> None:
+    """What may be unknown can be made unknown again, and is sent as that."""
+    at = open_page()
+    field(at, "credit_mix").select("").run()
+    press(at)
+    assert api.requests[0][2]["credit_mix"] is None and field(at, "credit_mix").proto.options[0] == "Not known"
+
+
+def test_a_language_switched_keeps_a_choice_of_the_same_moment(open_page: Open, api: FakeApi) -> None:
+    """Both reach the server at once: the choice is sent, in the new language's form."""
+    at = open_page()
+    field(at, "credit_mix").select("Good")
+    field(at, "loan_types").unselect("auto")
+    field(at, "as_of").set_value(date(2026, 1, 31))
+    at.get("button_group")[0].set_value("pt").run()
+    assert field(at, "credit_mix").value == "Good"
+    press(at)
+    assert api.requests[-1][2]["loan_types"] == ["personal", "credit_builder"]
+    assert (api.requests[-1][2]["credit_mix"], api.requests[-1][2]["as_of"]) == ("Good", "2026-01-31")
 
 
 def test_emptied(open_page: Open, api: FakeApi) -> None:

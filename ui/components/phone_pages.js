@@ -1,0 +1,14 @@
+// On a phone the pages stand in one row that scrolls: the one that is open is brought into view. The links widen while
+// they load, so it is done again for a while, until somebody touches the page.
+window.showOpenPage = (place) => {
+  clearInterval(window.openPageTimer);
+  const until = Date.now() + 10000;
+  window.openPageTimer = setInterval(() => {
+    const row = document.querySelector(".st-key-phone-pages"), chip = row?.children[place];
+    if (chip?.offsetWidth) {
+      row.scrollLeft = chip.offsetLeft - row.offsetLeft - (row.clientWidth - chip.offsetWidth) / 2;
+    }
+    if (Date.now() > until) clearInterval(window.openPageTimer);
+  }, 200);
+  document.addEventListener("pointerdown", () => clearInterval(window.openPageTimer), { once: true, capture: true });
+};

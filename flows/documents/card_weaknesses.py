@@ -54,9 +54,9 @@ def weak_section(search: SegmentSearch | None) -> str:
     if search is None or not search.looked_at:
         return "Not measured."
     told = (
-        f"{search.looked_at} slices were looked at: thirds and levels of the fields the model leans on, and every pair of "
-        f"two fields, with enough customers. {len(search.weak)} are told worse than everybody, beyond chance and beyond "
-        "what a search finds by chance."
+        f"{search.looked_at} slices were looked at: thirds and levels of the fields the model leans on, and every pair "
+        f"of two fields, with enough customers. {len(search.weak)} are told worse than everybody, beyond chance and "
+        "beyond what a search finds by chance."
     )
     rows = [
         [one.name, str(one.rows), str(one.customers), f"{one.accuracy:.3f}", f"{one.gap:+.3f}"]

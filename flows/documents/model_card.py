@@ -150,8 +150,8 @@ def _holdout(uses: int) -> str:
     if not uses:
         return "how often the customers set aside were used is not known"
     return (
-        f"the customers set aside have judged {uses} version{'s' if uses > 1 else ''} of this data and chose no parameter; "
-        "another `prepare.seed` in `data/params.yaml` sets others aside"
+        f"the customers set aside have judged {uses} version{'s' if uses > 1 else ''} of this data and chose no "
+        "parameter; another `prepare.seed` in `data/params.yaml` sets others aside"
     )
 
 

@@ -87,8 +87,13 @@ def judge(
     )
     checks = [volume, _multivariate(judged, reference, current, settings)]
     measured, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
-    amber = history.amber_before(traffic.window.start, reference.model.version)
-    decided = window_rules.decide(judged, checks, measured, amber, settings.thresholds)
+    decided = window_rules.decide(
+        judged,
+        checks,
+        measured,
+        history.amber_before(traffic.window.start, reference.model.version),
+        settings.thresholds,
+    )
     return WindowVerdict(
         state=decided.state,
         causes=decided.causes,

@@ -1,7 +1,7 @@
 """Where the model is weak: every pair of coarse slices with enough customers, searched for accuracy below the rest.
 
-A search over many slices finds a bad one by chance, so each is held to an interval by customer at a level divided by the
-number of slices looked at (Bonferroni). Only what remains is named.
+A search over many slices finds a bad one by chance, so each is held to an interval by customer at a level divided by
+the number of slices looked at (Bonferroni). Only what remains is named.
 """
 
 from __future__ import annotations

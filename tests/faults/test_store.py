@@ -75,7 +75,7 @@ async def test_answers_go_on_and_rows_arrive_later(name: str, object_store: Obje
         while not failing.counters.failing:
             assert time.monotonic() < deadline, "the failure was not told"
             identifiers += await answered(outbox, 1)
-        assert failing.counters.last_error.startswith(fault.told) and " at " in failing.last_error
+        assert failing.counters.last_error.startswith(fault.told) and " at " in failing.counters.last_error
         assert outbox.writable and outbox.backlog().rows > 0
         failing.stop()
         proxy.faults = Faults()

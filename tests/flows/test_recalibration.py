@@ -193,16 +193,9 @@ def test_a_challenger_of_the_same_trees_is_registered_and_checked(
     made = registry.by_alias(CHALLENGER)
     assert (result.version, result.quarter, result.outcomes, made.trainer) == (made.number, NOW, 900, "bob")
     assert made.digest == champion.digest and made.package_sha256 != champion.package_sha256
-    packages = [registry.download(one.number, one.digest, tmp_path / f"{one.number}") for one in (champion, made)]
-    before, after = map(Manifest.read, packages)
-    assert len({(place / MODEL_FILE).read_bytes() for place in packages}) == 1
-    differing = {name for name, value in after.model_dump().items() if value != before.model_dump()[name]}
-    assert {"calibration", "calibration_known", "parameters", "golden_sha256"} <= differing
-    assert not differing & {"features", "reference", "importance", "ranges", "data", "objective"}
-    power = after.parameters["recalibration_power"]
-    assert isinstance(power, float) and power < 1.0  # a quarter of the outcomes are chance: the model was too sure
-    shares = [pd.read_parquet(place / REFERENCE_FILE)["risk_grade"].value_counts(normalize=True) for place in packages]
-    assert (shares[0] - shares[1]).abs().max() < 0.02
+    before, after = _only_the_calibration_differs(
+        *(registry.download(one.number, one.digest, tmp_path / f"{one.number}") for one in (champion, made))
+    )
     checks = {check.code: check for check in checks_of(registry, made, champion)}
     assert not [code for code, check in checks.items() if "not measured" in check.explanation]
     assert checks["macro_f1"].value == 0.0 and checks["log_loss"].value is not None and checks["log_loss"].value < 0
@@ -214,6 +207,22 @@ def test_a_challenger_of_the_same_trees_is_registered_and_checked(
         reproduce(registry, made.run_id, home=HOME)
 
     _and_again(registry, store, made, before, tmp_path)
+
+
+def _only_the_calibration_differs(first: Path, second: Path) -> tuple[Manifest, Manifest]:
+    """Both manifests of packages with the same trees, of which the second is less sure."""
+    before, after = Manifest.read(first), Manifest.read(second)
+    assert (first / MODEL_FILE).read_bytes() == (second / MODEL_FILE).read_bytes()
+    differing = {name for name, value in after.model_dump().items() if value != before.model_dump()[name]}
+    assert {"calibration", "calibration_known", "parameters", "golden_sha256"} <= differing
+    assert not differing & {"features", "reference", "importance", "ranges", "data", "objective"}
+    power = after.parameters["recalibration_power"]
+    assert isinstance(power, float) and power < 1.0  # a quarter of the outcomes are chance: the model was too sure
+    shares = [
+        pd.read_parquet(place / REFERENCE_FILE)["risk_grade"].value_counts(normalize=True) for place in (first, second)
+    ]
+    assert (shares[0] - shares[1]).abs().max() < 0.02
+    return before, after
 
 
 def _and_again(registry: Registry, store: Any, made: Version, trained: Manifest, place: Path) -> None:

@@ -58,10 +58,15 @@ async def planted(folder: Path, store: ObjectStore) -> dict[str, list[str]]:
         public = sealed.of(place, "demo").public
         with await keys.begin("demo", "score", f"key-{number}", bytes(16)) as claim:  # type: ignore[union-attr]
             body = b'{"prediction_id":"%s"}' % public.encode()
-            lines, spans = (line(public, customer_ref=ref),), ((0, len(body)),)
-            await outbox.append(
-                JournalEntry(RecordKind.PREDICTION, "demo", body, (place,), lines, spans, key=claim.mark)
+            about = (
+                RecordKind.PREDICTION,
+                "demo",
+                body,
+                (place,),
+                (line(public, customer_ref=ref),),
+                ((0, len(body)),),
             )
+            await outbox.append(JournalEntry(*about, key=claim.mark))
         given[ref].append(public)
     keys.close()
     review = ReviewRow(outbox.next_id(), "t", "demo", ANA, given[ANA][0], "r", "upheld", WORDS)

@@ -90,7 +90,7 @@ class Client:
         )
 
     def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
-        """A part of a large batch, its answers counted and left as bytes (`exchange.response`): read once, when shown."""
+        """A part of a large batch, its answers counted and left as bytes (`exchange.response`): read when shown."""
         self._pay(len(applicants))
         reply = self._call("POST", "/v1/score/batch", body_of(applicants), token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import altair as alt
 import pandas as pd
@@ -121,11 +121,23 @@ def _bands(desk: Desk, points: Sequence[tuple[float, int]]) -> tuple[list[Any], 
         strokeDash=[5, 4], color=ink()
     )
     names = []
-    for end, x, dx in (("left", 0, 8), ("right", "width", -8)):
+    sides: tuple[tuple[Literal["left", "right"], float | Literal["width"], int], ...] = (
+        ("left", 0, 8),
+        ("right", "width", -8),
+    )
+    for end, x, dx in sides:
         here = alt.Chart(table[table["end"] == end])
-        for halo in ({"stroke": ground_colour(), "strokeWidth": 5}, {}):  # a rim first, so that no line runs through it
+        for rim, width in ((ground_colour(), 5), (ink(), 0)):  # a rim first, so that no line runs through it
             mark = here.mark_text(
-                aria=False, align=end, dx=dx, x=x, fontWeight="bold", fontSize=13, color=ink(), **halo
+                aria=False,
+                align=end,
+                dx=dx,
+                x=x,
+                fontWeight="bold",
+                fontSize=13,
+                color=ink(),
+                stroke=rim,
+                strokeWidth=width,
             )
             names.append(mark.encode(y="middle:Q", text="name:N"))
     return [ground, edges.encode(y="score:Q")], names

@@ -178,7 +178,7 @@ def _widget(desk: Desk, field: Field, filling: Filling) -> Any:
     if field.kind is FieldKind.SWITCH:
         return st.checkbox(label, value=bool(value), **keep)
     if field.kind is FieldKind.RECORDS:
-        return records.show(desk, field, label, key, value, filling.draft[field.name])
+        return records.show(desk, field, label, key, value or (), filling.draft[field.name])
     return _typed(desk, field, label, filling)
 
 

@@ -46,7 +46,7 @@ class _Place(NamedTuple):
 
 
 def erase(url: str, subjects: frozenset[str]) -> tuple[int, int, int]:
-    """Rows that went, the segments they were in, and results of jobs. Reads every stored answer until one look finds none.
+    """Rows that went, the segments they were in, and results of jobs. Reads all stored answers until a look finds none.
 
     Raises:
         DatabaseAway: not all of it is done; run it again.

@@ -24,7 +24,7 @@ def test_five_hundred_outcomes_of_july_make_august_honest(shared_data: Path) -> 
     rows = rows_of(clean_rows(read_raw(shared_data / "train.csv.gz", labelled=True)).frame)
     third = np.random.default_rng(0).integers(0, 3, rows.customers.max() + 1)[rows.customers]
     first, held, both = (rows.where((rows.months <= 6) & part) for part in (third == 0, third == 1, third < 2))
-    model, half = fit_models([doubled(part, 7) for part in (both, first)], PARAMETERS)
+    model, half = fit_models([doubled(both, 7), doubled(first, 7)], PARAMETERS)
     calibrations = Calibrations(*[calibrate(uncalibrated(half, held.features, PARAMETERS), held)] * 2)
 
     def settled(part: Rows) -> SettledRows:
@@ -38,8 +38,8 @@ def test_five_hundred_outcomes_of_july_make_august_honest(shared_data: Path) -> 
     after = []
     for seed in range(3):
         customers = np.random.default_rng(seed).permutation(told)[:LEAST_OUTCOMES]  # one outcome each, of July
-        recalibrated = calibrations.raised(fit_power(july.where(np.isin(july.customers, customers)), calibrations))
-        after.append(expected_error(recalibrated.told(judged.raw, judged.known), judged.labels))
+        power = fit_power(july.where(np.isin(july.customers, customers)), calibrations)
+        after.append(expected_error(calibrations.raised(power).told(judged.raw, judged.known), judged.labels))
     print(f"ECE of August {before:.3f}, recalibrated {after}")
     assert np.mean(after) <= 0.04
     assert max(after) < before

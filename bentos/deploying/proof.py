@@ -55,7 +55,8 @@ def prove_beside(
             return 0.0
         with asking(serving, golden, key) as current:
             comparison = shadow(fresh, current, settings.shadow_requests)
-    summary = f"{comparison.requests} shadow requests: p99 {comparison.new_ms} ms, of the one that serves {comparison.old_ms} ms"
+    times = f"p99 {comparison.new_ms} ms, of the one that serves {comparison.old_ms} ms"
+    summary = f"{comparison.requests} shadow requests: {times}"
     allowed = max(comparison.old_ms * settings.shadow_p99_ratio, settings.p99_floor_ms)
     if comparison.new_ms > allowed:
         raise SmokeFailed(f"{summary}; at most {allowed:.0f} ms are allowed")

@@ -1,8 +1,8 @@
 """The classical yardstick: a scorecard of weights of evidence, two logistic regressions over binned features.
 
 Each feature is cut into quantile bins, a missing value is a bin of its own, and a bin is told by its weight of
-evidence: the log of how much likelier it is among those above a class border than among those not. One regression a border
-(better than Poor, better than Standard), as credit bureaus have built scorecards since the 1960s (Siddiqi 2006).
+evidence: the log of how much likelier it is among those above a class border than among those not. One regression a
+border (better than Poor, better than Standard), as credit bureaus have built scorecards since the 1960s (Siddiqi 2006).
 """
 
 from __future__ import annotations

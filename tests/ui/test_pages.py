@@ -107,7 +107,8 @@ def test_batch_from_file_to_results(open_page: Open, api: FakeApi) -> None:
     assert {each.label: each.value for each in later.metric}["Rows scored"] == "3"
 
 
-def test_batch_scores_stand_beside_their_own_file_alone(open_page: Open, api: FakeApi) -> None:
+@pytest.mark.usefixtures("api")
+def test_batch_scores_stand_beside_their_own_file_alone(open_page: Open) -> None:
     """Another file with as many rows dropped over one that was scored: no cell of it is given those scores; the first
     again is."""
     others = [{**row, "customer_ref": f"other-{place}"} for place, row in enumerate(reversed(ROWS))]

@@ -85,14 +85,10 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         scale=alt.Scale(domain=[0, SCORE_MAX]),
         axis=alt.Axis(aria=False, grid=False),
     )
-    line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink()).encode(x=x, y=y, tooltip=tips)
+    line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink())
     grounds, names = _bands(desk, points)
-    layers = [*grounds, line, *names]
-    if here is not None:
-        own = alt.Chart(pd.DataFrame([(*here, t("whatif.here"))], columns=["value", "score", "name"]))
-        dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
-        name = own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")
-        layers += [dot.encode(x=x, y=y, tooltip=tips), name.encode(x=x, y=y)]
+    marks = [mark.encode(x=x, y=y, tooltip=tips) for mark in (line, *_own_place(desk, here))]
+    layers = [*grounds, marks[0], *names, *marks[1:]]
     low, high = min(points, key=lambda point: point[1]), max(points, key=lambda point: point[1])
     description = t(
         "charts.curve_alt",
@@ -103,6 +99,15 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         at_high=f.plain(high[0]),
     )
     _draw(desk, alt.layer(*layers).properties(height=360), description, "chart.curve")
+
+
+def _own_place(desk: Desk, here: tuple[float, int] | None) -> list[Any]:
+    """A mark at the applicant's own place, and its name above it; nothing where there is none."""
+    if here is None:
+        return []
+    own = alt.Chart(pd.DataFrame([(*here, desk.texts("whatif.here"))], columns=["value", "score", "name"]))
+    dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
+    return [dot, own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")]
 
 
 def _bands(desk: Desk, points: Sequence[tuple[float, int]]) -> tuple[list[Any], list[Any]]:

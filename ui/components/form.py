@@ -3,7 +3,7 @@
 One truth: what stands in the fields is kept as the *draft*, and what is sent is read from the draft. Each filling (an
 example, empty, another language, back from another page) gives the widgets new keys, so that nothing which the browser
 still holds for the old ones can come back. What a filling begins with is each widget's own default, told again by every
-run of the page: a value put into `st.session_state` is told once, and is lost with a run that a second click ends early.
+run of the page: a value put into `st.session_state` is told once, and is lost with a run that a second click ends.
 There is no `st.form`: a value counts as soon as its field is left, even if the run that it begins is ended early too.
 """
 

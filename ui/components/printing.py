@@ -73,7 +73,8 @@ def print_page(
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
         f"<style>{_STYLE}</style></head><body><header>{ICON_SVG}<h1>{escape(t('print.title'))}</h1></header><main>"
         f'<div class="two"><div>{gauge(desk, score)}{sentences}{edge}</div>'
-        f"<div><h2>{escape(t('result.probabilities'))}</h2>{bars}<p>{_plain(result.similar_sentence(desk, score))} {escape(t('result.not_default'))}</p>"
+        f"<div><h2>{escape(t('result.probabilities'))}</h2>{bars}"
+        f"<p>{_plain(result.similar_sentence(desk, score))} {escape(t('result.not_default'))}</p>"
         f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(desk, score)}</div></div>{chart}"
         f"<h2>{escape(t('print.inputs'))}</h2>{listed(desk, fields, inputs)}"
         f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(desk, score, inputs)}</dl>'

@@ -21,8 +21,8 @@ def show(desk: Desk, field: Field, label: str, key: str, start: Sequence[Row], d
     """A line for each record of `draft` and a button for one more; the draft as it stands, `start` as it began."""
     t = desk.texts
     st.markdown(f"**{label}**")
-    for line in range(len(draft)):
-        kind, day = start[line] if line < len(start) else (None, None)
+    begun = [*start, *[(None, None)] * len(draft)]
+    for line, (kind, day) in enumerate(begun[: len(draft)]):
         left, right = st.columns(2)
         with left:
             chosen = st.selectbox(

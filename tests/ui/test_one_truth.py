@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FloatRect, Locator, expect
 
 from tests.ui.browsing import LOOKS, PATIENCE_MS, Look, Stack, Visit
 from ui.applicant.examples import EXAMPLES
@@ -207,25 +207,6 @@ def test_an_example_is_whole_though_its_run_is_ended_early(browser: Browser, sta
     visit.done()
 
 
-def test_a_choice_is_kept_though_its_run_is_ended_early(browser: Browser, stack: Stack) -> None:
-    """A choice made and the page left at once, before it was drawn again: back, the choice stands and is sent."""
-    visit = Visit(browser, stack, LOOKS[0]).open()
-    for name in ("Good", "Bad"):
-        box = visit.field("credit_mix")
-        box.click()
-        option = visit.page.get_by_role("option", name=visit.t.option(name), exact=True)
-        option.wait_for()
-        link = visit.page.get_by_role("link", name=visit.t("nav.developers")).locator("visible=true").last
-        option.evaluate("(it, other) => { it.click(); other.click(); }", link.element_handle())
-        visit.page.get_by_role("heading", name=visit.t("nav.developers"), level=1).wait_for()
-        visit.settle().page.go_back()
-        visit.page.locator(".st-key-submit").wait_for()
-        eventually(lambda: as_json(visit)["credit_mix"], name)
-        score(visit)
-        assert sent(visit)["credit_mix"] == name
-    visit.done()
-
-
 def test_a_double_click_asks_once(browser: Browser, stack: Stack) -> None:
     """Two clicks of one hand are one request, which is paid for once."""
     visit = Visit(browser, stack, LOOKS[0]).open()
@@ -252,6 +233,16 @@ def test_a_day_is_sent_as_it_is_shown(browser: Browser, stack: Stack) -> None:
     visit.done()
 
 
+def box_at_rest(visit: Visit, element: Locator) -> FloatRect:
+    """Where an element is on the screen once the page no longer scrolls: a hand clicks what it sees."""
+    element.scroll_into_view_if_needed()
+    before, box = None, element.bounding_box()
+    while box is None or box != before:
+        visit.page.wait_for_timeout(150)
+        before, box = box, element.bounding_box()
+    return box
+
+
 @pytest.mark.parametrize("delay_s", [0.0, 0.6], ids=["at-once", "slow-answer"])
 @pytest.mark.parametrize("button", ["submit-above", "submit"])
 def test_a_click_between_two_fields_is_answered(browser: Browser, stack: Stack, button: str, delay_s: float) -> None:
@@ -261,9 +252,7 @@ def test_a_click_between_two_fields_is_answered(browser: Browser, stack: Stack, 
     for turn in range(6):
         asked = len(stack.gate.sent)
         visit.field("annual_income").fill(str(30_000 + turn))
-        visit.page.locator(f".st-key-{button} button").scroll_into_view_if_needed()
-        box = visit.page.locator(f".st-key-{button} button").bounding_box()
-        assert box is not None
+        box = box_at_rest(visit, visit.page.locator(f".st-key-{button} button"))
         stack.gate.delay_s = delay_s
         visit.page.mouse.click(box["x"] + 40, box["y"] + 10)
         visit.page.wait_for_timeout(20 * turn)

@@ -19,6 +19,7 @@ class Behaviour:
     manifest: dict[str, str] = IDENTITY
     model: dict[str, str] = IDENTITY
     offset: int = 0
+    known_offset: int = 0  # of known customers alone
     batch_offset: int = 0
     problem_type: str = "application/problem+json"
     unauthorized: int = 401
@@ -91,6 +92,7 @@ def answering(behaviour: Behaviour) -> Iterator[str]:
                 self._problem(422)
             else:
                 score = body["num_loans"] * 100 + behaviour.offset
+                score += behaviour.known_offset if "previous_classes" in body else 0
                 self._send(behaviour.score_status, {"score": score, "model": behaviour.model})
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -9,7 +9,8 @@ from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.smoke import Identity, prove
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
 
-GOLDEN = tuple(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for loans in range(5))
+KNOWN = GoldenRequests(body={"num_loans": 5, "previous_classes": [{"observed_class": "Good"}]}, score=500)
+GOLDEN = (*(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for loans in range(4)), KNOWN)
 WANTED = Identity(version=IDENTITY["version"], digest=IDENTITY["digest"])
 
 
@@ -44,6 +45,7 @@ def test_a_fresh_key_is_waited_for() -> None:
         pytest.param({"unauthorized": 200}, "POST /v1/score answers 200", id="open-door"),
         pytest.param({"problem_type": "text/plain"}, "answers 401 text/plain", id="no-problem-details"),
         pytest.param({"offset": 1}, "scores 1, the approved model gave 0", id="other-score"),
+        pytest.param({"known_offset": 1}, "scores 501, the approved model gave 500", id="other-score-of-the-known"),
         pytest.param({"batch_offset": 1}, "a batch scores other", id="other-batch"),
         pytest.param({"batch_status": 500}, "POST /v1/score/batch answers 500", id="no-batch"),
         pytest.param({"score_status": 503}, "answers 503 to a golden applicant", id="no-score"),

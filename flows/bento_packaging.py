@@ -1,7 +1,8 @@
 """The `packaging` flow: from an approved version to a proved Bento, its image where one can be made, its first answer.
 
 Every step is safe to repeat: a Bento that stands is proved byte by byte and used again, an image that was pushed is
-found by its digest. A step that fails takes back what this run made, and the champion stays as it is.
+found by its digest. A step that fails takes back what this run made, and the champion stays as it is. What brings the
+version in front of partners may need the image (a cluster) or the Bento alone (the embedded stack): QF_IMAGE_FIRST.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -32,6 +33,8 @@ from flows import answering, artifacts
 from flows.completion import completed
 from flows.settings import FlowSettings
 
+LATER: Final = "is being made; the version does not wait for it"
+
 
 class PackagingResult(BaseModel):
     """What a packaging run made."""
@@ -42,6 +45,10 @@ class PackagingResult(BaseModel):
     packed: Packed
     smoke: SmokeReport
     published: Published
+
+    def with_image(self, made: Published) -> PackagingResult:
+        """The same with what became of the image."""
+        return self.model_copy(update={"published": made})
 
 
 @flow(name="packaging", on_completion=[completed], flow_run_name="packaging of version {version}", log_prints=True)
@@ -54,28 +61,30 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     Returns:
         Tag of the Bento.
     """
-    settings = BentosSettings()
+    settings, image_first = BentosSettings(), FlowSettings().image_first
     progress = artifacts.Progress("packaging-progress", "Steps of packaging")
     registry = Registry.connect(settings)
     chosen = registry.version(version) if version else registry.by_alias(CHAMPION)
     progress.at(5)
     with tempfile.TemporaryDirectory(prefix="packaging-") as scratch:
-        outcome = _made(settings, registry, chosen, Path(scratch) / "package", progress)
+        outcome, work = _packed(settings, registry, chosen, Path(scratch) / "package", progress)
+    if image_first:
+        outcome = outcome.with_image(published_or_taken_back(outcome.packed, work, progress))
     record(registry, outcome)
-    progress.at(96)
-    try:
-        told = in_front(registry, chosen, settings)
-    except BentosError as error:
-        _show(outcome, str(error))
-        raise
-    _show(outcome, told)
+    told = _in_front(registry, outcome, settings)
+    if not image_first:
+        progress.at(55)
+        outcome = outcome.with_image(published_behind(outcome, work, told, progress))
+        record(registry, outcome)
+        _show(outcome, told)
     progress.at(100)
     return outcome.packed.tag
 
 
-def _made(
+def _packed(
     settings: BentosSettings, registry: Registry, version: Version, package: Path, progress: artifacts.Progress
-) -> PackagingResult:
+) -> tuple[PackagingResult, Publication]:
+    """The Bento, proved; and how its image is made."""
     fetch(registry, version, package, settings.max_model_mb)
     progress.at(15)
     packed = build(version, package, settings)
@@ -89,8 +98,28 @@ def _made(
     with _taken_back(packed, work):
         smoke = smoke_test(packed, work, settings)
     progress.at(45)
-    made = published_or_taken_back(packed, work, progress)
-    return PackagingResult(version=version, packed=packed, smoke=smoke, published=made)
+    return PackagingResult(version=version, packed=packed, smoke=smoke, published=Published(summary=LATER)), work
+
+
+def _in_front(registry: Registry, outcome: PackagingResult, settings: BentosSettings) -> str:
+    """What answers partners from now on; shown beside what was made, also where it did not get there."""
+    try:
+        told = in_front(registry, outcome.version, settings)
+    except BentosError as error:
+        _show(outcome, str(error))
+        raise
+    _show(outcome, told)
+    return told
+
+
+def published_behind(outcome: PackagingResult, work: Publication, told: str, progress: artifacts.Progress) -> Published:
+    """The image of a version that answers already: one that fails is taken back, and the Bento stays, for it serves."""
+    try:
+        return _published(work, progress)
+    except BaseException as error:
+        _undone(work)
+        _show(outcome.with_image(Published(summary=f"not made: {error}")), told)
+        raise
 
 
 def published_or_taken_back(packed: Packed, work: Publication, progress: artifacts.Progress) -> Published:
@@ -123,12 +152,17 @@ def _taken_back(packed: Packed, work: Publication) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for line in work.undo():
-            get_run_logger().warning(line)
+        _undone(work)
         if not packed.reused:
             bento.remove(packed.path)
             get_run_logger().warning("took back %s: it was not proved", packed.tag)
         raise
+
+
+def _undone(work: Publication) -> None:
+    """Take back what this run left in engine and registry, and say so."""
+    for line in work.undo():
+        get_run_logger().warning(line)
 
 
 @task(task_run_name="fetch version {version.number}", cache_policy=NO_CACHE)

@@ -54,6 +54,10 @@ class FlowSettings(BaseSettings):
         description="Command that brings a packed version in front of partners, called with --version N; none if "
         "empty.",
     )
+    image_first: bool = Field(
+        default=True,
+        description="Whether that command needs the image, as a cluster does; false: partners need not wait for it.",
+    )
     scoring_roots: str = Field(
         default="",
         description="Folders and s3:// prefixes that batch scoring may read and write, with commas between; any if "

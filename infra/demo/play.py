@@ -29,6 +29,7 @@ from infra.stack.parts import served_bento
 from infra.stack.supervisor import Stack
 
 REVIEWER: Final = "demo"
+ANSWERS: Final = "in front of partners"
 NOTE: Final = "Approved by make demo, which stands in for a person on this machine."
 TRAFFIC: Final = 600  # the drift flow wants at least 500 predictions
 EVENT_PATIENCE_S: Final = 30.0
@@ -43,6 +44,7 @@ class DemoResult:
     score: dict[str, Any]
     rows: int
     drift: Run
+    image: str
 
 
 class Demo:
@@ -69,14 +71,14 @@ class Demo:
         with self.stages.stage("registration: release checks, then a person's verdict in Prefect's form"):
             self._register(version)
         with self.stages.stage("packaging: the approved version into an immutable Bento, smoke-tested, served"):
-            self._package(version)
+            packaging = self._package(version)
             partner_key(self.settings.state_dir / "service", self._key_file)
             self.stack.up()
         with self.stages.stage("scoring: one applicant, then a day of traffic through the API"):
             score, rows = self._traffic(version)
         with self.stages.stage("drift: what production was asked, against what the model was judged on"):
             drift = self.runs.follow(self.runs.start("drift", {}))
-        return DemoResult(score, rows, drift)
+        return DemoResult(score, rows, drift, self._image(packaging))
 
     @property
     def _key_file(self) -> Path:
@@ -132,14 +134,25 @@ class Demo:
         champion = self.models.under("champion")
         return champion is not None and champion.number == version.number
 
-    def _package(self, version: RegisteredVersion) -> None:
+    def _package(self, version: RegisteredVersion) -> Run | None:
+        """The run that packs the version, once it answers; nothing if it is packed already."""
         bento = served_bento(self.settings)
         if bento and packed(version, bento, self.settings.state_dir / "bentoml"):
             tell(f"{bento} is packed already")
-            return
+            return None
         run = self._run_for("packaging", version)
         tell(self.runs.page(run))
-        self.runs.follow(run)
+        return self.runs.follow(run, enough=lambda now: ANSWERS in self._steps(now))
+
+    def _steps(self, packaging: Run) -> dict[str, str]:
+        """What a packaging run shows so far: steps with their results."""
+        return {row["step"]: row["result"] for row in self.runs.table(packaging, "packaging")}
+
+    def _image(self, packaging: Run | None) -> str:
+        """What became of the image, which is made while the version answers already."""
+        if packaging is None:
+            return "as the packaging run of that version says"
+        return f"{self._steps(packaging)['image']}: {self.runs.page(packaging)}"
 
     def _run_for(self, deployment: str, version: RegisteredVersion) -> Run:
         """The run that the event of this version started; one started by hand where no event arrived."""
@@ -174,6 +187,7 @@ def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
     rows = {
         "score": f"{score['score']} of 1000, band {score['band']} ({chances})",
         "model": f"{score['model']['name']} version {score['model']['version']}, digest {score['model']['digest'][:9]}",
+        "image": outcome.image,
         "traffic": f"{outcome.rows} predictions, all in bucket predictions",
         "drift": f"{drift_state(settings.store_url, stack.pair)}:"
         f" {settings.prefect_url}/runs/flow-run/{outcome.drift.id}",

@@ -92,8 +92,8 @@ class Runs:
             time.sleep(POLL_S)
         return run
 
-    def follow(self, run: Run) -> Run:
-        """Print a run's log until the run is over or waits for a person.
+    def follow(self, run: Run, enough: Callable[[Run], bool] = lambda run: False) -> Run:
+        """Print a run's log until the run is over, waits for a person, or did enough to go on with.
 
         Raises:
             StackError: it failed, or no worker takes it.
@@ -107,6 +107,8 @@ class Runs:
                 while not complete and time.monotonic() < deadline:
                     time.sleep(LOG_POLL_S)
                     complete = self._print_log(run.id)
+                break
+            if enough(now):
                 break
             if now.state in WAITING and time.monotonic() - start > PICKUP_S:
                 raise StackError(f"no worker takes run {now.name}; see `make status` and {self.page(now)}")

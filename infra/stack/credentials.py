@@ -129,7 +129,8 @@ def stack_variables(settings: StackSettings, pair: Credentials, passwords: Login
         "BENTOML_HOME": str(state / "bentoml"),
         "PREFECT_HOME": str(state / "prefect"),
         **{f"QF_PORT_{name.upper()}": str(port) for name, port in settings.ports.items()},
-        "QF_DEPLOY_COMMAND": "python -m infra.local release",  # packaging ends with the version in front of partners
+        "QF_DEPLOY_COMMAND": "python -m infra.local release",  # packaging brings the version in front of partners
+        "QF_IMAGE_FIRST": "false",  # ... from its Bento
         # The promise of 50 ms is for a machine of its own; here training and a desktop share the processor.
         "QF_P99_FLOOR_MS": "1000",
         **QUIET,

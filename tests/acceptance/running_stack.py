@@ -139,12 +139,12 @@ class RunningStack:
         return run
 
     def artifact(self, run: str, key: str) -> Any:
-        """Data of a run's artifact.
+        """Data of a run's newest artifact of that key.
 
         Raises:
             Broken: the run has none of that key.
         """
-        query = {"artifacts": {"flow_run_id": {"any_": [run]}, "key": {"any_": [key]}}}
+        query = {"artifacts": {"flow_run_id": {"any_": [run]}, "key": {"any_": [key]}}, "sort": "CREATED_DESC"}
         found = self.post("/artifacts/filter", query)
         if not found:
             raise Broken(f"run {run} shows no artifact {key}")

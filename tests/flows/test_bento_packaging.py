@@ -14,10 +14,12 @@ from bentos.packing import container, image
 from bentos.packing.bento import Packed
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.packing.serving import Served
-from bentos.packing.smoke import Identity
+from bentos.packing.smoke import Identity, SmokeReport
 from bentos.publish import Publication, Published
+from bentos.registry.version import Version
 from bentos.settings import BentosSettings
 from flows import artifacts, bento_packaging
+from flows.bento_packaging import PackagingResult
 from tests.bentos.fake_registry import registry
 from tests.bentos.fake_service import IDENTITY, KEY, Behaviour, answering
 from tests.bentos.test_publish import DIGEST, ENGINE, LOCK
@@ -25,9 +27,18 @@ from tests.bentos.test_publish import DIGEST, ENGINE, LOCK
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("offset", [pytest.param(0, id="right"), pytest.param(7, id="wrong-after-the-pull")])
-def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
-    """Image, run, push, pull, run again; golden answers that differ then cost the manifest and the Bento."""
+@pytest.mark.parametrize(
+    ("offset", "answers"),
+    [
+        pytest.param(0, False, id="right"),
+        pytest.param(7, False, id="wrong-after-the-pull"),
+        pytest.param(0, True, id="right-behind-the-answer"),
+        pytest.param(7, True, id="wrong-behind-the-answer"),
+    ],
+)
+def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, answers: bool) -> None:
+    """Image, run, push, pull, run again; golden answers that differ then cost the manifest, and the Bento unless the
+    version answers from it."""
     behaviour, asked = Behaviour(), list[str]()
 
     @contextlib.contextmanager
@@ -50,7 +61,10 @@ def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         settings = BentosSettings(engine=str(program), registry=host, smoke_requests=2, bentoml_home=tmp_path / "store")
         golden = (GoldenRequests(body={"num_loans": 2}, score=200),)
         work = Publication(packed, Identity(version="3", digest=IDENTITY["digest"]), golden, settings)
-        return bento_packaging.published_or_taken_back(packed, work, artifacts.Progress("image-steps", "Steps"))
+        progress = artifacts.Progress("image-steps", "Steps")
+        if answers:
+            return bento_packaging.published_behind(_outcome(packed), work, "answering: it does", progress)
+        return bento_packaging.published_or_taken_back(packed, work, progress)
 
     with registry() as shelf:
         if offset:
@@ -62,4 +76,11 @@ def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
     assert asked == [f"{reference}:3-a-b", f"{reference}@{DIGEST}"]
     assert shelf.deleted == ([DIGEST] if offset else [])
-    assert packed.path.exists() is not bool(offset)
+    assert packed.path.exists() is (answers or not offset)
+
+
+def _outcome(packed: Packed) -> PackagingResult:
+    """A version that was packed and answers; its image is still to come."""
+    smoke = SmokeReport(requests=2, golden=1, contract=1, p50_ms=1.0, p99_ms=2.0, engine="portable")
+    version = Version(number=3, run_id="r", digest=IDENTITY["digest"], package_sha256="", tags={})
+    return PackagingResult(version=version, packed=packed, smoke=smoke, published=Published(summary="to come"))

@@ -85,6 +85,17 @@ def test_a_completed_run_is_followed_with_its_log(runs: Runs, worker: Worker, sa
     assert said == ["half way"]
 
 
+def test_a_run_is_followed_until_it_did_enough(runs: Runs, worker: Worker, said: list[str]) -> None:
+    """The demo goes on once a version answers, though the run still makes its image."""
+    run = runs.start(worker.name, {})
+    worker.log(run.id, "it answers")
+    worker.state(run.id, "RUNNING")
+
+    now = runs.follow(run, enough=lambda _: "it answers" in said)
+
+    assert now.state == "RUNNING"
+
+
 def test_the_last_words_come_after_the_state(runs: Runs, worker: Worker, said: list[str]) -> None:
     """A flow sends the last piece of its log when its state is there already: it is waited for."""
     run = runs.start(worker.name, {})

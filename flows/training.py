@@ -263,15 +263,7 @@ def _card_facts(
         figures=figures,
         baselines=yardsticks.figures,
         tried=ExperimentRecord.read(BentosSettings().home / experiments.FILE),
-        known=found.known or {},
-        grades=found.grades or {},
-        score_steps=found.score_steps or {},
-        fairness=found.fairness,
-        stability=found.stability,
-        data=found.data,
-        certainty=found.certainty or {},
-        stress=found.stress,
-        weak=found.weak,
+        evidence=found,
         holdout_uses=Registry.connect(BentosSettings()).judged_on(data.sha256) + 1,
     )
 

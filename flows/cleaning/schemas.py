@@ -1,7 +1,7 @@
-"""The three data contracts as pandera schemas: the raw table, the clean rows and the features.
+"""The two data contracts as pandera schemas: the raw table and the clean rows.
 
 The raw schema describes what a clean source would look like; its violations are counted and reported, never fatal,
-since cleaning is there for them. The clean and the feature schema are promises of our own code: a violation is a fault.
+since cleaning is there for them. The clean schema is a promise of our own code: a violation is a fault.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from flows.cleaning.pipeline import CLEAN_COLUMNS, IDENTITY_COLUMN, WHOLE
 from flows.cleaning.raw_table import LABEL_COLUMN, LABELS, LOAN_TYPES, MASKS, MONTHS, NUMERIC, RAW_COLUMNS
 from flows.errors import ContractBroken
 from service.contract import Applicant, LoanType
-from service.score.features import FEATURE_NAMES
 
 HISTORY_FORM: Final = r"\d{1,2} Years? and \d{1,2} Months?"
 LOAN_FORM: Final = "|".join(re.escape(name) for name in LOAN_TYPES)
@@ -75,17 +74,6 @@ def clean_schema(*, labelled: bool) -> pa.DataFrameSchema:
     ordered = {name: columns[name] for name in CLEAN_COLUMNS}
     return pa.DataFrameSchema(
         ordered, checks=[listed], strict=True, ordered=True, unique=["customer_id", "month"], name="clean"
-    )
-
-
-def features_schema() -> pa.DataFrameSchema:
-    """What `service.score.features.matrix` promises: the named columns, float64, NaN for unknown, no infinity."""
-    finite = pa.Check(lambda cells: cells.isna() | cells.abs().lt(float("inf")), name="finite")
-    return pa.DataFrameSchema(
-        {name: pa.Column("float64", finite, nullable=True) for name in FEATURE_NAMES},
-        strict=True,
-        ordered=True,
-        name="features",
     )
 
 

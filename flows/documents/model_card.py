@@ -13,14 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.documents.card_tables import interval, listed, markdown_table, share
 from flows.documents.card_weaknesses import certainty_section, stress_section, weak_section
-from flows.learning.certainty import CertaintyReport, StressRow
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.model_metrics import METRICS, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
-from flows.review.release_evidence import DataEvidence
+from flows.review.release_evidence import DataEvidence, Evidence
 from flows.review.stability import DIRECTIONS, StabilityReport
-from flows.review.weak_segments import SegmentSearch
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
 from service.score.manifest import CARD_INTERNALS, Standing
@@ -74,15 +72,7 @@ class CardFacts(BaseModel):
     figures: dict[str, Figures] = Field(default={}, description="By slice; `pooled` first.")
     baselines: dict[str, Figures] = {}
     tried: ExperimentRecord | None = None
-    known: dict[str, KnownReport] = {}
-    grades: dict[str, tuple[Standing, ...]] = {}
-    score_steps: dict[str, tuple[Standing, ...]] = {}
-    fairness: FairnessReport | None = None
-    stability: StabilityReport | None = None
-    data: DataEvidence | None = None
-    certainty: dict[str, CertaintyReport] = {}
-    stress: tuple[StressRow, ...] = ()
-    weak: SegmentSearch | None = None
+    evidence: Evidence = Field(default=Evidence(), description="What the release checks look at.")
     holdout_uses: int = Field(default=0, description="Versions judged on the customers set aside, this one included.")
     recalibration: str = Field(default="", description="What a recalibration did and found, as markdown.")
 
@@ -99,13 +89,13 @@ def model_card(facts: CardFacts) -> str:
                 "## Prohibited uses\n\n" + listed(PROHIBITED),
                 "## Data\n\n" + _data(facts),
                 "## How good it is\n\n" + _quality(facts),
-                "## Known customers\n\n" + _known(facts.known),
+                "## Known customers\n\n" + _known(facts.evidence.known or {}),
                 "## What to cut on\n\n" + _standing(facts),
-                "## What an answer leaves open\n\n" + certainty_section(facts.certainty),
-                "## Hard times\n\n" + stress_section(facts.stress),
-                "## Where it is weak\n\n" + weak_section(facts.weak),
-                "## Groups of people\n\n" + _fairness(facts.fairness),
-                "## How it moves, and its reasons\n\n" + _stability(facts.stability),
+                "## What an answer leaves open\n\n" + certainty_section(facts.evidence.certainty or {}),
+                "## Hard times\n\n" + stress_section(facts.evidence.stress),
+                "## Where it is weak\n\n" + weak_section(facts.evidence.weak),
+                "## Groups of people\n\n" + _fairness(facts.evidence.fairness),
+                "## How it moves, and its reasons\n\n" + _stability(facts.evidence.stability),
                 "## What was tried\n\n" + tried(facts),
                 "## Known limits\n\n" + listed([_population(facts), *LIMITS]),
             ]
@@ -130,7 +120,7 @@ def _data(facts: CardFacts) -> str:
         "cleaning fills a gap from the row itself or the customer's own earlier months, never from later ones",
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
-    return listed([*told, *_gates(facts.data)])
+    return listed([*told, *_gates(facts.evidence.data)])
 
 
 def _gates(data: DataEvidence | None) -> list[str]:
@@ -209,12 +199,13 @@ on `risk_grade` (strictly by the probability of Poor) or on `probabilities.Poor`
 
 def _standing(facts: CardFacts) -> str:
     """Who lies where: by risk grade in every slice, by step of the score; what a cut-off takes and refuses."""
-    if not facts.grades:
+    grades, score_steps = facts.evidence.grades or {}, facts.evidence.score_steps or {}
+    if not grades:
         return f"{CUTTING}\n\nNot measured."
     parts = [CUTTING, "Every customer, each judged by a model that never saw them."]
-    for place, table in facts.grades.items():
+    for place, table in grades.items():
         parts += [f"By risk grade, {place}:", _standings(table)]
-    if pooled := facts.score_steps.get("pooled"):
+    if pooled := score_steps.get("pooled"):
         parts += ["By step of the score, pooled (quarters are in the manifest):", _standings(pooled)]
     return "\n\n".join(parts)
 

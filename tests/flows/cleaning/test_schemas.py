@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from flows.cleaning.pipeline import APPLICANT_COLUMNS, clean_rows
-from flows.cleaning.schemas import clean_schema, features_schema, hold, raw_schema, raw_violations
+from flows.cleaning.schemas import clean_schema, hold, raw_schema, raw_violations
 from flows.errors import ContractBroken
 from service.contract import REFERENCE_FIELDS, Applicant
-from service.score.features import FEATURE_NAMES
 
 BROKEN_CELLS = [
     ("Age", "24_", "a plain number"),
@@ -97,13 +96,3 @@ def test_missing_columns_and_doubled_rows_break_the_clean_schema(raw_customer: A
     ):
         with pytest.raises(ContractBroken):
             hold(clean_schema(labelled=True), wrong)
-
-
-def test_features_are_named_floats_without_infinity() -> None:
-    """NaN means unknown and passes; infinity, another order or another type does not."""
-    frame = pd.DataFrame(np.zeros((2, len(FEATURE_NAMES))), columns=list(FEATURE_NAMES))
-    frame.iloc[0, 0] = np.nan
-    hold(features_schema(), frame)
-    for wrong in (frame.replace(0.0, np.inf), frame[frame.columns[::-1]], frame.fillna(0).astype("int64")):
-        with pytest.raises(ContractBroken, match="features data"):
-            hold(features_schema(), wrong)

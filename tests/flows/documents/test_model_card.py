@@ -10,7 +10,7 @@ from flows.learning.certainty import StressRow, certainty
 from flows.learning.experiments import Attempt, ExperimentRecord
 from flows.learning.model_metrics import METRICS, by_slice, judge
 from flows.review import fairness, stability
-from flows.review.release_evidence import DataEvidence
+from flows.review.release_evidence import DataEvidence, Evidence
 from flows.review.weak_segments import SegmentSearch, WeakSegment
 from tests.flows.review.test_fairness import groups
 from tests.flows.small_training import answers
@@ -52,11 +52,13 @@ def _card() -> str:
             parameters={"depth": "6"},
             figures={"pooled": judge(told, 20), **by_slice(told, {"Q1": told.labels < 9}, 20)},
             baselines={"majority": judge(told, 20)},
-            fairness=fairness.audit(told, {"team": groups(told)}, draws=20, age_proxy_auc=0.62),
-            stability=report,
-            certainty={"unknown": certainty(told)},
-            stress=(StressRow(name="as they are", score=0.0, bands={"Poor": 0.2, "Standard": 0.5, "Good": 0.3}),),
-            weak=SegmentSearch(weak=(SLICE,), looked_at=300),
+            evidence=Evidence(
+                fairness=fairness.audit(told, {"team": groups(told)}, draws=20, age_proxy_auc=0.62),
+                stability=report,
+                certainty={"unknown": certainty(told)},
+                stress=(StressRow(name="as they are", score=0.0, bands={"Poor": 0.2, "Standard": 0.5, "Good": 0.3}),),
+                weak=SegmentSearch(weak=(SLICE,), looked_at=300),
+            ),
             holdout_uses=3,
         )
     )
@@ -110,7 +112,7 @@ def test_a_gate_that_was_let_through_stands_with_name_and_reason() -> None:
     gates = (Measure(**breach, overridden_by="ana", reason="a richer portfolio"), Measure(**breach | {"passed": True}))
     data = DataEvidence(schema_valid=True, rows=1, class_shares={}, shared_customers=0, sha256="a" * 64, gates=gates)
 
-    told = model_card(CardFacts(data=data))
+    told = model_card(CardFacts(evidence=Evidence(data=data)))
 
     assert "1 of 2 figures of the data lie within" in told
     assert "let through **median of annual_income** (9e+04) by ana: a richer portfolio" in told

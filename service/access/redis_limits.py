@@ -1,7 +1,7 @@
 """Buckets in Redis: exact over several hosts. The same arithmetic as `bucket`, as one atomic Lua script.
 
 When Redis does not answer, the burst is still held by this host's shared memory and the daily quota fails open with an
-alarm (`qf_limiter_remote_failures_total`): refusing every partner because a counter is away would be worse.
+alarm (`qf_limiter_remote_failures_total`, by reason): refusing every partner because a counter is away would be worse.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from redis import exceptions
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from service.access.keystore import ApiKey
 from service.access.shared_limits import Clock
 from service.access.token_bucket import BucketState, Limiter, RateDecision, Terms, describe, of_both
-from service.errors import in_one_line
+from service.errors import Misconfigured, in_one_line
 
 _SCRIPT: Final = """
 local rate, burst, daily, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -53,6 +53,52 @@ return {violated, string.format('%.17g', tokens), used, string.format('%.17g', w
 _PREFIX: Final = "qf:limit:"
 _log = logging.getLogger("service.limits")
 
+SETTING: Final = "QF_REDIS_URL"
+ANSWER_S: Final = 0.25
+"""How long Redis may take to be reached, and to answer: a request waits for it."""
+
+
+class Failure(NamedTuple):
+    """A way in which Redis fails: the label it is counted under, and what an operator reads."""
+
+    reason: str
+    text: str
+
+
+OTHER: Final = Failure("other", "it refused the command")
+FAILURES: Final[dict[type[exceptions.RedisError], Failure]] = {
+    exceptions.BusyLoadingError: Failure("loading", "it is starting and reads its data"),
+    exceptions.AuthenticationError: Failure("login", f"it refuses the user or password of {SETTING}"),
+    exceptions.AuthenticationWrongNumberOfArgsError: Failure("login", f"it refuses the user or password of {SETTING}"),
+    exceptions.NoPermissionError: Failure("login", f"it refuses the user or password of {SETTING}"),
+    exceptions.ReadOnlyError: Failure("read-only", "it is a replica, which takes no writes"),
+    exceptions.OutOfMemoryError: Failure("full", "its memory is full"),
+    exceptions.InvalidResponse: Failure("no-redis", "what listens there is no Redis"),
+    exceptions.TimeoutError: Failure("timeout", f"it takes longer than {ANSWER_S} s"),
+    exceptions.ConnectionError: Failure("unreachable", "it cannot be reached"),
+    exceptions.RedisError: OTHER,
+}
+"""The narrower kind stands first."""
+
+
+def failure_of(error: exceptions.RedisError) -> Failure:
+    """What an error of Redis' client means."""
+    return next((failure for kind, failure in FAILURES.items() if isinstance(error, kind)), OTHER)
+
+
+def redis_at(url: str) -> Redis:
+    """A client that makes its connections when they are needed.
+
+    Raises:
+        Misconfigured: the address is none of Redis.
+    """
+    try:
+        redis: Redis = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        redis.connection_pool.make_connection()  # options of the address are looked at here
+    except (ValueError, TypeError):  # whose text may have the password
+        raise Misconfigured(f"{SETTING}: is no address such as redis://:password@host:6379/0") from None
+    return redis
+
 
 class RemoteLimiter:
     """Limits of keys over several hosts. Implements `bucket.Limiter`."""
@@ -64,7 +110,7 @@ class RemoteLimiter:
         *,
         clock: Clock | None = None,
         wall: Clock = time.time,
-        on_failure: Callable[[], None] = lambda: None,
+        on_failure: Callable[[str], None] = lambda reason: None,
     ) -> None:
         # register_script falls back to EVAL by itself after a Redis restart (NOSCRIPT).
         self._script = redis.register_script(_SCRIPT)
@@ -72,7 +118,7 @@ class RemoteLimiter:
         self._clock = clock  # None: Redis' own clock, the only one all hosts share
         self._wall = wall
         self._on_failure = on_failure
-        self._down = False
+        self._failure: Failure | None = None
 
     async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take tokens of the key's account, and of the key where its own limits are narrower; or none."""
@@ -81,14 +127,19 @@ class RemoteLimiter:
                 decision = await self._of(key.account, key, cost)
             else:
                 decision = await of_both(self._of, key, key.account_terms, cost)
-        except RedisError as error:
-            self._on_failure()
-            if not self._down:
-                _log.error("redis does not answer (%s): limits hold per host until it does", in_one_line(error))
-                self._down = True
+        except exceptions.RedisError as error:
+            self._failed(failure_of(error), error)
             return await self._fallback.take(key, cost)
-        self._down = False
+        if self._failure is not None:
+            _log.warning("redis answers again: limits hold over all hosts")
+            self._failure = None
         return decision
+
+    def _failed(self, failure: Failure, error: exceptions.RedisError) -> None:
+        self._on_failure(failure.reason)
+        if failure != self._failure:
+            _log.error("redis: %s (%s): limits hold per host until it answers", failure.text, in_one_line(error))
+            self._failure = failure
 
     async def _of(self, name: str, terms: Terms, cost: int) -> RateDecision:
         moment: list[Any] = ["", ""] if self._clock is None else [repr(self._clock()), repr(self._wall())]

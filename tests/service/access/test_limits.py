@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisAway
 
 from bentos.processes import free_port
 from service.access.keystore import PARTNER_SCOPES, ApiKey
@@ -25,6 +23,7 @@ from service.access.limit_headers import limit_headers
 from service.access.redis_limits import RemoteLimiter
 from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
 from service.access.token_bucket import DAY_S, BucketState, Limiter, Policy, take
+from tests.redis_server import redis_server
 
 KEY = ApiKey("limitkey", "acme", frozenset(PARTNER_SCOPES), rate=10.0, burst=20, daily=1_000_000)
 NOON = 20_000 * DAY_S + DAY_S / 2
@@ -43,12 +42,8 @@ class Clock:
 @pytest.fixture(scope="session")
 def redis_port(require_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Debian's redis-server on a free port."""
-    port = free_port()
-    command = [require_program("redis-server"), "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    folder = tmp_path_factory.mktemp("redis")
-    with subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL) as server:
-        yield port
-        server.terminate()
+    with redis_server(require_program, tmp_path_factory.mktemp("redis")) as server:
+        yield server.port
 
 
 @pytest.fixture(params=["shared memory", "redis"])
@@ -61,16 +56,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Limi
             yield here, now, wall, runner
             return
         redis: Redis = Redis.from_url(f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}")
-
-        async def empty() -> None:
-            for _ in range(100):
-                try:
-                    await redis.flushall()
-                    return
-                except RedisAway:
-                    await asyncio.sleep(0.05)
-
-        runner.run(empty())
+        runner.run(redis.flushall())
         yield RemoteLimiter(redis, here, clock=now, wall=wall), now, wall, runner
         runner.run(redis.aclose())
 
@@ -274,11 +260,11 @@ def test_a_full_table_forgets_the_quietest(tmp_path: Path) -> None:
 
 def test_redis_away_means_limits_per_host(tmp_path: Path) -> None:
     """The burst is still held, and the failure counted; nobody is refused for it."""
-    failures: list[int] = []
+    failures: list[str] = []
     now = Clock(1.0)
     here = SharedLimiter(SharedTable(tmp_path / "limits.bin"), clock=now, wall=Clock(NOON))
     redis: Redis = Redis.from_url(f"redis://127.0.0.1:{free_port()}", socket_connect_timeout=0.2)
-    limiter = RemoteLimiter(redis, here, on_failure=lambda: failures.append(1))
+    limiter = RemoteLimiter(redis, here, on_failure=failures.append)
 
     async def many() -> list[bool]:
         found = [(await limiter.take(KEY, 1)).allowed for _ in range(25)]

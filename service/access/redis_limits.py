@@ -94,7 +94,8 @@ def redis_at(url: str) -> Redis:
     """
     try:
         redis: Redis = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
-        redis.connection_pool.make_connection()  # options of the address are looked at here
+        pool: Any = redis.connection_pool
+        pool.make_connection()  # options of the address are looked at here
     except (ValueError, TypeError):  # whose text may have the password
         raise Misconfigured(f"{SETTING}: is no address such as redis://:password@host:6379/0") from None
     return redis

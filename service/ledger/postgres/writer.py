@@ -76,6 +76,10 @@ _OPEN_STILL: Final = "SELECT 1 FROM ledger.segment WHERE run = %s AND first = %s
 _STORED: Final = "SELECT first FROM ledger.entry WHERE day IN (%s, %s) AND run = %s AND first = ANY (%s)"
 _UNSHIPPED: Final = "SELECT 1 FROM ledger.segment WHERE run = %s AND first = %s AND shipped_at IS NULL FOR UPDATE"
 _TAKE_BACK: Final = "DELETE FROM ledger.entry WHERE day = %s AND run = %s AND first = ANY (%s)"
+_PROOF: Final = """
+INSERT INTO ledger.entry (day, run, first, last, segment, place, payload) VALUES (%s, %s, -1, -1, -1, -1, %s)
+"""
+_PAGE: Final = bytes(7 << 10)  # nearly a page of the table: no free room of an older page takes it
 _FEWER: Final = "UPDATE ledger.segment SET rows = rows - %s WHERE run = %s AND first = %s"
 
 
@@ -313,6 +317,8 @@ class DatabaseWriter:
         try:
             self._session.run(self._learn_day)
             self._session.run(self._take_back)
+            if self.refusal:
+                self._session.run(self._prove)
             segment = self._segment
             if segment is not None and (time.monotonic() >= segment.until or segment.day != self._day):
                 self._session.run(self._end_segment)
@@ -321,6 +327,12 @@ class DatabaseWriter:
         else:
             self._refuse("")
 
+    def _prove(self, link: Link) -> None:
+        """Writes a row and takes it back: what can be read and not written, its disk full, is away."""
+        partitions.ensure(link, self._day)
+        with link.transaction(force_rollback=True):
+            link.execute(_PROOF, (self._day, self.run, _PAGE))
+
     def _learn_day(self, link: Link) -> None:
         row = link.execute(_DAY).fetchone()
         if row is not None and row[0] != self._day:
@@ -328,7 +340,7 @@ class DatabaseWriter:
             self.prefix = f"{self._day:%Y%m%d}-{self.run}-"
 
     def _refuse(self, reason: str) -> None:
-        if reason and not self.refusal:
+        if reason and reason != self.refusal:  # what ended a connection is seldom what keeps the next from being made
             _log.error("ledger: %s; answers are refused until it is back", reason)
         elif self.refusal and not reason:
             _log.warning("ledger: the database takes records again")

@@ -26,6 +26,7 @@ from tests.service.rows import entry
 pytestmark = pytest.mark.anyio
 PRINT = hashlib.sha256(b"body").digest()
 PATIENCE_S = 60
+SOME_LOOKS_S = 1.5
 
 
 async def appended(ledger: PostgresLedger) -> str:
@@ -135,6 +136,54 @@ async def test_a_restart_loses_nothing_and_is_over_by_itself(hosts: Hosts, datab
     with claim:
         pass
     await hosts.shipped(2)
+
+
+FULL = """
+CREATE FUNCTION ledger.full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON ledger.entry FOR EACH ROW EXECUTE FUNCTION ledger.full()
+"""
+READ_ONLY = """
+ALTER DATABASE {name} SET default_transaction_read_only = on;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()
+"""
+WRITABLE = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; ALTER DATABASE {name} RESET ALL"
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "told"),
+    [
+        (FULL, "DROP TRIGGER full_disk ON ledger.entry", "the database's disk is full (DiskFull 53100)"),
+        (READ_ONLY, WRITABLE, "session is read-only"),
+    ],
+    ids=["full disk", "read-only"],
+)
+async def test_a_database_that_is_only_read_refuses_until_it_is_written(  # pylint: disable=too-many-arguments, too-many-positional-arguments
+    hosts: Hosts, broken: str, mended: str, told: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line that says why, no answer and no flapping meanwhile; then it goes on by itself, nothing doubled."""
+    monkeypatch.setattr(writer, "PATIENCE_S", 0.0)
+    ledger = hosts.open(ships=True)
+    kept = [await appended(ledger)]
+    with psycopg.connect(hosts.place, autocommit=True) as operator:
+        name = hosts.place.rpartition("/")[2]
+        operator.execute(broken.format(name=name).encode())
+        with pytest.raises(OutboxFull) as caught:
+            while True:  # the break may be heard of a moment later
+                kept.append(await appended(ledger))
+        assert "\n" not in str(caught.value) and caught.value.retry_after_s >= 1
+        await until(lambda: told in ledger.full_because)
+        await asyncio.sleep(SOME_LOOKS_S)
+        assert told in ledger.full_because
+        operator.execute(mended.format(name=name).encode())
+    await until(lambda: not ledger.full_because)
+    kept.append(await appended(ledger))
+    await hosts.shipped(len(kept))
+    assert sorted(hosts.store.ids()) == sorted(kept)
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("ledger: ")]
+    assert told in lines[-2] and ["takes records again" in line for line in lines] == [False] * (len(lines) - 1) + [
+        True
+    ]
 
 
 async def test_a_worker_that_starts_while_it_is_away_waits(hosts: Hosts, database_cluster: Cluster) -> None:

@@ -10,6 +10,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,7 +28,13 @@ from flows.batch.errors import BatchRefused
 from flows.batch.job import ReadHints, ScoringTally, job_of, score, workers
 from flows.batch.roots import within
 from flows.completion import completed
+from flows.monitoring import report_store
+from flows.monitoring.customer_classes import CustomerClasses, read_classes
 from flows.settings import FlowSettings
+from service.access.credentials import read_pepper
+from service.access.pseudonyms import partner_key
+from service.errors import Misconfigured
+from service.settings import settings as service_settings
 
 FILES_SHOWN: Final = 5
 
@@ -61,6 +69,16 @@ class ScoringForm(BaseModel):
         default="", title="Order of days", description="If as_of does not tell whether 01/02/2026 is in January."
     )
     member: str = Field(default="", title="Table in the zip", description="If a zip holds several.")
+    join_outcomes: bool = Field(
+        default=False,
+        title="Join outcomes",
+        description="Rows with a customer_ref and no previous_classes of their own get the classes that the partner sent "
+        "as outcomes of that customer, observed before the row's as_of: never a score of ours, never over what the file "
+        "says.",
+    )
+    partner: str = Field(
+        default="", title="Partner", description="Whose customers the file describes; needed to join outcomes."
+    )
     processes: int = Field(
         default=0, ge=0, le=256, title="Processes", description="Of this host, 0: one a core; a cluster has its own."
     )
@@ -85,6 +103,17 @@ class ScoringForm(BaseModel):
             raise BatchRefused("the result folder lies within the source: give another")
         return target
 
+    @property
+    def outcomes_of(self) -> str:
+        """The partner whose outcomes are joined; empty if none are.
+
+        Raises:
+            BatchRefused: they are to be joined, and it is not said whose.
+        """
+        if self.join_outcomes and not self.partner:
+            raise BatchRefused("outcomes are joined by the references of one partner: say whose file this is (partner)")
+        return self.partner if self.join_outcomes else ""
+
 
 @flow(name="scoring", on_completion=[completed], log_prints=True)
 def scoring(form: ScoringForm = ScoringForm()) -> str:
@@ -103,16 +132,44 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     champion = registry.by_alias(CHAMPION)
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
-        job = job_of(form.source, package, form.chunk_rows, form.reasons, form.hints)
+        job = job_of(form.source, package, form.chunk_rows, form.reasons, form.hints, form.outcomes_of)
         if job.size_bytes > settings.scoring_max_gb * 1e9:
             raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")
+        known, aside = _classes(job.outcomes_of) if job.outcomes_of else (None, {})
         with (
             workers(settings.dask_scheduler, form.processes or os.cpu_count() or 1) as client,
             _Shown(job.size_bytes) as shown,
         ):
-            tally = score(job, package, target, client, shown)
-    _show(tally, champion.number, time.monotonic() - started, target)
+            tally = score(job, package, target, client, shown, known)
+    joined = _joined(tally, known, aside) if known is not None else []
+    _show(tally, champion.number, time.monotonic() - started, target, joined)
     return target
+
+
+def _classes(partner: str) -> tuple[CustomerClasses, Mapping[str, int]]:
+    """What outcomes tell of a partner's customers, and what was set aside.
+
+    Raises:
+        BatchRefused: this worker cannot bring a reference to its pseudonym, or there are too many outcomes.
+    """
+    try:
+        pepper = service_settings().pepper_file
+        if not pepper.exists():  # reading would make one, and nobody's outcomes would be found under it
+            raise BatchRefused(f"outcomes cannot be joined: no pepper at {pepper} (QF_SERVICE_DIR or QF_KEYS_DIR)")
+        key = partner_key(read_pepper(pepper), partner)
+    except Misconfigured as error:
+        raise BatchRefused(f"outcomes cannot be joined: {error}") from error
+    known, aside = read_classes(report_store.object_store(), partner, key, datetime.now(UTC).date())
+    get_run_logger().info("%s outcomes of customers with a reference", f"{len(known):,}")
+    return known, aside
+
+
+def _joined(tally: ScoringTally, known: CustomerClasses, aside: Mapping[str, int]) -> list[dict[str, str]]:
+    return [
+        {"figure": "rows known by an outcome", "value": f"{tally.known_by_outcome:,}"},
+        {"figure": "outcomes of customers with a reference", "value": f"{len(known):,}"},
+        *({"figure": f"outcomes set aside, {why}", "value": f"{count:,}"} for why, count in sorted(aside.items())),
+    ]
 
 
 class _Shown:
@@ -147,7 +204,7 @@ class _Shown:
             self._page.at(percent)
 
 
-def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> None:
+def _show(tally: ScoringTally, version: int, seconds: float, target: str, joined: list[dict[str, str]]) -> None:
     rows = [
         {"figure": "rows", "value": f"{tally.rows:,}"},
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},
@@ -155,6 +212,7 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str) -> Non
         *({"figure": "refused rows, to mend and send again", "value": name} for name in tally.refused_files),
         *({"figure": "read as", "value": told} for told in tally.read_as[:FILES_SHOWN]),
         {"figure": "columns left out, since they name a person", "value": ", ".join(tally.left_out) or "none"},
+        *joined,
         {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},
         {"figure": "seconds", "value": f"{seconds:.1f}"},
         {"figure": "rows a second and core", "value": f"{tally.rows / tally.cpu_s:,.0f}" if tally.cpu_s else "-"},
@@ -174,6 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reasons", action="store_true", help="at most four a row; about four times slower")
     parser.add_argument("--chunk-rows", type=int, default=100_000, help="rows a part, about")
     parser.add_argument("--processes", type=int, default=0, help="processes of this host; one a core if left out")
+    parser.add_argument("--join-outcomes", action="store_true", help="classes that the partner sent make rows known")
+    parser.add_argument("--partner", default="", help="whose customers the file describes, to join outcomes")
     parser.add_argument("--decimal", default="", choices=[".", ","], help="decimal mark, if the file does not tell")
     parser.add_argument("--delimiter", default="", choices=[",", ";", "tab", "|"], help="what separates columns")
     parser.add_argument("--encoding", default="", help="utf-8, utf-16, cp1252, ...")

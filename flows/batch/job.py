@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
@@ -42,10 +42,19 @@ from service.score.manifest import Manifest
 
 JOB_FILE: Final = "job.json"
 SUMMARY_FILE: Final = "summary.json"
-SUMMARY: Final = {"rows", "problems", "parts", "refused_files", "read_as", "left_out"}
+COUNTED: Final = {"rows", "problems", "left_out", "known_by_outcome"}
+SUMMARY: Final = {*COUNTED, "parts", "refused_files", "read_as"}
 TALLY_KEY: Final = b"tally"
 TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
 JOIN_TIMEOUT_S: Final = 60
+SentT = TypeVar("SentT")
+
+
+class ClassJoin(Protocol):
+    """Brings classes to rows whose file does not tell them."""
+
+    def fill(self, read: RowsRead, /) -> tuple[RowsRead, int]:
+        """The rows, and to how many of them a class was brought."""
 
 
 class ReadHints(BaseModel):
@@ -76,6 +85,7 @@ class ScoringJob(BaseModel):
     chunk_rows: int
     reasons: bool
     hints: ReadHints = ReadHints()
+    outcomes_of: str = ""  # the partner whose outcomes make customers known; none if empty
 
     @property
     def size_bytes(self) -> int:
@@ -96,6 +106,7 @@ class ScoringTally(BaseModel):
     refused_files: tuple[str, ...] = ()  # names of the files of refused rows, beside the parts
     read_as: tuple[str, ...] = ()  # how each file was understood
     left_out: tuple[str, ...] = ()  # columns that name a person
+    known_by_outcome: int = 0  # rows whose `previous_classes` stored outcomes told
     cpu_s: float = 0  # of the workers' threads: reading, scoring and writing
 
     @property
@@ -112,6 +123,7 @@ class ScoringTally(BaseModel):
             found_done=self.found_done + other.found_done,
             read_bytes=self.read_bytes + other.read_bytes,
             left_out=tuple(sorted({*self.left_out, *other.left_out})),
+            known_by_outcome=self.known_by_outcome + other.known_by_outcome,
             cpu_s=self.cpu_s + other.cpu_s,
         )
 
@@ -119,7 +131,14 @@ class ScoringTally(BaseModel):
 Told = Callable[[ScoringTally], None]
 
 
-def job_of(source: str, package: Path, chunk_rows: int, reasons: bool, hints: ReadHints = ReadHints()) -> ScoringJob:
+def job_of(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a job is
+    source: str,
+    package: Path,
+    chunk_rows: int,
+    reasons: bool,
+    hints: ReadHints = ReadHints(),
+    outcomes_of: str = "",
+) -> ScoringJob:
     """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
     Raises:
@@ -135,6 +154,7 @@ def job_of(source: str, package: Path, chunk_rows: int, reasons: bool, hints: Re
         chunk_rows=chunk_rows,
         reasons=reasons,
         hints=hints,
+        outcomes_of=outcomes_of,
     )
 
 
@@ -162,7 +182,14 @@ def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) 
         yield client
 
 
-def score(job: ScoringJob, package: Path, target: str, client: Client, told: Told | None = None) -> ScoringTally:
+def score(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a job, its means, and who is told
+    job: ScoringJob,
+    package: Path,
+    target: str,
+    client: Client,
+    told: Told | None = None,
+    join: ClassJoin | None = None,
+) -> ScoringTally:
     """The tally of a finished job; `target` (a folder or s3://bucket/prefix) holds its parts.
 
     Args:
@@ -171,6 +198,7 @@ def score(job: ScoringJob, package: Path, target: str, client: Client, told: Tol
         target: made if absent; parts of the same job found there are kept.
         client: of the workers that score.
         told: called with the tally so far after every part, in this thread.
+        join: brings classes to rows whose file does not tell them; sent to the workers.
 
     Raises:
         BatchRefused: another job's parts are there, a file is damaged or lacks a column, a worker dies repeatedly.
@@ -179,7 +207,7 @@ def score(job: ScoringJob, package: Path, target: str, client: Client, told: Tol
     try:
         _claim(job, place)
         pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
-        tally = _scored(job, pieces, Package.of(package), target, client, told)
+        tally = _scored(job, pieces, (Package.of(package), join), target, client, told)
         if batch_files.changed(job.sources):
             raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
         told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
@@ -206,6 +234,7 @@ class Package(NamedTuple):
         return cls(hashlib.sha256(b"".join(files.values())).hexdigest(), files)
 
 
+Means = tuple[Package, ClassJoin | None]
 _LOADED: Final[dict[str, PackedModel]] = {}
 _LOADING: Final = Lock()
 
@@ -222,12 +251,12 @@ def _model(package: Package) -> PackedModel:
         return _LOADED[package.digest]
 
 
-def _same(package: Package) -> Package:
-    return package
+def _same(sent: SentT) -> SentT:
+    return sent
 
 
 def _scored(
-    job: ScoringJob, pieces: list[Piece], package: Package, target: str, client: Client, told: Told | None
+    job: ScoringJob, pieces: list[Piece], means: Means, target: str, client: Client, told: Told | None
 ) -> ScoringTally:
     """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
     news: SimpleQueue[Any] = SimpleQueue()
@@ -235,9 +264,9 @@ def _scored(
     client.subscribe_topic(topic, lambda event: news.put(ScoringTally.model_validate(event[1])))
     found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
-    sent = client.submit(_same, package, pure=False)
+    sent = client.submit(_same, means, pure=False)
     rules: dict[str, Any] = {"target": target, "rows": job.chunk_rows, "reasons": job.reasons, "topic": topic}
-    futures = client.map(_on_worker, pieces, found, package=sent, **rules, pure=False)
+    futures = client.map(_on_worker, pieces, found, means=sent, **rules, pure=False)
     for future in futures:
         future.add_done_callback(news.put)
     so_far, total, left = ScoringTally(), ScoringTally(), len(futures)
@@ -256,16 +285,25 @@ def _scored(
 
 
 def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    piece: Piece, found: list[str], package: Package, target: str, rows: int, reasons: bool, topic: str
+    piece: Piece, found: list[str], means: Means, target: str, rows: int, reasons: bool, topic: str
 ) -> ScoringTally:
-    worker, model = get_worker(), _model(package)
-    return score_piece(
-        model, piece, found, target, rows, reasons, lambda one: worker.log_event(topic, one.model_dump())
-    )
+    worker, (package, join) = get_worker(), means
+
+    def tell(one: ScoringTally) -> None:
+        worker.log_event(topic, one.model_dump())
+
+    return score_piece(_model(package), piece, found, target, rows, reasons, tell, join)
 
 
 def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    model: PackedModel, piece: Piece, found: list[str], target: str, rows: int, reasons: bool, told: Told
+    model: PackedModel,
+    piece: Piece,
+    found: list[str],
+    target: str,
+    rows: int,
+    reasons: bool,
+    told: Told,
+    join: ClassJoin | None = None,
 ) -> ScoringTally:
     """A piece's tally, its parts written; those in `found` are kept."""
     place, total = ResultPlace.of(target), ScoringTally()
@@ -278,7 +316,7 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
     started = time.thread_time()
     for number, read in enumerate(rows_of(piece, rows)):
         name = piece.part(number)
-        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, reasons, place, name)
+        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, reasons, place, name, join)
         ended = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
         one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
@@ -289,12 +327,19 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
 
 
 def _scored_part(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a part is made of
-    model: PackedModel, piece: Piece, read: RowsRead, reasons: bool, place: ResultPlace, name: str
+    model: PackedModel,
+    piece: Piece,
+    read: RowsRead,
+    reasons: bool,
+    place: ResultPlace,
+    name: str,
+    join: ClassJoin | None,
 ) -> ScoringTally:
     read = without_personal(read)
+    read, known = join.fill(read) if join else (read, 0)
     held = checked_rows(piece.layout, read)
     _tell(read, held, place.at(note_of(name)))
-    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name), read.left_out)
+    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name), read.left_out, known)
 
 
 def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
@@ -302,13 +347,14 @@ def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
         place.write(refused)
 
 
-def _write(scored: pa.Table, part: ResultPlace, left_out: tuple[str, ...]) -> ScoringTally:
+def _write(scored: pa.Table, part: ResultPlace, left_out: tuple[str, ...], known: int) -> ScoringTally:
     counts = scored.column("problem").value_counts().to_pylist()
     tally = ScoringTally(
         rows=len(scored),
         parts=1,
         problems={one["values"]: one["counts"] for one in counts if one["values"]},
         left_out=left_out,
+        known_by_outcome=known,
     )
     sink = pa.BufferOutputStream()
     # Without Arrow's own schema readers see plain texts, not dictionaries, and parts are alike whatever came in. That
@@ -318,7 +364,7 @@ def _write(scored: pa.Table, part: ResultPlace, left_out: tuple[str, ...]) -> Sc
         sink, plain.schema, compression="zstd", use_dictionary=TEXT_ANSWERS, store_schema=False
     ) as writer:
         writer.write_table(plain)
-        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include={"rows", "problems", "left_out"})})
+        writer.add_key_value_metadata({TALLY_KEY: tally.model_dump_json(include=COUNTED)})
     part.write(sink.getvalue())
     return tally
 

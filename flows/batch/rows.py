@@ -196,7 +196,7 @@ def histories(
     for row, (text, day) in enumerate(zip(texts, days, strict=True)):
         if not text:
             continue
-        as_of = _day(day, form, today)
+        as_of = day_of(day, form, today)
         try:
             if as_of is None:
                 raise ValueError("no day")
@@ -206,7 +206,7 @@ def histories(
     return (told if np.any(~np.isnan(told)) else None), broken
 
 
-def _day(text: str | None, form: ColumnForm, today: date) -> date | None:
+def day_of(text: str | None, form: ColumnForm, today: date) -> date | None:
     """The row's day, today where it has none; None for a text that is no day."""
     meant = meaning(RULES[DAY_FIELD], text or "", form)
     if meant is None:

@@ -35,7 +35,7 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
             `flows.monitoring.traffic` reads them. Only the partner that asked may say what came of it.
         today: outcomes observed later are in the future and set aside.
     """
-    observed = _dates(outcomes["observed_at"])
+    observed = days_of(outcomes["observed_at"])
     future = ~(observed <= np.datetime64(today, "ns"))
     invalid = ~outcomes["observed_class"].isin(CLASSES).to_numpy()
     unknown = (outcomes["standing"] == UNKNOWN).to_numpy()
@@ -43,23 +43,21 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     usable = pd.DataFrame(
         {
             "hash": outcomes["hash"].to_numpy(dtype="uint64"),
-            "code": _codes(outcomes["observed_class"]),
+            "code": codes_of(outcomes["observed_class"]),
             "observed": observed,
             "sender": outcomes["partner"].astype(object).to_numpy(),
         }
-    )[known & ~future & ~invalid].sort_values(["hash", "code", "observed"], kind="stable")
-    same = usable.groupby("hash", sort=False)["code"]
-    conflicting = (same.transform("min") != same.transform("max")).to_numpy()
-    once = usable[~conflicting].drop_duplicates("hash", keep="last")
+    )[known & ~future & ~invalid]
+    once, contradicting, repeated = told_once(usable, ["hash"])
     quarantined = {
         "in the future or undated": int(future.sum()),
         "no such class": int((invalid & ~future).sum()),
         "unknown prediction": int((unknown & ~future & ~invalid).sum()),
-        "contradicting": int(conflicting.sum()),
-        "repeated": int((~conflicting).sum() - len(once)),
+        "contradicting": contradicting,
+        "repeated": repeated,
     }
     joined = cohort.merge(once, on="hash", how="inner")
-    early = joined.pop("observed").to_numpy() < _dates(joined["as_of"])
+    early = joined.pop("observed").to_numpy() < days_of(joined["as_of"])
     quarantined["before the prediction"] = int(early.sum())
     joined = joined[~early].reset_index(drop=True)
     joined["partner"] = joined.pop("sender")
@@ -67,14 +65,26 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     return Settled(joined, quarantined)
 
 
-def _codes(classes: pd.Series) -> NDArray[np.int64]:
+def told_once(told: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, int]:
+    """One row of each key, observed last, none where classes contradict; how many contradict, and how many repeat.
+
+    `told` has the key's columns, `code` (of the class) and `observed` (the day).
+    """
+    ordered = told.sort_values([*key, "code", "observed"], kind="stable")
+    same = ordered.groupby(key, sort=False)["code"]
+    conflicting = (same.transform("min") != same.transform("max")).to_numpy()
+    once = ordered[~conflicting].drop_duplicates(key, keep="last")
+    return once, int(conflicting.sum()), int((~conflicting).sum() - len(once))
+
+
+def codes_of(classes: pd.Series) -> NDArray[np.int64]:
     """Position of each class in CLASSES, -1 where it is none of them; the few different texts are looked up once."""
     found = classes.astype("category").cat
     places = [CLASSES.index(text) if text in CLASSES else -1 for text in found.categories.astype(str)]
     return np.append(places, -1).astype(np.int64)[found.codes.to_numpy()]
 
 
-def _dates(texts: pd.Series) -> NDArray[np.datetime64]:
+def days_of(texts: pd.Series) -> NDArray[np.datetime64]:
     """Each text as a date, not-a-time where it is none; the few different texts are parsed once each."""
     categories = texts.astype("category").cat
     parsed = pd.to_datetime(pd.Series(categories.categories.astype(str)), format="ISO8601", errors="coerce", utc=True)

@@ -28,7 +28,7 @@ from flows.predictions.rows import StoredObject
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 KEPT: Final = 20_000
 GROUP: Final = ["as_of", "model_version"]
 INDEX: Final = ["hash", *GROUP]

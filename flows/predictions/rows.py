@@ -54,8 +54,11 @@ NUMBER_COLUMNS: Final = (
 PREDICTION_TYPES: Final = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(NUMBER_COLUMNS, pa.float64())
 PREDICTION_COLUMNS: Final = (*PREDICTION_TYPES, "hash", "customer")
 OUTCOME_TYPES: Final = dict.fromkeys(("prediction_id", "partner", "observed_class", "observed_at"), pa.string())
-OUTCOME_COLUMNS: Final = ("hash", "recorded", "partner", "observed_class", "observed_at")
-_READ_TYPES: Final = {"predictions": PREDICTION_TYPES | {"customer_ref": pa.string()}, "outcomes": OUTCOME_TYPES}
+OUTCOME_COLUMNS: Final = ("hash", "recorded", "partner", "observed_class", "observed_at", "customer")
+_READ_TYPES: Final = {
+    kind: types | {"customer_ref": pa.string()}
+    for kind, types in (("predictions", PREDICTION_TYPES), ("outcomes", OUTCOME_TYPES))
+}
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ def objects_of(client: S3Client, kind: str, day: date) -> list[StoredObject]:
 def tables(client: S3Client, objects: Sequence[StoredObject], kind: str) -> Iterator[pa.Table]:
     """Each object's rows in order, `hash` of the prediction's id added; columns it lacks are null.
 
-    Of predictions `customer` tells whose row it is, a hash of the pseudonym: rows of one customer are not independent.
-    Without a pseudonym a row stands alone. Of outcomes the id itself is left out.
+    `customer` tells whose row it is, a hash of the pseudonym: rows of one customer are not independent. Without a
+    pseudonym a row stands alone, under its prediction's hash. Of outcomes the id itself is left out.
 
     A few objects are fetched ahead: that hides a slow store and bounds memory.
     """
@@ -118,10 +121,11 @@ def tables(client: S3Client, objects: Sequence[StoredObject], kind: str) -> Iter
         table = arrow_csv.read_csv(io.BytesIO(body), convert_options=options)
         ids = table["prediction_id"]
         table = table.append_column("hash", pa.array(hashed(ids)))
+        table = table.append_column("customer", _customers(table))
         if kind == "outcomes":
             table = table.append_column("recorded", compute.utf8_slice_codeunits(ids, 0, _DAY_LENGTH))
             return table.select(OUTCOME_COLUMNS)
-        return table.append_column("customer", _customers(table)).select(PREDICTION_COLUMNS)
+        return table.select(PREDICTION_COLUMNS)
 
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         for batch in _batches(objects):

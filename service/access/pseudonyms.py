@@ -20,6 +20,16 @@ HEX_LENGTH: Final = 32
 """128 bits: no two customers of a partner meet in any number that exists."""
 
 
+def partner_key(pepper: bytes, partner: str) -> bytes:
+    """The key of one partner's pseudonyms, which tells nothing of the pepper or of another partner's."""
+    return hmac.digest(pepper, b"pseudonym\0" + partner.encode(), "sha256")
+
+
+def pseudonym(key: bytes, customer_ref: str) -> str:
+    """The pseudonym under a partner's key, 32 hexadecimal digits."""
+    return hmac.digest(key, customer_ref.encode(), "sha256").hex()[:HEX_LENGTH]
+
+
 class Pseudonyms:
     """Makes pseudonyms; derives each partner's key once."""
 
@@ -35,8 +45,8 @@ class Pseudonyms:
             return ""
         key = self._keys.get(partner)
         if key is None:
-            key = self._keys[partner] = hmac.digest(self._pepper, b"pseudonym\0" + partner.encode(), "sha256")
-        return hmac.digest(key, customer_ref.encode(), "sha256").hex()[:HEX_LENGTH]
+            key = self._keys[partner] = partner_key(self._pepper, partner)
+        return pseudonym(key, customer_ref)
 
 
 def main() -> None:

@@ -72,9 +72,9 @@ class ScoringForm(BaseModel):
     join_outcomes: bool = Field(
         default=False,
         title="Join outcomes",
-        description="Rows with a customer_ref and no previous_classes of their own get the classes that the partner sent "
-        "as outcomes of that customer, observed before the row's as_of: never a score of ours, never over what the file "
-        "says.",
+        description="Rows with a customer_ref and no previous_classes of their own get the classes that the partner "
+        "sent as outcomes of that customer, observed before the row's as_of: never a score of ours, never over what "
+        "the file says.",
     )
     partner: str = Field(
         default="", title="Partner", description="Whose customers the file describes; needed to join outcomes."

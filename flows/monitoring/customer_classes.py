@@ -56,7 +56,7 @@ class CustomerClasses:
         none. What the file says of a customer stands, whatever is stored.
         """
         name, previous = (read.fields.get(one, one) for one in (REFERENCE, PREVIOUS))
-        if name not in read.table.column_names or not len(self):
+        if name not in read.table.column_names or not self.codes.size:
             return read, 0
         table = read.table
         texts = _texts(table, previous)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ pytestmark = [
 ]
 
 DEMO = ("infra.demo.play", "--data", "sample")
+MADE_BY_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VIRTUAL_ENV")  # of the make that runs the tests
 PAGE_PATIENCE_MS = 180_000
 
 
@@ -256,6 +258,20 @@ def test_the_partner_page_scores_an_applicant(look: Look, clone: Clone, screensh
     look.page.screenshot(path=screenshots / "ui-score.png", full_page=True)
 
     assert not look.complaints
+
+
+@pytest.mark.needs_browser
+@pytest.mark.timeout(3600)  # minutes of work, and whatever else the machine does
+def test_every_promise_is_kept(played: str, clone: Clone) -> None:
+    """`make acceptance` on this stack: schedules, forms, approval to answer, image, lost runs."""
+    assert played
+    inherited = {name: value for name, value in clone.environment.items() if name not in MADE_BY_MAKE}
+    command = ["make", "--no-print-directory", "acceptance"]
+
+    asked = subprocess.run(command, cwd=clone.folder, env=inherited, capture_output=True, text=True, check=False)
+
+    assert asked.returncode == 0, f"{asked.stdout[-6000:]}\n{asked.stderr[-2000:]}"
+    assert "every promise is kept" in asked.stdout
 
 
 def test_the_clone_stays_clean(played: str, clone: Clone, before: str) -> None:

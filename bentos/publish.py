@@ -215,6 +215,23 @@ def record(registry: Registry, version: Version, result: Published) -> None:
         registry.attach(version, f"packaging/version-{version.number}.cdx.json", result.sbom.read_text("utf-8"))
 
 
+def pack_version(version: Version, package: Path, settings: BentosSettings) -> Packed:
+    """The Bento of a registered version, where this machine's settings put it; built, or found again.
+
+    Raises:
+        ArtefactDamaged: the package's model is not the approved one.
+        PackFailed: the Bento could not be built; nothing is left in the store.
+    """
+    return bento.pack(
+        package,
+        version=version.number,
+        digest=version.digest,
+        home=settings.home,
+        store=settings.bento_store,
+        base_image=settings.base_image,
+    )
+
+
 def publish_champion(settings: BentosSettings) -> Published:
     """The champion packed (or found again) and published."""
     registry = Registry.connect(settings)
@@ -223,14 +240,7 @@ def publish_champion(settings: BentosSettings) -> Published:
     with tempfile.TemporaryDirectory(prefix="publish-") as scratch:
         package = registry.download(version.number, version.digest, Path(scratch) / "package")
         bento.finish(package, version.number, decision, registry.documents(version))
-        packed = bento.pack(
-            package,
-            version=version.number,
-            digest=version.digest,
-            home=settings.home,
-            store=settings.bento_store,
-            base_image=settings.base_image,
-        )
+        packed = pack_version(version, package, settings)
         identity = Identity(version=str(version.number), digest=version.digest)
         result = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
     if result.digest:

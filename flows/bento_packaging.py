@@ -178,14 +178,7 @@ def fetch(registry: Registry, version: Version, package: Path, max_model_mb: flo
 @task(task_run_name="build the Bento of version {version.number}", cache_policy=NO_CACHE)
 def build(version: Version, package: Path, settings: BentosSettings) -> Packed:
     """The Bento, built or found again."""
-    packed = bento.pack(
-        package,
-        version=version.number,
-        digest=version.digest,
-        home=settings.home,
-        store=settings.bento_store,
-        base_image=settings.base_image,
-    )
+    packed = publish.pack_version(version, package, settings)
     get_run_logger().info("%s %s", packed.tag, "stands already, byte for byte" if packed.reused else "built")
     return packed
 

@@ -6,7 +6,7 @@ import json
 import re
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,7 @@ class Look:
 
 
 @pytest.fixture(name="look")
-def _look(browser: Browser, played: str, clone: Clone) -> Look:
+def _look(browser: Browser, played: str, clone: Clone) -> Iterator[Look]:
     assert played
     user, password = clone.mlflow_login
     context = browser.new_context(
@@ -159,7 +159,8 @@ def _look(browser: Browser, played: str, clone: Clone) -> Look:
     )
     page = context.new_page()
     page.set_default_timeout(PAGE_PATIENCE_MS)
-    return Look(page)
+    yield Look(page)
+    context.close()  # a page left open draws on, on the processor
 
 
 def newest_run(clone: Clone, deployment: str) -> dict[str, Any]:
@@ -242,6 +243,7 @@ def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, s
 
     page.get_by_text("/v1/score").first.wait_for(timeout=PAGE_PATIENCE_MS)
     page.screenshot(path=screenshots / "api-docs.png")
+    context.close()
 
 
 @pytest.mark.needs_browser

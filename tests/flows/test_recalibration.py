@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -23,8 +22,8 @@ from flows.monitoring.quarter_outcomes import first_day, quarter_of, read_outcom
 from flows.predictions.columns import contract_columns
 from service.score.manifest import MODEL_FILE, REFERENCE_FILE, Manifest
 from service.score.policy import CLASSES
-from tests.flows.prepared_data import prepared_frame, write_prepared
-from tests.flows.test_training import short_yardstick
+from tests.flows.prepared_data import prepared_frame
+from tests.flows.training_place import training_place
 from tests.signing import approval, trust
 
 HOME = Path(__file__).resolve().parents[2]
@@ -126,22 +125,12 @@ def fixture_registry(
     mlflow_server: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Registry]:
     """A registry whose champion was trained on generated data."""
-    importlib.import_module("sklearn.tree")  # before MLflow hooks into its import, which warns
-    from flows.learning import baselines
     from flows.learning.fit import Parameters
     from flows.training import training
     from flows.training_form import TrainingForm
 
     folder = tmp_path_factory.mktemp("recalibration")
-    write_prepared(folder / "data", customers=150, unseen=140)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-        patch.setenv("PREFECT_API_URL", prefect_server)
-        patch.setenv("QF_HOME", str(HOME))
-        patch.setenv("QF_STATE_DIR", str(folder / "state"))
-        patch.setenv("QF_MODEL_NAME", f"credit-score-{uuid.uuid4().hex[:8]}")
-        patch.setenv("QF_GIT_REVISION", "a" * 40)
-        patch.setitem(baselines.BASELINES, baselines.YARDSTICK, short_yardstick)
+    with training_place(folder, mlflow_server, prefect_server):
         registry = Registry.connect(BentosSettings())
         recipe = Parameters(iterations=30, depth=4, folds=2)
         number = training(TrainingForm(data_dir=str(folder / "data"), learning=recipe, trainer="bob"))

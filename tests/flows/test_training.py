@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,10 +14,9 @@ from bentos.registry.decision import Decision
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from flows.learning import baselines
-from flows.learning.rows import Rows
 from flows.reproduce import NotReproduced, reproduce
 from tests.flows.prepared_data import write_prepared
+from tests.flows.training_place import training_place
 from tests.signing import approval, trust
 
 HOME = Path(__file__).resolve().parents[2]
@@ -32,33 +28,15 @@ pytestmark = [
 ]
 
 
-def short_yardstick(rows: Rows, threads: int = 2) -> baselines.Predict:
-    """The default CatBoost with thirty trees instead of a thousand: what is compared matters here, not how well."""
-    from catboost import CatBoostClassifier
-
-    model = CatBoostClassifier(iterations=30, thread_count=threads, verbose=False, allow_writing_files=False)
-    model.fit(rows.features, rows.labels)
-    return lambda features: np.asarray(model.predict_proba(features))
-
-
 @pytest.fixture(scope="module")
 def place(
     mlflow_server: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Registry, Path]]:
     """A registry of this module's own, and a folder with prepared data and state; flows see both by environment."""
-    importlib.import_module("sklearn.tree")  # before MLflow hooks into its import, which warns
     folder = tmp_path_factory.mktemp("training")
-    write_prepared(folder / "data", customers=150, unseen=140)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-        patch.setenv("PREFECT_API_URL", prefect_server)
-        patch.setenv("QF_HOME", str(HOME))
-        patch.setenv("QF_STATE_DIR", str(folder / "state"))
+    with training_place(folder, mlflow_server, prefect_server) as patch:
         patch.setenv("BENTOML_HOME", str(folder / "bentoml"))
-        patch.setenv("QF_MODEL_NAME", f"credit-score-{uuid.uuid4().hex[:8]}")
         patch.setenv("QF_SMOKE_TIMEOUT_S", "400")
-        patch.setenv("QF_GIT_REVISION", "a" * 40)
-        patch.setitem(baselines.BASELINES, baselines.YARDSTICK, short_yardstick)
         patch.delenv("REGISTRY", raising=False)
         yield Registry.connect(BentosSettings()), folder
 

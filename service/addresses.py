@@ -47,6 +47,11 @@ def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
     return nearest
 
 
+def subscriber(address: str) -> str:
+    """Whom an address stands for where no key does: a subscriber of IPv6 owns a /64 and more, not one address."""
+    return ":".join(address.split(":")[:4]) if ":" in address else address
+
+
 @lru_cache(maxsize=8192)
 def network_of(address: str) -> str:
     """The network an address belongs to: a /24, or a /48 of IPv6."""

@@ -30,6 +30,7 @@ from typing import Final
 from service import files
 from service.access.keystore import ApiKey
 from service.access.token_bucket import BucketState, Policy, RateDecision, Terms, of_both, take
+from service.addresses import subscriber
 from service.errors import Misconfigured
 
 _MAGIC: Final = b"QFLIMIT1"
@@ -222,10 +223,5 @@ class FailureLimiter:
 
     def failed(self, address: str) -> RateDecision:
         """Count one refused key of this address; not allowed means: answer 429 instead of 401."""
-        name = hashlib.blake2b(_network(address).encode(), digest_size=8).digest()
+        name = hashlib.blake2b(subscriber(address).encode(), digest_size=8).digest()
         return self._table.take(name, self._policy, 1, self._clock, self._wall)
-
-
-def _network(address: str) -> str:
-    """An IPv6 customer owns a /64 and more: throttle the network, not one of its 2^64 addresses."""
-    return ":".join(address.split(":")[:4]) if ":" in address else address

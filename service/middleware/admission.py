@@ -75,10 +75,10 @@ class Admission:
         if call.body is None:
             self.throttle.look(call)
             self.room.hold(call, size if declared is not None else limit)
-        await self._pay(call, 1 + size // BYTES_PER_TOKEN)
+        await self.throttle.charge(call, 1 + size // BYTES_PER_TOKEN)
         body = await self.bodies.read(call, limit)
         if len(body) > max(size, BYTES_PER_TOKEN):  # its length was not told
-            await self._pay(call, len(body) // BYTES_PER_TOKEN)
+            await self.throttle.charge(call, len(body) // BYTES_PER_TOKEN)
         return body
 
     async def settle(self, call: Call, price: int) -> None:
@@ -88,16 +88,11 @@ class Admission:
             ProblemError: 429; then nothing was paid.
         """
         if call.tokens != price:
-            tokens, call.tokens = call.tokens, 0
-            await self.throttle.refund(call, tokens)
-            await self._pay(call, price)
+            await self.throttle.refund(call, call.tokens)
+            await self.throttle.charge(call, price)
 
     async def parsed(self, call: Call, route: Route, parse: Callable[[bytes], Parsed]) -> Parsed:
         """The content of a body at the route's price; a body that is refused stays paid by its bytes."""
         content = parse(await self.read(call, route.max_bytes))
         await self.settle(call, route.price.tokens())
         return content
-
-    async def _pay(self, call: Call, tokens: int) -> None:
-        await self.throttle.charge(call, tokens)
-        call.tokens += tokens

@@ -14,6 +14,7 @@ from typing import Final
 
 from service.access.keystore import ApiKey
 from service.access.keystore import Scope as KeyScope
+from service.addresses import subscriber
 from service.errors import ProblemError
 from service.metrics import Metrics
 from service.middleware.authentication import Access
@@ -72,6 +73,10 @@ class RequestHandler:
         """Whether it is a route that tells how the worker is: answered when nothing else is."""
         endpoint = self.routes.find(path)
         return endpoint is not None and (endpoint.route.open or endpoint.route.scope is KeyScope.METRICS)
+
+    def owner(self, call: Call) -> str:
+        """Who asks: a partner's account, or an address without a good key."""
+        return call.key.account if call.key is not None else subscriber(self.access.address(call))
 
     def _refusal(self, call: Call, route: Route | None) -> Problem | None:
         """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""

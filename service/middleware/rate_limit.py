@@ -38,6 +38,7 @@ class Throttle:
         decision = await self.limiter.take(key, cost)
         call.limits = limit_headers(key, decision)
         if decision.allowed:
+            call.tokens += cost
             self.decisions["admitted"] += 1
             return
         self.decisions[decision.violated or BURST] += 1
@@ -45,6 +46,7 @@ class Throttle:
 
     async def refund(self, call: Call, cost: int) -> None:
         """Give tokens back that paid for an answer we failed to give."""
+        call.tokens -= cost
         call.limits = limit_headers(call.owner, await self.limiter.take(call.owner, -cost))
 
     def look(self, call: Call) -> None:

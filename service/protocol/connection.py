@@ -7,6 +7,8 @@ are counted and dropped. What is no HTTP is refused behind the answers that are 
 An answer may leave before its request has come whole. A little that is still missing is waited for, so that the
 connection can be kept; else the sending side is closed and the rest thrown away unread, within a number of bytes and a
 time, since a socket that is closed over unread bytes resets, and the caller never sees the answer.
+
+An answer that was not paid for, and each large piece that is thrown away, takes its turn (`service.protocol.turns`).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE,
 from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.heads import HEADER_BYTES, Head, read_head
 from service.protocol.inbound import Inbound
+from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
 from service.protocol.rendering import CONTINUE, rendered
 from service.web.exchange import Call, Reply, problem_reply
 from service.web.fields import READ
@@ -31,9 +34,6 @@ _UNFINISHED_BYTES: Final = 2 * HEADER_BYTES  # of a head; its first read may hol
 _LINES_PER_BYTE: Final = 8  # of the lines around chunks of one byte each
 _PIPELINED: Final = 64  # requests that may wait behind one another
 _KEPT_BYTES: Final = 64 * 1024  # missing of a body that was answered: fewer are waited for, to keep the connection
-DRAIN_BYTES: Final = 64 << 20
-DRAIN_S: Final = 6.0
-_FAST_BYTES: Final = 6 << 20  # who sends that much in this time may go on
 _WRITE_S: Final = 30.0  # for an answer that is not read
 _MALFORMED: Final = BAD_HEADER.saying("The request is not well-formed HTTP")
 
@@ -71,7 +71,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._lingers = False
         self._half_closed = False  # by the caller
         self._ends = False  # with the server
-        self._beyond = self._beyond_before = 0  # bytes after the last request, and when they were looked at
+        self._leftover = Leftover()
+        self._owner = ""  # whose turns it takes
+        self._held: Reply | None = None  # waits for its turn
         self._read_paused = self._write_paused = False
 
     # What asyncio and the server call
@@ -97,6 +99,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._queue.clear()
         if self._now is not None:
             self._now.fail(INCOMPLETE)
+            if self._held is not None:
+                self._send(self._now, self._held)
         self._arriving = self._parser = None
 
     def data_received(self, data: bytes) -> None:
@@ -145,9 +149,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._transport.close()
 
     def overdue(self) -> None:
-        """What was owed did not come. Who sends a large refused body fast may finish it."""
-        if self._lingers and self._beyond - self._beyond_before >= _FAST_BYTES:
-            self._beyond_before = self._beyond
+        """What was owed did not come. Who sends a large refused body fast, or waits for his turn, may finish it."""
+        if self._lingers and (self._leftover.came_fast() or self in self.connections.turns):
             self._arm(DRAIN_S)
         else:
             self._transport.abort()
@@ -155,6 +158,13 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def evict(self) -> None:
         """Another connection takes its place."""
         self._transport.abort()
+
+    def go_on(self) -> None:
+        """Its turn has come: to be answered, or to be read."""
+        if self._now is not None and self._held is not None:
+            self._send(self._now, self._held)
+        else:
+            self._resume_reading()
 
     # What the parser calls
 
@@ -229,7 +239,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
                     self._read_again()
         except httptools.HttpParserError:
             if self._over:  # the parser was stopped, or reads on after the last request
-                self._beyond += 1
+                self._leftover.add(1)
             elif self._arriving is not None:
                 self._cut(self._arriving, _MALFORMED)
             else:
@@ -278,7 +288,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def _cut(self, arriving: Inbound, problem: Problem) -> None:
         """The rest of this request is not to be believed: its answer is the last one."""
         self._over = True
-        self._beyond += 1
+        self._leftover.add(1)
         if arriving.answered:
             self._end()
             return
@@ -289,7 +299,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def _refuse(self, problem: Problem) -> None:
         """Answer what never became a request, after all that did."""
         self._over = True
-        self._beyond += 1
+        self._leftover.add(1)
         self._enqueue(self._inbound(None, problem))
 
     # From requests to answers
@@ -322,9 +332,19 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._finish(inbound, await self._handler.answer(inbound.call))
 
     def _finish(self, inbound: Inbound, reply: Reply) -> None:
-        """Send the answer, then turn to the next request or to the end."""
-        self._now = None
+        """Send the answer, in its turn if it was not paid for."""
         inbound.let_go()
+        if not inbound.call.tokens:
+            self._owner = self._handler.owner(inbound.call)
+            if not self.connections.turns.take(self._owner, self):
+                self._held = reply
+                self._pause_reading()
+                return
+        self._send(inbound, reply)
+
+    def _send(self, inbound: Inbound, reply: Reply) -> None:
+        """Send it now, then see to the next request or to the end."""
+        self._now = self._held = None
         handler, closing = self._handler, self._is_last(inbound, reply)
         if not self._transport.is_closing():
             self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))
@@ -369,7 +389,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _end(self) -> None:
         """Close; where unread bytes are on their way, throw them away first."""
-        unread = self._beyond or self._arriving is not None or self._read_paused
+        unread = self._leftover or self._arriving is not None or self._read_paused
         self._over = True
         self._queue.clear()
         if unread and not self._half_closed and self._transport.can_write_eof():
@@ -384,9 +404,10 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
                 self._arm(_WRITE_S)
 
     def _discard(self, size: int) -> None:
-        self._beyond += size
-        if self._beyond > DRAIN_BYTES:
+        if self._leftover.add(size):
             self._transport.abort()
+        elif size >= LARGE_BYTES and self._lingers and not self.connections.turns.take(self._owner, self):
+            self._pause_reading()
 
     def _arm(self, seconds: float) -> None:
         self.connections.deadlines.arm(self, seconds)

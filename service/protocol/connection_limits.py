@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from service.protocol.deadlines import Deadlines, TimedConnection
+from service.protocol.turns import Turns, TurnTaker
 
 _SPARE_HEAD_S: Final = 2.0
+
+
+class LimitedConnection(TimedConnection, TurnTaker, Protocol):
+    """A connection that may owe something, and may have to wait."""
 
 
 class ConnectionLimits:
@@ -17,15 +22,18 @@ class ConnectionLimits:
     answered, so that a crowd of callers never looks like a dead worker.
     """
 
-    def __init__(self, most: int = 4096, reserve: int = 64, header_timeout_s: float = 10.0) -> None:
-        self.deadlines = Deadlines()
+    def __init__(
+        self, most: int = 4096, reserve: int = 64, header_timeout_s: float = 10.0, turns: Turns | None = None
+    ) -> None:
+        self.deadlines: Deadlines[LimitedConnection] = Deadlines()
+        self.turns = turns or Turns()
         self.header_timeout_s = header_timeout_s
         self._most = most
         self._reserve = reserve
-        self._regular: set[TimedConnection] = set()
-        self._spare: set[TimedConnection] = set()
+        self._regular: set[LimitedConnection] = set()
+        self._spare: set[LimitedConnection] = set()
 
-    def enter(self, connection: TimedConnection) -> float:
+    def enter(self, connection: LimitedConnection) -> float:
         """Count a connection in; the seconds it has for its first head, 0 if there is no place for it."""
         if len(self._regular) >= self._most:
             self._give_place()
@@ -37,13 +45,14 @@ class ConnectionLimits:
             return _SPARE_HEAD_S
         return 0.0
 
-    def leave(self, connection: TimedConnection) -> None:
+    def leave(self, connection: LimitedConnection) -> None:
         """Count it out."""
         self._regular.discard(connection)
         self._spare.discard(connection)
         self.deadlines.disarm(connection)
+        self.turns.leave(connection)
 
-    def is_spare(self, connection: TimedConnection) -> bool:
+    def is_spare(self, connection: LimitedConnection) -> bool:
         """Whether it stands in the reserve."""
         return bool(self._spare) and connection in self._spare
 

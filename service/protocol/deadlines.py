@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 _SWEEP_S: Final = 1.0
 
@@ -19,29 +19,32 @@ class TimedConnection(Protocol):
         """Its place is needed."""
 
 
-class Deadlines:
+Timed = TypeVar("Timed", bound=TimedConnection)
+
+
+class Deadlines(Generic[Timed]):
     """Who owes something until when, the longest waiting first."""
 
     def __init__(self) -> None:
-        self._until: dict[TimedConnection, float] = {}
+        self._until: dict[Timed, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def arm(self, connection: TimedConnection, seconds: float) -> None:
+    def arm(self, connection: Timed, seconds: float) -> None:
         """From now on it has so many seconds, whatever it had before."""
         self._until.pop(connection, None)
         self._until[connection] = time.monotonic() + seconds
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
-    def disarm(self, connection: TimedConnection) -> None:
+    def disarm(self, connection: Timed) -> None:
         """It owes nothing any more."""
         self._until.pop(connection, None)
 
-    def oldest(self) -> TimedConnection | None:
+    def oldest(self) -> Timed | None:
         """Who has owed something for longest."""
         return next(iter(self._until), None)
 
-    def __contains__(self, connection: TimedConnection) -> bool:
+    def __contains__(self, connection: Timed) -> bool:
         """Whether it owes something."""
         return connection in self._until
 

@@ -8,9 +8,9 @@ Their quick forms run with the protocol's and the API's tests.
 from __future__ import annotations
 
 import http.client
-import multiprocessing
 import random
 import socket
+import statistics
 import threading
 import time
 from collections import Counter
@@ -29,6 +29,7 @@ from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from tests.api.posting import CLIENTS, post
 from tests.api.running import BODY, ROOT, Served, end, serve
 from tests.factories import pack_small_model
+from tests.faults.flood import flood, sink
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -219,63 +220,61 @@ def test_no_body_costs_more_than_ten_times_what_it_pays(served: Served) -> None:
     assert max(ratios) <= 10
 
 
-def attack(port: int, key: str, sent: list[bytes]) -> None:
-    """Send these bodies, each on connections of its own, for ever."""
-
-    def repeat(body: bytes) -> None:
-        headers = {"content-type": "application/json", "x-api-key": key}
-        while True:
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-                try:
-                    connection.request("POST", "/v1/score/batch", body, headers)
-                    connection.getresponse().read()
-                except OSError:  # the answer came before the body was sent
-                    continue
-
-    for body in sent:
-        threading.Thread(target=repeat, args=(body,)).start()
-
-
-def test_the_worst_of_one_key_is_not_felt_by_another(served: Served) -> None:
-    """Thirty seconds: another partner's p99 at most three times its usual, nothing 100 ms slower; so readiness."""
-    worst = keys.issue(served.folder, "worst")  # with the limits of any new key
-    time.sleep(2)
+def worst_bodies() -> list[bytes]:
+    """What costs most before it is refused: keys, rows, a fault behind good rows, blanks."""
     keyed = b",".join(b'"k%d":1' % number for number in range(150_000))
-    rows = b'{"applicants":[' + b",".join([BODY] * 999) + b",{}]}"
-    sent = [
+    return [
         b'{"applicants":[{' + keyed + b"}]}",
         b'{"applicants":[' + b"{}," * 690_000 + b"{}]}",
-        rows,
+        b'{"applicants":[' + b",".join([BODY] * 999) + b",{}]}",
         b" " * BATCH_BYTES,
     ]
 
-    def took(seconds: float) -> tuple[list[float], list[float]]:
-        scores, ready, until = [], [], time.monotonic() + seconds
-        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-        headers = {"content-type": "application/json", "x-api-key": served.key}
-        while time.monotonic() < until:
-            for found, method, path, body in ((scores, "POST", "/v1/score", BODY), (ready, "GET", "/readyz", None)):
-                begun = time.perf_counter()
-                connection.request(method, path, body, headers)
-                assert connection.getresponse().read()
-                found.append((time.perf_counter() - begun) * 1000)
-            time.sleep(0.005)
-        return sorted(scores), sorted(ready)
 
-    usual = took(15)
-    spawning = multiprocessing.get_context("spawn")  # their processor time is not the measuring client's
-    crowd = [spawning.Process(target=attack, args=(served.port, worst, sent[place:] + sent)) for place in range(2)]
-    for one in crowd:
-        one.start()
-    try:
-        time.sleep(5)
-        beside = took(30)
-    finally:
-        for one in crowd:
-            one.kill()
-            one.join()
-    for name, before, now in zip(("score", "readyz"), usual, beside, strict=True):
-        p99 = [times[int(len(times) * 0.99)] for times in (before, now)]
-        print(f"\n{name}: p99 {p99[0]:.1f} ms alone, {p99[1]:.1f} beside; at most {before[-1]:.1f} and {now[-1]:.1f}")
+def took(served: Served, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds that a partner's scores, and the probes of readiness, take."""
+    asked = {"score": ("POST", "/v1/score", BODY), "readyz": ("GET", "/readyz", None)}
+    found: dict[str, list[float]] = {name: [] for name in asked}
+    headers, until = {"content-type": "application/json", "x-api-key": served.key}, time.monotonic() + seconds
+    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
+        while time.monotonic() < until:
+            for name, request in asked.items():
+                begun = time.perf_counter()
+                connection.request(*request, headers)
+                answer = connection.getresponse()
+                assert answer.read() and answer.status == 200
+                found[name].append((time.perf_counter() - begun) * 1000)
+            time.sleep(0.005)
+    return found
+
+
+def percentile_99(times: list[float]) -> float:
+    """Of these."""
+    return sorted(times)[int(len(times) * 0.99)]
+
+
+def test_the_worst_of_one_key_is_not_felt_by_another(served: Served) -> None:
+    """Thirty seconds of it: another partner's p99 at most three times its usual, nothing 100 ms slower; so readiness.
+
+    Flood, service and neighbour share one machine here, so a flood takes processor time of its own, wherever it goes.
+    Usual is therefore what the neighbour finds while the same flood goes into a process that reads it and refuses. Both
+    are measured in turn, five times, and medians compared, so that other work of the machine meets both alike.
+    """
+    worst = keys.issue(served.folder, "worst")  # with the limits of any new key
+    time.sleep(2)
+    sent = worst_bodies()
+    usual: list[dict[str, list[float]]] = []
+    beside: list[dict[str, list[float]]] = []
+    with sink() as elsewhere:
+        for _ in range(5):
+            for port, found in ((elsewhere, usual), (served.port, beside)):
+                with flood(port, worst, sent) as answered:
+                    time.sleep(2)
+                    found.append(took(served, 6))
+                    assert answered()
+    for name in ("score", "readyz"):
+        p99 = [statistics.median(percentile_99(one[name]) for one in rounds) for rounds in (usual, beside)]
+        most = [statistics.median(max(one[name]) for one in rounds) for rounds in (usual, beside)]
+        print(f"\n{name}: p99 {p99[0]:.1f} ms usually, {p99[1]:.1f} beside; at most {most[0]:.1f} and {most[1]:.1f}")
         assert p99[1] <= 3 * p99[0]
-        assert now[-1] - before[-1] <= 100
+        assert most[1] - most[0] <= 100

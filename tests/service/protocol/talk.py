@@ -35,6 +35,7 @@ class Echo:
         self.headers.append(dict(call.headers))
         if self.early:
             return Reply(401, b"no")
+        call.tokens = 1
         try:
             body = call.body if call.body is not None else await _read(call)
         except ProblemError as error:
@@ -45,6 +46,10 @@ class Echo:
     def vital(self, path: str) -> bool:
         """Health alone."""
         return path == "/livez"
+
+    def owner(self, call: Call) -> str:
+        """Nobody has a key."""
+        return call.address
 
     def note(self, _call: Call, reply: Reply) -> None:
         """Each answer is noted once."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.protocol import connection as wire
+from service.protocol import leftover
 from service.protocol.heads import HEADER_BYTES
 from tests.service.protocol.talk import Echo, Talk, cut, talk
 
@@ -205,7 +205,7 @@ def test_a_caller_is_told_to_go_on_once_and_only_if_it_is_read() -> None:
 
 def test_what_is_thrown_away_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of bytes; the bound of time is that of every connection."""
-    monkeypatch.setattr(wire, "DRAIN_BYTES", 10_000)
+    monkeypatch.setattr(leftover, "DRAIN_BYTES", 10_000)
     start = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
     few = run(start, *[b"x" * 1000] * 9, echo=Echo(early=True))
     many = run(start, *[b"x" * 1000] * 12, echo=Echo(early=True))

@@ -113,6 +113,8 @@ def let_in(port: Port) -> list[str]:
         told = f"{port.process} on {port.number}: {method} {path} {headers}"
         try:
             answer = ask(port, method, path, headers)
+        except ConnectionRefusedError:
+            return found  # it was let go since it was found, as a flow run's own port is: a listener refuses nobody so
         except (http.client.HTTPException, OSError) as error:
             return [f"{told}: {type(error).__name__}"]
         if not answer.refuses(page):

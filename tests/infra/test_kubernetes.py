@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 from bentos.packing.image import CODE
+from bentos.processes import free_port
 from bentos.settings import BentosSettings
 from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
@@ -102,7 +105,7 @@ def test_applying_the_manifests_again_undoes_no_rollout(overlay: str, kind: str,
     applied = yaml.safe_load_all(kustomized(FOLDER / "overlays" / overlay))
     theirs = [each for each in applied if "template" in each.get("spec", {})]
     images = [one["image"] for each in theirs for one in each["spec"]["template"]["spec"]["containers"]]
-    assert len(images) == 3 and not [one for one in images if one.split(":")[0].endswith("/credit-score")]
+    assert len(images) == 5 and not [one for one in images if one.split(":")[0].endswith("/credit-score")]
     api = by_name(rendered(overlay, tmp_path))[kind, "api"]
     pod = api["spec"]["template"]["spec"]
     assert {one["image"] for one in (*pod["containers"], *pod["initContainers"])} == {IMAGE}
@@ -112,7 +115,15 @@ def test_applying_the_manifests_again_undoes_no_rollout(overlay: str, kind: str,
 
 def test_every_pod_is_restricted(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
     """What the namespace's restricted profile demands, and a root that cannot be written."""
-    assert set(pods(objects)) == {"api", "redis", "ui", "worker", "flow-run"}
+    assert set(pods(objects)) == {
+        "api",
+        "redis",
+        "ui",
+        "worker",
+        "flow-run",
+        "dask-scheduler",
+        "dask-worker",
+    }
     for name, pod in pods(objects).items():
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -241,7 +252,8 @@ def test_pods_that_share_a_database_keep_nothing(shared: Path, objects: dict[tup
     """A plain Deployment in the StatefulSet's place: no claim, no sticky partner; all else as it was."""
     found = by_name(shared)
     assert set(objects) - set(found) == {("StatefulSet", "api"), ("Service", "api-pods")}
-    assert set(found) - set(objects) == {("Deployment", "api")}
+    canary = {("Service", "api-canary"), ("Ingress", "api-canary")}
+    assert set(found) - set(objects) == {("Deployment", "api"), *canary}
     pod = found["Deployment", "api"]["spec"]["template"]["spec"]
     assert {kind for volume in pod["volumes"] for kind in volume} == {"name", "emptyDir", "secret", "configMap"}
     assert "replicas" not in found["Deployment", "api"]["spec"]  # the autoscaler's, which a re-apply must not undo
@@ -273,6 +285,63 @@ def test_a_pod_makes_the_tables_before_it_serves(shared: Path) -> None:
         assert container["image"] == pod["containers"][0]["image"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_a_canary_is_the_api_beside_itself(shared: Path, tmp_path: Path) -> None:
+    """The same pod under another name, which the first Service does not choose; no share of requests until it is said."""
+    rollout.with_image(FOLDER / "overlays" / "production-database" / "canary", IMAGE, tmp_path)
+    path = tmp_path / "canary.yaml"
+    path.write_text(kustomized(tmp_path))
+    done = validated(path, VERSIONS[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    ((kind_and_name, canary),) = by_name(path).items()
+    found = by_name(shared)
+    first, second = found["Deployment", "api"]["spec"]["template"], canary["spec"]["template"]
+    assert kind_and_name == ("Deployment", "api-canary")
+    differs = {name for name in first["spec"] if second["spec"].get(name) != first["spec"][name]}
+    assert differs == {"topologySpreadConstraints"}  # it is one pod
+    assert canary["spec"]["selector"]["matchLabels"] == found["Service", "api-canary"]["spec"]["selector"]
+    labels = second["metadata"]["labels"]
+    assert not found["Service", "api"]["spec"]["selector"].items() <= labels.items()
+    annotations = found["Ingress", "api-canary"]["metadata"]["annotations"]
+    assert {name.rpartition("/")[2]: value for name, value in annotations.items()} == {
+        "canary": "true",
+        "canary-weight": "0",
+    }
+    hosts = [found["Ingress", name]["spec"]["rules"][0]["host"] for name in ("api", "api-canary")]
+    assert hosts[0] == hosts[1]
+    for name, chosen in (
+        ("api", found["NetworkPolicy", "api"]["spec"]["podSelector"]),
+        ("redis", found["NetworkPolicy", "redis"]["spec"]["ingress"][0]["from"][0]["podSelector"]),
+    ):
+        assert chosen["matchExpressions"][0]["values"] == ["api", "api-canary"], name
+
+
+def test_dask_of_the_cluster_and_of_compose_scores(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """One command each, told twice; run here on other ports, they are what batch scoring asks for."""
+    from flows.batch.job import workers
+
+    commands = {}
+    for name in ("dask-scheduler", "dask-worker"):
+        container = objects["Deployment", name]["spec"]["template"]["spec"]["containers"][0]
+        commands[name] = container["command"]
+        assert compose_file.raw()["services"][name]["command"].split() == commands[name]
+    told = objects["ConfigMap", "addresses"]["data"]["QF_DASK_SCHEDULER"]
+    place = f"tcp://127.0.0.1:{free_port()}"
+    exchanged = {told: place, "8786": place.rpartition(":")[2], "8788": str(free_port()), "8789": str(free_port())}
+    exchanged |= {"python3": sys.executable, "0.0.0.0": "127.0.0.1"}
+    with ExitStack() as running:
+        for command in commands.values():
+            process = running.enter_context(
+                subprocess.Popen(
+                    [exchanged.get(each, each) for each in command],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            running.callback(process.terminate)
+        with workers(place, 1) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
 
 
 def test_cluster_and_compose_run_the_same_redis() -> None:

@@ -100,6 +100,14 @@ def test_the_page_meets_the_api_and_nothing_else() -> None:
     assert "ui:8501" in template and "listen 9443 ssl" in template
 
 
+def test_who_may_send_work_to_dask_is_who_scores() -> None:
+    """A scheduler runs what it is sent: it is on a network with its workers, the batch's own worker and the store."""
+    inside = {name for name, part in SERVICES.items() if "batch" in part.get("networks", [])}
+    assert inside == {"dask-scheduler", "dask-worker", "worker-model", "store"}
+    assert SERVICES["dask-scheduler"]["networks"] == SERVICES["dask-worker"]["networks"] == ["batch"]
+    assert SERVICES["dask-scheduler"]["profiles"] == SERVICES["dask-worker"]["profiles"] == ["batch"]
+
+
 def test_every_secret_is_made_and_none_has_a_default() -> None:
     """What compose asks for is what `infra.compose.passwords` makes; a variable named like a secret is asked for."""
     # The registry reads a digest of its password; the password itself is for who pushes and pulls.
@@ -119,6 +127,7 @@ def test_each_part_holds_its_own_key_of_the_store() -> None:
         "mlflow": {"MLFLOW"},
         "bootstrap": {"ADMIN", "UI"},  # hands the UI's over to it
         "worker-model": {"MODEL"},
+        "dask-worker": {"MODEL"},  # reads and writes as who sends it its work
         "worker-watch": {"WATCH"},
         "worker-retention": {"RETENTION"},
         "api-blue": {"SERVICE"},

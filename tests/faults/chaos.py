@@ -109,10 +109,14 @@ class Chaos:
 
     async def _run(self) -> None:
         self.processes = [self._start(port) for port in self.ports]
+        await self._begin()
         share = self.plan.requests // CLIENTS
         clients = [self._client(number, share) for number in range(CLIENTS)]
         await asyncio.gather(*clients, self._kill(), self._outage())
         await self._drain()
+
+    async def _begin(self) -> None:
+        """Until the traffic may begin; partners of a worker that is not up yet just ask again."""
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self._command(port), env=self._environment())  # pylint: disable=consider-using-with

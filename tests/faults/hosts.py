@@ -90,15 +90,17 @@ class HostsChaos(Chaos):
         while self._waiting():
             await asyncio.sleep(0.1)
         self.report.drained_s = asyncio.get_running_loop().time() - started
-        for port in self.ports:
-            await self._read_all(port)
+        for place in range(len(self.ports)):
+            await self._read_all(place)
 
     def _waiting(self) -> int:
         with psycopg.connect(self.database) as link:
             row = link.execute(WAITING).fetchone()
         return int(row[0]) if row else 0
 
-    async def _read_all(self, port: int) -> None:
+    async def _read_all(self, place: int) -> None:
+        """What a host does not find of all that was answered."""
+        port = self.ports[place]
         while True:
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

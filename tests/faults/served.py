@@ -7,9 +7,11 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +43,8 @@ class ServedChaos(Chaos):
         return self.pseudonyms.of(PARTNER, key)
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        environment = {
-            **self._environment(),
-            "QF_SERVICE_DIR": str(self.service_dir),
-            "QF_MODEL_DIR": str(self.model_dir),
-            "QF_WORKERS": str(self.plan.workers),
-            "QF_SHIP_INTERVAL_S": "1",
-            "QF_ACCESS_LOG": "false",
-            "BENTOML_HOME": str(self.service_dir / "bentoml"),
-            "BENTOML_DO_NOT_TRACK": "True",
-        }
-        command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer"]
-        with open(self.service_dir / "server.log", "ab") as log:
-            return subprocess.Popen(  # pylint: disable=consider-using-with
-                [*command, "--host", "127.0.0.1", "--port", str(port)],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        more = {"QF_MODEL_DIR": str(self.model_dir), "QF_WORKERS": str(self.plan.workers)}
+        return serve(port, self.service_dir, {**self._environment(), **more})
 
     async def _kill(self) -> None:
         pause = self.plan.duration_s / (self.plan.kills + 1)
@@ -68,24 +53,18 @@ class ServedChaos(Chaos):
             await self._ready()
             self.report.kills += 1
             if self.report.kills % WHOLE_TREE_EVERY:
-                self._signal(self.random.choice(self._workers()), signal.SIGKILL)
+                kill(self.random.choice(self._workers()))
             else:
                 self.tree_kills += 1
                 self._end(self.processes[0])
                 self.processes = [self._start(self.ports[0])]
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        for child in [*_descendants(process.pid), process.pid]:
-            self._signal(child, signal.SIGKILL)
-        process.wait()
-
-    def _signal(self, pid: int, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        kill_tree(process)
 
     def _workers(self) -> list[int]:
         """Processes that hold an outbox open."""
-        return [pid for pid in _descendants(self.processes[0].pid) if _writes_below(pid, self.folder)]
+        return [pid for pid in descendants(self.processes[0].pid) if _writes_below(pid, self.folder)]
 
     async def _ready(self) -> None:
         deadline = time.monotonic() + START_S
@@ -94,44 +73,91 @@ class ServedChaos(Chaos):
             await asyncio.sleep(0.2)
 
     async def _status(self, method: str, path: str) -> int:
-        return int((await self._http(method, path, b"", "")).get("status", 0))
+        answer = await ask(self.ports[0], method, path, {"x-api-key": self.api_key})
+        return int(answer.get("status", 0))
 
     async def _try(self, key: str) -> dict[str, Any]:
-        body = json.dumps({**APPLICANT, "customer_ref": key}).encode()
-        answer = await self._http("POST", "/v1/score", body, key)
-        return {"status": answer.get("status"), "id": answer.get("json", {}).get("prediction_id")}
+        return await score(self.ports[0], self.api_key, key)
 
-    async def _http(self, method: str, path: str, body: bytes, key: str) -> dict[str, Any]:
-        head = (
-            f"{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx-api-key: {self.api_key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            + (f"idempotency-key: {key}\r\n" if key else "")
-            + "\r\n"
+
+def serve(port: int, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The service on a port, with what it keeps in a folder of its own."""
+    given = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
+        **environment,
+        "QF_SERVICE_DIR": str(folder),
+        "QF_SHIP_INTERVAL_S": "1",
+        "QF_ACCESS_LOG": "false",
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer"]
+    with open(folder / "server.log", "ab") as log:
+        return subprocess.Popen(  # pylint: disable=consider-using-with
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env=given,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-        writer = None
-        try:
-            async with asyncio.timeout(10):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[0])
-                writer.write(head.encode() + body)
-                answer = await reader.read()
-        except OSError:
-            return {}
-        finally:
-            if writer is not None:
-                writer.close()
-        first, _, rest = answer.partition(b"\r\n\r\n")
-        if not first or not rest.endswith(b"}"):
-            return {"status": int(first.split()[1])} if first else {}
-        return {"status": int(first.split()[1]), "json": json.loads(rest)}
 
 
-def _descendants(pid: int) -> list[int]:
+async def score(port: int, api_key: str, key: str, trust: ssl.SSLContext | None = None) -> dict[str, Any]:
+    """One applicant scored under an Idempotency-Key: the status, and the id where there is one."""
+    body = json.dumps({**APPLICANT, "customer_ref": key}).encode()
+    headers = {"x-api-key": api_key, "content-type": "application/json", "idempotency-key": key}
+    answer = await ask(port, "POST", "/v1/score", headers, body, trust)
+    return {"status": answer.get("status"), "id": answer.get("json", {}).get("prediction_id")}
+
+
+async def ask(  # pylint: disable=too-many-arguments, too-many-positional-arguments  # what a request has
+    port: int,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    trust: ssl.SSLContext | None = None,
+) -> dict[str, Any]:
+    """One request on a connection of its own: status and content, or nothing where it broke."""
+    sent = {"host": "h", "connection": "close", "content-length": str(len(body)), **headers}
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items()) + "\r\n"
+    writer = None
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+            writer.write(head.encode() + body)
+            answer = await reader.read()
+    except OSError:
+        return {}
+    finally:
+        if writer is not None:
+            writer.close()
+    first, _, rest = answer.partition(b"\r\n\r\n")
+    if not first or not rest.endswith(b"}"):
+        return {"status": int(first.split()[1])} if first else {}
+    return {"status": int(first.split()[1]), "json": json.loads(rest)}
+
+
+def kill(pid: int) -> None:
+    """kill -9, if it is there still."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a process and all it started."""
+    for child in [*descendants(process.pid), process.pid]:
+        kill(child)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
     """All children of a process, theirs too."""
     found = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text(encoding="ascii").split():
-                found += [int(child), *_descendants(int(child))]
+                found += [int(child), *descendants(int(child))]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.conftest import ObjectStore
 from tests.databases import Cluster
 from tests.faults.chaos import Chaos, Plan
 from tests.faults.hosts import HostsChaos, HostsPlan
+from tests.redis_server import redis_server
 
 QUICK = Plan(requests=600, kills=3, duration_s=8.0, outage_s=5.0)
 FULL = Plan(requests=10_000, kills=28, duration_s=100.0, outage_s=60.0)
@@ -38,6 +40,7 @@ def test_kills_outage_and_lost_acknowledgements(plan: Plan, object_store: Object
 
 HOSTS_QUICK = HostsPlan(requests=500, kills=3, duration_s=8.0, outage_s=3.0, restarts=1)
 HOSTS_FULL = HostsPlan(requests=10_000, kills=28, duration_s=120.0, outage_s=60.0, restarts=3)
+FRONT_FULL = HostsPlan(requests=10_000, kills=28, duration_s=280.0, outage_s=60.0, restarts=3)
 
 
 @pytest.mark.slow
@@ -57,6 +60,40 @@ def test_three_hosts_share_a_database_through_kills_and_restarts(
     assert (report.lost, report.doubled, report.wrong, report.wrong_replays) == ([], [], [], 0)
     assert not told.unreadable and sum(report.rows.values()) == len(report.answered)
     assert report.drained_s <= 30
+
+
+@pytest.mark.full
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("plan", [FRONT_FULL], ids=["full"])
+def test_served_hosts_behind_the_shipped_proxy_lose_nothing(  # pylint: disable=too-many-arguments, too-many-positional-arguments
+    plan: HostsPlan,
+    object_store: ObjectStore,
+    database_cluster: Cluster,
+    database: str,
+    tmp_path: Path,
+    require_program: Callable[[str], str],
+) -> None:
+    """Hosts killed, PostgreSQL and Redis too, the store away: none lost or doubled, limits held over all."""
+    from tests.factories import pack_small_model
+    from tests.faults.front_chaos import PURSE, FrontChaos, Served
+
+    pack_small_model(tmp_path / "model")
+    with redis_server(require_program, tmp_path) as redis:
+        served = Served(require_program("nginx"), tmp_path / "model", redis)
+        chaos = FrontChaos(plan, tmp_path, object_store, database_cluster, database, served)
+        report, told = chaos.run(), chaos.told
+    print(
+        f"\n{len(report.answered)} answered by {plan.workers} hosts behind nginx through {report.kills} kills"
+        f" ({chaos.host_kills} of a whole host), {told.restarts} restarts of PostgreSQL, {chaos.redis_kills} of Redis,"
+        f" {report.retries} retries, {report.replays} replays: {len(report.lost)} lost, {len(report.doubled)} doubled,"
+        f" {len(told.unreadable)} unreadable; drained in {report.drained_s:.1f} s; purses {chaos.admitted}"
+    )
+    assert (report.kills, told.restarts, chaos.redis_kills) == (plan.kills, plan.restarts, 1)
+    assert len(report.answered) == plan.requests
+    assert (report.lost, report.doubled, report.wrong, report.wrong_replays) == ([], [], [], 0)
+    assert not told.unreadable and sum(report.rows.values()) == len(report.answered)
+    assert report.drained_s <= 30 and chaos.admitted == [PURSE, PURSE]
 
 
 @pytest.mark.slow

@@ -288,7 +288,7 @@ def test_a_pod_makes_the_tables_before_it_serves(shared: Path) -> None:
 
 
 def test_a_canary_is_the_api_beside_itself(shared: Path, tmp_path: Path) -> None:
-    """The same pod under another name, which the first Service does not choose; no share of requests until it is said."""
+    """The same pod under another name, which the first Service does not choose; no request until a share is said."""
     rollout.with_image(FOLDER / "overlays" / "production-database" / "canary", IMAGE, tmp_path)
     path = tmp_path / "canary.yaml"
     path.write_text(kustomized(tmp_path))

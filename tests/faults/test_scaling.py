@@ -13,7 +13,6 @@ import pytest
 
 from service.docs.examples import APPLICANT
 from tests.conftest import ObjectStore
-from tests.databases import Cluster
 from tests.factories import pack_small_model
 from tests.faults.chaos import client, rows_in
 from tests.faults.front import Front
@@ -34,13 +33,11 @@ BUCKET = "scaling"
 @pytest.mark.timeout(900)
 def test_from_one_host_to_four_and_back(
     object_store: ObjectStore,
-    database_cluster: Cluster,
     database: str,
     tmp_path: Path,
     require_program: Callable[[str], str],
 ) -> None:
     """100 requests a second from a client that repeats nothing: none fails, each host answers, every row is shipped."""
-    assert database_cluster.port
     client(object_store).create_bucket(Bucket=BUCKET)
     pack_small_model(tmp_path / "model")
     running: list[subprocess.Popen[bytes]] = []

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class PrivateArbiter(circus.Arbiter):
-    """BentoML's supervisor, commanded through a folder of mode 0700; it breaks no connection when it leaves its port."""
+    """BentoML's supervisor, commanded through a folder of mode 0700; it breaks no connection when it leaves."""
 
     def __init__(self, watchers: Any, **options: Any) -> None:
         folder = tempfile.mkdtemp(prefix="supervisor-")

@@ -56,6 +56,8 @@ _log = logging.getLogger("service.limits")
 SETTING: Final = "QF_REDIS_URL"
 ANSWER_S: Final = 0.25
 """How long Redis may take to be reached, and to answer: a request waits for it."""
+PAUSE_S: Final = 1.0
+"""How long nobody waits for it after it was too slow for somebody."""
 
 
 class Failure(NamedTuple):
@@ -66,6 +68,7 @@ class Failure(NamedTuple):
 
 
 OTHER: Final = Failure("other", "it refused the command")
+TOO_SLOW: Final = Failure("timeout", f"it takes longer than {ANSWER_S} s")
 FAILURES: Final[dict[type[exceptions.RedisError], Failure]] = {
     exceptions.BusyLoadingError: Failure("loading", "it is starting and reads its data"),
     exceptions.AuthenticationError: Failure("login", f"it refuses the user or password of {SETTING}"),
@@ -74,7 +77,7 @@ FAILURES: Final[dict[type[exceptions.RedisError], Failure]] = {
     exceptions.ReadOnlyError: Failure("read-only", "it is a replica, which takes no writes"),
     exceptions.OutOfMemoryError: Failure("full", "its memory is full"),
     exceptions.InvalidResponse: Failure("no-redis", "what listens there is no Redis"),
-    exceptions.TimeoutError: Failure("timeout", f"it takes longer than {ANSWER_S} s"),
+    exceptions.TimeoutError: TOO_SLOW,
     exceptions.ConnectionError: Failure("unreachable", "it cannot be reached"),
     exceptions.RedisError: OTHER,
 }
@@ -120,9 +123,13 @@ class RemoteLimiter:
         self._wall = wall
         self._on_failure = on_failure
         self._failure: Failure | None = None
+        self._asked_from = 0.0
 
     async def take(self, key: ApiKey, cost: int) -> RateDecision:
         """Take tokens of the key's account, and of the key where its own limits are narrower; or none."""
+        if self._failure is not None and time.monotonic() < self._asked_from:
+            self._on_failure(self._failure.reason)
+            return await self._fallback.take(key, cost)
         try:
             if key.account_terms is None:
                 decision = await self._of(key.account, key, cost)
@@ -138,6 +145,8 @@ class RemoteLimiter:
 
     def _failed(self, failure: Failure, error: exceptions.RedisError) -> None:
         self._on_failure(failure.reason)
+        if failure == TOO_SLOW:
+            self._asked_from = time.monotonic() + PAUSE_S
         if failure != self._failure:
             _log.error("redis: %s (%s): limits hold per host until it answers", failure.text, in_one_line(error))
             self._failure = failure

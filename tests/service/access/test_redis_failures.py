@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -99,6 +101,29 @@ def test_a_failure_is_named_and_counted(
     (line,) = [record.getMessage() for record in caplog.records if record.name == "service.limits"]
     assert next(one.text for one in FAILURES.values() if one.reason == reason) in line
     assert "\n" not in line and PASSWORD not in line
+
+
+def test_who_is_too_slow_is_not_waited_for_by_everybody(tmp_path: Path) -> None:
+    """One request waits for a silent Redis; those of the next second go by this host's limits at once."""
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+
+        async def many() -> None:
+            redis = redis_at(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+            here = SharedLimiter(SharedTable(tmp_path / "limits.bin"), clock=lambda: 1.0)
+            limiter = RemoteLimiter(redis, here, on_failure=told.append)
+            await limiter.take(KEY, 1)
+            limiter._asked_from = time.monotonic() + 60  # pylint: disable=protected-access  # of however slow a machine
+            for _ in range(5):
+                await limiter.take(KEY, 1)
+            await redis.aclose()
+
+        asyncio.run(many())
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert told == ["timeout"] * 6
 
 
 def test_redis_that_comes_back_is_said(

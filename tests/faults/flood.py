@@ -8,7 +8,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
@@ -74,6 +74,11 @@ def _send(port: int, key: str, bodies: Sequence[bytes], answered: Any) -> None:
 
 class _Refusal(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        """Until the sender is ended, which may be at any byte."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_POST(self) -> None:  # pylint: disable=invalid-name  # as the library calls it
         """Read all, then 429."""

@@ -341,7 +341,8 @@ def test_dask_of_the_cluster_and_of_compose_scores(objects: dict[tuple[str, str]
             )
             running.callback(process.terminate)
         with workers(place, 1) as client:
-            assert client.submit(sum, [1, 2]).result() == 3
+            # By name, as batch scoring sends its functions: a worker has the project's packages.
+            assert client.submit(free_port).result() > 0
 
 
 def test_cluster_and_compose_run_the_same_redis() -> None:

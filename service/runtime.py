@@ -158,7 +158,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
         records = Records(self.ledger, admission)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, DECLARED)
-        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks)
+        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks, self.jobs.pepper)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         table = routes(scores, jobs, records, pages, operations)
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.

@@ -222,6 +222,7 @@ _IDEMPOTENCY_KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Makes a repeated request safe for 24 hours: the first answer is sent again.",
+    "description": "Makes a repeated request safe for 24 hours, an order for as long as its job is kept: the first "
+    "answer is sent again.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from datetime import UTC, datetime
@@ -15,13 +16,24 @@ from service.access.keystore import Scope
 from service.addresses import Networks
 from service.contract import MAX_JOB_ROWS, JobOrder, JobState
 from service.docs.examples import APPLICANT, JOB, SCORE
-from service.errors import JobsAway, ProblemError
+from service.endpoints.repeats import REPLAYED, idempotency_key
+from service.errors import IdempotencyRunning, JobsAway, ProblemError
 from service.jobs import webhooks
-from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
+from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, named_id, new_id
 from service.middleware.admission import Admission
-from service.problems import INVALID, JOB_NOT_FOUND, JOBS_AWAY, MALFORMED, NOT_DURABLE, QUOTA, Fault
+from service.problems import (
+    IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_RUNNING,
+    INVALID,
+    JOB_NOT_FOUND,
+    JOBS_AWAY,
+    MALFORMED,
+    NOT_DURABLE,
+    QUOTA,
+    Fault,
+)
 from service.web import bounds
-from service.web.exchange import Call, Reply
+from service.web.exchange import Call, Headers, Reply
 from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 from service.web.traces import trace_of
 
@@ -43,7 +55,10 @@ ORDER: Final = Route(
     text="A row that breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
     price=Price.ORDER,
     takes=RequestBody(JobOrder, {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}, JOB_BYTES),
-    answer=ResponseBody("Taken; `Location` says where it is.", JobState, JOB, status=202, headers=("Location",)),
+    answer=ResponseBody(
+        "Taken; `Location` says where it is.", JobState, JOB, status=202, headers=("Location", "Idempotent-Replayed")
+    ),
+    idempotent=True,
 )
 STATE: Final = Route(
     "GET",
@@ -69,30 +84,32 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 class Jobs:
     """Orders and their results; a job belongs to the account that ordered it."""
 
-    def __init__(self, jobs: JobRepository, admission: Admission, webhook_networks: Networks) -> None:
+    def __init__(self, jobs: JobRepository, admission: Admission, webhook_networks: Networks, pepper: bytes) -> None:
         self._jobs = jobs
         self._admission = admission
         self._networks = webhook_networks
+        self._pepper = pepper
 
     @answers(ORDER)
     async def order(self, call: Call) -> Reply:
-        """Take a file. It costs one token now, and a token a row as the rows are scored."""
+        """Take a file. It costs one token now, and a token a row as the rows are scored.
+
+        An order with an Idempotency-Key has an id that follows from it, so it is found again for as long as it is kept.
+        """
         body = await self._admission.read(call, ORDER.max_bytes)
         order = await asyncio.to_thread(_order, body, self._networks)
         await self._admission.settle(call, ORDER.price.tokens())
-        trace = trace_of(call.headers)
-        record = JobRecord(
-            id=new_id(),
-            account=call.owner.account,
-            key=call.owner.id,
-            rows=len(order.applicants),
-            created=time.time(),
-            webhook=order.webhook or "",
-            traceparent=trace.header().decode() if trace else "",
-        )
+        record = self._record(call, body, order)
         rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
         try:
+            first = await asyncio.to_thread(self._jobs.read, record.id) if record.fingerprint else None
+            if first is not None:
+                if first.fingerprint != record.fingerprint:
+                    raise ProblemError(IDEMPOTENCY_MISMATCH)
+                return _taken(first, REPLAYED)
             has_room = await asyncio.to_thread(self._jobs.create, record, rows, OPEN_JOBS)
+        except IdempotencyRunning:
+            raise ProblemError(IDEMPOTENCY_RUNNING) from None
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             await self._admission.throttle.refund(call, ORDER.price.tokens())
@@ -100,9 +117,7 @@ class Jobs:
         if not has_room:
             detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
             raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
-        return Reply(
-            202, msgspec.json.encode(_state_of(record)), headers=((b"location", STATE.at(record.id).encode()),)
-        )
+        return _taken(record)
 
     @answers(STATE)
     async def state(self, call: Call) -> Reply:
@@ -121,6 +136,26 @@ class Jobs:
         link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
         page = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(page))
+
+    def _record(self, call: Call, body: bytes, order: _Order) -> JobRecord:
+        account, name, trace = call.owner.account, idempotency_key(call), trace_of(call.headers)
+        return JobRecord(
+            id=new_id() if name is None else named_id(self._pepper, account, name),
+            account=account,
+            key=call.owner.id,
+            rows=len(order.applicants),
+            created=time.time(),
+            webhook=order.webhook or "",
+            traceparent=trace.header().decode() if trace else "",
+            fingerprint="" if name is None else hashlib.sha256(body).hexdigest(),
+        )
+
+
+def _taken(record: JobRecord, headers: Headers = ()) -> Reply:
+    """The answer to an order, the same whatever has become of it since."""
+    ordered = JobRecord(record.id, record.account, record.key, record.rows, record.created, webhook=record.webhook)
+    place = (b"location", STATE.at(record.id).encode())
+    return Reply(202, msgspec.json.encode(_state_of(ordered)), headers=(place, *headers))
 
 
 def _order(body: bytes, allowed: Networks) -> _Order:

@@ -9,10 +9,11 @@ from typing import Final
 from service.access.keystore import Scope
 from service.contract import Advice, AdviceRequest, Applicant, Batch, Score, Scores
 from service.docs.examples import ADVICE, APPLICANT, SCORE
+from service.endpoints.repeats import REPLAYED, idempotency_key
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
 from service.middleware.admission import Admission
-from service.problems import BAD_HEADER, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
+from service.problems import IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.scoring import Scoring
 from service.web import decoding
 from service.web.bodies import BATCH_BYTES, ONE_BYTES
@@ -60,8 +61,6 @@ CHANGES: Final = Route(
     takes=RequestBody(AdviceRequest, {"applicant": APPLICANT, "target": {"score": 700}}, ONE_BYTES),
     answer=ResponseBody("The changes, or that none reaches it.", Advice, ADVICE),
 )
-_REPLAYED: Final = ((b"idempotent-replayed", b"true"),)
-_KEY_MAX: Final = 255
 
 Work = Callable[[KeyMark | None], Awaitable[bytes]]
 Through = Callable[[Call, bytes], Awaitable[Reply]]
@@ -93,8 +92,9 @@ class ScoreEndpoints:
             await self._admission.settle(call, ONE.price.tokens())
             if self.through:
                 return await self.through(call, body)
-            if b"idempotency-key" in call.headers:
-                return await self._once(call, body, lambda mark: self._scoring.one(call.owner, applicant, mark))
+            name = idempotency_key(call)
+            if name is not None:
+                return await self._once(call, name, body, lambda mark: self._scoring.one(call.owner, applicant, mark))
             return Reply(200, await self._scoring.one(call.owner, applicant))
         except OutboxFull as error:
             raise await self._not_durable(call, error, ONE.price.tokens()) from error
@@ -112,8 +112,9 @@ class ScoreEndpoints:
             await self._admission.settle(call, price)
             if self.through:
                 return await self.through(call, body)
-            if b"idempotency-key" in call.headers:
-                return await self._once(call, body, lambda mark: self._scoring.many(call.owner, applicants, mark))
+            name = idempotency_key(call)
+            if name is not None:
+                return await self._once(call, name, body, lambda mark: self._scoring.many(call.owner, applicants, mark))
             return Reply(200, await self._scoring.many(call.owner, applicants))
         except OutboxFull as error:
             raise await self._not_durable(call, error, price) from error
@@ -132,9 +133,8 @@ class ScoreEndpoints:
         finally:
             self._throttle.leave(call)
 
-    async def _once(self, call: Call, body: bytes, work: Work) -> Reply:
+    async def _once(self, call: Call, name: str, body: bytes, work: Work) -> Reply:
         """Do the work unless this Idempotency-Key was answered before: then that answer again, word for word."""
-        name = _idempotency_key(call.headers[b"idempotency-key"])
         fingerprint = hashlib.sha256(body).digest()
         try:
             claim = await self._ledger.begin(call.owner.account, call.route, name, fingerprint)
@@ -143,7 +143,7 @@ class ScoreEndpoints:
         except IdempotencyMismatch:
             raise ProblemError(IDEMPOTENCY_MISMATCH) from None
         if isinstance(claim, Replay):
-            return Reply(claim.status, claim.body, headers=_REPLAYED)
+            return Reply(claim.status, claim.body, headers=REPLAYED)
         with claim:
             try:
                 return Reply(200, await work(claim.mark))
@@ -153,10 +153,3 @@ class ScoreEndpoints:
     async def _not_durable(self, call: Call, error: OutboxFull, cost: int) -> ProblemError:
         await self._throttle.refund(call, cost)
         return ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"%d" % error.retry_after_s)))
-
-
-def _idempotency_key(value: bytes) -> str:
-    if not 1 <= len(value) <= _KEY_MAX or not all(0x21 <= byte <= 0x7E for byte in value):
-        detail = f"Idempotency-Key must be 1 to {_KEY_MAX} visible ASCII characters"
-        raise ProblemError(BAD_HEADER.saying(detail))
-    return value.decode("ascii")

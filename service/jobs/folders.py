@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from service import files
-from service.errors import JobsAway, in_one_line
+from service.errors import IdempotencyRunning, JobsAway, in_one_line
 from service.jobs.store import KEPT_DAYS, JobRecord, is_id
 
 
@@ -33,14 +33,20 @@ class JobFolders:
 
         Raises:
             JobsAway: no room.
+            IdempotencyRunning: as `JobRepository.create`.
         """
         if sum(one.account == record.account and not one.ended for one in self._records()) >= most_open:
             return False
         folder = self._of(record.id)
         try:
-            folder.mkdir(mode=0o700, parents=True)
-            files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
-            self.save(record)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a killed worker may have left it, without a state
+            with files.locked(folder / "lock", wait=False):
+                if self.read(record.id) is not None:
+                    raise IdempotencyRunning
+                files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
+                self.save(record)
+        except files.LockHeld:
+            raise IdempotencyRunning from None
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise JobsAway(f"a job could not be kept ({in_one_line(error)})") from error

@@ -5,6 +5,7 @@ An applicant's data are kept until he is scored and no longer; results go after 
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 import time
@@ -21,6 +22,12 @@ _ID: Final = re.compile(r"job_[0-9a-f]{32}")
 def new_id() -> str:
     """An id that nobody can guess."""
     return f"job_{secrets.token_hex(16)}"
+
+
+def named_id(pepper: bytes, account: str, name: str) -> str:
+    """The id that an account's order of this name always has; nobody else can guess it, or make one that meets it."""
+    digest = hmac.digest(pepper, b"\0".join((b"job", account.encode(), name.encode())), "sha256")
+    return f"job_{digest.hex()[:32]}"
 
 
 def is_id(text: str) -> bool:
@@ -47,6 +54,8 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     webhook_tries: int = 0
     webhook_due: float = 0.0
     traceparent: str = ""
+    fingerprint: str = ""
+    """Of the order's body, where its caller gave the order a name."""
 
     @property
     def ended(self) -> bool:
@@ -62,7 +71,11 @@ class JobRepository(Protocol):
     """Jobs by id. Its methods block: use a thread. Each raises `JobsAway` where the disk or the database refuses."""
 
     def create(self, record: JobRecord, rows: Sequence[bytes], most_open: int) -> bool:
-        """Keep a new job; False if its account has as many that have not ended."""
+        """Keep a new job; False if its account has as many that have not ended.
+
+        Raises:
+            IdempotencyRunning: another request is making it, or has just made it.
+        """
 
     def read(self, identifier: str) -> JobRecord | None:
         """The state of a job; None if there is none of this id."""

@@ -17,7 +17,7 @@ import msgspec
 
 from service.database.migrations import ORDER_LOCKS
 from service.database.session import Link, Session
-from service.errors import DatabaseAway, JobsAway
+from service.errors import DatabaseAway, IdempotencyRunning, JobsAway
 from service.jobs.folders import JobFolders
 from service.jobs.store import KEPT_DAYS, JobRecord, is_id
 
@@ -69,7 +69,8 @@ class JobTables:
                 (waiting,) = link.execute(_OPEN, (record.account,)).fetchone() or (0,)
                 if waiting >= most_open:
                     return False
-                _insert(link, record, b"\n".join(rows))
+                if not _insert(link, record, b"\n".join(rows)):
+                    raise IdempotencyRunning
                 return True
 
         return self._run(ordered)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from service import keys
+from service import files, keys
 from service.addresses import networks
 from service.contract import JobState
 from service.jobs import webhooks
@@ -101,6 +101,26 @@ def test_more_rows_than_a_batch_are_scored_in_order(api: Api, runtime: Runtime) 
     folder = runtime.settings.jobs_dir / job
     assert not (folder / "rows.jsonl").exists()
     assert api.get(f"/v1/jobs/{job}?offset=x").status == 422
+
+
+def test_an_order_that_is_sent_again_is_one_job(api: Api, runtime: Runtime, new_key: Any) -> None:
+    """The same answer word for word, also when the job has ended; another body is 422, another's key another job."""
+    body, name = {"applicants": [applicant()]}, {"idempotency-key": "order-1"}
+    first = api.post("/v1/jobs", body, name)
+    assert first.status == 202 and "idempotent-replayed" not in first.headers
+    ended(api, runtime, first.json["id"])
+    again = api.post("/v1/jobs", body, name)
+    assert (again.status, again.body, again.headers["location"]) == (202, first.body, first.headers["location"])
+    assert again.headers["idempotent-replayed"] == "true"
+    assert api.post("/v1/jobs", {"applicants": [applicant()] * 2}, name).status == 422
+    other = api.post("/v1/jobs", body, name, key=new_key("job-namesake"))
+    assert other.status == 202 and other.json["id"] != first.json["id"]
+    assert api.post("/v1/jobs", body, {"idempotency-key": "é"}).status == 400
+    running = runtime.settings.jobs_dir / first.json["id"]
+    (running / "job.json").unlink()  # as if its order were still being taken
+    with files.locked(running / "lock"):
+        assert api.post("/v1/jobs", body, name).status == 409
+    assert api.post("/v1/jobs", body, name).json["id"] == first.json["id"]
 
 
 def test_a_job_belongs_to_who_ordered_it(api: Api, new_key) -> None:

@@ -99,11 +99,9 @@ class Client:
         return ApiReply(len(applicants), reply.exchange, reply.limits)
 
     def order(self, applicants: Sequence[Applicant]) -> ApiReply[JobState]:
-        """Up to 10,000 applicants to be scored in the API's own time. An order has no Idempotency-Key: a connection
-        that breaks is not tried again, so that nothing is ordered twice unseen.
-        """
+        """Up to 10,000 applicants to be scored in the API's own time; sent again it is the same order."""
         self._pay(len(applicants))
-        return self._typed(JobState, self._call("POST", "/v1/jobs", body_of(applicants), again=False))
+        return self._typed(JobState, self._call("POST", "/v1/jobs", body_of(applicants)))
 
     def job(self, identifier: str, offset: int) -> ApiReply[JobState]:
         """How far an order is, and up to 1,000 of its results from row `offset` on; one token of the key."""
@@ -125,14 +123,12 @@ class Client:
         if self._spend is not None:
             self._spend(tokens)
 
-    def _call(
-        self, method: str, path: str, content: bytes | None = None, token: str = "", again: bool = True
-    ) -> ApiReply[None]:
+    def _call(self, method: str, path: str, content: bytes | None = None, token: str = "") -> ApiReply[None]:
         headers = {}
         if content is not None:
             headers = {"content-type": "application/json", "idempotency-key": token or uuid.uuid4().hex}
         started = time.perf_counter()
-        response = self._send(method, path, content, headers, again)
+        response = self._send(method, path, content, headers)
         took_ms = (time.perf_counter() - started) * 1000
         reply_headers = {name: value for name, value in response.headers.items() if name in _SHOWN_HEADERS}
         exchange = Exchange(method, path, content, response.status_code, response.content, reply_headers, took_ms)
@@ -142,15 +138,11 @@ class Client:
         error.exchange, error.limits = exchange, read_limits(response.headers)
         raise error
 
-    def _send(
-        self, method: str, path: str, content: bytes | None, headers: dict[str, str], again: bool
-    ) -> httpx.Response:
+    def _send(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> httpx.Response:
         """The response. A connection the server had closed meanwhile is tried once more: the token makes it safe."""
         try:
             return self._http.request(method, path, content=content, headers=headers)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-            if not again:
-                raise errors.NoConnection from error
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             return self._again(method, path, content, headers)
         except httpx.HTTPError as error:
             raise errors.NoConnection from error

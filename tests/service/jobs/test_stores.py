@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.errors import JobsAway
+from service.errors import IdempotencyRunning, JobsAway
 from service.jobs.folders import JobFolders
 from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
 from service.jobs.tables import JobTables
@@ -52,6 +52,15 @@ def test_a_job_is_kept_run_and_ended(store: JobRepository) -> None:
     assert store.due(time.time()) == [] and store.results(ended, 0, 9) == [b"one", b"two", b"three"]
     with pytest.raises((OSError, JobsAway)):
         store.rows(ended)
+
+
+def test_a_job_is_made_once(store: JobRepository) -> None:
+    """A second order of its id changes nothing of the first."""
+    record = job()
+    assert store.create(record, ROWS, 10)
+    with pytest.raises(IdempotencyRunning):
+        store.create(record, ROWS[:1], 10)
+    assert store.read(record.id) == record and store.rows(record) == ROWS
 
 
 def test_an_account_has_so_many_open(store: JobRepository) -> None:

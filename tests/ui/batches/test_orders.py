@@ -86,8 +86,8 @@ def test_an_order_that_ends_badly_says_so(api: FakeApi, settings: UiSettings, tr
     assert isinstance(job.progress().error, kind) and job.progress().done == 0
 
 
-def test_an_order_is_never_sent_twice_unseen(settings: UiSettings) -> None:
-    """A connection that breaks during an order is told, not tried again: an order has no Idempotency-Key."""
+def test_an_order_is_never_made_twice_unseen(settings: UiSettings) -> None:
+    """A connection that breaks during an order is tried once more under the same Idempotency-Key, then told."""
     asked = []
 
     def broken(request: httpx.Request) -> httpx.Response:
@@ -96,7 +96,7 @@ def test_an_order_is_never_sent_twice_unseen(settings: UiSettings) -> None:
 
     with pytest.raises(NoConnection):
         Client(settings, httpx.MockTransport(broken)).order(rows_of(2))
-    assert len(asked) == 1
+    assert len(asked) == 2 and len({one.headers["idempotency-key"] for one in asked}) == 1
 
 
 def test_cut_by_rows() -> None:

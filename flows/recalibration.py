@@ -30,6 +30,7 @@ from flows import artifacts, challenger
 from flows.completion import completed
 from flows.documents.model_card import CardFacts, model_card
 from flows.learning import experiments
+from flows.learning.certainty import thresholds
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, uncalibrated
 from flows.learning.grades import Borders, carried_over
@@ -56,6 +57,7 @@ from flows.review.reference_sample import answered_again
 from flows.review.release_evidence import Evidence
 from flows.review.verdict_form import Name
 from flows.settings import FlowSettings
+from service.contract import Basis
 from service.engine.packed_model import PackedModel
 from service.score.features import matrix
 from service.score.manifest import MODEL_FILE, REFERENCE_FILE, Manifest, entries
@@ -268,13 +270,16 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
     calibrations = champion.calibrations.raised(fit_power(rows, champion.calibrations))
     before = champion.manifest.grade_borders
     borders = _borders(champion, calibrations)
+    ours = rows.answers(judged_apart(rows, champion.calibrations), borders)
+    kinds = {Basis.APPLICANT: ~rows.known, Basis.KNOWN_CUSTOMER: rows.known}
     return Recalibration(
         version=champion.version.number,
         quarter=quarter.quarter,
         calibrations=calibrations,
         borders=borders,
-        ours=rows.answers(judged_apart(rows, champion.calibrations), borders),
+        ours=ours,
         theirs=rows.answers(champion.calibrations.told(rows.raw, rows.known), before),
+        set_thresholds={basis: thresholds(ours.where(chosen)) for basis, chosen in kinds.items() if chosen.any()},
     )
 
 

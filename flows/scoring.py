@@ -57,6 +57,11 @@ class ScoringForm(BaseModel):
     reasons: bool = Field(
         default=False, title="With reasons", description="At most four a row; about four times slower."
     )
+    prediction_sets: bool = Field(
+        default=False,
+        title="With prediction sets",
+        description="The classes that a score leaves open: nine sets in ten hold the true one, class by class.",
+    )
     chunk_rows: int = Field(default=100_000, ge=100, le=2_000_000, title="Rows a part, about")
     decimal: Literal[".", ",", ""] = Field(
         default="", title="Decimal mark", description="If the file does not tell: is 2,900 two thousand nine hundred?"
@@ -132,7 +137,9 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     champion = registry.by_alias(CHAMPION)
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
-        job = job_of(form.source, package, form.chunk_rows, form.reasons, form.hints, form.outcomes_of)
+        job = job_of(
+            form.source, package, form.chunk_rows, form.reasons, form.hints, form.outcomes_of, form.prediction_sets
+        )
         if job.size_bytes > settings.scoring_max_gb * 1e9:
             raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")
         known, aside = _classes(job.outcomes_of) if job.outcomes_of else (None, {})
@@ -230,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--target", default="", help="folder or s3://bucket/prefix of the parts; SOURCE.scored if left out"
     )
     parser.add_argument("--reasons", action="store_true", help="at most four a row; about four times slower")
+    parser.add_argument("--prediction-sets", action="store_true", help="the classes that each score leaves open")
     parser.add_argument("--chunk-rows", type=int, default=100_000, help="rows a part, about")
     parser.add_argument("--processes", type=int, default=0, help="processes of this host; one a core if left out")
     parser.add_argument("--join-outcomes", action="store_true", help="classes that the partner sent make rows known")

@@ -44,6 +44,7 @@ from service.middleware.admission import Admission, BodyRoom
 from service.middleware.authentication import Access
 from service.middleware.edge import Edge, RequestHandler
 from service.middleware.rate_limit import Throttle
+from service.score.prediction_sets import PredictionSets
 from service.scoring import Scoring
 from service.settings import ServiceSettings
 from service.web import exchange
@@ -155,10 +156,11 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         """Open the doors: hand the routes to the edge and begin the housekeeping."""
         admission = Admission(self.throttle, Bodies(self.settings.body_timeout_s), self.room)
         through = None if self.settings.fast_route else Inner(edge.inner)
-        scores = ScoreEndpoints(self.scoring, admission, self.ledger, through)
-        records = Records(self.ledger, admission)
+        sets = PredictionSets(self.model.manifest.ref, self.model.manifest.set_thresholds)
+        scores = ScoreEndpoints(self.scoring, admission, self.ledger, sets, through)
+        records = Records(self.ledger, admission, sets)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, DECLARED)
-        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks, self.jobs.pepper)
+        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks, self.jobs.pepper, sets)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         table = routes(scores, jobs, records, pages, operations)
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.

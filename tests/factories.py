@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.packing import model_package
-from service.contract import Applicant, CreditMix, MinimumPayment, PaymentBehaviour
+from service.contract import Applicant, Basis, CreditMix, MinimumPayment, PaymentBehaviour
 from service.score import features
 from service.score.manifest import Data, Draft, Manifest
 from service.score.policy import CLASSES, Objective
 
 Columns = dict[str, Any]
+SET_THRESHOLDS: dict[Basis, tuple[float, float, float]] = {
+    Basis.APPLICANT: (0.2, 0.3, 0.25),
+    Basis.KNOWN_CUSTOMER: (0.4, 0.45, 0.4),
+}
 
 
 def applicant_columns(rows: int, seed: int = 0) -> tuple[Columns, NDArray[np.int64]]:
@@ -116,6 +120,7 @@ def pack_small_model(
     draft = Draft(
         objective=objective,
         data=Data(source="generated", rows=rows, customers=rows),
+        set_thresholds=SET_THRESHOLDS,
         model_card="# A small model of generated applicants\n",
     )
     model_package.assemble(directory, model, draft, columns, classes == 2)

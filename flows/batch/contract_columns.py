@@ -10,6 +10,7 @@ import pyarrow as pa
 from flows.batch.errors import BatchRefused
 from service.contract import DESCRIBING_FIELDS, PROBABILITY_COLUMNS, Applicant
 from service.lexicon.headings import near
+from service.score import prediction_sets
 
 SCHEMA: Final = Applicant.model_json_schema()
 FIELDS: Final = DESCRIBING_FIELDS
@@ -20,6 +21,8 @@ ANSWERS: Final = (
     *("score", "band", "predicted_class", *PROBABILITIES),
     *("borderline", "reasons", "problem", "model_digest", "risk_grade", "basis"),
 )
+SET_COLUMN: Final = prediction_sets.NAME
+"""The answers' column of a job that asks for prediction sets."""
 
 
 def _rule(field: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -53,7 +56,7 @@ def require_fields(name: str, laid: str, fields: Mapping[str, str], columns: Seq
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise BatchRefused(f"{name} names {', '.join(twice)} more than once: every column needs a name of its own")
-    if taken := [column for column in spare if column in ANSWERS]:
+    if taken := [column for column in spare if column in (*ANSWERS, SET_COLUMN)]:
         raise BatchRefused(f"{name} has columns named as answers are, {', '.join(taken)}: rename them")
 
 

@@ -86,6 +86,7 @@ class ScoringJob(BaseModel):
     reasons: bool
     hints: ReadHints = ReadHints()
     outcomes_of: str = ""  # the partner whose outcomes make customers known; none if empty
+    prediction_sets: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -138,6 +139,7 @@ def job_of(  # pylint: disable=too-many-arguments,too-many-positional-arguments 
     reasons: bool,
     hints: ReadHints = ReadHints(),
     outcomes_of: str = "",
+    prediction_sets: bool = False,
 ) -> ScoringJob:
     """The job that scoring `source` (a file, a folder, s3://bucket/prefix) with the model in `package` is.
 
@@ -155,6 +157,7 @@ def job_of(  # pylint: disable=too-many-arguments,too-many-positional-arguments 
         reasons=reasons,
         hints=hints,
         outcomes_of=outcomes_of,
+        prediction_sets=prediction_sets,
     )
 
 
@@ -266,6 +269,7 @@ def _scored(
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
     sent = client.submit(_same, means, pure=False)
     rules: dict[str, Any] = {"target": target, "rows": job.chunk_rows, "reasons": job.reasons, "topic": topic}
+    rules["sets"] = job.prediction_sets
     futures = client.map(_on_worker, pieces, found, means=sent, **rules, pure=False)
     for future in futures:
         future.add_done_callback(news.put)
@@ -285,14 +289,14 @@ def _scored(
 
 
 def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    piece: Piece, found: list[str], means: Means, target: str, rows: int, reasons: bool, topic: str
+    piece: Piece, found: list[str], means: Means, target: str, rows: int, reasons: bool, topic: str, sets: bool
 ) -> ScoringTally:
     worker, (package, join) = get_worker(), means
 
     def tell(one: ScoringTally) -> None:
         worker.log_event(topic, one.model_dump())
 
-    return score_piece(_model(package), piece, found, target, rows, reasons, tell, join)
+    return score_piece(_model(package), piece, found, target, rows, reasons, tell, join, sets)
 
 
 def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
@@ -304,6 +308,7 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
     reasons: bool,
     told: Told,
     join: ClassJoin | None = None,
+    sets: bool = False,
 ) -> ScoringTally:
     """A piece's tally, its parts written; those in `found` are kept."""
     place, total = ResultPlace.of(target), ScoringTally()
@@ -316,7 +321,11 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
     started = time.thread_time()
     for number, read in enumerate(rows_of(piece, rows)):
         name = piece.part(number)
-        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, reasons, place, name, join)
+        one = (
+            counted(place.at(name))
+            if name in found
+            else _scored_part(model, piece, read, reasons, place, name, join, sets)
+        )
         ended = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
         one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
@@ -334,12 +343,14 @@ def _scored_part(  # pylint: disable=too-many-arguments,too-many-positional-argu
     place: ResultPlace,
     name: str,
     join: ClassJoin | None,
+    sets: bool,
 ) -> ScoringTally:
     read = without_personal(read)
     read, known = join.fill(read) if join else (read, 0)
     held = checked_rows(piece.layout, read)
     _tell(read, held, place.at(note_of(name)))
-    return _write(score_table(model, read.table, held, reasons=reasons), place.at(name), read.left_out, known)
+    scored = score_table(model, read.table, held, reasons=reasons, sets=sets)
+    return _write(scored, place.at(name), read.left_out, known)
 
 
 def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:

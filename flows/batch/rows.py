@@ -19,7 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from flows.batch.contract_columns import ANSWERS, CATEGORIES, CONTRACT, FIELDS, PREVIOUS, SCHEMA, is_string, plain_type
+from flows.batch.contract_columns import (
+    ANSWERS,
+    CATEGORIES,
+    CONTRACT,
+    FIELDS,
+    PREVIOUS,
+    SCHEMA,
+    SET_COLUMN,
+    is_string,
+    plain_type,
+)
 from flows.batch.piece_rows import UNREAD_CELL
 from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
@@ -29,7 +39,7 @@ from service.lexicon.columns import column_evidence, plain_column
 from service.lexicon.numerals import currency_name, numeral
 from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
 from service.score.observed import from_text
-from service.score.policy import CLASSES, GRADES, grade_many, rounded_many
+from service.score.policy import CLASSES, GRADES, grade_many, prediction_sets_many, rounded_many
 from service.score.reasons import CATALOGUE
 
 ROW: Final = "(row)"
@@ -94,8 +104,11 @@ def reason(problem: int, fault: int) -> str:
     }[CellFault(fault)]
 
 
-def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons: bool) -> pa.Table:
-    """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit."""
+def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons: bool, sets: bool = False) -> pa.Table:
+    """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit.
+
+    With `sets` also the prediction sets, classes joined by `|`: null where the model tells no thresholds.
+    """
     told, problem = found.history, found.problem
     answers = model.assess_arrays(matrix(found.columns | ({} if told is None else {"history": told})), reasons=reasons)
     passed = [name for name in table.column_names if name not in FIELDS]
@@ -104,7 +117,28 @@ def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons:
         *_answer_arrays(answers, problem, model, reasons),
         _dictionary(known.astype(np.int8), [str(name) for name in Basis], problem > 0),
     ]
-    return pa.table([*(table.column(name) for name in passed), *arrays], names=[*passed, *ANSWERS])
+    names = [*passed, *ANSWERS]
+    if sets:
+        arrays.append(_sets(answers, known, model, problem > 0))
+        names.append(SET_COLUMN)
+    return pa.table([*(table.column(name) for name in passed), *arrays], names=names)
+
+
+def _sets(answers: Arrays, known: Bools, model: PackedModel, bad: Bools) -> pa.Array:
+    """The prediction set of each row, by what was known of its customer."""
+    told = rounded_many(answers.probabilities)
+    codes, absent = np.zeros(len(bad), np.int8), bad.copy()
+    bits = 1 << np.arange(len(CLASSES))
+    for basis, chosen in ((Basis.APPLICANT, ~known), (Basis.KNOWN_CUSTOMER, known)):
+        thresholds = model.manifest.set_thresholds.get(basis)
+        if thresholds is None:
+            absent |= chosen
+        elif chosen.any():
+            codes[chosen] = prediction_sets_many(told[chosen], thresholds) @ bits
+    texts = [
+        "|".join(name for place, name in enumerate(CLASSES) if code >> place & 1) for code in range(1 << len(CLASSES))
+    ]
+    return _dictionary(codes, texts, absent)
 
 
 def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedModel, reasons: bool) -> list[pa.Array]:

@@ -12,8 +12,8 @@ from service.score.policy import CLASSES
 
 SHOWN_SEGMENTS: Final = 10
 OPEN: Final = f"""\
-A set of classes that holds the true one {COVERAGE:.0%} of the time, in each class (conformal prediction by class), and
-the share
+A set of classes that holds the true one {COVERAGE:.0%} of the time, in each class (conformal prediction by class; answers
+tell it on request, by the thresholds of `unknown` and of all `known` customers), and the share
 of answers that could be decided by the likeliest class alone if that is to be right so often. Both are found on one
 half of the customers and judged on the other. Where nearly nothing could be decided, nothing should be."""
 

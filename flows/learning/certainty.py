@@ -67,7 +67,8 @@ def certainty(answers: LabelledAnswers) -> CertaintyReport:
     sets = np.zeros(answers.probabilities.shape, np.bool_)
     decided = {aim: np.zeros(len(answers.labels), np.bool_) for aim in AIMS}
     for half in halves:
-        sets[half] = answers.probabilities[half] >= thresholds(answers.where(~half))
+        told = policy.rounded_many(answers.probabilities[half])
+        sets[half] = policy.prediction_sets_many(told, thresholds(answers.where(~half)))
         top = answers.probabilities[half].max(axis=1)
         for aim in AIMS:
             decided[aim][half] = top >= sure_enough(answers.where(~half), aim)
@@ -100,18 +101,23 @@ def _halves(customers: NDArray[np.int64]) -> tuple[Bools, Bools]:
     return first, ~first
 
 
-def thresholds(answers: LabelledAnswers) -> Array:
+def thresholds(answers: LabelledAnswers) -> tuple[float, float, float]:
     """The least probability with which each class belongs into a set, so that COVERAGE of its own rows have it there.
+
+    Of probabilities as they are told: a partner who reads them finds the same set.
 
     Split conformal prediction by class (Vovk 2012): the quantile with its finite-sample correction. A class without
     rows is in every set.
     """
-    found = np.zeros(len(policy.CLASSES))
-    for place in range(len(policy.CLASSES)):
-        said = np.sort(answers.probabilities[answers.labels == place, place])
-        left_out = int(np.floor((1.0 - COVERAGE) * (len(said) + 1))) - 1
-        found[place] = said[left_out] if left_out >= 0 else 0.0
-    return found
+    told = policy.rounded_many(answers.probabilities)
+    poor, standard, good = (_least(np.sort(told[answers.labels == place, place])) for place in range(told.shape[1]))
+    return poor, standard, good
+
+
+def _least(said: Array) -> float:
+    """The threshold of a class, of what its own rows were told of it, in order."""
+    left_out = int(np.floor((1.0 - COVERAGE) * (len(said) + 1))) - 1
+    return float(said[left_out]) if left_out >= 0 else 0.0
 
 
 def sure_enough(answers: LabelledAnswers, aim: float) -> float:

@@ -17,7 +17,7 @@ from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
 from flows.learning import grades
 from flows.learning.calibration import calibrate, table
-from flows.learning.certainty import certainty, stress
+from flows.learning.certainty import certainty, stress, thresholds
 from flows.learning.fit import Learned, Parameters, fit_models, folds, uncalibrated
 from flows.learning.known import AGES, doubled, known_by
 from flows.learning.model_metrics import (
@@ -33,13 +33,13 @@ from flows.learning.prepared_data import FIELDS, PreparedData, before, by_quarte
 from flows.learning.rows import QUARTER_MONTHS, Rows, columns, rows_of
 from flows.review import fairness
 from flows.review.fairness import FairnessReport
-from flows.review.known_customers import DRAWS, answers_by_group
+from flows.review.known_customers import DRAWS, answers_by_group, joined
 from flows.review.known_customers import report as known_report
 from flows.review.reason_quality import judge_reasons
 from flows.review.release_evidence import DataEvidence, Evidence
 from flows.review.stability import StabilityReport, stability
 from flows.review.weak_segments import search_weak_segments
-from service.contract import PROBABILITY_COLUMNS, CreditClass
+from service.contract import PROBABILITY_COLUMNS, Basis, CreditClass
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix
@@ -47,6 +47,7 @@ from service.score.features import matrix
 OUT_OF_TIME = "out_of_time"
 PROBABILITIES = PROBABILITY_COLUMNS
 _BORDERS = "grade_borders"
+_KINDS = {Basis.APPLICANT: "unknown", Basis.KNOWN_CUSTOMER: "known"}
 
 
 def data_evidence(data: PreparedData) -> DataEvidence:
@@ -173,6 +174,9 @@ def alone(
     everyone = in_turn.beside(answers)
     slices = quarters_of_all(data)
     known = answers_by_group(rows_of(data.train), rows_of(data.unseen), learned)
+    kinds = {Basis.APPLICANT: everyone}
+    if known:
+        kinds[Basis.KNOWN_CUSTOMER] = joined([ours for ours, _ in known.values()])
     return Evidence(
         data=data_evidence(data),
         pooled=figures["pooled"],
@@ -187,7 +191,9 @@ def alone(
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,
-        certainty={"unknown": certainty(everyone)} | {name: certainty(ours) for name, (ours, _) in known.items()},
+        certainty={_KINDS[basis]: certainty(told) for basis, told in kinds.items()}
+        | {name: certainty(ours) for name, (ours, _) in known.items()},
+        set_thresholds={basis: thresholds(told) for basis, told in kinds.items()},
         stress=stress(model, columns(data.unseen)),
         weak=search_weak_segments(everyone, columns(pd.concat([labelled(data.train), labelled(data.unseen)]))),
     )

@@ -57,10 +57,10 @@ def pairs(rows: Rows, unseen: Rows, learned: Learned, ages: Sequence[int]) -> tu
         )
         ours.append(LabelledAnswers(labels, said, customers, learned.grade_borders))
         theirs.append(repeated(labels, np.concatenate([folds.last, last_class(aside)]), customers))
-    return _joined(ours), _joined(theirs)
+    return joined(ours), joined(theirs)
 
 
-def _joined(parts: Sequence[LabelledAnswers]) -> LabelledAnswers:
+def joined(parts: Sequence[LabelledAnswers]) -> LabelledAnswers:
     """Answers to the same customers, one part after the other."""
     return LabelledAnswers(
         np.concatenate([part.labels for part in parts]),

@@ -17,6 +17,7 @@ from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
 from flows.review.stability import StabilityReport
 from flows.review.weak_segments import SegmentSearch
+from service.contract import Basis
 from service.score.manifest import Standing
 
 
@@ -137,7 +138,11 @@ class Evidence(BaseModel):
     stability: StabilityReport | None = None
     size_bytes: int | None = None
     certainty: dict[str, CertaintyReport] | None = Field(
-        default=None, description="Prediction sets and automation: `unknown` customers, then known ones by age."
+        default=None,
+        description="Prediction sets and automation: `unknown` customers, all `known` ones, then known ones by age.",
+    )
+    set_thresholds: dict[Basis, tuple[float, float, float]] = Field(
+        default={}, description="Thresholds of prediction sets as the package tells them, found on every customer."
     )
     stress: tuple[StressRow, ...] = ()
     weak: SegmentSearch | None = Field(default=None, description="Slices that are told worse than the rest.")

@@ -114,6 +114,15 @@ class Score(BaseModel):
     warnings: list[str]
     model: ModelRef
     created_at: datetime
+    prediction_set: Annotated[
+        list[CreditClass] | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="Of `?prediction_set=true` alone: the classes that the answer leaves open, worst first; nine"
+            " sets in ten hold the true class, class by class. Null where the model tells no thresholds, see /v1/model,"
+            " or is no longer the one that answered.",
+        ),
+    ] = None
 
 
 class Scores(BaseModel):

@@ -73,7 +73,11 @@ class ScoreApi:
         idempotency_key: str | None = None,
     ) -> Any:
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-        given = {name: value for name, value in (query or {}).items() if value is not None}
+        given = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in (query or {}).items()
+            if value is not None
+        }
         response = self._client.request(method, path, params=given, headers=headers, json=body)
         if response.is_error:
             raise ApiProblem(response)

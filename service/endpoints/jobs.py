@@ -16,6 +16,7 @@ from service.access.keystore import Scope
 from service.addresses import Networks
 from service.contract import MAX_JOB_ROWS, JobOrder, JobState
 from service.docs.examples import APPLICANT, JOB, SCORE
+from service.endpoints import set_option
 from service.endpoints.repeats import REPLAYED, idempotency_key
 from service.errors import IdempotencyRunning, JobsAway, ProblemError
 from service.jobs import webhooks
@@ -32,6 +33,7 @@ from service.problems import (
     QUOTA,
     Fault,
 )
+from service.score.prediction_sets import PredictionSets
 from service.web import bounds
 from service.web.exchange import Call, Headers, Reply
 from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
@@ -70,7 +72,10 @@ STATE: Final = Route(
     tag="scores",
     price=Price.TOKEN,
     answer=ResponseBody("The job; results are kept for a week.", JobState, {**JOB, "results": [SCORE], "next": None}),
-    query=({"name": "offset", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_JOB_ROWS - 1}},),
+    query=(
+        {"name": "offset", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_JOB_ROWS - 1}},
+        set_option.QUERY,
+    ),
     example_id=JOB["id"],
     problems=(INVALID, JOB_NOT_FOUND, JOBS_AWAY),
 )
@@ -84,8 +89,16 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
 class Jobs:
     """Orders and their results; a job belongs to the account that ordered it."""
 
-    def __init__(self, jobs: JobRepository, admission: Admission, webhook_networks: Networks, pepper: bytes) -> None:
+    def __init__(
+        self,
+        jobs: JobRepository,
+        admission: Admission,
+        webhook_networks: Networks,
+        pepper: bytes,
+        sets: PredictionSets,
+    ) -> None:
         self._jobs = jobs
+        self._sets = sets
         self._admission = admission
         self._networks = webhook_networks
         self._pepper = pepper
@@ -123,7 +136,7 @@ class Jobs:
     async def state(self, call: Call) -> Reply:
         """How far a job is, and up to 1,000 of its results from row `offset` on."""
         await self._admission.throttle.charge(call, STATE.price.tokens())
-        offset = _offset(call.query)
+        offset, with_sets = _offset(call.query), set_option.asked(call)
         try:
             record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
             if record is None or record.account != call.owner.account:
@@ -132,8 +145,12 @@ class Jobs:
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             raise ProblemError(JOBS_AWAY) from error
+        if with_sets:
+            lines = await asyncio.to_thread(list, map(self._sets.added, lines))
         following = offset + len(lines)
-        link = f"{STATE.at(record.id)}?offset={following}" if lines and following < record.rows else None
+        option = f"&{set_option.QUERY['name']}=true" if with_sets else ""
+        more = bool(lines) and following < record.rows
+        link = f"{STATE.at(record.id)}?offset={following}{option}" if more else None
         page = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(page))
 

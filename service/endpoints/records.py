@@ -12,11 +12,13 @@ import msgspec
 from service.access.keystore import Scope
 from service.contract import Outcome, Receipt, Review, Score
 from service.docs.examples import RECEIPT, SCORE
+from service.endpoints import set_option
 from service.errors import AnswerAway, AnswerNotFound, OutboxFull, ProblemError
 from service.ledger.interface import JournalEntry, Ledger, RecordId, StoredAnswer
 from service.ledger.records import OutcomeRow, RecordKind, ReviewRow
 from service.middleware.admission import Admission
 from service.problems import INVALID, NOT_DURABLE, PREDICTION_AWAY, PREDICTION_NOT_FOUND, Fault
+from service.score.prediction_sets import PredictionSets
 from service.scoring import restored
 from service.web import decoding
 from service.web.bodies import ONE_BYTES
@@ -36,8 +38,9 @@ READ: Final = Route(
     tag="afterwards",
     price=Price.TOKEN,
     answer=ResponseBody("The answer as it was given.", Score, SCORE),
+    query=(set_option.QUERY,),
     example_id=SCORE["prediction_id"],
-    problems=(PREDICTION_NOT_FOUND, PREDICTION_AWAY),
+    problems=(INVALID, PREDICTION_NOT_FOUND, PREDICTION_AWAY),
 )
 REVIEW: Final = Route(
     "POST",
@@ -75,8 +78,9 @@ OUTCOME: Final = Route(
 class Records:
     """The partner's own predictions, reviews and outcomes; everybody else's do not exist for him."""
 
-    def __init__(self, ledger: Ledger, admission: Admission) -> None:
+    def __init__(self, ledger: Ledger, admission: Admission, sets: PredictionSets) -> None:
         self._ledger = ledger
+        self._sets = sets
         self._admission = admission
         self._throttle = admission.throttle
 
@@ -84,8 +88,10 @@ class Records:
     async def prediction(self, call: Call) -> Reply:
         """The stored answer, byte for byte as it was given; where its row alone is left, what that says."""
         await self._throttle.charge(call, READ.price.tokens())
+        with_set = set_option.asked(call)
         stored = await self._find(call, READ.parameter(call.path), anywhere=True)
-        return Reply(200, restored(stored.row) if stored.body is None else stored.body)
+        body = restored(stored.row) if stored.body is None else stored.body
+        return Reply(200, self._sets.added(body) if with_set else body)
 
     @answers(REVIEW)
     async def review(self, call: Call) -> Reply:

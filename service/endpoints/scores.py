@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from service.access.keystore import Scope
 from service.contract import Advice, AdviceRequest, Applicant, Batch, Score, Scores
 from service.docs.examples import ADVICE, APPLICANT, SCORE
+from service.endpoints import set_option
 from service.endpoints.repeats import REPLAYED, idempotency_key
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
 from service.middleware.admission import Admission
 from service.problems import IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
+from service.score.prediction_sets import PredictionSets
 from service.scoring import Scoring
 from service.web import decoding
 from service.web.bodies import BATCH_BYTES, ONE_BYTES
@@ -31,6 +35,7 @@ ONE: Final = Route(
     price=Price.TOKEN,
     takes=RequestBody(Applicant, APPLICANT, ONE_BYTES),
     answer=ResponseBody("The score, durable before it is sent.", Score, SCORE, headers=("Idempotent-Replayed",)),
+    query=(set_option.QUERY,),
     idempotent=True,
     code_samples=True,
 )
@@ -46,6 +51,7 @@ MANY: Final = Route(
     price=Price.ROWS,
     takes=RequestBody(Batch, {"applicants": [APPLICANT]}, BATCH_BYTES),
     answer=ResponseBody("The scores, in order.", Scores, {"scores": [SCORE]}, headers=("Idempotent-Replayed",)),
+    query=(set_option.QUERY,),
     idempotent=True,
 )
 CHANGES: Final = Route(
@@ -74,17 +80,25 @@ class ScoreEndpoints:
         scoring: Scoring,
         admission: Admission,
         ledger: Ledger,
+        sets: PredictionSets,
         through: Through | None = None,
     ) -> None:
         self._scoring = scoring
         self._admission = admission
         self._throttle = admission.throttle
         self._ledger = ledger
+        self._sets = sets
         self.through = through
 
     @answers(ONE)
     async def score(self, call: Call) -> Reply:
         """One applicant; costs one token."""
+        if not set_option.asked(call):
+            return await self._score(call)
+        reply = await self._score(call)
+        return replace(reply, body=self._sets.added(reply.body))
+
+    async def _score(self, call: Call) -> Reply:
         body = await self._admission.read(call, ONE.max_bytes)
         self._throttle.enter(call)
         try:
@@ -104,6 +118,12 @@ class ScoreEndpoints:
     @answers(MANY)
     async def batch(self, call: Call) -> Reply:
         """Up to 1,000 applicants; costs a token a row. A body that is refused costs what its bytes do."""
+        if not set_option.asked(call):
+            return await self._batch(call)
+        reply = await self._batch(call)
+        return replace(reply, body=await asyncio.to_thread(self._sets.added_to_each, reply.body))
+
+    async def _batch(self, call: Call) -> Reply:
         body = await self._admission.read(call, MANY.max_bytes)
         self._throttle.enter(call)
         try:

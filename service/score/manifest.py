@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from service import files
-from service.contract import PRODUCT, Applicant, CreditClass, ModelRef
+from service.contract import PRODUCT, Applicant, Basis, CreditClass, ModelRef
 from service.errors import ModelRefused
 from service.score.features import FEATURES
 from service.score.policy import CLASSES, GRADE_BORDERS, IDENTITY, Calibration
@@ -159,6 +159,13 @@ class Draft(PackagePart):
         tuple[float, float, float, float],
         Field(description="The greatest calibrated probability of Poor in the risk grades A, B, C and D."),
     ] = GRADE_BORDERS
+    set_thresholds: Annotated[
+        dict[Basis, tuple[float, float, float]],
+        Field(
+            description="By basis, the least probability of Poor, Standard and Good with which each is in a prediction "
+            "set, so that nine sets in ten hold the true class, class by class; empty: sets are not told."
+        ),
+    ] = {}
     data: Data = Data()
     git_revision: str = ""
     parameters: dict[str, JsonValue] = {}
@@ -196,6 +203,15 @@ class Draft(PackagePart):
     @classmethod
     def _a_calibration_table(cls, value: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
         Calibration(value)
+        return value
+
+    @field_validator("set_thresholds")
+    @classmethod
+    def _thresholds_are_probabilities(
+        cls, value: dict[Basis, tuple[float, float, float]]
+    ) -> dict[Basis, tuple[float, float, float]]:
+        if not all(0.0 <= least <= 1.0 for found in value.values() for least in found):
+            raise ValueError("thresholds of prediction sets must lie between 0 and 1")
         return value
 
     @field_validator("grade_borders")

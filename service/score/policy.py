@@ -173,6 +173,20 @@ def grade_many(poor: Array, borders: Sequence[float]) -> NDArray[np.int64]:
     return np.searchsorted(np.asarray(borders, np.float64), poor, side="left").astype(np.int64)
 
 
+def prediction_set(told: Sequence[float], thresholds: Sequence[float]) -> list[CreditClass]:
+    """The classes whose probability, as it is told, reaches its threshold, worst first; the likeliest in any case."""
+    likeliest = predicted_class(told)
+    parts = zip(CLASSES, told, thresholds, strict=True)
+    return [name for name, value, least in parts if value >= least or name is likeliest]
+
+
+def prediction_sets_many(told: Array, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """`prediction_set` of many rows: which classes are in each, shape (n, 3)."""
+    held: NDArray[np.bool_] = told >= np.asarray(thresholds, np.float64)
+    held[np.arange(len(told)), told.argmax(axis=1)] = True
+    return held
+
+
 def predicted_class(values: Sequence[float]) -> CreditClass:
     """The likeliest class; of equals the worse one, as numpy's argmax."""
     poor, standard, good = values

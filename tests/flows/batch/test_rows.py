@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from flows.batch.contract_columns import FIELDS
 from flows.batch.rows import PROBLEMS, CellFault, checked, reason, score_table
+from service.contract import Basis
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix, row
 from service.score.observed import as_text
+from service.score.prediction_sets import PredictionSets
 from tests.factories import applicant, applicant_columns, pack_small_model
 
 ROWS = 60
@@ -200,3 +202,23 @@ def test_a_known_customer_scores_as_over_the_api(model: PackedModel) -> None:
     assert scored[0]["p_poor"] == model.assess(row(one)).probabilities[0]
     assert [found["basis"] for found in scored] == ["known_customer", "applicant", None, None]
     assert [found["problem"] for found in scored] == ["", "", "previous_classes", "previous_classes"]
+
+
+def test_prediction_sets_are_told_where_they_are_asked_for(model: PackedModel) -> None:
+    """As the API tells them, by what is known of the customer; a refused row has none, nor has a model of before."""
+    table = _table(interest_rate=101.0)
+    texts = ["Good@2026-06-30" if place % 2 else None for place in range(ROWS)]
+    table = table.append_column("previous_classes", pa.array(texts))
+    held = checked(table)
+
+    plain = score_table(model, table, held, reasons=False)
+    scored = score_table(model, table, held, reasons=False, sets=True)
+
+    assert scored.drop_columns(["prediction_set"]).equals(plain)
+    sets = PredictionSets(model.ref, model.manifest.set_thresholds)
+    for place, one in enumerate(scored.to_pylist()):
+        told = [policy.rounded(one[name] or 0.0) for name in ("p_poor", "p_standard", "p_good")]
+        wanted = "|".join(sets.of(told, Basis(one["basis"])) or ()) if place != 3 else None
+        assert one["prediction_set"] == wanted
+    before = PackedModel(model.manifest.model_copy(update={"set_thresholds": {}}), model.engine)
+    assert score_table(before, table, held, reasons=False, sets=True).column("prediction_set").null_count == ROWS

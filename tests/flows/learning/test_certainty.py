@@ -10,7 +10,7 @@ import pytest
 from flows.learning.certainty import COVERAGE, STRESSES, certainty, stress, sure_enough, thresholds
 from flows.learning.model_metrics import LabelledAnswers
 from service.engine.packed_model import PackedModel
-from service.score.policy import CLASSES
+from service.score.policy import CLASSES, prediction_set, rounded, rounded_many
 from tests.factories import applicant_columns, pack_small_model
 
 
@@ -57,7 +57,21 @@ def test_a_class_that_nobody_had_is_never_left_out() -> None:
     """Nothing is known of it, so no set may exclude it; nor with too few rows to say."""
     answers = honest(300)
     assert thresholds(answers.where(answers.labels != 2))[2] == 0.0
-    assert thresholds(answers.where(np.arange(300) < 6)).tolist() == [0.0, 0.0, 0.0]
+    assert thresholds(answers.where(np.arange(300) < 6)) == (0.0, 0.0, 0.0)
+
+
+def test_what_is_judged_is_what_answers_tell() -> None:
+    """Sets of probabilities as they are told, by the function that answers use; never an empty one."""
+    answers = honest(900)
+    least = thresholds(answers)
+    held = [
+        label in prediction_set(told, least)
+        for label, told in zip(
+            [CLASSES[place] for place in answers.labels], rounded_many(answers.probabilities).tolist(), strict=True
+        )
+    ]
+    assert np.mean(held) >= COVERAGE
+    assert certainty(answers).size >= 1.0 and all(value == rounded(value) for value in least)
 
 
 @pytest.mark.slow

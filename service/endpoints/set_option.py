@@ -1,0 +1,33 @@
+"""The option `?prediction_set=true` of routes that answer with scores."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs
+
+from service.errors import ProblemError
+from service.problems import INVALID, Fault
+from service.score.prediction_sets import NAME
+from service.web.exchange import Call
+
+QUERY: Final = {
+    "name": NAME,
+    "description": "Whether each score tells its `prediction_set`.",
+    "schema": {"type": "boolean", "default": False},
+}
+_VALUES: Final = {"true": True, "false": False}
+
+
+def asked(call: Call) -> bool:
+    """Whether scores are to tell their sets.
+
+    Raises:
+        ProblemError: the option has another value than true and false.
+    """
+    if not call.query:
+        return False
+    given = parse_qs(call.query.decode("latin-1"), keep_blank_values=True).get(NAME, ["false"])
+    if len(given) > 1 or given[0] not in _VALUES:
+        fault = Fault("", NAME.replace("_", "-"), f"{NAME} must be true or false, once")
+        raise ProblemError(INVALID.saying("1 rule is broken", fault))
+    return _VALUES[given[0]]

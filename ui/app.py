@@ -16,7 +16,7 @@ from streamlit.starlette import App
 
 from ui.components import chrome
 from ui.errors import SettingsMissing
-from ui.session import Desk, language, open_desk
+from ui.session import PageContext, language, page_context
 from ui.settings import allowed_hosts
 from ui.texts.brand import ICON
 from ui.texts.wording import texts
@@ -40,28 +40,28 @@ def main() -> None:
     st.set_page_config(page_title=t("app.title"), page_icon=ICON, layout="wide")
     chrome.dress(t)
     try:
-        desk = open_desk()
+        context = page_context()
     except SettingsMissing as problem:
         chrome.language_switch(t)
         setup.show(t, problem)
         return
-    if must_sign_in(desk.settings.visitors):
+    if must_sign_in(context.settings.visitors):
         chrome.language_switch(t)
         sign_in.show(t)
         return
-    pages = _pages(desk)
+    pages = _pages(context)
     page = st.navigation(pages, position="top")
     chrome.head(t, page, pages)
     page.run()
-    chrome.foot(t, desk)
+    chrome.foot(t, context)
 
 
-def _pages(desk: Desk) -> list[st.Page]:
-    names = [name for name in _PAGES if name != "health" or desk.for_staff]
+def _pages(context: PageContext) -> list[st.Page]:
+    names = [name for name in _PAGES if name != "health" or context.for_staff]
     return [
         st.Page(
-            _view(name, desk),
-            title=desk.texts(f"nav.{name}"),
+            _view(name, context),
+            title=context.texts(f"nav.{name}"),
             icon=_PAGES[name],
             url_path=name,
             default=name == "score",
@@ -70,10 +70,10 @@ def _pages(desk: Desk) -> list[st.Page]:
     ]
 
 
-def _view(name: str, desk: Desk) -> Callable[[], None]:
+def _view(name: str, context: PageContext) -> Callable[[], None]:
     def run() -> None:
         # Imported when opened: the charts' libraries cost a second that the first page need not pay.
-        import_module(f"ui.views.{name}").show(desk)
+        import_module(f"ui.views.{name}").show(context)
 
     return run
 

@@ -30,7 +30,7 @@ _MANIFEST: Final = "manifest"
 
 
 @dataclass(frozen=True)
-class Desk:
+class PageContext:
     """Everything a view works with."""
 
     texts: Texts
@@ -106,15 +106,15 @@ def secrets() -> dict[str, Any]:
         raise SettingsMissing("secrets.toml", "malformed") from None
 
 
-def open_desk() -> Desk:
-    """The desk of this run; `SettingsMissing` where a secret is absent or senseless."""
+def page_context() -> PageContext:
+    """The context of this run; `SettingsMissing` where a secret is absent or senseless."""
     settings = read_settings(secrets())
     transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
     formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
     client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
     visitor = who(settings.visitors)
     visitor_client = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
-    return Desk(texts(language()), formats, settings, visitor_client, visitor)
+    return PageContext(texts(language()), formats, settings, visitor_client, visitor)
 
 
 @st.cache_resource(show_spinner=False)

@@ -18,7 +18,7 @@ from tests.ui.browsing import FLAGS, Stack, running
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.fake_reports import Reports
 from ui.api.client import Client
-from ui.session import Desk
+from ui.session import PageContext
 from ui.settings import UiSettings
 from ui.texts.formats import Formats
 from ui.texts.wording import texts
@@ -55,9 +55,9 @@ def settings(tmp_path: Path) -> UiSettings:
 
 
 @pytest.fixture
-def desk(api: FakeApi, settings: UiSettings) -> Desk:
+def context(api: FakeApi, settings: UiSettings) -> PageContext:
     """What a view works with, in English."""
-    return Desk(texts("en"), Formats("en"), settings, Client(settings, api.transport()))
+    return PageContext(texts("en"), Formats("en"), settings, Client(settings, api.transport()))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from service.contract import Advice, AdviceTarget, Change, CreditClass, Score
 from ui.api.errors import ApiError
 from ui.applicant.fields import contract_fields
 from ui.components import asking, form, problem
-from ui.session import Desk
+from ui.session import PageContext
 
 _WANTED: Final = "advice.wanted"  # the answer that advice was asked for: it costs a token
 _ANSWER: Final = "advice.answer"
@@ -39,46 +39,46 @@ def decisions(changes: list[Change]) -> list[Change]:
     return [change for change in changes if _PART_OF.get(change.field) not in moved]
 
 
-def show(desk: Desk, score: Score, inputs: Mapping[str, Any]) -> None:
+def show(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> None:
     """The button with its cost, or what was answered to it."""
-    t, target = desk.texts, next_band(score.band)
+    t, target = context.texts, next_band(score.band)
     st.header(t("advice.title"), anchor=False)
     if target is None:
         st.markdown(t("advice.best_band"))
         return
     if st.session_state.get(_WANTED) != score.prediction_id:
-        _button(desk, score, "advice.go", "advice.go")
+        _button(context, score, "advice.go", "advice.go")
         st.caption(t.plural("advice.cost", 1, units=1))
         return
     try:
-        advice = _answer(desk, score, inputs, target)
+        advice = _answer(context, score, inputs, target)
     except ApiError as error:
-        st.caption(problem.sentence(desk, error))
-        _button(desk, score, "problem.again", "advice.again")
+        st.caption(problem.sentence(context, error))
+        _button(context, score, "problem.again", "advice.again")
         return
     with st.container(key="advice-told"):
-        _show_advice(desk, advice, target)
+        _show_advice(context, advice, target)
 
 
-def _button(desk: Desk, score: Score, text: str, key: str) -> None:
+def _button(context: PageContext, score: Score, text: str, key: str) -> None:
     # A callback: a field left at the moment of the click begins the page anew, and the button's value would be lost.
-    st.button(desk.texts(text), icon=":material/trending_up:", key=key, on_click=_want, args=(score.prediction_id,))
+    st.button(context.texts(text), icon=":material/trending_up:", key=key, on_click=_want, args=(score.prediction_id,))
 
 
 def _want(prediction_id: str) -> None:
     st.session_state[_WANTED] = prediction_id
 
 
-def _answer(desk: Desk, score: Score, inputs: Mapping[str, Any], target: CreditClass) -> Advice:
+def _answer(context: PageContext, score: Score, inputs: Mapping[str, Any], target: CreditClass) -> Advice:
     """The API's answer, asked once a score."""
     entry: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
     if entry is not None and entry[0] == score.prediction_id:
         return entry[1]
-    with st.spinner(desk.texts("advice.wait")):
+    with st.spinner(context.texts("advice.wait")):
         question = f"advice.{score.prediction_id}"
         try:
             _, reply = asking.answer_to(
-                question, inputs, lambda subject: desk.client.advice(subject, AdviceTarget(band=target))
+                question, inputs, lambda subject: context.client.advice(subject, AdviceTarget(band=target))
             )
         except ApiError:
             st.session_state.pop(_WANTED, None)
@@ -86,12 +86,12 @@ def _answer(desk: Desk, score: Score, inputs: Mapping[str, Any], target: CreditC
         finally:
             asking.taken(question)
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
-    desk.remember(reply)
+    context.remember(reply)
     return reply.value
 
 
-def _show_advice(desk: Desk, advice: Advice, target: CreditClass) -> None:
-    t, f = desk.texts, desk.formats
+def _show_advice(context: PageContext, advice: Advice, target: CreditClass) -> None:
+    t, f = context.texts, context.formats
     band, total = t.option(f"band_{target}"), f.number(advice.reached_score)
     if not advice.reachable:
         st.markdown(t("advice.none_reaches", band=band))
@@ -100,18 +100,18 @@ def _show_advice(desk: Desk, advice: Advice, target: CreditClass) -> None:
         return
     reached = t.option(f"band_{advice.reached_band}")
     st.markdown(t("advice.reaches", band=reached, score=total, points=f.signed(advice.reached_score - advice.score)))
-    items = "".join(f"<li>{escape(in_words(desk, change))}</li>" for change in decisions(advice.changes))
+    items = "".join(f"<li>{escape(in_words(context, change))}</li>" for change in decisions(advice.changes))
     st.html(f'<ul class="qf-list">{items}</ul>')
     st.caption(t("advice.note"))
 
 
-def in_words(desk: Desk, change: Change) -> str:
+def in_words(context: PageContext, change: Change) -> str:
     """One change as a decision; a field that the texts do not know is named with its values."""
-    t = desk.texts
+    t = context.texts
     fields = {field.name: field for field in contract_fields()}
     field = fields.get(change.field)
     before, after = (
-        form.in_words(desk, field, value) if field is not None else str(value)
+        form.in_words(context, field, value) if field is not None else str(value)
         for value in (change.before, change.after)
     )
     key = f"advice.{change.field}"

@@ -9,59 +9,59 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.contract import CreditClass
-from ui.session import Desk
+from ui.session import PageContext
 
 _SHARES: Final = {"coverage"}
 _DECIMALS: Final = 3
 
 
-def causes(desk: Desk, verdict: Mapping[str, Any]) -> list[str]:
+def causes(context: PageContext, verdict: Mapping[str, Any]) -> list[str]:
     """Every reason for the window's state."""
     entries = verdict.get("causes") or [{"text": reason} for reason in verdict.get("reasons") or []]
-    return [sentence(desk, cause, str(cause.get("text", ""))) for cause in entries]
+    return [sentence(context, cause, str(cause.get("text", ""))) for cause in entries]
 
 
-def sentence(desk: Desk, cause: Mapping[str, Any], otherwise: str) -> str:
+def sentence(context: PageContext, cause: Mapping[str, Any], otherwise: str) -> str:
     """What a cause or check says, `otherwise` where the page has no words for it."""
-    t = desk.texts
+    t = context.texts
     template = t.get(f"causes.{cause.get('rule')}", "")
     figures = cause.get("figures") or {}
-    values = {name: _figure(desk, name, value) for name, value in figures.items()}
-    values["columns"] = ", ".join(column(desk, str(name)) for name in cause.get("columns") or [])
-    values["bands"] = _bands(desk, values) or t("causes.no_bands")
+    values = {name: _figure(context, name, value) for name, value in figures.items()}
+    values["columns"] = ", ".join(column(context, str(name)) for name in cause.get("columns") or [])
+    values["bands"] = _bands(context, values) or t("causes.no_bands")
     try:
         return template.format(**values) or otherwise
     except KeyError:  # a flow of another release, whose rule has other figures
         return otherwise
 
 
-def check_name(desk: Desk, check: Mapping[str, Any]) -> str:
+def check_name(context: PageContext, check: Mapping[str, Any]) -> str:
     """A check's name."""
-    return desk.texts.get(f"check_names.{check.get('rule')}", str(check.get("name")))
+    return context.texts.get(f"check_names.{check.get('rule')}", str(check.get("name")))
 
 
-def note(desk: Desk, verdict: Mapping[str, Any]) -> str:
+def note(context: PageContext, verdict: Mapping[str, Any]) -> str:
     """What is wrong with a column."""
     words = str(verdict.get("note", ""))
-    rows = desk.formats.number(int(verdict.get("problem_rows") or 0))
-    return desk.texts.get(f"problems.{verdict.get('problem')}", "").format(rows=rows) or words
+    rows = context.formats.number(int(verdict.get("problem_rows") or 0))
+    return context.texts.get(f"problems.{verdict.get('problem')}", "").format(rows=rows) or words
 
 
-def column(desk: Desk, name: str) -> str:
+def column(context: PageContext, name: str) -> str:
     """An applicant's field or a part of the answer, in words."""
-    return desk.texts.get(f"outputs.{name}", desk.texts.label(name))
+    return context.texts.get(f"outputs.{name}", context.texts.label(name))
 
 
-def _figure(desk: Desk, name: str, value: float) -> str:
+def _figure(context: PageContext, name: str, value: float) -> str:
     if name in _SHARES:
-        return desk.formats.percent(value)
-    return desk.formats.number(value, 0 if isinstance(value, int) else _DECIMALS)
+        return context.formats.percent(value)
+    return context.formats.number(value, 0 if isinstance(value, int) else _DECIMALS)
 
 
-def _bands(desk: Desk, values: Mapping[str, str]) -> str:
+def _bands(context: PageContext, values: Mapping[str, str]) -> str:
     """Gap and interval of each band that had enough rows."""
     return "; ".join(
-        f"{desk.texts(f'options.band_{band}')} {values[band]} [{values[f'{band}_low']}, {values[f'{band}_high']}]"
+        f"{context.texts(f'options.band_{band}')} {values[band]} [{values[f'{band}_low']}, {values[f'{band}_high']}]"
         for band in CreditClass
         if {band, f"{band}_low", f"{band}_high"} <= values.keys()
     )

@@ -11,7 +11,7 @@ import streamlit as st
 
 from service.contract import BANDS, POOR_MAX, SCORE_MAX, STANDARD_MAX
 from ui.components.gauge import COLOURS
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.brand import BAND_TINTS, GROUND, INK, ON_TINT, OWN_COLOUR
 
 _HEIGHT: Final = 320
@@ -30,30 +30,30 @@ def ground_colour() -> str:
     return GROUND[st.context.theme.type or "light"]
 
 
-def _draw(desk: Desk, chart: Any, description: str, key: str) -> None:
-    with_locale = chart.configure(locale={"number": _locale(desk)})
+def _draw(context: PageContext, chart: Any, description: str, key: str) -> None:
+    with_locale = chart.configure(locale={"number": _locale(context)})
     st.altair_chart(with_locale, width="stretch", alt=description, key=key)
 
 
-def _locale(desk: Desk) -> dict[str, Any]:
+def _locale(context: PageContext) -> dict[str, Any]:
     """D3's description of how the language writes numbers."""
-    points = desk.texts.language == "pt"
+    points = context.texts.language == "pt"
     return {
         "decimal": "," if points else ".",
         "thousands": "." if points else ",",
         "grouping": [3],
-        "currency": [f"{desk.formats.currency_sign} ", ""],
+        "currency": [f"{context.formats.currency_sign} ", ""],
     }
 
 
-def distribution(desk: Desk, scores: Sequence[int]) -> None:
+def distribution(context: PageContext, scores: Sequence[int]) -> None:
     """How many rows have which score, coloured by band."""
-    t = desk.texts
+    t = context.texts
     table = pd.DataFrame({"score": scores})
     table["bin"] = (table["score"].clip(upper=SCORE_MAX - 1) // _BIN_POINTS) * _BIN_POINTS
     counts = table.groupby("bin", as_index=False).agg(rows=("score", "size"))
     counts["end"] = counts["bin"] + _BIN_POINTS
-    counts["band"] = [_band_name(desk, value + _BIN_POINTS / 2) for value in counts["bin"]]
+    counts["band"] = [_band_name(context, value + _BIN_POINTS / 2) for value in counts["bin"]]
     chart = (
         alt.Chart(counts)
         .mark_bar()
@@ -61,7 +61,7 @@ def distribution(desk: Desk, scores: Sequence[int]) -> None:
             x=alt.X("bin:Q", bin="binned", title=t("charts.score"), scale=alt.Scale(domain=[0, SCORE_MAX])),
             x2="end:Q",
             y=alt.Y("rows:Q", title=t("charts.rows")),
-            color=_band_colour(desk),
+            color=_band_colour(context),
             tooltip=[
                 alt.Tooltip("bin:Q", title=t("charts.from")),
                 alt.Tooltip("end:Q", title=t("charts.to")),
@@ -70,12 +70,12 @@ def distribution(desk: Desk, scores: Sequence[int]) -> None:
         )
         .properties(height=_HEIGHT)
     )
-    _draw(desk, chart, t("charts.distribution_alt", rows=desk.formats.number(len(scores))), "chart.distribution")
+    _draw(context, chart, t("charts.distribution_alt", rows=context.formats.number(len(scores))), "chart.distribution")
 
 
-def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tuple[float, int] | None) -> None:
+def curve(context: PageContext, points: Sequence[tuple[float, int]], axis: str, here: tuple[float, int] | None) -> None:
     """The score along one input over the bands it crosses, the applicant's own place marked and named."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     table = pd.DataFrame(points, columns=["value", "score"])
     tips = [alt.Tooltip("value:Q", title=axis, format=",~r"), alt.Tooltip("score:Q", title=t("charts.score"))]
     x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(aria=False, format=",~r"))
@@ -86,8 +86,8 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         axis=alt.Axis(aria=False, grid=False),
     )
     line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink())
-    grounds, names = _bands(desk, points)
-    marks = [mark.encode(x=x, y=y, tooltip=tips) for mark in (line, *_own_place(desk, here))]
+    grounds, names = _bands(context, points)
+    marks = [mark.encode(x=x, y=y, tooltip=tips) for mark in (line, *_own_place(context, here))]
     layers = [*grounds, marks[0], *names, *marks[1:]]
     low, high = min(points, key=lambda point: point[1]), max(points, key=lambda point: point[1])
     description = t(
@@ -98,22 +98,22 @@ def curve(desk: Desk, points: Sequence[tuple[float, int]], axis: str, here: tupl
         high=f.number(high[1]),
         at_high=f.plain(high[0]),
     )
-    _draw(desk, alt.layer(*layers).properties(height=360), description, "chart.curve")
+    _draw(context, alt.layer(*layers).properties(height=360), description, "chart.curve")
 
 
-def _own_place(desk: Desk, here: tuple[float, int] | None) -> list[Any]:
+def _own_place(context: PageContext, here: tuple[float, int] | None) -> list[Any]:
     """A mark at the applicant's own place, and its name above it; nothing where there is none."""
     if here is None:
         return []
-    own = alt.Chart(pd.DataFrame([(*here, desk.texts("whatif.here"))], columns=["value", "score", "name"]))
+    own = alt.Chart(pd.DataFrame([(*here, context.texts("whatif.here"))], columns=["value", "score", "name"]))
     dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
     return [dot, own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")]
 
 
-def _bands(desk: Desk, points: Sequence[tuple[float, int]]) -> tuple[list[Any], list[Any]]:
+def _bands(context: PageContext, points: Sequence[tuple[float, int]]) -> tuple[list[Any], list[Any]]:
     """The three bands as grounds, for a chart whose y is the score, and their names, to be drawn over the curve."""
     rows = [
-        (low, high, low + _NAME_MIDDLE, desk.texts.option(f"band_{band}"), COLOURS[band], clear_end(points, low))
+        (low, high, low + _NAME_MIDDLE, context.texts.option(f"band_{band}"), COLOURS[band], clear_end(points, low))
         for band, low, high in BANDS
     ]
     table = pd.DataFrame(rows, columns=["low", "high", "middle", "name", "colour", "end"])
@@ -161,14 +161,14 @@ def clear_end(points: Sequence[tuple[float, int]], low: int) -> str:
 
 
 def heat(
-    desk: Desk,
+    context: PageContext,
     cells: Sequence[tuple[float, float, int]],
     axes: tuple[str, str],
     here: tuple[float, float] | None,
 ) -> None:
     """The score over two inputs at once, each cell in its band's tint, the applicant's own cell framed."""
-    t = desk.texts
-    rows = [(x, y, score, _band_name(desk, score)) for x, y, score in cells]
+    t = context.texts
+    rows = [(x, y, score, _band_name(context, score)) for x, y, score in cells]
     table = pd.DataFrame(rows, columns=["x", "y", "score", "band"])
     base = alt.Chart(table).encode(
         x=alt.X("x:O", title=axes[0], axis=alt.Axis(format=",~r", labelAngle=0, labelOverlap=True, aria=False)),
@@ -191,13 +191,13 @@ def heat(
         own = base.transform_filter((alt.datum.x == here[0]) & (alt.datum.y == here[1]))
         layers.append(own.mark_rect(fill=None, stroke=ON_TINT, strokeWidth=4))
     scores = [score for _, _, score in cells]
-    low, high = desk.formats.number(min(scores)), desk.formats.number(max(scores))
+    low, high = context.formats.number(min(scores)), context.formats.number(max(scores))
     description = t("charts.heat_alt", across=axes[0], upward=axes[1], low=low, high=high)
-    _draw(desk, alt.layer(*layers).properties(height=420), description, "chart.heat")
+    _draw(context, alt.layer(*layers).properties(height=420), description, "chart.heat")
 
 
 def intervals(
-    desk: Desk,
+    context: PageContext,
     rows: Sequence[tuple[str, float, float | None, float | None]],
     axis: str,
     key: str,
@@ -221,11 +221,11 @@ def intervals(
     if threshold is not None:
         mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink(), aria=False)
         layers.insert(0, mark.encode(x="value:Q"))
-    description = "; ".join(f"{name}: {desk.formats.number(value, 3)}" for name, value, _, _ in rows)
-    _draw(desk, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {description}", key)
+    description = "; ".join(f"{name}: {context.formats.number(value, 3)}" for name, value, _, _ in rows)
+    _draw(context, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {description}", key)
 
 
-def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
+def bars(context: PageContext, values: Mapping[str, float], axis: str, key: str) -> None:
     """Named figures as horizontal bars, longest first."""
     ordered = sorted(values.items(), key=lambda item: -item[1])
     table = pd.DataFrame(ordered, columns=["name", "value"])
@@ -239,14 +239,14 @@ def bars(desk: Desk, values: Mapping[str, float], axis: str, key: str) -> None:
         )
         .properties(height=80 + 26 * len(table))
     )
-    description = "; ".join(f"{name}: {desk.formats.plain(value)}" for name, value in ordered)
-    _draw(desk, chart, f"{axis}. {description}", key)
+    description = "; ".join(f"{name}: {context.formats.plain(value)}" for name, value in ordered)
+    _draw(context, chart, f"{axis}. {description}", key)
 
 
-def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:
+def lines(context: PageContext, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:
     """Named figures over days (ISO)."""
     table = pd.DataFrame(rows, columns=["day", "name", "value"])
-    shape = "%d/%m/%Y" if desk.texts.language == "pt" else "%Y-%m-%d"
+    shape = "%d/%m/%Y" if context.texts.language == "pt" else "%Y-%m-%d"
     # At most one tick a day: left alone, a short span repeats its few days at every sixth hour.
     days = alt.Axis(format=shape, tickCount="day", labelOverlap=True)
     chart = (
@@ -261,13 +261,13 @@ def lines(desk: Desk, rows: Sequence[tuple[str, str, float]], axis: str, key: st
         )
         .properties(height=_HEIGHT)
     )
-    _draw(desk, chart, desk.texts("charts.lines_alt", axis=axis), key)
+    _draw(context, chart, context.texts("charts.lines_alt", axis=axis), key)
 
 
-def grade_outcomes(desk: Desk, rows: Sequence[tuple[str, float, float, float, float, float]]) -> None:
+def grade_outcomes(context: PageContext, rows: Sequence[tuple[str, float, float, float, float, float]]) -> None:
     """By grade the probability of Poor that the model said (from, to), as a bar, and the share that was seen among
     customers it never saw (share, low, high), as a dot with its 95 % interval: on the bar it came true."""
-    t = desk.texts
+    t = context.texts
     table = pd.DataFrame(rows, columns=["grade", "from", "to", "share", "low", "high"])
     percent = alt.Axis(format="%", aria=False)
     base = alt.Chart(table).encode(
@@ -289,18 +289,18 @@ def grade_outcomes(desk: Desk, rows: Sequence[tuple[str, float, float, float, fl
         t(
             "charts.grade_outcomes_alt",
             grade=grade,
-            low=desk.formats.percent(low, 1),
-            high=desk.formats.percent(high, 1),
-            share=desk.formats.percent(share, 1),
+            low=context.formats.percent(low, 1),
+            high=context.formats.percent(high, 1),
+            share=context.formats.percent(share, 1),
         )
         for grade, low, high, share, _, _ in rows
     )
-    _draw(desk, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), spoken, "chart.grade_outcomes")
+    _draw(context, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), spoken, "chart.grade_outcomes")
 
 
-def correction(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
+def correction(context: PageContext, rows: Sequence[tuple[str, float, float]]) -> None:
     """What calibration makes of the model's own value, by class; on the diagonal nothing was corrected."""
-    t = desk.texts
+    t = context.texts
     table = pd.DataFrame(rows, columns=["name", "before", "after"])
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
     marks = (
@@ -313,19 +313,19 @@ def correction(desk: Desk, rows: Sequence[tuple[str, float, float]]) -> None:
             strokeDash=alt.StrokeDash("name:N", title=None),
         )
     )
-    _draw(desk, (diagonal + marks).properties(height=320), t("charts.correction_alt"), "chart.correction")
+    _draw(context, (diagonal + marks).properties(height=320), t("charts.correction_alt"), "chart.correction")
 
 
-def _band_name(desk: Desk, points: float) -> str:
+def _band_name(context: PageContext, points: float) -> str:
     band = next(band for band, _, high in BANDS if points <= high)
-    return desk.texts.option(f"band_{band}")
+    return context.texts.option(f"band_{band}")
 
 
-def _band_colour(desk: Desk) -> alt.Color:
-    names = [desk.texts.option(f"band_{band}") for band, _, _ in BANDS]
+def _band_colour(context: PageContext) -> alt.Color:
+    names = [context.texts.option(f"band_{band}") for band, _, _ in BANDS]
     return alt.Color(
         "band:N",
-        title=desk.texts("charts.band"),
+        title=context.texts("charts.band"),
         scale=alt.Scale(domain=names, range=[COLOURS[band] for band, _, _ in BANDS]),
         legend=alt.Legend(orient="top"),
     )

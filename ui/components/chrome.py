@@ -9,7 +9,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui.session import LANGUAGE, Desk, language
+from ui.session import LANGUAGE, PageContext, language
 from ui.texts import brand
 from ui.texts.wording import HTML_LANGUAGES, LANGUAGES, NAMES, Texts, texts
 
@@ -60,12 +60,12 @@ def language_switch(t: Texts) -> None:
     )
 
 
-def foot(t: Texts, desk: Desk) -> None:
+def foot(t: Texts, context: PageContext) -> None:
     """What every page ends with: what a score is, and who is taken to look."""
     st.caption(t("app.foot"))
-    if desk.visitor.known:
-        st.caption(t("visitor.known", name=desk.visitor.name))
-        if desk.settings.visitors.sign_in:
+    if context.visitor.known:
+        st.caption(t("visitor.known", name=context.visitor.name))
+        if context.settings.visitors.sign_in:
             st.button(t("visitor.out"), icon=":material/logout:", type="tertiary", key="sign.out", on_click=st.logout)
-    elif not desk.settings.visitors.identifies:
-        st.caption(t("visitor.demo" if desk.visitor.staff else "visitor.open"))
+    elif not context.settings.visitors.identifies:
+        st.caption(t("visitor.demo" if context.visitor.staff else "visitor.open"))

@@ -19,7 +19,7 @@ from streamlit.delta_generator import DeltaGenerator
 from service.contract import Applicant
 from ui.applicant.fields import Field, FieldKind, grouped
 from ui.components import records
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.formats import Formats
 
 _FILLING: Final = "applicant.filling"
@@ -77,7 +77,7 @@ def typed(formats: Formats, fields: tuple[Field, ...]) -> dict[str, Any]:
     }
 
 
-def show(desk: Desk, fields: tuple[Field, ...]) -> dict[str, DeltaGenerator]:
+def show(context: PageContext, fields: tuple[Field, ...]) -> dict[str, DeltaGenerator]:
     """Draws all groups and returns, by field, the place below it: its hint stands there, or its error.
 
     `resume` comes before it.
@@ -85,54 +85,58 @@ def show(desk: Desk, fields: tuple[Field, ...]) -> dict[str, DeltaGenerator]:
     filling: Filling = st.session_state[_FILLING]
     places: dict[str, DeltaGenerator] = {}
     for group, members in grouped(fields):
-        st.header(desk.texts.get(f"groups.{group}", group.capitalize()), anchor=False)
+        st.header(context.texts.get(f"groups.{group}", group.capitalize()), anchor=False)
         for start in range(0, len(members), _COLUMNS):
             columns = st.columns(_COLUMNS)
             for column, field in zip(columns, members[start : start + _COLUMNS], strict=False):
                 with column, st.container(key=f"field-{field.name}", gap="xxsmall"):
-                    filling.draft[field.name] = _widget(desk, field, filling)
+                    filling.draft[field.name] = _widget(context, field, filling)
                     places[field.name] = st.empty()
-                    places[field.name].caption(_hint(desk, field))
+                    places[field.name].caption(_hint(context, field))
     return places
 
 
-def label_of(desk: Desk, field: Field) -> str:
+def label_of(context: PageContext, field: Field) -> str:
     """The field's name in words with its unit."""
-    unit = unit_of(desk, field)
-    return f"{desk.texts.label(field.name)} ({unit})" if unit else desk.texts.label(field.name)
+    unit = unit_of(context, field)
+    return f"{context.texts.label(field.name)} ({unit})" if unit else context.texts.label(field.name)
 
 
-def unit_of(desk: Desk, field: Field) -> str:
+def unit_of(context: PageContext, field: Field) -> str:
     """The unit in words; amounts carry the partner's currency."""
     key = field.unit.replace(" ", "_").replace("%", "percent")
-    return desk.texts.get(f"units.{key}", field.unit).format(currency=desk.formats.currency_sign) if field.unit else ""
+    return (
+        context.texts.get(f"units.{key}", field.unit).format(currency=context.formats.currency_sign)
+        if field.unit
+        else ""
+    )
 
 
-def range_of(desk: Desk, field: Field) -> str:
+def range_of(context: PageContext, field: Field) -> str:
     """The range in words, "" where the contract sets none."""
     if field.low is None or field.high is None:
         return ""
-    return desk.texts("form.range", low=desk.formats.plain(field.low), high=desk.formats.plain(field.high))
+    return context.texts("form.range", low=context.formats.plain(field.low), high=context.formats.plain(field.high))
 
 
-def in_words(desk: Desk, field: Field, value: Any) -> str:
+def in_words(context: PageContext, field: Field, value: Any) -> str:
     """A value of the field as a reader of the page writes it; what is not known is said to be."""
     if value is None or value in ("", []):
-        return desk.texts("form.untold")
+        return context.texts("form.untold")
     if field.kind is FieldKind.RECORDS:
-        return records.in_words(desk, field, value)
+        return records.in_words(context, field, value)
     if isinstance(value, list):
-        return ", ".join(desk.texts.option(str(each)) for each in value)
+        return ", ".join(context.texts.option(str(each)) for each in value)
     if field.numeric and isinstance(value, int | float):
-        text = _text(desk.formats, field, value)
+        text = _text(context.formats, field, value)
         return f"{text}%" if field.unit == "%" else text
     if field.kind is FieldKind.DATE:
-        return desk.formats.day(str(value))
-    return desk.texts.option(str(value)) if field.kind is FieldKind.CHOICE else str(value)
+        return context.formats.day(str(value))
+    return context.texts.option(str(value)) if field.kind is FieldKind.CHOICE else str(value)
 
 
-def _hint(desk: Desk, field: Field) -> str:
-    return desk.texts.get(f"fields.{field.name}.help", field.description)
+def _hint(context: PageContext, field: Field) -> str:
+    return context.texts.get(f"fields.{field.name}.help", field.description)
 
 
 def _filling() -> Filling | None:
@@ -147,10 +151,10 @@ def _begin(formats: Formats, values: dict[str, Any]) -> None:
     st.session_state[_FILLING] = Filling(number, formats.language, dict(values), draft)
 
 
-def _widget(desk: Desk, field: Field, filling: Filling) -> Any:
-    label, key, value = label_of(desk, field), filling.key_of(field.name), filling.start.get(field.name)
+def _widget(context: PageContext, field: Field, filling: Filling) -> Any:
+    label, key, value = label_of(context, field), filling.key_of(field.name), filling.start.get(field.name)
     if not field.required or field.nullable:
-        label = f"{label} · {desk.texts('form.optional')}"
+        label = f"{label} · {context.texts('form.optional')}"
     keep: dict[str, Any] = {"key": key, "on_change": _keep, "args": (filling, field.name)}
     if field.kind is FieldKind.CHOICE:
         # Not known is an option of its own: what begins with a choice has no other way back to none.
@@ -159,8 +163,8 @@ def _widget(desk: Desk, field: Field, filling: Filling) -> Any:
             label,
             options,
             index=options.index(value) if value in options else None,
-            format_func=lambda option: desk.texts.option(option) if option else desk.texts("form.unknown"),
-            placeholder=desk.texts("form.choose_one"),
+            format_func=lambda option: context.texts.option(option) if option else context.texts("form.unknown"),
+            placeholder=context.texts("form.choose_one"),
             **keep,
         )
     if field.kind is FieldKind.CHOICES:
@@ -168,29 +172,29 @@ def _widget(desk: Desk, field: Field, filling: Filling) -> Any:
             label,
             slots(field),
             default=value,
-            format_func=lambda slot: slot_name(desk, slot),
-            placeholder=desk.texts("form.choose"),
+            format_func=lambda slot: slot_name(context, slot),
+            placeholder=context.texts("form.choose"),
             select_all=False,
             **keep,
         )
     if field.kind is FieldKind.DATE:
-        return records.day_input(desk, label, value, **keep)
+        return records.day_input(context, label, value, **keep)
     if field.kind is FieldKind.SWITCH:
         return st.checkbox(label, value=bool(value), **keep)
     if field.kind is FieldKind.RECORDS:
-        return records.show(desk, field, label, key, value or (), filling.draft[field.name])
-    return _typed(desk, field, label, filling)
+        return records.show(context, field, label, key, value or (), filling.draft[field.name])
+    return _typed(context, field, label, filling)
 
 
-def _typed(desk: Desk, field: Field, label: str, filling: Filling) -> str:
+def _typed(context: PageContext, field: Field, label: str, filling: Filling) -> str:
     """A field to type into; a number is written back as it was understood."""
     return st.text_input(
         label,
         value=filling.start.get(field.name) or "",
-        placeholder=desk.texts("form.unknown") if field.numeric and field.nullable else "",
+        placeholder=context.texts("form.unknown") if field.numeric and field.nullable else "",
         key=filling.key_of(field.name),
         on_change=_mask if field.numeric else _keep,
-        args=(filling, field, desk.formats) if field.numeric else (filling, field.name),
+        args=(filling, field, context.formats) if field.numeric else (filling, field.name),
         autocomplete="off",
     )
 
@@ -214,10 +218,10 @@ def slots(field: Field) -> list[str]:
     return [option if turn == 1 else f"{option}#{turn}" for turn in range(1, _REPEATS + 1) for option in field.options]
 
 
-def slot_name(desk: Desk, slot: str) -> str:
+def slot_name(context: PageContext, slot: str) -> str:
     """A slot in words: "Car loan", "Car loan (2)"."""
     option, _, turn = slot.partition("#")
-    return f"{desk.texts.option(option)} ({turn})" if turn else desk.texts.option(option)
+    return f"{context.texts.option(option)} ({turn})" if turn else context.texts.option(option)
 
 
 def _text(formats: Formats, field: Field, value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import streamlit as st
 
 from service.contract import BANDS, SCORE_MAX, CreditClass, Probabilities, Score
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.brand import BAND_COLOURS
 
 _TICKS: Final = (0, *(high for *_, high in BANDS))
@@ -20,12 +20,12 @@ _RADIUS: Final = 118.0
 _GAP: Final = 4  # points left open between two bands, so that they are told apart without colour
 
 
-def gauge(desk: Desk, score: Score) -> str:
+def gauge(context: PageContext, score: Score) -> str:
     """The gauge as SVG with its own description for screen readers."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     description = t("gauge.alt", score=f.number(score.score), band=t.option(f"band_{score.band}"))
     arcs = "".join(_arc(band, low, high, band is score.band) for band, low, high in BANDS)
-    ticks = "".join(_tick(desk, value) for value in _TICKS)
+    ticks = "".join(_tick(context, value) for value in _TICKS)
     return (
         f'<svg class="qf-gauge" viewBox="0 0 320 186" role="img" aria-label="{escape(description)}">{arcs}{ticks}'
         f"{_needle(score.score)}"
@@ -36,33 +36,33 @@ def gauge(desk: Desk, score: Score) -> str:
     )
 
 
-def empty_gauge(desk: Desk) -> str:
+def empty_gauge(context: PageContext) -> str:
     """The gauge before there is a score: the bands and what they are called."""
     arcs = "".join(_arc(band, low, high, True) for band, low, high in BANDS)
-    ticks = "".join(_tick(desk, value) for value in _TICKS)
+    ticks = "".join(_tick(context, value) for value in _TICKS)
     return (
-        f'<svg class="qf-gauge" viewBox="0 0 320 170" role="img" aria-label="{escape(desk.texts("gauge.idle"))}">'
+        f'<svg class="qf-gauge" viewBox="0 0 320 170" role="img" aria-label="{escape(context.texts("gauge.idle"))}">'
         f'{arcs}{ticks}<text x="160" y="128" class="qf-score" text-anchor="middle">–</text></svg>'
     )
 
 
-def probability_bars(desk: Desk, probabilities: Probabilities, predicted: CreditClass) -> str:
+def probability_bars(context: PageContext, probabilities: Probabilities, predicted: CreditClass) -> str:
     """One row a class: name, bar, share; the predicted one in bold."""
     rows = []
     for band, _, _ in reversed(BANDS):
         share = float(getattr(probabilities, band.value))
         strong = " qf-strong" if band is predicted else ""
         rows.append(
-            f'<div class="qf-bar{strong}"><span>{escape(desk.texts.option(f"class_{band}"))}</span>'
+            f'<div class="qf-bar{strong}"><span>{escape(context.texts.option(f"class_{band}"))}</span>'
             f'<span class="qf-track"><span style="width:{share * 100:.1f}%;background:{COLOURS[band]}"></span></span>'
-            f"<span>{desk.formats.percent(share, 1)}</span></div>"
+            f"<span>{context.formats.percent(share, 1)}</span></div>"
         )
     return f'<div class="qf-bars">{"".join(rows)}</div>'
 
 
-def show(desk: Desk, score: Score) -> None:
+def show(context: PageContext, score: Score) -> None:
     """Draws the gauge on the page."""
-    st.markdown(gauge(desk, score), unsafe_allow_html=True)  # st.html drops SVG
+    st.markdown(gauge(context, score), unsafe_allow_html=True)  # st.html drops SVG
 
 
 def _point(points: float, radius: float) -> tuple[float, float]:
@@ -79,13 +79,15 @@ def _arc(band: CreditClass, low: int, high: int, lit: bool) -> str:
     )
 
 
-def _tick(desk: Desk, value: int) -> str:
+def _tick(context: PageContext, value: int) -> str:
     x, y = _point(value, _RADIUS + 22)
     anchor = "middle" if value not in (0, SCORE_MAX) else "start" if value == 0 else "end"
     if value in (0, SCORE_MAX):
         x, y = _point(value, _RADIUS + 14)
         y += 17
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="qf-tick" text-anchor="{anchor}">{desk.formats.number(value)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" class="qf-tick" text-anchor="{anchor}">{context.formats.number(value)}</text>'
+    )
 
 
 def _needle(points: int) -> str:

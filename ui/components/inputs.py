@@ -10,34 +10,34 @@ import streamlit as st
 
 from ui.applicant.fields import Field
 from ui.components.form import in_words
-from ui.session import Desk
+from ui.session import PageContext
 
 _NAMED_FIRST: Final = ("annual_income", "outstanding_debt", "delay_from_due_date")
 
 
-def show(desk: Desk, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> None:
+def show(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> None:
     """The three inputs that name an applicant best, and all of them a click away."""
     st.html(
-        f'<details class="qf-inputs"><summary>{escape(summary(desk, fields, inputs))}</summary>'
-        f"{listed(desk, fields, inputs)}</details>"
+        f'<details class="qf-inputs"><summary>{escape(summary(context, fields, inputs))}</summary>'
+        f"{listed(context, fields, inputs)}</details>"
     )
 
 
-def summary(desk: Desk, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
+def summary(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
     """The applicant in a line."""
     phrases = [
-        f"{desk.texts.label(field.name).lower()} {in_words(desk, field, inputs.get(field.name))}"
+        f"{context.texts.label(field.name).lower()} {in_words(context, field, inputs.get(field.name))}"
         for field in fields
         if field.name in _NAMED_FIRST
     ]
-    return desk.texts("inputs.title", told="; ".join(phrases))
+    return context.texts("inputs.title", told="; ".join(phrases))
 
 
-def listed(desk: Desk, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
+def listed(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
     """Every input as a list of names and values (HTML)."""
     rows = "".join(
-        f"<div><dt>{escape(desk.texts.label(field.name))}</dt>"
-        f'<dd data-field="{field.name}">{escape(in_words(desk, field, inputs.get(field.name)))}</dd></div>'
+        f"<div><dt>{escape(context.texts.label(field.name))}</dt>"
+        f'<dd data-field="{field.name}">{escape(in_words(context, field, inputs.get(field.name)))}</dd></div>'
         for field in fields
         if field.required or field.name in inputs
     )

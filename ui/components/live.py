@@ -9,7 +9,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui.session import Desk
+from ui.session import PageContext
 
 _SCRIPT: Final = Path(__file__).with_suffix(".js")
 _ARRIVE: Final = "<script>/* {turn} */ window.fieldArrive({field})</script>"
@@ -20,10 +20,10 @@ def watch() -> None:
     st.html(f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
 
 
-def mark(desk: Desk, *, stale: bool) -> None:
+def mark(context: PageContext, *, stale: bool) -> None:
     """Says that the answer is another applicant's, and greys it (style.css)."""
     if stale:
-        st.html(f'<p class="qf-stale" role="status">{desk.texts("result.stale")}</p>')
+        st.html(f'<p class="qf-stale" role="status">{context.texts("result.stale")}</p>')
 
 
 def arrive(field: str) -> None:

@@ -14,7 +14,7 @@ import streamlit as st
 from service.contract import CreditClass
 from ui.components import charts
 from ui.components.gauge import COLOURS
-from ui.session import Desk
+from ui.session import PageContext
 
 _USES: Final = ("decide", "explain", "review")
 _NOT_USES: Final = ("alone", "other_purposes", "groups", "other_data", "default")
@@ -23,10 +23,10 @@ _BASES: Final = ("pooled", "known_1_month", "known_2_to_3_months", "known_longer
 _FAIR_FROM: Final = 0.8  # the four-fifths rule
 
 
-def show(desk: Desk, manifest: Mapping[str, Any]) -> None:
+def show(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """The screen."""
-    t = desk.texts
-    _right(desk, manifest)
+    t = context.texts
+    _right(context, manifest)
     left, right = st.columns(2, gap="large")
     with left:
         st.header(t("summary.uses"), anchor=False)
@@ -34,17 +34,17 @@ def show(desk: Desk, manifest: Mapping[str, Any]) -> None:
     with right:
         st.header(t("summary.not_uses"), anchor=False)
         st.markdown("\n".join(f"- {t(f'summary.not_{name}')}" for name in _NOT_USES))
-    _standings(desk, manifest, "score_steps")
-    _standings(desk, manifest, "grades")
-    _truth(desk, manifest)
-    _accuracies(desk, manifest, "summary.bases", _BASES)
-    _accuracies(desk, manifest, "summary.quarters", _QUARTERS)
-    _fairness(desk, manifest)
+    _standings(context, manifest, "score_steps")
+    _standings(context, manifest, "grades")
+    _truth(context, manifest)
+    _accuracies(context, manifest, "summary.bases", _BASES)
+    _accuracies(context, manifest, "summary.quarters", _QUARTERS)
+    _fairness(context, manifest)
 
 
-def _right(desk: Desk, manifest: Mapping[str, Any]) -> None:
+def _right(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """How often the class is right, with its interval, and how often it is badly wrong."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     pooled = (manifest.get("slices") or {}).get("pooled") or {}
     accuracy, severe = pooled.get("accuracy"), pooled.get("severe_error_rate")
     if not accuracy:
@@ -56,12 +56,12 @@ def _right(desk: Desk, manifest: Mapping[str, Any]) -> None:
         st.markdown(t("summary.severe", count=f.number(100 * float(severe["value"]), 0)))
 
 
-def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
+def _standings(context: PageContext, manifest: Mapping[str, Any], part: str) -> None:
     """Rows by step of the score, or by grade: how many, and which classes the bureau gave them."""
     rows = (manifest.get(part) or {}).get("pooled") or []
     if not rows:
         return
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     st.header(t(f"summary.{part}"), anchor=False)
     st.caption(t(f"summary.{part}_note"))
     markup = ""
@@ -71,10 +71,10 @@ def _standings(desk: Desk, manifest: Mapping[str, Any], part: str) -> None:
         parts = "".join(
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
-        labels = ", ".join(f"{t.option(f'class_{band}')} {_share(desk, each)}" for band, each in classes.items())
+        labels = ", ".join(f"{t.option(f'class_{band}')} {_share(context, each)}" for band, each in classes.items())
         share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
         markup += (
-            f'<div class="qf-stand"><b>{escape(_step_name(desk, str(row["name"])))}</b>'
+            f'<div class="qf-stand"><b>{escape(_step_name(context, str(row["name"])))}</b>'
             f'<span class="qf-parts">{parts}</span>'
             f"<span>{escape(labels)}</span><span>{escape(share_of_all)}</span></div>"
         )
@@ -95,9 +95,9 @@ def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float,
     return found
 
 
-def _truth(desk: Desk, manifest: Mapping[str, Any]) -> None:
+def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """Whether what the model says came true on customers it never saw: by grade as a picture, by basis in a line."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     rows = grade_outcomes(manifest)
     slices = manifest.get("slices") or {}
     errors = [(name, slices[name]["ece"]) for name in _BASES if (slices.get(name) or {}).get("ece")]
@@ -108,7 +108,7 @@ def _truth(desk: Desk, manifest: Mapping[str, Any]) -> None:
         outside = [name for name, low, high, _, least, most in rows if least > high or most < low]
         some = t("summary.truth_some", grades=", ".join(outside))
         st.markdown(some if outside else t("summary.truth_all", count=len(rows)))
-        charts.grade_outcomes(desk, rows)
+        charts.grade_outcomes(context, rows)
         st.caption(t("summary.truth_note"))
     lines = [
         t(
@@ -123,25 +123,25 @@ def _truth(desk: Desk, manifest: Mapping[str, Any]) -> None:
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def _share(desk: Desk, estimate: Mapping[str, Any]) -> str:
+def _share(context: PageContext, estimate: Mapping[str, Any]) -> str:
     """A share with its 95 % interval."""
-    f = desk.formats
+    f = context.formats
     value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
     text = f.percent(float(value or 0.0))
     return text if low is None or high is None else f"{text} ({f.percent(float(low))}–{f.percent(float(high))})"
 
 
-def _step_name(desk: Desk, name: str) -> str:
+def _step_name(context: PageContext, name: str) -> str:
     """`301-400` in the reader's own figures; a grade is its letter."""
     ends = name.replace("–", "-").split("-")
     if len(ends) != 2 or not all(end.strip().isdigit() for end in ends):
         return name
-    return "–".join(desk.formats.number(int(end)) for end in ends)
+    return "–".join(context.formats.number(int(end)) for end in ends)
 
 
-def _accuracies(desk: Desk, manifest: Mapping[str, Any], title: str, names: tuple[str, ...]) -> None:
+def _accuracies(context: PageContext, manifest: Mapping[str, Any], title: str, names: tuple[str, ...]) -> None:
     """How often it is right on each of these choices of customers: what differs is said, not averaged away."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     slices = manifest.get("slices") or {}
     rows = [(name, slices[name]["accuracy"]) for name in names if (slices.get(name) or {}).get("accuracy")]
     if not rows or rows[0][0] == rows[-1][0] == "pooled":
@@ -160,9 +160,9 @@ def _accuracies(desk: Desk, manifest: Mapping[str, Any], title: str, names: tupl
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def _fairness(desk: Desk, manifest: Mapping[str, Any]) -> None:
+def _fairness(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """One sentence an attribute: the group treated worst, and whether a person should look."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     groups = [each for each in (manifest.get("fairness") or {}).get("groups") or [] if isinstance(each, Mapping)]
     lines = []
     for attribute in dict.fromkeys(str(each.get("attribute", "?")) for each in groups):

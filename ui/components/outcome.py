@@ -15,7 +15,7 @@ from ui.batches import results
 from ui.batches.sheet import Sheet
 from ui.components import charts, tally
 from ui.components.gauge import COLOURS
-from ui.session import Desk
+from ui.session import PageContext
 
 as_csv = results.as_csv
 _EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -31,31 +31,35 @@ class OwnFile:
 
 
 def show(
-    desk: Desk, answers: Mapping[int, Score], numbers: Sequence[int], refs: Sequence[str | None], own: OwnFile | None
+    context: PageContext,
+    answers: Mapping[int, Score],
+    numbers: Sequence[int],
+    refs: Sequence[str | None],
+    own: OwnFile | None,
 ) -> None:
     """Everything about the answers that have come back; with the partner's `own` file where it is still here."""
-    t = desk.texts
+    t = context.texts
     st.header(t("outcome.title"), anchor=False)
-    _figures(desk, answers)
+    _figures(context, answers)
     frame = results.table(answers, numbers, refs, t)
-    _downloads(desk, frame, own)
+    _downloads(context, frame, own)
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{t('outcome.distribution')}**")
-        charts.distribution(desk, [score.score for score in answers.values()])
+        charts.distribution(context, [score.score for score in answers.values()])
     with right:
         st.markdown(f"**{t('outcome.bands')}**")
         counts = results.bands(answers)
         names = {band: t.option(f"band_{band}") for band, _, _ in reversed(BANDS)}
         colours = {names[band]: COLOURS[band] for band in names}
-        tally.show(desk, {names[band]: counts[band] for band in names}, len(answers), colours)
+        tally.show(context, {names[band]: counts[band] for band in names}, len(answers), colours)
         st.markdown(f"**{t('outcome.reasons')}**")
-        tally.show(desk, results.top_reasons(answers, t.language), len(answers))
-    _table(desk, frame)
+        tally.show(context, results.top_reasons(answers, t.language), len(answers))
+    _table(context, frame)
 
 
-def _downloads(desk: Desk, frame: pd.DataFrame, own: OwnFile | None) -> None:
-    t = desk.texts
+def _downloads(context: PageContext, frame: pd.DataFrame, own: OwnFile | None) -> None:
+    t = context.texts
     if own is None:
         st.caption(t("outcome.without_file"))
     whole = results.joined(own.sheet, frame, own.problems) if own is not None else frame
@@ -82,8 +86,8 @@ def _downloads(desk: Desk, frame: pd.DataFrame, own: OwnFile | None) -> None:
         )
 
 
-def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
-    t, f = desk.texts, desk.formats
+def _figures(context: PageContext, answers: Mapping[int, Score]) -> None:
+    t, f = context.texts, context.formats
     scores = list(answers.values())
     counts = results.bands(answers)
     figures = (
@@ -101,8 +105,8 @@ def _figures(desk: Desk, answers: Mapping[int, Score]) -> None:
         st.warning(t("outcome.mixed", versions=", ".join(versions)), icon=":material/warning:")
 
 
-def _table(desk: Desk, frame: pd.DataFrame) -> None:
-    t = desk.texts
+def _table(context: PageContext, frame: pd.DataFrame) -> None:
+    t = context.texts
     selection = st.pills(
         t("outcome.filter"),
         [band.value for band, _, _ in reversed(BANDS)],
@@ -111,7 +115,7 @@ def _table(desk: Desk, frame: pd.DataFrame) -> None:
         key="outcome.bands",
     )
     rows = frame[frame["band"].isin(selection)] if selection else frame
-    st.caption(t.plural("outcome.shown", len(rows), rows=desk.formats.number(len(rows))))
+    st.caption(t.plural("outcome.shown", len(rows), rows=context.formats.number(len(rows))))
     table = rows.assign(
         band=[t.option(f"band_{band}") for band in rows["band"]],
         predicted_class=[t.option(f"class_{name}") for name in rows["predicted_class"]],

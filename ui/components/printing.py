@@ -13,7 +13,7 @@ from ui.applicant.fields import Field
 from ui.components import result, waterfall
 from ui.components.gauge import gauge, probability_bars
 from ui.components.inputs import listed
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.brand import ICON_SVG
 from ui.texts.wording import HTML_LANGUAGES
 
@@ -39,17 +39,21 @@ height:.4rem;background:#e4e7ec}.qf-waterfall i i{height:100%}ol{margin:.2rem 0;
 
 
 def quote(
-    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], inputs: Mapping[str, Any]
+    context: PageContext,
+    score: Score,
+    manifest: Mapping[str, Any],
+    fields: tuple[Field, ...],
+    inputs: Mapping[str, Any],
 ) -> None:
     """What to quote in a question about this answer, and the page to print."""
-    t = desk.texts
-    model, moment = score.model, desk.formats.moment(score.created_at)
+    t = context.texts
+    model, moment = score.model, context.formats.moment(score.created_at)
     st.caption(
         t("result.quote", prediction=score.prediction_id, model=model.name, version=model.version, moment=moment)
     )
     st.download_button(
         t("result.print"),
-        print_page(desk, score, manifest, fields, inputs),
+        print_page(context, score, manifest, fields, inputs),
         file_name=f"score-{score.prediction_id}.html",
         mime="text/html",
         icon=":material/print:",
@@ -59,25 +63,29 @@ def quote(
 
 
 def print_page(
-    desk: Desk, score: Score, manifest: Mapping[str, Any], fields: tuple[Field, ...], inputs: Mapping[str, Any]
+    context: PageContext,
+    score: Score,
+    manifest: Mapping[str, Any],
+    fields: tuple[Field, ...],
+    inputs: Mapping[str, Any],
 ) -> str:
     """A whole HTML document in the visitor's language: score and why, the inputs, reference, model and date."""
-    t = desk.texts
-    sentences = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(desk, score, manifest))
-    edge = f"<p>{_plain(result.borderline_sentence(desk, score))}</p>" if score.borderline else ""
-    bars = probability_bars(desk, score.probabilities, score.predicted_class)
-    way = waterfall.of(desk, score)
+    t = context.texts
+    sentences = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(context, score, manifest))
+    edge = f"<p>{_plain(result.borderline_sentence(context, score))}</p>" if score.borderline else ""
+    bars = probability_bars(context, score.probabilities, score.predicted_class)
+    way = waterfall.of(context, score)
     chart = f"<h2>{escape(t('result.waterfall'))}</h2>{way}" if way else ""
     return (
         f'<!doctype html><html lang="{HTML_LANGUAGES[t.language]}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
         f"<style>{_STYLE}</style></head><body><header>{ICON_SVG}<h1>{escape(t('print.title'))}</h1></header><main>"
-        f'<div class="two"><div>{gauge(desk, score)}{sentences}{edge}</div>'
+        f'<div class="two"><div>{gauge(context, score)}{sentences}{edge}</div>'
         f"<div><h2>{escape(t('result.probabilities'))}</h2>{bars}"
-        f"<p>{_plain(result.similar_sentence(desk, score))} {escape(t('result.not_default'))}</p>"
-        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(desk, score)}</div></div>{chart}"
-        f"<h2>{escape(t('print.inputs'))}</h2>{listed(desk, fields, inputs)}"
-        f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(desk, score, inputs)}</dl>'
+        f"<p>{_plain(result.similar_sentence(context, score))} {escape(t('result.not_default'))}</p>"
+        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(context, score)}</div></div>{chart}"
+        f"<h2>{escape(t('print.inputs'))}</h2>{listed(context, fields, inputs)}"
+        f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(context, score, inputs)}</dl>'
         f"<p>{escape(t('app.foot'))}</p></main></body></html>"
     )
 
@@ -87,13 +95,13 @@ def _plain(line: str) -> str:
     return escape(line.replace("**", ""))
 
 
-def _facts(desk: Desk, score: Score, inputs: Mapping[str, Any]) -> str:
-    t = desk.texts
+def _facts(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> str:
+    t = context.texts
     facts = (
         (t("fields.customer_ref.label"), str(inputs.get("customer_ref") or t("form.untold"))),
         (t("print.prediction"), score.prediction_id),
         (t("print.model"), f"{score.model.name} {score.model.version}"),
         (t("print.digest"), score.model.digest),
-        (t("print.moment"), desk.formats.moment(score.created_at)),
+        (t("print.moment"), context.formats.moment(score.created_at)),
     )
     return "".join(f"<div><dt>{escape(name)}:</dt><dd>{escape(value)}</dd></div>" for name, value in facts)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from ui.applicant.fields import Field
-from ui.session import Desk
+from ui.session import PageContext
 
 Row = tuple[str | None, date | None]
 # Wide, so that the browser takes every day and the API judges it: a day outside is shown but never sent.
@@ -17,9 +17,9 @@ _FIRST_DAY: Final = date(1900, 1, 1)
 _LAST_DAY: Final = date(2199, 12, 31)
 
 
-def show(desk: Desk, field: Field, label: str, key: str, start: Sequence[Row], draft: list[Row]) -> list[Row]:
+def show(context: PageContext, field: Field, label: str, key: str, start: Sequence[Row], draft: list[Row]) -> list[Row]:
     """A line for each record of `draft` and a button for one more; the draft as it stands, `start` as it began."""
-    t = desk.texts
+    t = context.texts
     st.markdown(f"**{label}**")
     begun = [*start, *[(None, None)] * len(draft)]
     for line, (kind, day) in enumerate(begun[: len(draft)]):
@@ -36,7 +36,7 @@ def show(desk: Desk, field: Field, label: str, key: str, start: Sequence[Row], d
                 args=(draft, line, key),
             )
         with right:
-            when = day_input(desk, t("form.class_day"), day, f"{key}.{line}.day", _changed, (draft, line, key))
+            when = day_input(context, t("form.class_day"), day, f"{key}.{line}.day", _changed, (draft, line, key))
         draft[line] = (chosen, when)
     if len(draft) < (field.most or len(draft) + 1):
         st.button(
@@ -46,7 +46,12 @@ def show(desk: Desk, field: Field, label: str, key: str, start: Sequence[Row], d
 
 
 def day_input(
-    desk: Desk, label: str, value: date | None, key: str, on_change: Callable[..., None], args: tuple[Any, ...]
+    context: PageContext,
+    label: str,
+    value: date | None,
+    key: str,
+    on_change: Callable[..., None],
+    args: tuple[Any, ...],
 ) -> date | None:
     """A day as the page's language writes it, or none."""
     day = st.date_input(
@@ -54,7 +59,7 @@ def day_input(
         value=value,
         min_value=_FIRST_DAY,
         max_value=_LAST_DAY,
-        format="DD/MM/YYYY" if desk.texts.language == "pt" else "YYYY-MM-DD",
+        format="DD/MM/YYYY" if context.texts.language == "pt" else "YYYY-MM-DD",
         key=key,
         on_change=on_change,
         args=args,
@@ -78,11 +83,11 @@ def as_json(field: Field, value: Sequence[Row] | None) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(desk: Desk, field: Field, value: Sequence[dict[str, Any]]) -> str:
+def in_words(context: PageContext, field: Field, value: Sequence[dict[str, Any]]) -> str:
     """Records as a reader of the page writes them."""
     kind, day = field.members
     return "; ".join(
-        f"{desk.texts.option(f'class_{each[kind]}')} ({desk.formats.day(str(each[day]))})" for each in value
+        f"{context.texts.option(f'class_{each[kind]}')} ({context.formats.day(str(each[day]))})" for each in value
     )
 
 

@@ -8,13 +8,13 @@ import streamlit as st
 
 from ui.batches.jobs import BackgroundJob
 from ui.components import problem
-from ui.session import Desk
+from ui.session import PageContext
 
 
-def show(desk: Desk, job: BackgroundJob) -> None:
+def show(context: PageContext, job: BackgroundJob) -> None:
     """Watches the job by itself; when it ends, the whole page is drawn anew with the results."""
     if not job.progress().running:
-        _stopped(desk, job)
+        _stopped(context, job)
         return
 
     @st.fragment(run_every=0.5)
@@ -22,7 +22,7 @@ def show(desk: Desk, job: BackgroundJob) -> None:
         progress = job.progress()
         if not progress.running:
             st.rerun(scope="app")
-        t, f = desk.texts, desk.formats
+        t, f = context.texts, context.formats
         text = t("running.done", done=f.number(progress.done), total=f.number(progress.total))
         if progress.done:
             text += " · " + t("running.left", span=f.span(progress.remaining_s))
@@ -35,13 +35,13 @@ def show(desk: Desk, job: BackgroundJob) -> None:
     watch()
 
 
-def _stopped(desk: Desk, job: BackgroundJob) -> None:
+def _stopped(context: PageContext, job: BackgroundJob) -> None:
     progress = job.progress()
     if progress.error is None:
         return
-    problem.show(desk, progress.error)
-    f = desk.formats
-    st.info(desk.texts("running.kept", done=f.number(progress.done), total=f.number(progress.total)))
-    if st.button(desk.texts("running.again"), type="primary", icon=":material/play_arrow:", key="batch.again"):
+    problem.show(context, progress.error)
+    f = context.formats
+    st.info(context.texts("running.kept", done=f.number(progress.done), total=f.number(progress.total)))
+    if st.button(context.texts("running.again"), type="primary", icon=":material/play_arrow:", key="batch.again"):
         job.start()
         st.rerun()

@@ -7,13 +7,13 @@ from html import escape
 
 import streamlit as st
 
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.brand import OWN_COLOUR
 
 
-def show(desk: Desk, counts: Mapping[str, int], total: int, colours: Mapping[str, str] | None = None) -> None:
+def show(context: PageContext, counts: Mapping[str, int], total: int, colours: Mapping[str, str] | None = None) -> None:
     """One bar a name, in the order given, as a share of `total`."""
-    f, rows = desk.formats, []
+    f, rows = context.formats, []
     for name, count in counts.items():
         share = count / total if total else 0.0
         colour = (colours or {}).get(name, OWN_COLOUR)

@@ -10,15 +10,15 @@ import streamlit as st
 
 from service.lexicon.limits import ReadOptions
 from service.lexicon.understanding import Ambiguity, Understanding
-from ui.session import Desk
+from ui.session import PageContext
 
 _ASKED: Final = ("decimal", "days")  # what a visitor can decide; the rest is put right in the file
 
 
-def layout(desk: Desk, understanding: Understanding) -> str:
+def layout(context: PageContext, understanding: Understanding) -> str:
     """The layout in one sentence."""
-    t = desk.texts
-    parts = [t("understood.rows", rows=desk.formats.number(understanding.rows), columns=len(understanding.columns))]
+    t = context.texts
+    parts = [t("understood.rows", rows=context.formats.number(understanding.rows), columns=len(understanding.columns))]
     if understanding.delimiter:
         parts.append(t("understood.delimiter", name=t(f"marks.{_NAMES[understanding.delimiter]}")))
     if understanding.decimal:
@@ -28,9 +28,9 @@ def layout(desk: Desk, understanding: Understanding) -> str:
     return "; ".join(parts) + "."
 
 
-def columns(desk: Desk, understanding: Understanding) -> None:
+def columns(context: PageContext, understanding: Understanding) -> None:
     """Each column with its field, an example as it stands and as it was understood, and what stays unread."""
-    t = desk.texts
+    t = context.texts
     rows = []
     for column in understanding.columns:
         example = next((each for each in column.examples if each.meant is not None), None)
@@ -39,42 +39,42 @@ def columns(desk: Desk, understanding: Understanding) -> None:
                 t("understood.column"): column.name,
                 t("batch.field"): t.label(column.field),
                 t("understood.written"): example.written if example else "",
-                t("understood.meant"): _plain_text(desk, example.meant) if example else "",
-                t("understood.unknown"): desk.formats.number(column.unknown_cells),
-                t("understood.unread"): desk.formats.number(column.unread_cells),
+                t("understood.meant"): _plain_text(context, example.meant) if example else "",
+                t("understood.unknown"): context.formats.number(column.unknown_cells),
+                t("understood.unread"): context.formats.number(column.unread_cells),
             }
         )
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("understood.title"))
 
 
-def ask(desk: Desk, understanding: Understanding, options: ReadOptions, mark: str) -> ReadOptions | None:
+def ask(context: PageContext, understanding: Understanding, options: ReadOptions, mark: str) -> ReadOptions | None:
     """The options with the visitor's answers to what the file does not tell; None while one is missing."""
     open_ones = {each.code: each for each in understanding.ambiguities if each.code in _ASKED}
     answers: dict[str, Any] = {}
     for code, each in open_ones.items():
-        answers[code] = _question(desk, each, f"understood.{mark}.{code}")
+        answers[code] = _question(context, each, f"understood.{mark}.{code}")
     if any(answer is None for answer in answers.values()):
         return None
     return replace(options, **answers) if answers else options
 
 
-def _question(desk: Desk, each: Ambiguity, key: str) -> Any:
+def _question(context: PageContext, each: Ambiguity, key: str) -> Any:
     return st.radio(
-        desk.texts(f"understood.ask_{each.code}", written=each.written, column=each.column, line=each.line),
+        context.texts(f"understood.ask_{each.code}", written=each.written, column=each.column, line=each.line),
         list(each.readings),
         index=None,
-        format_func=lambda reading: _plain_text(desk, each.readings[reading]),
+        format_func=lambda reading: _plain_text(context, each.readings[reading]),
         horizontal=True,
         key=key,
     )
 
 
-def _plain_text(desk: Desk, plain: str | None) -> str:
+def _plain_text(context: PageContext, plain: str | None) -> str:
     """A plain value as a reader of the page writes it."""
     try:
-        return desk.formats.exact(float(plain or ""))
+        return context.formats.exact(float(plain or ""))
     except ValueError:
-        return desk.formats.day(plain or "") if _is_day(plain or "") else desk.texts.option(plain or "")
+        return context.formats.day(plain or "") if _is_day(plain or "") else context.texts.option(plain or "")
 
 
 def _is_day(text: str) -> bool:

@@ -10,7 +10,7 @@ from service.contract import SCORE_MAX, CreditClass, Score
 from ui.applicant.fields import contract_fields
 from ui.components.form import in_words
 from ui.components.gauge import COLOURS
-from ui.session import Desk
+from ui.session import PageContext
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class WaterfallStep:
         return round(self.end - self.start)
 
 
-def of(desk: Desk, score: Score) -> str:
+def of(context: PageContext, score: Score) -> str:
     """The picture with its lead (HTML), "" where the answer tells no points."""
-    steps = steps_of(desk, score)
-    return f"<p>{_lead(desk, steps)}</p>{chart(desk, steps)}" if steps else ""
+    steps = steps_of(context, score)
+    return f"<p>{_lead(context, steps)}</p>{chart(context, steps)}" if steps else ""
 
 
 def moved(score: Score) -> list[tuple[Any, int]]:
@@ -41,52 +41,52 @@ def moved(score: Score) -> list[tuple[Any, int]]:
     return sorted((pair for pair in [*costs, *gains] if pair[1]), key=lambda pair: -abs(pair[1]))
 
 
-def steps_of(desk: Desk, score: Score) -> list[WaterfallStep]:
+def steps_of(context: PageContext, score: Score) -> list[WaterfallStep]:
     """From the reference's score through each reason and strength to the score; what is not named is one step."""
     moves, reference = moved(score), getattr(score, "reference", None)
     if not moves or reference is None:
         return []
-    t = desk.texts
+    t = context.texts
     steps = [WaterfallStep(t("result.waterfall_start"), 0, reference.score, total=True)]
     at = float(reference.score)
     for each, points in moves:
-        steps.append(WaterfallStep(_name(desk, each), at, at + points))
+        steps.append(WaterfallStep(_name(context, each), at, at + points))
         at = steps[-1].end
     if round(at) != score.score:
         steps.append(WaterfallStep(t("result.waterfall_rest"), at, score.score))
     return [*steps, WaterfallStep(t("result.waterfall_end"), 0, score.score, total=True)]
 
 
-def chart(desk: Desk, steps: list[WaterfallStep]) -> str:
+def chart(context: PageContext, steps: list[WaterfallStep]) -> str:
     """The bars: losses in the colour of the worst band, gains in the best's, totals in the text's own."""
-    return f'<ol class="qf-waterfall">{"".join(_row(desk, step) for step in steps)}</ol>'
+    return f'<ol class="qf-waterfall">{"".join(_row(context, step) for step in steps)}</ol>'
 
 
-def _name(desk: Desk, entry: Any) -> str:
+def _name(context: PageContext, entry: Any) -> str:
     """The field with this applicant's value, and what it is compared with."""
-    t, label = desk.texts, desk.texts.label(entry.feature)
+    t, label = context.texts, context.texts.label(entry.feature)
     field = next((each for each in contract_fields() if each.name == entry.feature), None)
     if field is None or not hasattr(entry, "value"):
         return label
-    value, other = in_words(desk, field, entry.value), getattr(entry, "compared_with", None)
+    value, other = in_words(context, field, entry.value), getattr(entry, "compared_with", None)
     if other is None:
         return t("result.step_value", label=label, value=value)
-    return t("result.step_compared", label=label, value=value, reference=in_words(desk, field, other))
+    return t("result.step_compared", label=label, value=value, reference=in_words(context, field, other))
 
 
-def _lead(desk: Desk, steps: list[WaterfallStep]) -> str:
-    number = desk.formats.number
-    words = desk.texts("result.waterfall_lead", reference=number(steps[0].end), score=number(steps[-1].end))
+def _lead(context: PageContext, steps: list[WaterfallStep]) -> str:
+    number = context.formats.number
+    words = context.texts("result.waterfall_lead", reference=number(steps[0].end), score=number(steps[-1].end))
     first, *rest = escape(words).split("**")
     return first + "".join(f"<b>{part}</b>" if place % 2 == 0 else part for place, part in enumerate(rest))
 
 
-def _row(desk: Desk, step: WaterfallStep) -> str:
+def _row(context: PageContext, step: WaterfallStep) -> str:
     left, right = sorted((step.start, step.end))
     start, width = (100 * each / SCORE_MAX for each in (max(left, 0), right - left))
     band = CreditClass.GOOD if step.points > 0 else CreditClass.POOR
     colour = "currentColor" if step.total else COLOURS[band]
-    figure = desk.formats.number(step.end) if step.total else desk.formats.signed(step.points)
+    figure = context.formats.number(step.end) if step.total else context.formats.signed(step.points)
     return (
         f"<li><span>{escape(step.name)}</span><b>{escape(figure)}</b>"
         f'<i><i style="margin-left:{start:.1f}%;width:{width:.1f}%;background:{colour}"></i></i></li>'

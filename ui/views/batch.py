@@ -25,7 +25,7 @@ from ui.batches.orders import OrderedJob
 from ui.batches.sheet import OPTIONS, Sheet, read_sheet
 from ui.components import outcome, problem, running, understood
 from ui.errors import SheetRefused
-from ui.session import Desk
+from ui.session import PageContext
 
 DIGEST: Final = "batch"
 _SHEET: Final = "batch.sheet"
@@ -52,25 +52,25 @@ def jobs() -> dict[str, BackgroundJob]:
     return {}
 
 
-def show(desk: Desk) -> None:
+def show(context: PageContext) -> None:
     """The page."""
     fields = contract_fields()
-    st.markdown(desk.texts("batch.lead"))
-    _templates(desk, fields)
+    st.markdown(context.texts("batch.lead"))
+    _templates(context, fields)
     upload = st.file_uploader(
-        desk.texts("batch.upload"),
+        context.texts("batch.upload"),
         type=["csv", "tsv", "txt", "xlsx", "gz", "zip", "parquet", "jsonl", "ndjson"],
         key="batch.upload",
     )
-    st.caption(desk.texts("batch.upload_help"))
-    file = _prepare(desk, fields, upload) if upload is not None else None
+    st.caption(context.texts("batch.upload_help"))
+    file = _prepare(context, fields, upload) if upload is not None else None
     if file is not None and file.checked.applicants:
-        _send(desk, file)
-    _follow(desk, file, uploaded=upload is not None)
+        _send(context, file)
+    _follow(context, file, uploaded=upload is not None)
 
 
-def _templates(desk: Desk, fields: tuple[Field, ...]) -> None:
-    t = desk.texts
+def _templates(context: PageContext, fields: tuple[Field, ...]) -> None:
+    t = context.texts
     rows = pd.DataFrame(mapping.template(fields, list(EXAMPLES.values())))
     with st.container(horizontal=True):
         st.download_button(
@@ -99,50 +99,50 @@ def _excel(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _prepare(desk: Desk, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedFile | None:
+def _prepare(context: PageContext, fields: tuple[Field, ...], upload: UploadedFile) -> CheckedFile | None:
     """The file read, its columns mapped, its rows checked; None where something must be put right first."""
     try:
-        sheet = _understood(desk, upload)
+        sheet = _understood(context, upload)
     except SheetRefused as error:
-        _refused(desk, error)
+        _refused(context, error)
         return None
     if sheet is None:
-        st.warning(desk.texts("understood.ask_first"), icon=":material/help:")
+        st.warning(context.texts("understood.ask_first"), icon=":material/help:")
         return None
-    mapped = _columns(desk, fields, sheet)
+    mapped = _columns(context, fields, sheet)
     absent = [field for field in fields if field.required and not field.nullable and field.name not in mapped]
     absent = [field for field in absent if field.kind is not FieldKind.CHOICES]
     if absent:
-        names = ", ".join(desk.texts.label(field.name) for field in absent)
-        st.error(desk.texts("batch.columns_absent", names=names), icon=":material/view_column:")
+        names = ", ".join(context.texts.label(field.name) for field in absent)
+        st.error(context.texts("batch.columns_absent", names=names), icon=":material/view_column:")
         return None
     try:
-        file = _checked(desk, sheet, mapped, fields)
+        file = _checked(context, sheet, mapped, fields)
     except SheetRefused as error:
-        _refused(desk, error)
+        _refused(context, error)
         return None
-    _report(desk, fields, sheet, file.checked)
+    _report(context, fields, sheet, file.checked)
     return file
 
 
-def _refused(desk: Desk, error: SheetRefused) -> None:
-    st.error(desk.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
+def _refused(context: PageContext, error: SheetRefused) -> None:
+    st.error(context.texts(f"sheet.{error.code}", **error.values), icon=":material/block:")
 
 
-def _understood(desk: Desk, upload: UploadedFile) -> Sheet | None:
+def _understood(context: PageContext, upload: UploadedFile) -> Sheet | None:
     """The file as it was understood, shown; None while the visitor has to say what it does not tell."""
     sheet = _sheet(upload, OPTIONS)
     told = sheet.understanding
     if told is None:
         return sheet
-    options = understood.ask(desk, told, OPTIONS, _file_mark())
+    options = understood.ask(context, told, OPTIONS, _file_mark())
     if options is None:
         return None
     sheet = _sheet(upload, options)
     told = sheet.understanding or told
-    st.markdown(understood.layout(desk, told))
-    with st.expander(desk.texts("understood.title"), icon=":material/fact_check:"):
-        understood.columns(desk, told)
+    st.markdown(understood.layout(context, told))
+    with st.expander(context.texts("understood.title"), icon=":material/fact_check:"):
+        understood.columns(context, told)
     return sheet
 
 
@@ -162,9 +162,9 @@ def _file_mark() -> str:
     return hashlib.sha256(str(st.session_state[_SHEET][0]).encode()).hexdigest()[:12]
 
 
-def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, str]:
+def _columns(context: PageContext, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, str]:
     """By field the column chosen; proposed by name, to be corrected by the visitor."""
-    t = desk.texts
+    t = context.texts
     mark = _file_mark()
     proposed = mapping.propose(sheet.columns, fields)
     named = [column for column in sheet.columns if column]
@@ -192,21 +192,21 @@ def _columns(desk: Desk, fields: tuple[Field, ...], sheet: Sheet) -> dict[str, s
     return mapped
 
 
-def _checked(desk: Desk, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedFile:
+def _checked(context: PageContext, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedFile:
     mark = (st.session_state[_SHEET][0], sheet.options, tuple(sorted(mapped.items())))
     kept: tuple[Any, CheckedFile] | None = st.session_state.get(_CHECKED)
     if kept is not None and kept[0] == mark:
         return kept[1]
-    with st.spinner(desk.texts("batch.checking")):
+    with st.spinner(context.texts("batch.checking")):
         checked = mapping.check(sheet, mapped, fields)
-        file = CheckedFile(sheet, checked, digest_of(checked.applicants, _mark(desk)))
+        file = CheckedFile(sheet, checked, digest_of(checked.applicants, _mark(context)))
     st.session_state[_CHECKED] = (mark, file)
     return file
 
 
-def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
+def _report(context: PageContext, fields: tuple[Field, ...], sheet: Sheet, checked: CheckedSheet) -> None:
     """What the contract says of each row, before anything is sent."""
-    t, f = desk.texts, desk.formats
+    t, f = context.texts, context.formats
     good, bad = len(checked.applicants), len({each.row for each in checked.faults})
     if not bad:
         st.success(t.plural("batch.all_good", good, rows=f.number(good)), icon=":material/check_circle:")
@@ -221,7 +221,7 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
         {
             t("batch.row"): each.row,
             t("batch.field"): t.label(each.fault.field) if each.fault.field else "",
-            t("batch.what"): problem.fault_sentence(desk, each.fault, by_name.get(each.fault.field)),
+            t("batch.what"): problem.fault_sentence(context, each.fault, by_name.get(each.fault.field)),
         }
         for each in checked.faults
     ]
@@ -229,7 +229,7 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
         st.dataframe(pd.DataFrame(rows[:_FAULTS_SHOWN]), hide_index=True, alt=t("batch.faults", count=len(rows)))
         st.download_button(
             t("batch.faults_download"),
-            lambda: outcome.as_csv(refusals.table(sheet, _problems(desk, checked.faults)), t.language),
+            lambda: outcome.as_csv(refusals.table(sheet, _problems(context, checked.faults)), t.language),
             file_name="rows-to-correct.csv",
             mime="text/csv",
             on_click="ignore",
@@ -237,19 +237,19 @@ def _report(desk: Desk, fields: tuple[Field, ...], sheet: Sheet, checked: Checke
         )
 
 
-def _send(desk: Desk, file: CheckedFile) -> None:
-    t, f = desk.texts, desk.formats
+def _send(context: PageContext, file: CheckedFile) -> None:
+    t, f = context.texts, context.formats
     if st.session_state.get(DIGEST) == file.digest and file.digest in jobs():
         return
-    store = _store(desk, file.digest)
+    store = _store(context, file.digest)
     done = len(store.places()) if store.exists else 0
     rows = done or len(file.checked.applicants)
     label = t.plural("batch.go_on" if done else "batch.send", rows, rows=f.number(rows))
     if st.button(label, type="primary", icon=":material/send:", key="batch.send", help=t("batch.send_help")):
-        _begin(desk, file, store)
+        _begin(context, file, store)
 
 
-def _begin(desk: Desk, file: CheckedFile, store: JobStore) -> None:
+def _begin(context: PageContext, file: CheckedFile, store: JobStore) -> None:
     store.open(file.checked.numbers)
     running_jobs, digest = jobs(), file.digest
     for other, job in list(running_jobs.items())[: max(0, len(running_jobs) - _JOBS_KEPT)]:
@@ -257,20 +257,20 @@ def _begin(desk: Desk, file: CheckedFile, store: JobStore) -> None:
             running_jobs.pop(other, None)  # another visitor's page may have dropped it meanwhile
     known = running_jobs.get(digest)
     if known is None or not known.progress().running:  # one that only followed an order has no rows to send
-        running_jobs[digest] = _job(desk, digest, file.checked.applicants, store)
+        running_jobs[digest] = _job(context, digest, file.checked.applicants, store)
     running_jobs[digest].start()
     st.session_state[DIGEST] = digest
     st.query_params[DIGEST] = digest
     st.rerun()
 
 
-def _job(desk: Desk, digest: str, applicants: Sequence[Applicant], store: JobStore) -> BackgroundJob:
+def _job(context: PageContext, digest: str, applicants: Sequence[Applicant], store: JobStore) -> BackgroundJob:
     """As the API takes the rows: some in requests, many as orders which it scores in its own time."""
     kind = OrderedJob if len(store.numbers()) > MAX_BATCH_ROWS else UploadJob
-    return kind(digest, applicants, store, desk.client)
+    return kind(digest, applicants, store, context.client)
 
 
-def _follow(desk: Desk, file: CheckedFile | None, *, uploaded: bool) -> None:
+def _follow(context: PageContext, file: CheckedFile | None, *, uploaded: bool) -> None:
     """The job of this page: under way, stopped or done. Its digest stands in the address, so a reload finds it.
 
     What is `uploaded` may be another file than the one that was sent, or be read otherwise by now: then it is told
@@ -280,16 +280,16 @@ def _follow(desk: Desk, file: CheckedFile | None, *, uploaded: bool) -> None:
     if not _DIGEST_FORM.fullmatch(digest):
         return
     st.session_state[DIGEST] = digest
-    job, store = jobs().get(digest), _store(desk, digest)
+    job, store = jobs().get(digest), _store(context, digest)
     if file is not None and file.digest != digest:
         file = None
     if uploaded and file is None and store.exists:
-        st.info(desk.texts("outcome.of_earlier"), icon=":material/history:")
+        st.info(context.texts("outcome.of_earlier"), icon=":material/history:")
     if job is None and store.exists and store.orders() and len(store.places()) < len(store.numbers()):
-        job = jobs().setdefault(digest, _job(desk, digest, (), store))  # ordered before this server was started anew
+        job = jobs().setdefault(digest, _job(context, digest, (), store))  # ordered before this server was started anew
         job.start()
     if job is not None and (job.progress().running or job.progress().error is not None):
-        running.show(desk, job)
+        running.show(context, job)
     if job is not None and job.progress().running:
         return
     if not store.exists:
@@ -298,18 +298,18 @@ def _follow(desk: Desk, file: CheckedFile | None, *, uploaded: bool) -> None:
     try:
         answers = _answers(digest, store, job.progress().done if job is not None else -1)
     except ApiError as error:
-        problem.show(desk, error)
+        problem.show(context, error)
         return
     refused = store.refused()
     back, total = len(answers) + len(refused), len(numbers)
     if back < total and (job is None or job.progress().error is None):
-        told = {"done": desk.formats.number(back), "total": desk.formats.number(total)}
-        st.info(desk.texts("batch.interrupted", **told), icon=":material/pause_circle:")
+        told = {"done": context.formats.number(back), "total": context.formats.number(total)}
+        st.info(context.texts("batch.interrupted", **told), icon=":material/pause_circle:")
     late = [fault for place, row in refused.items() for fault in _late(numbers[place], row)]
     if late:
-        st.warning(desk.texts.plural("batch.refused_late", len(refused), rows=desk.formats.number(len(refused))))
+        st.warning(context.texts.plural("batch.refused_late", len(refused), rows=context.formats.number(len(refused))))
     if answers:
-        outcome.show(desk, answers, numbers, _refs(file), _own_file(desk, file, late))
+        outcome.show(context, answers, numbers, _refs(file), _own_file(context, file, late))
 
 
 def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
@@ -334,26 +334,26 @@ def _late(number: int, row: RefusedRow) -> list[RowFault]:
     ]
 
 
-def _own_file(desk: Desk, file: CheckedFile | None, late: Sequence[RowFault]) -> outcome.OwnFile | None:
+def _own_file(context: PageContext, file: CheckedFile | None, late: Sequence[RowFault]) -> outcome.OwnFile | None:
     """The partner's own file, while it is still here: its inputs are not kept."""
-    return None if file is None else outcome.OwnFile(file.sheet, _problems(desk, [*file.checked.faults, *late]))
+    return None if file is None else outcome.OwnFile(file.sheet, _problems(context, [*file.checked.faults, *late]))
 
 
-def _problems(desk: Desk, faults: Sequence[RowFault]) -> dict[int, str]:
+def _problems(context: PageContext, faults: Sequence[RowFault]) -> dict[int, str]:
     """What is wrong with each row, in words, by its number in the file."""
     by_name = {field.name: field for field in contract_fields()}
     found: dict[int, str] = {}
     for each in faults:
-        told = problem.fault_sentence(desk, each.fault, by_name.get(each.fault.field))
-        said = f"{desk.texts.label(each.fault.field)}: {told}" if each.fault.field else told
+        told = problem.fault_sentence(context, each.fault, by_name.get(each.fault.field))
+        said = f"{context.texts.label(each.fault.field)}: {told}" if each.fault.field else told
         found[each.row] = f"{found[each.row]} {said}" if each.row in found else said
     return found
 
 
-def _store(desk: Desk, digest: str) -> JobStore:
-    return JobStore(desk.settings.state / "batches" / digest)
+def _store(context: PageContext, digest: str) -> JobStore:
+    return JobStore(context.settings.state / "batches" / digest)
 
 
-def _mark(desk: Desk) -> str:
-    secret = f"{desk.settings.endpoint}\n{desk.settings.key.get_secret_value()}"
+def _mark(context: PageContext) -> str:
+    secret = f"{context.settings.endpoint}\n{context.settings.key.get_secret_value()}"
     return hashlib.sha256(secret.encode()).hexdigest()

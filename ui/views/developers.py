@@ -12,80 +12,80 @@ from ui.api.exchange import Exchange, snippets
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import contract_fields
 from ui.components import form, problem
-from ui.session import Desk, last_exchange, last_limits
+from ui.session import PageContext, last_exchange, last_limits
 
 _COSTS: Final = ("score", "batch", "advice", "whatif", "model")
 
 
-def show(desk: Desk) -> None:
+def show(context: PageContext) -> None:
     """The page."""
-    t = desk.texts
+    t = context.texts
     st.markdown(t("developers.lead"))
-    _links(desk)
-    desk.manifest()  # its answer tells the limits, before anything is scored
-    request = _request(desk)
+    _links(context)
+    context.manifest()  # its answer tells the limits, before anything is scored
+    request = _request(context)
     st.header(t("developers.request"), anchor=False)
     st.markdown(t("developers.request_note"))
-    _code(desk, request)
+    _code(context, request)
     if st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try"):
-        _try(desk, request)
+        _try(context, request)
     st.caption(t.plural("developers.try_cost", 1, units=1))
     exchange = last_exchange()
     if exchange is not None:
-        _response(desk, exchange, request)
-    _limits(desk)
-    _costs(desk)
-    _changes(desk)
+        _response(context, exchange, request)
+    _limits(context)
+    _costs(context)
+    _changes(context)
     st.header(t("developers.advice"), anchor=False)
     st.markdown(t("developers.advice_text"))
 
 
-def _links(desk: Desk) -> None:
-    t, public = desk.texts, desk.settings.public_endpoint
+def _links(context: PageContext) -> None:
+    t, public = context.texts, context.settings.public_endpoint
     with st.container(horizontal=True):
         st.link_button(t("developers.docs"), f"{public}/docs?lang={t.language}", icon=":material/menu_book:")
         st.link_button(t("developers.openapi"), f"{public}/openapi.json", icon=":material/data_object:")
     st.caption(t("developers.docs_help"))
 
 
-def _changes(desk: Desk) -> None:
+def _changes(context: PageContext) -> None:
     """The changelog has one home, the API's own documentation: this is the way there."""
-    t = desk.texts
+    t = context.texts
     st.header(t("developers.changes"), anchor=False)
     st.markdown(t("developers.changes_text"))
-    changes = f"{desk.settings.public_endpoint}/docs?lang={t.language}#changes"
+    changes = f"{context.settings.public_endpoint}/docs?lang={t.language}#changes"
     st.link_button(t("developers.changes_open"), changes, icon=":material/history:")
 
 
-def _request(desk: Desk) -> Exchange:
+def _request(context: PageContext) -> Exchange:
     """A request not made yet: the score of the applicant who stands in the form, or of the example."""
-    body: dict[str, Any] = form.typed(desk.formats, contract_fields()) if form.has_draft() else {}
+    body: dict[str, Any] = form.typed(context.formats, contract_fields()) if form.has_draft() else {}
     if not body:
         example = EXAMPLES["ordinary"].model_dump(mode="json", exclude_unset=True)
         body = {name: value for name, value in example.items() if value is not None}
     return Exchange("POST", "/v1/score", json.dumps(body, allow_nan=False).encode(), 0, b"", {}, 0.0)
 
 
-def _code(desk: Desk, exchange: Exchange) -> None:
-    samples = snippets(exchange, desk.settings.public_endpoint)
+def _code(context: PageContext, exchange: Exchange) -> None:
+    samples = snippets(exchange, context.settings.public_endpoint)
     for tab, (language, code) in zip(st.tabs(list(samples)), samples.values(), strict=True):
         with tab:
             st.code(code, language=language, wrap_lines=True)
 
 
-def _try(desk: Desk, request: Exchange) -> None:
+def _try(context: PageContext, request: Exchange) -> None:
     try:
-        with st.spinner(desk.texts("score.wait")):
-            desk.remember(desk.client.score(request.body))
+        with st.spinner(context.texts("score.wait")):
+            context.remember(context.client.score(request.body))
     except ApiError as error:
-        desk.remember_error(error)
-        problem.show(desk, error)
+        context.remember_error(error)
+        problem.show(context, error)
 
 
-def _response(desk: Desk, exchange: Exchange, request: Exchange) -> None:
-    t = desk.texts
+def _response(context: PageContext, exchange: Exchange, request: Exchange) -> None:
+    t = context.texts
     st.header(t("developers.answer"), anchor=False)
-    took = desk.formats.number(exchange.took_ms)
+    took = context.formats.number(exchange.took_ms)
     line = f"`{exchange.method} {exchange.path}`"
     st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
     if (exchange.path, exchange.sent) != (request.path, request.sent):
@@ -103,8 +103,8 @@ def _response(desk: Desk, exchange: Exchange, request: Exchange) -> None:
         )
 
 
-def _limits(desk: Desk) -> None:
-    t, f = desk.texts, desk.formats
+def _limits(context: PageContext) -> None:
+    t, f = context.texts, context.formats
     st.header(t("developers.limits"), anchor=False)
     for limit in last_limits():
         line = t(
@@ -121,7 +121,7 @@ def _limits(desk: Desk) -> None:
     st.caption(t("developers.limits_note"))
 
 
-def _costs(desk: Desk) -> None:
-    t = desk.texts
+def _costs(context: PageContext) -> None:
+    t = context.texts
     st.header(t("developers.costs"), anchor=False)
     st.markdown("\n".join(f"- {t(f'costs.{name}')}" for name in _COSTS))

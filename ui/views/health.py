@@ -16,7 +16,7 @@ import streamlit as st
 from ui.api.errors import ApiError
 from ui.api.reports import ReportBucket
 from ui.components import causes, charts
-from ui.session import TRANSPORT, Desk
+from ui.session import TRANSPORT, PageContext
 from ui.settings import Reports
 
 _BADGES: Final = {"green": "green", "amber": "orange", "red": "red"}
@@ -25,20 +25,20 @@ _SIGNS: Final = {"green": "✓", "amber": "▲", "red": "✕"}
 _LINES: Final = 5  # as many as the theme has colours: one a series
 
 
-def show(desk: Desk) -> None:
+def show(context: PageContext) -> None:
     """The page."""
-    t = desk.texts
+    t = context.texts
     st.markdown(t("health.lead"))
-    settings = desk.settings.reports
+    settings = context.settings.reports
     if settings is None:
         st.info(t("health.not_configured"), icon=":material/info:")
         return
     with _bucket(settings) as bucket:
-        _show(desk, bucket)
+        _show(context, bucket)
 
 
-def _show(desk: Desk, bucket: ReportBucket) -> None:
-    t = desk.texts
+def _show(context: PageContext, bucket: ReportBucket) -> None:
+    t = context.texts
     try:
         with st.spinner(t("health.wait")):
             current, history = _object(bucket, "current.json"), _object(bucket, "history.json")
@@ -49,12 +49,12 @@ def _show(desk: Desk, bucket: ReportBucket) -> None:
     if not current:
         st.info(t("health.none_yet"), icon=":material/info:")
         return
-    _now(desk, current)
-    _columns(desk, current)
+    _now(context, current)
+    _columns(context, current)
     moments = [moment for moment in history.get("moments", []) if isinstance(moment, dict)]
-    _over_time(desk, moments)
-    _versions(desk, moments)
-    _reports(desk, bucket, moments)
+    _over_time(context, moments)
+    _versions(context, moments)
+    _reports(context, bucket, moments)
 
 
 def _bucket(settings: Reports) -> ReportBucket:
@@ -72,36 +72,38 @@ def _object(bucket: ReportBucket, key: str) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _badge(desk: Desk, state: str) -> str:
+def _badge(context: PageContext, state: str) -> str:
     """The state in words and colour: never by colour alone."""
-    name = desk.texts.get(f"states.{state}", state)
+    name = context.texts.get(f"states.{state}", state)
     return f":{_BADGES.get(state, 'gray')}-badge[{_ICONS.get(state, ':material/help:')} {name}]"
 
 
-def _worded(desk: Desk, state: str) -> str:
+def _worded(context: PageContext, state: str) -> str:
     """The state in a table: a sign and a word."""
-    return f"{_SIGNS.get(state, '·')} {desk.texts.get(f'states.{state}', state)}"
+    return f"{_SIGNS.get(state, '·')} {context.texts.get(f'states.{state}', state)}"
 
 
-def _chance(desk: Desk, value: Any) -> str:
+def _chance(context: PageContext, value: Any) -> str:
     """A p value; one too small to write is said to be."""
     if value is None:
         return ""
     smallest = 0.001
-    return f"<\u2009{desk.formats.number(smallest, 3)}" if value < smallest else desk.formats.number(float(value), 3)
+    return (
+        f"<\u2009{context.formats.number(smallest, 3)}" if value < smallest else context.formats.number(float(value), 3)
+    )
 
 
-def _missing(desk: Desk, column: dict[str, Any]) -> str:
+def _missing(context: PageContext, column: dict[str, Any]) -> str:
     """The share without a value: in the reference, and now."""
     before, now = column.get("missing_reference"), column.get("missing_current")
-    shares = [desk.formats.percent(float(share), 1) for share in (before, now) if share is not None]
+    shares = [context.formats.percent(float(share), 1) for share in (before, now) if share is not None]
     return " → ".join(shares)
 
 
-def _now(desk: Desk, current: dict[str, Any]) -> None:
-    t, f = desk.texts, desk.formats
+def _now(context: PageContext, current: dict[str, Any]) -> None:
+    t, f = context.texts, context.formats
     window, model = current.get("window") or {}, current.get("model") or {}
-    st.markdown(f"### {_badge(desk, str(current.get('state', '?')))}")
+    st.markdown(f"### {_badge(context, str(current.get('state', '?')))}")
     if current.get("replay"):
         st.info(t("health.replay"), icon=":material/history:")
     st.markdown(
@@ -113,13 +115,13 @@ def _now(desk: Desk, current: dict[str, Any]) -> None:
             version=model.get("version", "?"),
         )
     )
-    for reason in causes.causes(desk, current):
+    for reason in causes.causes(context, current):
         st.markdown(f"- {reason}")
     checks = [
         {
-            t("health.check"): causes.check_name(desk, check),
-            t("health.state"): _worded(desk, str(check.get("state"))),
-            t("health.why"): causes.sentence(desk, check, str(check.get("explanation", ""))),
+            t("health.check"): causes.check_name(context, check),
+            t("health.state"): _worded(context, str(check.get("state"))),
+            t("health.why"): causes.sentence(context, check, str(check.get("explanation", ""))),
         }
         for check in current.get("checks", [])
     ]
@@ -127,8 +129,8 @@ def _now(desk: Desk, current: dict[str, Any]) -> None:
         st.dataframe(pd.DataFrame(checks), hide_index=True, alt=t("health.check"))
 
 
-def _columns(desk: Desk, current: dict[str, Any]) -> None:
-    t, f = desk.texts, desk.formats
+def _columns(context: PageContext, current: dict[str, Any]) -> None:
+    t, f = context.texts, context.formats
     order = {"red": 0, "amber": 1}
     columns = sorted(
         current.get("columns", []), key=lambda each: (order.get(each.get("state"), 2), -(each.get("psi") or 0))
@@ -143,21 +145,21 @@ def _columns(desk: Desk, current: dict[str, Any]) -> None:
     st.header(t("health.columns"), anchor=False)
     rows = [
         {
-            t("health.input"): causes.column(desk, str(each.get("name"))),
-            t("health.state"): _worded(desk, str(each.get("state"))),
+            t("health.input"): causes.column(context, str(each.get("name"))),
+            t("health.state"): _worded(context, str(each.get("state"))),
             "PSI": figure(each, "psi"),
             t("health.effect"): figure(each, "effect"),
-            t("health.p_value"): _chance(desk, each.get("p_value")),
-            t("health.missing"): _missing(desk, each),
-            t("health.note"): causes.note(desk, each),
+            t("health.p_value"): _chance(context, each.get("p_value")),
+            t("health.missing"): _missing(context, each),
+            t("health.note"): causes.note(context, each),
         }
         for each in columns
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.columns"))
 
 
-def _over_time(desk: Desk, moments: list[dict[str, Any]]) -> None:
-    t = desk.texts
+def _over_time(context: PageContext, moments: list[dict[str, Any]]) -> None:
+    t = context.texts
     st.header(t("health.over_time"), anchor=False)
     if len(moments) < 2:
         st.markdown(t("health.one_window"))
@@ -171,12 +173,12 @@ def _over_time(desk: Desk, moments: list[dict[str, Any]]) -> None:
     for _, name, value in rows:
         peaks[name] = max(value, peaks.get(name, 0.0))
     top = sorted(peaks, key=lambda name: -peaks[name])[:_LINES]
-    charts.lines(desk, [row for row in rows if row[1] in top], "PSI", "chart.psi")
+    charts.lines(context, [row for row in rows if row[1] in top], "PSI", "chart.psi")
 
 
-def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
+def _versions(context: PageContext, moments: list[dict[str, Any]]) -> None:
     """Which version answered when, and how its windows went."""
-    t = desk.texts
+    t = context.texts
     windows: dict[str, list[dict[str, Any]]] = {}
     for moment in moments:
         windows.setdefault(str(moment.get("version", "?")), []).append(moment)
@@ -186,8 +188,8 @@ def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
     rows = [
         {
             t("health.version"): version,
-            t("health.first"): desk.formats.day(min(str(each.get("start")) for each in own)),
-            t("health.last"): desk.formats.day(max(str(each.get("end")) for each in own)),
+            t("health.first"): context.formats.day(min(str(each.get("start")) for each in own)),
+            t("health.last"): context.formats.day(max(str(each.get("end")) for each in own)),
             t("health.windows"): len(own),
             t("health.red_windows"): sum(each.get("state") == "red" for each in own),
             t("health.retrained"): sum(bool(each.get("retrained")) for each in own),
@@ -197,8 +199,8 @@ def _versions(desk: Desk, moments: list[dict[str, Any]]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.versions"))
 
 
-def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) -> None:
-    t = desk.texts
+def _reports(context: PageContext, bucket: ReportBucket, moments: list[dict[str, Any]]) -> None:
+    t = context.texts
     reports = [moment for moment in reversed(moments) if moment.get("report")]
     if not reports:
         return
@@ -211,8 +213,8 @@ def _reports(desk: Desk, bucket: ReportBucket, moments: list[dict[str, Any]]) ->
         index=linked[0] if linked else None,
         format_func=lambda place: t(
             "health.report_name",
-            start=desk.formats.day(str(reports[place].get("start"))),
-            end=desk.formats.day(str(reports[place].get("end"))),
+            start=context.formats.day(str(reports[place].get("start"))),
+            end=context.formats.day(str(reports[place].get("end"))),
             version=reports[place].get("version"),
             state=t.get(f"states.{reports[place].get('state')}", "?"),
         ),

@@ -14,7 +14,7 @@ from ui.api.errors import ApiError, Invalid, LimitReached
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields, grouped
 from ui.components import advice, asking, form, inputs, live, printing, problem, result
-from ui.session import Desk
+from ui.session import PageContext
 
 SCORE: Final = "score.answer"
 APPLICANT: Final = "score.applicant"
@@ -25,52 +25,52 @@ _ASKED: Final = "score.asked"  # a click that no answer has been given to
 _ARRIVED: Final = "score.arrived"
 
 
-def show(desk: Desk) -> None:
+def show(context: PageContext) -> None:
     """The page."""
-    st.markdown(desk.texts("score.lead"))
+    st.markdown(context.texts("score.lead"))
     fields = contract_fields()
     # No st.fragment: a click elsewhere, such as on the language, is lost while a fragment runs for a field just left.
-    form.resume(desk.formats, fields, EXAMPLES["ordinary"])
-    _examples(desk, fields)
+    form.resume(context.formats, fields, EXAMPLES["ordinary"])
+    _examples(context, fields)
     left, right = st.columns([3, 2], gap="large")
     with left, st.container(key="form"):
-        body = _form(desk, fields)
+        body = _form(context, fields)
     with right:
-        _answer(desk, fields, body)
+        _answer(context, fields, body)
     live.watch()
 
 
-def _examples(desk: Desk, fields: tuple[Field, ...]) -> None:
+def _examples(context: PageContext, fields: tuple[Field, ...]) -> None:
     with st.container(horizontal=True, key="examples", vertical_alignment="center"):
         for name, applicant in EXAMPLES.items():
             st.button(
-                desk.texts(f"examples.{name}"),
+                context.texts(f"examples.{name}"),
                 key=f"example.{name}",
                 on_click=form.fill,
-                args=(desk.formats, fields, applicant),
+                args=(context.formats, fields, applicant),
             )
         st.button(
-            desk.texts("examples.none"),
+            context.texts("examples.none"),
             key="example.none",
             on_click=form.fill,
-            args=(desk.formats, fields, None),
+            args=(context.formats, fields, None),
             type="tertiary",
             icon=":material/backspace:",
         )
 
 
-def _form(desk: Desk, fields: tuple[Field, ...]) -> dict[str, Any]:
+def _form(context: PageContext, fields: tuple[Field, ...]) -> dict[str, Any]:
     """The fields and two buttons; returns what stands in the form."""
     # Above too: an example is scored without scrolling past twenty fields.
-    _submit(desk, "submit.above")
-    places = form.show(desk, fields)
-    _submit(desk, "submit")
-    body = form.typed(desk.formats, fields)
+    _submit(context, "submit.above")
+    places = form.show(context, fields)
+    _submit(context, "submit")
+    body = form.typed(context.formats, fields)
     if _ASKED in st.session_state:
-        _ask(desk, body)
+        _ask(context, body)
     error: ApiError | None = st.session_state.get(_ERROR)
     if isinstance(error, Invalid):
-        problem.beside(desk, error, fields, places, body, _unchanged(body))
+        problem.beside(context, error, fields, places, body, _unchanged(body))
     return body
 
 
@@ -80,9 +80,9 @@ def _unchanged(body: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name in {*request, *body} if request.get(name) == body.get(name))
 
 
-def _submit(desk: Desk, key: str) -> None:
+def _submit(context: PageContext, key: str) -> None:
     st.button(
-        desk.texts("score.submit"),
+        context.texts("score.submit"),
         type="primary",
         icon=":material/speed:",
         width="stretch",
@@ -96,21 +96,21 @@ def _remember_click() -> None:
     st.session_state[_ASKED] = True
 
 
-def _ask(desk: Desk, body: dict[str, Any]) -> None:
+def _ask(context: PageContext, body: dict[str, Any]) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
     for key in (SCORE, APPLICANT, _ERROR):
         st.session_state.pop(key, None)
-    with st.spinner(desk.texts("score.wait")):
+    with st.spinner(context.texts("score.wait")):
         # From here to the end of the spinner nothing is drawn, so nothing parts the answer from what is kept of it.
         request = asking.subject_of("score", body)
         try:
-            _, reply = asking.answer_to("score", body, desk.client.score)
+            _, reply = asking.answer_to("score", body, context.client.score)
         except ApiError as error:
-            desk.remember_error(error)
+            context.remember_error(error)
             st.session_state[_ERROR] = error
             st.session_state[_UNTIL] = time.time() + error.retry_after_s
         else:
-            desk.remember(reply)
+            context.remember(reply)
             st.session_state[SCORE] = reply.value
             st.session_state[APPLICANT] = _as_contract(request)
         st.session_state[SENT] = request
@@ -127,34 +127,34 @@ def _as_contract(typed: dict[str, Any]) -> Applicant | None:
         return None
 
 
-def _answer(desk: Desk, fields: tuple[Field, ...], body: dict[str, Any]) -> None:
+def _answer(context: PageContext, fields: tuple[Field, ...], body: dict[str, Any]) -> None:
     score: Score | None = st.session_state.get(SCORE)
     error: ApiError | None = st.session_state.get(_ERROR)
     request: dict[str, Any] = st.session_state.get(SENT, {})
-    manifest = desk.manifest(score.model.digest) if score is not None else {}
+    manifest = context.manifest(score.model.digest) if score is not None else {}
     with st.container(border=True, key="result"):
         if error is not None:
-            _refused(desk, error)
+            _refused(context, error)
         elif score is None:
-            result.idle(desk)
+            result.idle(context)
         else:
-            live.mark(desk, stale=request != body)
-            result.show(desk, score, manifest)
+            live.mark(context, stale=request != body)
+            result.show(context, score, manifest)
         if st.session_state.pop(_ARRIVED, False):
             # On a phone the answer stands below a long form: bring it, or the field at fault, into view.
             live.arrive(_first_fault(error, fields))
         if score is None:
             return
-        advice.show(desk, score, request)
-        inputs.show(desk, fields, request)
-        printing.quote(desk, score, manifest, fields, request)
+        advice.show(context, score, request)
+        inputs.show(context, fields, request)
+        printing.quote(context, score, manifest, fields, request)
 
 
-def _refused(desk: Desk, error: ApiError) -> None:
+def _refused(context: PageContext, error: ApiError) -> None:
     """Why there is no score, where the score would stand."""
-    problem.show(desk, error)
+    problem.show(context, error)
     if isinstance(error, LimitReached):
-        problem.countdown(desk, st.session_state[_UNTIL])
+        problem.countdown(context, st.session_state[_UNTIL])
 
 
 def _first_fault(error: ApiError | None, fields: tuple[Field, ...]) -> str:

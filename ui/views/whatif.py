@@ -14,7 +14,7 @@ from ui.api.pace import score_some
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.components import charts, form, problem
-from ui.session import Desk, last_limits
+from ui.session import PageContext, last_limits
 from ui.views.score import APPLICANT
 
 _CURVE_POINTS: Final = 25
@@ -38,44 +38,44 @@ _SPANS: Final[dict[str, tuple[float, float]]] = {
 }
 
 
-def show(desk: Desk) -> None:
+def show(context: PageContext) -> None:
     """The page."""
-    t = desk.texts
+    t = context.texts
     st.markdown(t("whatif.lead"))
-    who, applicant = _applicant(desk)
+    who, applicant = _applicant(context)
     # num_loans is left out: moved alone it would contradict the list of loans.
     movable = [field for field in contract_fields() if field.numeric and field.name != "num_loans"]
     try:
-        movable = _strongest_first(desk, applicant, movable)
+        movable = _strongest_first(context, applicant, movable)
         left, right = st.columns(2)
         with left:
             # A key of the applicant's own: each opens with what moves this very score most.
-            first = _choose(desk, movable, "whatif.first", 0, f"whatif.first.{who}")
-            first_span = _span(desk, first, applicant)
+            first = _choose(context, movable, "whatif.first", 0, f"whatif.first.{who}")
+            first_span = _span(context, first, applicant)
         with right:
             others = [field for field in movable if field != first]
-            second = _choose(desk, others, "whatif.second", None, "whatif.second")
-            second_span = _span(desk, second, applicant) if second is not None else (0.0, 0.0)
+            second = _choose(context, others, "whatif.second", None, "whatif.second")
+            second_span = _span(context, second, applicant) if second is not None else (0.0, 0.0)
         if second is None:
-            _curve(desk, applicant, first, first_span)
+            _curve(context, applicant, first, first_span)
         else:
-            _heat(desk, applicant, (first, second), (first_span, second_span))
+            _heat(context, applicant, (first, second), (first_span, second_span))
     except ApiError as error:
-        desk.remember_error(error)
-        problem.show(desk, error)
+        context.remember_error(error)
+        problem.show(context, error)
         st.button(t("problem.again"), key="whatif.again")
 
 
-def _strongest_first(desk: Desk, applicant: Applicant, movable: list[Field]) -> list[Field]:
+def _strongest_first(context: PageContext, applicant: Applicant, movable: list[Field]) -> list[Field]:
     """The fields, the one that moves this applicant's score most first, as the API scores both ends of their spans.
 
     Asked of those that weigh most in the model alone: each costs two tokens.
     """
-    weight = desk.manifest().get("importance") or {}
+    weight = context.manifest().get("importance") or {}
     candidates = [field for field in movable if field.name in _SPANS and getattr(applicant, field.name) is not None]
     shortlist = sorted(candidates, key=lambda field: -float(weight.get(field.name, 0.0)))[:_TRIED]
     ends = [_with(applicant, {field: end}) for field in shortlist for end in _reach(field, applicant)]
-    scores = _scores(desk, [applicant, *ends])
+    scores = _scores(context, [applicant, *ends])
     moved = {
         field.name: max(abs(scores[place] - scores[0]) for place in (1 + 2 * turn, 2 + 2 * turn))
         for turn, field in enumerate(shortlist)
@@ -83,9 +83,9 @@ def _strongest_first(desk: Desk, applicant: Applicant, movable: list[Field]) -> 
     return sorted(movable, key=lambda field: -moved.get(field.name, -1))
 
 
-def _applicant(desk: Desk) -> tuple[str, Applicant]:
+def _applicant(context: PageContext) -> tuple[str, Applicant]:
     """Who is looked at: the applicant scored last, or an example."""
-    t = desk.texts
+    t = context.texts
     scored: Applicant | None = st.session_state.get(APPLICANT)
     names = (["last"] if scored is not None else []) + list(EXAMPLES)
     titles = {"last": t("whatif.last"), **{name: t(f"examples.{name}") for name in EXAMPLES}}
@@ -103,13 +103,13 @@ def _applicant(desk: Desk) -> tuple[str, Applicant]:
     return choice, EXAMPLES[choice]
 
 
-def _choose(desk: Desk, fields: Sequence[Field], title: str, index: int | None, key: str) -> Any:
+def _choose(context: PageContext, fields: Sequence[Field], title: str, index: int | None, key: str) -> Any:
     return st.selectbox(
-        desk.texts(title),
+        context.texts(title),
         fields,
         index=index,
-        format_func=lambda field: form.label_of(desk, field),
-        placeholder=desk.texts("whatif.none"),
+        format_func=lambda field: form.label_of(context, field),
+        placeholder=context.texts("whatif.none"),
         key=key,
         persist_state="session",
     )
@@ -123,15 +123,15 @@ def _reach(field: Field, applicant: Applicant) -> tuple[float, float]:
     return max(low, field.low if field.low is not None else low), min(high, field.high or high)
 
 
-def _span(desk: Desk, field: Field, applicant: Applicant) -> tuple[float, float]:
+def _span(context: PageContext, field: Field, applicant: Applicant) -> tuple[float, float]:
     """Where the field is moved, with a slider in the reader's own number format."""
     steps = _axis(field, _reach(field, applicant), _SLIDER_STEPS)
     span: tuple[float, float] = st.select_slider(
-        desk.texts("whatif.span", field=desk.texts.label(field.name)),
+        context.texts("whatif.span", field=context.texts.label(field.name)),
         options=steps,
         value=(steps[0], steps[-1]),
-        format_func=lambda value: form.in_words(desk, field, value),
-        key=f"whatif.span.{field.name}.{desk.texts.language}",
+        format_func=lambda value: form.in_words(context, field, value),
+        key=f"whatif.span.{field.name}.{context.texts.language}",
         label_visibility="collapsed",
     )
     return span
@@ -146,38 +146,45 @@ def _axis(field: Field, span: tuple[float, float], points: int) -> list[float]:
     return sorted(values)
 
 
-def _curve(desk: Desk, applicant: Applicant, field: Field, span: tuple[float, float]) -> None:
+def _curve(context: PageContext, applicant: Applicant, field: Field, span: tuple[float, float]) -> None:
     values = _axis(field, span, _CURVE_POINTS)
     own = getattr(applicant, field.name)
-    scores = _scores(desk, [applicant, *(_with(applicant, {field: value}) for value in values)])
-    _head(desk, scores[0], field, own)
+    scores = _scores(context, [applicant, *(_with(applicant, {field: value}) for value in values)])
+    _head(context, scores[0], field, own)
     here = (own, scores[0]) if own is not None else None
-    charts.curve(desk, list(zip(values, scores[1:], strict=True)), form.label_of(desk, field), here)
-    st.caption(desk.texts("whatif.note"))
+    charts.curve(context, list(zip(values, scores[1:], strict=True)), form.label_of(context, field), here)
+    st.caption(context.texts("whatif.note"))
 
 
-def _heat(desk: Desk, applicant: Applicant, fields: tuple[Field, Field], spans: Sequence[tuple[float, float]]) -> None:
+def _heat(
+    context: PageContext, applicant: Applicant, fields: tuple[Field, Field], spans: Sequence[tuple[float, float]]
+) -> None:
     owns = [getattr(applicant, field.name) for field in fields]
     across, upward = (
         sorted({*_axis(field, span, _HEAT_SIDE), *([own] if own is not None else [])})
         for field, span, own in zip(fields, spans, owns, strict=True)
     )
     places = [(x, y) for y in upward for x in across]
-    scores = _scores(desk, [applicant, *(_with(applicant, {fields[0]: x, fields[1]: y}) for x, y in places)])
-    _head(desk, scores[0], None, None)
+    scores = _scores(context, [applicant, *(_with(applicant, {fields[0]: x, fields[1]: y}) for x, y in places)])
+    _head(context, scores[0], None, None)
     cells = [(x, y, score) for (x, y), score in zip(places, scores[1:], strict=True)]
     here = (owns[0], owns[1]) if None not in owns else None
-    charts.heat(desk, cells, (form.label_of(desk, fields[0]), form.label_of(desk, fields[1])), here)
-    st.caption(desk.texts("whatif.note_map"))
+    charts.heat(context, cells, (form.label_of(context, fields[0]), form.label_of(context, fields[1])), here)
+    st.caption(context.texts("whatif.note_map"))
 
 
-def _head(desk: Desk, score: int, field: Field | None, own: Any) -> None:
-    t, f = desk.texts, desk.formats
+def _head(context: PageContext, score: int, field: Field | None, own: Any) -> None:
+    t, f = context.texts, context.formats
     if field is None or own is None:
         st.markdown(t("whatif.now", score=f.number(score)))
     else:
         st.markdown(
-            t("whatif.now_at", score=f.number(score), field=t.label(field.name), value=form.in_words(desk, field, own))
+            t(
+                "whatif.now_at",
+                score=f.number(score),
+                field=t.label(field.name),
+                value=form.in_words(context, field, own),
+            )
         )
 
 
@@ -188,14 +195,14 @@ def _with(applicant: Applicant, update: dict[Field, float]) -> Applicant:
     return Applicant.model_validate({**applicant.model_dump(), **typed})
 
 
-def _scores(desk: Desk, rows: Sequence[Applicant]) -> list[int]:
+def _scores(context: PageContext, rows: Sequence[Applicant]) -> list[int]:
     """The API's scores of these rows, asked once a set; in parts no larger than the key's limits allow."""
     cache: dict[str, list[int]] = st.session_state.setdefault(_CACHE, {})
     key = "".join(row.model_dump_json() for row in rows)
     if key not in cache:
-        with st.spinner(desk.texts("whatif.wait", points=len(rows))):
-            reply = score_some(desk.client, rows, last_limits())
-        desk.remember(reply)
+        with st.spinner(context.texts("whatif.wait", points=len(rows))):
+            reply = score_some(context.client, rows, last_limits())
+        context.remember(reply)
         while len(cache) >= _CACHED_ANSWERS:
             cache.pop(next(iter(cache)))
         cache[key] = [score.score for score in reply.value]

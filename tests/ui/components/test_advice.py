@@ -8,7 +8,7 @@ import pytest
 
 from service.contract import Change, CreditClass
 from ui.components.advice import decisions, in_words, next_band
-from ui.session import Desk
+from ui.session import PageContext
 
 POOR, STANDARD, GOOD = CreditClass
 
@@ -45,7 +45,7 @@ def test_what_goes_along_is_no_decision() -> None:
         ("newer_than_the_page", 1, 2, "Newer than the page: 2 instead of 1"),
     ],
 )
-def test_a_change_in_words(desk: Desk, field: str, before: Any, after: Any, told: str) -> None:
+def test_a_change_in_words(context: PageContext, field: str, before: Any, after: Any, told: str) -> None:
     """Each as a decision, with its values as the form writes them."""
-    said = in_words(desk, Change(field=field, before=before, after=after)).replace("\u00a0", " ")
+    said = in_words(context, Change(field=field, before=before, after=after)).replace("\u00a0", " ")
     assert said == told

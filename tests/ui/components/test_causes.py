@@ -11,7 +11,7 @@ from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, Drif
 from flows.monitoring.window_settings import DriftSettings, Thresholds
 from tests.flows.answered import answers
 from ui.components import causes
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.formats import Formats
 from ui.texts.wording import LANGUAGES, texts
 
@@ -51,9 +51,9 @@ def spoken() -> list[Cause]:
 CAUSES = spoken()
 
 
-def desk_in(desk: Desk, language: str) -> Desk:
-    """The desk of a reader of the language."""
-    return replace(desk, texts=texts(language), formats=Formats(language))
+def desk_in(context: PageContext, language: str) -> PageContext:
+    """The context of a reader of the language."""
+    return replace(context, texts=texts(language), formats=Formats(language))
 
 
 def test_each_rule_has_spoken():
@@ -63,19 +63,19 @@ def test_each_rule_has_spoken():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: str(cause.rule))
-def test_a_cause_is_told_with_all_its_figures(desk: Desk, language: str, cause: Cause):
+def test_a_cause_is_told_with_all_its_figures(context: PageContext, language: str, cause: Cause):
     """No placeholder is left, the flow's English is not shown, and columns have their names."""
-    told = causes.sentence(desk_in(desk, language), cause.model_dump(mode="json"), "the flow's own words")
+    told = causes.sentence(desk_in(context, language), cause.model_dump(mode="json"), "the flow's own words")
     assert "{" not in told and told != "the flow's own words"
     for name in cause.columns:
-        assert causes.column(desk_in(desk, language), name) in told
+        assert causes.column(desk_in(context, language), name) in told
 
 
-def test_the_same_cause_in_both_languages(desk: Desk):
+def test_the_same_cause_in_both_languages(context: PageContext):
     """Decimal commas for a Portuguese reader, shares in per cent."""
     figures = {"outcomes": 1_234, "predictions": 5_000, "coverage": 0.2468}
     cause = {"rule": "too_few_outcomes", "figures": figures}
-    english, portuguese = (causes.sentence(desk_in(desk, language), cause, "") for language in ("en", "pt"))
+    english, portuguese = (causes.sentence(desk_in(context, language), cause, "") for language in ("en", "pt"))
     assert english == "1,234 outcomes for 5,000 matured predictions (25%): too few to judge."
     assert portuguese == "1.234 desfechos para 5.000 predições maduras (25%): poucos para avaliar."
 
@@ -89,19 +89,19 @@ def test_the_same_cause_in_both_languages(desk: Desk):
     ],
     ids=["a rule of later", "other figures", "no rule"],
 )
-def test_what_the_page_does_not_know_is_told_in_the_flows_words(desk: Desk, cause: dict[str, object]):
+def test_what_the_page_does_not_know_is_told_in_the_flows_words(context: PageContext, cause: dict[str, object]):
     """A page and a flow of different releases still understand each other."""
-    assert causes.causes(desk, {"causes": [cause]}) == ["the flow's own words"]
+    assert causes.causes(context, {"causes": [cause]}) == ["the flow's own words"]
 
 
-def test_a_verdict_of_before_the_codes_is_shown_as_it_is(desk: Desk):
+def test_a_verdict_of_before_the_codes_is_shown_as_it_is(context: PageContext):
     """Its reasons are texts alone, and so are its notes and checks."""
-    assert causes.causes(desk, {"reasons": ["income moved"]}) == ["income moved"]
-    assert causes.note(desk, {"note": "3 values out of range"}) == "3 values out of range"
-    assert causes.check_name(desk, {"name": "traffic jam"}) == "traffic jam"
+    assert causes.causes(context, {"reasons": ["income moved"]}) == ["income moved"]
+    assert causes.note(context, {"note": "3 values out of range"}) == "3 values out of range"
+    assert causes.check_name(context, {"name": "traffic jam"}) == "traffic jam"
 
 
-def test_a_columns_problem_is_told_with_its_rows(desk: Desk):
+def test_a_columns_problem_is_told_with_its_rows(context: PageContext):
     """Counts as the reader's language writes them."""
     verdict = {"problem": "out_of_range", "problem_rows": 1_234, "note": "1234 values out of range"}
-    assert causes.note(desk_in(desk, "pt"), verdict) == "1.234 valores fora do intervalo"
+    assert causes.note(desk_in(context, "pt"), verdict) == "1.234 valores fora do intervalo"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from service.contract import Score
 from ui.components.waterfall import of, steps_of
-from ui.session import Desk
+from ui.session import PageContext
 from ui.texts.formats import Formats
 from ui.texts.wording import texts
 
-DESK = cast(Desk, SimpleNamespace(texts=texts("en"), formats=Formats("en")))
+DESK = cast(PageContext, SimpleNamespace(texts=texts("en"), formats=Formats("en")))
 
 
 def answer(reference: int | None, costs: list[int], won: list[int], score: int) -> Score:

@@ -51,7 +51,7 @@ def spoken() -> list[Cause]:
 CAUSES = spoken()
 
 
-def desk_in(context: PageContext, language: str) -> PageContext:
+def in_language(context: PageContext, language: str) -> PageContext:
     """The context of a reader of the language."""
     return replace(context, texts=texts(language), formats=Formats(language))
 
@@ -65,17 +65,17 @@ def test_each_rule_has_spoken():
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: str(cause.rule))
 def test_a_cause_is_told_with_all_its_figures(context: PageContext, language: str, cause: Cause):
     """No placeholder is left, the flow's English is not shown, and columns have their names."""
-    told = causes.sentence(desk_in(context, language), cause.model_dump(mode="json"), "the flow's own words")
+    told = causes.sentence(in_language(context, language), cause.model_dump(mode="json"), "the flow's own words")
     assert "{" not in told and told != "the flow's own words"
     for name in cause.columns:
-        assert causes.column(desk_in(context, language), name) in told
+        assert causes.column(in_language(context, language), name) in told
 
 
 def test_the_same_cause_in_both_languages(context: PageContext):
     """Decimal commas for a Portuguese reader, shares in per cent."""
     figures = {"outcomes": 1_234, "predictions": 5_000, "coverage": 0.2468}
     cause = {"rule": "too_few_outcomes", "figures": figures}
-    english, portuguese = (causes.sentence(desk_in(context, language), cause, "") for language in ("en", "pt"))
+    english, portuguese = (causes.sentence(in_language(context, language), cause, "") for language in ("en", "pt"))
     assert english == "1,234 outcomes for 5,000 matured predictions (25%): too few to judge."
     assert portuguese == "1.234 desfechos para 5.000 predições maduras (25%): poucos para avaliar."
 
@@ -104,4 +104,4 @@ def test_a_verdict_of_before_the_codes_is_shown_as_it_is(context: PageContext):
 def test_a_columns_problem_is_told_with_its_rows(context: PageContext):
     """Counts as the reader's language writes them."""
     verdict = {"problem": "out_of_range", "problem_rows": 1_234, "note": "1234 values out of range"}
-    assert causes.note(desk_in(context, "pt"), verdict) == "1.234 valores fora do intervalo"
+    assert causes.note(in_language(context, "pt"), verdict) == "1.234 valores fora do intervalo"

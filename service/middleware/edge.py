@@ -75,8 +75,10 @@ class RequestHandler:
         return endpoint is not None and (endpoint.route.open or endpoint.route.scope is KeyScope.METRICS)
 
     def owner(self, call: Call) -> str:
-        """Who asks: a partner's account, or an address without a good key."""
-        return call.key.account if call.key is not None else subscriber(self.access.address(call))
+        """Who asks: a partner's account, or an address without a good key, and for what: probes may come from there."""
+        if call.key is not None:
+            return call.key.account
+        return f"{subscriber(self.access.address(call))} {call.route}"
 
     def _refusal(self, call: Call, route: Route | None) -> Problem | None:
         """Why the request is not answered, if it is not. Without a key nobody learns which routes exist."""

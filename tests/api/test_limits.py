@@ -163,3 +163,17 @@ def test_a_bad_idempotency_key_is_refused(api: Api, value: str) -> None:
     """One to 255 visible ASCII characters."""
     answer = api.post("/v1/score", applicant(), {"idempotency-key": value})
     assert (answer.status, answer.json["type"].rpartition(":")[2]) == (400, "bad-header")
+
+
+def test_probes_do_not_wait_in_the_line_of_who_has_no_key(runtime: Runtime) -> None:
+    """Turns are a partner's, whatever it asks for; without a key they are an address's, route by route."""
+    handler = runtime.handler
+    assert handler is not None
+
+    def owner(route: str, address: str = "192.0.2.1", key: ApiKey | None = None) -> str:
+        return handler.owner(Call("GET", route, {}, address, route=route, key=key))
+
+    partner = ApiKey("k", "acme", frozenset(), 1.0, 1, 1)
+    assert owner("/v1/score", key=partner) == owner("/docs", "192.0.2.2", partner) == "acme"
+    assert len({owner("/v1/score"), owner("/readyz"), owner("/v1/score", "192.0.2.2")}) == 3
+    assert owner("/readyz", "2001:db8::1") == owner("/readyz", "2001:db8::2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -47,9 +47,16 @@ def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
     return nearest
 
 
+@lru_cache(maxsize=8192)
 def subscriber(address: str) -> str:
     """Whom an address stands for where no key does: a subscriber of IPv6 owns a /64 and more, not one address."""
-    return ":".join(address.split(":")[:4]) if ":" in address else address
+    try:
+        host = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(host, IPv4Address) or host.ipv4_mapped:
+        return address
+    return str(IPv6Address(int(host) >> 64 << 64))
 
 
 @lru_cache(maxsize=8192)

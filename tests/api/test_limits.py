@@ -165,8 +165,9 @@ def test_a_bad_idempotency_key_is_refused(api: Api, value: str) -> None:
     assert (answer.status, answer.json["type"].rpartition(":")[2]) == (400, "bad-header")
 
 
-def test_probes_do_not_wait_in_the_line_of_who_has_no_key(runtime: Runtime) -> None:
+def test_probes_do_not_wait_in_the_line_of_who_has_no_key(api: Api, runtime: Runtime) -> None:
     """Turns are a partner's, whatever it asks for; without a key they are an address's, route by route."""
+    assert api.get("/livez", key=None).status == 200
     handler = runtime.handler
     assert handler is not None
 
@@ -176,4 +177,5 @@ def test_probes_do_not_wait_in_the_line_of_who_has_no_key(runtime: Runtime) -> N
     partner = ApiKey("k", "acme", frozenset(), 1.0, 1, 1)
     assert owner("/v1/score", key=partner) == owner("/docs", "192.0.2.2", partner) == "acme"
     assert len({owner("/v1/score"), owner("/readyz"), owner("/v1/score", "192.0.2.2")}) == 3
-    assert owner("/readyz", "2001:db8::1") == owner("/readyz", "2001:db8::2")
+    assert owner("/readyz", "2001:db8::1") == owner("/readyz", "2001:db8::2:3:4:5") != owner("/readyz", "2001:db8:1::1")
+    assert owner("/readyz", "::ffff:192.0.2.1") != owner("/readyz", "::ffff:192.0.2.2")

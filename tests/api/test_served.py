@@ -228,6 +228,10 @@ def test_the_way_through_bentoml_gives_the_same_answer(model_dir: Path, tmp_path
         told = ("score", "band", "probabilities", "reasons", "warnings")
         slow, fast = (json.loads(one.ask("POST", "/v1/score", BODY)[1]) for one in (own, served))
         assert [slow[name] for name in told] == [fast[name] for name in told]
+        assert "prediction_set" not in slow
+        asked = [one.ask("POST", "/v1/score?prediction_set=true", BODY)[1] for one in (own, served)]
+        assert json.loads(asked[0])["prediction_set"] == json.loads(asked[1])["prediction_set"] != []
+        assert asked[0].count(b"prediction_set") == 1
         assert own.ask("POST", "/v1/score", b"{}")[0] == 422
         assert own.ask("POST", "/v1/score", BODY, key=None)[0] == 401
         assert own.ask("GET", "/docs.json")[0] == 404

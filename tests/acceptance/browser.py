@@ -135,7 +135,7 @@ def _shot(stack: RunningStack, page: Page, name: str) -> None:
 
 def _prefect(stack: RunningStack, page: Page, deployment: str, artifact: str) -> None:
     """Signed in, the page of the newest run of a deployment shows its artifacts."""
-    run = stack.newest(deployment)
+    run = stack.newest(deployment, artifact)
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{stack.prefect_url}/login")
     page.locator("input[type=password]").fill(stack.prefect_auth)

@@ -166,8 +166,10 @@ class RunningStack:
             time.sleep(POLL_S)
         raise Broken(f"no run of {deployment} began for version {version}")
 
-    def newest(self, deployment: str) -> dict[str, Any]:
-        """The newest completed run of a deployment.
+    def newest(self, deployment: str, artifact: str) -> dict[str, Any]:
+        """The newest completed run of a deployment that shows an artifact whose key begins so.
+
+        An hourly drift run that finds too little new traffic shows none.
 
         Raises:
             Broken: there is none.
@@ -175,13 +177,14 @@ class RunningStack:
         query = {
             "deployments": {"name": {"any_": [deployment]}},
             "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
-            "sort": "END_TIME_DESC",
+            "artifacts": {"key": {"like_": artifact}},
+            "sort": "CREATED_DESC",
             "limit": 1,
         }
-        found = self.post("/flow_runs/filter", query)
+        found = self.post("/artifacts/filter", query)
         if not found:
-            raise Broken(f"no run of {deployment} is completed")
-        return dict(found[0])
+            raise Broken(f"no completed run of {deployment} shows {artifact}")
+        return dict(self.prefect.get(f"/flow_runs/{found[0]['flow_run_id']}").json())
 
     # -- MLflow ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""One key that sends its worst from processes of its own, and a place where it costs the service nothing."""
+"""One caller who sends his worst from processes of his own, and a place where it costs the service nothing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from typing import Any, Final
 
 from bentos.processes import free_port, port_taken
 
+Asked = tuple[str, str, str, bytes]
+"""Method, path, key and body."""
 SENDERS: Final = 2
 _PIECE: Final = 256 * 1024
 _spawning: Final = multiprocessing.get_context("spawn")
 
 
 @contextmanager
-def flood(port: int, key: str, bodies: Sequence[bytes]) -> Iterator[Callable[[], int]]:
-    """These batches for as long as the block lasts, each on connections of its own; says how many were answered."""
+def flood(port: int, asked: Sequence[Asked]) -> Iterator[Callable[[], int]]:
+    """These requests for as long as the block lasts, each on connections of its own; says how many were answered."""
     answered = _spawning.Value("q", 0)
     senders = [
-        _spawning.Process(target=_send, args=(port, key, [*bodies[place:], *bodies], answered))
-        for place in range(SENDERS)
+        _spawning.Process(target=_send, args=(port, [*asked[place:], *asked], answered)) for place in range(SENDERS)
     ]
     for one in senders:
         one.start()
@@ -55,21 +56,21 @@ def sink() -> Iterator[int]:
         process.close()
 
 
-def _send(port: int, key: str, bodies: Sequence[bytes], answered: Any) -> None:
-    def repeat(body: bytes) -> None:
+def _send(port: int, asked: Sequence[Asked], answered: Any) -> None:
+    def repeat(method: str, path: str, key: str, body: bytes) -> None:
         headers = {"content-type": "application/json", "x-api-key": key}
         while True:
             with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
                 try:
-                    connection.request("POST", "/v1/score/batch", body, headers)
+                    connection.request(method, path, body, headers)
                     connection.getresponse().read()
                 except OSError:  # the answer came before the body was sent
                     continue
             with answered.get_lock():
                 answered.value += 1
 
-    for body in bodies:
-        threading.Thread(target=repeat, args=(body,)).start()
+    for one in asked:
+        threading.Thread(target=repeat, args=one).start()
 
 
 class _Refusal(BaseHTTPRequestHandler):
@@ -82,12 +83,14 @@ class _Refusal(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # pylint: disable=invalid-name  # as the library calls it
         """Read all, then 429."""
-        left = int(self.headers["content-length"])
+        left = int(self.headers.get("content-length", "0"))
         while left:
             left -= len(self.rfile.read(min(left, _PIECE)))
         self.send_response(429)
         self.send_header("content-length", "0")
         self.end_headers()
+
+    do_GET = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:  # pylint: disable=redefined-builtin
         """Nothing is said."""

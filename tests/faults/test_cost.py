@@ -29,7 +29,7 @@ from service.web.bodies import BATCH_BYTES, ONE_BYTES
 from tests.api.posting import CLIENTS, post
 from tests.api.running import BODY, ROOT, Served, end, serve
 from tests.factories import pack_small_model
-from tests.faults.flood import flood, sink
+from tests.faults.flood import Asked, flood, sink
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -253,22 +253,31 @@ def percentile_99(times: list[float]) -> float:
     return sorted(times)[int(len(times) * 0.99)]
 
 
-def test_the_worst_of_one_key_is_not_felt_by_another(served: Served) -> None:
+FLOODS: dict[str, Callable[[str], list[Asked]]] = {
+    "large bodies": lambda key: [("POST", "/v1/score/batch", key, body) for body in worst_bodies()],
+    "refusals": lambda key: [("POST", "/v1/score", key, BODY)] * 8,
+    "free pages": lambda key: [("GET", "/openapi.json", key, b""), ("GET", "/docs", key, b"")] * 4,
+    "no key": lambda _: [("POST", "/v1/score", "none", BODY)] * 8,
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_the_worst_of_one_caller_is_not_felt_by_another(served: Served, kind: str) -> None:
     """Thirty seconds of it: another partner's p99 at most three times its usual, nothing 100 ms slower; so readiness.
 
     Flood, service and neighbour share one machine here, so a flood takes processor time of its own, wherever it goes.
     Usual is therefore what the neighbour finds while the same flood goes into a process that reads it and refuses. Both
     are measured in turn, five times, and medians compared, so that other work of the machine meets both alike.
     """
-    worst = keys.issue(served.folder, "worst")  # with the limits of any new key
+    worst = keys.issue(served.folder, kind.replace(" ", "-"))  # with the limits of any new key
     time.sleep(2)
-    sent = worst_bodies()
+    sent = FLOODS[kind](worst)
     usual: list[dict[str, list[float]]] = []
     beside: list[dict[str, list[float]]] = []
     with sink() as elsewhere:
         for _ in range(5):
             for port, found in ((elsewhere, usual), (served.port, beside)):
-                with flood(port, worst, sent) as answered:
+                with flood(port, sent) as answered:
                     time.sleep(2)
                     found.append(took(served, 6))
                     assert answered()

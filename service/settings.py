@@ -98,9 +98,10 @@ class ServiceSettings(BaseSettings):
     header_timeout_s: Annotated[float, Field(gt=0, description="Seconds a connection may take to send a request.")] = (
         10.0
     )
-    drain_s: Annotated[float, Field(ge=0, le=60, description="Seconds of unready but full service after SIGTERM.")] = (
-        3.0
-    )
+    drain_s: Annotated[
+        float,
+        Field(ge=0, le=60, description="Seconds of unready service after SIGTERM, the last without new connections."),
+    ] = 3.0
     key_reload_s: Annotated[float, Field(gt=0, le=2, description="Seconds between two looks at the key file.")] = 0.5
     access_log: Annotated[bool, Field(description="One JSON line per request on standard output.")] = True
 

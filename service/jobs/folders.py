@@ -43,14 +43,23 @@ class JobFolders:
             with files.locked(folder / "lock", wait=False):
                 if self.read(record.id) is not None:
                     raise IdempotencyRunning
-                files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
-                self.save(record)
+                self._keep(folder, record, rows)
         except files.LockHeld:
             raise IdempotencyRunning from None
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.rmdir()  # if nothing is in it: another request's job may be
             raise JobsAway(f"a job could not be kept ({in_one_line(error)})") from error
         return True
+
+    def _keep(self, folder: Path, record: JobRecord, rows: Sequence[bytes]) -> None:
+        """The job's rows, then its state; nothing of either where one does not fit."""
+        try:
+            files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
+            self.save(record)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def save(self, record: JobRecord) -> None:
         """Replace the job's state."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from service import files
 from service.errors import IdempotencyRunning, JobsAway
 from service.jobs.folders import JobFolders
 from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
@@ -61,6 +62,23 @@ def test_a_job_is_made_once(store: JobRepository) -> None:
     with pytest.raises(IdempotencyRunning):
         store.create(record, ROWS[:1], 10)
     assert store.read(record.id) == record and store.rows(record) == ROWS
+
+
+def test_an_order_that_fails_leaves_another_s_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same order sent twice, and no file may be opened for the second: the first one's job stands."""
+    store, record = JobFolders(tmp_path / "jobs"), job()
+    assert store.create(record, ROWS, 10)
+
+    def no_more(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(files, "hold", no_more)
+    with pytest.raises(JobsAway):
+        store.create(record, ROWS, 10)
+    with pytest.raises(JobsAway):
+        store.create(other := job(), ROWS, 10)
+    assert store.read(record.id) == record and store.rows(record) == ROWS
+    assert store.read(other.id) is None and not (tmp_path / "jobs" / other.id).exists()
 
 
 def test_an_account_has_so_many_open(store: JobRepository) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from flows.monitoring.destinations import require_outside
+from flows.destinations import require_outside
 from flows.monitoring.history import RUNBOOK_PLACE, History, WindowVerdict, summary_markdown
 from flows.monitoring.verdict_types import DriftRule, DriftState
 from flows.monitoring.window_rules import worst_columns

@@ -6,8 +6,8 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, MattermostWebhook
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from flows.destinations import DestinationRefused, require_outside
 from flows.mail import Mail
-from flows.monitoring.destinations import DestinationRefused, require_outside
 from flows.settings import FlowSettings
 from service.addresses import networks
 

@@ -189,7 +189,11 @@ def test_sigterm_finishes_every_request(times: int, model_dir: Path, tmp_path: P
     for number in range(times):
         folder = tmp_path / str(number)
         folder.mkdir()
-        stop_under_load(serve(folder, model_dir, QF_DRAIN_S="4"))  # whose last second takes no new connection
+        own = serve(folder, model_dir, QF_DRAIN_S="4")  # whose last second takes no new connection
+        try:
+            stop_under_load(own)
+        finally:
+            end(own.process)  # where it has not ended itself
 
 
 def stop_under_load(own: Served) -> None:

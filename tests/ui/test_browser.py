@@ -55,7 +55,9 @@ def test_a_score(browser: Browser, stack: Stack, look: Look) -> None:
 def test_the_printed_page_is_one_sheet(browser: Browser, stack: Stack, tmp_path: Path, look: Look) -> None:
     """Chromium prints it on one A4 page, with the longest reference, every input and the date on it."""
     visit = Visit(browser, stack, look).open()
+    before = visit.field("annual_income").input_value()
     visit.page.locator(".st-key-example-strained button").click()
+    expect(visit.field("annual_income")).not_to_have_value(before)  # its run has come, and takes nothing typed
     visit.settle()
     visit.field("customer_ref").fill("R" * 64)
     visit.press()

@@ -138,7 +138,13 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
         package = registry.download(champion.number, champion.digest, Path(scratch) / "package")
         job = job_of(
-            form.source, package, form.chunk_rows, form.reasons, form.hints, form.outcomes_of, form.prediction_sets
+            form.source,
+            package,
+            form.chunk_rows,
+            form.reasons,
+            form.hints,
+            outcomes_of=form.outcomes_of,
+            prediction_sets=form.prediction_sets,
         )
         if job.size_bytes > settings.scoring_max_gb * 1e9:
             raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")

@@ -132,12 +132,13 @@ class ScoringTally(BaseModel):
 Told = Callable[[ScoringTally], None]
 
 
-def job_of(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a job is
+def job_of(
     source: str,
     package: Path,
     chunk_rows: int,
     reasons: bool,
     hints: ReadHints = ReadHints(),
+    *,
     outcomes_of: str = "",
     prediction_sets: bool = False,
 ) -> ScoringJob:
@@ -185,7 +186,7 @@ def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) 
         yield client
 
 
-def score(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a job, its means, and who is told
+def score(
     job: ScoringJob,
     package: Path,
     target: str,
@@ -210,7 +211,8 @@ def score(  # pylint: disable=too-many-arguments,too-many-positional-arguments  
     try:
         _claim(job, place)
         pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
-        tally = _scored(job, pieces, (Package.of(package), join), target, client, told)
+        rules = PartRules(job.chunk_rows, job.reasons, job.prediction_sets, join)
+        tally = _scored(pieces, (Package.of(package), rules), target, client, told)
         if batch_files.changed(job.sources):
             raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
         told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
@@ -237,7 +239,16 @@ class Package(NamedTuple):
         return cls(hashlib.sha256(b"".join(files.values())).hexdigest(), files)
 
 
-Means = tuple[Package, ClassJoin | None]
+class PartRules(NamedTuple):
+    """How each part of a job is scored."""
+
+    rows: int  # a part, about
+    reasons: bool
+    sets: bool = False  # prediction sets beside the answers
+    join: ClassJoin | None = None
+
+
+Means = tuple[Package, PartRules]
 _LOADED: Final[dict[str, PackedModel]] = {}
 _LOADING: Final = Lock()
 
@@ -258,9 +269,7 @@ def _same(sent: SentT) -> SentT:
     return sent
 
 
-def _scored(
-    job: ScoringJob, pieces: list[Piece], means: Means, target: str, client: Client, told: Told | None
-) -> ScoringTally:
+def _scored(pieces: list[Piece], means: Means, target: str, client: Client, told: Told | None) -> ScoringTally:
     """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
     news: SimpleQueue[Any] = SimpleQueue()
     topic, done = f"scoring-{uuid4()}", ResultPlace.of(target).names()
@@ -268,9 +277,7 @@ def _scored(
     found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
     sent = client.submit(_same, means, pure=False)
-    rules: dict[str, Any] = {"target": target, "rows": job.chunk_rows, "reasons": job.reasons, "topic": topic}
-    rules["sets"] = job.prediction_sets
-    futures = client.map(_on_worker, pieces, found, means=sent, **rules, pure=False)
+    futures = client.map(_on_worker, pieces, found, means=sent, target=target, topic=topic, pure=False)
     for future in futures:
         future.add_done_callback(news.put)
     so_far, total, left = ScoringTally(), ScoringTally(), len(futures)
@@ -288,27 +295,17 @@ def _scored(
     return total
 
 
-def _on_worker(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    piece: Piece, found: list[str], means: Means, target: str, rows: int, reasons: bool, topic: str, sets: bool
-) -> ScoringTally:
-    worker, (package, join) = get_worker(), means
+def _on_worker(piece: Piece, found: list[str], means: Means, target: str, topic: str) -> ScoringTally:
+    worker, (package, rules) = get_worker(), means
 
     def tell(one: ScoringTally) -> None:
         worker.log_event(topic, one.model_dump())
 
-    return score_piece(_model(package), piece, found, target, rows, reasons, tell, join, sets)
+    return score_piece(_model(package), piece, found, target, rules, tell)
 
 
-def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a task is told
-    model: PackedModel,
-    piece: Piece,
-    found: list[str],
-    target: str,
-    rows: int,
-    reasons: bool,
-    told: Told,
-    join: ClassJoin | None = None,
-    sets: bool = False,
+def score_piece(
+    model: PackedModel, piece: Piece, found: list[str], target: str, rules: PartRules, told: Told
 ) -> ScoringTally:
     """A piece's tally, its parts written; those in `found` are kept."""
     place, total = ResultPlace.of(target), ScoringTally()
@@ -319,13 +316,9 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
         told(one)
         return one
     started = time.thread_time()
-    for number, read in enumerate(rows_of(piece, rows)):
+    for number, read in enumerate(rows_of(piece, rules.rows)):
         name = piece.part(number)
-        one = (
-            counted(place.at(name))
-            if name in found
-            else _scored_part(model, piece, read, reasons, place, name, join, sets)
-        )
+        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, rules, place, name)
         ended = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
         one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
@@ -335,21 +328,14 @@ def score_piece(  # pylint: disable=too-many-arguments,too-many-positional-argum
     return total.plus(ScoringTally(read_bytes=piece.weight - total.read_bytes))
 
 
-def _scored_part(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what a part is made of
-    model: PackedModel,
-    piece: Piece,
-    read: RowsRead,
-    reasons: bool,
-    place: ResultPlace,
-    name: str,
-    join: ClassJoin | None,
-    sets: bool,
+def _scored_part(
+    model: PackedModel, piece: Piece, read: RowsRead, rules: PartRules, place: ResultPlace, name: str
 ) -> ScoringTally:
     read = without_personal(read)
-    read, known = join.fill(read) if join else (read, 0)
+    read, known = rules.join.fill(read) if rules.join else (read, 0)
     held = checked_rows(piece.layout, read)
     _tell(read, held, place.at(note_of(name)))
-    scored = score_table(model, read.table, held, reasons=reasons, sets=sets)
+    scored = score_table(model, read.table, held, reasons=rules.reasons, sets=rules.sets)
     return _write(scored, place.at(name), read.left_out, known)
 
 

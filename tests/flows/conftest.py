@@ -1,15 +1,20 @@
-"""Raw tables for the data stages: our sample once a session, and a small clean customer to break on purpose."""
+"""Our sample once a session, a small clean customer to break on purpose, and the bucket of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pandas as pd
 import pytest
 
 from flows.cleaning.raw_table import MONTHS
 from flows.data.sample import generate
+from tests.conftest import ObjectStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 RawCustomer = Callable[..., pd.DataFrame]
 SALARY, EMI, SPENDING = 2_000.0, 45.0, 260.0  # High_spent_Small_value_payments
@@ -63,3 +68,14 @@ def raw_customer() -> RawCustomer:
 def sample() -> pd.DataFrame:
     """300 customers of our own, January to August, labelled."""
     return generate(300, range(1, 9), seed=7)
+
+
+@pytest.fixture(name="store")
+def fixture_store(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """An S3 client of the real gateway, whose environment flows read; bucket `predictions` is emptied afterwards."""
+    for name, value in object_store.variables.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    yield client
+    for item in client.list_objects_v2(Bucket="predictions").get("Contents", []):
+        client.delete_object(Bucket="predictions", Key=item["Key"])

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,17 +33,6 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
 ]
-
-
-@pytest.fixture(name="store")
-def fixture_store(object_store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of the real gateway, whose bucket of predictions is empty before and after."""
-    for name, value in object_store.variables.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    yield client
-    for item in client.list_objects_v2(Bucket="predictions").get("Contents", []):
-        client.delete_object(Bucket="predictions", Key=item["Key"])
 
 
 def answered(rows: int, seed: int, version: str = "1", as_of: date = TODAY) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.batch.job import score_piece
+from flows.batch.job import PartRules, score_piece
 from flows.batch.personal_columns import personal_columns, without_personal
 from flows.batch.piece_rows import rows_of
 from flows.batch.places import ResultPlace
@@ -18,6 +18,7 @@ from tests.flows.batch.files import applicants, as_csv
 from tests.flows.batch.reading import pieces_of
 
 CANARY = "Ana Canary 7731"
+RULES = PartRules(rows=10, reasons=False)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_nobody_is_named_in_what_a_job_writes(kind: str, tmp_path: Path) -> None
     target.mkdir()
     model, pieces = PackedModel.load(tmp_path / "package"), pieces_of(source, 10)
 
-    tallies = [score_piece(model, piece, [], str(target), 10, False, lambda _: None) for piece in pieces]
+    tallies = [score_piece(model, piece, [], str(target), RULES, lambda _: None) for piece in pieces]
     join_notes(pieces, ResultPlace.of(str(target)))
 
     assert {tally.left_out for tally in tallies} == {("CPF", "Name", "SSN")}
@@ -69,7 +70,7 @@ def test_nobody_is_named_in_what_a_job_writes(kind: str, tmp_path: Path) -> None
     assert "row-2" in told and "Name" not in told
     assert not [path.name for path in target.iterdir() if CANARY.encode() in path.read_bytes()]
     again = [
-        score_piece(model, piece, [one.name for one in target.glob("part-*")], str(target), 10, False, lambda _: None)
+        score_piece(model, piece, [one.name for one in target.glob("part-*")], str(target), RULES, lambda _: None)
         for piece in pieces
     ]
     assert {tally.left_out for tally in again} == {("CPF", "Name", "SSN")}

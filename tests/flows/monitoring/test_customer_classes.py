@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,24 +22,12 @@ from flows.scoring import ScoringForm
 from service.access.pseudonyms import Pseudonyms, partner_key
 from service.ledger import records
 from service.ledger.records import OutcomeRow, RecordKind
-from tests.conftest import ObjectStore
 from tests.factories import pack_small_model
 from tests.flows.batch.files import applicants, as_csv
 from tests.flows.batch.reading import pieces_of
 
 PEPPER = b"p" * 32
 TODAY = date(2026, 11, 26)
-
-
-@pytest.fixture(name="client")
-def fixture_client(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An S3 client of the real gateway, bucket `predictions` emptied afterwards."""
-    for name, value in object_store.variables.items():
-        monkeypatch.setenv(name, value)
-    store = boto3.client("s3")
-    yield store
-    for item in store.list_objects_v2(Bucket="predictions").get("Contents", []):
-        store.delete_object(Bucket="predictions", Key=item["Key"])
 
 
 def came(ref: str, observed: str, at: str, prediction: str = "", partner: str = "acme") -> OutcomeRow:
@@ -73,12 +59,12 @@ OUTCOMES = [
 
 
 @pytest.fixture(name="known")
-def fixture_known(client: Any) -> CustomerClasses:
+def fixture_known(store: Any) -> CustomerClasses:
     """What the outcomes of partner acme tell, from objects of two days."""
     for number, rows in enumerate(OUTCOMES, start=1):
         body = records.header(RecordKind.OUTCOME) + b"".join(row.line() for row in rows)
-        client.put_object(Bucket="predictions", Key=f"outcomes/dt=2026-11-0{number}/w-1.csv", Body=body)
-    known, aside = read_classes(client, "acme", partner_key(PEPPER, "acme"), TODAY)
+        store.put_object(Bucket="predictions", Key=f"outcomes/dt=2026-11-0{number}/w-1.csv", Body=body)
+    known, aside = read_classes(store, "acme", partner_key(PEPPER, "acme"), TODAY)
     assert aside == {
         "contradicting": 4,
         "repeated": 1,
@@ -155,22 +141,22 @@ def test_the_filled_rows_score_as_if_the_file_had_told(known: CustomerClasses, t
     assert json.loads((tmp_path / "joined" / "summary.json").read_text())["known_by_outcome"] == 2
 
 
-def test_nobody_has_outcomes_yet(client: Any, tmp_path: Path) -> None:
+def test_nobody_has_outcomes_yet(store: Any, tmp_path: Path) -> None:
     """Then nothing is filled."""
-    known, aside = read_classes(client, "acme", partner_key(PEPPER, "acme"), TODAY)
+    known, aside = read_classes(store, "acme", partner_key(PEPPER, "acme"), TODAY)
     rows = read(tmp_path / "in.csv", applicants(1).assign(customer_ref="ana"))
 
     assert (len(known), dict(aside), known.fill(rows)) == (0, {}, (rows, 0))
 
 
-def test_more_than_a_process_should_hold_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_process_should_hold_is_refused(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do instead."""
     body = records.header(RecordKind.OUTCOME) + b"".join(row.line() for row in OUTCOMES[0])
-    client.put_object(Bucket="predictions", Key="outcomes/dt=2026-11-01/w-1.csv", Body=body)
+    store.put_object(Bucket="predictions", Key="outcomes/dt=2026-11-01/w-1.csv", Body=body)
     monkeypatch.setattr(customer_classes, "MOST_OUTCOMES", 3)
 
     with pytest.raises(BatchRefused, match="more than 3 outcomes: fill previous_classes"):
-        read_classes(client, "acme", partner_key(PEPPER, "acme"), TODAY)
+        read_classes(store, "acme", partner_key(PEPPER, "acme"), TODAY)
 
 
 def test_the_form_wants_to_know_whose_file_it_is() -> None:

@@ -178,7 +178,7 @@ def _widget(context: PageContext, field: Field, filling: Filling) -> Any:
             **keep,
         )
     if field.kind is FieldKind.DATE:
-        return records.day_input(context, label, value, **keep)
+        return records.day_input(context, label, value, filling.draft[field.name], **keep)
     if field.kind is FieldKind.SWITCH:
         return st.checkbox(label, value=bool(value), **keep)
     if field.kind is FieldKind.RECORDS:

@@ -25,19 +25,21 @@ def show(context: PageContext, field: Field, label: str, key: str, start: Sequen
     for line, (kind, day) in enumerate(begun[: len(draft)]):
         left, right = st.columns(2)
         with left:
+            # No class is an option of its own: what begins with a choice has no other way back to none.
             chosen = st.selectbox(
                 t("form.class_observed"),
-                [*field.options],
-                index=field.options.index(kind) if kind in field.options else None,
-                format_func=lambda value: t.option(f"class_{value}"),
+                ["", *field.options],
+                index=1 + field.options.index(kind) if kind in field.options else None,
+                format_func=lambda value: t.option(f"class_{value}") if value else t("form.no_class"),
                 placeholder=t("form.choose_one"),
                 key=f"{key}.{line}.kind",
                 on_change=_changed,
                 args=(draft, line, key),
             )
         with right:
-            when = day_input(context, t("form.class_day"), day, f"{key}.{line}.day", _changed, (draft, line, key))
-        draft[line] = (chosen, when)
+            keep = (_changed, (draft, line, key))
+            when = day_input(context, t("form.class_day"), day, draft[line][1], f"{key}.{line}.day", *keep)
+        draft[line] = (chosen or None, when)
     if len(draft) < (field.most or len(draft) + 1):
         st.button(
             t("form.add_class"), icon=":material/add:", type="tertiary", key=f"{key}.add", on_click=_add, args=(draft,)
@@ -48,15 +50,19 @@ def show(context: PageContext, field: Field, label: str, key: str, start: Sequen
 def day_input(
     context: PageContext,
     label: str,
-    value: date | None,
+    start: date | None,
+    now: date | None,
     key: str,
     on_change: Callable[..., None],
     args: tuple[Any, ...],
 ) -> date | None:
-    """A day as the page's language writes it, or none."""
+    """A day as the page's language writes it, or none: `start` in this filling, `now` what stands there."""
+    if start is not None:
+        # No default of the widget's: a field that has one cannot be emptied. Told by every run, as a default would be.
+        st.session_state[key] = now
     day = st.date_input(
         label,
-        value=value,
+        value=None,
         min_value=_FIRST_DAY,
         max_value=_LAST_DAY,
         format="DD/MM/YYYY" if context.texts.language == "pt" else "YYYY-MM-DD",
@@ -93,7 +99,7 @@ def in_words(context: PageContext, field: Field, value: Sequence[dict[str, Any]]
 
 def _changed(draft: list[Row], line: int, key: str) -> None:
     """Puts a changed line into the draft at once: the run that would read it off its widgets may be ended early."""
-    draft[line] = (st.session_state.get(f"{key}.{line}.kind"), st.session_state.get(f"{key}.{line}.day"))
+    draft[line] = (st.session_state.get(f"{key}.{line}.kind") or None, st.session_state.get(f"{key}.{line}.day"))
 
 
 def _add(draft: list[Row]) -> None:

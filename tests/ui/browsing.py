@@ -74,12 +74,12 @@ class Gate:
                 headers = {
                     name: value for name, value in self.headers.items() if name.lower() not in ("host", "x-api-key")
                 }
-                time.sleep(gate.delay_s if self.path == "/v1/score" else 0)
+                time.sleep(gate.delay_s if self.path.split("?")[0] == "/v1/score" else 0)
                 asked = time.monotonic()
                 answer = gate.client.request(
                     self.command, gate.api + self.path, content=body, headers={**headers, "x-api-key": gate.key}
                 )
-                if self.path == "/v1/score":
+                if self.path.split("?")[0] == "/v1/score":
                     gate.took_s = time.monotonic() - asked
                     gate.sent.append(body)
                 self.send_response(answer.status_code)

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from service.contract import RULE_CODES, AdviceRequest, Applicant, Batch, CreditClass
 
 KEY = "qf_test_0123456789abcdefghijklmnop"
+ASKED = "?prediction_set=true"
 MANIFEST: dict[str, Any] = {"name": "credit-score", "version": "7", "digest": "sha256:" + "ab" * 32}
 
 
@@ -75,8 +76,9 @@ class FakeApi:
     def _routed(self, path: str, sent: Any, content: bytes) -> tuple[int, dict[str, str], bytes]:
         if path.startswith("/v1/jobs"):
             return self._job(path, sent)
+        path, sets = path.removesuffix(ASKED), path.endswith(ASKED)
         if path in ("/v1/score", "/v1/score/batch"):
-            return self._scored(path, content)
+            return self._scored(path, content, sets)
         if path == "/v1/score/advice":
             return self._json(200, advice_of(AdviceRequest.model_validate_json(content), self.manifest))
         if path != "/v1/model":
@@ -86,7 +88,7 @@ class FakeApi:
 
     def _job(self, path: str, sent: Any) -> tuple[int, dict[str, str], bytes]:
         """An order taken, or told how far it is: `job_pace` rows further than at the look before."""
-        known = re.fullmatch(r"/v1/jobs/([^?]+)\?offset=(\d+)", path)
+        known = re.fullmatch(r"/v1/jobs/([^?]+)\?offset=(\d+)(&prediction_set=true)?", path)
         if known is None:
             name = f"job_{len(self.orders):032x}"
             self.orders[name] = [Applicant.model_validate_json(json.dumps(row)) for row in sent["applicants"]]
@@ -101,6 +103,7 @@ class FakeApi:
             fault if row.outstanding_debt == self.refuse_debt else score_of(row, f"j{place}", self.manifest)
             for place, row in enumerate(rows, int(known[2]))
         ]
+        results = [with_set(result) if known[3] and "score" in result else result for result in results]
         return self._json(200, self._state(known[1], done) | {"results": results})
 
     def _state(self, name: str, done: int) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class FakeApi:
         moment = datetime(2026, 11, 23, 10, 0, tzinfo=UTC).isoformat()
         return {"id": name, "status": status, "rows": rows, "done": done, "refused": 0, "created_at": moment}
 
-    def _scored(self, path: str, content: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _scored(self, path: str, content: bytes, sets: bool) -> tuple[int, dict[str, str], bytes]:
         try:
             if path == "/v1/score":
                 applicants = [Applicant.model_validate_json(content)]
@@ -132,6 +135,7 @@ class FakeApi:
             score_of(applicant, f"p{len(self.requests)}-{place}", self.manifest)
             for place, applicant in enumerate(applicants)
         ]
+        scores = [with_set(score) for score in scores] if sets else scores
         return self._json(200, scores[0] if path == "/v1/score" else {"scores": scores})
 
     def _headers(self) -> dict[str, str]:
@@ -193,6 +197,11 @@ class FakeApi:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def with_set(score: dict[str, Any]) -> dict[str, Any]:
+    """The score with its prediction set: the classes with a share of a fifth at least, worst first."""
+    return score | {"prediction_set": [each for each in map(str, CreditClass) if score["probabilities"][each] >= 0.2]}
 
 
 def advice_of(asked: AdviceRequest, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tests.ui import fake_reports
 from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.views.test_score import everything, press
+from ui.api.client import SCORE_PATH
 from ui.texts.wording import texts
 
 ESTIMATE = {"value": 0.716, "low": 0.704, "high": 0.728}
@@ -226,7 +227,7 @@ def test_developers(open_page: Open, api: FakeApi) -> None:
     go(at, "developers")
     assert '"annual_income": 85000.0' in "\n".join(each.value for each in at.code)
     at.button(key="developers.try").click().run()
-    assert api.requests[-1][1] == "/v1/score" and '"prediction_id"' in "\n".join(each.value for each in at.code)
+    assert api.requests[-1][1] == SCORE_PATH and '"prediction_id"' in "\n".join(each.value for each in at.code)
     assert texts("en")("developers.other_request") not in everything(at)
     go(at, "score")
     at.button(key="example.strained").click().run()

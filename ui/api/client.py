@@ -34,6 +34,7 @@ _ERRORS: Final[dict[int, type[errors.ApiError]]] = {
     503: errors.Unavailable,
     504: errors.Unavailable,
 }
+SCORE_PATH: Final = "/v1/score?prediction_set=true"
 _APPLICANTS: Final = TypeAdapter(Sequence[Applicant])
 _REFUSED_INPUT: Final = frozenset({400, 415, 422})
 
@@ -69,9 +70,12 @@ class Client:
         return own
 
     def score(self, applicant: dict[str, Any]) -> ApiReply[Score]:
-        """One applicant scored. `applicant` is JSON as the contract wants it: the API judges it, not this page."""
+        """One applicant scored, with the classes left open.
+
+        `applicant` is JSON as the contract wants it: the API judges it, not this page.
+        """
         self._pay(1)
-        return self._typed(Score, self._call("POST", "/v1/score", json.dumps(applicant, allow_nan=False).encode()))
+        return self._typed(Score, self._call("POST", SCORE_PATH, json.dumps(applicant, allow_nan=False).encode()))
 
     def score_batch(self, applicants: Sequence[Applicant], token: str = "") -> ApiReply[list[Score]]:
         """Up to 1,000 applicants scored in order; the same `token` never scores the same rows twice."""
@@ -89,10 +93,11 @@ class Client:
             Advice, self._call("POST", "/v1/score/advice", json.dumps(question, allow_nan=False).encode())
         )
 
-    def score_part(self, applicants: Sequence[Applicant], token: str) -> ApiReply[int]:
+    def score_part(self, applicants: Sequence[Applicant], token: str, *, sets: bool = False) -> ApiReply[int]:
         """A part of a large batch, its answers counted and left as bytes (`exchange.response`): read when shown."""
         self._pay(len(applicants))
-        reply = self._call("POST", "/v1/score/batch", body_of(applicants), token)
+        path = "/v1/score/batch?prediction_set=true" if sets else "/v1/score/batch"
+        reply = self._call("POST", path, body_of(applicants), token)
         # Inside a JSON string a quote is escaped, so this can only be the key: a count without decoding a megabyte.
         if reply.exchange.response.count(b'"prediction_id":') != len(applicants):
             raise errors.Unexpected(status=reply.exchange.status)
@@ -103,9 +108,10 @@ class Client:
         self._pay(len(applicants))
         return self._typed(JobState, self._call("POST", "/v1/jobs", body_of(applicants)))
 
-    def job(self, identifier: str, offset: int) -> ApiReply[JobState]:
+    def job(self, identifier: str, offset: int, *, sets: bool = False) -> ApiReply[JobState]:
         """How far an order is, and up to 1,000 of its results from row `offset` on; one token of the key."""
-        return self._typed(JobState, self._call("GET", f"/v1/jobs/{identifier}?offset={offset}"))
+        option = "&prediction_set=true" if sets else ""
+        return self._typed(JobState, self._call("GET", f"/v1/jobs/{identifier}?offset={offset}{option}"))
 
     def model(self) -> ApiReply[dict[str, Any]]:
         """The manifest of the model that answers: a page may be older than it, so it stays a mapping."""

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -71,20 +71,27 @@ class JobStore:
         """Whether anything is kept of this job."""
         return (self.folder / "index.json").is_file()
 
-    def open(self, numbers: Sequence[int]) -> None:
-        """Makes the folder, or takes the one that is there; drops what is older than `KEEP_DAYS`."""
+    def open(self, numbers: Sequence[int], *, sets: bool = False) -> None:
+        """Makes the folder, or takes the one that is there; drops what is older than `KEEP_DAYS`.
+
+        With `sets` each answer is asked for with the classes that it leaves open.
+        """
         root = self.folder.parent
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for other in root.iterdir():
             if other != self.folder and time.time() - other.stat().st_mtime > KEEP_DAYS * _DAY_S:
                 shutil.rmtree(other, ignore_errors=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._write("index.json", json.dumps({"numbers": list(numbers)}).encode())
+        self._write("index.json", json.dumps({"numbers": list(numbers), "sets": sets}).encode())
 
     def numbers(self) -> list[int]:
         """The rows' numbers in the partner's file."""
-        numbers: list[int] = json.loads((self.folder / "index.json").read_text())["numbers"]
+        numbers: list[int] = self._index()["numbers"]
         return numbers
+
+    def sets(self) -> bool:
+        """Whether the answers are asked for with the classes that they leave open; nothing opened asks for none."""
+        return self.exists and bool(self._index().get("sets"))
 
     def keep(self, start: int, answer: bytes) -> None:
         """Keeps the API's answer, as it came, to rows `start`, `start` + 1, ..."""
@@ -110,6 +117,10 @@ class JobStore:
     def places(self) -> set[int]:
         """The rows that have come back."""
         return set(self._results())
+
+    def _index(self) -> dict[str, Any]:
+        index: dict[str, Any] = json.loads((self.folder / "index.json").read_text())
+        return index
 
     def _results(self) -> dict[int, Score | RefusedRow]:
         rows: dict[int, Score | RefusedRow] = {}
@@ -149,6 +160,7 @@ class BackgroundJob(ABC):
         self._total = self._row_count()
         self._lock = threading.Lock()
         self._done = store.places()
+        self._sets = store.sets()
         self._thread: threading.Thread | None = None
         self._limits: tuple[Limit, ...] = ()
         self._error: ApiError | None = None
@@ -233,7 +245,7 @@ class UploadJob(BackgroundJob):
         self._pause(wait_for(len(rows), self._limits))
         for attempt in range(_ATTEMPTS):
             try:
-                reply = self._client.score_part(rows, f"{self.digest[:48]}-{start}-{stop}")
+                reply = self._client.score_part(rows, f"{self.digest[:48]}-{start}-{stop}", sets=self._sets)
                 break
             except LimitReached as error:
                 self._limits = error.limits
@@ -250,6 +262,11 @@ class UploadJob(BackgroundJob):
 
     def _most(self) -> int:
         return largest_batch(self._limits, MAX_BATCH_ROWS) if self._limits else _FIRST_PART_ROWS
+
+
+def with_sets(digest: str) -> str:
+    """The name of the same batch asked for with prediction sets: its answers are other ones."""
+    return hashlib.sha256(f"{digest} with sets".encode()).hexdigest()
 
 
 def digest_of(applicants: Sequence[Applicant], mark: str) -> str:

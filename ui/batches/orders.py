@@ -53,7 +53,7 @@ class OrderedJob(BackgroundJob):
         return self._client.order(self._applicants[start:stop]).value
 
     def _look(self, order: Order, offset: int) -> JobState:
-        return self._client.job(order.id, offset).value
+        return self._client.job(order.id, offset, sets=self._sets).value
 
     def _fetched(self, order: Order) -> int:
         places = range(order.start, order.start + order.rows)

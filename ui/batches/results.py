@@ -39,13 +39,16 @@ def table(
                     for column, name in zip(PROBABILITY_COLUMNS, CreditClass, strict=True)
                 },
                 "borderline": score.borderline,
+                "prediction_set": "|".join(score.prediction_set) if score.prediction_set else None,
                 "reasons": " | ".join(getattr(reason.text, texts.language) for reason in score.reasons),
                 "warnings": "|".join(score.warnings),
                 "prediction_id": score.prediction_id,
                 "model_version": score.model.version,
             }
         )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    asked = any(score.prediction_set for score in answers.values())
+    return frame if asked else frame.drop(columns="prediction_set", errors="ignore")
 
 
 def joined(sheet: Sheet, frame: pd.DataFrame, problems: Mapping[int, str]) -> pd.DataFrame:

@@ -54,6 +54,9 @@ def standing(context: PageContext, score: Score, manifest: Mapping[str, Any]) ->
         lines.append(t("result.grade", grade=grade))
     if basis is not None:
         lines.append(t.get(f"result.basis_{basis}", ""))
+    if score.prediction_set:
+        key = "result.certain_many" if len(score.prediction_set) > 1 else "result.certain_one"
+        lines.append(t(key, classes=t.either([f"class_{name}" for name in score.prediction_set])))
     return lines
 
 
@@ -73,11 +76,10 @@ def similar_sentence(context: PageContext, score: Score) -> str:
 
 
 def borderline_sentence(context: PageContext, score: Score) -> str:
-    """The classes between which a borderline case stands: the answer's own set, else the two most likely."""
+    """The classes between which a borderline case stands: the two most likely."""
     shares = sorted((float(getattr(score.probabilities, band.value)) for band, _, _ in BANDS), reverse=True)
     likely = [band for band, _, _ in BANDS if float(getattr(score.probabilities, band.value)) >= shares[1]]
-    classes = [context.texts.option(f"class_{band}") for band in getattr(score, "prediction_set", None) or []]
-    classes = classes if len(classes) > 1 else [context.texts.option(f"class_{band}") for band in likely]
+    classes = [context.texts.option(f"class_{band}") for band in likely]
     return context.texts("result.borderline", first=", ".join(classes[:-1]), second=classes[-1])
 
 

@@ -7,7 +7,7 @@ one added since, is shown by the contract's own name and description.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,11 @@ class Texts:
     def option(self, value: str) -> str:
         """A choice's name in words."""
         return self.get(f"options.{value}", value.replace("_", " ").capitalize())
+
+    def either(self, values: Sequence[str]) -> str:
+        """Choices as alternatives: "A", "A or B", "A, B or C"."""
+        *some, last = [self.option(value) for value in values]
+        return f"{', '.join(some)} {self('result.or')} {last}" if some else last
 
 
 @cache

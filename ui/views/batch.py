@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -19,7 +19,7 @@ from ui.api.errors import ApiError, FieldFault
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.batches import mapping, refusals
-from ui.batches.jobs import BackgroundJob, JobStore, UploadJob, digest_of
+from ui.batches.jobs import BackgroundJob, JobStore, UploadJob, digest_of, with_sets
 from ui.batches.mapping import CheckedSheet, RowFault
 from ui.batches.orders import OrderedJob
 from ui.batches.sheet import OPTIONS, Sheet, read_sheet
@@ -44,6 +44,7 @@ class CheckedFile:
     sheet: Sheet
     checked: CheckedSheet
     digest: str
+    sets: bool = False
 
 
 @st.cache_resource(show_spinner=False)
@@ -122,7 +123,10 @@ def _prepare(context: PageContext, fields: tuple[Field, ...], upload: UploadedFi
         _refused(context, error)
         return None
     _report(context, fields, sheet, file.checked)
-    return file
+    sets = file.checked.applicants and st.checkbox(
+        context.texts("batch.sets"), help=context.texts("batch.sets_help"), key=f"batch.sets.{_file_mark()}"
+    )
+    return replace(file, digest=with_sets(file.digest), sets=True) if sets else file
 
 
 def _refused(context: PageContext, error: SheetRefused) -> None:
@@ -250,7 +254,7 @@ def _send(context: PageContext, file: CheckedFile) -> None:
 
 
 def _begin(context: PageContext, file: CheckedFile, store: JobStore) -> None:
-    store.open(file.checked.numbers)
+    store.open(file.checked.numbers, sets=file.sets)
     running_jobs, digest = jobs(), file.digest
     for other, job in list(running_jobs.items())[: max(0, len(running_jobs) - _JOBS_KEPT)]:
         if not job.progress().running:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+from ui.api.client import SCORE_PATH
 from ui.api.errors import ApiError
 from ui.api.exchange import Exchange, snippets
 from ui.applicant.examples import EXAMPLES
@@ -63,7 +64,7 @@ def _request(context: PageContext) -> Exchange:
     if not body:
         example = EXAMPLES["ordinary"].model_dump(mode="json", exclude_unset=True)
         body = {name: value for name, value in example.items() if value is not None}
-    return Exchange("POST", "/v1/score", json.dumps(body, allow_nan=False).encode(), 0, b"", {}, 0.0)
+    return Exchange("POST", SCORE_PATH, json.dumps(body, allow_nan=False).encode(), 0, b"", {}, 0.0)
 
 
 def _code(context: PageContext, exchange: Exchange) -> None:

@@ -14,7 +14,7 @@ from tests.ui.fake_api import FakeApi
 from ui.api.client import Client
 from ui.api.errors import KeyRejected, Unavailable, Unexpected
 from ui.applicant.examples import EXAMPLES
-from ui.batches.jobs import KEEP_DAYS, JobStore, UploadJob, digest_of
+from ui.batches.jobs import KEEP_DAYS, JobStore, UploadJob, digest_of, with_sets
 from ui.settings import UiSettings
 
 
@@ -65,6 +65,18 @@ def test_all_rows_in_order(api: FakeApi, settings: UiSettings) -> None:
     direct = Client(settings, FakeApi().transport()).score_batch(rows[:1000]).value
     assert [answers[place].score for place in range(1000)] == [score.score for score in direct]
     assert job.progress().done == job.progress().total == 2_500
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_sets_come_where_they_are_asked_for(api: FakeApi, settings: UiSettings, sets: bool) -> None:
+    """A batch opened with sets tells them of every row; its name is another than the same rows' without."""
+    rows = rows_of(150)
+    digest = with_sets(digest_of(rows, "mark")) if sets else digest_of(rows, "mark")
+    store = JobStore(settings.state / "batches" / digest)
+    store.open(range(2, 152), sets=sets)
+    run(UploadJob(digest, rows, store, Client(settings, api.transport()), Clock(api)))
+    assert [bool(score.prediction_set) for score in store.answers().values()] == [sets] * 150
+    assert len(digest) == 64 and with_sets(digest) != digest
 
 
 def test_the_key_is_paced(settings: UiSettings) -> None:

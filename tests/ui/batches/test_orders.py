@@ -44,6 +44,20 @@ def test_ordered_once_and_fetched_in_order(api: FakeApi, settings: UiSettings) -
     assert [answers[place].score for place in range(MAX_BATCH_ROWS)] == [score.score for score in direct]
 
 
+def test_sets_are_asked_for_to_the_end(api: FakeApi, settings: UiSettings) -> None:
+    """What a batch was opened with holds for every result of it, also for those fetched without the file."""
+    store = JobStore(settings.state / "batches" / "large")
+    store.open(range(2, ROWS + 2), sets=True)
+    api.job_pace, rows = 700, rows_of(ROWS)
+    first = OrderedJob("large", rows, store, Client(settings, api.transport()), Clock(api))
+    api.fail_after = 3
+    follow(first)
+    api.fail_after = None
+    follow(OrderedJob("large", (), JobStore(store.folder), Client(settings, api.transport()), Clock(api)))
+    answers = store.answers()
+    assert len(answers) == ROWS and all(score.prediction_set for score in answers.values())
+
+
 def test_followed_on_without_the_file(api: FakeApi, settings: UiSettings) -> None:
     """A server started anew knows the order by its id: nothing is ordered twice, nothing of an applicant is kept."""
     api.job_pace, rows, store = 600, rows_of(ROWS), store_of(settings, ROWS)

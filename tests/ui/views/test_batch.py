@@ -57,6 +57,23 @@ def test_batch_from_file_to_results(open_page: Open, api: FakeApi) -> None:
     assert {each.label: each.value for each in later.metric}["Rows scored"] == "3"
 
 
+def test_batch_with_the_classes_left_open(open_page: Open) -> None:
+    """Asked for, they are one more column in words; with and without are two batches, which never mix."""
+    t, at = texts("en"), upload(open_page("batch"), ROWS)
+    at.button(key="batch.send").click().run()
+    at = finished(at)
+    assert t("columns.prediction_set") not in at.dataframe[-1].value.columns
+    next(each for each in at.checkbox if str(each.key).startswith("batch.sets.")).check().run()
+    assert t("outcome.of_earlier") in everything(at)
+    at.button(key="batch.send").click().run()
+    for _ in range(100):
+        at.run()
+        if t("columns.prediction_set") in at.dataframe[-1].value.columns:
+            break
+        time.sleep(0.1)
+    assert list(at.dataframe[-1].value[t("columns.prediction_set")]) == ["Good", "Poor or Good", "Poor or Good"]
+
+
 @pytest.mark.usefixtures("api")
 def test_batch_scores_stand_beside_their_own_file_alone(open_page: Open) -> None:
     """Another file with as many rows dropped over one that was scored: no cell of it is given those scores; the first

@@ -44,7 +44,7 @@ def test_a_score(open_page: Open, api: FakeApi, locale: str, language: str) -> N
     reason = {"pt": "Valor alto em delay_from_due_date", "en": "High delay_from_due_date"}[language]
     assert shown.index(reason) < shown.index("num_credit_cards")
     assert "p1-0" in shown
-    assert [path for _, path, *_ in api.requests] == ["/v1/score", "/v1/model"]
+    assert [path for _, path, *_ in api.requests] == ["/v1/score?prediction_set=true", "/v1/model"]
     at.button(key="advice.go").click().run()
     assert "**780**" in everything(at) and "+108" in everything(at)
     assert t("advice.delay_from_due_date_none") in everything(at)
@@ -194,6 +194,22 @@ def test_a_fault_stands_by_its_field(open_page: Open) -> None:
     assert texts("en")("faults.loan-types-count") in shown and texts("en")("faults.pattern") in shown
     assert shown.count(":red[") == 2
     assert field(at, "customer_ref").value == "João"
+
+
+@pytest.mark.parametrize(
+    ("locale", "example", "sentence"),
+    [
+        ("pt-BR", "ordinary", "Com 90% de certeza: **Ruim ou Bom**"),
+        ("en-US", "ordinary", "At 90% certainty: **Poor or Good**"),
+        ("pt-BR", "careful", "Com 90% de certeza, resta uma só classe: **Bom**"),
+        ("en-US", "careful", "At 90% certainty one class is left: **Good**"),
+    ],
+)
+def test_the_classes_left_open_are_said(open_page: Open, locale: str, example: str, sentence: str) -> None:
+    """Those of which one is the true class nine times in ten."""
+    at = open_page(locale=locale)
+    at.button(key=f"example.{example}").click().run()
+    assert sentence in everything(press(at))
 
 
 def test_a_borderline_case_is_said(open_page: Open) -> None:

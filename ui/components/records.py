@@ -37,8 +37,15 @@ def show(context: PageContext, field: Field, label: str, key: str, start: Sequen
                 args=(draft, line, key),
             )
         with right:
-            keep = (_changed, (draft, line, key))
-            when = day_input(context, t("form.class_day"), day, draft[line][1], f"{key}.{line}.day", *keep)
+            when = day_input(
+                context,
+                t("form.class_day"),
+                day,
+                draft[line][1],
+                key=f"{key}.{line}.day",
+                on_change=_changed,
+                args=(draft, line, key),
+            )
         draft[line] = (chosen or None, when)
     if len(draft) < (field.most or len(draft) + 1):
         st.button(
@@ -52,6 +59,7 @@ def day_input(
     label: str,
     start: date | None,
     now: date | None,
+    *,
     key: str,
     on_change: Callable[..., None],
     args: tuple[Any, ...],

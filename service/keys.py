@@ -51,29 +51,28 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
     Raises:
         KeyRefused: the partner has two live keys already, or a value is out of range.
     """
-    now = datetime.now(UTC)
     text, key_id = mint(test=test)
     pepper = read_pepper(folder / "pepper")
-    try:
-        record = KeyRecord(
-            id=key_id,
-            partner=partner,
-            digest=digest(pepper, text.encode()).hex(),
-            scopes=tuple(dict.fromkeys(scopes)),
-            rate=rate,
-            burst=burst,
-            daily=daily,
-            not_before=not_before or now,
-            expires_at=expires or now + DEFAULT_LIFE,
-            created_at=now,
-            created_by=_who(),
-            test=test,
-        )
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise KeyRefused(f"{first['loc'][0]}: {first['msg']}") from None
-    _check_life(record, now)
-    with _changing(folder, database) as records:
+    with _changing(folder, database) as (records, now):
+        try:
+            record = KeyRecord(
+                id=key_id,
+                partner=partner,
+                digest=digest(pepper, text.encode()).hex(),
+                scopes=tuple(dict.fromkeys(scopes)),
+                rate=rate,
+                burst=burst,
+                daily=daily,
+                not_before=not_before or now,
+                expires_at=expires or now + DEFAULT_LIFE,
+                created_at=now,
+                created_by=_who(),
+                test=test,
+            )
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise KeyRefused(f"{first['loc'][0]}: {first['msg']}") from None
+        _check_life(record, now)
         _add(records, record, now)
     _log_event(folder, SecurityEvent.KEY_ISSUED, key_id)
     return text
@@ -85,24 +84,22 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: s
     Raises:
         KeyRefused: nothing live by that name, or the partner has two live keys already.
     """
-    now = datetime.now(UTC)
-    live = [record for record in kept(folder, database) if name in (record.id, record.partner)]
-    live = [record for record in live if record.live(now)]
-    if len(live) != 1:
-        raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
-    old = live[0]
-    text, key_id = mint(test=old.test)
-    new = old.model_copy(
-        update={
-            "id": key_id,
-            "digest": digest(read_pepper(folder / "pepper"), text.encode()).hex(),
-            "not_before": now,
-            "expires_at": now + DEFAULT_LIFE,
-            "created_at": now,
-            "created_by": _who(),
-        }
-    )
-    with _changing(folder, database) as records:
+    with _changing(folder, database) as (records, now):
+        live = [record for record in records if name in (record.id, record.partner) and record.live(now)]
+        if len(live) != 1:
+            raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
+        old = live[0]
+        text, key_id = mint(test=old.test)
+        new = old.model_copy(
+            update={
+                "id": key_id,
+                "digest": digest(read_pepper(folder / "pepper"), text.encode()).hex(),
+                "not_before": now,
+                "expires_at": now + DEFAULT_LIFE,
+                "created_at": now,
+                "created_by": _who(),
+            }
+        )
         _add(records, new, now)
         _change(records, old.id, expires_at=min(old.expires_at, now + overlap))
     _log_event(folder, SecurityEvent.KEY_ROTATED, old.id, successor=key_id)
@@ -115,8 +112,8 @@ def revoke(folder: Path, key_id: str, *, database: str | None = None) -> None:
     Raises:
         KeyRefused: no such id.
     """
-    with _changing(folder, database) as records:
-        _change(records, key_id, revoked_at=datetime.now(UTC))
+    with _changing(folder, database) as (records, now):
+        _change(records, key_id, revoked_at=now)
     _log_event(folder, SecurityEvent.KEY_REVOKED, key_id)
 
 
@@ -132,33 +129,37 @@ def expire(folder: Path, key_id: str, when: datetime, *, database: str | None = 
     Raises:
         KeyRefused: no such id, or later than a year from now.
     """
-    with _changing(folder, database) as records:
-        record = _change(records, key_id, expires_at=when)
-        _check_end(record, datetime.now(UTC))
+    with _changing(folder, database) as (records, now):
+        _check_end(_change(records, key_id, expires_at=when), now)
     _log_event(folder, SecurityEvent.KEY_EXPIRY_SET, key_id)
 
 
 @contextmanager
-def _changing(folder: Path, database: str | None) -> Iterator[list[KeyRecord]]:
-    """The records to change, of this host or of all."""
+def _changing(folder: Path, database: str | None) -> Iterator[tuple[list[KeyRecord], datetime]]:
+    """The records to change, of this host or of all, and the time by the clock that their lives go by."""
     with ExitStack() as stack:
         if database is None:
-            records = stack.enter_context(changing_keys(folder / "keys.json"))
-        else:
-            from service.access.database_keys import DatabaseKeys
+            yield stack.enter_context(changing_keys(folder / "keys.json")), datetime.now(UTC)
+            return
+        from service.access.database_keys import DatabaseKeys
 
-            records = stack.enter_context(stack.enter_context(closing(DatabaseKeys(database))).changing())
-        yield records
+        there = stack.enter_context(closing(DatabaseKeys(database)))
+        yield stack.enter_context(there.changing()), datetime.fromtimestamp(there.now(), UTC)
 
 
 def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
     """The keys of this host, or of all."""
+    return _kept_now(folder, database)[0]
+
+
+def _kept_now(folder: Path, database: str | None) -> tuple[Sequence[KeyRecord], datetime]:
+    """They, and the time by the clock that their lives go by."""
     if database is None:
-        return read_keys(folder / "keys.json").keys
+        return read_keys(folder / "keys.json").keys, datetime.now(UTC)
     from service.access.database_keys import DatabaseKeys
 
     with closing(DatabaseKeys(database)) as there:
-        return there.load().keys
+        return there.load().keys, datetime.fromtimestamp(there.now(), UTC)
 
 
 def _log_event(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
@@ -221,8 +222,8 @@ def _state(record: KeyRecord, now: datetime) -> str:
 
 
 def _list(folder: Path, service_dir: Path, database: str | None) -> None:
-    now, uses = datetime.now(UTC), read_uses(service_dir)
-    for record in kept(folder, database):
+    (records, now), uses = _kept_now(folder, database), read_uses(service_dir)
+    for record in records:
         use = uses.get(record.id)
         print(
             record.id,

@@ -20,6 +20,13 @@ from infra.settings import HOST
 
 USER: Final = "postgres"
 PASSWORD: Final = "cluster-test-password"  # of a cluster that this machine alone reaches
+# Found before PostgreSQL's own by every session that begins afterwards.
+_CLOCK: Final = """
+CREATE SCHEMA IF NOT EXISTS clock;
+CREATE OR REPLACE FUNCTION clock.now() RETURNS timestamptz STABLE PARALLEL SAFE LANGUAGE sql
+    AS 'SELECT pg_catalog.now() + make_interval(secs => {})';
+ALTER DATABASE {} SET search_path = clock, pg_catalog;
+"""
 
 
 def postgres_program(name: str) -> str:
@@ -39,9 +46,9 @@ def as_database_user() -> list[str]:
 
 
 class Cluster:
-    """One PostgreSQL server with databases of the tests' own."""
+    """One PostgreSQL server with databases of the tests' own; `synced` where what a commit costs is measured."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, synced: bool = False) -> None:
         self.home, self.port = home, free_port()
         self._names = itertools.count()
         if as_database_user():
@@ -62,7 +69,10 @@ class Cluster:
             "scram-sha-256",
         )
         # A test ends servers, not the machine: what was written outlives that without a sync.
-        settings = f"-p {self.port} -h {HOST} -k {home} -c fsync=off -c max_connections=200 -c log_min_messages=fatal"
+        sync = "on" if synced else "off"
+        settings = (
+            f"-p {self.port} -h {HOST} -k {home} -c fsync={sync} -c max_connections=200 -c log_min_messages=fatal"
+        )
         self._start = ("-o", settings, "-l", str(home / "log"), "-w", "-t", "60", "start")
 
     def start(self) -> None:
@@ -96,12 +106,18 @@ class Cluster:
         )
 
 
+def set_clock(url: str, ahead_s: float) -> None:
+    """What time it is by a database: so far ahead of this machine's clock. The first time before it has tables."""
+    with psycopg.connect(url, autocommit=True) as link:
+        link.execute(_CLOCK.format(ahead_s, url.rpartition("/")[2]).encode())
+
+
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(*, synced: bool = False) -> Iterator[Cluster]:
     """A running cluster for as long as the block lasts; its folder is not pytest's, which is closed to others."""
     postgres_program("initdb")
     home = Path(tempfile.mkdtemp(prefix="qf-cluster-"))
-    made = Cluster(home)
+    made = Cluster(home, synced=synced)
     made.start()
     try:
         yield made

@@ -2,11 +2,15 @@
 
 A change tells its listeners (NOTIFY), and each host looks every second all the same, since a message that was sent
 while a connection was broken is lost. While the database is away the last good set stays, as with a broken file.
+
+Lives of keys go by the database's clock, which each look reads and the host's monotonic one carries on: a key that was
+issued where a clock goes an hour ahead opens hosts that go an hour behind at once, and ends on all of them together.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -19,7 +23,7 @@ from service.errors import DatabaseAway, KeyStoreBroken
 
 CHANNEL: Final = "qf_keys"
 POLL_S: Final = 1.0
-_REVISION: Final = "SELECT revision FROM ledger.api_key_revision"
+_REVISION: Final = "SELECT revision, extract(epoch FROM now())::float8 FROM ledger.api_key_revision"
 _RECORDS: Final = "SELECT record FROM ledger.api_key ORDER BY id"
 _KEEP: Final = """
 INSERT INTO ledger.api_key (id, record) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET record = excluded.record
@@ -33,6 +37,7 @@ class DatabaseKeys:
         self._session = Session(url, "keys")
         self._held = KeyFile()
         self._revision = 0
+        self._ahead_s = 0.0  # of the monotonic clock, once the database was asked
         self._fault = ""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,6 +78,10 @@ class DatabaseKeys:
             raise KeyStoreBroken(self._fault)
         return self._held
 
+    def now(self) -> float:
+        """The database's, once the records were read."""
+        return time.monotonic() + self._ahead_s
+
     @contextmanager
     def changing(self) -> Iterator[list[KeyRecord]]:
         """The records to change in place; written back and told when the block ends well. One writer at a time.
@@ -82,7 +91,8 @@ class DatabaseKeys:
         """
         with self._session.connection() as link, link.transaction():
             link.execute("LOCK TABLE ledger.api_key IN EXCLUSIVE MODE")
-            before = list(_records(link).keys)
+            self._look(link)
+            before = self._held.keys
             records = list(before)
             yield records
             changed = [record for record in records if record not in before]
@@ -129,7 +139,9 @@ class DatabaseKeys:
 
     def _look(self, link: Link) -> None:
         row = link.execute(_REVISION).fetchone()
-        revision = int(row[0]) if row else 0
+        if row is None:
+            raise KeyStoreBroken("the database: the revision of the keys is gone; restore it from your backup")
+        revision, self._ahead_s = int(row[0]), row[1] - time.monotonic()
         if revision != self._revision:
             self._held, self._revision = _records(link), revision
 

@@ -153,6 +153,9 @@ class KeySource(Protocol):
             KeyStoreBroken: they cannot be read now.
         """
 
+    def now(self) -> float:
+        """Seconds since 1970 by the clock that the lives of these keys go by."""
+
     def close(self) -> None:
         """Let go."""
 
@@ -184,6 +187,10 @@ class FileKeys:
         self._had_some = bool(content.keys)
         return content
 
+    def now(self) -> float:
+        """This host's own."""
+        return time.time()
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -193,6 +200,7 @@ class KeyStore:
 
     def __init__(self, source: KeySource, pepper: bytes) -> None:
         self._source = source
+        self.now = source.now
         self._mac = Mac(pepper)
         self._stamp: Hashable = None
         self._entries: dict[bytes, _Entry] = {}
@@ -248,13 +256,10 @@ class KeyStore:
         self._source.close()
 
     def _load(self) -> None:
-        usable = [record for record in self._source.read().keys if _usable(record)]
+        now = datetime.fromtimestamp(self.now(), UTC)
+        usable = [record for record in self._source.read().keys if record.live(now)]
         terms = account_terms(usable)
         self._entries = {one.id.encode(): _entry(one, terms[one.partner, one.test]) for one in usable}
-
-
-def _usable(record: KeyRecord) -> bool:
-    return record.live(datetime.now(UTC))
 
 
 def account_terms(records: Iterable[KeyRecord]) -> dict[tuple[str, bool], Policy]:

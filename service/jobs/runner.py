@@ -93,7 +93,7 @@ class JobRunner:
         rows = await asyncio.to_thread(self.jobs.rows, record)
         record.status = "running"
         while record.done < record.rows:
-            key = self.keys.holder(record.key, time.time())
+            key = self.keys.holder(record.key, self.keys.now())
             if key is None:
                 await self._finish(record, "failed", "the key that ordered the job is no longer valid")
                 return

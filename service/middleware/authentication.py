@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,7 +36,6 @@ class Access:
     failures: FailureLimiter
     security: SecurityLog
     proxies: Networks = ()
-    now: Callable[[], float] = time.time
 
     def admit(self, call: Call, scope: Scope | None) -> ApiKey | Problem:
         """The key shown, or why the request goes no further. `scope` None: any good key will do.
@@ -46,7 +43,7 @@ class Access:
         A good key is noted in the call even where its scopes refuse, so that the log can tell whose it was.
         """
         secret = _key_in(call.headers, scope)
-        key = self.store.verify(secret, self.now()) if secret else None
+        key = self.store.verify(secret, self.store.now()) if secret else None
         if key is None:
             return self._refuse(call, scope, secret)
         call.key = key

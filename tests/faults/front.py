@@ -81,20 +81,31 @@ class Front:
         """The proxy ends."""
         self._proxy.stop()
 
-    def start(self, place: int) -> subprocess.Popen[bytes]:
-        """Start a host; it is ready some seconds later."""
-        return serve(self.ports[place], self.folders[place], self._environment)
+    def start(self, place: int, bento: Path | None = None, **more: str) -> subprocess.Popen[bytes]:
+        """Start a host, with settings of its own; it is ready some seconds later."""
+        return serve(self.ports[place], self.folders[place], {**self._environment, **more}, bento)
+
+    def ask(
+        self, place: int, method: str, path: str, body: bytes | None = None, key: str = "", **headers: str
+    ) -> tuple[int, bytes]:
+        """Status and body of a request to one host, past the proxy, as the partner or with another key."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[place], timeout=20)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(
+                method, path, body, {"x-api-key": key or self.api_key, "content-type": "application/json", **sent}
+            )
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
 
     def is_ready(self, place: int) -> bool:
         """Whether a host says so."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[place], timeout=5)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
+            return self.ask(place, "GET", "/readyz")[0] == 200
         except OSError:
             return False
-        finally:
-            connection.close()
 
     def await_ready(self, place: int) -> None:
         """Until it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.faults.chaos import Chaos, Plan
 
 WAITING = "SELECT count(*)::int FROM ledger.segment WHERE shipped_at IS NULL"
 SEEN_S = 0.2
+DRAINED_S = 30
 
 
 @dataclass(frozen=True)
@@ -113,3 +115,12 @@ class HostsChaos(Chaos):
             if found.get("id") != identifier:
                 self.told.unreadable.append(identifier)
         writer.close()
+
+
+def drain(database: str) -> None:
+    """Until nothing waits for the bucket any more."""
+    begun = time.monotonic()
+    with psycopg.connect(database, autocommit=True) as link:
+        while link.execute(WAITING).fetchone() != (0,):
+            assert time.monotonic() - begun < DRAINED_S, "rows were left behind"
+            time.sleep(0.1)

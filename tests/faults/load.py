@@ -25,6 +25,8 @@ class Load:
         ]
         self.statuses: Counter[str] = Counter()
         self.versions: Counter[str] = Counter()
+        self.answered: dict[str, str] = {}
+        """The version that made each prediction, by its id."""
         self.times: list[float] = []
 
     @property
@@ -54,9 +56,16 @@ class Load:
                 content = answer.read()
                 self.statuses[str(answer.status)] += 1
                 if answer.status == 200:
-                    self.versions[content.partition(b'"version":"')[2].partition(b'"')[0].decode()] += 1
+                    version, identifier = (_text_of(content, name) for name in (b"version", b"prediction_id"))
+                    self.versions[version] += 1
+                    self.answered[identifier] = version
             except (OSError, http.client.HTTPException) as error:
                 self.statuses[type(error).__name__] += 1
                 connection.close()
             self.times.append(time.monotonic() - begun)
         connection.close()
+
+
+def _text_of(content: bytes, name: bytes) -> str:
+    """The first text under a name in a JSON body, which is not parsed: a load must cost little."""
+    return content.partition(b'"%s":"' % name)[2].partition(b'"')[0].decode()

@@ -80,8 +80,10 @@ class ServedChaos(Chaos):
         return await score(self.ports[0], self.api_key, key)
 
 
-def serve(port: int, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The service on a port, with what it keeps in a folder of its own."""
+def serve(
+    port: int, folder: Path, environment: Mapping[str, str], bento: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """The service on a port, from a Bento or from these sources, with what it keeps in a folder of its own."""
     given = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
         **environment,
@@ -91,10 +93,11 @@ def serve(port: int, folder: Path, environment: Mapping[str, str]) -> subprocess
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
-    command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer"]
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento or "service.service:CreditScorer")]
     with open(folder / "server.log", "ab") as log:
         return subprocess.Popen(  # pylint: disable=consider-using-with
             [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder if bento else None,  # where no other code lies
             env=given,
             stdout=log,
             stderr=log,

@@ -1,8 +1,9 @@
 """Ships sealed segments of all hosts to the bucket: one worker does it, under keys and with bytes that never vary.
 
-Every worker's thread tries to take one advisory lock; who has it ships, the others look again every `LOOK_S`. A segment
-is marked after its objects are stored, so a death between the two stores the same bytes under the same keys again.
-While it is shipped its row is locked: who erases waits for it.
+Every worker's thread tries to take one advisory lock; who has it ships, the others look again every `LOOK_S`. Who is
+refused by the store again and again lets another try: it may be this host alone that is cut off, or whose clock is so
+wrong that no signature of its is taken. A segment is marked after its objects are stored, so a death between the two
+stores the same bytes under the same keys again. While it is shipped its row is locked: who erases waits for it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ from service.ledger.postgres.writer import KEY_HOURS
 _log = logging.getLogger(__name__)
 
 LOOK_S: Final = 2.0
+_TRIES: Final = 3
+_STAND_BACK_S: Final = 2 * LOOK_S + 1.0  # one look until it lets go, one of the others', and some
 _HOUSEKEEPING_S: Final = 3600.0
 _PAUSE_S: Final = 0.0002
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(%s, %s)"
+_UNLOCK: Final = "SELECT pg_advisory_unlock(%s, %s)"
 # Its worker would have ended it by now: it died, or does not reach the database. What it still sends finds it sealed.
 _SEAL_OVERDUE: Final = """
 UPDATE ledger.segment SET sealed_at = now()
@@ -90,6 +94,7 @@ class DatabaseShipper:
     _conflicts: set[str] = field(default_factory=set)
     _opened: int = 0
     _tidied: float = 0.0
+    _stands_back_until: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -127,12 +132,21 @@ class DatabaseShipper:
 
     def _lead(self, link: Link) -> bool:
         """Whether the lock is held by this session; a lock dies with the connection that took it."""
+        if self._stands_back():
+            if self.leads:
+                self.leads = False
+                link.execute(_UNLOCK, (LOCKS, SHIPPING_LOCK))
+            return False
         if not self.leads or self._opened != self.session.opened:
             row = link.execute(_LOCK, (LOCKS, SHIPPING_LOCK)).fetchone()
             self.leads, self._opened = bool(row and row[0]), self.session.opened
             if self.leads:
                 _log.info("shipping: this worker ships for all hosts")
         return self.leads
+
+    def _stands_back(self) -> bool:
+        """Whether another worker is to try, if there is one."""
+        return time.monotonic() < self._stands_back_until
 
     def _ship_next(self, link: Link) -> bool | None:
         """Whether the next segment was shipped; None if there is none."""
@@ -164,7 +178,8 @@ class DatabaseShipper:
 
     def _look_at_backlog(self) -> None:
         if not self.leads:
-            self.waiting, self.overdue_rows = Backlog(0, 0, 0.0), 0
+            if not self._stands_back():  # where it does nobody else may tell yet
+                self.waiting, self.overdue_rows = Backlog(0, 0, 0.0), 0
             return
         row = self.session.run(lambda link: link.execute(_BACKLOG).fetchone())
         if row is not None:
@@ -186,7 +201,7 @@ class DatabaseShipper:
                 self._stop.wait(min(LOOK_S, self.interval_s) if works else self.counters.pause_s())
 
     def _pass(self) -> bool:
-        """One walk over what is sealed; False if the store or the database refused, which ends the walk."""
+        """One walk over what is sealed; False if the store or the database refused and this worker tries again."""
         try:
             self.ship_now()
             if not self._tidied or time.monotonic() - self._tidied > _HOUSEKEEPING_S:
@@ -197,6 +212,12 @@ class DatabaseShipper:
             away = isinstance(error, DatabaseAway)
             self.leads = self.leads and not away
             self.counters.note_failure(str(error) if away else in_one_line(error), _log)
-            return False
-        self.counters.note_success(_log)
+            if away or self.counters.failing % _TRIES:
+                return False
+            self._stands_back_until = time.monotonic() + _STAND_BACK_S
+            return True
+        if self.leads:
+            self.counters.note_success(_log)
+        elif not self._stands_back():  # another ships
+            self.counters.failing, self.counters.last_error = 0, ""
         return True

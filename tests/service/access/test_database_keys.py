@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,9 +16,10 @@ from service.access import database_keys, keystore
 from service.access.credentials import read_pepper
 from service.access.database_keys import DatabaseKeys
 from service.access.keystore import KeyStore
+from service.database import migrations
 from service.errors import DatabaseAway, KeyRefused, KeyStoreBroken
 from service.settings import settings
-from tests.databases import Cluster
+from tests.databases import Cluster, set_clock
 
 PATIENCE_S = 60
 
@@ -45,7 +48,7 @@ def until(true: Callable[[], bool]) -> None:
 def opens(store: KeyStore, key: str) -> bool:
     """Whether a key opens a host, after its housekeeping looked."""
     store.refresh()
-    return store.verify(key.encode(), time.time()) is not None
+    return store.verify(key.encode(), store.now()) is not None
 
 
 def test_a_change_reaches_every_host(stores: list[KeyStore], database: str, tmp_path: Path) -> None:
@@ -140,3 +143,23 @@ def test_the_tool_acts_on_the_database_that_is_set(
 def test_hosts_look_often_enough() -> None:
     """A lost message costs a second; the service looks twice in one."""
     assert database_keys.POLL_S + settings().key_reload_s < 2
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+def test_lives_of_keys_go_by_the_databases_clock(ahead_s: int, database_cluster: Cluster, tmp_path: Path) -> None:
+    """However wrong this host's clock is: a key that was just issued is good, and ends when all hosts end it."""
+    url = database_cluster.new_database()
+    set_clock(url, ahead_s)
+    migrations.migrate(url)
+    there = time.time() + ahead_s
+    key = keys.issue(tmp_path, "acme", expires=datetime.fromtimestamp(there + 1800, UTC), database=url)
+    (record,) = keys.kept(tmp_path, url)
+    assert abs(record.not_before.timestamp() - there) < 1800
+    with closing(DatabaseKeys(url)) as source:
+        source.load()
+        store = KeyStore(source, read_pepper(tmp_path / "pepper"))
+        assert store.verify(key.encode(), store.now()) is not None
+        assert store.verify(key.encode(), store.now() + 3600) is None
+        keys.expire(tmp_path, record.id, datetime.fromtimestamp(there, UTC), database=url)
+        source.load()
+        assert store.refresh() and store.verify(key.encode(), store.now()) is None

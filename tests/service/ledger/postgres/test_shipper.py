@@ -13,7 +13,8 @@ from service.ledger.journal import frames
 from service.ledger.postgres import partitions
 from service.ledger.postgres.host import PostgresLedger
 from service.ledger.postgres.shipper import DatabaseShipper
-from tests.service.ledger.engines import Hosts
+from tests.service.ledger.engines import PATIENCE_S, PEPPER, SHIP_S, Hosts
+from tests.service.ledger.memory_store import MemoryStore
 from tests.service.rows import entry
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +75,27 @@ async def test_one_of_several_ships(hosts: Hosts) -> None:
     await appended(hosts.ledgers[0])
     await hosts.shipped(4)
     assert len(hosts.store.puts) == len(hosts.store.objects)
+
+
+async def test_who_is_refused_by_the_store_lets_another_try(hosts: Hosts) -> None:
+    """One host alone does not reach the bucket, or its clock is wrong: the next ships, and the first is well again."""
+    cut_off = MemoryStore()
+    cut_off.down = True
+    first = PostgresLedger.open(hosts.place, PEPPER, cut_off, ship_interval_s=SHIP_S)
+    hosts.ledgers.append(first)
+    first.start()
+    assert first.shipper is not None
+    place = await appended(first)
+    while not first.shipper.counters.failing:
+        await asyncio.sleep(0.02)
+    assert first.shipper.leads
+    hosts.open(ships=True)
+    await hosts.shipped(1)
+    assert hosts.store.ids() == [place] and not first.shipper.leads
+    deadline = time.monotonic() + PATIENCE_S
+    while first.shipper.counters.failing:
+        assert time.monotonic() < deadline, "it is not told that another ships"
+        await asyncio.sleep(0.05)
 
 
 async def test_a_conflict_is_told_once_and_holds_nobody_up(hosts: Hosts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from flows.learning.rows import Rows, rows_of
 from service.engine.check import output_order
 from service.engine.trees import read_ensemble
 from service.score import policy
-from service.score.features import FEATURE_NAMES
+from service.score.features import FEATURE_NAMES, FEATURES
 from tests.flows.small_training import MONTHS, QUICK, frame, rows
 
 
@@ -135,3 +137,17 @@ def test_parameters_are_found_in_what_another_version_recorded(taught: Rows) -> 
     """A champion of older code still has a recipe; what a model says of itself gives its parameters back."""
     assert Parameters.among({"depth": 4, "sharpness": 1.03}) == Parameters(depth=4)
     assert Parameters.among(fit.learn(taught, QUICK).recipe) == QUICK
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_declared_directions_are_kept_where_they_are_asked_for(kept: bool) -> None:
+    """No riskier value raises a curve; without the wish some do."""
+    taught = rows(80)
+    model = fit.fit_curves_apart(taught, QUICK, declared_directions=kept)
+    raw = partial(model.predict, prediction_type="RawFormulaVal", thread_count=1)
+    wrong = 0
+    for place, feature in enumerate(FEATURES):
+        moved = taught.features.copy()
+        moved[:, place] += np.ptp(np.nan_to_num(moved[:, place])) / 3
+        wrong += int((((raw(moved) - raw(taught.features)) * -feature.risk) < -1e-9).any())
+    assert (wrong == 0) is kept

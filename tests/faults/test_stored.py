@@ -1,4 +1,4 @@
-"""What is stored grows for months; what reading one of it costs does not, and the shipper keeps up with what comes."""
+"""What is stored grows for months; what reading one of it costs does not."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.full, pytest.mark.anyio, pytest.mark.timeout(1800)]
 FEW, MANY, DAYS = 10_000, 10_000_000, 10
 READ, ROUNDS = 1_000, 5
 MOST = 1.5
-RATE = 2_000
-SECONDS = 60
 FILL = """
 INSERT INTO ledger.entry (day, run, first, last, segment, place, payload)
 SELECT %s, 'filler' || lpad((n %% 100)::text, 4, '2'), n, n, 0, n, decode(repeat('ab', 60), 'hex')
@@ -75,27 +73,3 @@ async def test_a_read_costs_the_same_among_ten_million(database: str) -> None:
         f"\na read among {FEW}: {before * 1e6:.0f} us, among {count}: {after * 1e6:.0f} us, {after / before:.2f} times"
     )
     assert after <= MOST * before
-
-
-async def test_the_shipper_keeps_up(database: str) -> None:
-    """A minute's rows at 2,000 a second reach the bucket in less than a minute, and a day that is over goes at once."""
-    hosts = Hosts("postgres", database)
-    await append_all(hosts.open(), RATE * SECONDS)
-    await hosts.aclose()
-    shipping = hosts.open(ships=False)
-    ships = PostgresLedger.open(database, b"p" * 32, hosts.store).shipper
-    assert ships is not None
-    begun = time.monotonic()
-    while ships.ship_now():
-        pass
-    shipped_s = time.monotonic() - begun
-    with psycopg.connect(database, autocommit=True) as link:
-        begun = time.monotonic()
-        dropped = partitions.drop_before(link, date.today() + timedelta(days=2))
-        dropped_s = time.monotonic() - begun
-    ships.stop()
-    await shipping.aclose()
-    rows = len(hosts.store.ids())
-    print(f"\n{rows} rows shipped in {shipped_s:.1f} s ({rows / shipped_s:.0f} a second); dropped in {dropped_s:.2f} s")
-    assert rows == RATE * SECONDS and len(dropped) == 1
-    assert shipped_s < SECONDS

@@ -58,7 +58,13 @@ SELECT coalesce(sum(rows), 0)::float8, coalesce(sum(bytes), 0)::float8,
     coalesce(sum(rows) FILTER (WHERE due_at < now() - interval '2 seconds' AND sealed_at IS NULL), 0)::float8
 FROM ledger.segment WHERE shipped_at IS NULL
 """
-_FORGET_KEYS: Final = f"DELETE FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours'"
+# So many at once: whoever uses such a key again meanwhile waits for this statement, and a day's would take minutes.
+_KEYS_AT_ONCE: Final = 50_000
+_FORGET_KEYS: Final = f"""
+DELETE FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours' AND ctid = ANY (ARRAY(
+    SELECT ctid FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours' ORDER BY at LIMIT {_KEYS_AT_ONCE}
+))
+"""
 _TODAY: Final = "SELECT (now() AT TIME ZONE 'UTC')::date"
 
 
@@ -128,7 +134,9 @@ class DatabaseShipper:
     def tidy(self) -> None:
         """Drops keys and days that are too old, if it falls to this worker."""
         if self.leads:
-            self.session.run(self._tidy)
+            while self.session.run(_forget_keys) == _KEYS_AT_ONCE and not self._stop.is_set():
+                pass
+            self.session.run(self._drop_days)
 
     def _lead(self, link: Link) -> bool:
         """Whether the lock is held by this session; a lock dies with the connection that took it."""
@@ -185,8 +193,7 @@ class DatabaseShipper:
         if row is not None:
             self.waiting, self.overdue_rows = Backlog(int(row[0]), int(row[1]), max(0.0, row[2])), int(row[3])
 
-    def _tidy(self, link: Link) -> None:
-        link.execute(_FORGET_KEYS)
+    def _drop_days(self, link: Link) -> None:
         (today,) = link.execute(_TODAY).fetchone() or (None,)
         dates = partitions.drop_before(link, today - timedelta(days=self.answers_days)) if today else []
         if dates:
@@ -221,3 +228,8 @@ class DatabaseShipper:
         elif not self._stands_back():  # another ships
             self.counters.failing, self.counters.last_error = 0, ""
         return True
+
+
+def _forget_keys(link: Link) -> int:
+    """How many of the keys that are too old went."""
+    return link.execute(_FORGET_KEYS).rowcount

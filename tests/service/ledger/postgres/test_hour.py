@@ -12,7 +12,8 @@ from tests.databases import Cluster, cluster
 from tests.faults.chaos import client, rows_in
 from tests.service.ledger.postgres.hour import DAYS, HOSTS, SEGMENTS_A_DAY, Hour, Plan, Told
 
-QUICK = Plan(rate=300, seconds=4.0, midnight_s=1.5, rows_before=500, segments_a_day=2, ship_interval_s=0.4)
+# More keys than go with one statement.
+QUICK = Plan(rate=300, seconds=4.0, midnight_s=1.5, rows_before=60_000, segments_a_day=2, ship_interval_s=0.4)
 MINUTES = 8
 RATE = 2_000
 FULL = Plan(

@@ -29,7 +29,7 @@ from bentos.settings import BentosSettings
 from flows import artifacts, challenger
 from flows.completion import completed
 from flows.documents.model_card import CardFacts, model_card
-from flows.learning import experiments
+from flows.learning import experiments, reliability
 from flows.learning.certainty import thresholds
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, uncalibrated
@@ -271,7 +271,8 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
     before = champion.manifest.grade_borders
     borders = _borders(champion, calibrations)
     ours = rows.answers(judged_apart(rows, champion.calibrations), borders)
-    kinds = {Basis.APPLICANT: ~rows.known, Basis.KNOWN_CUSTOMER: rows.known}
+    chosen = {Basis.APPLICANT: ~rows.known, Basis.KNOWN_CUSTOMER: rows.known}
+    kinds = {basis: ours.where(some) for basis, some in chosen.items() if some.any()}
     return Recalibration(
         version=champion.version.number,
         quarter=quarter.quarter,
@@ -279,7 +280,8 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
         borders=borders,
         ours=ours,
         theirs=rows.answers(champion.calibrations.told(rows.raw, rows.known), before),
-        set_thresholds={basis: thresholds(ours.where(chosen)) for basis, chosen in kinds.items() if chosen.any()},
+        set_thresholds={basis: thresholds(told) for basis, told in kinds.items()},
+        reliability={basis: reliability.by_class(told) for basis, told in kinds.items()},
     )
 
 

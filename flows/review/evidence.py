@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flows.cleaning.gates import Measure
 from flows.cleaning.schemas import clean_schema, hold
 from flows.errors import ContractBroken
-from flows.learning import grades
+from flows.learning import grades, reliability
 from flows.learning.calibration import calibrate, table
 from flows.learning.certainty import certainty, stress, thresholds
 from flows.learning.fit import Learned, Parameters, fit_models, folds, uncalibrated
@@ -188,6 +188,7 @@ def alone(
         poor_rate_by_band=poor_rate_by_band(answers),
         grades=grades.by_slice(everyone, slices),
         score_steps=grades.by_slice(everyone, slices, "score"),
+        reliability={basis: reliability.by_class(told) for basis, told in kinds.items()},
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,

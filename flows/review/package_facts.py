@@ -33,6 +33,7 @@ def describe(package: Path, figures: dict[str, Figures], evidence: Evidence, car
         "slices": {place: _estimates(part) for place, part in figures.items()},
         "grades": evidence.grades,
         "score_steps": evidence.score_steps,
+        "reliability": evidence.reliability,
         "set_thresholds": evidence.set_thresholds,
         "fairness": json.loads(evidence.fairness.model_dump_json()) if evidence.fairness else {},
         "model_card": card,

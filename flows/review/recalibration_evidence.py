@@ -24,6 +24,7 @@ from flows.learning.model_metrics import (
 from flows.learning.recalibration import Calibrations
 from flows.review.release_evidence import LATER, Evidence
 from service.contract import PROBABILITY_COLUMNS, Basis
+from service.score.manifest import Reliability
 from service.score.policy import CLASSES, GRADES
 
 RECALIBRATED_FROM: Final = "recalibrated_from"
@@ -38,8 +39,8 @@ class Recalibration:
     """One number fitted on one quarter's outcomes of a version's trees.
 
     `ours` are these outcomes' answers under numbers fitted on other customers, `theirs` what the version told before.
-    Thresholds of prediction sets are of these outcomes too: other probabilities need others. A kind of customers
-    without an outcome has none.
+    Thresholds of prediction sets and reliability are of these outcomes too: other probabilities need others. A kind of
+    customers without an outcome has none.
     """
 
     version: int
@@ -49,6 +50,7 @@ class Recalibration:
     ours: LabelledAnswers
     theirs: LabelledAnswers
     set_thresholds: dict[Basis, tuple[float, float, float]]
+    reliability: dict[Basis, Reliability]
 
     @property
     def place(self) -> str:
@@ -76,6 +78,7 @@ def evidence_of(
         "calibration_noise": calibration_noise(made.ours),
         "ece": {made.place: ece, LATER: ece},
         "set_thresholds": made.set_thresholds,
+        "reliability": made.reliability,
         "poor_rate_by_band": poor_rate_by_band(unseen),
         "grades": {place: grades.by_grade(one) for place, one in ({POOLED: unseen} | slices).items()},
         "score_steps": {place: grades.by_score(one) for place, one in {POOLED: unseen, made.place: made.ours}.items()},

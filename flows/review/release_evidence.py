@@ -18,7 +18,7 @@ from flows.review.known_customers import KnownReport
 from flows.review.stability import StabilityReport
 from flows.review.weak_segments import SegmentSearch
 from service.contract import Basis
-from service.score.manifest import Standing
+from service.score.manifest import Reliability, Standing
 
 
 class Result(StrEnum):
@@ -133,6 +133,9 @@ class Evidence(BaseModel):
         default=None, description="Every customer's rows by risk grade: pooled first, then by quarter."
     )
     score_steps: dict[str, tuple[Standing, ...]] | None = Field(default=None, description="The same by score step.")
+    reliability: dict[Basis, Reliability] = Field(
+        default={}, description="By basis and class, what was told and what came, of every customer."
+    )
     score_psi: float | None = None
     fairness: FairnessReport | None = None
     stability: StabilityReport | None = None

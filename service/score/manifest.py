@@ -108,6 +108,18 @@ class Standing(PackagePart):
     ] = None
 
 
+class ReliabilityBin(PackagePart):
+    """Judged rows that were told a class with about the same probability, and the share that turned out to be of it."""
+
+    rows: Annotated[int, Field(ge=1)]
+    told: Annotated[float, Field(ge=0, le=1, description="Mean probability that was told.")]
+    seen: Estimate
+
+
+Reliability = dict[CreditClass, tuple[ReliabilityBin, ...]]
+"""By class, the least probability first."""
+
+
 class Override(PackagePart):
     """A release check that a person overruled; it stays visible for as long as the version is served."""
 
@@ -178,6 +190,10 @@ class Draft(PackagePart):
     ] = {}
     score_steps: Annotated[
         dict[str, tuple[Standing, ...]], Field(description="Rows by step of the score, by slice.")
+    ] = {}
+    reliability: Annotated[
+        dict[Basis, Reliability],
+        Field(description="By basis and class, what was told and what came, on customers the model never saw."),
     ] = {}
     fairness: dict[str, JsonValue] = {}
     approval: Approval | None = None

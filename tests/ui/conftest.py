@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from tests.factories import pack_small_model
 from tests.ui.browsing import FLAGS, Stack, running
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.fake_reports import Reports
+from tests.ui.measured_model import pack_measured_model
 from ui.api.client import Client
 from ui.session import PageContext
 from ui.settings import UiSettings
@@ -85,7 +85,7 @@ def running_stack(require_program: Callable[[str], str], tmp_path_factory: pytes
     """The real API, the gate and the page, once for all tests."""
     require_program("chromium")
     folder = tmp_path_factory.mktemp("browser")
-    pack_small_model(folder / "model")
+    pack_measured_model(folder / "model")
     reports = Reports()
     with running(folder, folder / "model", reports) as found:
         yield found

@@ -41,6 +41,11 @@ FULL: dict[str, Any] = {
             {"name": "B", "rows": 90, "share": 0.1, "classes": {"Poor": {"value": 0.02, "low": 0.01, "high": 0.03}}},
         ]
     },
+    "reliability": {
+        "applicant": {
+            "Poor": [{"rows": 90, "told": 0.71, "seen": ESTIMATE}, {"rows": 90, "told": 0.9, "seen": ESTIMATE}]
+        }
+    },
     "importance": {"outstanding_debt": 0.4, "interest_rate": 0.1},
     "fairness": {
         "groups": [
@@ -118,6 +123,8 @@ def test_model(open_page: Open, api: FakeApi, locale: str) -> None:
     assert t("summary.bases") in shown and t("slices.known_1_month") in shown and "90% (86%–93%)" in shown
     assert t("summary.truth_some", grades="B") in shown and t("summary.truth_note") in shown
     assert ("entre 0,9% e 1,8%" if locale == "pt-BR" else "between 0.9% and 1.8%") in shown
+    assert t("summary.reliability_held", name=t("summary.of_applicant"), held=1, bins=2) in shown
+    assert t("summary.of_known_customer") not in shown
     assert t("summary.right", tenths=7) in shown and t("summary.not_default") in shown
     assert "late" in shown and "known" in shown and t("fairness.rows") in at.dataframe[1].value.columns
     assert ("0,716 [0,704; 0,728]" if locale == "pt-BR" else "0.716 [0.704; 0.728]") in at.dataframe[

@@ -298,6 +298,44 @@ def grade_outcomes(context: PageContext, rows: Sequence[tuple[str, float, float,
     _draw(context, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), spoken, "chart.grade_outcomes")
 
 
+def reliability(
+    context: PageContext, rows: Sequence[tuple[str, float, float, float, float]], title: str, key: str
+) -> None:
+    """Of one class, what was told across and what came upward with its 95 % interval (name of the customers, told,
+    seen, low, high); on the diagonal it came true."""
+    t, f = context.texts, context.formats
+    table = pd.DataFrame(rows, columns=["name", "told", "seen", "low", "high"])
+    whole = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(format="%", aria=False, tickCount=5)
+    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink(), aria=False)
+    names = list(dict.fromkeys(table["name"]))
+    legend = alt.Legend(orient="top", direction="vertical", labelLimit=0, aria=False)
+    base = alt.Chart(table).encode(
+        x=alt.X("told:Q", title=t("charts.told"), scale=whole, axis=axis),
+        color=alt.Color(
+            "name:N", title=None, scale=alt.Scale(domain=names, range=[OWN_COLOUR, ink()]), sort=names, legend=legend
+        ),
+        tooltip=[
+            alt.Tooltip("name:N", title=t("charts.customers")),
+            alt.Tooltip("told:Q", title=t("charts.told"), format=".1%"),
+            alt.Tooltip("seen:Q", title=t("charts.seen"), format=".1%"),
+            alt.Tooltip("low:Q", title=t("charts.from"), format=".1%"),
+            alt.Tooltip("high:Q", title=t("charts.to"), format=".1%"),
+        ],
+    )
+    upward = alt.Y("seen:Q", title=t("charts.seen"), scale=whole, axis=axis)
+    dots = base.mark_point(size=70, filled=True, opacity=1).encode(
+        y=upward, shape=alt.Shape("name:N", title=None, sort=names, legend=legend)
+    )
+    spans = base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q")
+    layers = alt.layer(diagonal.encode(x="x:Q", y="x:Q"), spans, dots).properties(height=_HEIGHT + 60)
+    spoken = "; ".join(
+        t("charts.reliability_alt", name=name, told=f.percent(told), seen=f.percent(seen))
+        for name, told, seen, _, _ in rows
+    )
+    _draw(context, layers, f"{title}. {spoken}", key)
+
+
 def correction(context: PageContext, rows: Sequence[tuple[str, float, float]]) -> None:
     """What calibration makes of the model's own value, by class; on the diagonal nothing was corrected."""
     t = context.texts

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from service.contract import CreditClass
+from service.contract import Basis, CreditClass
 from ui.components import charts
 from ui.components.gauge import COLOURS
 from ui.session import PageContext
@@ -37,6 +37,7 @@ def show(context: PageContext, manifest: Mapping[str, Any]) -> None:
     _standings(context, manifest, "score_steps")
     _standings(context, manifest, "grades")
     _truth(context, manifest)
+    _reliability(context, manifest)
     _accuracies(context, manifest, "summary.bases", _BASES)
     _accuracies(context, manifest, "summary.quarters", _QUARTERS)
     _fairness(context, manifest)
@@ -121,6 +122,32 @@ def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
         for name, part in errors
     ]
     st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def _reliability(context: PageContext, manifest: Mapping[str, Any]) -> None:
+    """By class, what was told against what came, of new customers and of known ones."""
+    t, told = context.texts, manifest.get("reliability") or {}
+    found = {str(basis): told[basis] for basis in Basis if told.get(basis)}
+    if not found:
+        return
+    st.header(t("summary.reliability"), anchor=False)
+    st.caption(t("summary.reliability_note"))
+    lines = []
+    for basis, classes in found.items():
+        bins = [each for one in classes.values() for each in one]
+        held = sum(each["seen"]["low"] <= each["told"] <= each["seen"]["high"] for each in bins)
+        lines.append(t("summary.reliability_held", name=t(f"summary.of_{basis}"), held=held, bins=len(bins)))
+    st.markdown("\n".join(f"- {line}" for line in lines))
+    for column, name in zip(st.columns(len(CreditClass)), CreditClass, strict=True):
+        rows = [
+            (t(f"summary.of_{basis}"), each["told"], *(each["seen"][part] for part in ("value", "low", "high")))
+            for basis, classes in found.items()
+            for each in classes.get(name) or []
+        ]
+        title = t("summary.reliability_of", name=t.option(f"class_{name}"))
+        with column:
+            st.markdown(f"**{title}**")
+            charts.reliability(context, rows, title, f"chart.reliability.{name}")
 
 
 def _share(context: PageContext, estimate: Mapping[str, Any]) -> str:

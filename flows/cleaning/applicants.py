@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from flows.cleaning.pipeline import APPLICANT_COLUMNS, WHOLE
+from flows.cleaning.parsing import WHOLE
+from service.contract import DESCRIBING_FIELDS
 
 CHUNK_ROWS: Final = 10_000  # keeps a million rows from standing in memory as Python objects
 
@@ -19,7 +20,7 @@ def to_applicants(frame: pd.DataFrame, *, with_reference: bool = True) -> Iterat
     `frame` has the columns of `clean_rows` (read back from parquet too). The reference is the customer's id; leave it
     out where nobody needs to find the answer again.
     """
-    names = (["customer_id"] if with_reference else []) + list(APPLICANT_COLUMNS)
+    names = (["customer_id"] if with_reference else []) + list(DESCRIBING_FIELDS)
     keys = ["customer_ref" if name == "customer_id" else name for name in names]
     for start in range(0, len(frame), CHUNK_ROWS):
         chunk = frame.iloc[start : start + CHUNK_ROWS]

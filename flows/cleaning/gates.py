@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.cleaning.balance_identity import BROKEN, UNKNOWN
 from flows.cleaning.cleaning_rules import CleaningRule
-from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
+from flows.cleaning.pipeline import IDENTITY_COLUMN, CleanResult
 from flows.errors import GateBreached
-from service.contract import CreditClass
+from service.contract import CATEGORY_FIELDS, DESCRIBING_FIELDS, CreditClass
 from service.lexicon.headings import KAGGLE
 from service.lexicon.understanding import Understanding
 
@@ -38,11 +38,7 @@ GATES: Final = frozenset(
         "identity_holds",
     }
 )
-NUMBERS: Final = tuple(
-    name
-    for name in APPLICANT_COLUMNS
-    if name not in ("loan_types", "credit_mix", "payment_of_min_amount", "payment_behaviour")
-)
+NUMBERS: Final = tuple(name for name in DESCRIBING_FIELDS if name not in CATEGORY_FIELDS | {"loan_types"})
 
 
 class Gate(BaseModel):
@@ -162,7 +158,7 @@ def measures(result: CleanResult) -> Iterator[tuple[str, str, float]]:
     """Gate, column and value of every figure."""
     parsed, rows = result.parsed, max(len(result.parsed), 1)
     yield "rows_set_aside", TABLE, len(result.quarantine) / rows
-    for column in APPLICANT_COLUMNS:
+    for column in DESCRIBING_FIELDS:
         yield "unread_cells", column, sum(result.counts.count(rule, column) for rule in UNREAD_RULES) / rows
         if column in NUMBERS:
             yield "out_of_range", column, result.counts.count(CleaningRule.OUT_OF_RANGE, column) / rows
@@ -177,7 +173,7 @@ def measures(result: CleanResult) -> Iterator[tuple[str, str, float]]:
 
 def _columns(parsed: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
     by_month = parsed["month"]
-    for column in APPLICANT_COLUMNS:
+    for column in DESCRIBING_FIELDS:
         cells = parsed[column]
         missing = cells.isna() if column != "loan_types" else cells == ""
         yield "missing_cells", column, float(missing.mean())
@@ -251,7 +247,7 @@ def _unread_texts(understanding: Understanding | None) -> dict[str, list[str]]:
     texts = {
         one.field: [f"{text.written} ({text.cells:,})" for text in one.commonest_unread]
         for one in understanding.columns
-        if one.field in (*APPLICANT_COLUMNS, "month", "label")
+        if one.field in (*DESCRIBING_FIELDS, "month", "label")
     }
     texts[TABLE] = [f"{KAGGLE[field]}: {told[0]}" for field, told in texts.items() if told][:3]
     return texts

@@ -23,10 +23,10 @@ from flows.cleaning.raw_table import (
     RawColumn,
     spelling,
 )
+from service.contract import DESCRIBING_FIELDS, WHOLE_FIELDS
 
-WHOLE: Final = frozenset(
-    {"age", "num_bank_accounts", "num_credit_cards", "num_loans", "num_delayed_payments", "num_credit_inquiries"}
-)
+WHOLE: Final = frozenset({"age"}) | WHOLE_FIELDS.intersection(DESCRIBING_FIELDS)
+"""Columns that hold whole numbers alone."""
 FILL_TOLERANCE: Final = 1e-6  # copies round to nine digits
 CATEGORIES: Final = {
     "Occupation": ("occupation", {name: name for name in OCCUPATIONS}),

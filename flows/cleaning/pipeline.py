@@ -17,33 +17,12 @@ import pandas as pd
 from flows.cleaning.balance_identity import Amounts, repair
 from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.own_past import OwnPast
-from flows.cleaning.parsing import Fills, parse, text
+from flows.cleaning.parsing import WHOLE, Fills, parse, text
 from flows.cleaning.raw_table import BEHAVIOUR_SUMS, INCOME_TO_SALARY, LABEL_COLUMN, PERSONAL_COLUMNS
+from service.contract import DESCRIBING_FIELDS
 
-APPLICANT_COLUMNS: Final = (
-    "annual_income",
-    "monthly_inhand_salary",
-    "num_bank_accounts",
-    "num_credit_cards",
-    "num_loans",
-    "loan_types",
-    "interest_rate",
-    "delay_from_due_date",
-    "num_delayed_payments",
-    "num_credit_inquiries",
-    "changed_credit_limit",
-    "credit_mix",
-    "outstanding_debt",
-    "credit_utilization_ratio",
-    "credit_history_months",
-    "payment_of_min_amount",
-    "total_emi_per_month",
-    "amount_invested_monthly",
-    "payment_behaviour",
-    "monthly_balance",
-)
 IDENTITY_COLUMN: Final = "balance_identity"
-CLEAN_COLUMNS: Final = ("customer_id", "month", "label", "age", "occupation", *APPLICANT_COLUMNS, IDENTITY_COLUMN)
+CLEAN_COLUMNS: Final = ("customer_id", "month", "label", "age", "occupation", *DESCRIBING_FIELDS, IDENTITY_COLUMN)
 REQUIRED: Final = (
     "annual_income",
     "num_bank_accounts",
@@ -53,15 +32,6 @@ REQUIRED: Final = (
     "outstanding_debt",
     "credit_utilization_ratio",
     "total_emi_per_month",
-)
-WHOLE: Final = (
-    "age",
-    "num_bank_accounts",
-    "num_credit_cards",
-    "num_loans",
-    "num_delayed_payments",
-    "num_credit_inquiries",
-    "credit_history_months",
 )
 # Constants of the customer, or a constant base with small steps: the last known month is the best guess of this one.
 NUMBERS_THAT_LAST: Final = (

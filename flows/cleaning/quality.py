@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.cleaning.cleaning_rules import MEANING, CleaningRule
 from flows.cleaning.gates import Measure
 from flows.cleaning.parsing import FILL_TOLERANCE, Fills, text
-from flows.cleaning.pipeline import APPLICANT_COLUMNS, IDENTITY_COLUMN, CleanResult
+from flows.cleaning.pipeline import IDENTITY_COLUMN, CleanResult
 from flows.cleaning.raw_table import NUMERIC
+from service.contract import DESCRIBING_FIELDS
 
 REPEATS_IN: Final = ("Monthly_Inhand_Salary", "Changed_Credit_Limit", "Amount_invested_monthly", "Monthly_Balance")
 # A continuous amount that this many customers share was written by a hand. Genuine limits, the coarsest of the four
@@ -127,7 +128,7 @@ def summarise(
         quarantine=_counts(result.quarantine["reason"]),
         rules=result.counts.nested(),
         balance_identity=_counts(frame[IDENTITY_COLUMN]),
-        missing={name: round(float(frame[name].isna().mean()), 6) for name in APPLICANT_COLUMNS},
+        missing={name: round(float(frame[name].isna().mean()), 6) for name in DESCRIBING_FIELDS},
         further_fills={name: list(values) for name, values in fills.items()},
         violations=[
             Violation(column=column, rule=rule, rows=int(rows), share=round(float(share), 6))

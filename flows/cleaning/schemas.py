@@ -15,8 +15,8 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from flows.cleaning.balance_identity import BROKEN, HOLDS, REPAIRED, UNKNOWN
-from flows.cleaning.parsing import CATEGORIES, text
-from flows.cleaning.pipeline import CLEAN_COLUMNS, IDENTITY_COLUMN, WHOLE
+from flows.cleaning.parsing import CATEGORIES, WHOLE, text
+from flows.cleaning.pipeline import CLEAN_COLUMNS, IDENTITY_COLUMN
 from flows.cleaning.raw_table import LABEL_COLUMN, LABELS, LOAN_TYPES, MASKS, MONTHS, NUMERIC, RAW_COLUMNS
 from flows.errors import ContractBroken
 from service.contract import Applicant, LoanType

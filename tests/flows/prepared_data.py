@@ -10,18 +10,11 @@ import pandas as pd
 
 from flows.cleaning.schemas import CLEAN_COLUMNS, clean_schema, hold
 from flows.errors import DatasetError
+from service.contract import WHOLE_FIELDS
 from service.score.policy import CLASSES
 from tests.factories import applicant_columns
 
 MONTHS = 8
-WHOLE = (
-    "num_bank_accounts",
-    "num_credit_cards",
-    "num_loans",
-    "num_delayed_payments",
-    "num_credit_inquiries",
-    "credit_history_months",
-)
 
 
 def prepared_frame(customers: int, seed: int) -> pd.DataFrame:
@@ -29,7 +22,7 @@ def prepared_frame(customers: int, seed: int) -> pd.DataFrame:
     columns, classes = applicant_columns(customers * MONTHS, seed)
     frame = pd.DataFrame({name: list(values) for name, values in columns.items()})
     rng = np.random.default_rng(seed)
-    for name in WHOLE:
+    for name in WHOLE_FIELDS.intersection(frame.columns):
         frame[name] = frame[name].astype("Int64")
     frame["customer_id"] = [f"CUS_{seed}_{number // MONTHS:05d}" for number in range(len(frame))]
     frame["month"] = np.tile(np.arange(1, MONTHS + 1), customers).astype("int64")

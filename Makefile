@@ -158,8 +158,8 @@ scan: venv ## no secret in tracked files or history, of ours or of others
 rollback: venv ## the version before answers again, at once
 	@$(CLIENT) $(PY) -m bentos.deploy rollback --note "$${NOTE:-}"
 
-replay: venv ## DATA=PATH MONTHS=9,10: an unlabelled Kaggle file as months of traffic, drift after each
-	@$(PY) -m infra.demo.replay --data "$$DATA" --months "$$MONTHS"
+replay: venv ## DATA=PATH MONTHS=9,10 [PAST=PATH]: an unlabelled Kaggle file as months of traffic, drift after each
+	@$(PY) -m infra.demo.replay --data "$$DATA" --months "$$MONTHS" $${PAST:+--past "$$PAST"}
 
 faults: venv ## the full fault matrix: kills, a store that is away, damaged models
 	$(BIN)/pytest -m full tests --timeout 7200 $(ARGS)

@@ -192,7 +192,10 @@ def judge_and_log(
     answers = LabelledAnswers(
         unseen.labels, learned.probabilities(unseen.features), unseen.customers, learned.grade_borders
     )
-    further = {IN_FOLDS: judge(evidence.in_folds(data, learned))}
+    further = {
+        evidence.REPAIRED: judge(evidence.repaired(data, learned)),
+        IN_FOLDS: judge(evidence.in_folds(data, learned)),
+    }
     further |= {place: judge(later) for place, later in trained.later.items()}
     figures = mlflow_run.evaluated(answers, quarters(unseen), further)
     found = evidence.alone(data, PackedModel.load(package), learned, answers, figures)

@@ -26,6 +26,7 @@ SHIFT_EFFECT: Final = 1.1  # x less salary (a tenth counts) and x more instalmen
 FIRST_SUM, SUM_STEP, LAST_SUM = 240.0, 10.0, 290.0
 BALANCE_RANGE: Final = (NUMERIC["Monthly_Balance"].low, NUMERIC["Monthly_Balance"].high)
 INVESTED_MOST: Final = NUMERIC["Amount_invested_monthly"].high
+IDENTITY: Final = ("salary", "emi", "invested", "balance", "spending")
 HOLDS, REPAIRED, BROKEN, UNKNOWN = "holds", "repaired", "broken", "unknown"
 
 
@@ -45,6 +46,10 @@ class Amounts:
         """By how much the identity is missed; NaN where an amount is unknown."""
         return self.balance + self.emi + self.invested - self.salary / 10 - self.spending
 
+    def of_identity(self) -> Column:
+        """A copy of the identity's five amounts, in the order of `IDENTITY`: shape (n, 5)."""
+        return np.column_stack([getattr(self, name) for name in IDENTITY])
+
     def emi_per_loan(self) -> Column:
         """Instalments as a share of salary, per loan; infinite or NaN without a loan."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -53,7 +58,7 @@ class Amounts:
 
 def repair(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> NDArray[np.str_]:
     """Mend the amounts in place; per row whether the identity holds, was repaired, is broken or cannot be checked."""
-    before = np.column_stack([amounts.salary, amounts.emi, amounts.invested, amounts.balance, amounts.spending])
+    before = amounts.of_identity()
     broken_at_first = np.abs(amounts.gap()) > CENT
     _no_loan_no_emi(amounts, tally)
     verified = _undo_shift(amounts, past, tally)
@@ -62,12 +67,28 @@ def repair(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> NDArray[np.
     _carry_forward(amounts, past, tally)
     _solve_the_rest(amounts, tally)
     gap = np.abs(amounts.gap())
-    after = np.column_stack([amounts.salary, amounts.emi, amounts.invested, amounts.balance, amounts.spending])
+    after = amounts.of_identity()
     changed = (before != after) & ~(np.isnan(before) & np.isnan(after))
     state = np.where(gap <= CENT, np.where(changed.any(axis=1) | broken_at_first, REPAIRED, HOLDS), UNKNOWN)
     state = np.where(gap > CENT, BROKEN, state)
     tally.add(CleaningRule.IDENTITY_BROKEN, "monthly_balance", state == BROKEN)
     return state
+
+
+def fill_gaps(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> NDArray[np.str_]:
+    """Solve what is unknown and let stand what a row told, even where it contradicts itself; states as of `repair`.
+
+    So an applicant's amounts come over the API, and a booked shift is worth knowing: rows of which it was undone are
+    far better than a model thinks that never saw it.
+    """
+    told = amounts.of_identity()
+    state = repair(amounts, past, tally)
+    solved = amounts.of_identity()
+    contradicts: Mask = np.any(np.abs(solved - told) > CENT, axis=1)
+    kept = np.where(~np.isnan(told) | np.expand_dims(contradicts, 1), told, solved)
+    for name, column in zip(IDENTITY, kept.T, strict=True):
+        setattr(amounts, name, column.copy())
+    return np.where(contradicts, BROKEN, state)
 
 
 def _within(values: Column, bounds: tuple[float, float]) -> Mask:

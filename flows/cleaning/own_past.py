@@ -7,9 +7,12 @@ import pandas as pd
 
 
 class OwnPast:
-    """Looks backwards in a frame sorted by customer and month; every answer is as long as the frame."""
+    """Looks backwards in a frame sorted by customer and month; every answer is as long as the frame.
 
-    def __init__(self, customers: pd.Series) -> None:
+    Where each row is of its own, there is no past.
+    """
+
+    def __init__(self, customers: pd.Series | pd.Index) -> None:
         codes = pd.factorize(customers)[0]
         self._rows = np.arange(len(codes))
         first = np.ones(len(codes), dtype=bool)

@@ -1,20 +1,21 @@
 """From the raw table to rows the public contract accepts: every change a named, counted rule, no row lost.
 
-Rows in = rows out + rows in quarantine. A missing value is filled from the row itself (loan names, balance identity) or
-from the same customer's earlier months; never from a later month and never from another customer, so cleaning the
-months up to March gives the same rows as cleaning the year. What stays unknown stays null, or, where the contract
-requires it, sets the row aside with its reason.
+Rows in = rows out + rows in quarantine. A missing value is filled from the row itself (loan names, balance identity)
+or, unless rows are wanted as the API sees them, from the same customer's earlier months; never from a later month and
+never from another customer, so cleaning the months up to March gives the same rows as cleaning the year. What stays
+unknown stays null, or, where the contract requires it, sets the row aside with its reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from flows.cleaning.balance_identity import Amounts, repair
+from flows.cleaning.balance_identity import Amounts, fill_gaps, repair
 from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.parsing import WHOLE, Fills, parse, text
@@ -47,6 +48,7 @@ NUMBERS_THAT_LAST: Final = (
     "credit_utilization_ratio",
 )
 WORDS_THAT_LAST: Final = ("occupation", "credit_mix", "payment_of_min_amount")
+Mend = Callable[[Amounts, OwnPast, CleaningTally], np.ndarray]
 NOISE_OF_DELAYED_PAYMENTS: Final = 6  # monthly steps are at most 3 either way, so two months differ by at most 6
 
 
@@ -63,22 +65,23 @@ class CleanResult:
     parsed: pd.DataFrame
 
 
-def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None) -> CleanResult:
+def clean_rows(raw: pd.DataFrame, extra_fills: Fills | None = None, *, as_served: bool = False) -> CleanResult:
     """Clean rows with the columns of Kaggle's train.csv, or of its test.csv without the label.
 
     The frame has `CLEAN_COLUMNS`, contract-valid; the index is the raw row's. `extra_fills` names constants per raw
-    column that a copy's maker wrote into missing cells, beside those of `flows.cleaning.raw_table`.
+    column that a copy's maker wrote into missing cells, beside those of `flows.cleaning.raw_table`. `as_served`: each
+    row stands alone, as an applicant does whose earlier months nobody gave, and none of its amounts is corrected.
     """
     tally = CleaningTally()
     raw = raw.reset_index(drop=True)
     parsed = parse(raw, tally, extra_fills)
     reasons = _unusable(parsed, labelled=LABEL_COLUMN in raw.columns, codes=raw)
     frame = parsed[reasons == ""].sort_values(["customer_id", "month"], kind="stable")
-    past = OwnPast(frame["customer_id"])
+    past = OwnPast(frame.index if as_served else frame["customer_id"])
     _loans(frame, tally)
     _reject_unlike_past(frame, past, tally)
     _fill_from_past(frame, past, tally)
-    _amounts(frame, past, tally)
+    _amounts(frame, past, tally, fill_gaps if as_served else repair)
     unknown = _unknown_required(frame)
     reasons.loc[frame.index] = unknown
     clean = _finish(frame[unknown == ""])
@@ -163,7 +166,7 @@ def _words(numbers: np.ndarray, words: list[str], index: pd.Index) -> pd.Series:
     return pd.Series(lookup[codes], index=index, dtype="str")
 
 
-def _amounts(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
+def _amounts(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally, mend: Mend) -> None:
     """Income, and the five amounts of the balance identity."""
     behaviours = list(BEHAVIOUR_SUMS)
     sums = np.array([*BEHAVIOUR_SUMS.values()], dtype="float64")
@@ -176,7 +179,7 @@ def _amounts(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
         balance=frame["monthly_balance"].to_numpy("float64", copy=True),
         spending=np.array(frame["payment_behaviour"].map(BEHAVIOUR_SUMS), dtype=np.float64),
     )
-    frame[IDENTITY_COLUMN] = repair(amounts, past, tally)
+    frame[IDENTITY_COLUMN] = mend(amounts, past, tally)
     _income(amounts, past, tally)
     frame["annual_income"] = amounts.income
     frame["monthly_inhand_salary"] = amounts.salary

@@ -58,6 +58,7 @@ class Quality(BaseModel):
     rows_in: int
     rows_out: int
     rows_quarantined: int
+    rows_served: int = Field(description="Rows that tell a score's needs by themselves: what the split holds.")
     customers: int = Field(description="Customers with at least one clean row.")
     months: list[int]
     out_of_time_months: list[int]
@@ -98,19 +99,20 @@ def summarise(
     result: CleanResult,
     *,
     raw_sha256: str,
+    served: pd.DataFrame,
     test: pd.Series,
     out_of_time: tuple[int, ...],
     violations: pd.DataFrame,
     fills: Fills,
     gates: Sequence[Measure],
 ) -> Quality:
-    """The report of one preparation; `test` marks the clean rows of test customers."""
+    """The report of one preparation; `served` are the rows as the API would see them, `test` marks test customers'."""
     frame = result.frame
-    late = frame["month"].isin(out_of_time)
+    late = served["month"].isin(out_of_time)
     sides = {
         name: Side(
             rows=int(side.sum()),
-            customers=frame["customer_id"][side].nunique(),
+            customers=served["customer_id"][side].nunique(),
             out_of_time_rows=int((side & late).sum()),
         )
         for name, side in (("train", ~test), ("test", test))
@@ -120,6 +122,7 @@ def summarise(
         rows_in=len(frame) + len(result.quarantine),
         rows_out=len(frame),
         rows_quarantined=len(result.quarantine),
+        rows_served=len(served),
         customers=frame["customer_id"].nunique(),
         months=sorted(int(month) for month in frame["month"].unique()),
         out_of_time_months=list(out_of_time),
@@ -151,13 +154,16 @@ def as_markdown(quality: Quality) -> str:
         if quality.months
         else "No clean row.",
         "",
+        f"As the API would see them, each by itself, {quality.rows_served:,} of the clean rows tell what a score needs"
+        ": these are learned from and judged on; quarantine.parquet has the others too.",
+        "",
         *_picture(quality),
     ]
     split = [
         (name, f"{side.rows:,}", f"{side.customers:,}", f"{side.out_of_time_rows:,}")
         for name, side in quality.split.items()
     ]
-    lines += _table("Split by customer", ("side", "rows", "customers", "rows out of time"), split)
+    lines += _table("Split by customer, rows as served", ("side", "rows", "customers", "rows out of time"), split)
     broken = [(v.column, v.rule, f"{v.rows:,}", f"{v.share:.2%}") for v in quality.violations]
     lines += _table("Violated rules of the raw schema", ("column", "rule", "rows", "share"), broken)
     done = [

@@ -1,8 +1,13 @@
-"""The stage `prepare`: validate, clean, split, report. Nothing is written unless everything holds."""
+"""The stage `prepare`: validate, clean, split, report. Nothing is written unless everything holds.
+
+What is learned from and judged on are rows as the API would see them. Beside them lie the rows of the customers set
+aside as their own past repairs them: what a caller gains who gives it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -18,35 +23,43 @@ from flows.data.split import is_test_customer, last_months
 from flows.errors import DatasetError
 from flows.learning.prepared_data import QUALITY_REPORT
 
+NEEDS_PAST: Final = " without the customer's past"
+
 
 def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:
-    """Write train, test and quarantine as parquet, and the report as `quality.json` and `quality.md`; the report.
+    """Write train, test, repaired and quarantine as parquet, and `quality.json` and `quality.md`; the report.
 
     Raises `DatasetError`; then nothing was written.
     """
     table = read_raw_table(raw_file, labelled=True)
     fills = suspect_repeats(table.frame)
     result = clean_rows(table.frame, fills)
-    if result.frame.empty:
+    alone = clean_rows(table.frame, fills, as_served=True)
+    if result.frame.empty or alone.frame.empty:
         raise DatasetError(
             f"no row of {raw_file} can be used: is it Kaggle's train.csv?{unread_told(table.understanding)}"
         )
     gates = judged(result, table.understanding, params.gates, params.overrides)
     refuse(gates)
-    frame = hold(clean_schema(labelled=True), result.frame)
-    test = is_test_customer(frame["customer_id"], seed=params.seed, share=params.test_share)
+    frame, served = (hold(clean_schema(labelled=True), rows) for rows in (result.frame, alone.frame))
+    repaired, test = (
+        is_test_customer(rows["customer_id"], seed=params.seed, share=params.test_share) for rows in (frame, served)
+    )
     quality = summarise(
         result,
         raw_sha256=sha256(raw_file),
+        served=served,
         test=test,
         out_of_time=last_months(frame["month"], params.out_of_time_months),
         violations=raw_violations(table.frame),
         fills=fills,
         gates=gates,
     )
-    aside = result.quarantine.index
-    quarantine = _as_written(table, aside).assign(line=table.lines[aside], reason=result.quarantine["reason"])
-    _write(folder, {"train": frame[~test], "test": frame[test], "quarantine": quarantine}, quality)
+    aside = alone.quarantine.index
+    reasons = alone.quarantine["reason"].where(~aside.isin(result.frame.index), other=lambda told: told + NEEDS_PAST)
+    quarantine = _as_written(table, aside).assign(line=table.lines[aside], reason=reasons)
+    tables = {"train": served[~test], "test": served[test], "repaired": frame[repaired], "quarantine": quarantine}
+    _write(folder, tables, quality)
     return quality
 
 

@@ -17,7 +17,7 @@ from flows.learning.experiments import ExperimentRecord
 from flows.learning.model_metrics import METRICS, Figures
 from flows.review.fairness import FairnessReport
 from flows.review.known_customers import KnownReport
-from flows.review.release_evidence import DataEvidence, Evidence
+from flows.review.release_evidence import DataEvidence, Evidence, RepairedReport
 from flows.review.stability import DIRECTIONS, StabilityReport
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
@@ -117,10 +117,22 @@ def _data(facts: CardFacts) -> str:
         f"SHA-256 `{facts.data_sha256 or 'unknown'}`",
         "customers are split by a hash of their id: nobody is both learned from and judged on",
         _holdout(facts.holdout_uses),
-        "cleaning fills a gap from the row itself or the customer's own earlier months, never from later ones",
+        "learned from and judged on as the API sees it: each row by itself, a gap filled from the same row alone and "
+        "no amount of it corrected; the gates of a release ask about such rows",
+        *_repaired(facts.evidence.repaired),
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
     return listed([*told, *_gates(facts.evidence.data)])
+
+
+def _repaired(report: RepairedReport | None) -> list[str]:
+    """How many rows need the customer's past to be scored at all."""
+    if report is None:
+        return ["rows repaired from the customer's own past: not measured"]
+    return [
+        f"{report.rows_as_served} of the {report.rows} rows set aside tell what a score needs by themselves; slice "
+        "`repaired` judges all of them with what the customer's own earlier months tell, never later ones"
+    ]
 
 
 def _gates(data: DataEvidence | None) -> list[str]:
@@ -149,7 +161,7 @@ def _quality(facts: CardFacts) -> str:
     if not facts.figures:
         return "Not measured."
     slices = list(facts.figures)
-    header = "Unseen customers; 95 % bootstrap intervals by customer in brackets."
+    header = "Unseen customers, rows as served; 95 % bootstrap intervals by customer in brackets."
     rows = [
         [name, *(interval(facts.figures[place].get(name)) for place in slices)]
         for name in METRICS

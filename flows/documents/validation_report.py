@@ -6,6 +6,7 @@ from typing import Final
 
 from flows.documents.facts import DossierFacts, Language
 from flows.documents.wording import CHECK_TITLES_PT, RESULTS, number, table, told
+from flows.learning.model_metrics import Figures
 from flows.review.release_evidence import ReleaseCheck, Result
 from service.contract import Text
 
@@ -21,7 +22,7 @@ _WORDS: Final[dict[str, Text]] = {
     "trained": Text(pt="Treinada por", en="Trained by"),
     "next": Text(pt="Próxima validação até", en="Next validation by"),
     "compared": Text(pt="Comparada com a versão em uso", en="Compared with the champion, version"),
-    "alone": Text(pt="Não havia versão em uso", en="There was no champion"),
+    "no_champion": Text(pt="Não havia versão em uso", en="There was no champion"),
     "checks": Text(pt="Verificações", en="Checks"),
     "override": Text(
         pt="Aprovada apesar de verificações não atendidas, até", en="Approved in spite of failed checks, until"
@@ -29,6 +30,16 @@ _WORDS: Final[dict[str, Text]] = {
     "reason": Text(pt="Motivo", en="Reason"),
     "note": Text(pt="Nota", en="Note"),
     "figures": Text(pt="Números principais (clientes não vistos)", en="Main figures (unseen customers)"),
+    "served": Text(
+        pt="Cada linha como a API a recebe: sozinha, sem nada do passado do cliente.",
+        en="Each row as the API sees it: by itself, with nothing of the customer's past.",
+    ),
+    "repaired": Text(
+        pt="As mesmas pessoas quando quem consulta informa também os meses anteriores, com os quais a linha é reparada",
+        en="The same people where the caller gives their earlier months too, of which the row is repaired",
+    ),
+    "alone": Text(pt="linhas bastam sozinhas", en="rows suffice by themselves"),
+    "of": Text(pt="de", en="of"),
     "metric": Text(pt="métrica", en="metric"),
     "value": Text(pt="valor", en="value"),
     "interval": Text(pt="intervalo de 95 %", en="95 % interval"),
@@ -97,7 +108,7 @@ def _screen(facts: DossierFacts, language: Language) -> str:
     lines = [
         f"**{word('decided')}**: {word(decision.verdict)} {word('by')} {who}, {decision.at:%Y-%m-%d}",
         f"**{word('next')}**: {facts.next_validation}",
-        f"{word('compared')} {decision.champion}" if decision.champion else word("alone"),
+        f"{word('compared')} {decision.champion}" if decision.champion else word("no_champion"),
         f"**{word('checks')}**: {results}",
     ]
     if decision.overridden:
@@ -113,16 +124,28 @@ def _screen(facts: DossierFacts, language: Language) -> str:
 
 
 def _figures(facts: DossierFacts, language: Language) -> str:
+    """The main figures of rows as served, then of rows repaired from the customers' past."""
+
+    def word(name: str) -> str:
+        return told(_WORDS[name], language)
+
+    parts = [word("served"), _table_of(facts.evidence.pooled or {}, language)]
+    if repaired := facts.evidence.repaired:
+        counts = f"{repaired.rows_as_served} {word('of')} {repaired.rows} {word('alone')}"
+        parts += [f"{word('repaired')} ({counts}):", _table_of(repaired.figures, language)]
+    return "\n\n".join(parts)
+
+
+def _table_of(figures: Figures, language: Language) -> str:
     head = [told(_WORDS[name], language) for name in ("metric", "value", "interval")]
-    pooled = facts.evidence.pooled or {}
     rows = [
         [
             name,
-            number(pooled[name].value, language),
-            f"{number(pooled[name].low, language)} – {number(pooled[name].high, language)}",
+            number(figures[name].value, language),
+            f"{number(figures[name].low, language)} – {number(figures[name].high, language)}",
         ]
         for name in SUMMARY
-        if name in pooled
+        if name in figures
     ]
     return table(head, rows)
 

@@ -20,6 +20,7 @@ from service.score.input_warnings import RANGED
 _EDGES: Final = (0.001, 0.999)
 QUALITY_REPORT: Final = "quality.md"
 FRAMES: Final = ("train.parquet", "test.parquet")
+REPAIRED: Final = "repaired.parquet"
 FIELDS: Final = DESCRIBING_FIELDS
 """Contract fields that describe an applicant; a few of them are accepted and stored but are no feature."""
 
@@ -30,15 +31,16 @@ class NotPrepared(RuntimeError):
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Training and unseen customers' rows.
+    """Training and unseen customers' rows as the API would see them; `repaired` are the unseen ones' from their past.
 
-    `sha256` covers both parquet files, so equal digests mean equal rows in equal order; `raw_sha256` is the raw
-    file's, as DVC knows it.
+    `sha256` covers the rows as served, so equal digests mean equal rows in equal order; `raw_sha256` is the raw file's,
+    as DVC knows it.
     """
 
     folder: Path
     train: pd.DataFrame
     unseen: pd.DataFrame
+    repaired: pd.DataFrame
     out_of_time_months: tuple[int, ...]
     sha256: str
     raw_sha256: str
@@ -58,7 +60,7 @@ def read_prepared(folder: Path) -> PreparedData:
     """
     try:
         quality: dict[str, Any] = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
-        train, unseen = (pd.read_parquet(folder / name) for name in FRAMES)
+        train, unseen, repaired = (pd.read_parquet(folder / name) for name in (*FRAMES, REPAIRED))
         months = tuple(int(month) for month in quality["out_of_time_months"])
         raw_sha256 = str(quality["raw_sha256"])
         gates = tuple(quality["gates"]) if "gates" in quality else None
@@ -68,10 +70,10 @@ def read_prepared(folder: Path) -> PreparedData:
         raise NotPrepared(f"{folder} cannot be read ({type(error).__name__}): run `dvc repro` again") from error
     if train.empty or unseen.empty:
         raise NotPrepared(f"{folder} holds no rows: prepare more data")
-    if shared := set(train["customer_id"]) & set(unseen["customer_id"]):
+    if shared := set(train["customer_id"]) & {*unseen["customer_id"], *repaired["customer_id"]}:
         raise NotPrepared(f"{len(shared)} customers are both in training and test data: run `dvc repro` again")
     digest = combined({name: file_sha256(folder / name) for name in FRAMES})
-    return PreparedData(folder, train, unseen, months, digest, raw_sha256, gates)
+    return PreparedData(folder, train, unseen, repaired, months, digest, raw_sha256, gates)
 
 
 def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:

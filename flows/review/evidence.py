@@ -36,7 +36,7 @@ from flows.review.fairness import FairnessReport
 from flows.review.known_customers import DRAWS, answers_by_group, joined
 from flows.review.known_customers import report as known_report
 from flows.review.reason_quality import judge_reasons
-from flows.review.release_evidence import DataEvidence, Evidence
+from flows.review.release_evidence import DataEvidence, Evidence, RepairedReport
 from flows.review.stability import StabilityReport, stability
 from flows.review.weak_segments import search_weak_segments
 from service.contract import PROBABILITY_COLUMNS, Basis, CreditClass
@@ -45,6 +45,7 @@ from service.score import policy
 from service.score.features import matrix
 
 OUT_OF_TIME = "out_of_time"
+REPAIRED = "repaired"
 PROBABILITIES = PROBABILITY_COLUMNS
 _BORDERS = "grade_borders"
 _KINDS = {Basis.APPLICANT: "unknown", Basis.KNOWN_CUSTOMER: "known"}
@@ -83,6 +84,12 @@ def answers_of(model: PackedModel, frame: pd.DataFrame) -> LabelledAnswers:
     rows = rows_of(frame)
     said = model.assess_arrays(rows.features).probabilities
     return LabelledAnswers(rows.labels, said, rows.customers, model.manifest.grade_borders)
+
+
+def repaired(data: PreparedData, learned: Learned) -> LabelledAnswers:
+    """Answers to the unseen customers' rows with the gaps filled that their own past tells."""
+    rows = rows_of(data.repaired)
+    return LabelledAnswers(rows.labels, learned.probabilities(rows.features), rows.customers, learned.grade_borders)
 
 
 def out_of_time(
@@ -180,6 +187,11 @@ def alone(
     return Evidence(
         data=data_evidence(data),
         pooled=figures["pooled"],
+        repaired=RepairedReport(
+            rows=len(labelled(data.repaired)), rows_as_served=len(answers.labels), figures=figures[REPAIRED]
+        )
+        if REPAIRED in figures
+        else None,
         severe_error_rate=severe_error_rate(in_turn, answers),
         calibration_noise=calibration_noise(everyone.where(list(slices.values())[-1])),
         ece={place: judge(everyone.where(rows), DRAWS)["ece"] for place, rows in slices.items()}

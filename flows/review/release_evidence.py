@@ -103,6 +103,16 @@ class DataEvidence(BaseModel):
         return tuple(one for one in self.gates or () if not one.passed and not one.stops)
 
 
+class RepairedReport(BaseModel):
+    """The same unseen customers where the caller gives their past: what it tells fills the gaps of their rows."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    rows: int
+    rows_as_served: int = Field(description="Of these, the rows that tell what a score needs by themselves.")
+    figures: Figures
+
+
 class Evidence(BaseModel):
     """Everything the checks look at. None or an absent metric means: not measured, and fails."""
 
@@ -111,6 +121,9 @@ class Evidence(BaseModel):
     champion: int = Field(default=0, description="Version compared with; 0: the default CatBoost is the yardstick.")
     data: DataEvidence | None = None
     pooled: Figures | None = None
+    repaired: RepairedReport | None = Field(
+        default=None, description="Unseen customers' rows with gaps filled; all else is judged on rows as served."
+    )
     severe_error_rate: float | None = Field(
         default=None,
         description="Of every customer, each judged by a model that never saw them: in folds, or set aside.",

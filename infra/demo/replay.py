@@ -1,7 +1,8 @@
 """`make replay`: an unlabelled Kaggle file sent month by month through the API, drift judged after each month.
 
-The rows are cleaned by the project's own rules, stamped with the last day of their month (`as_of`) and sent as one
-partner's production traffic, so that what the monitor sees is what it would have seen. Safe to repeat: an applicant
+Each row is cleaned by itself, as a partner has it who knows nothing else of the customer, stamped with the last day of
+its month (`as_of`) and sent as one partner's production traffic, so that what the monitor sees is what it would have
+seen. Rows are repaired from the customers' past only where it is given (`--past`). Safe to repeat: an applicant
 keeps its idempotency key, so a month sent twice within a day is scored once.
 """
 
@@ -44,22 +45,32 @@ def last_days(months: list[int], today: date) -> dict[int, date]:
     return {month: date(year, month, calendar.monthrange(year, month)[1]) for month in sorted(months)}
 
 
-def applicants_of(path: Path, days: dict[int, date]) -> dict[int, list[dict[str, Any]]]:
+def applicants_of(path: Path, days: dict[int, date], past: Path | None = None) -> dict[int, list[dict[str, Any]]]:
     """Clean applicants by month, each stamped with its month's last day.
+
+    Args:
+        path: the table that is replayed.
+        days: its months, each with its last day.
+        past: a table of the same customers' earlier months, of which rows are repaired; none: each stands alone.
 
     Raises:
         StackError: the file is not there, is no Kaggle file, or lacks a month.
     """
+    import pandas as pd
+
     from flows.cleaning.applicants import to_applicants
     from flows.cleaning.pipeline import clean_rows
+    from flows.cleaning.raw_table import LABEL_COLUMN
     from flows.data.raw_reading import read_raw
     from flows.errors import SourceError
 
     try:
-        raw = read_raw(path, labelled=False)
+        tables = [read_raw(one, labelled=False) for one in (path, *([past] if past else []))]
     except SourceError as error:
         raise StackError(str(error)) from error
-    frame = clean_rows(raw).frame
+    raw = pd.concat([table.drop(columns=LABEL_COLUMN, errors="ignore") for table in tables], ignore_index=True)
+    frame = clean_rows(raw, as_served=past is None).frame
+    frame = frame[frame.index < len(tables[0])]
     by_month = {month: frame[frame["month"] == month].reset_index(drop=True) for month in days}
     empty = [month for month, rows in by_month.items() if rows.empty]
     if empty:
@@ -77,7 +88,7 @@ def batches(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield piece
 
 
-def play(path: Path, months: list[int]) -> dict[int, str]:
+def play(path: Path, months: list[int], past: Path | None = None) -> dict[int, str]:
     """Send every month and judge it; the drift run's page by month.
 
     Raises:
@@ -86,7 +97,7 @@ def play(path: Path, months: list[int]) -> dict[int, str]:
     stack = Stack(read_settings())
     settings = stack.settings
     days = last_days(months, datetime.now(UTC).date())
-    traffic = applicants_of(path, days)
+    traffic = applicants_of(path, days, past)
     key = partner_key(
         settings.state_dir / "service", settings.state_dir / "keys" / PARTNER, PARTNER, rate=RATE, daily=DAILY
     )
@@ -118,6 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.demo.replay", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Kaggle's test.csv, plain or .gz")
     parser.add_argument("--months", default="9,10,11,12", help="numbers of months, with commas between")
+    parser.add_argument(
+        "--past", type=Path, help="the same customers' earlier months, to repair rows from; none: alone"
+    )
     options = parser.parse_args(arguments)
     try:
         months = [int(part) for part in options.months.split(",")]
@@ -127,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     try:
-        pages = play(options.data, months)
+        pages = play(options.data, months, options.past)
     except StackError as error:
         print(f"replay: {error}", file=sys.stderr)
         return 1

@@ -34,9 +34,9 @@ def prepared_frame(customers: int, seed: int) -> pd.DataFrame:
 
 
 def write_prepared(folder: Path, *, customers: int = 250, unseen: int = 120) -> Path:
-    """`folder` with train.parquet, test.parquet and quality.json."""
+    """`folder` with train.parquet, test.parquet, repaired.parquet and quality.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, count, seed in (("train", customers, 1), ("test", unseen, 2)):
+    for name, count, seed in (("train", customers, 1), ("test", unseen, 2), ("repaired", unseen, 2)):
         prepared_frame(count, seed).to_parquet(folder / f"{name}.parquet", index=False)
     gate = {"gate": "rows_set_aside", "column": "(table)", "value": 0.01, "least": None, "most": 0.05, "passed": True}
     quality = {"raw_sha256": "0" * 64, "out_of_time_months": [7, 8], "gates": [gate]}

@@ -139,6 +139,34 @@ def test_shift_between_salary_and_instalments_is_booked_back(raw_customer: Any) 
     assert result.counts.count(CleaningRule.SHIFT_UNDONE, "total_emi_per_month") == 3
 
 
+def test_a_row_as_served_keeps_what_it_told_and_nobodys_past(raw_customer: Any) -> None:
+    """Nothing is booked back, an unknown amount is solved from the row, and what only the past tells is unknown."""
+    shifted = raw_customer(Monthly_Inhand_Salary=["1750.0"] * 3, Total_EMI_per_month=["295.0"] * 3)
+    gaps = raw_customer(
+        Credit_Mix=["Good", "_", "Good"], Interest_Rate=["7", "7", "5789"], Monthly_Balance=["325.0", "", "325.0"]
+    )
+    told = clean_rows(shifted, as_served=True).frame
+    alone, repaired = clean_rows(gaps, as_served=True), clean_rows(gaps)
+    assert told["monthly_inhand_salary"].tolist() == [1_750.0] * 3
+    assert told["total_emi_per_month"].tolist() == [295.0] * 3
+    assert set(told["balance_identity"]) == {"broken"}
+    assert alone.frame["monthly_balance"].tolist() == pytest.approx([325.0, 325.0])
+    assert alone.frame["credit_mix"].isna().tolist() == [False, True]
+    assert alone.quarantine["reason"].tolist() == ["unknown interest_rate"]
+    assert len(repaired.frame) == 3 and not repaired.frame["credit_mix"].isna().any()
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_a_row_as_served_is_cleaned_by_itself(seed: int) -> None:
+    """Each row comes out as it does from a table of this row alone."""
+    raw = generate(4, range(1, 4), seed)
+    together = clean_rows(raw, as_served=True).frame.reset_index(drop=True)
+    singly = [clean_rows(raw.iloc[[place]], as_served=True).frame for place in range(len(raw))]
+    singly = pd.concat(singly).sort_values(["customer_id", "month"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(together, singly, check_dtype=False)
+
+
 def test_instalments_without_a_loan_go_back_to_salary(raw_customer: Any) -> None:
     """Without a loan, what stands as instalments was booked away from salary."""
     raw = raw_customer(

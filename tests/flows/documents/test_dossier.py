@@ -16,7 +16,7 @@ from flows.documents.validation_report import validation_report
 from flows.documents.wording import CHECK_TITLES_PT, number
 from flows.learning.model_metrics import judge
 from flows.review.release_checks import CHECKS, run_checks
-from flows.review.release_evidence import Evidence, ReleaseCheck, Result
+from flows.review.release_evidence import Evidence, ReleaseCheck, RepairedReport, Result
 from tests.flows.small_training import answers
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -60,7 +60,9 @@ def entry(event: str, version: str = "5") -> TrailEntry:
 def facts(**changes: object) -> DossierFacts:
     """Everything that is known of the version."""
     checks = run_checks(Evidence())
-    known = Evidence(pooled=judge(answers(), draws=20))
+    figures = judge(answers(), draws=20)
+    repaired = RepairedReport(rows=1_300, rows_as_served=1_200, figures=figures)
+    known = Evidence(pooled=figures, repaired=repaired)
     incidents = (entry("registered"), entry("rolled_back"), entry("promoted"))
     found = DossierFacts(decision(), checks, known, incidents, data_sha256="d" * 64, git_revision="abc1234")
     return DossierFacts(**(vars(found) | changes))
@@ -99,6 +101,17 @@ def test_the_first_screen_says_what_a_signatory_must_know() -> None:
     assert "Probabilities come true" in screen
     calm = validation_report(facts(decision=decision(failed_checks=(), override_expires=None)), "en")
     assert "**Next validation by**: 2027-05-25" in calm
+
+
+def test_both_kinds_of_rows_are_told() -> None:
+    """Figures of rows as served come first, those of rows repaired from a past second, with how many suffice alone."""
+    pt, en = (validation_report(facts(), language) for language in ("pt", "en"))
+
+    assert "1200 of 1300 rows suffice by themselves" in en and "1200 de 1300 linhas bastam sozinhas" in pt
+    assert en.index("by itself, with nothing of the customer's past") < en.index("of which the row is repaired")
+    assert en.count("| accuracy |") == pt.count("| accuracy |") == 2
+    unmeasured = validation_report(facts(evidence=Evidence()), "en")
+    assert "rows suffice" not in unmeasured
 
 
 def test_every_check_is_reported_the_failed_first() -> None:

@@ -10,7 +10,7 @@ from flows.learning.certainty import StressRow, certainty
 from flows.learning.experiments import Attempt, ExperimentRecord
 from flows.learning.model_metrics import METRICS, by_slice, judge
 from flows.review import fairness, stability
-from flows.review.release_evidence import DataEvidence, Evidence
+from flows.review.release_evidence import DataEvidence, Evidence, RepairedReport
 from flows.review.weak_segments import SegmentSearch, WeakSegment
 from tests.flows.review.test_fairness import groups
 from tests.flows.small_training import answers
@@ -53,6 +53,7 @@ def _card() -> str:
             figures={"pooled": judge(told, 20), **by_slice(told, {"Q1": told.labels < 9}, 20)},
             baselines={"majority": judge(told, 20)},
             evidence=Evidence(
+                repaired=RepairedReport(rows=1_300, rows_as_served=1_200, figures=judge(told, 20)),
                 fairness=fairness.audit(told, {"team": groups(told)}, draws=20, age_proxy_auc=0.62),
                 stability=report,
                 certainty={"unknown": certainty(told)},
@@ -78,7 +79,19 @@ def test_every_metric_stands_with_its_interval(card: str, metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["d" * 64, "e" * 64, "ana", "abc123", "depth 6", "anew each calendar quarter", "12.5%", "98.7%", "0.62"]
+    "said",
+    [
+        "d" * 64,
+        "e" * 64,
+        "ana",
+        "abc123",
+        "depth 6",
+        "anew each calendar quarter",
+        "12.5%",
+        "98.7%",
+        "0.62",
+        "1200 of the 1300 rows",
+    ],
 )
 def test_the_runs_own_facts_are_in_it(card: str, said: str) -> None:
     """Digest, data, people, parameters, the quarterly re-scoring, and what was measured."""

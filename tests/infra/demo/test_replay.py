@@ -61,6 +61,24 @@ def test_applicants_are_clean_and_carry_the_day_of_their_month(unlabelled):
         Applicant.model_validate_json(json.dumps(row))
 
 
+def test_rows_are_repaired_only_from_a_past_that_is_given(tmp_path):
+    """Alone, rows keep their gaps and some cannot be scored; the months before, where they are given, fill them."""
+    whole = generate(60, months=(8, 9), seed=3, labelled=False)
+    paths = {name: tmp_path / f"{name}.csv" for name in ("August", "September")}
+    for name, path in paths.items():
+        whole[whole["Month"] == name].to_csv(path, index=False)
+    days = replay.last_days([9], TODAY)
+    alone = replay.applicants_of(paths["September"], days)[9]
+    with_past = replay.applicants_of(paths["September"], days, paths["August"])[9]
+    gaps = {
+        name: sum(value is None for row in rows for value in row.values()) / len(rows)
+        for name, rows in (("alone", alone), ("with past", with_past))
+    }
+    assert len(alone) < len(with_past) <= 60
+    assert gaps["with past"] < gaps["alone"]
+    assert {row["as_of"] for row in with_past} == {"2026-09-30"}
+
+
 def test_a_month_that_the_file_lacks_is_named(unlabelled):
     """Nothing is sent before the whole request is known to be possible."""
     with pytest.raises(StackError, match="no rows of month 3"):

@@ -59,6 +59,11 @@ def test_no_foreign_word(browser: Browser, stack: Stack, path: str) -> None:
         visit.press()
         visit.page.locator(".st-key-advice-go button").click()
         visit.page.wait_for_selector(".st-key-advice-told")
+    if path == "model":
+        visit.page.get_by_text(visit.t("model.depth")).click()
+        for tab in visit.page.get_by_role("tab").all():
+            tab.click()
+            visit.settle()
     visit.settle()
     known = known_to(stack)
     foreign = {text: words(text) - known for text in visit.page.evaluate(GATHER)}

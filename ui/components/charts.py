@@ -31,8 +31,14 @@ def ground_colour() -> str:
 
 
 def _draw(context: PageContext, chart: Any, description: str, key: str) -> None:
-    with_locale = chart.configure(locale={"number": _locale(context)})
-    st.altair_chart(with_locale, width="stretch", alt=description, key=key)
+    # The description says it all, in the page's language: Vega's own of marks, axes and legends are English.
+    told = chart.configure(
+        locale={"number": _locale(context)},
+        mark=alt.MarkConfig(aria=False),
+        axis=alt.AxisConfig(aria=False),
+        legend=alt.LegendConfig(aria=False),
+    )
+    st.altair_chart(told, width="stretch", alt=description, key=key)
 
 
 def _locale(context: PageContext) -> dict[str, Any]:
@@ -78,12 +84,12 @@ def curve(context: PageContext, points: Sequence[tuple[float, int]], axis: str, 
     t, f = context.texts, context.formats
     table = pd.DataFrame(points, columns=["value", "score"])
     tips = [alt.Tooltip("value:Q", title=axis, format=",~r"), alt.Tooltip("score:Q", title=t("charts.score"))]
-    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(aria=False, format=",~r"))
+    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format=",~r"))
     y = alt.Y(
         "score:Q",
         title=t("charts.score"),
         scale=alt.Scale(domain=[0, SCORE_MAX]),
-        axis=alt.Axis(aria=False, grid=False),
+        axis=alt.Axis(grid=False),
     )
     line = alt.Chart(table).mark_line(point=True, strokeWidth=3, color=ink())
     grounds, names = _bands(context, points)
@@ -118,9 +124,7 @@ def _bands(context: PageContext, points: Sequence[tuple[float, int]]) -> tuple[l
     ]
     table = pd.DataFrame(rows, columns=["low", "high", "middle", "name", "colour", "end"])
     ground = (
-        alt.Chart(table)
-        .mark_rect(opacity=0.16, aria=False)
-        .encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
+        alt.Chart(table).mark_rect(opacity=0.16).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
     )
     edges = alt.Chart(pd.DataFrame({"score": [POOR_MAX + 0.5, STANDARD_MAX + 0.5]})).mark_rule(
         strokeDash=[5, 4], color=ink()
@@ -134,7 +138,6 @@ def _bands(context: PageContext, points: Sequence[tuple[float, int]]) -> tuple[l
         here = alt.Chart(table[table["end"] == end])
         for rim, width in ((ground_colour(), 5), (ink(), 0)):  # a rim first, so that no line runs through it
             mark = here.mark_text(
-                aria=False,
                 align=end,
                 dx=dx,
                 x=x,
@@ -171,8 +174,8 @@ def heat(
     rows = [(x, y, score, _band_name(context, score)) for x, y, score in cells]
     table = pd.DataFrame(rows, columns=["x", "y", "score", "band"])
     base = alt.Chart(table).encode(
-        x=alt.X("x:O", title=axes[0], axis=alt.Axis(format=",~r", labelAngle=0, labelOverlap=True, aria=False)),
-        y=alt.Y("y:O", title=axes[1], sort="descending", axis=alt.Axis(format=",~r", labelOverlap=True, aria=False)),
+        x=alt.X("x:O", title=axes[0], axis=alt.Axis(format=",~r", labelAngle=0, labelOverlap=True)),
+        y=alt.Y("y:O", title=axes[1], sort="descending", axis=alt.Axis(format=",~r", labelOverlap=True)),
         tooltip=[
             alt.Tooltip("x:Q", title=axes[0]),
             alt.Tooltip("y:Q", title=axes[1]),
@@ -182,7 +185,7 @@ def heat(
     )
     names = [t.option(f"band_{band}") for band, _, _ in BANDS]
     tints = alt.Scale(domain=names, range=list(BAND_TINTS))
-    legend = alt.Legend(orient="top", aria=False)
+    legend = alt.Legend(orient="top")
     layers = [
         base.mark_rect().encode(color=alt.Color("band:N", title=t("charts.band"), scale=tints, legend=legend)),
         base.mark_text(fontSize=12, color=ON_TINT).encode(text="score:Q"),
@@ -204,22 +207,22 @@ def intervals(
     threshold: float | None = None,
 ) -> None:
     """Figures with their 95 % intervals, one row a name; `threshold` is drawn as a dashed line."""
-    table = pd.DataFrame(rows, columns=["name", "value", "low", "high"])
+    t, table = context.texts, pd.DataFrame(rows, columns=["name", "value", "low", "high"])
     axis_x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False))
     base = alt.Chart(table).encode(y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=240)))
     dots = base.mark_point(size=90, filled=True).encode(
         x=axis_x,
         tooltip=[
-            "name:N",
-            alt.Tooltip("value:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
+            alt.Tooltip("name:N", title=t("charts.group")),
+            alt.Tooltip("value:Q", title=axis, format=".3f"),
+            alt.Tooltip("low:Q", title=t("charts.from"), format=".3f"),
+            alt.Tooltip("high:Q", title=t("charts.to"), format=".3f"),
         ],
     )
     spans = base.mark_rule(strokeWidth=2, color=ink()).encode(x="low:Q", x2="high:Q")
     layers = [spans, dots]
     if threshold is not None:
-        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink(), aria=False)
+        mark = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(strokeDash=[5, 4], color=ink())
         layers.insert(0, mark.encode(x="value:Q"))
     description = "; ".join(f"{name}: {context.formats.number(value, 3)}" for name, value, _, _ in rows)
     _draw(context, alt.layer(*layers).properties(height=80 + 38 * len(rows)), f"{axis}. {description}", key)
@@ -235,7 +238,10 @@ def bars(context: PageContext, values: Mapping[str, float], axis: str, key: str)
         .encode(
             x=alt.X("value:Q", title=axis),
             y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
-            tooltip=["name:N", "value:Q"],
+            tooltip=[
+                alt.Tooltip("name:N", title=context.texts("charts.group")),
+                alt.Tooltip("value:Q", title=axis, format=",~r"),
+            ],
         )
         .properties(height=80 + 26 * len(table))
     )
@@ -257,7 +263,11 @@ def lines(context: PageContext, rows: Sequence[tuple[str, str, float]], axis: st
             y=alt.Y("value:Q", title=axis),
             color=alt.Color("name:N", title=None, legend=alt.Legend(orient="bottom", columns=2)),
             strokeDash=alt.StrokeDash("name:N", title=None, legend=None),
-            tooltip=["day:T", "name:N", alt.Tooltip("value:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip("day:T", title=context.texts("charts.day"), format=shape),
+                alt.Tooltip("name:N", title=context.texts("charts.group")),
+                alt.Tooltip("value:Q", title=axis, format=".3f"),
+            ],
         )
         .properties(height=_HEIGHT)
     )
@@ -269,9 +279,9 @@ def grade_outcomes(context: PageContext, rows: Sequence[tuple[str, float, float,
     customers it never saw (share, low, high), as a dot with its 95 % interval: on the bar it came true."""
     t = context.texts
     table = pd.DataFrame(rows, columns=["grade", "from", "to", "share", "low", "high"])
-    percent = alt.Axis(format="%", aria=False)
+    percent = alt.Axis(format="%")
     base = alt.Chart(table).encode(
-        x=alt.X("grade:N", sort=None, title=t("charts.grade"), axis=alt.Axis(labelAngle=0, aria=False)),
+        x=alt.X("grade:N", sort=None, title=t("charts.grade"), axis=alt.Axis(labelAngle=0)),
         tooltip=[
             alt.Tooltip("grade:N", title=t("charts.grade")),
             alt.Tooltip("from:Q", title=t("charts.probability_from"), format=".1%"),
@@ -306,10 +316,10 @@ def reliability(
     t, f = context.texts, context.formats
     table = pd.DataFrame(rows, columns=["name", "told", "seen", "low", "high"])
     whole = alt.Scale(domain=[0, 1])
-    axis = alt.Axis(format="%", aria=False, tickCount=5)
-    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink(), aria=False)
+    axis = alt.Axis(format="%", tickCount=5)
+    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink())
     names = list(dict.fromkeys(table["name"]))
-    legend = alt.Legend(orient="top", direction="vertical", labelLimit=0, aria=False)
+    legend = alt.Legend(orient="top", direction="vertical", labelLimit=0)
     base = alt.Chart(table).encode(
         x=alt.X("told:Q", title=t("charts.told"), scale=whole, axis=axis),
         color=alt.Color(

@@ -15,6 +15,7 @@ from ui.applicant.fields import contract_fields
 from ui.components import form, problem
 from ui.session import PageContext, last_exchange, last_limits
 
+_ANSWER_HEIGHT: Final = 480  # px; more scrolls, since an answer may be of a thousand rows
 _COSTS: Final = ("score", "batch", "advice", "whatif", "model")
 
 
@@ -97,6 +98,7 @@ def _response(context: PageContext, exchange: Exchange, request: Exchange) -> No
             json.dumps(exchange.answer, indent=2, ensure_ascii=False),
             language="json",
             wrap_lines=True,
+            height=_ANSWER_HEIGHT,
         )
     with headers:
         st.code(

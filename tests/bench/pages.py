@@ -1,7 +1,7 @@
 """The partner demo as a visitor meets it: `python -m tests.bench.pages --model DIR`. Needs chromium.
 
 First paint and the moment the form can be used, with an empty and with a warm cache; from click to score, beyond
-what the API takes; from page to page; and a batch of 10,000 rows as the page orders it, as a ratio to the time a bare
+what the API takes; from page to page; and a batch of 10,000 rows as the page sends it, as a ratio to the time a bare
 client needs for the same rows in parts, in the same run.
 """
 
@@ -25,7 +25,7 @@ from tests.ui.browsing import FLAGS, LOOKS, Stack, Visit, running
 from ui.api.client import Client
 from ui.applicant.examples import EXAMPLES
 from ui.batches.jobs import JobStore
-from ui.batches.orders import OrderedJob
+from ui.batches.orders import by_limits
 from ui.settings import UiSettings
 
 ROWS: Final = 10_000
@@ -88,7 +88,7 @@ def applicants() -> Sequence[Applicant]:
 
 
 def batch_ratios(stack: Stack, folder: Path) -> list[float]:
-    """Time of the page's order over that of a bare client which sends the same rows in parts, round by round."""
+    """Time of the page's job over that of a bare client which sends the same rows in parts, round by round."""
     rows = applicants()
     found = []
     for number in range(ROUNDS):
@@ -96,8 +96,10 @@ def batch_ratios(stack: Stack, folder: Path) -> list[float]:
         settings = UiSettings(stack.gate.api, SecretStr(stack.gate.own_key), stack.gate.api, "BRL", folder)
         store = JobStore(folder / f"batch-{number}")
         store.open(range(ROWS))
-        job = OrderedJob(f"{number:064d}", rows, store, Client(settings))
+        client = Client(settings)
+        limits = client.model().limits
         begun = time.perf_counter()
+        job = by_limits(ROWS, store, limits)(f"{number:064d}", rows, store, client, limits=limits)
         job.start()
         job.join(600)
         took = time.perf_counter() - begun

@@ -151,6 +151,8 @@ class BackgroundJob(ABC):
         store: JobStore,
         client: Client,
         wait: Callable[[float], None] = time.sleep,
+        *,
+        limits: tuple[Limit, ...] = (),
     ) -> None:
         self.digest = digest
         self._applicants = applicants
@@ -162,7 +164,7 @@ class BackgroundJob(ABC):
         self._done = store.places()
         self._sets = store.sets()
         self._thread: threading.Thread | None = None
-        self._limits: tuple[Limit, ...] = ()
+        self._limits = limits
         self._error: ApiError | None = None
         self._wait_until = 0.0
         self._begun = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then

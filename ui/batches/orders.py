@@ -14,7 +14,8 @@ from typing import Final
 from service.contract import MAX_BATCH_ROWS, MAX_JOB_ROWS, Applicant, JobState
 from ui.api.client import body_of
 from ui.api.errors import KeyRejected, LimitReached, NoConnection, Unavailable
-from ui.batches.jobs import BackgroundJob, Order
+from ui.api.limits import Limit
+from ui.batches.jobs import BackgroundJob, JobStore, Order, UploadJob
 
 _ORDER_BYTES: Final = 7 << 20  # the API takes 8 MiB
 _LOOK_S: Final = 1.0  # between two questions, each of which costs a token
@@ -80,6 +81,15 @@ class OrderedJob(BackgroundJob):
                 if failed == _ATTEMPTS:
                     raise
                 self._pause(max(error.retry_after_s, 2.0**failed / 4))
+
+
+def by_limits(rows: int, store: JobStore, limits: Sequence[Limit]) -> type[BackgroundJob]:
+    """How a batch goes to the API: in parts what the limits let through at once, which is there within seconds; as
+    orders, which outlive this server, what would have to wait. What was begun is gone on with as it was begun."""
+    if store.orders():
+        return OrderedJob
+    at_once = rows <= MAX_JOB_ROWS and bool(limits) and all(limit.remaining >= rows for limit in limits)
+    return UploadJob if rows <= MAX_BATCH_ROWS or at_once or store.places() else OrderedJob
 
 
 def cut(applicants: Sequence[Applicant]) -> list[tuple[int, int]]:

@@ -16,12 +16,13 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from service.contract import MAX_BATCH_ROWS, Applicant, RefusedRow, Score
 from service.lexicon.limits import ReadOptions
 from ui.api.errors import ApiError, FieldFault
+from ui.api.limits import Limit
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, FieldKind, contract_fields
 from ui.batches import mapping, refusals
-from ui.batches.jobs import BackgroundJob, JobStore, UploadJob, digest_of, with_sets
+from ui.batches.jobs import BackgroundJob, JobStore, digest_of, with_sets
 from ui.batches.mapping import CheckedSheet, RowFault
-from ui.batches.orders import OrderedJob
+from ui.batches.orders import by_limits
 from ui.batches.sheet import OPTIONS, Sheet, read_sheet
 from ui.components import outcome, problem, running, understood
 from ui.errors import SheetRefused
@@ -269,9 +270,18 @@ def _begin(context: PageContext, file: CheckedFile, store: JobStore) -> None:
 
 
 def _job(context: PageContext, digest: str, applicants: Sequence[Applicant], store: JobStore) -> BackgroundJob:
-    """As the API takes the rows: some in requests, many as orders which it scores in its own time."""
-    kind = OrderedJob if len(store.numbers()) > MAX_BATCH_ROWS else UploadJob
-    return kind(digest, applicants, store, context.client)
+    """As the key's limits let the rows through: at once in parts, or as orders which the API scores in its own time."""
+    rows = len(store.numbers())
+    limits = _limits(context) if rows > MAX_BATCH_ROWS else ()
+    return by_limits(rows, store, limits)(digest, applicants, store, context.client, limits=limits)
+
+
+def _limits(context: PageContext) -> tuple[Limit, ...]:
+    """What the key's limits let through now; nothing where the API does not say."""
+    try:
+        return context.client.model().limits
+    except ApiError:
+        return ()
 
 
 def _follow(context: PageContext, file: CheckedFile | None, *, uploaded: bool) -> None:

@@ -79,6 +79,15 @@ def test_sets_come_where_they_are_asked_for(api: FakeApi, settings: UiSettings, 
     assert len(digest) == 64 and with_sets(digest) != digest
 
 
+def test_known_limits_need_no_small_part(api: FakeApi, settings: UiSettings) -> None:
+    """Whoever has asked what the key may do sends whole parts from the first one on."""
+    rows, client = rows_of(1_500), Client(settings, api.transport())
+    store = JobStore(settings.state / "batches" / "known")
+    store.open(range(2, 1_502))
+    run(UploadJob("known", rows, store, client, Clock(api), limits=client.model().limits))
+    assert [len(body["applicants"]) for _, path, body, _ in api.requests if path != "/v1/model"] == [1000, 500]
+
+
 def test_the_key_is_paced(settings: UiSettings) -> None:
     """No part is larger than the burst, and the bucket is waited for, not run into."""
     api = FakeApi(quota=50, tokens=50)

@@ -10,8 +10,9 @@ from tests.ui.batches.test_jobs import Clock, rows_of
 from tests.ui.fake_api import FakeApi
 from ui.api.client import Client
 from ui.api.errors import KeyRejected, NoConnection, NotFound
-from ui.batches.jobs import JobStore
-from ui.batches.orders import OrderedJob, cut
+from ui.api.limits import Limit
+from ui.batches.jobs import BackgroundJob, JobStore, Order, UploadJob
+from ui.batches.orders import OrderedJob, by_limits, cut
 from ui.settings import UiSettings
 
 ROWS = 2_500
@@ -24,7 +25,7 @@ def store_of(settings: UiSettings, rows: int) -> JobStore:
     return store
 
 
-def follow(job: OrderedJob) -> OrderedJob:
+def follow(job: BackgroundJob) -> BackgroundJob:
     """Started and waited for."""
     job.start()
     job.join(60)
@@ -111,6 +112,36 @@ def test_an_order_is_never_made_twice_unseen(settings: UiSettings) -> None:
     with pytest.raises(NoConnection):
         Client(settings, httpx.MockTransport(broken)).order(rows_of(2))
     assert len(asked) == 2 and len({one.headers["idempotency-key"] for one in asked}) == 1
+
+
+def limit(remaining: float) -> Limit:
+    """A limit with so much left."""
+    return Limit("burst", remaining, 100_000, 60.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "limits", "begun", "kind"),
+    [
+        (1_000, (), "", UploadJob),
+        (1_001, (), "", OrderedJob),
+        (10_000, (limit(10_000), limit(50_000)), "", UploadJob),
+        (10_000, (limit(9_999), limit(50_000)), "", OrderedJob),
+        (10_001, (limit(50_000),), "", OrderedJob),
+        (10_000, (limit(50_000),), "orders", OrderedJob),
+        (10_000, (limit(5),), "parts", UploadJob),
+    ],
+)
+def test_what_the_limits_let_through_at_once_is_not_ordered(
+    settings: UiSettings, rows: int, limits: tuple[Limit, ...], begun: str, kind: type
+) -> None:
+    """What must wait is ordered, and what was begun one way goes on that way: nothing is paid for twice."""
+    store = store_of(settings, rows)
+    if begun == "orders":
+        store.keep_orders([Order(0, rows, "job_1")])
+    elif begun == "parts":
+        api = FakeApi()
+        follow(UploadJob("large", rows_of(3), store, Client(settings, api.transport()), Clock(api)))
+    assert by_limits(rows, store, limits) is kind
 
 
 def test_cut_by_rows() -> None:

@@ -18,12 +18,19 @@ from flows.batch.cuts import Piece, whole
 from flows.batch.layouts import FileLayout, Lane, bare_sample, refusal, settled, without_value
 from flows.batch.piece_rows import RowsRead, numeric_texts, rows_of, text_rows
 from flows.batch.rows import PROBLEMS, ROW, Checked, OpenCell, checked
-from service.lexicon.cells import ColumnForm
-from service.lexicon.columns import column_evidence
+from service.lexicon.cells import RULES, CellKind, ColumnForm
+from service.lexicon.columns import column_evidence, years_or_months
 from service.lexicon.dates import day_order, days_read
 from service.lexicon.errors import TableRefused
 from service.lexicon.numerals import DecimalEvidence
-from service.lexicon.understanding import decimal_mark, open_days, open_decimal, second_currency, two_currencies
+from service.lexicon.understanding import (
+    decimal_mark,
+    open_days,
+    open_decimal,
+    second_currency,
+    two_currencies,
+    two_units,
+)
 
 SAMPLE_ROWS: Final = 5_000  # of a parquet file whose numbers are texts
 DAY_FIELD: Final = "as_of"
@@ -58,11 +65,21 @@ def sampled(layout: FileLayout) -> FileLayout | None:
     try:
         read = _sample(layout)
         proofs = proofs_of(read) if read is not None else Proofs()
+        if read is not None:
+            _refuse_two_units(read)
     except TableRefused as refused:
         raise refusal(layout.source, refused.trouble) from None
     if layout.complete or not _leaves_open(layout, proofs):
         return decided(layout, proofs)
     return None
+
+
+def _refuse_two_units(read: RowsRead) -> None:
+    """Nothing, if a history in the file's beginning is months: `5.03` would come back, and `5.00` be five months."""
+    for name in read.fields.keys() & {field for field, rule in RULES.items() if rule.kind is CellKind.HISTORY}:
+        cells = read.written.column(read.fields[name]).to_pandas()
+        if (place := years_or_months(cells)) is not None:
+            raise TableRefused(two_units(read.fields[name], int(read.lines()[place])))
 
 
 def _sample(layout: FileLayout) -> RowsRead | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.lexicon.cells import UNREAD, CellKind, CellRule, ColumnForm, meaning
 from service.lexicon.numerals import DecimalEvidence, evidence
+from service.lexicon.unknown import is_unknown
 
 Flags = NDArray[np.bool_]
 _PLAIN: Final = {
@@ -30,6 +31,9 @@ _GROUPED: Final = {
 _DECIDES_POINT: Final = r"[+-]?(?:[0-9]{4,}\.[0-9]*|0[0-9]*\.[0-9]*|\.[0-9]+|[0-9]+\.(?:[0-9]{0,2}|[0-9]{4,}))"
 _DECIDES_COMMA: Final = _DECIDES_POINT.replace(r"\.", ",")
 _INTEGER: Final = r"[+-]?[0-9]*"
+_YEARS_MONTHS: Final = r"[0-9]{1,2}(?:[.,](?:0?[0-9]|1[01]))?"
+_MONTHS_OF_A_YEAR: Final = r"[0-9]+[.,](?:[1-9]|0[1-9]|1[01])"
+_TWO_DECIMALS: Final = r"[0-9]{1,2}[.,][0-9]{2}"
 _MOST_DISTINCT: Final = 50_000  # of cells in unusual dress that are looked at for evidence
 
 
@@ -66,6 +70,32 @@ def column_evidence(cells: pd.Series) -> DecimalEvidence:
     rest = texts[~(point | comma | _matches(texts, _INTEGER))]
     found = evidence(rest.unique()[:_MOST_DISTINCT])
     return replace(found, point=found.point + int(point.sum()), comma=found.comma + int(comma.sum()))
+
+
+def years_or_months(cells: pd.Series) -> int | None:
+    """The first row of a history that may be months or years and months, `5.03` and then `5.00`; None where none may.
+
+    A property of the column: every cell that says something must fit years and months, and some tell months of a year,
+    or all are written with two decimals. Whole numbers, and `265.00` among them, are months.
+    """
+    if is_typed(cells):
+        hundredths = cells.to_numpy(np.float64, na_value=np.nan) * 100
+        nearest = np.round(hundredths)
+        with np.errstate(invalid="ignore"):  # of infinity
+            months = nearest % 100
+        fits = (hundredths >= 0) & (hundredths < 10_000) & (months <= 11) & np.isclose(hundredths, nearest)
+        fits |= np.isnan(hundredths)
+        telling = np.flatnonzero(months > 0)
+        return int(telling[0]) if fits.all() and telling.size else None
+    texts = pd.Series([*map(_text, cells)], dtype="str").str.strip()
+    places = np.flatnonzero(~texts.map({text: is_unknown(text) for text in texts.unique()}).to_numpy(np.bool_))
+    known = texts.iloc[places]
+    if known.empty or not _matches(known, _YEARS_MONTHS).all():
+        return None
+    months = _matches(known, _MONTHS_OF_A_YEAR)
+    if months.any():
+        return int(places[months.argmax()])
+    return int(places[0]) if _matches(known, _TWO_DECIMALS).all() else None
 
 
 def plain_column(cells: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:

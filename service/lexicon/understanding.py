@@ -209,6 +209,18 @@ def two_currencies(both: str, column: str, line: int = 0) -> Trouble:
     return Trouble("two_currencies", f"amounts in {both}", "one currency in all of the file", "convert", line, column)
 
 
+def two_units(column: str, line: int) -> Trouble:
+    """The trouble of a history such as 5.03: months, or years and months, the file does not tell."""
+    return Trouble(
+        "history_unit",
+        "a history can be read as months or as years and months",
+        'months as whole numbers, or "5 Years and 3 Months"',
+        "write one of these",
+        line,
+        column,
+    )
+
+
 def two_columns(field: str, columns: tuple[str, ...], line: int) -> Ambiguity:
     """The question which of several columns holds the field."""
     both = " and ".join(columns)

@@ -102,6 +102,22 @@ def test_texts_in_parquet_are_asked_as_csv_is(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.parquet", 5, ReadOptions(decimal=".")).features[17, INCOME] == 2900.0
 
 
+@pytest.mark.parametrize("kind", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_a_history_of_years_and_months_is_refused(tmp_path: Path, kind: str) -> None:
+    """Its first line that tells so is named; months as whole numbers are read."""
+    frame = applicants(20).assign(credit_history_months=[5.0] * 19 + [5.03])
+    path = tmp_path / kind
+    for told in (frame, frame.assign(credit_history_months=5.0)):
+        if kind.endswith("parquet"):
+            told.to_parquet(path)
+        else:
+            path.write_bytes(gzip.compress(as_csv(told).encode()) if kind.endswith("gz") else as_csv(told).encode())
+        if told is frame:
+            with pytest.raises(BatchRefused, match=r"line 2\d, column credit_history_months: .*years and months"):
+                read_file(path)
+    assert set(read_file(path).problems) == {""}
+
+
 def test_the_order_of_days_is_the_files(tmp_path: Path) -> None:
     """One day beyond the twelfth decides for all; where none does, the option is asked for."""
     frame = applicants(3).assign(as_of=["02/03/2026", "04/03/2026", "05/03/2026"])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.lexicon.columns import years_or_months
 from service.lexicon.errors import TableRefused
 from service.lexicon.limits import UPLOAD, ReadOptions
 from service.lexicon.reading import read_table
@@ -144,6 +145,39 @@ def test_a_refusal_says_where_and_what_next(case: str) -> None:
         read_table(content, options, name=name)
     assert raised.value.trouble.code == code
     assert str(raised.value).startswith(f"{name}: ") and "Error" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        (["5.00", "5.03", "22.10"], 3),
+        (["5,00", "", "5,11"], 4),
+        (["14", "5.3", "NA"], 3),
+        (["5.00", "12.00", ""], 2),
+        (["5.00", "265.00", "5.03"], None),
+        (["5.0", "12.0", "40.0"], None),
+        (["5.50", "5.03", "7.00"], None),
+        (["5", "12", "40"], None),
+        (["", "NA", ""], None),
+    ],
+    ids=str,
+)
+def test_a_history_of_years_and_months_is_no_number_of_months(cells: list[str], line: int | None) -> None:
+    """`5.00` beside `5.03` is five years, not five months: such a column is refused as text and as numbers."""
+    rows = [[f"C-{place}", "34000", "0", "", "Bad", cell] for place, cell in enumerate(cells)]
+    content = delimited(rows, by=";").encode()
+    numbers = pd.to_numeric(pd.Series(cells).str.replace(",", "."), errors="coerce")
+    assert years_or_months(numbers) == (
+        line - 2 if line and numbers.mod(1).gt(0).any() and "5.3" not in cells else None
+    )
+    if line is None:
+        assert read_table(content, OPTIONS).understanding.rows == len(cells)
+        return
+    with pytest.raises(
+        TableRefused, match=f"line {line}, column credit_history_months: .*5 Years and 3 Months"
+    ) as told:
+        read_table(content, OPTIONS)
+    assert told.value.trouble.code == "history_unit"
 
 
 def test_a_row_of_another_width_is_set_aside() -> None:

@@ -186,7 +186,7 @@ _TWO_CLICKS = """([first, second, wait]) => new Promise(done => {
   document.querySelector(first).click();
   setTimeout(() => { document.querySelector(second).click(); done(); }, wait);
 })"""
-EARLY_MS = (120, 150, 180, 210, 250, 300, 400, 500, 700)  # from a hand on: sooner, the browser makes one of two clicks
+EARLY_MS = (0, 20, 50, 80, 120, 150, 180, 210, 250, 300, 400, 500, 700)
 
 
 def test_an_example_is_whole_though_its_run_is_ended_early(browser: Browser, stack: Stack) -> None:
@@ -204,6 +204,23 @@ def test_an_example_is_whole_though_its_run_is_ended_early(browser: Browser, sta
         eventually(lambda: as_json(visit), wanted)
         assert sent(visit) == wanted, wait_ms
         visit.settle()
+    visit.done()
+
+
+@pytest.mark.parametrize("wait_ms", [0, 20, 50, 80])
+def test_an_example_right_after_the_question_greys_its_answer(browser: Browser, stack: Stack, wait_ms: int) -> None:
+    """However soon it is chosen: it is asked once, the example stands whole, and the answer is greyed where it was
+    given for other inputs."""
+    visit = Visit(browser, stack, LOOKS[0]).open()
+    asked = len(stack.gate.sent)
+    visit.page.evaluate(_TWO_CLICKS, [".st-key-submit-above button", ".st-key-example-careful button", wait_ms])
+    eventually(lambda: len(stack.gate.sent) > asked, True)
+    wanted = as_floats(EXAMPLES["careful"].model_dump(mode="json"))
+    eventually(lambda: as_json(visit), {name: value for name, value in wanted.items() if name in as_json(visit)})
+    expect(visit.page.locator(".qf-gauge .qf-band")).to_have_count(1)
+    visit.settle()
+    assert len(stack.gate.sent) == asked + 1
+    eventually(lambda: (visit.page.locator(".qf-stale").count() > 0) == (sent(visit) != as_json(visit)), True)
     visit.done()
 
 

@@ -1,8 +1,8 @@
-"""The data stages: `python -m flows.dataset fetch | prepare | evaluate | reproduce | adopt | push | pull`, at the root.
+"""The data stages: `python -m flows.dataset fetch | prepare | evaluate | reproduce | adopt | push | pull | erase`.
 
 `fetch`, `prepare` and `evaluate` are the commands of the DVC stages in `dvc.yaml`; `reproduce` runs the first two
 through DVC for another source; `push` and `pull` move versions to and from MinIO, or DagsHub where the environment
-says so.
+says so; `erase` takes a customer out of all of them for good. All are run at the project's root.
 """
 
 from __future__ import annotations
@@ -34,16 +34,88 @@ HINTS: Final = (
 
 
 def _fetch(source: str | None, options: ReadOptions) -> str:
-    """Fetch the source; without one the file that is there stays, and where none is the sample comes."""
-    from flows.data.sources import SAMPLE, fetch
+    """Fetch the source; without one the file that is there stays, and where none is the sample comes.
 
+    Whoever was erased is left out of either.
+    """
+    from flows.data.erased_customers import read_erased
+    from flows.data.sources import SAMPLE, fetch, forget
+
+    erased = read_erased(_state())
     if source is None:
         if RAW_FILE.is_file():
+            if gone := forget(RAW_FILE, erased):
+                return f"{RAW_FILE}: {gone} rows of erased customers taken out"
             return f"{RAW_FILE} stays as it is (set QF_DATA or --data for another source)"
         source = SAMPLE
     sample = read_params(PARAMS).sample
-    new = fetch(source, RAW_FILE, customers=sample.customers, seed=sample.seed, options=options)
+    new = fetch(source, RAW_FILE, customers=sample.customers, seed=sample.seed, options=options, erased=erased)
     return f"{RAW_FILE} {'fetched' if new else 'is the same already'}: DATA={source}, {RAW_FILE.stat().st_size:,} bytes"
+
+
+def _prepare() -> str:
+    """Clean and split the raw file; the report."""
+    from flows.cleaning.quality import as_markdown
+    from flows.data.erased_customers import read_erased
+    from flows.data.prepare import prepare
+
+    return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare, read_erased(_state())))
+
+
+def _pull() -> str:
+    """Pull what `dvc.lock` names; a version from before an erasure loses whoever was erased."""
+    from flows.data.dvc_versions import transfer
+    from flows.data.erased_customers import read_erased
+    from flows.data.erasure import erase_here
+
+    remote = transfer(Path.cwd(), "pull")
+    gone = erase_here(Path.cwd(), RAW_FILE, PROCESSED, read_erased(_state()))
+    if gone.prepared_rows:
+        _prepare()
+    told = f"; {gone.raw_rows} rows of erased customers taken out again" if gone.raw_rows else ""
+    return f"pull done, remote {remote.name}{told}"
+
+
+def _erase(number: str, requested_by: str) -> str:
+    """Erase a customer by number; what went, and what is to be known of the rest."""
+    import pandas as pd
+
+    from bentos.registry.audit_trail import Trail
+    from flows.data.dvc_versions import remote_of
+    from flows.data.erased_customers import remember
+    from flows.data.erasure import erase
+    from flows.data.split import is_test_customer
+    from flows.retention import RetentionPlace
+
+    if not number or not requested_by.strip():
+        raise DatasetError("give the customer's number on standard input, and who asked by --requested-by")
+    params = read_params(PARAMS).prepare
+    remote = remote_of(os.environ)
+    erased = remember(_state(), number)  # first, so that a repetition finishes what broke off
+    done = erase(Path.cwd(), RAW_FILE, PROCESSED, remote, erased)
+    Trail(RetentionPlace().trail).append(
+        "erasure_unfinished" if done.left else "erasure",
+        actor=requested_by,
+        version="",
+        digest=erased.digest(number),
+        note=done.told(),
+    )
+    if done.prepared_rows:
+        _prepare()
+    if done.left:
+        raise DatasetError(f"not erased everywhere: {done.told()}; mend that and run the same again")
+    judges = is_test_customer(pd.Series([number], dtype="str"), seed=params.seed, share=params.test_share)[0]
+    packages = (
+        "packages of models trained before hold the figures, without the number, in reference.parquet and perhaps in "
+        "golden requests: train, approve and pack anew"
+        if judges
+        else "models trained before hold no row, and their packages none of this customer's"
+    )
+    return (
+        f"{done.told()}. No later fetch brings them back. Name the new version: `python -m flows.dataset reproduce "
+        f"--data {RAW_FILE} --push`, then adopt. {packages}. The source itself (your file, Kaggle's cache) is yours "
+        "to mend."
+    )
 
 
 def _evaluate() -> str:
@@ -73,21 +145,23 @@ def _options(arguments: argparse.Namespace) -> ReadOptions:
     )
 
 
+def _state() -> Path:
+    return Path(os.environ.get("QF_STATE_DIR", ".local"))
+
+
 def _run(arguments: argparse.Namespace) -> str:
-    state = Path(os.environ.get("QF_STATE_DIR", ".local")) / STATE
+    state = _state() / STATE
     if arguments.command == "fetch":
         return _fetch(arguments.data, _options(arguments))
-    if arguments.command == "prepare":
-        from flows.cleaning.quality import as_markdown
-        from flows.data.prepare import prepare
-
-        return as_markdown(prepare(RAW_FILE, PROCESSED, read_params(PARAMS).prepare))
-    if arguments.command == "evaluate":
-        return _evaluate()
+    if arguments.command == "erase":
+        return _erase(sys.stdin.readline().strip(), arguments.requested_by)
+    alone = {"prepare": _prepare, "evaluate": _evaluate, "pull": _pull}
+    if arguments.command in alone:
+        return alone[arguments.command]()
     from flows.data.dvc_versions import adopt, reproduce, transfer
 
-    if arguments.command in ("push", "pull"):
-        return f"{arguments.command} done, remote {transfer(Path.cwd(), arguments.command).name}"
+    if arguments.command == "push":
+        return f"push done, remote {transfer(Path.cwd(), 'push').name}"
     if arguments.command == "adopt":
         return f"{adopt(Path.cwd(), state)} names the last run's data now: commit it"
     hints = {variable: getattr(arguments, option.lstrip("-")) for option, variable, _ in HINTS}
@@ -120,6 +194,8 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("push", help="push the versions dvc.lock names")
     commands.add_parser("pull", help="pull the versions dvc.lock names")
     commands.add_parser("adopt", help="make the last run's data the project's version")
+    command = commands.add_parser("erase", help="erase the customer whose number is given on standard input")
+    command.add_argument("--requested-by", required=True, help="who asked and where it is filed; no customer's name")
     try:
         print(_run(parser.parse_args(argv)))
     except DatasetError as error:

@@ -27,9 +27,10 @@ SETTINGS: Final = {"DVC_NO_ANALYTICS": "1"}
 
 @dataclass(frozen=True)
 class DvcRemote:
-    """A remote of `.dvc/config`, and the variables that lead to it."""
+    """A remote of `.dvc/config`, its bucket, and the variables that lead to it."""
 
     name: str
+    bucket: str
     variables: Mapping[str, str]
 
 
@@ -44,12 +45,12 @@ def remote_of(environment: Mapping[str, str]) -> DvcRemote:
     """
     endpoint = environment.get("QF_DVC_ENDPOINT", "")
     if not endpoint:
-        return DvcRemote("minio", {})
+        return DvcRemote("minio", s3.DATA_BUCKET, {})
     token = environment.get("MLFLOW_TRACKING_PASSWORD", "")
     if not token:
         raise DatasetError("QF_DVC_ENDPOINT is set, so MLFLOW_TRACKING_PASSWORD must hold DagsHub's token")
     region = s3.region_of(environment) or s3.DEFAULT_REGION  # any: boto3 asks for one, DagsHub does not
-    return DvcRemote("dagshub", s3.environment(endpoint, token, token, region))
+    return DvcRemote("dagshub", "dvc", s3.environment(endpoint, token, token, region))
 
 
 def transfer(root: Path, direction: Literal["push", "pull"]) -> DvcRemote:

@@ -16,6 +16,7 @@ from flows.cleaning.pipeline import clean_rows
 from flows.cleaning.quality import Quality, as_markdown, summarise, suspect_repeats
 from flows.cleaning.raw_table import PERSONAL_COLUMNS
 from flows.cleaning.schemas import clean_schema, hold, raw_violations
+from flows.data.erased_customers import ErasedCustomers
 from flows.data.params import PrepareParams
 from flows.data.raw_reading import RawTable, read_raw_table
 from flows.data.sources import replacing, sha256
@@ -26,12 +27,16 @@ from flows.learning.prepared_data import QUALITY_REPORT
 NEEDS_PAST: Final = " without the customer's past"
 
 
-def prepare(raw_file: Path, folder: Path, params: PrepareParams) -> Quality:
+def prepare(
+    raw_file: Path, folder: Path, params: PrepareParams, erased: ErasedCustomers = ErasedCustomers()
+) -> Quality:
     """Write train, test, repaired and quarantine as parquet, and `quality.json` and `quality.md`; the report.
 
-    Raises `DatasetError`; then nothing was written.
+    Rows of `erased` customers are left out before anything looks at them. Raises `DatasetError`; then nothing was
+    written.
     """
     table = read_raw_table(raw_file, labelled=True)
+    table = table.without(erased.among(table.frame["Customer_ID"]))
     fills = suspect_repeats(table.frame)
     result = clean_rows(table.frame, fills)
     alone = clean_rows(table.frame, fills, as_served=True)

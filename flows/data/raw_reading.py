@@ -7,7 +7,7 @@ the file, and its line, are kept for the way back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,14 @@ class RawTable:
     written: pd.DataFrame
     lines: NDArray[np.int64]
     understanding: Understanding
+
+    def without(self, gone: NDArray[np.bool_]) -> RawTable:
+        """The table less these rows; the others keep their lines."""
+        if not gone.any():
+            return self
+        kept = ~gone
+        frame, written = (one[kept].reset_index(drop=True) for one in (self.frame, self.written))
+        return replace(self, frame=frame, written=written, lines=self.lines[kept])
 
 
 def read_raw_table(

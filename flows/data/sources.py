@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.cleaning.raw_table import PERSONAL_COLUMNS
+from flows.data.erased_customers import ErasedCustomers
 from flows.data.raw_reading import PREFERRED_MEMBER, RawTable, read_raw_table
 from flows.data.sample import write_sample
 from flows.errors import SourceError
@@ -27,12 +28,18 @@ KAGGLE_FILE: Final = "train.csv"
 
 
 def fetch(
-    source: str, target: Path, *, customers: int, seed: int, options: ReadOptions = ReadOptions(prefer=PREFERRED_MEMBER)
+    source: str,
+    target: Path,
+    *,
+    customers: int,
+    seed: int,
+    options: ReadOptions = ReadOptions(prefer=PREFERRED_MEMBER),
+    erased: ErasedCustomers = ErasedCustomers(),
 ) -> bool:
     """Put the raw file of `source` (sample, kaggle or a path) at `target`; false if that very file lay there already.
 
-    `customers` and `seed` are the sample's; `options` say of the file what it does not say itself. Raises
-    `SourceError` with one line; then `target` is untouched.
+    `customers` and `seed` are the sample's; `options` say of the file what it does not say itself; rows of `erased`
+    customers are left out. Raises `SourceError` with one line; then `target` is untouched.
     """
     with replacing(target) as temporary:
         if source == SAMPLE:
@@ -40,11 +47,28 @@ def fetch(
             path = temporary
         else:
             path = _kaggle_file() if source == KAGGLE else _local_file(source)
-        _store(read_raw_table(path.read_bytes(), labelled=True, name=source, options=options), temporary, options)
+        raw = read_raw_table(path.read_bytes(), labelled=True, name=source, options=options)
+        _store(raw.without(erased.among(raw.frame["Customer_ID"])), temporary, options)
         same = target.is_file() and sha256(temporary) == sha256(target)
         if same:
             temporary.unlink()
     return not same
+
+
+def forget(target: Path, erased: ErasedCustomers) -> int:
+    """Take the rows of erased customers out of the raw file that is there; how many. No other cell changes.
+
+    Raises:
+        SourceError: what lies there is not the table we know; it is untouched.
+    """
+    if not erased.digests or not target.is_file():
+        return 0
+    raw = read_raw_table(target, labelled=True)
+    gone = erased.among(raw.frame["Customer_ID"])
+    if gone.any():
+        with replacing(target) as temporary:
+            _store(raw.without(gone), temporary, ReadOptions())
+    return int(gone.sum())
 
 
 def sha256(path: Path) -> str:

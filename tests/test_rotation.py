@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bentos import reviewers
@@ -20,9 +22,20 @@ from infra.compose.passwords import read_env
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings
 from infra.stack import parts
-from infra.stack.credentials import credentials, logins, read_exports, stack_variables, write_exports
+from infra.stack.credentials import (
+    credentials,
+    logins,
+    read_exports,
+    stack_variables,
+    store_variables,
+    write_exports,
+)
 from service import keys
 from service.access.credentials import digest, read_pepper
+from service.access.pseudonyms import Pseudonyms
+from service.errors import Misconfigured
+from service.ledger.ids import SealedIds
+from service.ledger.postgres.host import check
 
 PAGE = (ROOT / "infra" / "docs" / "pages" / "rotation.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"```sh drill=(\w+)\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -65,6 +78,44 @@ def test_a_partners_key_is_rotated(tmp_path: Path) -> None:
     assert made.digest == digest(read_pepper(folder / "pepper"), given.encode()).hex()
 
 
+def test_a_pepper_that_was_seen_is_changed(tmp_path: Path) -> None:
+    """Keys, ids and pseudonyms begin anew; whoever asks is still found under the pseudonym from before."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    given = keys.issue(folder, "acme").encode()
+    old = read_pepper(folder / "pepper")
+    sealed = SealedIds(old).of("20261126-abcdefghij-7", "acme").public
+
+    drill("pepper", tmp_path)
+
+    new = read_pepper(folder / "pepper")
+    (record,) = keys.kept(folder)
+    assert record.digest == digest(new, (tmp_path / "new-key").read_text().strip().encode()).hex()
+    assert digest(new, given) != digest(old, given) and SealedIds(new).place(sealed, "acme") is None
+    asked = [Pseudonyms(pepper).of("acme", "customer-7") for pepper in (new, old)]
+    assert drill("asked", tmp_path).split() == asked
+    assert (folder / "before").stat().st_mode & 0o777 == 0o700
+
+    shutil.rmtree(folder / "before")
+    with pytest.raises(AssertionError, match="there is no pepper at"):
+        drill("asked", tmp_path)
+    assert not (folder / "before").exists()
+
+
+def test_a_database_takes_the_new_pepper(database: str) -> None:
+    """By the statement of the page, and then no other."""
+    statement = re.search(r"`(DELETE FROM ledger\.pepper)`", PAGE)
+    assert statement
+    check(database, b"o" * 32)
+    with pytest.raises(Misconfigured, match="its pepper is another"):
+        check(database, b"n" * 32)
+    with psycopg.connect(database, autocommit=True) as link:
+        link.execute(statement[1].encode())
+    check(database, b"n" * 32)
+    with pytest.raises(Misconfigured, match="its pepper is another"):
+        check(database, b"o" * 32)
+
+
 def test_a_reviewers_key_is_rotated_and_a_leaver_signs_nothing(tmp_path: Path) -> None:
     """What the old key signed is not believed, the new key's word is; off the list neither is."""
     settings = BentosSettings(state_dir=tmp_path)
@@ -91,7 +142,7 @@ def test_secrets_of_one_machine_are_made_anew(tmp_path: Path) -> None:
     pair, words = credentials(file), logins(file)
     write_exports(file, stack_variables(settings, pair, words))
     folder = tmp_path / "mlflow"
-    parts.mlflow(folder, 5000, parts.store_variables("http://127.0.0.1:9000", pair), words)
+    parts.mlflow(folder, 5000, store_variables("http://127.0.0.1:9000", pair), words)
     users = re.search(r"sqlite:///(\S+)", (folder / "auth.ini").read_text())
     assert users
     Path(users[1]).touch()
@@ -102,7 +153,7 @@ def test_secrets_of_one_machine_are_made_anew(tmp_path: Path) -> None:
     assert not {pair.access_key, pair.secret_key} & {again.access_key, again.secret_key}
     assert not {words.prefect, words.mlflow} & {passwords_now.prefect, passwords_now.mlflow}
     assert "QF_API_URL" in read_exports(file) and [path.name for path in tmp_path.glob("env*")] == ["env"]
-    parts.mlflow(folder, 5000, parts.store_variables("http://127.0.0.1:9000", again), passwords_now)
+    parts.mlflow(folder, 5000, store_variables("http://127.0.0.1:9000", again), passwords_now)
     assert users[1] not in (folder / "auth.ini").read_text() and not Path(users[1]).exists()
 
 

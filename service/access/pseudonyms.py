@@ -14,6 +14,7 @@ import sys
 from typing import Final
 
 from service.access.credentials import read_pepper
+from service.errors import Misconfigured
 from service.settings import settings
 
 HEX_LENGTH: Final = 32
@@ -49,13 +50,24 @@ class Pseudonyms:
         return pseudonym(key, customer_ref)
 
 
-def main() -> None:
+def main() -> int:
     """Prints the pseudonym of the reference on standard input."""
     parser = argparse.ArgumentParser(prog="python -m service.access.pseudonyms", description=main.__doc__)
     parser.add_argument("partner")
     partner = parser.parse_args().partner
-    print(Pseudonyms(read_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip()))
+    try:
+        pepper = settings().pepper_file
+        if not pepper.exists():  # reading would make one, and under its pseudonyms nobody would be found to be erased
+            raise Misconfigured(f"there is no pepper at {pepper} (QF_SERVICE_DIR or QF_KEYS_DIR)")
+        told = Pseudonyms(read_pepper(pepper)).of(partner, sys.stdin.readline().strip())
+        if not told:
+            raise Misconfigured("give the partner's reference of the customer on standard input")
+    except Misconfigured as error:
+        print(f"service.access.pseudonyms: {error}", file=sys.stderr)
+        return 1
+    print(told)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from service import erasure
 from service.access import pseudonyms
+from service.access.credentials import read_pepper
 from service.access.pseudonyms import Pseudonyms
 from service.settings import settings
 
@@ -43,14 +44,18 @@ def test_a_short_pepper_is_refused() -> None:
 def test_the_tools_make_and_erase_a_pseudonym(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One prints what the other takes; neither repeats a reference that was given by mistake."""
+    """One prints what the other takes, only where the pepper is; neither repeats a reference given by mistake."""
     monkeypatch.setenv("QF_SERVICE_DIR", str(tmp_path))
     settings.cache_clear()
     (tmp_path / "outbox" / "quarantine").mkdir(parents=True)
     (tmp_path / "outbox" / "kept").mkdir()
     monkeypatch.setattr("sys.argv", ["pseudonyms", "acme"])
     monkeypatch.setattr("sys.stdin", io.StringIO("Maria-1234\n"))
-    pseudonyms.main()
+    assert pseudonyms.main() == 1 and not (tmp_path / "pepper").exists()
+    told = capsys.readouterr()
+    assert not told.out and "there is no pepper" in told.err
+    read_pepper(tmp_path / "pepper")
+    assert pseudonyms.main() == 0
     ref = capsys.readouterr().out.strip()
     for argument, code in ((ref, 0), ("Maria-1234", 1)):
         monkeypatch.setattr("sys.argv", ["erasure", argument])

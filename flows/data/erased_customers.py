@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ _PARQUET: Final = b"PAR1"
 class ErasedCustomers:
     """The list as it stands: hexadecimal HMAC-SHA-256 of customers' numbers. Empty: nobody asked."""
 
-    key: bytes = b""
+    key: bytes = field(default=b"", repr=False)
     digests: frozenset[str] = frozenset()
 
     def among(self, numbers: pd.Series) -> NDArray[np.bool_]:
@@ -54,27 +54,32 @@ def read_erased(state: Path) -> ErasedCustomers:
     """The list under a state folder; empty where nobody asked yet.
 
     Raises:
-        DatasetError: the list is there and its key is not, so nobody on it could be left out.
+        DatasetError: of the list and its key one is lost, so that nobody on it could be left out.
     """
     folder = _folder(state)
-    if not (folder / "digests").is_file():
+    listed = folder / "digests"
+    if not listed.is_file():
+        if (folder / "key").exists():
+            raise DatasetError(f"{listed} is missing, so who asked to be left out is unknown: restore your backup")
         return ErasedCustomers()
-    digests = frozenset((folder / "digests").read_text("ascii").split())
-    return ErasedCustomers(_key(folder), digests)
+    digests = frozenset(listed.read_text("ascii").split())
+    return ErasedCustomers(_key(folder), digests) if digests else ErasedCustomers()
 
 
 def remember(state: Path, number: str) -> ErasedCustomers:
     """Put a customer's number on the list, durably; the list with them on it.
 
     Raises:
-        DatasetError: the list's key is lost.
+        DatasetError: of the list and its key one is lost.
     """
     folder = _folder(state)
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / "lock"):
-        if not (folder / "digests").exists():
+        before = read_erased(state).digests
+        if not before:  # an empty list first: a key without a list is a list that was lost
+            files.make_once(folder / "digests", b"")
             files.make_once(folder / "key", secrets.token_bytes(KEY_BYTES))
-        key, before = _key(folder), read_erased(state).digests
+        key = _key(folder)
         erased = ErasedCustomers(key, before | {ErasedCustomers(key).digest(number)})
         files.replace(folder / "digests", "\n".join(sorted(erased.digests)).encode(), files.PRIVATE)
     return erased

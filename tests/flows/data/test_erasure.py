@@ -153,15 +153,18 @@ def test_an_erasure_names_who_asked_and_whom(project: Path, monkeypatch: pytest.
     assert not read_erased(project / ".local").digests
 
 
-def test_a_list_without_its_key_lets_nobody_back_in(project: Path) -> None:
-    """The list is for its owner alone and knows exact numbers; once its key is lost nothing is fetched."""
+@pytest.mark.parametrize("lost", ["key", "digests"])
+def test_half_a_list_lets_nobody_back_in(project: Path, lost: str) -> None:
+    """The list is for its owner alone and knows exact numbers; once it or its key is lost nothing is fetched."""
     state = project / ".local"
     remember(state, "CUS_0x2")
     erased = remember(state, "CUS_0x1")
     assert erased.among(pd.Series(["CUS_0x1 ", "CUS_0x12", "", None, "CUS_0x2"])).tolist() == [True, *[False] * 3, True]
-    listed = state / "erased-customers" / "digests"
-    assert listed.stat().st_mode & 0o777 == 0o600 and "CUS" not in listed.read_text()
-    (state / "erased-customers" / "key").unlink()
-    with pytest.raises(DatasetError, match="key is missing or damaged"):
+    kept = state / "erased-customers"
+    assert [(kept / name).stat().st_mode & 0o777 for name in ("key", "digests")] == [0o600, 0o600]
+    assert "CUS" not in (kept / "digests").read_text() and repr(erased.key) not in repr(erased)
+    (kept / lost).unlink()
+    with pytest.raises(DatasetError, match=f"{lost} is missing"):
         remember(state, "CUS_0x3")
     assert dataset.main(["fetch", "--data", str(project.parent / "k.csv")]) == 1
+    assert not (project / "data/raw/train.csv").exists()

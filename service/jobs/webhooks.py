@@ -23,6 +23,10 @@ from service.addresses import Networks, among
 TRIES_AFTER_S: Final = (0.0, 5.0, 60.0, 600.0, 3600.0)
 TIMEOUT_S: Final = 10.0
 _TRANSLATED: Final = ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in other clothes
+_UNICAST: Final = ip_network("2000::/3")
+"""All that IANA gives the internet; outside lie a network's own NAT64 (RFC 8215) and IPv4 in older clothes."""
+_PROTOCOLS: Final = ip_network("192.0.0.0/24")
+"""A cloud's metadata among them (192.0.0.192); Pythons before 3.11.10 take most of it for public (CVE-2024-4032)."""
 
 
 class WebhookRefused(ValueError):
@@ -71,6 +75,10 @@ def public(address: IPv4Address | IPv6Address) -> bool:
             return public(inner)
         if address in _TRANSLATED:
             return public(IPv4Address(int(address) & 0xFFFFFFFF))
+        if address not in _UNICAST:
+            return False
+    elif address in _PROTOCOLS:
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -31,7 +31,7 @@ from flows.completion import completed
 from flows.monitoring import report_store
 from flows.monitoring.customer_classes import CustomerClasses, read_classes
 from flows.settings import FlowSettings
-from service.access.credentials import read_pepper
+from service.access.credentials import kept_pepper
 from service.access.pseudonyms import partner_key
 from service.errors import Misconfigured
 from service.settings import settings as service_settings
@@ -166,10 +166,7 @@ def _classes(partner: str) -> tuple[CustomerClasses, Mapping[str, int]]:
         BatchRefused: this worker cannot bring a reference to its pseudonym, or there are too many outcomes.
     """
     try:
-        pepper = service_settings().pepper_file
-        if not pepper.exists():  # reading would make one, and nobody's outcomes would be found under it
-            raise BatchRefused(f"outcomes cannot be joined: no pepper at {pepper} (QF_SERVICE_DIR or QF_KEYS_DIR)")
-        key = partner_key(read_pepper(pepper), partner)
+        key = partner_key(kept_pepper(service_settings().pepper_file), partner)
     except Misconfigured as error:
         raise BatchRefused(f"outcomes cannot be joined: {error}") from error
     known, aside = read_classes(report_store.object_store(), partner, key, datetime.now(UTC).date())

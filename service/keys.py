@@ -17,7 +17,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.access.credentials import digest, mint, read_pepper, shown_webhook_secret
+from service.access.credentials import digest, kept_pepper, mint, read_pepper, shown_webhook_secret
 from service.access.keystore import PARTNER_SCOPES, ApiKey, KeyRecord, Scope, changing_keys, read_keys
 from service.access.security_log import SecurityEvent, SecurityLog, read_uses
 from service.errors import KeyRefused, ServiceError, in_one_line
@@ -118,9 +118,13 @@ def revoke(folder: Path, key_id: str, *, database: str | None = None) -> None:
 
 
 def webhook_secret(folder: Path, partner: str, *, test: bool = False) -> str:
-    """The secret that a partner's webhooks are signed with, as libraries of standardwebhooks.com take it."""
+    """The secret that a partner's webhooks are signed with, as libraries of standardwebhooks.com take it.
+
+    Raises:
+        Misconfigured: this folder has no pepper, so nothing is signed with what could be told here.
+    """
     account = ApiKey("", partner, frozenset(), 1, 1, 1, test=test).account
-    return shown_webhook_secret(read_pepper(folder / "pepper"), account)
+    return shown_webhook_secret(kept_pepper(folder / "pepper"), account)
 
 
 def expire(folder: Path, key_id: str, when: datetime, *, database: str | None = None) -> None:

@@ -106,6 +106,17 @@ def shown_webhook_secret(pepper: bytes, account: str) -> str:
     return "whsec_" + base64.b64encode(webhook_secret(pepper, account)).decode()
 
 
+def kept_pepper(path: Path) -> bytes:
+    """The pepper that is there already, for what must agree with what was made with it before.
+
+    Raises:
+        Misconfigured: there is none, or none that `read_pepper` takes.
+    """
+    if not path.exists():
+        raise Misconfigured(f"there is no pepper at {path} (QF_SERVICE_DIR or QF_KEYS_DIR)")
+    return read_pepper(path)
+
+
 def read_pepper(path: Path) -> bytes:
     """The pepper, made on first use.
 

@@ -13,7 +13,7 @@ import hmac
 import sys
 from typing import Final
 
-from service.access.credentials import read_pepper
+from service.access.credentials import kept_pepper
 from service.errors import Misconfigured
 from service.settings import settings
 
@@ -56,10 +56,8 @@ def main() -> int:
     parser.add_argument("partner")
     partner = parser.parse_args().partner
     try:
-        pepper = settings().pepper_file
-        if not pepper.exists():  # reading would make one, and under its pseudonyms nobody would be found to be erased
-            raise Misconfigured(f"there is no pepper at {pepper} (QF_SERVICE_DIR or QF_KEYS_DIR)")
-        told = Pseudonyms(read_pepper(pepper)).of(partner, sys.stdin.readline().strip())
+        # One made now would give pseudonyms under which nobody is found to be erased.
+        told = Pseudonyms(kept_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip())
         if not told:
             raise Misconfigured("give the partner's reference of the customer on standard input")
     except Misconfigured as error:

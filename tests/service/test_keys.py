@@ -185,6 +185,15 @@ def test_a_pepper_that_others_read_or_that_is_cut_is_refused(tmp_path: Path, mod
         credentials.read_pepper(path)
 
 
+def test_a_webhooks_secret_is_told_only_where_the_pepper_is(tmp_path: Path) -> None:
+    """Another pepper, made now, would tell a secret that nothing is signed with."""
+    with pytest.raises(Misconfigured, match="there is no pepper"):
+        keys.webhook_secret(tmp_path, "acme")
+    assert not list(tmp_path.iterdir())
+    keys.issue(tmp_path, "acme")
+    assert keys.webhook_secret(tmp_path, "acme").startswith("whsec_")
+
+
 def test_unknown_wrong_and_revoked_take_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One digest and one comparison for each, so that the time tells nothing."""
     key = keys.issue(tmp_path, "acme")

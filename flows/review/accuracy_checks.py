@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from flows.learning.model_metrics import Difference
 from flows.review.release_evidence import (
     Evidence,
     Finding,
@@ -23,10 +24,22 @@ from service.contract import CreditClass
 _GRAVITY: Final = (Result.PASSED, Result.NEEDS_REVIEW, Result.FAILED)
 
 
+def _loss(gap: Difference, most: float, *, less_is_better: bool = False) -> Result:
+    """A loss beyond the most fails where the paired interval excludes chance; where it does not, a person looks."""
+    loss, least = (gap.value, gap.low) if less_is_better else (-gap.value, -gap.high)
+    if loss <= most:
+        return Result.PASSED
+    return Result.FAILED if least > 0.0 else Result.NEEDS_REVIEW
+
+
+def _interval(gap: Difference) -> str:
+    return f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+
+
 def macro_f1(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """Classes are not told worse than by the champion."""
     gap = gap_of(evidence.against, "macro_f1", "on unseen customers")
-    told = f"macro-F1 {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] against {compared_with(evidence)}"
+    told = f"macro-F1 {_interval(gap)} against {compared_with(evidence)}"
     if gap.value < -limits.macro_f1_loss or gap.high < 0.0:
         return Result.FAILED, f"{told}, worse than {-limits.macro_f1_loss}", gap.value, -limits.macro_f1_loss
     if gap.low > -limits.macro_f1_loss_low:
@@ -45,18 +58,15 @@ def no_relative_loss(name: str) -> Finding:
         if theirs <= 0.0:
             raise Missing(f"{name} of {compared_with(evidence)}")
         loss = gap.value / theirs
-        told = (
-            f"{name} {ours:.4f}, {loss:+.2%} against {compared_with(evidence)}, at most {limits.proper_score_loss:+.0%}"
-        )
-        return passed(loss <= limits.proper_score_loss, told, loss, limits.proper_score_loss)
+        told = f"{name} {ours:.4f}, {loss:+.2%} [{gap.low / theirs:+.2%}, {gap.high / theirs:+.2%}]"
+        told += f" against {compared_with(evidence)}, at most {limits.proper_score_loss:+.0%}"
+        return _loss(gap, limits.proper_score_loss * theirs, less_is_better=True), told, loss, limits.proper_score_loss
 
     return finding
 
 
 def ranking(order: str, what: str) -> Finding:
     """The check that an order of the rows tells a class apart no worse than the champion's, by Gini and by KS.
-
-    A loss beyond the limit fails where chance is excluded; where it is not, a person looks.
 
     Args:
         order: which one, as the metrics name it: `poor` is that of p_Poor, `score_good` the score's for Good.
@@ -67,10 +77,8 @@ def ranking(order: str, what: str) -> Finding:
         found = []
         for measure, most in (("gini", limits.gini_loss), ("ks", limits.ks_loss)):
             gap = gap_of(evidence.against, f"{measure}_{order}", "on unseen customers")
-            lost = gap.value < -most
-            result = (Result.FAILED if gap.high < 0.0 else Result.NEEDS_REVIEW) if lost else Result.PASSED
-            told = f"{measure} {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}], at least {-most}"
-            found.append((result, told, gap.value, -most))
+            told = f"{measure} {_interval(gap)}, at least {-most}"
+            found.append((_loss(gap, most), told, gap.value, -most))
         told = f"{what} against {compared_with(evidence)}: {'; '.join(one[1] for one in found)}"
         result, _, value, threshold = max(found, key=lambda one: _GRAVITY.index(one[0]))
         return result, told, value, threshold
@@ -90,9 +98,10 @@ def severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
 
 def severe_against(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """Severe errors are no more frequent than the champion's."""
-    gap = gap_of(evidence.against, "severe_error_rate", "on unseen customers").value
-    told = f"severe errors {gap:+.2%} against {compared_with(evidence)}, at most {limits.severe_gain:+.1%}"
-    return passed(gap <= limits.severe_gain, told, gap, limits.severe_gain)
+    gap = gap_of(evidence.against, "severe_error_rate", "on unseen customers")
+    told = f"severe errors {gap.value:+.2%} [{gap.low:+.2%}, {gap.high:+.2%}] against {compared_with(evidence)},"
+    told += f" at most {limits.severe_gain:+.1%}"
+    return _loss(gap, limits.severe_gain, less_is_better=True), told, gap.value, limits.severe_gain
 
 
 def bands(evidence: Evidence, _: ReleaseLimits) -> Verdict:
@@ -113,9 +122,10 @@ def borderline(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
 
 def out_of_time(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """The model holds in the last months."""
-    gap = gap_of(evidence.out_of_time_against, "macro_f1", "out of time").value
-    told = f"macro-F1 out of time {gap:+.4f} against {compared_with(evidence)}, at least {-limits.out_of_time_loss}"
-    return passed(gap >= -limits.out_of_time_loss, told, gap, -limits.out_of_time_loss)
+    gap = gap_of(evidence.out_of_time_against, "macro_f1", "out of time")
+    told = f"macro-F1 out of time {_interval(gap)} against {compared_with(evidence)},"
+    told += f" at least {-limits.out_of_time_loss}"
+    return _loss(gap, limits.out_of_time_loss), told, gap.value, -limits.out_of_time_loss
 
 
 def better(evidence: Evidence, limits: ReleaseLimits) -> Verdict:

@@ -135,6 +135,15 @@ def in_words(context: PageContext, field: Field, value: Any) -> str:
     return context.texts.option(str(value)) if field.kind is FieldKind.CHOICE else str(value)
 
 
+def with_unit(context: PageContext, field: Field, value: Any) -> str:
+    """`in_words`, and the unit where neither a sign nor the field's name tells it: 210 months."""
+    said = in_words(context, field, value)
+    if not isinstance(value, int | float):
+        return said
+    unit = f"counted.{field.unit.replace(' ', '_')}.{'one' if value == 1 else 'other'}"
+    return f"{said} {context.texts.get(unit, '')}".rstrip()
+
+
 def _hint(context: PageContext, field: Field) -> str:
     return context.texts.get(f"fields.{field.name}.help", field.description)
 

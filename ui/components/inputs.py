@@ -9,7 +9,7 @@ from typing import Any, Final
 import streamlit as st
 
 from ui.applicant.fields import Field
-from ui.components.form import in_words
+from ui.components.form import with_unit
 from ui.session import PageContext
 
 _NAMED_FIRST: Final = ("annual_income", "outstanding_debt", "delay_from_due_date")
@@ -26,7 +26,7 @@ def show(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, A
 def summary(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
     """The applicant in a line."""
     phrases = [
-        f"{context.texts.label(field.name).lower()} {in_words(context, field, inputs.get(field.name))}"
+        f"{context.texts.label(field.name).lower()} {with_unit(context, field, inputs.get(field.name))}"
         for field in fields
         if field.name in _NAMED_FIRST
     ]
@@ -37,7 +37,7 @@ def listed(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str,
     """Every input as a list of names and values (HTML)."""
     rows = "".join(
         f"<div><dt>{escape(context.texts.label(field.name))}</dt>"
-        f'<dd data-field="{field.name}">{escape(in_words(context, field, inputs.get(field.name)))}</dd></div>'
+        f'<dd data-field="{field.name}">{escape(with_unit(context, field, inputs.get(field.name)))}</dd></div>'
         for field in fields
         if field.required or field.name in inputs
     )

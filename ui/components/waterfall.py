@@ -8,7 +8,7 @@ from typing import Any
 
 from service.contract import SCORE_MAX, CreditClass, Score
 from ui.applicant.fields import contract_fields
-from ui.components.form import in_words
+from ui.components.form import with_unit
 from ui.components.gauge import COLOURS
 from ui.session import PageContext
 
@@ -68,10 +68,10 @@ def _name(context: PageContext, entry: Any) -> str:
     field = next((each for each in contract_fields() if each.name == entry.feature), None)
     if field is None or not hasattr(entry, "value"):
         return label
-    value, other = in_words(context, field, entry.value), getattr(entry, "compared_with", None)
+    value, other = with_unit(context, field, entry.value), getattr(entry, "compared_with", None)
     if other is None:
         return t("result.step_value", label=label, value=value)
-    return t("result.step_compared", label=label, value=value, reference=in_words(context, field, other))
+    return t("result.step_compared", label=label, value=value, reference=with_unit(context, field, other))
 
 
 def _lead(context: PageContext, steps: list[WaterfallStep]) -> str:

@@ -56,6 +56,18 @@ def test_it_is_spoken_and_drawn() -> None:
     assert "Card interest rate: 5%" in drawn and "+20" in drawn and drawn.count("<li>") == 5
 
 
+def test_what_is_counted_says_its_unit() -> None:
+    """A number of months or days is told as such, one in the singular; what its field's name counts is not."""
+    told = {"credit_history_months": (210, 1), "delay_from_due_date": (1.0, 8.0), "num_credit_cards": (7, 4)}
+    reasons = [SimpleNamespace(feature=name, points=10, value=a, compared_with=b) for name, (a, b) in told.items()]
+    drawn = of(
+        DESK,
+        cast(Score, SimpleNamespace(reasons=reasons, strengths=[], reference=SimpleNamespace(score=700), score=670)),
+    )
+    assert "210 months (reference: 1 month)" in drawn and "1 day (reference: 8 days)" in drawn
+    assert ": 7 (reference: 4)" in drawn
+
+
 @pytest.mark.parametrize("reference", [None])
 def test_without_points_nothing_is_drawn(reference: int | None) -> None:
     """An older answer has no picture."""

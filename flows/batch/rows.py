@@ -7,10 +7,11 @@ field at fault. Columns that are no contract field (an id, say) are passed throu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -85,7 +86,19 @@ class Checked:
     fault: NDArray[np.int8]
     history: NDArray[np.float64] | None
 
+    def features(self) -> Iterator[NDArray[np.float64]]:
+        """The features of the rows, shape (block's rows, features), a block at a time; one empty block of no rows.
 
+        A block's memory is used again for the next. For all rows at once the system would give fresh pages, and
+        those cost half as much a row as the trees do.
+        """
+        columns = self.columns | ({} if self.history is None else {"history": self.history})
+        for start in range(0, max(len(self.problem), 1), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            yield matrix({name: _cut(cells, part) for name, cells in columns.items()})
+
+
+_BLOCK_ROWS: Final = 20_000
 pa.scalar(0)  # pyarrow looks for pandas at its first conversion: a second of a process's start, not of its first part
 
 
@@ -110,7 +123,8 @@ def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons:
     With `sets` also the prediction sets, classes joined by `|`: null where the model tells no thresholds.
     """
     told, problem = found.history, found.problem
-    answers = model.assess_arrays(matrix(found.columns | ({} if told is None else {"history": told})), reasons=reasons)
+    blocks = [model.assess_arrays(features, reasons=reasons) for features in found.features()]
+    answers = Arrays(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     passed = [name for name in table.column_names if name not in FIELDS]
     known = np.zeros(len(problem), np.bool_) if told is None else ~np.isnan(told[:, 0])
     arrays = [
@@ -122,6 +136,10 @@ def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons:
         arrays.append(_sets(answers, known, model, problem > 0))
         names.append(SET_COLUMN)
     return pa.table([*(table.column(name) for name in passed), *arrays], names=names)
+
+
+def _cut(cells: Any, part: slice) -> Any:
+    return Coded(cells.values, cells.codes[part]) if isinstance(cells, Coded) else cells[part]
 
 
 def _sets(answers: Arrays, known: Bools, model: PackedModel, bad: Bools) -> pa.Array:
@@ -357,6 +375,7 @@ def _levels(rule: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]]["enum"])
 
 
+@lru_cache(maxsize=4_096)  # every part has the same words
 def _spelt(name: str, text: str | None) -> str | None:
     """A category in the contract's spelling, null for a word that says it is not known; any other text as it is."""
     if not text:

@@ -143,7 +143,7 @@ class Portable:
         points = policy.score_many(triples)
         band, best = policy.band_many(points), triples.argmax(axis=1)
         numbers = np.full((len(matrix), MAX_REASONS), -1, np.int16)
-        lost = np.zeros((len(matrix), len(FAMILIES)))
+        lost = np.zeros((len(matrix) if reasons else 0, len(FAMILIES)))
         if reasons:
             for row, values in enumerate(matrix.tolist()):
                 alone = self.assess(values)

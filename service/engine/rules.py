@@ -50,7 +50,7 @@ class Arrays(NamedTuple):
     predicted_class: NDArray[np.int8]
     borderline: NDArray[np.bool_]
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
-    lost: Float  # (n, families) as `Assessment.lost`; all 0 if reasons were not asked
+    lost: Float  # (n, families) as `Assessment.lost`; no row if reasons were not asked
 
     def named_reasons(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""

@@ -58,6 +58,14 @@ def _scored(model: PackedModel, table: pa.Table) -> pa.Table:
 TABLE = _table()
 
 
+def test_the_size_of_a_block_changes_nothing(model: PackedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows asked block by block, the last one shorter, have the answers of all at once; so has a file of no rows."""
+    whole, none = _scored(model, TABLE), _scored(model, TABLE.slice(0, 0))
+    monkeypatch.setattr("flows.batch.rows._BLOCK_ROWS", 7)
+    assert _scored(model, TABLE).equals(whole) and _scored(model, TABLE.slice(0, 0)).equals(none)
+    assert len(whole) == ROWS and ROWS % 7 and len(none) == 0
+
+
 @pytest.mark.parametrize("read", [pytest.param(lambda table: table, id="parquet"), pytest.param(_as_text, id="csv")])
 def test_a_row_scores_as_its_applicant_does(model: PackedModel, read: Any) -> None:
     """Every answer is the single one's to the last bit, reasons included."""

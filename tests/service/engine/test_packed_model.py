@@ -73,7 +73,20 @@ def test_arrays_and_single_rows_agree(loaded_model: PackedModel) -> None:
     assert [CLASSES[best] for best in arrays.predicted_class] == [answer.predicted_class for answer in alone]
     assert arrays.borderline.tolist() == [answer.borderline for answer in alone]
     assert list(arrays.named_reasons()) == [answer.numbers for answer in alone]
-    assert (loaded_model.assess_arrays(rows).numbers == -1).all()
+    unexplained = loaded_model.assess_arrays(rows)
+    assert (unexplained.numbers == -1).all() and len(unexplained.lost) == 0
+
+
+@pytest.mark.parametrize("reasons", [True, False])
+def test_how_many_rows_come_at_once_changes_nothing(loaded_model: PackedModel, reasons: bool) -> None:
+    """More rows than the kernel's block, and not a multiple of it: each is answered as in a part of its own."""
+    few = features.matrix(applicant_columns(700, seed=9)[0])
+    parts, once = (
+        [loaded_model.assess_arrays(few, reasons)] * 7,
+        loaded_model.assess_arrays(np.tile(few, (7, 1)), reasons),
+    )
+    for name, column in once._asdict().items():
+        assert np.array_equal(column, np.concatenate([getattr(part, name) for part in parts])), name
 
 
 def test_threads_do_not_disturb_one_another(loaded_model: PackedModel) -> None:

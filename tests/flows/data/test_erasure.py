@@ -20,9 +20,11 @@ from flows.data import dvc_versions
 from flows.data.erased_customers import read_erased, remember
 from flows.data.raw_reading import read_raw
 from flows.errors import DatasetError
+from flows.predictions.data_age import VERSIONS
 from infra.settings import HOST, ROOT
 from infra.stack import parts
 from infra.stack.processes import Recipe
+from service.s3 import DATA_BUCKET
 from tests.conftest import ObjectStore, serving
 
 ASKED = ("erase", "--requested-by", "privacy desk, case 8")
@@ -58,6 +60,15 @@ def _project(tmp_path: Path, sample: pd.DataFrame, monkeypatch: pytest.MonkeyPat
     return folder
 
 
+@pytest.fixture(name="versions")
+def _versions(object_store: ObjectStore) -> Iterator[ObjectStore]:
+    """The real store, shared with other tests; the versions of the data in it are gone afterwards."""
+    yield object_store
+    client = object_store.client()
+    for item in client.list_objects_v2(Bucket=DATA_BUCKET, Prefix=VERSIONS).get("Contents", []):
+        client.delete_object(Bucket=DATA_BUCKET, Key=item["Key"])
+
+
 @pytest.fixture(name="read_only")
 def _read_only(object_store: ObjectStore, require_program: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
     """The store's address for whoever may delete nothing."""
@@ -83,8 +94,8 @@ def holding(folder: Path, store: ObjectStore, number: str) -> list[str]:
     """Files of the project and objects of bucket `data` in which a customer's number stands."""
     found = [str(path) for path in folder.rglob("*") if path.is_file() and names(path.read_bytes(), number)]
     client = store.client()
-    for item in client.list_objects_v2(Bucket="data").get("Contents", []):
-        if names(client.get_object(Bucket="data", Key=item["Key"])["Body"].read(), number):
+    for item in client.list_objects_v2(Bucket=DATA_BUCKET).get("Contents", []):
+        if names(client.get_object(Bucket=DATA_BUCKET, Key=item["Key"])["Body"].read(), number):
             found.append(item["Key"])
     return found
 
@@ -98,7 +109,7 @@ def erase(number: str, monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.mark.slow
 def test_nothing_of_the_training_data_finds_who_was_erased(
     project: Path,
-    object_store: ObjectStore,
+    versions: ObjectStore,
     read_only: str,
     sample: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
@@ -106,7 +117,7 @@ def test_nothing_of_the_training_data_finds_who_was_erased(
 ) -> None:
     """A key that may not delete leaves it unfinished and says so; a pull of the old version, a fetch of the same source
     and a preparation by hand bring nobody back; with a key that may, no file and no version holds them, others stay."""
-    for name, value in {**object_store.variables, **dvc_versions.SETTINGS}.items():
+    for name, value in {**versions.variables, **dvc_versions.SETTINGS}.items():
         monkeypatch.setenv(name, value)
     number, other = sample["Customer_ID"].unique()[:2]
     source = project.parent / "k.csv"
@@ -114,24 +125,24 @@ def test_nothing_of_the_training_data_finds_who_was_erased(
     assert dataset.main(["adopt"]) == 0
     raw = project / "data/raw/train.csv"
     before = read_raw(raw, labelled=True)
-    places = holding(project, object_store, number)
+    places = holding(project, versions, number)
     assert len([one for one in places if "/cache/" in one]) == len([one for one in places if one.startswith("files/")])
     assert [one for one in places if "/raw/" in one] and [one for one in places if "/processed/" in one]
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", read_only)
     assert erase(number, monkeypatch) == 1
     assert "this key may not delete files/md5/" in capfd.readouterr().err
-    assert holding(project, object_store, number) == [one for one in places if one.startswith("files/")]
+    assert holding(project, versions, number) == [one for one in places if one.startswith("files/")]
     for folder in ("raw", "processed"):
         shutil.rmtree(project / "data" / folder)
     assert dataset.main(["pull"]) == 0
     assert "8 rows of erased customers taken out again" in capfd.readouterr().out
-    assert holding(project, object_store, number) == [one for one in places if one.startswith("files/")]
+    assert holding(project, versions, number) == [one for one in places if one.startswith("files/")]
 
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", object_store.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", versions.endpoint)
     assert erase(number, monkeypatch) == 0
     told = capfd.readouterr()
-    assert not holding(project, object_store, number)
+    assert not holding(project, versions, number)
     pd.testing.assert_frame_equal(
         read_raw(raw, labelled=True), before[before["Customer_ID"] != number].reset_index(drop=True)
     )
@@ -141,7 +152,7 @@ def test_nothing_of_the_training_data_finds_who_was_erased(
     assert not names((project / "data/processed/train.parquet").read_bytes(), number)
     assert not names((project / "data/processed/test.parquet").read_bytes(), number)
     assert dataset.main(["fetch"]) == 0
-    assert not holding(project, object_store, number) and holding(project, object_store, other)
+    assert not holding(project, versions, number) and holding(project, versions, other)
     trail = Trail(project / ".local/audit/personal-data.jsonl").entries()
     assert [entry.event for entry in trail] == ["erasure_unfinished", "erasure"]
     assert number not in told.out + told.err

@@ -138,11 +138,15 @@ async def test_a_restart_loses_nothing_and_is_over_by_itself(hosts: Hosts, datab
     await hosts.shipped(2)
 
 
-FULL = """
+# The parent first, as a host's statements take their locks: otherwise the two may wait for one another.
+LOCKED = "BEGIN; LOCK TABLE ledger.entry IN ACCESS EXCLUSIVE MODE; {}; COMMIT"
+FULL = LOCKED.format(
+    """
 CREATE FUNCTION ledger.full() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
 CREATE TRIGGER full_disk BEFORE INSERT ON ledger.entry FOR EACH ROW EXECUTE FUNCTION ledger.full()
 """
+)
 READ_ONLY = """
 ALTER DATABASE {name} SET default_transaction_read_only = on;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()
@@ -153,7 +157,7 @@ WRITABLE = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; ALTER DATABAS
 @pytest.mark.parametrize(
     ("broken", "mended", "told"),
     [
-        (FULL, "DROP TRIGGER full_disk ON ledger.entry", "the database's disk is full (DiskFull 53100)"),
+        (FULL, LOCKED.format("DROP TRIGGER full_disk ON ledger.entry"), "the database's disk is full (DiskFull 53100)"),
         (READ_ONLY, WRITABLE, "session is read-only"),
     ],
     ids=["full disk", "read-only"],

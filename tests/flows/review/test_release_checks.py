@@ -251,6 +251,7 @@ def test_no_check_is_untested() -> None:
     ("code", "changes"),
     [
         ("macro_f1", {"against": gaps(macro_f1=gap(0.001, width=0.02))}),
+        ("macro_f1", {"against": gaps(macro_f1=gap(-0.006, width=0.009))}),
         ("calibration", {"ece": eces(latest=0.04), "calibration_noise": 0.03}),
         ("calibration_later", {"ece": eces(later=0.083)}),
         ("known_gain", {"known": knowns(gain=-0.01)}),

@@ -117,6 +117,17 @@ class HostsChaos(Chaos):
         writer.close()
 
 
+def environment_of_hosts(store: ObjectStore, bucket: str, database: str, redis_url: str) -> dict[str, str]:
+    """What hosts are told that share a database, Redis and a bucket."""
+    return {
+        **store.variables,
+        "QF_STORE_ENDPOINT": store.endpoint,
+        "QF_PREDICTIONS_BUCKET": bucket,
+        "QF_DATABASE_URL": database,
+        "QF_REDIS_URL": redis_url,
+    }
+
+
 def drain(database: str) -> None:
     """Until nothing waits for the bucket any more."""
     begun = time.monotonic()

@@ -21,7 +21,7 @@ from tests.factories import pack_small_model
 from tests.faults.chaos import client, rows_in
 from tests.faults.clocks import ahead, wrong_clock
 from tests.faults.front import Front
-from tests.faults.hosts import drain
+from tests.faults.hosts import drain, environment_of_hosts
 from tests.faults.served import kill_tree
 from tests.redis_server import redis_server
 
@@ -44,12 +44,8 @@ def _front(
     library, running = wrong_clock(tmp_path), []
     with redis_server(require_program, tmp_path) as redis:
         environment = {
-            **object_store.variables,
-            "QF_STORE_ENDPOINT": object_store.endpoint,
-            "QF_PREDICTIONS_BUCKET": BUCKET,
+            **environment_of_hosts(object_store, BUCKET, database, redis.url),
             "QF_MODEL_DIR": str(tmp_path / "model"),
-            "QF_DATABASE_URL": database,
-            "QF_REDIS_URL": redis.url,
         }
         made = Front(tmp_path, require_program("nginx"), len(AHEAD_S), environment)
         made.open()

@@ -25,7 +25,7 @@ from tests.conftest import ObjectStore
 from tests.factories import pack_small_model
 from tests.faults.chaos import client, rows_in
 from tests.faults.front import END_S, Front
-from tests.faults.hosts import drain
+from tests.faults.hosts import drain, environment_of_hosts
 from tests.faults.load import Load
 from tests.faults.served import kill_tree
 from tests.redis_server import redis_server
@@ -162,13 +162,7 @@ def test_two_releases_share_a_database_through_a_rollout(
     """No request fails, a key has one answer, each reads the other's, each row names its model, and all is shipped."""
     client(object_store).create_bucket(Bucket=BUCKET)
     with redis_server(require_program, tmp_path) as redis:
-        environment = {
-            **object_store.variables,
-            "QF_STORE_ENDPOINT": object_store.endpoint,
-            "QF_PREDICTIONS_BUCKET": BUCKET,
-            "QF_DATABASE_URL": database,
-            "QF_REDIS_URL": redis.url,
-        }
+        environment = environment_of_hosts(object_store, BUCKET, database, redis.url)
         front = Front(tmp_path, require_program("nginx"), 2, environment)
         front.open()
         rollout = Rollout(front, releases, database, Load(front.port, front.trust, front.api_key, BODY, rate=RATE))

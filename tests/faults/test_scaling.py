@@ -16,7 +16,7 @@ from tests.conftest import ObjectStore
 from tests.factories import pack_small_model
 from tests.faults.chaos import client, rows_in
 from tests.faults.front import Front
-from tests.faults.hosts import drain
+from tests.faults.hosts import drain, environment_of_hosts
 from tests.faults.load import Load
 from tests.faults.served import kill_tree
 from tests.redis_server import redis_server
@@ -42,12 +42,8 @@ def test_from_one_host_to_four_and_back(
     running: list[subprocess.Popen[bytes]] = []
     with redis_server(require_program, tmp_path) as redis, psycopg.connect(database, autocommit=True) as link:
         environment = {
-            **object_store.variables,
-            "QF_STORE_ENDPOINT": object_store.endpoint,
-            "QF_PREDICTIONS_BUCKET": BUCKET,
+            **environment_of_hosts(object_store, BUCKET, database, redis.url),
             "QF_MODEL_DIR": str(tmp_path / "model"),
-            "QF_DATABASE_URL": database,
-            "QF_REDIS_URL": redis.url,
         }
         front = Front(tmp_path, require_program("nginx"), HOSTS, environment)
         front.open()

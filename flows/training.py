@@ -48,7 +48,8 @@ from flows.review.release_evidence import Evidence
 from flows.settings import FlowSettings
 from flows.training_form import TrainingForm
 from service.engine.packed_model import PackedModel
-from service.score.manifest import REFERENCE_FILE, Data, Draft
+from service.score.manifest import REFERENCE_FILE, Draft
+from service.score.manifest_parts import Data
 
 IN_FOLDS: Final = "in_folds"
 CHEAP: Final = ("majority", "shallow_tree", "logistic_scorecard", "weight_of_evidence")

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service import files
 from service.errors import ModelRefused, SignatureRefused
-from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Approval, Manifest
+from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Manifest
+from service.score.manifest_parts import Approval
 
 CLOCKS: Final = timedelta(minutes=5)  # by which the signer's clock may be ahead of ours
 CONTEXT: Final = b"credit-score approval 1\n"  # a signature made for anything else is none of ours

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bentos.packing import model_package
 from service.contract import Applicant, Basis, CreditMix, MinimumPayment, PaymentBehaviour
 from service.score import features
-from service.score.manifest import Data, Draft, Manifest
+from service.score.manifest import Draft, Manifest
+from service.score.manifest_parts import Data
 from service.score.policy import CLASSES, Objective
 
 Columns = dict[str, Any]

@@ -29,7 +29,8 @@ from service import files
 from service.contract import PRODUCT
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
-from service.score.manifest import MODEL_FILE, Approval, Manifest, Override
+from service.score.manifest import MODEL_FILE, Manifest
+from service.score.manifest_parts import Approval, Override
 
 BENTO_NAME: Final = PRODUCT
 #: where it lies in the project -> where it lies in the Bento

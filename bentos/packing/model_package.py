@@ -37,15 +37,13 @@ from service.score.manifest import (
     MANIFEST_FILE,
     MODEL_FILE,
     TABLE_FILE,
-    Approval,
     Draft,
-    FileEntry,
     Manifest,
-    Reference,
     entries,
     feature_entries,
     now,
 )
+from service.score.manifest_parts import Approval, FileEntry, Reference
 from service.score.policy import CLASSES, Calibration, Objective, score_many
 from service.score.reasons import FAMILIES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.learning.model_metrics import Difference, Figure
-from service.score.manifest import Estimate
+from service.score.manifest_parts import Estimate
 
 
 def interval(figure: Figure | Estimate | Difference | None, digits: int = 3) -> str:

@@ -21,7 +21,8 @@ from flows.review.release_evidence import DataEvidence, Evidence, RepairedReport
 from flows.review.stability import DIRECTIONS, StabilityReport
 from service.contract import PRODUCT, CreditClass
 from service.score.features import FEATURES
-from service.score.manifest import CARD_INTERNALS, Standing
+from service.score.manifest import CARD_INTERNALS
+from service.score.manifest_parts import Standing
 from service.score.policy import CLASSES
 
 PURPOSE: Final = """\

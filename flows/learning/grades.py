@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flows.learning.model_metrics import BootstrapDraws, LabelledAnswers, figure
 from service.contract import SCORE_MAX
 from service.score import policy
-from service.score.manifest import Estimate, Standing
+from service.score.manifest_parts import Estimate, Standing
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flows.learning.model_metrics import BootstrapDraws, LabelledAnswers, figure
 from service.score import policy
-from service.score.manifest import Estimate, Reliability, ReliabilityBin
+from service.score.manifest_parts import Estimate, Reliability, ReliabilityBin
 
 BINS: Final = 10
 DRAWS: Final = 500

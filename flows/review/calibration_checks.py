@@ -7,7 +7,7 @@ from math import isfinite
 from flows.review.known_customers import KnownReport
 from flows.review.release_evidence import LATER, Evidence, Missing, ReleaseLimits, Result, Verdict, need, passed
 from service.contract import CreditClass
-from service.score.manifest import Standing
+from service.score.manifest_parts import Standing
 from service.score.policy import GRADES
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from flows.learning.model_metrics import Figures
 from flows.learning.prepared_data import FIELDS
 from flows.review.release_evidence import Evidence
-from service.score.manifest import REFERENCE_FILE, Distribution, Estimate, Manifest, entries
+from service.score.manifest import REFERENCE_FILE, Manifest, entries
+from service.score.manifest_parts import Distribution, Estimate
 
 CARD_FILE: Final = "model_card.md"
 SCORE_EDGES: Final = tuple(float(edge) for edge in range(100, 1000, 100))

@@ -24,7 +24,7 @@ from flows.learning.model_metrics import (
 from flows.learning.recalibration import Calibrations
 from flows.review.release_evidence import LATER, Evidence
 from service.contract import PROBABILITY_COLUMNS, Basis
-from service.score.manifest import Reliability
+from service.score.manifest_parts import Reliability
 from service.score.policy import CLASSES, GRADES
 
 RECALIBRATED_FROM: Final = "recalibrated_from"

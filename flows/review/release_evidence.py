@@ -18,7 +18,7 @@ from flows.review.known_customers import KnownReport
 from flows.review.stability import StabilityReport
 from flows.review.weak_segments import SegmentSearch
 from service.contract import Basis
-from service.score.manifest import Reliability, Standing
+from service.score.manifest_parts import Reliability, Standing
 
 
 class Result(StrEnum):

@@ -17,7 +17,7 @@ from service.docs.examples import METRICS
 from service.families import FAMILIES, gauge
 from service.ledger.interface import Ledger
 from service.metrics import Histogram, Metrics, Series, Snapshot
-from service.score.manifest import Distribution
+from service.score.manifest_parts import Distribution
 from service.web.exchange import Call, Reply
 from service.web.routes import Json, ResponseBody, Route, answers
 

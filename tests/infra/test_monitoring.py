@@ -15,7 +15,7 @@ from infra.settings import ROOT
 from service.endpoints.operations import exposition, reference_series
 from service.families import FAMILIES
 from service.metrics import Histogram, Snapshot
-from service.score.manifest import Distribution
+from service.score.manifest_parts import Distribution
 
 MONITORING = ROOT / "infra" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]

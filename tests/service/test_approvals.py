@@ -16,7 +16,8 @@ from bentos.registry.signing import Reviewers
 from bentos.registry.version import Version
 from service.approvals import require_signed
 from service.errors import ModelRefused
-from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Approval, Manifest
+from service.score.manifest import APPROVED_FILE, MANIFEST_FILE, Manifest
+from service.score.manifest_parts import Approval
 from tests.factories import pack_small_model
 from tests.signing import KEYS, approval, trust
 

@@ -17,7 +17,8 @@ from flows.review.reference_sample import answered_again, reference_frame
 from service.contract import Applicant
 from service.engine.packed_model import PackedModel
 from service.score import features
-from service.score.manifest import REFERENCE_FILE, Data, Draft
+from service.score.manifest import REFERENCE_FILE, Draft
+from service.score.manifest_parts import Data
 from tests.flows.prepared_data import prepared_frame
 from tests.flows.small_training import QUICK
 

@@ -15,7 +15,7 @@ from flows.review.release_checks import CHECKS, run_checks
 from flows.review.release_evidence import DataEvidence, Evidence, ReleaseCheck, Result
 from flows.review.stability import DirectionReport, StabilityReport
 from flows.review.weak_segments import SegmentSearch, WeakSegment
-from service.score.manifest import Estimate, Standing
+from service.score.manifest_parts import Estimate, Standing
 
 POOLED = {"ece": 0.02, "severe_error_rate": 0.027, "borderline_rate": 0.1, "log_loss": 0.67, "rps": 0.1}
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from service.errors import ModelRefused
-from service.score.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Distribution, Manifest
+from service.score.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Manifest
+from service.score.manifest_parts import Distribution
 
 
 def _document(packed_model: Path) -> dict[str, Any]:

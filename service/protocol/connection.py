@@ -17,8 +17,6 @@ import asyncio
 from collections import deque
 from typing import Any, ClassVar, Final, NoReturn
 
-import httptools
-
 from service.errors import ProblemError
 from service.middleware.edge import Edge, RequestHandler
 from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE, Problem
@@ -27,8 +25,8 @@ from service.protocol.heads import HEADER_BYTES, Head, read_head
 from service.protocol.inbound import Inbound
 from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
 from service.protocol.rendering import CONTINUE, rendered
+from service.protocol.request_parser import RequestParser
 from service.web.exchange import Call, Reply, problem_reply
-from service.web.fields import READ
 
 _UNFINISHED_BYTES: Final = 2 * HEADER_BYTES  # of a head; its first read may hold the end of another request
 _LINES_PER_BYTE: Final = 8  # of the lines around chunks of one byte each
@@ -55,17 +53,13 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._keep_alive_s: float = config.timeout_keep_alive
         self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until the connection is made
-        self._parser: Any = None
+        self._parser: RequestParser | None = None
         self._address = ""
         self._now: Inbound | None = None  # is being answered
         self._queue: deque[Inbound] = deque()  # are to be answered after it
         self._arriving: Inbound | None = None  # its body is not whole
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._field_bytes = 0  # of this head, or of these trailers
         self._seen = 0  # bytes since a head is owed
         self._line_bytes = 0  # around the parts of this body
-        self._upgrade = False  # asked for by this head
         self._idle = False
         self._over = False  # nothing more is read as a request
         self._lingers = False
@@ -84,7 +78,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._server.connections.add(self)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self)
         seconds = self.connections.enter(self)
         if seconds:
             self._arm(seconds)
@@ -112,7 +106,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         received = before.received if before else 0
         if before is None:
             self._seen += len(data)
-        self._feed(data)
+        if self._parser is not None and not self._parser.feed(data):
+            self._unreadable()
         if self._over:
             return
         if self._arriving is None:
@@ -175,35 +170,18 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._idle or self not in self.connections.deadlines:
             self._idle = False
             self._arm(self.connections.header_timeout_s)
-        self._target, self._fields, self._field_bytes = b"", [], 0
 
-    def on_url(self, url: bytes) -> None:
-        """A part of the target."""
-        self._target += url
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; or a trailer, which is never one."""
-        self._count(len(name) + len(value) + 4)
-        name = name.lower()
-        if name in READ and self._arriving is None:
-            self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
+    def on_head(self, method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
         """A head is there: its body is awaited, or it is refused."""
-        method = self._parser.get_method()
-        self._upgrade = self._parser.should_upgrade() and method != b"CONNECT"
-        if self._upgrade:
-            return
-        self._seen = self._field_bytes = self._line_bytes = 0
+        self._seen = self._line_bytes = 0
         if not self._write_paused:
             self.connections.deadlines.disarm(self)
         try:
-            head = read_head(method, self._target, self._parser.get_http_version(), self._fields)
+            head = read_head(method, target, version, fields)
         except ProblemError as error:
-            self._stop(error.problem)
+            self.stop(error.problem)
         if self.connections.is_spare(self) and not self._handler.vital(head.path):
-            self._stop(CROWDED)
+            self.stop(CROWDED)
         self._arriving = self._inbound(head)
 
     def on_body(self, body: bytes) -> None:
@@ -224,37 +202,24 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         elif not whole.queued:
             self._enqueue(whole)
 
+    def stop(self, problem: Problem) -> NoReturn:
+        """Refuse what the parser is about, and stop it."""
+        if self._arriving is not None:
+            self._cut(self._arriving, problem)
+        else:
+            self._refuse(problem)
+        raise Stop
+
     # From bytes to requests
 
-    def _feed(self, data: bytes) -> None:
-        """Have the parser read. A head that asks for an upgrade is read again as if it did not ask."""
-        rest = memoryview(data)
-        try:
-            while True:
-                try:
-                    self._parser.feed_data(rest)
-                    return
-                except httptools.HttpParserUpgrade as upgrade:
-                    rest = rest[upgrade.args[0] :]
-                    self._read_again()
-        except httptools.HttpParserError:
-            if self._over:  # the parser was stopped, or reads on after the last request
-                self._leftover.add(1)
-            elif self._arriving is not None:
-                self._cut(self._arriving, _MALFORMED)
-            else:
-                self._refuse(_MALFORMED)
-
-    def _read_again(self) -> None:
-        first = (self._parser.get_method(), self._target, self._parser.get_http_version().encode())
-        fields = b"".join(b"%s: %s\r\n" % field for field in self._fields)
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (*first, fields))
-
-    def _count(self, size: int) -> None:
-        self._field_bytes += size
-        if self._field_bytes > HEADER_BYTES:
-            self._stop(HEADERS_TOO_LARGE)
+    def _unreadable(self) -> None:
+        """The parser stands still: it was stopped, or this is no HTTP, or more than the last request."""
+        if self._over:
+            self._leftover.add(1)
+        elif self._arriving is not None:
+            self._cut(self._arriving, _MALFORMED)
+        else:
+            self._refuse(_MALFORMED)
 
     def _measure(self, arriving: Inbound, lines: int) -> None:
         """Bound what is neither head nor body: lines of chunks, their extensions, trailers without an end."""
@@ -276,14 +241,6 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._transport.write(CONTINUE)
         if not self._queue:
             self._resume_reading()
-
-    def _stop(self, problem: Problem) -> NoReturn:
-        """Refuse what the parser is about, and stop it."""
-        if self._arriving is not None:
-            self._cut(self._arriving, problem)
-        else:
-            self._refuse(problem)
-        raise Stop
 
     def _cut(self, arriving: Inbound, problem: Problem) -> None:
         """The rest of this request is not to be believed: its answer is the last one."""

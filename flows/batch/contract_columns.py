@@ -1,8 +1,9 @@
-"""Which columns a file must have to be scored, and of which types."""
+"""Which columns a file must have to be scored, of which types, and how a cell may break their rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Any, Final
 
 import pyarrow as pa
@@ -23,6 +24,17 @@ ANSWERS: Final = (
 )
 SET_COLUMN: Final = prediction_sets.NAME
 """The answers' column of a job that asks for prediction sets."""
+
+
+class CellFault(IntEnum):
+    """Why a cell breaks the contract."""
+
+    NONE = 0
+    UNREAD = 1
+    UNKNOWN = 2
+    RANGE = 3
+    WHOLE = 4
+    KINDS = 5
 
 
 def _rule(field: dict[str, Any]) -> tuple[dict[str, Any], bool]:

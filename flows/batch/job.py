@@ -35,6 +35,7 @@ from flows.batch.places import ResultPlace, Source, system_words
 from flows.batch.planning import plan
 from flows.batch.refused_rows import join_notes, note, note_of
 from flows.batch.rows import Checked, score_table
+from service import memory
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
 from service.lexicon.limits import Delimiter, ReadOptions
@@ -257,6 +258,8 @@ def _model(package: Package) -> PackedModel:
     """The package's model, loaded once a process and through all the gates that serving has."""
     with _LOADING:
         if package.digest not in _LOADED:
+            # Dask tells its workers to give all memory back at once: a part's arrays would be faulted in page by page.
+            memory.keep()
             _LOADED.clear()
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in package.files.items():

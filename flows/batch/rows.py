@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import IntEnum
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,25 +18,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from flows.batch.categories import category
 from flows.batch.contract_columns import (
     ANSWERS,
     CATEGORIES,
     CONTRACT,
     FIELDS,
     PREVIOUS,
-    SCHEMA,
     SET_COLUMN,
+    CellFault,
     is_string,
     plain_type,
 )
-from flows.batch.piece_rows import UNREAD_CELL
 from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
 from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
 from service.lexicon.columnar import exact_decimals
 from service.lexicon.columns import column_evidence, plain_column
 from service.lexicon.numerals import currency_name, numeral
-from service.score.features import HISTORY, LOAN_KINDS, Coded, history, matrix
+from service.score.features import HISTORY, Coded, history, matrix
 from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, prediction_sets_many, rounded_many
 from service.score.reasons import CATALOGUE
@@ -52,17 +50,6 @@ _CODES: Final = np.array([*(reason.code for reason in CATALOGUE), ""])
 _UNDRESSED: Final = r"[0-9.,+\-_]*"  # a number without a currency
 Bools = NDArray[np.bool_]
 Forms = Mapping[str, ColumnForm]
-
-
-class CellFault(IntEnum):
-    """Why a cell breaks the contract."""
-
-    NONE = 0
-    UNREAD = 1
-    UNKNOWN = 2
-    RANGE = 3
-    WHOLE = 4
-    KINDS = 5
 
 
 class OpenCell(Exception):
@@ -219,7 +206,7 @@ def checked(
     for name in FIELDS:
         rule, nullable = CONTRACT[name]
         if name in CATEGORIES:
-            found[name], faults = _category(table.column(name), name, rule, nullable)
+            found[name], faults = category(table.column(name), name, rule, nullable)
         else:
             found[name], faults = _number(table.column(name), name, rule, nullable, forms.get(name, POINT), sure)
         blame(name, faults)
@@ -342,63 +329,3 @@ def _in_others(texts: pd.Series, currency: str) -> Bools:
     others = np.zeros(len(texts), np.bool_)
     others[dressed] = np.array([currency_name(one) not in ("", currency) for one in named], np.bool_)[codes]
     return others
-
-
-def _category(
-    cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool
-) -> tuple[Coded, NDArray[np.int8]]:
-    listed = rule.get("type") == "array"
-    coded = _encoded(cells)
-    texts = [_spelt(name, text) for text in coded.dictionary.to_pylist()]
-    allowed = _allowed_loans if listed else _levels(rule).__contains__
-    good = [text is None or allowed(text) for text in texts]
-    codes = np.where(
-        coded.is_null().to_numpy(zero_copy_only=False),
-        len(texts),
-        pc.fill_null(coded.indices, 0).to_numpy().astype(np.intp),
-    )
-    nothing = "" if listed else None
-    values = [
-        *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
-        nothing,
-    ]
-    missing = CellFault.NONE if nullable or listed else CellFault.UNKNOWN
-    told = [
-        missing if text is None else CellFault.NONE if fine else CellFault.UNREAD
-        for text, fine in zip(texts, good, strict=True)
-    ]
-    faults = np.array([*told, missing], np.int8)[codes]
-    return Coded(values, codes), faults
-
-
-def _levels(rule: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]]["enum"])
-
-
-@lru_cache(maxsize=4_096)  # every part has the same words
-def _spelt(name: str, text: str | None) -> str | None:
-    """A category in the contract's spelling, null for a word that says it is not known; any other text as it is."""
-    if not text:
-        return text
-    told = meaning(RULES[name], text)
-    return text if told is UNREAD else told
-
-
-def _encoded(cells: pa.ChunkedArray) -> pa.DictionaryArray:
-    """The texts as one array of distinct values and positions."""
-    if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
-        cells = cells.cast(pa.list_(pa.string()))
-        joined = pc.binary_join(cells, "|")  # nothing where an element is: that is no kind of loan
-        cells = pc.if_else(pc.and_(pc.is_null(joined), pc.is_valid(cells)), UNREAD_CELL, joined)
-    if pa.types.is_boolean(cells.type):
-        cells = pc.if_else(cells, "Yes", "No")
-    if not pa.types.is_dictionary(cells.type):
-        cells = cells.cast(pa.string()).dictionary_encode()
-    if not cells.num_chunks:
-        return pa.array([], pa.string()).dictionary_encode()
-    joined = cells.unify_dictionaries().combine_chunks()
-    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
-
-
-def _allowed_loans(text: str) -> bool:
-    return not text or all(kind in LOAN_KINDS for kind in text.split("|"))

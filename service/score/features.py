@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -317,13 +318,16 @@ def _texts(column: Any, table: _Ordinals) -> Column:
 def _loan_columns(column: Any, num_loans: Column) -> NDArray[np.float64]:
     """Counts per kind of every row; a million rows hold a few thousand distinct lists, each counted once."""
     texts, codes = column if isinstance(column, Coded) else _distinct(column)
-    table = np.array([_loan_counts(text.split("|") if text else (), 0.0) for text in texts]).reshape(
-        -1, len(LOAN_KINDS)
-    )
+    table = np.array([*map(_list_counts, texts)]).reshape(-1, len(LOAN_KINDS))
     counts = table[codes]
     unnamed = np.array([not text for text in texts], dtype=bool)[codes] & (num_loans != 0.0)
     counts[unnamed] = NAN
     return counts
+
+
+@lru_cache(maxsize=65_536)  # some thousand distinct lists, in block after block of rows
+def _list_counts(text: str) -> tuple[float, ...]:
+    return _loan_counts(text.split("|") if text else (), 0.0)
 
 
 def _distinct(column: Any) -> Coded:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.batch.contract_columns import FIELDS
-from flows.batch.rows import PROBLEMS, CellFault, checked, reason, score_table
+from flows.batch.contract_columns import FIELDS, CellFault
+from flows.batch.rows import PROBLEMS, checked, reason, score_table
 from service.contract import Basis
 from service.engine.packed_model import PackedModel
 from service.score import policy

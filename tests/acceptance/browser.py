@@ -15,23 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 
 from tests.acceptance.running_stack import Broken, RunningStack, Skipped
+from tests.chromium import OPTIONS, PATIENCE_MS, PROGRAMS, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 INCOME: Final = 43_210
-PATIENCE_MS: Final = 180_000
 SHIPPED_S: Final = 60.0
 ARTIFACTS: Final = {"training": "training-metrics", "registration": "release-", "drift": "drift-"}
 IDENTITY: Final = re.compile(r"\d{8}-\w+-[0-9a-f]{32}")
-OPTIONS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-)
-PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pages_show_what_was_sent(stack: RunningStack) -> None:
@@ -42,18 +34,18 @@ def pages_show_what_was_sent(stack: RunningStack) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         try:
             scored = browser.new_context(locale="en-US", viewport={"width": 1360, "height": 1600}).new_page()
             with _no_complaints(scored):
                 _scored(stack, scored)
             docs = browser.new_context(http_credentials={"username": "partner", "password": stack.key}).new_page()
-            _opened(docs, f"{stack.api_url}/docs", "/v1/score")
+            opened(docs, f"{stack.api_url}/docs", "text=/v1/score")
             _shot(stack, docs, "api-docs")
             user, password = stack.mlflow_login
             mlflow = browser.new_context(http_credentials={"username": user, "password": password}).new_page()
             with _no_complaints(mlflow):
-                _opened(mlflow, _mlflow_run(stack), "macro_f1")
+                opened(mlflow, _mlflow_run(stack), "text=macro_f1")
                 _shot(stack, mlflow, "mlflow-run")
             for deployment, artifact in ARTIFACTS.items():
                 page = browser.new_context(viewport={"width": 1360, "height": 1600}).new_page()
@@ -76,17 +68,10 @@ def _no_complaints(page: Page) -> Iterator[None]:
         raise Broken(f"{page.url.partition('?')[0]} complains: {complaints[0]}")
 
 
-def _opened(page: Page, url: str, text: str) -> None:
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(url)
-    page.get_by_text(text).first.wait_for()
-
-
 def _scored(stack: RunningStack, page: Page) -> None:
     """Another income than the example's, typed and scored; the stored row has it, and the page its score."""
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(stack.ui_url)
-    page.locator(".st-key-submit button:visible").first.wait_for()
+    opened(page, stack.ui_url, ".st-key-submit button:visible")
     income = page.locator(".st-key-field-annual_income input").first
     income.fill(f"{INCOME}")
     income.press("Tab")
@@ -137,13 +122,12 @@ def _prefect(stack: RunningStack, page: Page, deployment: str, artifact: str) ->
     """Signed in, the page of the newest run of a deployment shows its artifacts."""
     run = stack.newest(deployment, artifact)
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{stack.prefect_url}/login")
+    opened(page, f"{stack.prefect_url}/login", "input[type=password]")
     page.locator("input[type=password]").fill(stack.prefect_auth)
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: not url.endswith("/login"))
     with _no_complaints(page):  # not before: Prefect's page throws at each 401 until somebody is signed in
-        page.goto(f"{stack.prefect_url}/runs/flow-run/{run['id']}")
-        page.get_by_text(run["name"]).first.wait_for()
+        opened(page, f"{stack.prefect_url}/runs/flow-run/{run['id']}", f"text={run['name']}")
         page.get_by_text("Artifacts", exact=True).first.click()
         page.get_by_text(artifact).first.wait_for()
         _shot(stack, page, f"prefect-{deployment}")

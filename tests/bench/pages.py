@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr, TypeAdapter
 
 from service.contract import MAX_BATCH_ROWS, Applicant
-from tests.ui.browsing import FLAGS, LOOKS, Stack, Visit, running
+from tests.chromium import OPTIONS
+from tests.ui.browsing import LOOKS, Stack, Visit, running
 from ui.api.client import Client
 from ui.applicant.examples import EXAMPLES
 from ui.batches.jobs import JobStore
@@ -132,7 +133,7 @@ def main() -> None:
         raise SystemExit("chromium is not installed: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, sync_playwright() as playwright:
         folder = Path(scratch)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         with running(folder, options.model.resolve()) as stack:
             Visit(browser, stack, LOOKS[0]).open().context.close()  # the first visitor pays the server's imports
             figures = {

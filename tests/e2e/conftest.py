@@ -19,16 +19,12 @@ from bentos.processes import free_port, sweep
 from infra.settings import HOST, ROOT
 from infra.stack.credentials import OPERATOR, logins
 from infra.stack.processes import marked
+from tests.chromium import OPTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PARTS = ("STORE", "MLFLOW", "PREFECT", "API", "UI")
-CHROMIUM_OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 PICTURES = ROOT / "infra" / "pictures"
 README_PICTURES = ("ui-score", "prefect-registration")
 
@@ -149,6 +145,6 @@ def _browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_OPTIONS))
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield browser
         browser.close()

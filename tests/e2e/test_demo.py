@@ -19,6 +19,7 @@ from infra.settings import HOST
 from infra.stack import prefect_api
 from infra.stack.credentials import Credentials, read_exports
 from infra.stack.processes import marked
+from tests.chromium import PATIENCE_MS, opened
 from tests.e2e import doors
 from tests.e2e.conftest import PARTS
 
@@ -36,7 +37,6 @@ pytestmark = [
 
 DEMO = ("infra.demo.play", "--data", "sample")
 MADE_BY_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VIRTUAL_ENV")  # of the make that runs the tests
-PAGE_PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module", name="before")
@@ -158,7 +158,7 @@ def _look(browser: Browser, played: str, clone: Clone) -> Iterator[Look]:
         http_credentials={"username": user, "password": password, "origin": clone.url("MLFLOW")},
     )
     page = context.new_page()
-    page.set_default_timeout(PAGE_PATIENCE_MS)
+    page.set_default_timeout(PATIENCE_MS)
     yield Look(page)
     context.close()  # a page left open draws on, on the processor
 
@@ -196,14 +196,13 @@ def test_prefect_shows_runs_and_their_artifacts(
 ) -> None:
     """A run's page shows that it completed, and its artifacts by their keys."""
     run = newest_run(clone, deployment, artifact)
-    look.page.goto(f"{clone.url('PREFECT')}/login")
+    opened(look.page, f"{clone.url('PREFECT')}/login", "input[type=password]")
     look.page.locator("input[type=password]").fill(clone.prefect_auth)
     look.page.keyboard.press("Enter")
     look.page.wait_for_url(lambda url: not url.endswith("/login"))
     look.complaints.clear()  # Prefect's page throws at each 401 until somebody is signed in
 
-    look.page.goto(f"{clone.url('PREFECT')}/runs/flow-run/{run['id']}")
-    look.page.get_by_text(run["name"]).first.wait_for()
+    opened(look.page, f"{clone.url('PREFECT')}/runs/flow-run/{run['id']}", f"text={run['name']}")
     look.page.get_by_text("Artifacts", exact=True).first.click()
     look.page.get_by_text(artifact).first.wait_for()
     look.page.wait_for_timeout(1500)
@@ -222,9 +221,9 @@ def test_mlflow_shows_the_run(look: Look, clone: Clone, screenshots: Path) -> No
     run = httpx.get(
         f"{clone.url('MLFLOW')}/api/2.0/mlflow/runs/get", params={"run_id": version["run_id"]}, auth=clone.mlflow_login
     ).json()["run"]
-    look.page.goto(f"{clone.url('MLFLOW')}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}")
+    url = f"{clone.url('MLFLOW')}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}"
 
-    look.page.get_by_text("macro_f1").first.wait_for()
+    opened(look.page, url, "text=macro_f1")
     look.page.wait_for_timeout(1500)
     look.page.screenshot(path=screenshots / "mlflow-run.png")
 
@@ -240,9 +239,8 @@ def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, s
         http_credentials={"username": "demo", "password": key}, viewport={"width": 1360, "height": 1600}
     )
     page = context.new_page()
-    page.goto(f"{clone.url('API')}/docs")
 
-    page.get_by_text("/v1/score").first.wait_for(timeout=PAGE_PATIENCE_MS)
+    opened(page, f"{clone.url('API')}/docs", "text=/v1/score")
     page.screenshot(path=screenshots / "api-docs.png")
     context.close()
 
@@ -250,8 +248,7 @@ def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, s
 @pytest.mark.needs_browser
 def test_the_partner_page_scores_an_applicant(look: Look, clone: Clone, screenshots: Path) -> None:
     """The Streamlit page takes its example to the API and shows the score it got."""
-    look.page.goto(clone.url("UI"))
-    look.page.locator(".st-key-submit button").wait_for()
+    opened(look.page, clone.url("UI"), ".st-key-submit button")
     look.page.locator(".st-key-submit button").click()
 
     look.page.locator(".qf-band").wait_for()

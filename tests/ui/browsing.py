@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from bentos.processes import free_port
 from infra.settings import ROOT
+from tests.chromium import PATIENCE_MS, network_changed, opened
 from tests.ui.fake_reports import Reports
 from ui.texts.wording import texts
 
@@ -37,12 +38,7 @@ _SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[class*=st-k
   return [name, multi ? tags.map(tag => tag.innerText.trim()) : (input?.value ?? "")];
 }))"""
 Look = tuple[str, str, int, int, str]  # language, locale, width, height, colour scheme
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 SHOTS = ROOT / ".local" / "screenshots"
-PATIENCE_MS = 180_000
 expect.set_options(timeout=PATIENCE_MS)  # playwright's own five seconds are too few where both cores are busy
 # Streamlit asks for these below the page's own path first, then at the root: a 404 by design.
 BY_DESIGN = re.compile(r"/_stcore/(health|host-config)$")
@@ -222,21 +218,24 @@ class Visit:
             self.troubles.append(f"{status} {url}")
 
     def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what a visitor leaves behind by going elsewhere
+        if request.failure != "net::ERR_ABORTED" and not network_changed(request):  # left behind by going elsewhere
             self.troubles.append(f"failed {request.url}")
 
     def open(self, path: str = "") -> Visit:
         """A page, settled."""
-        self.page.goto(f"{self.stack.page}/{path}")
-        self.page.wait_for_selector("h1")
+        opened(self.page, f"{self.stack.page}/{path}", "h1")
         return self.settle()
 
     def settle(self) -> Visit:
-        """Waited until the script has ended and the page stands still."""
+        """Waited until the script has ended and the page stands still: what scrolls is not hit by a click."""
         self.page.wait_for_function(
             "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
         )
-        self.page.wait_for_timeout(400)
+        place = "document.querySelector('[data-testid=stMain]').scrollTop"
+        before: float = -1
+        while (now := float(self.page.evaluate(place))) != before:
+            before = now
+            self.page.wait_for_timeout(400)
         return self
 
     def press(self) -> Visit:

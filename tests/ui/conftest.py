@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.browsing import FLAGS, Stack, running
+from tests.chromium import OPTIONS
+from tests.ui.browsing import Stack, running
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.fake_reports import Reports
 from tests.ui.measured_model import pack_measured_model
@@ -97,7 +98,7 @@ def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
     """Debian's Chromium. Not for the whole session: until it is closed, no other test can run an event loop."""
     path = require_program("chromium")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        found = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         yield found
         found.close()
 

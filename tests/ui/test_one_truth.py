@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, expect
 
-from tests.ui.browsing import LOOKS, PATIENCE_MS, Look, Stack, Visit
+from tests.chromium import PATIENCE_MS
+from tests.ui.browsing import LOOKS, Look, Stack, Visit
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts

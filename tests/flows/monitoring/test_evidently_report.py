@@ -15,6 +15,7 @@ from flows.monitoring.history import WindowVerdict
 from flows.monitoring.judge_window import ReferenceData
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 from flows.monitoring.window_settings import Thresholds
+from tests.chromium import OPTIONS, opened
 from tests.flows.answered import CANARY, MODEL, answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("servers")]
@@ -86,7 +87,7 @@ def fixture_page(require_program: Callable[[str], str]) -> Iterator[Any]:
 
     path = require_program("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         page = browser.new_page()
         page.asked, page.errors = [], []
         page.on("request", lambda request: page.asked.append(request.url))
@@ -98,8 +99,7 @@ def fixture_page(require_program: Callable[[str], str]) -> Iterator[Any]:
 
 def looked_at(page: Any, url: str) -> list[str]:
     """Open the report and wait until its pictures are drawn; what was asked for beside the page itself."""
-    page.goto(url, timeout=120_000)
-    page.wait_for_function("document.querySelectorAll('svg.main-svg').length > 0", timeout=120_000)
+    opened(page, url, "svg.main-svg")
     return [
         one for one in page.asked if one.split("?")[0] != url.split("?")[0] and not one.startswith(("data:", "blob:"))
     ]

@@ -1,7 +1,10 @@
-"""Applicants by the million for the measurements of batch scoring: our own sample, tiled with jitter, from a seed."""
+"""Applicants for measurements: by the million for batch scoring, our own sample tiled with jitter; by the thousand for
+serving, real ones where there are any. The same seed gives the same.
+"""
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,7 +15,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from flows.batch.contract_columns import FIELDS
+from flows.cleaning.applicants import to_applicants
 from flows.cleaning.pipeline import clean_rows
+from flows.data.raw_reading import read_raw
 from flows.data.sample import MONTHS_OF_TRAINING, generate
 
 CUSTOMERS: Final = 2_000
@@ -60,3 +65,17 @@ def write_applicants(path: Path, rows: int, seed: int) -> None:
     with csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="none")) as writer:
         for block in blocks:
             writer.write_table(block)
+
+
+def bodies_of(count: int, source: Path | None, seed: int = 1) -> list[bytes]:
+    """So many distinct applicants as bodies of JSON, from Kaggle's file or, without one, from our own sample.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    raw = read_raw(source, labelled=True) if source else generate(max(CUSTOMERS, count), MONTHS_OF_TRAINING, seed)
+    rows = clean_rows(raw, as_served=True).frame.sample(frac=1, random_state=seed).head(2 * count)
+    bodies = {json.dumps(one).encode() for one in to_applicants(rows, with_reference=False)}
+    if len(bodies) < count:
+        raise ValueError(f"{count} distinct applicants are asked for, there are {len(bodies)}")
+    return sorted(bodies)[:count]

@@ -1,6 +1,7 @@
-"""What a user would write instead of this service, on the same model and contract; served by uvicorn.
+"""What a user would write instead of this service, on the same model and contract.
 
-`uvicorn tests.bench.peers:<name>` with QF_MODEL_DIR. No key, no limit, no log, no metrics in any of them: they do less.
+`uvicorn tests.bench.peers:<name>` with QF_MODEL_DIR; those of BentoML and LitServe are in `peer_bentoml` and
+`peer_litserve`. No key, no limit, no log, no metrics in any of them: they do less.
 """
 
 # pylint: disable=invalid-name
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import queue
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 import psycopg
@@ -20,7 +23,7 @@ from catboost import CatBoostClassifier, Pool
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from service.contract import Applicant, CreditClass
+from service.contract import REFERENCE_FIELDS, Applicant, CreditClass
 from service.engine.check import output_order
 from service.engine.rules import MARGINS
 from service.score import features, policy
@@ -60,19 +63,23 @@ class Answers(BaseModel):
     scores: list[Answer]
 
 
-def _answer(raw: Any, reasons: list[str] | None = None) -> Answer:
+def _plain(raw: Any, reasons: list[str] | None = None) -> dict[str, Any]:
     """`raw` as `predict_proba` has it: three classes, or better than Poor and better than Standard."""
     found = [float(raw[place]) for place in ORDER]
     if OBJECTIVE == "MultiLogloss":
         above, good = found[0], min(found)
         found = [1 - above, above - good, good]
     names = [str(name) for name in policy.CLASSES]
-    return Answer(
-        score=round(1000 * (found[2] + 0.5 * found[1])),
-        predicted_class=policy.CLASSES[int(np.argmax(found))],
-        probabilities=dict(zip(names, found, strict=True)),
-        reasons=reasons or [],
-    )
+    return {
+        "score": round(1000 * (found[2] + 0.5 * found[1])),
+        "predicted_class": policy.CLASSES[found.index(max(found))],
+        "probabilities": dict(zip(names, found, strict=True)),
+        "reasons": reasons or [],
+    }
+
+
+def _answer(raw: Any, reasons: list[str] | None = None) -> Answer:
+    return Answer(**_plain(raw, reasons))
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -142,6 +149,20 @@ def _score_shap(applicant: Form) -> Answer:
     return _answer(MODEL.predict_proba(frame)[0], worst)
 
 
+fastapi_frame = FastAPI()
+
+
+def single(applicant: Form) -> Answer:
+    """One frame, made of the finished features: what most people write."""
+    frame = pd.DataFrame([features.row(applicant)], columns=list(features.FEATURE_NAMES))
+    return _answer(MODEL.predict_proba(frame)[0])
+
+
+@fastapi_frame.post("/v1/score")
+def _score_frame(applicant: Form) -> Answer:
+    return single(applicant)
+
+
 fastapi_list = FastAPI()
 
 
@@ -150,11 +171,53 @@ async def _score_list(applicant: Form) -> Answer:
     return _answer(MODEL.predict_proba([features.row(applicant)], thread_count=1)[0])
 
 
-def save_for_mlflow(folder: Path, applicant: dict[str, Any]) -> bytes:
-    """The model in MLflow's own CatBoost flavour, and a request to `mlflow models serve` for this applicant."""
+_Row: Final[Any] = msgspec.defstruct(
+    "_Row",
+    [(name, field.annotation) for name, field in Applicant.model_fields.items() if name not in REFERENCE_FIELDS]
+    + [(name, None, None) for name in REFERENCE_FIELDS],
+    forbid_unknown_fields=True,
+    kw_only=True,
+)
+_decoded: Final = msgspec.json.Decoder(_Row).decode
+
+
+async def raw_asgi(scope: Any, receive: Any, send: Any) -> None:
+    """As fast as it goes with CatBoost on one thread: msgspec, no framework, types but no ranges."""
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message.get("more_body", False)
+    try:
+        applicant = _decoded(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        status, answer = 422, {"detail": str(error)}
+    else:
+        status, answer = 200, _plain(MODEL.predict_proba([features.row(applicant)], thread_count=1)[0])
+    content = msgspec.json.encode(answer)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def save_for_mlflow(folder: Path) -> None:
+    """The model in MLflow's own CatBoost flavour."""
     import mlflow.catboost  # pylint: disable=import-outside-toplevel
 
     # Named, since MLflow would otherwise load the model in a process of its own to find out: a minute.
     mlflow.catboost.save_model(MODEL, str(folder), pip_requirements=["catboost"])
-    frame = _frame([Applicant.model_validate_json(json.dumps(applicant)).model_dump()])
+
+
+def mlflow_body(applicant: bytes) -> bytes:
+    """A request to `mlflow models serve` for this applicant: his features, since it serves the bare model."""
+    frame = _frame([Applicant.model_validate_json(applicant).model_dump()])
     return json.dumps({"dataframe_split": json.loads(frame.to_json(orient="split", index=False))}).encode()
+
+
+def mlflow_prediction(found: Sequence[float]) -> list[Any]:
+    """What MLflow's flavour says where these are the model's probabilities: a class, or yes and no to each border."""
+    poor, _, good = found
+    if OBJECTIVE == "MultiLogloss":
+        return [int(poor < 0.5), int(good > 0.5)]
+    return [str(policy.CLASSES[list(found).index(max(found))])]

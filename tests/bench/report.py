@@ -6,22 +6,33 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from tests.bench.load import Figures, Peer
+from tests.bench.load import Client, Figures, Load, Peer
 
 OURS: Final = "credit-score"
 PORTABLE: Final = "credit-score, portable"
 DATABASE: Final = "credit-score, database"
-TARGETS: Final[dict[str, dict[str, float]]] = {
-    OURS: {"fastapi_df_shap": 75, "fastapi_df": 15, "mlflow": 15, "fastapi_list": 2.5},
-    DATABASE: {"fastapi_df_insert": 15},
-    PORTABLE: {"fastapi_df_shap": 45, "fastapi_df": 6, "mlflow": 6},
+TARGETS: Final[dict[Load, dict[str, dict[str, float]]]] = {
+    Load(16): {
+        OURS: {
+            "fastapi_df_shap": 90,
+            "mlflow": 30,
+            "fastapi_frame": 28,
+            "fastapi_df": 15,
+            "fastapi_list": 3.0,
+            "raw_asgi": 1.5,
+            "echo": 0.42,
+        },
+        PORTABLE: {"fastapi_df_shap": 45, "fastapi_df": 6, "mlflow": 6},
+    },
+    Load(16, Client.NEW): {OURS: {"raw_asgi": 1.0}},
+    Load(64): {DATABASE: {"fastapi_df_insert": 15}},
 }
-"""At least so many times the peer's requests a second at 16 connections (issue: the scoring API)."""
+"""At least so many times the peer's requests a second."""
 
 
-def ratios(ours: Peer, peer: Peer, connections: int, of: Callable[[Figures], float]) -> tuple[float, float, float]:
+def ratios(ours: Peer, peer: Peer, load: Load, of: Callable[[Figures], float]) -> tuple[float, float, float]:
     """Median, 10th and 90th percentile of ours over the peer's, round by round."""
-    pairs = zip(ours.found[connections], peer.found[connections], strict=True)
+    pairs = zip(ours.found[load], peer.found[load], strict=True)
     values = sorted(of(one) / max(of(other), 1e-9) for one, other in pairs)
     spread = statistics.quantiles(values, n=10, method="inclusive") if len(values) > 1 else [values[0]] * 9
     return statistics.median(values), spread[0], spread[-1]
@@ -31,36 +42,39 @@ def _middle(found: Iterable[Figures], of: Callable[[Figures], float]) -> float:
     return statistics.median(of(one) for one in found)
 
 
-def absolute(peers: Iterable[Peer], connections: int, title: str) -> str:
+def absolute(peers: Iterable[Peer], load: Load, title: str) -> str:
     """What each server did by itself."""
     lines = [
         f"\n**{title}**, medians over {{rounds}} rounds\n",
-        "| server | requests/s | p50 ms | p99 ms | p99 ÷ p50 | server CPU µs | failed |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| server | requests/s | p50 ms | p99 ms | p99 ÷ p50 | server CPU µs | client, of a core | failed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     rounds = 0
     for peer in peers:
-        found = peer.found[connections]
+        found = peer.found[load]
         rounds = len(found)
         rps, cpu = _middle(found, lambda one: one.rps), _middle(found, lambda one: one.cpu_us)
         p50, p99 = _middle(found, lambda one: one.p50_ms), _middle(found, lambda one: one.p99_ms)
-        failed = sum(one.bad for one in found)
-        lines.append(f"| {peer.name} | {rps:.0f} | {p50:.3f} | {p99:.2f} | {p99 / p50:.1f} | {cpu:.0f} | {failed} |")
+        failed, client = sum(one.bad for one in found), _middle(found, lambda one: one.client_share)
+        lines.append(
+            f"| {peer.name} | {rps:.0f} | {p50:.3f} | {p99:.2f} | {p99 / p50:.1f} "
+            f"| {cpu:.0f} | {client:.2f} | {failed} |"
+        )
     return "\n".join(lines).format(rounds=rounds)
 
 
-def relative(ours: Peer, peers: Iterable[Peer], connections: int) -> str:
+def relative(ours: Peer, peers: Iterable[Peer], load: Load) -> str:
     """Ours over each peer's: times its requests, times its processor time saved, share of its median latency."""
     lines = [
-        f"\n**{ours.name}** over each, {connections} connections: median (10th to 90th percentile of the rounds)\n",
+        f"\n**{ours.name}** over each, {load}: median (10th to 90th percentile of the rounds)\n",
         "| peer | requests/s × | target | by server CPU × | p50 × |",
         "|---|---:|---:|---:|---:|",
     ]
-    targets = TARGETS[ours.name] if connections > 1 else {}
+    targets = TARGETS.get(load, {}).get(ours.name, {})
     for peer in peers:
-        speed, low, high = ratios(ours, peer, connections, lambda one: one.rps)
-        work, least, most = ratios(ours, peer, connections, lambda one: 1 / one.cpu_us)
-        wait, soon, late = ratios(ours, peer, connections, lambda one: one.p50_ms)
+        speed, low, high = ratios(ours, peer, load, lambda one: one.rps)
+        work, least, most = ratios(ours, peer, load, lambda one: 1 / one.cpu_us)
+        wait, soon, late = ratios(ours, peer, load, lambda one: one.p50_ms)
         target = f"{targets[peer.name]:g}" if peer.name in targets else ""
         lines.append(
             f"| {peer.name} | {speed:.2f} ({low:.2f}–{high:.2f}) | {target} "

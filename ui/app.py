@@ -42,11 +42,9 @@ def main() -> None:
     try:
         context = page_context()
     except SettingsMissing as problem:
-        chrome.language_switch(t)
         setup.show(t, problem)
         return
     if must_sign_in(context.settings.visitors):
-        chrome.language_switch(t)
         sign_in.show(t)
         return
     pages = _pages(context)

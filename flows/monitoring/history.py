@@ -30,6 +30,11 @@ COLOURS = {
 }
 
 
+def is_replay(end: date, made_at: datetime) -> bool:
+    """Whether a window up to `end` was judged long after."""
+    return (made_at.date() - end).days > REPLAY_AFTER_DAYS
+
+
 class ModelInWindow(BaseModel):
     """The model version that answered."""
 
@@ -72,7 +77,7 @@ class WindowVerdict(BaseModel):
     @property
     def replay(self) -> bool:
         """Whether an old window was judged again: staff pages say so."""
-        return (self.made_at.date() - self.window["end"]).days > REPLAY_AFTER_DAYS
+        return is_replay(self.window["end"], self.made_at)
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
@@ -110,6 +115,12 @@ class Moment(BaseModel):
     rows: int = 0
     retrained: bool = False
     recalibrated: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]  # as above
+    @property
+    def replay(self) -> bool:
+        """Whether it is history gone through again: staff pages say so of its report."""
+        return is_replay(self.end, self.made_at)
 
 
 class History(BaseModel):

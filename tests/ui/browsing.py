@@ -22,12 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from bentos.processes import free_port
 from infra.settings import ROOT
 from tests.chromium import PATIENCE_MS, network_changed, opened
 from tests.ui.fake_reports import Reports
+from ui.applicant.examples import EXAMPLES
+from ui.applicant.fields import contract_fields
+from ui.batches.mapping import template
 from ui.texts.wording import texts
 
 # A control's value as it stands on the screen: an input's text, a choice's name, the names of all chips.
@@ -110,6 +114,13 @@ class Gate:
         self.client.close()
 
 
+def applicants(count: int) -> str:
+    """The examples in turn as a CSV file of so many rows, told apart by their debt."""
+    rows = template(contract_fields(), list(EXAMPLES.values()))
+    table = pd.DataFrame([{**rows[place % 3], "outstanding_debt": place} for place in range(count)])
+    return str(table.to_csv(index=False))
+
+
 @dataclass(frozen=True)
 class Stack:
     """What runs: the page's address, the gate, and how to make and revoke keys."""
@@ -163,26 +174,37 @@ def running(folder: Path, model: Path, reports: Reports | None = None) -> Iterat
         return done.stdout.strip()
 
     key = keys("issue", "demo", "--rate", "100000", "--burst", "100000", "--daily", "1000000")
-    port, page_port = free_port(), free_port()
+    port = free_port()
     command = ["bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1", "--port", str(port)]
     api = _started(command, folder / "api.log", service, f"http://127.0.0.1:{port}/readyz")
     gate = Gate(f"http://127.0.0.1:{port}", key)
-    secrets = folder / "secrets.toml"
-    secrets.write_text(f'endpoint = "{gate.url}"\nkey = "{key}"\n' + (reports.secrets() if reports else ""))
-    command = ["streamlit", "run", "ui/app.py", "--server.address", "127.0.0.1", "--server.port", str(page_port)]
+    secrets = f'endpoint = "{gate.url}"\nkey = "{key}"\n' + (reports.secrets() if reports else "")
+    try:
+        with serving_page(folder, secrets) as page:
+            yield Stack(page, gate, keys, folder / "ui.log")
+    finally:
+        api.terminate()
+        api.wait(60)
+        gate.close()
+
+
+@contextmanager
+def serving_page(folder: Path, secrets: str) -> Iterator[str]:
+    """The page alone with these secrets (TOML), for as long as the block lasts: its address; its log is in `folder`."""
+    port, path = free_port(), folder / "secrets.toml"
+    path.write_text(secrets)
+    command = ["streamlit", "run", "ui/app.py", "--server.address", "127.0.0.1", "--server.port", str(port)]
     page = _started(
-        [*command, "--secrets.files", str(secrets)],
+        [*command, "--secrets.files", str(path)],
         folder / "ui.log",
         {"QF_STATE_DIR": str(folder / "state")},
-        f"http://127.0.0.1:{page_port}/_stcore/health",
+        f"http://127.0.0.1:{port}/_stcore/health",
     )
     try:
-        yield Stack(f"http://127.0.0.1:{page_port}", gate, keys, folder / "ui.log")
+        yield f"http://127.0.0.1:{port}"
     finally:
-        for process in (page, api):
-            process.terminate()
-            process.wait(60)
-        gate.close()
+        page.terminate()
+        page.wait(60)
 
 
 class Visit:
@@ -242,6 +264,12 @@ class Visit:
         """The score asked for."""
         self.page.locator(".st-key-submit button:visible").first.click()
         self.page.wait_for_timeout(300)
+        return self.settle()
+
+    def unfold(self) -> Visit:
+        """Everything that a page folds, opened."""
+        for fold in self.page.locator("[class*=st-key-fold-]").all():
+            fold.locator("summary").first.click()
         return self.settle()
 
     def shot(self, name: str) -> None:

@@ -13,7 +13,7 @@ import httpx
 BUCKET: Final = "reports"
 
 
-def moment(day: int, state: str) -> dict[str, Any]:
+def moment(day: int, state: str, replay: bool = False) -> dict[str, Any]:
     """A line of the drift history."""
     return {
         "state": state,
@@ -23,6 +23,7 @@ def moment(day: int, state: str) -> dict[str, Any]:
         "psi": {"num_credit_inquiries": 0.1 * day},
         "report": f"drift/{day}/report.html",
         "retrained": False,
+        "replay": replay,
     }
 
 
@@ -49,7 +50,7 @@ CURRENT: Final[dict[str, Any]] = {
 }
 OBJECTS: Final = {
     f"/{BUCKET}/current.json": json.dumps(CURRENT),
-    f"/{BUCKET}/history.json": json.dumps({"moments": [moment(1, "green"), moment(2, "amber")]}),
+    f"/{BUCKET}/history.json": json.dumps({"moments": [moment(1, "green", replay=True), moment(2, "amber")]}),
     f"/{BUCKET}/drift/1/report.html": "<p>the report</p>",
     f"/{BUCKET}/drift/2/report.html": "<p>the report</p>",
 }

@@ -60,7 +60,7 @@ def test_no_foreign_word(browser: Browser, stack: Stack, path: str) -> None:
         visit.page.locator(".st-key-advice-go button").click()
         visit.page.wait_for_selector(".st-key-advice-told")
     if path == "model":
-        visit.page.get_by_text(visit.t("model.depth")).click()
+        visit.unfold()
         for tab in visit.page.get_by_role("tab").all():
             tab.click()
             visit.settle()

@@ -165,9 +165,9 @@ def test_health(open_page: Open, api: FakeApi) -> None:
     assert not at.exception
     shown = everything(at)
     assert "Amber" in shown and "1,234 predictions" in shown and "Moved: Credit inquiries." in shown
-    assert list(at.dataframe[0].value["Why"]) == ["617 predictions a day."]
-    inputs = at.dataframe[1].value
-    assert list(inputs["Input"]) == ["Credit inquiries", "Annual income"]
+    assert "**Traffic**: 617 predictions a day." in shown
+    inputs = at.dataframe[0].value
+    assert list(inputs["Input"]) == ["Credit inquiries", "Annual income"] and list(inputs)[2] == "Note"
     at.selectbox(key="health.report").select_index(0).run()
     assert not at.exception and "s3-secret" not in everything(at)
     at.selectbox(key="health.report").select_index(1).run()
@@ -187,6 +187,8 @@ def test_a_link_of_a_drift_run_opens_its_report(open_page: Open, api: FakeApi, k
 
     assert not at.exception
     assert at.selectbox(key="health.report").index == index
+    named = at.selectbox(key="health.report").options
+    assert [texts("en")("health.report_replay") in name for name in named] == [False, True]
     assert any(key in path for path in asked) is (index is not None)
 
 
@@ -301,4 +303,6 @@ def test_a_demo_says_that_it_is_one(open_page: Open) -> None:
 def test_sign_in_comes_first(open_page: Open, api: FakeApi) -> None:
     """Where the secrets hold a sign-in, nothing is shown or asked before it."""
     at = open_page(auth={"redirect_uri": "http://page.test/oauth2callback", "cookie_secret": "a-secret-of-tests"})
-    assert texts("en")("visitor.sign_in") in everything(at) and not at.text_input and not api.requests
+    shown = everything(at)
+    assert texts("en")("visitor.sign_in") in shown and not at.text_input and not api.requests
+    assert texts("en")("promise.batch") in shown and texts("en")("promise.health") not in shown

@@ -13,6 +13,8 @@ from ui.session import PageContext
 
 _SHARES: Final = {"coverage"}
 _DECIMALS: Final = 3
+_PARTS: Final = ("values", "missing")  # of a column's verdict
+_MOVED: Final = ("amber", "red")
 
 
 def causes(context: PageContext, verdict: Mapping[str, Any]) -> list[str]:
@@ -41,10 +43,11 @@ def check_name(context: PageContext, check: Mapping[str, Any]) -> str:
 
 
 def note(context: PageContext, verdict: Mapping[str, Any]) -> str:
-    """What is wrong with a column."""
-    words = str(verdict.get("note", ""))
+    """What is wrong with a column: its problem, or what of it is no longer as it was."""
     rows = context.formats.number(int(verdict.get("problem_rows") or 0))
-    return context.texts.get(f"problems.{verdict.get('problem')}", "").format(rows=rows) or words
+    problem = context.texts.get(f"problems.{verdict.get('problem')}", "").format(rows=rows)
+    moved = [context.texts(f"problems.{part}_moved") for part in _PARTS if verdict.get(f"{part}_state") in _MOVED]
+    return problem or str(verdict.get("note", "")) or " ".join(moved)
 
 
 def column(context: PageContext, name: str) -> str:

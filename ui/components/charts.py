@@ -15,6 +15,7 @@ from ui.session import PageContext
 from ui.texts.brand import BAND_TINTS, GROUND, INK, ON_TINT, OWN_COLOUR
 
 _HEIGHT: Final = 320
+_LEGEND_ROW: Final = 20  # px
 _BIN_POINTS: Final = 50
 _NAME_MIDDLE: Final = 45  # points above a band's lower end at which the middle of its name stands
 _NAME_SPAN: Final = 0.2  # of the chart's width that a band's name takes
@@ -84,7 +85,12 @@ def curve(context: PageContext, points: Sequence[tuple[float, int]], axis: str, 
     t, f = context.texts, context.formats
     table = pd.DataFrame(points, columns=["value", "score"])
     tips = [alt.Tooltip("value:Q", title=axis, format=",~r"), alt.Tooltip("score:Q", title=t("charts.score"))]
-    x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format=",~r"))
+    x = alt.X(
+        "value:Q",
+        title=axis,
+        scale=alt.Scale(zero=False, nice=False),
+        axis=alt.Axis(format=",~r", tickMinStep=tick_step([value for value, _ in points])),
+    )
     y = alt.Y(
         "score:Q",
         title=t("charts.score"),
@@ -149,6 +155,11 @@ def _bands(context: PageContext, points: Sequence[tuple[float, int]]) -> tuple[l
             )
             names.append(mark.encode(y="middle:Q", text="name:N"))
     return [ground, edges.encode(y="score:Q")], names
+
+
+def tick_step(values: Sequence[float]) -> int:
+    """The least way from tick to tick, 0 for any: where each value is whole nobody has half of it."""
+    return int(all(float(value).is_integer() for value in values))
 
 
 def clear_end(points: Sequence[tuple[float, int]], low: int) -> str:
@@ -252,16 +263,17 @@ def bars(context: PageContext, values: Mapping[str, float], axis: str, key: str)
 def lines(context: PageContext, rows: Sequence[tuple[str, str, float]], axis: str, key: str) -> None:
     """Named figures over days (ISO)."""
     table = pd.DataFrame(rows, columns=["day", "name", "value"])
-    shape = "%d/%m/%Y" if context.texts.language == "pt" else "%Y-%m-%d"
+    shape = "%d/%m/%Y" if context.texts.language == "pt" else "%-d %b %Y"
     # At most one tick a day: left alone, a short span repeats its few days at every sixth hour.
     days = alt.Axis(format=shape, tickCount="day", labelOverlap=True)
+    legend = alt.Legend(orient="bottom", direction="vertical", labelLimit=0, symbolType="stroke")
     chart = (
         alt.Chart(table)
         .mark_line(point=True)
         .encode(
             x=alt.X("day:T", title=None, axis=days),
             y=alt.Y("value:Q", title=axis),
-            color=alt.Color("name:N", title=None, legend=alt.Legend(orient="bottom", columns=2)),
+            color=alt.Color("name:N", title=None, legend=legend),
             strokeDash=alt.StrokeDash("name:N", title=None, legend=None),
             tooltip=[
                 alt.Tooltip("day:T", title=context.texts("charts.day"), format=shape),
@@ -269,7 +281,7 @@ def lines(context: PageContext, rows: Sequence[tuple[str, str, float]], axis: st
                 alt.Tooltip("value:Q", title=axis, format=".3f"),
             ],
         )
-        .properties(height=_HEIGHT)
+        .properties(height=_HEIGHT + _LEGEND_ROW * table["name"].nunique())
     )
     _draw(context, chart, context.texts("charts.lines_alt", axis=axis), key)
 

@@ -40,10 +40,15 @@ def head(t: Texts, page: st.Page, pages: Sequence[st.Page]) -> None:
     script = (_FOLDER / "phone_pages.js").read_text(encoding="utf-8")
     place = [each.url_path for each in pages].index(page.url_path)
     st.html(f"<script>{script}\nwindow.showOpenPage({place});</script>", unsafe_allow_javascript=True)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.title(page.title if page.url_path else t("app.title"), anchor=False, width="content")
-        language_switch(t)
+    heading(t, page.title if page.url_path else t("app.title"))
     st.markdown(t(f"promise.{page.url_path or 'score'}"))
+
+
+def heading(t: Texts, title: str) -> None:
+    """What the page is called, with the language switch beside it."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title(title, anchor=False, width="content")
+        language_switch(t)
 
 
 def language_switch(t: Texts) -> None:

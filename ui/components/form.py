@@ -20,7 +20,7 @@ from service.contract import Applicant
 from ui.applicant.fields import Field, FieldKind, grouped
 from ui.components import records
 from ui.session import PageContext
-from ui.texts.formats import Formats
+from ui.texts.formats import NO_BREAK, Formats
 
 _FILLING: Final = "applicant.filling"
 _REPEATS: Final = 5  # the same kind of loan may be held more than once; a list input offers each kind so many times
@@ -128,7 +128,8 @@ def in_words(context: PageContext, field: Field, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(context.texts.option(str(each)) for each in value)
     if field.numeric and isinstance(value, int | float):
-        text = _text(context.formats, field, value)
+        # In a text, sign and figure stay on one line; in a field they are typed with a plain space.
+        text = _text(context.formats, field, value).replace(" ", NO_BREAK)
         return f"{text}%" if field.unit == "%" else text
     if field.kind is FieldKind.DATE:
         return context.formats.day(str(value))

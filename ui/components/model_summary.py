@@ -1,11 +1,12 @@
 """The model on one screen, for whoever decides with it: what it is for, how often it is right, for whom, and where not.
 
 Every figure is of customers the model had not seen, out of the manifest; a part that the manifest lacks is left out.
+What is said in a sentence stands open; the tables and pictures behind it are folded, so that a phone shows the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -25,22 +26,27 @@ _FAIR_FROM: Final = 0.8  # the four-fifths rule
 
 def show(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """The screen."""
-    t = context.texts
     _right(context, manifest)
     left, right = st.columns(2, gap="large")
     with left:
-        st.header(t("summary.uses"), anchor=False)
-        st.markdown("\n".join(f"- {t(f'summary.use_{name}')}" for name in _USES))
+        _listed(context, "summary.uses", [f"summary.use_{name}" for name in _USES])
     with right:
-        st.header(t("summary.not_uses"), anchor=False)
-        st.markdown("\n".join(f"- {t(f'summary.not_{name}')}" for name in _NOT_USES))
+        _listed(context, "summary.not_uses", [f"summary.not_{name}" for name in _NOT_USES])
+    left, right = st.columns(2, gap="large")
+    with left:
+        _accuracies(context, manifest, "summary.bases", _BASES)
+        _fairness(context, manifest)
+    with right:
+        _truth(context, manifest)
+        _accuracies(context, manifest, "summary.quarters", _QUARTERS)
     _standings(context, manifest, "score_steps")
     _standings(context, manifest, "grades")
-    _truth(context, manifest)
     _reliability(context, manifest)
-    _accuracies(context, manifest, "summary.bases", _BASES)
-    _accuracies(context, manifest, "summary.quarters", _QUARTERS)
-    _fairness(context, manifest)
+
+
+def _listed(context: PageContext, title: str, keys: Sequence[str]) -> None:
+    st.header(context.texts(title), anchor=False)
+    st.markdown("\n".join(f"- {context.texts(key)}" for key in keys))
 
 
 def _right(context: PageContext, manifest: Mapping[str, Any]) -> None:
@@ -63,8 +69,6 @@ def _standings(context: PageContext, manifest: Mapping[str, Any], part: str) -> 
     if not rows:
         return
     t, f = context.texts, context.formats
-    st.header(t(f"summary.{part}"), anchor=False)
-    st.caption(t(f"summary.{part}_note"))
     markup = ""
     for row in rows:
         classes = {band: row["classes"].get(band.value) or {} for band in CreditClass}
@@ -72,14 +76,21 @@ def _standings(context: PageContext, manifest: Mapping[str, Any], part: str) -> 
         parts = "".join(
             f'<i style="width:{100 * share:.1f}%;background:{COLOURS[band]}"></i>' for band, share in shares.items()
         )
-        labels = ", ".join(f"{t.option(f'class_{band}')} {_share(context, each)}" for band, each in classes.items())
+        labels = ", ".join(
+            f"<span>{escape(t.option(f'class_{band}'))} {escape(_share(context, each))}</span>"
+            for band, each in classes.items()
+        )
         share_of_all = t("summary.of_all", share=f.percent(float(row["share"])))
         markup += (
             f'<div class="qf-stand"><b>{escape(_step_name(context, str(row["name"])))}</b>'
             f'<span class="qf-parts">{parts}</span>'
-            f"<span>{escape(labels)}</span><span>{escape(share_of_all)}</span></div>"
+            f'<span class="qf-classes">{labels}</span><span class="qf-all">{escape(share_of_all)}</span></div>'
         )
-    st.html(markup)
+    with st.expander(t(f"summary.{part}"), key=f"fold.{part}"):
+        st.caption(t(f"summary.{part}_note"))
+        st.html(markup)
+        if part == "grades":
+            _outcomes(context, manifest)
 
 
 def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float, float, float, float]]:
@@ -97,7 +108,7 @@ def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float,
 
 
 def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
-    """Whether what the model says came true on customers it never saw: by grade as a picture, by basis in a line."""
+    """Whether what the model says came true on customers it never saw: of all grades, and by basis, in a line each."""
     t, f = context.texts, context.formats
     rows = grade_outcomes(manifest)
     slices = manifest.get("slices") or {}
@@ -109,8 +120,6 @@ def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
         outside = [name for name, low, high, _, least, most in rows if least > high or most < low]
         some = t("summary.truth_some", grades=", ".join(outside))
         st.markdown(some if outside else t("summary.truth_all", count=len(rows)))
-        charts.grade_outcomes(context, rows)
-        st.caption(t("summary.truth_note"))
     lines = [
         t(
             "summary.truth_error",
@@ -124,30 +133,39 @@ def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
+def _outcomes(context: PageContext, manifest: Mapping[str, Any]) -> None:
+    """What was said of each grade and what was seen, as a picture."""
+    rows = grade_outcomes(manifest)
+    if rows:
+        st.markdown(f"**{context.texts('summary.truth')}**")
+        charts.grade_outcomes(context, rows)
+        st.caption(context.texts("summary.truth_note"))
+
+
 def _reliability(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """By class, what was told against what came, of new customers and of known ones."""
     t, told = context.texts, manifest.get("reliability") or {}
     found = {str(basis): told[basis] for basis in Basis if told.get(basis)}
     if not found:
         return
-    st.header(t("summary.reliability"), anchor=False)
-    st.caption(t("summary.reliability_note"))
     lines = []
     for basis, classes in found.items():
         bins = [each for one in classes.values() for each in one]
         held = sum(each["seen"]["low"] <= each["told"] <= each["seen"]["high"] for each in bins)
         lines.append(t("summary.reliability_held", name=t(f"summary.of_{basis}"), held=held, bins=len(bins)))
-    st.markdown("\n".join(f"- {line}" for line in lines))
-    for column, name in zip(st.columns(len(CreditClass)), CreditClass, strict=True):
-        rows = [
-            (t(f"summary.of_{basis}"), each["told"], *(each["seen"][part] for part in ("value", "low", "high")))
-            for basis, classes in found.items()
-            for each in classes.get(name) or []
-        ]
-        title = t("summary.reliability_of", name=t.option(f"class_{name}"))
-        with column:
-            st.markdown(f"**{title}**")
-            charts.reliability(context, rows, title, f"chart.reliability.{name}")
+    with st.expander(t("summary.reliability"), key="fold.reliability"):
+        st.caption(t("summary.reliability_note"))
+        st.markdown("\n".join(f"- {line}" for line in lines))
+        for column, name in zip(st.columns(len(CreditClass)), CreditClass, strict=True):
+            rows = [
+                (t(f"summary.of_{basis}"), each["told"], *(each["seen"][part] for part in ("value", "low", "high")))
+                for basis, classes in found.items()
+                for each in classes.get(name) or []
+            ]
+            title = t("summary.reliability_of", name=t.option(f"class_{name}"))
+            with column:
+                st.markdown(f"**{title}**")
+                charts.reliability(context, rows, title, f"chart.reliability.{name}")
 
 
 def _share(context: PageContext, estimate: Mapping[str, Any]) -> str:

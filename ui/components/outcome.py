@@ -47,12 +47,12 @@ def show(
     with left:
         st.markdown(f"**{t('outcome.distribution')}**")
         charts.distribution(context, [score.score for score in answers.values()])
-    with right:
         st.markdown(f"**{t('outcome.bands')}**")
         counts = results.bands(answers)
         names = {band: t.option(f"band_{band}") for band, _, _ in reversed(BANDS)}
         colours = {names[band]: COLOURS[band] for band in names}
         tally.show(context, {names[band]: counts[band] for band in names}, len(answers), colours)
+    with right:
         st.markdown(f"**{t('outcome.reasons')}**")
         tally.show(context, results.top_reasons(answers, t.language), len(answers))
     _table(context, frame)

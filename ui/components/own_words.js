@@ -16,6 +16,7 @@ if (!window.pageSpeak) {
       const said = text && !node.parentElement?.closest(held) ? spoken(text) : text;
       if (said !== text) node.data = node.data.replace(text, () => said);
     } else if (node.nodeType === Node.ELEMENT_NODE) {
+      if (node.matches("[data-testid=stCode] pre")) node.tabIndex = 0; // what scrolls is scrolled by keyboard too
       for (const name of attributes) {
         const text = node.getAttribute(name);
         const said = text && spoken(text);

@@ -10,7 +10,7 @@ import streamlit as st
 
 from service.contract import Score
 from ui.applicant.fields import Field
-from ui.components import result, waterfall
+from ui.components import result
 from ui.components.gauge import gauge, probability_bars
 from ui.components.inputs import listed
 from ui.session import PageContext
@@ -29,7 +29,8 @@ header svg{width:2rem}h1{font-size:1.25rem;margin:0}h2{font-size:.95rem;margin:.
 .qf-facts{display:grid;grid-template-columns:repeat(4,1fr);gap:.3rem .8rem;margin:0}
 .qf-facts dt{font-size:10px;color:#475467}
 .qf-facts dd{margin:0;font-weight:600;overflow-wrap:anywhere}.qf-waterfall{list-style:none;padding:0;columns:2}
-.qf-waterfall li{display:grid;grid-template-columns:1fr auto;break-inside:avoid}
+.qf-waterfall li{display:grid;grid-template-columns:1fr auto;gap:0 .6rem;align-items:start;break-inside:avoid;
+margin-bottom:.3rem}.qf-waterfall small{display:block;color:#475467}
 .qf-waterfall i{display:block;grid-column:1/-1;
 height:.4rem;background:#e4e7ec}.qf-waterfall i i{height:100%}ol{margin:.2rem 0;padding-left:1.2rem}dl.quote{margin:0}
 .quote div{display:flex;gap:.4rem}.quote dt{font-weight:700}.quote dd{margin:0;overflow-wrap:anywhere}
@@ -74,16 +75,14 @@ def print_page(
     sentences = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(context, score, manifest))
     edge = f"<p>{_plain(result.borderline_sentence(context, score))}</p>" if score.borderline else ""
     bars = probability_bars(context, score.probabilities, score.predicted_class)
-    way = waterfall.of(context, score)
-    chart = f"<h2>{escape(t('result.waterfall'))}</h2>{way}" if way else ""
+    why = "".join(f"<h2>{escape(title)}</h2>{body}" for title, body in result.why(context, score))
     return (
         f'<!doctype html><html lang="{HTML_LANGUAGES[t.language]}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'
         f"<style>{_STYLE}</style></head><body><header>{ICON_SVG}<h1>{escape(t('print.title'))}</h1></header><main>"
         f'<div class="two"><div>{gauge(context, score)}{sentences}{edge}</div>'
         f"<div><h2>{escape(t('result.probabilities'))}</h2>{bars}"
-        f"<p>{_plain(result.similar_sentence(context, score))} {escape(t('result.not_default'))}</p>"
-        f"<h2>{escape(t('result.reasons'))}</h2>{result.reasons(context, score)}</div></div>{chart}"
+        f"<p>{_plain(result.similar_sentence(context, score))} {escape(t('result.not_default'))}</p></div></div>{why}"
         f"<h2>{escape(t('print.inputs'))}</h2>{listed(context, fields, inputs)}"
         f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(context, score, inputs)}</dl>'
         f"<p>{escape(t('app.foot'))}</p></main></body></html>"

@@ -84,35 +84,27 @@ def borderline_sentence(context: PageContext, score: Score) -> str:
 
 
 def _why(context: PageContext, score: Score) -> None:
-    """What moved the score: drawn where the answer tells points, and in words."""
+    """Each part of `why` below its heading."""
+    for title, body in why(context, score):
+        st.header(title, anchor=False)
+        st.html(body)
+
+
+def why(context: PageContext, score: Score) -> list[tuple[str, str]]:
+    """What moved the score, as headings with HTML: one list with points and bars where the answer tells points."""
     t = context.texts
     chart = waterfall.of(context, score)
     if chart:
-        st.header(t("result.waterfall"), anchor=False)
-        st.html(chart)
-    st.header(t("result.reasons"), anchor=False)
-    st.html(reasons(context, score))
+        return [(t("result.waterfall"), chart)]
     strengths = getattr(score, "strengths", None)
-    if strengths:
-        st.header(t("result.strengths"), anchor=False)
-        st.html(listed(context, score, strengths))
+    told = [(t("result.reasons"), _listed(context, score.reasons) or f"<p>{escape(t('result.no_reasons'))}</p>")]
+    return told + ([(t("result.strengths"), _listed(context, strengths))] if strengths else [])
 
 
-def reasons(context: PageContext, score: Score) -> str:
-    """The reasons in words, the one that cost most first (HTML)."""
-    if not score.reasons:
-        return f"<p>{escape(context.texts('result.no_reasons'))}</p>"
-    return listed(context, score, score.reasons)
-
-
-def listed(context: PageContext, score: Score, entries: Any) -> str:
-    """Reasons or strengths as a list, each with its points where the answer tells them (HTML)."""
-    figures, items = {id(each): points for each, points in waterfall.moved(score)}, ""
-    for each in entries:
-        points = figures.get(id(each), 0)
-        figure = f" <b>{escape(context.formats.signed(points))}</b>" if points else ""
-        items += f"<li>{escape(getattr(each.text, context.texts.language))}{figure}</li>"
-    return f'<ol class="qf-list">{items}</ol>'
+def _listed(context: PageContext, entries: Any) -> str:
+    """Reasons or strengths in words as a list, "" where there are none."""
+    items = "".join(f"<li>{escape(getattr(each.text, context.texts.language))}</li>" for each in entries)
+    return f'<ol class="qf-list">{items}</ol>' if items else ""
 
 
 def warning_sentence(context: PageContext, code: str) -> str:

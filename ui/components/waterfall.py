@@ -1,4 +1,7 @@
-"""The way from the reference to the score, a bar a step: what cost points and what won them, to scale, with values."""
+"""The way from the reference to the score, a bar a step: what cost points and what won them, in words, with values.
+
+A list, so that it says by itself what its bars show.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,13 @@ from ui.session import PageContext
 
 @dataclass(frozen=True)
 class WaterfallStep:
-    """One bar: its name, and the points from where to where."""
+    """One bar: what it is, the points from where to where, and in `values` what the words rest on."""
 
     name: str
     start: float
     end: float
     total: bool = False
+    values: str = ""
 
     @property
     def points(self) -> int:
@@ -50,7 +54,8 @@ def steps_of(context: PageContext, score: Score) -> list[WaterfallStep]:
     steps = [WaterfallStep(t("result.waterfall_start"), 0, reference.score, total=True)]
     at = float(reference.score)
     for each, points in moves:
-        steps.append(WaterfallStep(_name(context, each), at, at + points))
+        words = getattr(each.text, t.language)
+        steps.append(WaterfallStep(words, at, at + points, values=_values(context, each)))
         at = steps[-1].end
     if round(at) != score.score:
         steps.append(WaterfallStep(t("result.waterfall_rest"), at, score.score))
@@ -62,7 +67,7 @@ def chart(context: PageContext, steps: list[WaterfallStep]) -> str:
     return f'<ol class="qf-waterfall">{"".join(_row(context, step) for step in steps)}</ol>'
 
 
-def _name(context: PageContext, entry: Any) -> str:
+def _values(context: PageContext, entry: Any) -> str:
     """The field with this applicant's value, and what it is compared with."""
     t, label = context.texts, context.texts.label(entry.feature)
     field = next((each for each in contract_fields() if each.name == entry.feature), None)
@@ -87,7 +92,8 @@ def _row(context: PageContext, step: WaterfallStep) -> str:
     band = CreditClass.GOOD if step.points > 0 else CreditClass.POOR
     colour = "currentColor" if step.total else COLOURS[band]
     figure = context.formats.number(step.end) if step.total else context.formats.signed(step.points)
+    values = f"<small>{escape(step.values)}</small>" if step.values else ""
     return (
-        f"<li><span>{escape(step.name)}</span><b>{escape(figure)}</b>"
+        f"<li><span>{escape(step.name)}{values}</span><b>{escape(figure)}</b>"
         f'<i><i style="margin-left:{start:.1f}%;width:{width:.1f}%;background:{colour}"></i></i></li>'
     )

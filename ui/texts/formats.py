@@ -18,7 +18,7 @@ _SYMBOLS: Final = {"BRL": "R$", "USD": "US$", "EUR": "€", "GBP": "£"}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
-_NO_BREAK: Final = "\u00a0"
+NO_BREAK: Final = "\u00a0"
 _MOST_DECIMALS: Final = 6
 
 
@@ -74,7 +74,7 @@ class Formats:
     def amount(self, value: float, decimals: int = 2) -> str:
         """An amount in the partner's currency."""
         sign = "−" if value < 0 else ""
-        return f"{sign}{self.currency_sign}{_NO_BREAK}{self.number(abs(value), decimals)}"
+        return f"{sign}{self.currency_sign}{NO_BREAK}{self.number(abs(value), decimals)}"
 
     def moment(self, value: datetime) -> str:
         """A moment in the reader's own time zone: 23/11/2026 07:10, or 23 Nov 2026, 07:10."""
@@ -97,12 +97,12 @@ class Formats:
         """A span of time, rounded up to what a person waits by: 45 s, 3 min 20 s, 1 h 5 min."""
         whole = max(0, -int(-seconds // 1))
         if whole < _MINUTE_S:
-            return f"{whole}{_NO_BREAK}s"
+            return f"{whole}{NO_BREAK}s"
         if whole < _HOUR_S:
             rest = whole % _MINUTE_S
-            return f"{whole // _MINUTE_S}{_NO_BREAK}min" + (f" {rest}{_NO_BREAK}s" if rest else "")
+            return f"{whole // _MINUTE_S}{NO_BREAK}min" + (f" {rest}{NO_BREAK}s" if rest else "")
         rest = whole % _HOUR_S // _MINUTE_S
-        return f"{whole // _HOUR_S}{_NO_BREAK}h" + (f" {rest}{_NO_BREAK}min" if rest else "")
+        return f"{whole // _HOUR_S}{NO_BREAK}h" + (f" {rest}{NO_BREAK}min" if rest else "")
 
 
 def zone_of(name: str | None) -> tzinfo:

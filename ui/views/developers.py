@@ -1,4 +1,7 @@
-"""For the partner's own developers: the applicant of the form as code, to try at once; costs, limits, documentation."""
+"""For the partner's own developers: the applicant of the form as code, to try at once; costs, limits, documentation.
+
+On a desktop the answer stands beside its request, as in the documentation that developers know; on a phone below it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ui.applicant.fields import contract_fields
 from ui.components import form, problem
 from ui.session import PageContext, last_exchange, last_limits
 
-_ANSWER_HEIGHT: Final = 480  # px; more scrolls, since an answer may be of a thousand rows
+_CODE_HEIGHT: Final = 560  # px, of request and answer alike; more scrolls, since an answer may be of a thousand rows
 _COSTS: Final = ("score", "batch", "advice", "whatif", "model")
 
 
@@ -26,20 +29,29 @@ def show(context: PageContext) -> None:
     _links(context)
     context.manifest()  # its answer tells the limits, before anything is scored
     request = _request(context)
-    st.header(t("developers.request"), anchor=False)
-    st.markdown(t("developers.request_note"))
-    _code(context, request)
-    if st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try"):
-        _try(context, request)
-    st.caption(t.plural("developers.try_cost", 1, units=1))
-    exchange = last_exchange()
-    if exchange is not None:
-        _response(context, exchange, request)
-    _limits(context)
-    _costs(context)
-    _changes(context)
-    st.header(t("developers.advice"), anchor=False)
-    st.markdown(t("developers.advice_text"))
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(key="request"):
+        st.header(t("developers.request"), anchor=False)
+        st.markdown(t("developers.request_note"))
+        _code(context, request)
+        if st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try"):
+            _try(context, request)
+        st.caption(t.plural("developers.try_cost", 1, units=1))
+    with right, st.container(key="answer"):
+        st.header(t("developers.answer"), anchor=False)
+        exchange = last_exchange()
+        if exchange is None:
+            st.markdown(t("developers.no_answer", button=t("developers.try")))
+        else:
+            _response(context, exchange, request)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _limits(context)
+        _costs(context)
+    with right:
+        st.header(t("developers.advice"), anchor=False)
+        st.markdown(t("developers.advice_text"))
+        _changes(context)
 
 
 def _links(context: PageContext) -> None:
@@ -72,7 +84,7 @@ def _code(context: PageContext, exchange: Exchange) -> None:
     samples = snippets(exchange, context.settings.public_endpoint)
     for tab, (language, code) in zip(st.tabs(list(samples)), samples.values(), strict=True):
         with tab:
-            st.code(code, language=language, wrap_lines=True)
+            st.code(code, language=language, wrap_lines=True, height=_CODE_HEIGHT)
 
 
 def _try(context: PageContext, request: Exchange) -> None:
@@ -86,7 +98,6 @@ def _try(context: PageContext, request: Exchange) -> None:
 
 def _response(context: PageContext, exchange: Exchange, request: Exchange) -> None:
     t = context.texts
-    st.header(t("developers.answer"), anchor=False)
     took = context.formats.number(exchange.took_ms)
     line = f"`{exchange.method} {exchange.path}`"
     st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
@@ -98,7 +109,7 @@ def _response(context: PageContext, exchange: Exchange, request: Exchange) -> No
             json.dumps(exchange.answer, indent=2, ensure_ascii=False),
             language="json",
             wrap_lines=True,
-            height=_ANSWER_HEIGHT,
+            height=_CODE_HEIGHT,
         )
     with headers:
         st.code(

@@ -22,6 +22,7 @@ from ui.settings import Reports
 _BADGES: Final = {"green": "green", "amber": "orange", "red": "red"}
 _ICONS: Final = {"green": ":material/check_circle:", "amber": ":material/warning:", "red": ":material/error:"}
 _SIGNS: Final = {"green": "✓", "amber": "▲", "red": "✕"}
+_NOTE_WIDTH: Final = 300  # px: left alone, a column is as wide as its first rows' texts, and cuts the rest
 _LINES: Final = 5  # as many as the theme has colours: one a series
 
 
@@ -115,18 +116,16 @@ def _now(context: PageContext, current: dict[str, Any]) -> None:
             version=model.get("version", "?"),
         )
     )
-    for reason in causes.causes(context, current):
-        st.markdown(f"- {reason}")
+    st.markdown("\n".join(f"- {reason}" for reason in causes.causes(context, current)))
+    # A list and no table: on a phone a table hides why.
     checks = [
-        {
-            t("health.check"): causes.check_name(context, check),
-            t("health.state"): _worded(context, str(check.get("state"))),
-            t("health.why"): causes.sentence(context, check, str(check.get("explanation", ""))),
-        }
+        f"- {_badge(context, str(check.get('state')))} **{causes.check_name(context, check)}**: "
+        f"{causes.sentence(context, check, str(check.get('explanation', '')))}"
         for check in current.get("checks", [])
     ]
     if checks:
-        st.dataframe(pd.DataFrame(checks), hide_index=True, alt=t("health.check"))
+        st.header(t("health.checks"), anchor=False)
+        st.markdown("\n".join(checks))
 
 
 def _columns(context: PageContext, current: dict[str, Any]) -> None:
@@ -147,15 +146,16 @@ def _columns(context: PageContext, current: dict[str, Any]) -> None:
         {
             t("health.input"): causes.column(context, str(each.get("name"))),
             t("health.state"): _worded(context, str(each.get("state"))),
+            t("health.note"): causes.note(context, each),
             "PSI": figure(each, "psi"),
             t("health.effect"): figure(each, "effect"),
             t("health.p_value"): _chance(context, each.get("p_value")),
             t("health.missing"): _missing(context, each),
-            t("health.note"): causes.note(context, each),
         }
         for each in columns
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=t("health.columns"))
+    whole = {t("health.note"): st.column_config.TextColumn(width=_NOTE_WIDTH)}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=whole, alt=t("health.columns"))
 
 
 def _over_time(context: PageContext, moments: list[dict[str, Any]]) -> None:
@@ -165,7 +165,7 @@ def _over_time(context: PageContext, moments: list[dict[str, Any]]) -> None:
         st.markdown(t("health.one_window"))
         return
     rows = [
-        (str(moment.get("end")), t.label(name), float(value))
+        (str(moment.get("end")), causes.column(context, name), float(value))
         for moment in moments
         for name, value in (moment.get("psi") or {}).items()
     ]
@@ -211,12 +211,15 @@ def _reports(context: PageContext, bucket: ReportBucket, moments: list[dict[str,
         t("health.report"),
         range(len(reports)),
         index=linked[0] if linked else None,
-        format_func=lambda place: t(
-            "health.report_name",
-            start=context.formats.day(str(reports[place].get("start"))),
-            end=context.formats.day(str(reports[place].get("end"))),
-            version=reports[place].get("version"),
-            state=t.get(f"states.{reports[place].get('state')}", "?"),
+        format_func=lambda place: (
+            t(
+                "health.report_name",
+                start=context.formats.day(str(reports[place].get("start"))),
+                end=context.formats.day(str(reports[place].get("end"))),
+                version=reports[place].get("version"),
+                state=t.get(f"states.{reports[place].get('state')}", "?"),
+            )
+            + (t("health.report_replay") if reports[place].get("replay") else "")
         ),
         placeholder=t("health.report_choose"),
         key="health.report",

@@ -23,7 +23,6 @@ _MAIN_METRICS: Final = ("accuracy", "macro_f1", "auc_ovr", "ece", "severe_error_
 def show(context: PageContext) -> None:
     """The page."""
     t = context.texts
-    st.markdown(t("model.lead"))
     try:
         with st.spinner(t("model.wait")):
             reply = context.client.model()
@@ -35,7 +34,7 @@ def show(context: PageContext) -> None:
     manifest = reply.value
     _identity(context, manifest)
     model_summary.show(context, manifest)
-    with st.expander(t("model.depth"), icon=":material/science:"):
+    with st.expander(t("model.depth"), icon=":material/science:", key="fold.depth"):
         _depth(context, manifest)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ui.components import chrome
 from ui.errors import SettingsMissing
 from ui.texts.wording import Texts
 
@@ -12,7 +13,8 @@ _EXAMPLE = 'endpoint = "http://127.0.0.1:3000"\nkey = "..."'
 
 def show(t: Texts, problem: SettingsMissing) -> None:
     """The page."""
-    st.title(t("setup.title"), anchor=False)
+    chrome.heading(t, t("setup.title"))
+    st.markdown(t("setup.visitor"))
     st.warning(t(f"setup.{problem.state}", entry=problem.entry), icon=":material/key:")
     st.markdown(t("setup.lead"))
     st.markdown(t("setup.how"))

@@ -1,10 +1,11 @@
 """What staff pages read as today's state: the later window, and whether it is history gone through again."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from flows.monitoring.history import REPLAY_AFTER_DAYS, ModelInWindow, WindowVerdict, latest
+from flows.monitoring.history import REPLAY_AFTER_DAYS, History, ModelInWindow, WindowVerdict, latest, moment_of
 from flows.monitoring.verdict_types import DriftState
 
 MADE_AT = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -45,10 +46,13 @@ def test_the_later_window_is_shown(known, made, shown):
 
 @pytest.mark.parametrize(("days", "replay"), [(0, False), (REPLAY_AFTER_DAYS, False), (REPLAY_AFTER_DAYS + 1, True)])
 def test_an_old_window_is_a_replay(days, replay):
-    """Told by how long before its verdict it ended; the same after a round trip through the bucket."""
+    """Told by how long before its verdict it ended; the same after a round trip through the bucket, and in its line of
+    the history."""
     made = verdict(MADE_AT.date() - timedelta(days=days))
     assert made.replay is replay
     assert WindowVerdict.model_validate_json(made.model_dump_json()).replay is replay
+    history = History().with_moment(moment_of(made, retrained=False)).model_dump_json()
+    assert json.loads(history)["moments"][0]["replay"] is replay and History.model_validate_json(history).moments
 
 
 def test_versions_of_the_same_trees_have_verdicts_of_their_own():

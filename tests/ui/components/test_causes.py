@@ -105,3 +105,20 @@ def test_a_columns_problem_is_told_with_its_rows(context: PageContext):
     """Counts as the reader's language writes them."""
     verdict = {"problem": "out_of_range", "problem_rows": 1_234, "note": "1234 values out of range"}
     assert causes.note(in_language(context, "pt"), verdict) == "1.234 valores fora do intervalo"
+
+
+@pytest.mark.parametrize(
+    ("values", "missing", "told"),
+    [
+        (DriftState.AMBER, DriftState.GREEN, "The values moved."),
+        (DriftState.GREEN, DriftState.RED, "The share that is missing moved."),
+        (DriftState.RED, DriftState.AMBER, "The values moved. The share that is missing moved."),
+        (DriftState.GREEN, DriftState.GREEN, ""),
+    ],
+)
+def test_a_sound_column_says_what_of_it_moved(
+    context: PageContext, values: DriftState, missing: DriftState, told: str
+) -> None:
+    """No amber without its cause in words; a column that stands still says nothing."""
+    column = ColumnVerdict(name="annual_income", state=max(values, missing), values_state=values, missing_state=missing)
+    assert causes.note(context, column.model_dump()) == told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.components.charts import clear_end
+from ui.components.charts import clear_end, tick_step
 from ui.texts import brand
 
 CONFIG = Path(brand.__file__).parents[1] / ".streamlit" / "config.toml"
@@ -29,6 +29,12 @@ def test_a_bands_name_keeps_clear_of_the_curve(points: list[tuple[float, int]], 
     """It stands at the end where the curve is far from it."""
     told = [(float(place), score) for place, (_, score) in enumerate(points)]
     assert clear_end(told, low) == end
+
+
+@pytest.mark.parametrize(("values", "step"), [([0.0, 1.0, 17.0], 1), ([0.0, 0.5, 1.0], 0)])
+def test_what_is_counted_has_whole_ticks(values: list[float], step: int) -> None:
+    """No tick says half an inquiry; where a value is no whole number, any tick may stand."""
+    assert tick_step(values) == step
 
 
 def test_a_names_rim_is_the_pages_ground() -> None:

@@ -20,11 +20,12 @@ DESK = cast(PageContext, SimpleNamespace(texts=texts("en"), formats=Formats("en"
 
 def answer(reference: int | None, costs: list[int], won: list[int], score: int) -> Score:
     """An answer that tells points."""
+    debt, rate = (SimpleNamespace(en=words) for words in ("Debt above the usual", "Interest below the usual"))
     reasons = [
-        SimpleNamespace(feature="outstanding_debt", points=-points, value=4900.0, compared_with=700.0)
+        SimpleNamespace(feature="outstanding_debt", points=-points, value=4900.0, compared_with=700.0, text=debt)
         for points in costs
     ]
-    strengths = [SimpleNamespace(feature="interest_rate", points=points, value=5.0) for points in won]
+    strengths = [SimpleNamespace(feature="interest_rate", points=points, value=5.0, text=rate) for points in won]
     compared = SimpleNamespace(score=reference) if reference is not None else None
     told: Any = SimpleNamespace(reasons=reasons, strengths=strengths, reference=compared, score=score)
     return cast(Score, told)
@@ -50,16 +51,21 @@ def test_the_steps_lead_from_the_reference_to_the_score(
 
 
 def test_it_is_spoken_and_drawn() -> None:
-    """Each step says its value, what it is compared with, and its points."""
+    """Each step says the reason in words, its value, what it is compared with, and its points; an amount keeps its
+    sign on its line."""
     drawn = of(DESK, answer(780, [-120], [20], 660))
-    assert "Debt still to be paid: R$ 4,900.00 (reference: R$ 700.00)" in drawn and "−120" in drawn
+    assert "Debt still to be paid: R$\u00a04,900.00 (reference: R$\u00a0700.00)" in drawn and "−120" in drawn
     assert "Card interest rate: 5%" in drawn and "+20" in drawn and drawn.count("<li>") == 5
+    assert drawn.index("Debt above the usual") < drawn.index("Debt still") < drawn.index("Interest below the usual")
 
 
 def test_what_is_counted_says_its_unit() -> None:
     """A number of months or days is told as such, one in the singular; what its field's name counts is not."""
     told = {"credit_history_months": (210, 1), "delay_from_due_date": (1.0, 8.0), "num_credit_cards": (7, 4)}
-    reasons = [SimpleNamespace(feature=name, points=10, value=a, compared_with=b) for name, (a, b) in told.items()]
+    words = SimpleNamespace(en="Above the usual")
+    reasons = [
+        SimpleNamespace(feature=name, points=10, value=a, compared_with=b, text=words) for name, (a, b) in told.items()
+    ]
     drawn = of(
         DESK,
         cast(Score, SimpleNamespace(reasons=reasons, strengths=[], reference=SimpleNamespace(score=700), score=670)),

@@ -17,6 +17,7 @@ from ui.api.client import SCORE_PATH
 from ui.texts.wording import texts
 
 ESTIMATE = {"value": 0.716, "low": 0.704, "high": 0.728}
+GAP = {"value": -7.1, "low": -14.8, "high": 0.5}
 FULL: dict[str, Any] = {
     "name": "credit-score",
     "version": "7",
@@ -48,9 +49,7 @@ FULL: dict[str, Any] = {
     },
     "importance": {"outstanding_debt": 0.4, "interest_rate": 0.1},
     "fairness": {
-        "groups": [
-            {"attribute": "age", "group": "18-24", "rows": 321, "impact_not_poor": ESTIMATE, "score_gap": ESTIMATE}
-        ],
+        "groups": [{"attribute": "age", "group": "18-24", "rows": 321, "impact_not_poor": ESTIMATE, "score_gap": GAP}],
         "too_small": ["62+"],
         "age_proxy_auc": 0.61,
         "something_newer": {"a": {"x": 1.0, "y": ESTIMATE}},
@@ -131,6 +130,8 @@ def test_model(open_page: Open, api: FakeApi, locale: str) -> None:
         0
     ].value.to_string()
     assert ("1,3%" if locale == "pt-BR" else "1.3%") in shown and "of its own" in shown
+    gap = "−7,100 [−14,800; 0,500]"
+    assert (gap if locale == "pt-BR" else gap.replace(",", ".")) in at.dataframe[1].value.to_string()
 
 
 def test_model_of_which_little_is_known(open_page: Open) -> None:

@@ -219,7 +219,7 @@ def intervals(
 ) -> None:
     """Figures with their 95 % intervals, one row a name; `threshold` is drawn as a dashed line."""
     t, table = context.texts, pd.DataFrame(rows, columns=["name", "value", "low", "high"])
-    axis_x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False))
+    axis_x = alt.X("value:Q", title=axis, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8, labelOverlap=True))
     base = alt.Chart(table).encode(y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=240)))
     dots = base.mark_point(size=90, filled=True).encode(
         x=axis_x,
@@ -362,6 +362,9 @@ def correction(context: PageContext, rows: Sequence[tuple[str, float, float]]) -
     """What calibration makes of the model's own value, by class; on the diagonal nothing was corrected."""
     t = context.texts
     table = pd.DataFrame(rows, columns=["name", "before", "after"])
+    names = [t.option(f"class_{band}") for band in COLOURS]
+    colours = alt.Scale(domain=names, range=list(COLOURS.values()))
+    legend = alt.Legend(orient="top", symbolType="stroke")
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(strokeDash=[5, 4], color=ink()).encode(x="x:Q", y="x:Q")
     marks = (
         alt.Chart(table)
@@ -369,8 +372,8 @@ def correction(context: PageContext, rows: Sequence[tuple[str, float, float]]) -
         .encode(
             x=alt.X("before:Q", title=t("charts.before"), axis=alt.Axis(format="%")),
             y=alt.Y("after:Q", title=t("charts.after"), axis=alt.Axis(format="%")),
-            color=alt.Color("name:N", title=None),
-            strokeDash=alt.StrokeDash("name:N", title=None),
+            color=alt.Color("name:N", title=None, sort=names, scale=colours, legend=legend),
+            strokeDash=alt.StrokeDash("name:N", title=None, sort=names, legend=legend),
         )
     )
     _draw(context, (diagonal + marks).properties(height=320), t("charts.correction_alt"), "chart.correction")

@@ -172,11 +172,12 @@ def _cell(context: PageContext, value: Any) -> str:
     if isinstance(value, Mapping | float):
         figure, low, high = _estimate(value)
         text = context.formats.number(figure, 3)
-        return (
+        whole = (
             text
             if low is None or high is None
             else f"{text} [{context.formats.number(low, 3)}; {context.formats.number(high, 3)}]"
         )
+        return whole.replace("-", "−")
     return (
         context.formats.number(value)
         if isinstance(value, int)

@@ -1,8 +1,8 @@
-"""How a file's columns are read: the decimal mark and the order of days, from its first bytes or from all of it.
+"""How a file's columns are read: decimal mark, order of days, unit of a history; from its first bytes or all of it.
 
 The first 256 KiB decide nearly always. Where it leaves a column open, every piece is asked, as the shared reader asks a
 whole table; what even all cells leave open is refused with the option that tells it. A piece that contradicts what was
-decided ends the job too.
+decided ends the job too: earlier cells were read by a mark or an order that is not the column's.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from flows.batch.contract_columns import plain_type
 from flows.batch.cuts import Piece, whole
-from flows.batch.layouts import FileLayout, Lane, bare_sample, refusal, settled, without_value
+from flows.batch.layouts import OPEN_DAY, FileLayout, Lane, bare_sample, refusal, settled, without_value
 from flows.batch.piece_rows import RowsRead, numeric_texts, rows_of, text_rows
-from flows.batch.rows import PROBLEMS, ROW, Checked, OpenCell, checked
+from flows.batch.rows import PROBLEMS, ROW, Checked, ContradictingCell, checked
 from service.lexicon.cells import RULES, CellKind, ColumnForm
-from service.lexicon.columns import column_evidence, years_or_months
+from service.lexicon.columns import UnitEvidence, column_evidence, unit_evidence
 from service.lexicon.dates import day_order, days_read
-from service.lexicon.errors import TableRefused
+from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.numerals import DecimalEvidence
 from service.lexicon.understanding import (
     decimal_mark,
@@ -43,6 +45,7 @@ class Proofs:
     decimals: Mapping[str, tuple[DecimalEvidence, int]] = field(default_factory=dict)
     days: tuple[str, ...] = ()  # distinct texts that tell of the order of days, a few of each
     day_line: int = 0  # of the first text whose order is open
+    units: Mapping[str, UnitEvidence] = field(default_factory=dict)  # of histories
 
     def plus(self, other: Proofs) -> Proofs:
         """What two pieces say together, this one first."""
@@ -51,7 +54,8 @@ class Proofs:
             before, first = decimals.get(name, (DecimalEvidence(), 0))
             decimals[name] = (before.plus(found), first or line)
         days = tuple(dict.fromkeys(self.days + other.days))
-        return Proofs(decimals, days, self.day_line or other.day_line)
+        units = {name: self.units.get(name, UnitEvidence()).plus(found) for name, found in other.units.items()}
+        return Proofs(decimals, days, self.day_line or other.day_line, {**self.units, **units})
 
 
 def sampled(layout: FileLayout) -> FileLayout | None:
@@ -65,21 +69,11 @@ def sampled(layout: FileLayout) -> FileLayout | None:
     try:
         read = _sample(layout)
         proofs = proofs_of(read) if read is not None else Proofs()
-        if read is not None:
-            _refuse_two_units(read)
     except TableRefused as refused:
         raise refusal(layout.source, refused.trouble) from None
     if layout.complete or not _leaves_open(layout, proofs):
         return decided(layout, proofs)
     return None
-
-
-def _refuse_two_units(read: RowsRead) -> None:
-    """Nothing, if a history in the file's beginning is months: `5.03` would come back, and `5.00` be five months."""
-    for name in read.fields.keys() & {field for field, rule in RULES.items() if rule.kind is CellKind.HISTORY}:
-        cells = read.written.column(read.fields[name]).to_pandas()
-        if (place := years_or_months(cells)) is not None:
-            raise TableRefused(two_units(read.fields[name], int(read.lines()[place])))
 
 
 def _sample(layout: FileLayout) -> RowsRead | None:
@@ -100,20 +94,33 @@ def proofs_of(read: RowsRead) -> Proofs:
         found = replace(found, either_point=found.either_point[:1], either_comma=found.either_comma[:1])
         line = int(read.lines()[np.flatnonzero(texts == found.either[0])[0]]) if found.either else 0
         decimals[name] = (found, line)
-    return _with_days(read, decimals)
+    day_texts, day_line = _days(read)
+    return Proofs(decimals, day_texts, day_line, _units(read))
 
 
-def _with_days(read: RowsRead, decimals: dict[str, tuple[DecimalEvidence, int]]) -> Proofs:
+def _units(read: RowsRead) -> dict[str, UnitEvidence]:
+    found: dict[str, UnitEvidence] = {}
+    for name, rule in RULES.items():
+        if rule.kind is not CellKind.HISTORY or name not in read.fields:
+            continue
+        cells = read.written.column(read.fields[name])
+        kind = plain_type(cells.type)
+        if not pa.types.is_integer(kind):  # those are months
+            found[name] = unit_evidence(cells.cast(kind).to_pandas(), read.lines())
+    return found
+
+
+def _days(read: RowsRead) -> tuple[tuple[str, ...], int]:
     column = read.fields.get(DAY_FIELD)
     if column is None:
-        return Proofs(decimals)
+        return (), 0
     texts = read.written.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
     open_texts = [text for text in texts.unique() if len(set(days_read(text).values())) > 1]
     orders = [text for text in texts.unique() if day_order([text])]
     line = int(read.lines()[np.flatnonzero(texts == open_texts[0])[0]]) if open_texts else 0
     # One text of each order, and one that is open, say what all of them do.
     kept = {day_order([text]): text for text in orders}
-    return Proofs(decimals, (*kept.values(), *open_texts[:1]), line)
+    return (*kept.values(), *open_texts[:1]), line
 
 
 def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
@@ -122,6 +129,9 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
     Raises:
         BatchRefused: a cell can be read in two ways, and nothing tells which; or amounts are in two currencies.
     """
+    for name, unit in proofs.units.items():
+        if unit.open_line:
+            raise layout.refused(two_units(layout.fields[name], unit.open_line))
     found = {name: one for name, (one, _) in proofs.decimals.items()}
     if currencies := second_currency(found):
         both, field_of_second, _ = currencies
@@ -144,6 +154,10 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
 
 def _leaves_open(layout: FileLayout, proofs: Proofs) -> bool:
     """Whether the rest of the file could decide otherwise, or decide at all."""
+    if any(unit.fits for unit in proofs.units.values()):
+        return True
+    if proofs.day_line and not (layout.options.days or day_order(proofs.days)):
+        return True
     if layout.options.decimal:
         return False
     found = {name: one for name, (one, _) in proofs.decimals.items()}
@@ -172,15 +186,41 @@ def checked_rows(layout: FileLayout, read: RowsRead) -> Checked:
     """The rows of a file held against the contract.
 
     Raises:
-        BatchRefused: cells contradict the decimal mark that the file's beginning decided.
+        BatchRefused: cells contradict the decimal mark or the order of days that the file's beginning decided.
     """
-    # Read whole, the shared reader has judged all cells; a mark that is told is the caller's word.
-    sure = bool(layout.options.decimal) or layout.complete or layout.lane is Lane.WHOLE
+    # Read whole, the shared reader has judged all cells; what is told is the caller's word.
+    judged = layout.complete or layout.lane is Lane.WHOLE
+    if not judged and not layout.options.days:
+        _refuse_days(layout, read)
     try:
-        held = checked(read.table, read.forms, read.fields, sure=sure)
-    except OpenCell as cell:
-        proof, line = DecimalEvidence(either_point=("",)), int(read.lines()[cell.place])
-        trouble = open_decimal(cell.field, read.fields[cell.field], proof, line).trouble
-        raise layout.refused(without_value(trouble)) from None
+        held = checked(read.table, read.forms, read.fields, sure=judged or bool(layout.options.decimal))
+    except ContradictingCell as cell:
+        both = ("comma", "point") if read.forms[cell.field].decimal == "." else ("point", "comma")
+        what = "a number with a decimal {}, where the beginning of the file shows a decimal {}".format(*both)
+        line, column = int(read.lines()[cell.place]), read.fields[cell.field]
+        raise layout.refused(
+            Trouble("decimal", what, _ONE_FORM, "mend it, or say which: --decimal", line, column)
+        ) from None
     held.problem[list(read.aside)] = PROBLEMS.index(ROW)
     return held
+
+
+_ONE_FORM: Final = "one way of writing in all of the column"
+
+
+def _refuse_days(layout: FileLayout, read: RowsRead) -> None:
+    """Nothing, if these days fit the order that the file's beginning showed, or leave none open where it showed none."""
+    column, order = read.fields.get(DAY_FIELD), read.forms.get(DAY_FIELD, ColumnForm()).days
+    if column is None:
+        return
+    cells = read.written.column(column).cast(pa.string())
+    for text in cells.unique().drop_null().to_pylist():
+        readings = days_read(text)
+        if order and readings and order not in readings:
+            what, expected = "a day in another order than the beginning of the file shows", _ONE_FORM
+        elif not order and len(set(readings.values())) > 1:
+            what, expected = OPEN_DAY, "an option, or a cell in the first rows that decides"
+        else:
+            continue
+        line = int(read.lines()[pc.index(cells, pa.scalar(text, cells.type)).as_py()])
+        raise layout.refused(Trouble("days", what, expected, "say which: --days", line, column))

@@ -34,7 +34,7 @@ from service.lexicon.understanding import (
     TableRead,
     two_columns,
 )
-from service.lexicon.unpacking import GZIP, FileKind, damaged, kind_of
+from service.lexicon.unpacking import GZIP, FileKind, damaged, kind_of, no_table
 
 LIMITS: Final = ReadLimits(unpacked_bytes=1024 * MIB, rows=5_000_000)
 """Of a file that is read whole; what is cut or streamed has none."""
@@ -178,10 +178,8 @@ def _whole_told(table: TableRead) -> str:
     )
 
 
-_OPEN: Final = {
-    "decimal": "a number that a decimal point and a decimal comma both fit",
-    "days": "a day whose month could be either of its first two numbers",
-}
+OPEN_DAY: Final = "a day whose month could be either of its first two numbers"
+_OPEN: Final = {"decimal": "a number that a decimal point and a decimal comma both fit", "days": OPEN_DAY}
 
 
 def without_value(trouble: Trouble) -> Trouble:
@@ -278,8 +276,10 @@ def as_utf8_bytes(layout: FileLayout, content: bytes, line: int) -> bytes:
     """A part of the file's text in UTF-8; `line` is that of its first byte.
 
     Raises:
-        BatchRefused: it is not in the file's encoding.
+        BatchRefused: it is not in the file's encoding, or no text.
     """
+    if (place := content.find(b"\x00")) >= 0:
+        raise layout.refused(no_table("it holds bytes that no text has", line + content[:place].count(b"\n")))
     if layout.encoding == UTF8:
         return content
     try:

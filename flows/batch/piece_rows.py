@@ -29,7 +29,7 @@ from flows.batch.layouts import (
 )
 from flows.batch.places import ResultPlace, system_words
 from service.lexicon.cells import RULES, CellKind, ColumnForm
-from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows
+from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows, refuse_broken_index
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.layout import adds_up, ragged, totals, unnamed_cell
 from service.lexicon.row_borders import row_borders
@@ -159,6 +159,8 @@ def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
         aside = {int(number): totals(int(own), row) for number, own, row in found}
         cells, numbers = cells.filter(pa.array(~sums)), numbers[~sums]
     _refuse_unnamed(cells, laid, lambda places: lines_of(numbers[places]))
+    if laid.indexed and len(numbers):
+        refuse_broken_index(cells.column(0), lines_of(numbers))
     named = [place for place, name in enumerate(laid.columns) if name]
     written = cells.select(named).rename_columns([laid.columns[place] for place in named])
     if not odd and not aside:

@@ -34,8 +34,8 @@ from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
 from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
 from service.lexicon.columnar import exact_decimals
-from service.lexicon.columns import column_evidence, plain_column
-from service.lexicon.numerals import currency_name, numeral
+from service.lexicon.columns import plain_column
+from service.lexicon.numerals import currency_name, evidence, numeral
 from service.score.features import HISTORY, Coded, history, matrix
 from service.score.observed import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, prediction_sets_many, rounded_many
@@ -52,8 +52,8 @@ Bools = NDArray[np.bool_]
 Forms = Mapping[str, ColumnForm]
 
 
-class OpenCell(Exception):
-    """A cell that both decimal marks fit, in a column whose other cells contradict the mark that was found."""
+class ContradictingCell(Exception):
+    """A number of the decimal mark that the column's other cells were found not to have."""
 
     def __init__(self, field: str, place: int) -> None:
         super().__init__(field, place)
@@ -193,7 +193,7 @@ def checked(
         sure: whether the forms are those of all cells, or the caller's word.
 
     Raises:
-        OpenCell: a text contradicts its column's form, which is not sure.
+        ContradictingCell: a text contradicts its column's form, which is not sure.
     """
     forms = dict.fromkeys(FIELDS, POINT) if forms is None else forms
     found: dict[str, Any] = {}
@@ -310,9 +310,10 @@ def _dressed(
     plain = plain_column(texts, RULES[name], form)
     unread = plain.unread
     if not sure and form.decimal and unread.any():
-        proof = column_evidence(texts)
-        if (proof.comma if form.decimal == "." else proof.point) and proof.either:
-            raise OpenCell(name, int(np.flatnonzero(texts == proof.either[0])[0]))
+        for text in texts[unread].unique():
+            proof = evidence([text])
+            if proof.comma if form.decimal == "." else proof.point:
+                raise ContradictingCell(name, int(np.flatnonzero(texts == text)[0]))
     if form.currency is not None:
         unread = unread | _in_others(texts, form.currency)
     missing = plain.unknown | (texts == "").to_numpy(dtype=np.bool_)

@@ -34,7 +34,6 @@ _INTEGER: Final = r"[+-]?[0-9]*"
 _YEARS_MONTHS: Final = r"[0-9]{1,2}(?:[.,](?:0?[0-9]|1[01]))?"
 _MONTHS_OF_A_YEAR: Final = r"[0-9]+[.,](?:[1-9]|0[1-9]|1[01])"
 _TWO_DECIMALS: Final = r"[0-9]{1,2}[.,][0-9]{2}"
-_MOST_DISTINCT: Final = 50_000  # of cells in unusual dress that are looked at for evidence
 
 
 @dataclass(frozen=True)
@@ -68,34 +67,67 @@ def column_evidence(cells: pd.Series) -> DecimalEvidence:
     point = _matches(texts, _DECIDES_POINT)
     comma = _matches(texts, _DECIDES_COMMA)
     rest = texts[~(point | comma | _matches(texts, _INTEGER))]
-    found = evidence(rest.unique()[:_MOST_DISTINCT])
+    # Texts alike but for digits say the same; zero is told apart, since no group of thousands begins with it.
+    alike = rest.str.replace("[2-9]", "1", regex=True)
+    found = evidence(rest[~alike.duplicated()])
     return replace(found, point=found.point + int(point.sum()), comma=found.comma + int(comma.sum()))
 
 
-def years_or_months(cells: pd.Series) -> int | None:
-    """The first row of a history that may be months or years and months, `5.03` and then `5.00`; None where none may.
+@dataclass(frozen=True)
+class UnitEvidence:
+    """What a history's cells say of its unit: `5.03` may be months, or five years and three months.
 
     A property of the column: every cell that says something must fit years and months, and some tell months of a year,
     or all are written with two decimals. Whole numbers, and `265.00` among them, are months.
     """
+
+    fits: bool = True  # every cell that says something could be years and months
+    first: int = 0  # line of the first that says something; 0 for none
+    telling: int = 0  # line of the first with months of a year
+    two_decimals: bool = True  # all that say something are written so
+
+    @property
+    def open_line(self) -> int:
+        """The line that shows that the unit is open; 0 where it is not."""
+        if not self.fits:
+            return 0
+        return self.telling or (self.first if self.two_decimals else 0)
+
+    def plus(self, other: UnitEvidence) -> UnitEvidence:
+        """What both say, this one first."""
+        return UnitEvidence(
+            self.fits and other.fits,
+            self.first or other.first,
+            self.telling or other.telling,
+            self.two_decimals and other.two_decimals,
+        )
+
+
+def unit_evidence(cells: pd.Series, lines: NDArray[np.int64]) -> UnitEvidence:
+    """What a history's cells say of its unit; each has its line."""
     if is_typed(cells):
         hundredths = cells.to_numpy(np.float64, na_value=np.nan) * 100
+        known = ~np.isnan(hundredths)
         nearest = np.round(hundredths)
         with np.errstate(invalid="ignore"):  # of infinity
             months = nearest % 100
         fits = (hundredths >= 0) & (hundredths < 10_000) & (months <= 11) & np.isclose(hundredths, nearest)
-        fits |= np.isnan(hundredths)
-        telling = np.flatnonzero(months > 0)
-        return int(telling[0]) if fits.all() and telling.size else None
+        return UnitEvidence(
+            bool(fits[known].all()), _line_of(known, lines), _line_of(months > 0, lines), two_decimals=not known.any()
+        )
     texts = pd.Series([*map(_text, cells)], dtype="str").str.strip()
-    places = np.flatnonzero(~texts.map({text: is_unknown(text) for text in texts.unique()}).to_numpy(np.bool_))
-    known = texts.iloc[places]
-    if known.empty or not _matches(known, _YEARS_MONTHS).all():
-        return None
-    months = _matches(known, _MONTHS_OF_A_YEAR)
-    if months.any():
-        return int(places[months.argmax()])
-    return int(places[0]) if _matches(known, _TWO_DECIMALS).all() else None
+    known = ~texts.map({text: is_unknown(text) for text in texts.unique()}).to_numpy(np.bool_)
+    told = texts[known]
+    return UnitEvidence(
+        bool(_matches(told, _YEARS_MONTHS).all()),
+        _line_of(known, lines),
+        _line_of(_matches(told, _MONTHS_OF_A_YEAR), lines[known]),
+        bool(_matches(told, _TWO_DECIMALS).all()),
+    )
+
+
+def _line_of(flags: Flags, lines: NDArray[np.int64]) -> int:
+    return int(lines[flags.argmax()]) if flags.any() else 0
 
 
 def plain_column(cells: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:

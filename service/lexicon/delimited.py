@@ -40,6 +40,7 @@ class Dialect:
     header_line: int
     start: int
     line: int
+    indexed: bool = False  # rows begin with their own number, under no name, as far as a sample was looked at
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def dialect(content: bytes, options: ReadOptions) -> Dialect:
         names = ("", *names)
     elif best.trailed:
         names = (*names, "")
-    return Dialect(best.delimiter, names, best.line, len(above.encode()), best.last_line + 1)
+    return Dialect(best.delimiter, names, best.line, len(above.encode()), best.last_line + 1, best.indexed)
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,30 @@ def _is_indexed(rows: list[list[str]], width: int) -> bool:
         return False  # or it is the last cell that is too many: nothing says which
     numbers = [cells[0].strip() for cells in rows]
     return any(numbers == [str(first + place) for place in range(len(rows))] for first in (0, 1))
+
+
+def refuse_broken_index(first: pa.ChunkedArray, lines: NDArray[np.int64]) -> None:
+    """Nothing, if rows go on beginning with their own number as those of the sample did; their cells are shifted else.
+
+    Raises:
+        TableRefused: one does not; its line is told.
+    """
+    texts = pc.fill_null(pc.utf8_trim_whitespace(first), "")
+    whole = pc.match_substring_regex(texts, "^[0-9]{1,15}$")
+    numbers = pc.cast(pc.if_else(whole, texts, "0"), pa.int64()).to_numpy()
+    broken = ~whole.to_numpy()
+    steps = np.diff(numbers)
+    broken[1:] |= (steps < 1) | (steps > np.diff(lines))  # rows between may be none of the table's
+    if broken.any():
+        raise TableRefused(
+            Trouble(
+                "ragged",
+                "the row does not begin with its own number as those before do, under one name too few",
+                "a name above every column",
+                "name the index in the header",
+                int(lines[broken.argmax()]),
+            )
+        )
 
 
 def _named(cells: list[str]) -> list[str]:

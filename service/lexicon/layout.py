@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.lexicon.columnar import read_json_lines, read_parquet, read_workbook
-from service.lexicon.delimited import RaggedRow, dialect, read_delimited
+from service.lexicon.delimited import RaggedRow, dialect, read_delimited, refuse_broken_index
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.limits import ReadOptions
 from service.lexicon.numerals import numeral
@@ -88,7 +88,10 @@ def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
     if found.header_line > 1:
         laid.notes.append(f"{found.header_line - 1} lines above the header are no rows")
     frame.columns = pd.Index(found.columns)
-    return _without_totals(_without_empty(_without_unnamed(laid)))
+    laid = _without_totals(_without_empty(_without_unnamed(laid)))
+    if found.indexed:
+        refuse_broken_index(table.columns.column(0).filter(pa.array(np.isin(table.lines, laid.lines))), laid.lines)
+    return laid
 
 
 def ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:

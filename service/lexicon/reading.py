@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from service.lexicon.cells import RULES, CellKind, CellRule, ColumnForm
-from service.lexicon.columns import PlainColumn, column_evidence, plain_column, texts_of, years_or_months
+from service.lexicon.columns import PlainColumn, column_evidence, plain_column, texts_of, unit_evidence
 from service.lexicon.dates import day_order, days_read
 from service.lexicon.errors import TableRefused
 from service.lexicon.headings import fields_of
@@ -101,8 +101,8 @@ def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[st
     plain, understood = {}, []
     for field, rule in rules.items():
         cells = frame[columns[field]]
-        if rule.kind is CellKind.HISTORY and (place := years_or_months(cells)) is not None:
-            raise TableRefused(two_units(columns[field], int(laid.lines[place])), name)
+        if rule.kind is CellKind.HISTORY and (line := unit_evidence(cells, laid.lines).open_line):
+            raise TableRefused(two_units(columns[field], line), name)
         form = _form(rule, cells, proofs, laid, options)
         plain[field] = plain_column(cells, rule, form)
         ambiguities += _open(rule, columns[field], cells, form, proofs.get(field, DecimalEvidence()), laid)

@@ -69,13 +69,13 @@ def test_a_mark_that_only_the_end_shows_is_found(tmp_path: Path, packed: bool) -
 
 @pytest.mark.parametrize("packed", [False, True], ids=["cut", "streamed"])
 def test_an_end_that_contradicts_the_beginning_ends_the_job(tmp_path: Path, packed: bool) -> None:
-    """A point was found, later cells have a comma: what both fit is no longer known."""
+    """A point was found, later cells have a comma: what both fit is no longer known. The first of them is named."""
     frame = _whole_numbers(12_000)
     frame.loc[1, "annual_income"] = "2900.5"
     frame.loc[11_990, "annual_income"] = "2,900"
     frame.loc[11_991, "annual_income"] = "1.234,5"
 
-    with pytest.raises(BatchRefused, match="line 11,992, column annual_income: .*--decimal"):
+    with pytest.raises(BatchRefused, match="line 11,993, column annual_income: .*--decimal"):
         read_file(_written(tmp_path, frame, ",", packed), 5_000)
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.lexicon.columns import years_or_months
+from service.lexicon.columns import unit_evidence
 from service.lexicon.errors import TableRefused
 from service.lexicon.limits import UPLOAD, ReadOptions
 from service.lexicon.reading import read_table
@@ -167,8 +168,8 @@ def test_a_history_of_years_and_months_is_no_number_of_months(cells: list[str], 
     rows = [[f"C-{place}", "34000", "0", "", "Bad", cell] for place, cell in enumerate(cells)]
     content = delimited(rows, by=";").encode()
     numbers = pd.to_numeric(pd.Series(cells).str.replace(",", "."), errors="coerce")
-    assert years_or_months(numbers) == (
-        line - 2 if line and numbers.mod(1).gt(0).any() and "5.3" not in cells else None
+    assert unit_evidence(numbers, np.arange(2, 5)).open_line == (
+        line if line and numbers.mod(1).gt(0).any() and "5.3" not in cells else 0
     )
     if line is None:
         assert read_table(content, OPTIONS).understanding.rows == len(cells)

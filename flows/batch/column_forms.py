@@ -195,12 +195,11 @@ def checked_rows(layout: FileLayout, read: RowsRead) -> Checked:
     try:
         held = checked(read.table, read.forms, read.fields, sure=judged or bool(layout.options.decimal))
     except ContradictingCell as cell:
-        both = ("comma", "point") if read.forms[cell.field].decimal == "." else ("point", "comma")
-        what = "a number with a decimal {}, where the beginning of the file shows a decimal {}".format(*both)
+        seen, shown = ("comma", "point") if read.forms[cell.field].decimal == "." else ("point", "comma")
+        what = f"a number with a decimal {seen}, where the beginning of the file shows a decimal {shown}"
         line, column = int(read.lines()[cell.place]), read.fields[cell.field]
-        raise layout.refused(
-            Trouble("decimal", what, _ONE_FORM, "mend it, or say which: --decimal", line, column)
-        ) from None
+        advice = "mend it, or say which: --decimal"
+        raise layout.refused(Trouble("decimal", what, _ONE_FORM, advice, line, column)) from None
     held.problem[list(read.aside)] = PROBLEMS.index(ROW)
     return held
 
@@ -209,7 +208,7 @@ _ONE_FORM: Final = "one way of writing in all of the column"
 
 
 def _refuse_days(layout: FileLayout, read: RowsRead) -> None:
-    """Nothing, if these days fit the order that the file's beginning showed, or leave none open where it showed none."""
+    """Nothing, if these days fit the order that the file's beginning showed, or are plain where it showed none."""
     column, order = read.fields.get(DAY_FIELD), read.forms.get(DAY_FIELD, ColumnForm()).days
     if column is None:
         return

@@ -223,6 +223,12 @@ def test_the_open_page_is_seen_in_a_phones_row(browser: Browser, stack: Stack, p
     chip = visit.page.locator(".st-key-phone-pages").get_by_text(visit.t(f"nav.{path or 'score'}"), exact=True)
     expect(chip).to_be_in_viewport(ratio=1)
     assert visit.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+    visit.page.keyboard.press("Tab")
+    for name in ("score", "developers"):  # the row's two ends: whoever goes there by keyboard is not taken back
+        link = visit.page.locator(".st-key-phone-pages a").filter(has_text=visit.t(f"nav.{name}"))
+        link.evaluate("link => link.scrollIntoView({inline: 'center'})")
+        visit.page.wait_for_timeout(3 * 200)  # of the page's own clock, which brings the open page into view
+        expect(link).to_be_in_viewport(ratio=0.9)
     visit.done()
 
 

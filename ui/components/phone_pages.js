@@ -1,5 +1,5 @@
 // On a phone the pages stand in one row that scrolls: the one that is open is brought into view. The links widen while
-// they load, so it is done again for a while, until somebody touches the page.
+// they load, so it is done again for a while, until somebody touches the page, scrolls it or goes through it by keyboard.
 window.showOpenPage = (place) => {
   clearInterval(window.openPageTimer);
   const until = Date.now() + 10000;
@@ -10,5 +10,6 @@ window.showOpenPage = (place) => {
     }
     if (Date.now() > until) clearInterval(window.openPageTimer);
   }, 200);
-  document.addEventListener("pointerdown", () => clearInterval(window.openPageTimer), { once: true, capture: true });
+  const leave = () => clearInterval(window.openPageTimer);
+  for (const kind of ["pointerdown", "wheel", "keydown"]) document.addEventListener(kind, leave, { once: true, capture: true });
 };

@@ -34,11 +34,13 @@ def show(context: PageContext) -> None:
         st.header(t("developers.request"), anchor=False)
         st.markdown(t("developers.request_note"))
         _code(context, request)
-        if st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try"):
-            _try(context, request)
-        st.caption(t.plural("developers.try_cost", 1, units=1))
     with right, st.container(key="answer"):
         st.header(t("developers.answer"), anchor=False)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            tried = st.button(t("developers.try"), type="primary", icon=":material/play_arrow:", key="developers.try")
+            st.caption(t.plural("developers.try_cost", 1, units=1), width="content")
+        if tried:
+            _try(context, request)
         exchange = last_exchange()
         if exchange is None:
             st.markdown(t("developers.no_answer", button=t("developers.try")))

@@ -24,7 +24,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
 .PHONY: help venv tools quick rooms docs clients up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login reviewers report \
-  deploy rollback rollout drift audit sbom imagescan scan replay faults reproduce tried new lock clean
+  deploy rollback sign rollout drift audit sbom imagescan scan replay faults reproduce tried new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -121,6 +121,9 @@ bench: venv ## speed against plain alternatives, on the served model; MODEL=DIR 
 
 image: venv ## the champion, by version and digest, as Bento and image, pushed to $$REGISTRY by digest
 	@$(CLIENT) $(PY) -m bentos.publish
+
+sign: venv ## the pushed image and its bill of materials, by cosign: the workflow's identity, or QF_SIGN_KEY=
+	@$(CLIENT) $(PY) -m infra.delivery.pushed_image
 
 login: ## to $$REGISTRY as $$REGISTRY_USER, the password on standard input of the engine
 	@: "$${REGISTRY:?is not set}" "$${REGISTRY_USER:?is not set}" "$${REGISTRY_PASSWORD:?is not set}"; \

@@ -32,6 +32,7 @@ from bentos.settings import BentosSettings
 PUSHED: Final = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 GOLDEN_ROWS: Final = 50
 MAX_PUSHED_MB: Final = 280
+BILL: Final = "packaging/version-{number}.cdx.json"  # the image's bill of materials, with the version in MLflow
 
 
 class Published(BaseModel):
@@ -212,7 +213,7 @@ def record(registry: Registry, version: Version, result: Published) -> None:
     """Keep the image's reference, digest and bill of materials with the version in MLflow."""
     registry.record(version, {"image": result.reference, "image_digest": result.digest})
     if result.sbom is not None:
-        registry.attach(version, f"packaging/version-{version.number}.cdx.json", result.sbom.read_text("utf-8"))
+        registry.attach(version, BILL.format(number=version.number), result.sbom.read_text("utf-8"))
 
 
 def pack_version(version: Version, package: Path, settings: BentosSettings) -> Packed:

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "check": "make test",
     "ci": "continuous integration itself",
     "image": "bentos/test_publish.py, where an engine is",
+    "sign": "infra/delivery/test_pushed_image.py; cosign itself is nowhere in the tests",
     "drift": "infra/delivery/test_drift_check.py; the deployment itself in e2e/test_demo.py",
 }
 
@@ -92,19 +93,29 @@ def test_actions_are_pinned_by_commit() -> None:
     for name, step in steps():
         if "uses" not in step:
             continue
-        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]), (name, step["uses"])
+        assert re.fullmatch(r"(actions/[a-z-]+|sigstore/cosign-installer)@[0-9a-f]{40}", step["uses"]), (
+            name,
+            step["uses"],
+        )
         assert re.search(rf"{step['uses']} # v\d+\.\d+\.\d+$", (FOLDER / name).read_text(), re.MULTILINE), step["uses"]
         if step["uses"].startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False, name
 
 
 def test_no_workflow_may_write() -> None:
-    """One permission, read-only, for all jobs; one job asks for more: to comment, and it runs the base's code."""
+    """One permission, read-only, for all jobs. One job may comment, and it runs the base's code; the one that signs may
+    say who it is, the one that rolls out may read what was signed."""
     for name, workflow in WORKFLOWS.items():
         assert workflow["permissions"] == {"contents": "read"}, name
         asking = {job: each["permissions"] for job, each in workflow["jobs"].items() if "permissions" in each}
-        allowed = {"comment": {"contents": "read", "pull-requests": "write"}}
-        assert asking == (allowed if name == "ci.yml" else {}), name
+        allowed: dict[str, dict[str, dict[str, str]]] = {
+            "ci.yml": {"comment": {"contents": "read", "pull-requests": "write"}},
+            "release.yml": {
+                "image": {"contents": "read", "id-token": "write", "attestations": "write"},
+                "rollout": {"contents": "read", "attestations": "read"},
+            },
+        }
+        assert asking == allowed.get(name, {}), name
     checkout = WORKFLOWS["ci.yml"]["jobs"]["comment"]["steps"][0]["with"]
     assert checkout["ref"] == "${{ github.event.pull_request.base.sha }}"
 
@@ -135,7 +146,7 @@ def test_the_release_follows_its_order() -> None:
     release = WORKFLOWS["release.yml"]
     runs = [step["run"] for step in release["jobs"]["image"]["steps"] if "run" in step]
 
-    assert runs.index("make report") < runs.index("make login") < runs.index("make image")
+    assert runs.index("make report") < runs.index("make login") < runs.index("make image") < runs.index("make sign")
     for job, command in (("image", "make image"), ("rollout", "make rollout")):
         runs = [step["run"] for step in release["jobs"][job]["steps"] if "run" in step]
         assert runs.index("make reviewers") < runs.index(command), "an approval is proved by the list"

@@ -3,7 +3,8 @@
 `QF_DEPLOY_TO` says where: `ssh://user@host[:port]/folder` runs `make deploy` in the project's folder on that host,
 `kubectl://namespace/folder` applies the workload of that kustomization, with the image in it, as
 `infra/kubernetes/overlays/production/api` is; `kubectl://namespace/statefulset/name/container` (or `deployment`) sets
-the image of somebody else's workload. Both wait until it is rolled out, or take it back. Whose approvals the service
+the image of somebody else's workload. Both wait until it is rolled out, or take it back. An image goes
+nowhere that is not signed as `QF_SIGNED_BY` asks. Whose approvals the service
 believes is said where it runs (`QF_REVIEWERS`), never by who rolls out: the host's own list, the cluster's own
 ConfigMap `reviewers`, without which nothing is applied. Keys come from the
 environment, lie in files of their own for as long as the command runs, and are in no argument and no message.
@@ -14,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.errors import BentosError
-from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
+from infra.delivery.programs import run
+from infra.delivery.pushed_image import TrustSettings, image_of, verify
 from infra.delivery.report import RELEASED_AT
 from infra.errors import StackError
 from infra.settings import ROOT
@@ -41,7 +42,6 @@ SHAPES: Final = (
     "kubectl://namespace/{statefulset or deployment}/name/container"
 )
 WORKLOADS: Final = ("statefulset", "deployment")
-PATIENCE_S: Final = 1800
 KUSTOMIZATION: Final = "kustomization.yaml"
 REVIEWERS_MAP: Final = "reviewers"
 ROLLED_OUT: Final = "--timeout=600s"
@@ -56,18 +56,6 @@ class RolloutSettings(BaseSettings):
     key: SecretStr = Field(default=SecretStr(""), description="Private SSH key; the agent's or user's own if empty.")
     known_hosts: str = Field(default="", description="Host keys, lines of known_hosts; the user's own file if empty.")
     kubeconfig: SecretStr = Field(default=SecretStr(""), description="Kubernetes configuration; the user's if empty.")
-
-
-def image_of(version: Version) -> str:
-    """The version's image by digest, `registry/name@sha256:...`.
-
-    Raises:
-        StackError: none was pushed.
-    """
-    image, digest = version.tags.get("image", ""), version.tags.get("image_digest", "")
-    if not image or not digest:
-        raise StackError(f"version {version.number} has no image yet: run `make image` first")
-    return f"{image.rpartition(':')[0]}@{digest}"
 
 
 def roll_out(image: str, number: int, settings: RolloutSettings) -> None:
@@ -163,41 +151,34 @@ def _files(contents: dict[str, str]) -> Iterator[dict[str, Path]]:
 
 
 def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, check=False, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
-    except FileNotFoundError as error:
-        raise StackError(f"the program {command[0]} is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise StackError(
-            f"{command[0]} took more than {PATIENCE_S} s: look at production before trying again"
-        ) from error
-    if done.returncode:
-        raise StackError(f"{command[0]} failed with exit code {done.returncode}, see above; production kept its image")
+    run(command, "production kept its image, or look there before trying again")
 
 
-def release(registry: Registry, settings: RolloutSettings, now: datetime) -> str:
-    """The image that production runs from now on; the version carries the time of its release.
+def release(registry: Registry, settings: RolloutSettings, trust: TrustSettings, now: datetime) -> tuple[str, str]:
+    """The image that production runs from now on and who signed it; the version carries the time of its release.
 
     Raises:
         BentosError: there is no approved champion, or MLflow does not answer.
-        StackError: there is no image, or the rollout failed; nothing is noted then.
+        StackError: there is no image, it is not signed as `trust` asks, or the rollout failed; nothing is noted then.
     """
     version = registry.by_alias(CHAMPION)
     registry.approved(version)
     image = image_of(version)
+    signer = verify(image, trust)
     roll_out(image, version.number, settings)
     registry.record(version, {RELEASED_AT: now.isoformat(timespec="seconds")})
-    return image
+    return image, signer
 
 
 def main() -> int:
     """Roll out the champion; exit code 1 and one line if it did not work."""
     try:
-        image = release(Registry.connect(BentosSettings()), RolloutSettings(), datetime.now(UTC))
+        registry = Registry.connect(BentosSettings())
+        image, signer = release(registry, RolloutSettings(), TrustSettings(), datetime.now(UTC))
     except (BentosError, StackError) as error:
         print(f"rollout: {error}", file=sys.stderr)
         return 1
-    print(f"released {image} to {urlsplit(os.environ['QF_DEPLOY_TO']).scheme}")
+    print(f"released {image} to {urlsplit(os.environ['QF_DEPLOY_TO']).scheme}; its signer: {signer}")
     return 0
 
 

@@ -12,6 +12,7 @@ from bentos.errors import VersionMissing
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.delivery import rollout
+from infra.delivery.pushed_image import TrustSettings
 from infra.delivery.report import RELEASED_AT
 from infra.delivery.rollout import RolloutSettings, roll_out
 from infra.errors import StackError
@@ -28,10 +29,10 @@ case "$*" in {fails}) exit 7 ;; esac
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Put ssh and kubectl in place that fail where told; what they were asked."""
+    """Put ssh, kubectl and cosign in place that fail where told; what they were asked."""
 
     def make(fails: str = "nothing") -> Path:
-        for name in ("ssh", "kubectl"):
+        for name in ("ssh", "kubectl", "cosign"):
             program = tmp_path / "bin" / name
             program.parent.mkdir(exist_ok=True)
             program.write_text(PROGRAM.format(log=tmp_path / "asked", fails=fails))
@@ -129,24 +130,31 @@ def test_a_release_is_noted_once_it_is_out(
     mlflow_server: str,
     tmp_path: Path,
 ) -> None:
-    """No champion, no image, a host that refuses: nothing is noted; then the version carries the time."""
+    """No champion, no image, a host that refuses, no signature: nothing is noted; then the version carries the time."""
     name = f"credit-score-{uuid.uuid4().hex[:8]}"
     registry = Registry.connect(BentosSettings(tracking_uri=mlflow_server, state_dir=tmp_path, model_name=name))
     settings, now = RolloutSettings(to="ssh://host.test/srv"), datetime(2026, 11, 24, tzinfo=UTC)
+    trust = TrustSettings(by="https://github.com/o/n/.github/workflows/release.yml@refs/heads/main")
 
     with pytest.raises(VersionMissing, match="no champion"):
-        rollout.release(registry, settings, now)
+        rollout.release(registry, settings, trust, now)
     champion = champion_of(registry, tmp_path, {})
     with pytest.raises(StackError, match="make image"):
-        rollout.release(registry, settings, now)
+        rollout.release(registry, settings, trust, now)
     registry.record(champion, {"image": "registry.test:5000/credit-score:1-a-b", "image_digest": "sha256:abc"})
-    asked("*")
+    asked("*host.test*")
     with pytest.raises(StackError, match="ssh failed"):
-        rollout.release(registry, settings, now)
+        rollout.release(registry, settings, trust, now)
+    assert RELEASED_AT not in registry.version(champion.number).tags
+
+    asked("*verify-attestation*")
+    with pytest.raises(StackError, match="nothing proves that https://github.com/o/n/"):
+        rollout.release(registry, settings, trust, now)
     assert RELEASED_AT not in registry.version(champion.number).tags
 
     asked()
-    assert rollout.release(registry, settings, now) == "registry.test:5000/credit-score@sha256:abc"
+    image = "registry.test:5000/credit-score@sha256:abc"
+    assert rollout.release(registry, settings, trust, now) == (image, trust.by)
     assert registry.version(champion.number).tags[RELEASED_AT] == "2026-11-24T00:00:00+00:00"
 
 

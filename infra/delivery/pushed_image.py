@@ -127,7 +127,7 @@ def sign_champion(registry: Registry, settings: SigningSettings) -> str:
 
 
 def main() -> int:
-    """Sign the champion's image; exit code 1 and one line if it did not work. A workflow's next step learns its name."""
+    """Sign the champion's image, told to a workflow's later steps; exit code 1 and one line if it did not work."""
     try:
         image = sign_champion(Registry.connect(BentosSettings()), SigningSettings())
     except (BentosError, StackError) as error:

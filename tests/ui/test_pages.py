@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.ui.conftest import Open, field, go
 from tests.ui.fake_api import KEY, FakeApi
 from tests.ui.views.test_score import everything, press
 from ui.api.client import SCORE_PATH
+from ui.texts import brand
 from ui.texts.wording import texts
 
 ESTIMATE = {"value": 0.716, "low": 0.704, "high": 0.728}
@@ -75,6 +77,10 @@ def test_what_if_curve_and_map(open_page: Open, api: FakeApi) -> None:
     assert "672" in everything(at)
     assert len(api.requests[-1][2]["applicants"]) == 26
     asked = len(api.requests)
+    drawn = json.loads(at.get("vega_lite_chart")[0].proto.spec)["layer"]
+    names = [each["mark"] for each in drawn if each["mark"]["type"] == "text"]
+    own = [(mark["stroke"], mark["strokeWidth"]) for mark in names if mark.get("dy")]
+    assert own == [(brand.GROUND["light"], 5), (brand.INK["light"], 0)], "the curve runs through the applicant's name"
     at.selectbox(key="whatif.second").select_index(1).run()
     assert not at.exception and len(api.requests) == asked + 1
     assert 1 + 8 * 8 <= len(api.requests[-1][2]["applicants"]) <= 1 + 9 * 9  # the applicant's own row and column too

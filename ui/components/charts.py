@@ -119,7 +119,11 @@ def _own_place(context: PageContext, here: tuple[float, int] | None) -> list[Any
         return []
     own = alt.Chart(pd.DataFrame([(*here, context.texts("whatif.here"))], columns=["value", "score", "name"]))
     dot = own.mark_point(size=260, filled=True, shape="diamond", color=OWN_COLOUR, opacity=1, stroke=ink())
-    return [dot, own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink()).encode(text="name:N")]
+    names = [  # the rim first, so that the curve does not run through it
+        own.mark_text(dy=-18, fontSize=13, fontWeight="bold", color=ink(), stroke=rim, strokeWidth=width)
+        for rim, width in ((ground_colour(), 5), (ink(), 0))
+    ]
+    return [dot, *(name.encode(text="name:N") for name in names)]
 
 
 def _bands(context: PageContext, points: Sequence[tuple[float, int]]) -> tuple[list[Any], list[Any]]:

@@ -158,7 +158,7 @@ def test_secrets_of_one_machine_are_made_anew(tmp_path: Path) -> None:
 
 
 def test_secrets_of_compose_are_renewed_by_name(tmp_path: Path) -> None:
-    """Those names alone, and the files made of them; a name that is none changes nothing."""
+    """Those names alone, and the files made of them; a name that is none, or must last, changes nothing."""
     folder = tmp_path / "compose"
     passwords.write(folder)
     before = read_env(folder / "env")
@@ -172,8 +172,9 @@ def test_secrets_of_compose_are_renewed_by_name(tmp_path: Path) -> None:
     changed = {name for name, text in made.items() if (folder / name).read_text() != text}
     assert changed == {"env", "store.json", "registry-htpasswd"}
     assert after["STORE_SERVICE_SECRET_KEY"] in (folder / "store.json").read_text()
-    with pytest.raises(StackError, match="NO_SUCH is no secret of compose"):
-        passwords.write(folder, renew=["NO_SUCH"])
+    for name, why in (("NO_SUCH", "is no secret of compose"), ("STORE_ENCRYPTION_KEY", "is not renewed")):
+        with pytest.raises(StackError, match=f"{name} {why}"):
+            passwords.write(folder, renew=[name])
     assert read_env(folder / "env") == after
 
 

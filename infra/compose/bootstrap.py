@@ -94,7 +94,7 @@ def part(name: str, address: str) -> Iterator[None]:
 
 
 def make_store(settings: BootstrapSettings) -> str:
-    """The buckets, and in each an end to uploads that were never finished.
+    """The buckets, in each an end to uploads that were never finished, and every object encrypted at rest.
 
     Retention of predictions is no lifecycle rule: rows lose their features long before they go, which a flow does.
     """
@@ -105,19 +105,43 @@ def make_store(settings: BootstrapSettings) -> str:
         "Filter": {"Prefix": ""},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": HALF_UPLOADS_DAYS},
     }
-    from botocore.exceptions import ClientError
-
+    encrypted: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     with part("store", settings.store_endpoint):
         object_store.make_buckets(settings.store_endpoint, pair)
         client = object_store.client(settings.store_endpoint, pair)
-        try:
-            for bucket in BUCKETS:
-                client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NotImplemented", "MethodNotAllowed"):
-                raise
-            return f"buckets {', '.join(BUCKETS)}; this store knows no lifecycle"
-    return f"buckets {', '.join(BUCKETS)}; unfinished uploads end after {HALF_UPLOADS_DAYS} days"
+        ends = _taken(
+            lambda bucket: client.put_bucket_lifecycle_configuration(
+                Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+            )
+        )
+        encrypts = _taken(
+            lambda bucket: client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encrypted)
+        )
+    return "; ".join(
+        (
+            f"buckets {', '.join(BUCKETS)}",
+            f"unfinished uploads end after {HALF_UPLOADS_DAYS} days" if ends else "this store knows no lifecycle",
+            "objects are encrypted at rest" if encrypts else "this store encrypts nothing: its disk has to",
+        )
+    )
+
+
+def _taken(configure: Callable[[str], object]) -> bool:
+    """Whether the store takes a configuration of each bucket; False where it does not know such a thing.
+
+    Raises:
+        ClientError: it refuses it otherwise.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        for bucket in BUCKETS:
+            configure(bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NotImplemented", "MethodNotAllowed"):
+            raise
+        return False
+    return True
 
 
 def make_mlflow(settings: BootstrapSettings) -> str:

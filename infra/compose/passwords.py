@@ -41,7 +41,10 @@ SECRETS: Final = (
     "GRAFANA_PASSWORD",
     "REGISTRY_PASSWORD",
     "REGISTRY_COOKIE_SECRET",
+    "STORE_ENCRYPTION_KEY",
 )
+#: What is never made anew: every object in the store opens with it alone.
+LASTING: Final = frozenset({"STORE_ENCRYPTION_KEY"})
 
 
 def password() -> str:
@@ -127,10 +130,12 @@ def write(folder: Path, host: str = "localhost", renew: Collection[str] = ()) ->
     """Bring the folder to its full state, the secrets `renew` made anew; the names of new or changed files.
 
     Raises:
-        StackError: the folder cannot be written, or a name is none of ours.
+        StackError: the folder cannot be written, or a name is none of ours or must last.
     """
     if unknown := sorted(set(renew) - set(completed({}))):
         raise StackError(f"{unknown[0]} is no secret of compose: the names stand in {folder / 'env'}")
+    if lasting := sorted(LASTING & set(renew)):
+        raise StackError(f"{lasting[0]} is not renewed: nothing that the store holds could be read any more")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)

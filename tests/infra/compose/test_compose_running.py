@@ -235,6 +235,28 @@ def test_what_the_service_ships_again_is_no_conflict(ready: Parts) -> None:
         bucket.put("dt=2026-01-01/again.csv", b"two\n", {"sha256": "y"}, replace=False)
 
 
+def test_what_lies_on_the_stores_disk_is_encrypted(ready: Parts) -> None:
+    """In every bucket, in one piece and in parts: read back as it was put, and nowhere on the volume in clear."""
+    admin, canary = ready.store(ADMIN), b"canary-7f3a91c2-of-an-applicant"
+    for bucket in BUCKETS:
+        admin.put_object(Bucket=bucket, Key="canary/whole", Body=canary)
+        begun = admin.create_multipart_upload(Bucket=bucket, Key="canary/parts")["UploadId"]
+        part = admin.upload_part(Bucket=bucket, Key="canary/parts", UploadId=begun, PartNumber=1, Body=canary * 1000)
+        admin.complete_multipart_upload(
+            Bucket=bucket,
+            Key="canary/parts",
+            UploadId=begun,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+        )
+        assert admin.get_object(Bucket=bucket, Key="canary/whole")["Body"].read() == canary
+        tail = admin.get_object(Bucket=bucket, Key="canary/parts", Range="bytes=-31")["Body"].read()
+        assert tail == canary
+    files = [path for path in (ready.folder / "objects").rglob("*") if path.is_file()]
+
+    assert sum(path.stat().st_size for path in files) > len(canary) * 1000 * len(BUCKETS), "what was put lies there"
+    assert [path.name for path in files if canary in path.read_bytes()] == []
+
+
 def test_bootstrap_repeats_without_a_change(ready: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second run issues no second key and makes nothing twice."""
     for name, value in bootstrap_environment(ready).items():

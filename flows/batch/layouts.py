@@ -8,10 +8,11 @@ What a delimited file does not say of itself in its first bytes (the decimal mar
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,13 +35,24 @@ from service.lexicon.understanding import (
     TableRead,
     two_columns,
 )
-from service.lexicon.unpacking import GZIP, FileKind, damaged, kind_of, no_table
+from service.lexicon.unpacking import (
+    GZIP,
+    ZIP,
+    FileKind,
+    damaged,
+    is_workbook,
+    kind_of,
+    named_workbook,
+    no_table,
+    zip_member,
+)
 
 LIMITS: Final = ReadLimits(unpacked_bytes=1024 * MIB, rows=5_000_000)
 """Of a file that is read whole; what is cut or streamed has none."""
 SAMPLE_BYTES: Final = 1 << 18
 UTF8: Final = "utf-8"
 _ONE_BYTE: Final = {"cp1252", "iso8859-1", "iso8859-15"}  # as Python names them: their line ends are those of ASCII
+Packing = Literal["gzip", "zip", ""]
 _ESCAPED_QUOTE: Final = b'\\"'
 
 
@@ -66,6 +78,7 @@ class FileLayout:
     forms: Mapping[str, ColumnForm] = field(default_factory=dict)  # by field; settled before anything is scored
     dialect: Dialect = Dialect(",", (), 0, 0, 1)  # of text; `start` counts the file's own bytes
     encoding: str = UTF8
+    packing: Packing = ""
     block: int = 0  # of text: bytes that hold about as many rows as a part has
     complete: bool = False  # whether the sample is all of it
     told: str = ""  # what was understood, in words
@@ -85,11 +98,20 @@ def refusal(source: Source, trouble: Trouble) -> BatchRefused:
     return BatchRefused(str(TableRefused(trouble, short(source.address))))
 
 
-def stream_of(source: Source, *, packed: bool) -> IO[bytes]:
-    """The file's bytes from its start, unpacked if it is packed."""
+@contextmanager
+def stream_of(source: Source, packing: Packing, options: ReadOptions = ReadOptions()) -> Iterator[IO[bytes]]:
+    """The file's bytes from its start, unpacked as they are read; of a zip those of its one table.
+
+    Raises:
+        TableRefused: it is a damaged zip, or one of no table or several.
+    """
     place = ResultPlace.of(source.address)
-    stream: IO[bytes] = place.system.open_input_stream(place.path, compression="gzip" if packed else None)
-    return stream
+    if packing == "zip":
+        with place.system.open_input_file(place.path) as file, zip_member(file, options) as (member, _):
+            yield member
+        return
+    with place.system.open_input_stream(place.path, compression=packing or None) as stream:
+        yield stream
 
 
 def opened(source: Source, number: int, rows: int, options: ReadOptions) -> FileLayout:
@@ -115,17 +137,16 @@ _DAMAGED: Final = Trouble("damaged", "this is a damaged parquet file", advice="w
 
 def _opened(source: Source, number: int, rows: int, options: ReadOptions) -> FileLayout:
     name = short(source.address)
-    with stream_of(source, packed=False) as stream:
+    with stream_of(source, "") as stream:
         sample = bytes(stream.read(SAMPLE_BYTES))
-    packed = sample.startswith(GZIP)
-    if packed:
-        name = name[:-3] if name.lower().endswith(".gz") else name
-        sample = _unpacked_sample(source)
-    base = FileLayout(source, number, Lane.WHOLE, options, complete=len(sample) < SAMPLE_BYTES)
-    kind = None if sample.startswith((GZIP, b"PK")) else kind_of(sample, name)
-    if kind is FileKind.PARQUET and not packed:
+    packing, name = _packing(source, sample, name, options)
+    if packing:
+        sample = _unpacked_sample(source, packing, options)
+    base = FileLayout(source, number, Lane.WHOLE, options, packing=packing, complete=len(sample) < SAMPLE_BYTES)
+    kind = None if sample.startswith((GZIP, ZIP)) else kind_of(sample, name)
+    if kind is FileKind.PARQUET and not packing:
         return _parquet(base)
-    laid = _text(base, sample, packed, rows) if kind is FileKind.DELIMITED else None
+    laid = _text(base, sample, rows) if kind is FileKind.DELIMITED else None
     if laid is not None:
         return laid
     return read_whole_instead(base)
@@ -144,12 +165,26 @@ def read_whole_instead(layout: FileLayout) -> FileLayout:
     return replace(layout, lane=Lane.WHOLE, told=_whole_told(table), complete=True)
 
 
-def _unpacked_sample(source: Source) -> bytes:
+def _packing(source: Source, sample: bytes, name: str, options: ReadOptions) -> tuple[Packing, str]:
+    """What the file is packed in, and the name of what is packed; a workbook is a zip too, but none of a table."""
+    if sample.startswith(GZIP):
+        return "gzip", name[:-3] if name.lower().endswith(".gz") else name
+    if not sample.startswith(ZIP) or named_workbook(name):
+        return "", name
+    place = ResultPlace.of(source.address)
+    with place.system.open_input_file(place.path) as file:
+        if is_workbook(file):
+            return "", name
+        with zip_member(file, options) as (_, member):
+            return "zip", member
+
+
+def _unpacked_sample(source: Source, packing: Packing, options: ReadOptions) -> bytes:
     try:
-        with stream_of(source, packed=True) as stream:
+        with stream_of(source, packing, options) as stream:
             return bytes(stream.read(SAMPLE_BYTES))
     except OSError:
-        raise TableRefused(damaged("gzip")) from None
+        raise TableRefused(damaged(packing)) from None
 
 
 def read_whole(layout: FileLayout) -> TableRead:
@@ -206,7 +241,7 @@ def _fields(base: FileLayout, names: Sequence[str], laid: Layout) -> dict[str, s
     return fields
 
 
-def _text(base: FileLayout, sample: bytes, packed: bool, rows: int) -> FileLayout | None:
+def _text(base: FileLayout, sample: bytes, rows: int) -> FileLayout | None:
     """The layout of text that can be cut or streamed; None if it must be read whole."""
     encoding = _encoding(sample, base.options.encoding)
     bare = sample.removeprefix(codecs.BOM_UTF8)
@@ -225,10 +260,10 @@ def _text(base: FileLayout, sample: bytes, packed: bool, rows: int) -> FileLayou
     if borders.stray_quotes or ends_open or _ESCAPED_QUOTE in text or b"\n" not in text or borders.lines.size == 0:
         return None
     above = len(text[: found.start].decode().encode(encoding)) + len(sample) - len(sample.removeprefix(codecs.BOM_UTF8))
-    laid = Layout("csv", ("gzip",) if packed else (), encoding, found.delimiter, "", found.header_line)
+    laid = Layout("csv", (base.packing,) if base.packing else (), encoding, found.delimiter, "", found.header_line)
     return replace(
         base,
-        lane=Lane.STREAM if packed else Lane.CUT,
+        lane=Lane.STREAM if base.packing else Lane.CUT,
         schema=pa.schema([(name, pa.string()) for name in found.columns if name]),
         fields=_fields(base, found.columns, laid),
         dialect=replace(found, start=above),
@@ -301,7 +336,7 @@ def wrong_byte(encoding: str, line: int) -> Trouble:
 
 def bare_sample(layout: FileLayout) -> tuple[bytes, int]:
     """The whole rows in the beginning of a text, in UTF-8, and the line of the first."""
-    with stream_of(layout.source, packed=layout.lane is Lane.STREAM) as stream:
+    with stream_of(layout.source, layout.packing, layout.options) as stream:
         rows = bytes(stream.read(SAMPLE_BYTES))[layout.dialect.start :]
     line = layout.dialect.line
     if not layout.complete:

@@ -121,7 +121,7 @@ def rows_of(piece: Piece, rows: int) -> Iterator[RowsRead]:
         raise piece.layout.refused(Trouble("damaged", "this file is damaged", advice="write it again")) from None
     except OSError as error:
         if piece.layout.lane is Lane.STREAM:
-            raise piece.layout.refused(damaged("gzip")) from None
+            raise piece.layout.refused(damaged(piece.layout.packing)) from None
         raise BatchRefused(f"{piece.layout.name} cannot be read: {system_words(error)}") from None
 
 
@@ -215,7 +215,8 @@ def _streamed(piece: Piece, _: int) -> Iterator[RowsRead]:
     """Packed text, some MiB at a time from row border to row border."""
     layout, line = piece.layout, piece.line
     held, plain = b"", True
-    with stream_of(layout.source, packed=True) as stream:
+    # pylint: disable-next=contextmanager-generator-missing-cleanup  # its own with blocks close the file
+    with stream_of(layout.source, layout.packing, layout.options) as stream:
         stream.read(layout.dialect.start)
         while True:
             chunk = bytes(stream.read(PACKED_BLOCK_BYTES))

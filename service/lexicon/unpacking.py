@@ -6,6 +6,8 @@ import gzip
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Final
@@ -20,6 +22,7 @@ _WORKBOOK_PART: Final = "xl/workbook.xml"
 _NO_TABLE: Final = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"GIF8", b"\x7fELF", b"BZh")
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK"
+_ENCRYPTED: Final = 1  # the bit of a zip's member that says so
 _WIDE_OBJECTS: Final = (b"\xff\xfe{\x00", b"\xfe\xff\x00{")  # an object's first sign in UTF-16
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
 
@@ -54,7 +57,7 @@ def unpacked(content: bytes, name: str, options: ReadOptions) -> Unpacked:
         if content.startswith(GZIP):
             content, name = _gunzipped(content, options), _without(name, ".gz")
             packing.append("gzip")
-        elif content.startswith(ZIP) and not _named_workbook(name) and not _is_workbook(content):
+        elif content.startswith(ZIP) and not named_workbook(name) and not is_workbook(io.BytesIO(content)):
             content, name = _from_zip(content, options)
             packing.append("zip")
         else:
@@ -78,7 +81,7 @@ def kind_of(content: bytes, name: str) -> FileKind:
         )
     if content.startswith(ZIP):
         return FileKind.WORKBOOK
-    if _named_workbook(name):
+    if named_workbook(name):
         raise TableRefused(
             Trouble("broken_excel", "named as a workbook, but is none", "a sound .xlsx file", "save it as .xlsx again")
         )
@@ -120,7 +123,8 @@ def _capped(stream: IO[bytes] | gzip.GzipFile, options: ReadOptions) -> bytes:
     return b"".join(chunks)
 
 
-def _named_workbook(name: str) -> bool:
+def named_workbook(name: str) -> bool:
+    """Whether a file's name is that of an .xlsx file."""
     return name.lower().endswith((".xlsx", ".xlsm"))
 
 
@@ -128,24 +132,40 @@ def _without(name: str, suffix: str) -> str:
     return name[: -len(suffix)] if name.lower().endswith(suffix) else name
 
 
-def _is_workbook(content: bytes) -> bool:
+def is_workbook(file: IO[bytes]) -> bool:
+    """Whether a zip is an .xlsx file.
+
+    Raises:
+        TableRefused: it is damaged.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(file) as archive:
             return _WORKBOOK_PART in archive.NameToInfo
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise TableRefused(damaged("zip")) from None
 
 
 def _from_zip(content: bytes, options: ReadOptions) -> tuple[bytes, str]:
+    with zip_member(io.BytesIO(content), options) as (stream, name):
+        return _capped(stream, options), name
+
+
+@contextmanager
+def zip_member(file: IO[bytes], options: ReadOptions) -> Iterator[tuple[IO[bytes], str]]:
+    """The one table in a zip, unpacked as it is read, and its name.
+
+    Raises:
+        TableRefused: the zip is damaged, under a password, or holds no table or several; while it is read too.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(file) as archive:
             chosen = _chosen(archive, options)
+            if chosen.flag_bits & _ENCRYPTED:
+                raise TableRefused(Trouble("damaged", "the zip is under a password", advice="pack it without one"))
             with archive.open(chosen) as stream:
-                return _capped(stream, options), chosen.filename
+                yield stream, chosen.filename
     except (zipfile.BadZipFile, EOFError, zlib.error, OSError, NotImplementedError):
         raise TableRefused(damaged("zip")) from None
-    except RuntimeError:  # what zipfile raises for a password
-        raise TableRefused(Trouble("damaged", "the zip is under a password", advice="pack it without one")) from None
 
 
 def _chosen(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:

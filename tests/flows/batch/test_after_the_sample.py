@@ -19,6 +19,7 @@ from service.lexicon.reading import read_table
 from service.lexicon.strictness import Reader, hold
 from tests.flows.batch.files import applicants, as_csv
 from tests.flows.batch.reading import FileRead, read_file
+from tests.service.lexicon.tables import zipped
 
 ROWS: Final = 3_000
 PART: Final = 700  # rows: a contradiction and what it makes doubtful stand in different parts
@@ -82,11 +83,10 @@ REFUSED: Final = {
 """By what stands after the sample: the file, and what is said of it."""
 
 
-def _as_batch(packed: bool) -> Callable[[Path, bytes], FileRead]:
+def _as_batch(pack: Callable[[bytes], bytes]) -> Callable[[Path, bytes], FileRead]:
     def read(folder: Path, content: bytes) -> FileRead:
-        path = folder / ("a.csv.gz" if packed else "a.csv")
-        path.write_bytes(gzip.compress(content) if packed else content)
-        return read_file(path, PART)
+        (folder / "a").write_bytes(pack(content))
+        return read_file(folder / "a", PART)
 
     return read
 
@@ -101,8 +101,9 @@ def _as_demo(_: Path, content: bytes) -> None:
 
 
 READERS: Final = {
-    "batch, cut": _as_batch(packed=False),
-    "batch, streamed": _as_batch(packed=True),
+    "batch, cut": _as_batch(bytes),
+    "batch, gzip": _as_batch(gzip.compress),
+    "batch, zip": _as_batch(lambda content: zipped({"a.csv": content})),
     "training": _as_training,
     "demo": _as_demo,
 }

@@ -73,6 +73,8 @@ def test_what_cannot_be_scored_is_refused(tmp_path: Path, name: str, content: by
         pytest.param("a.CSV", PLAIN.encode(), Lane.CUT, id="csv"),
         pytest.param("a", ("sep=;\r\n" + as_csv(applicants(30), by=";", end="\r\n")).encode(), Lane.CUT, id="sep"),
         pytest.param("a.csv", gzip.compress(PLAIN.encode()), Lane.STREAM, id="gzip"),
+        pytest.param("a.zip", zipped({"b.csv": PLAIN.encode()}), Lane.STREAM, id="zip"),
+        pytest.param("a.zip", zipped({"b.csv.gz": gzip.compress(PLAIN.encode())}), Lane.WHOLE, id="gzip in zip"),
         pytest.param("a.csv", PLAIN.encode("utf-16"), Lane.WHOLE, id="utf-16"),
         pytest.param("a.csv", PLAIN.replace("\n", "\r").encode(), Lane.WHOLE, id="returns"),
     ],
@@ -109,6 +111,16 @@ def test_a_letter_that_a_block_cuts_is_no_fault() -> None:
     content = text.encode()
     assert all(is_utf8(content[a:b], from_start=False) for a in range(9) for b in range(a + 4, len(content)))
     assert not is_utf8("é".encode("cp1252") + b"a")
+
+
+def test_a_zip_that_is_damaged_after_its_beginning_is_refused(tmp_path: Path) -> None:
+    """Its member's checksum tells at the end, before its last rows are scored."""
+    content = bytearray(zipped({"a.csv": as_csv(applicants(12_000)).encode()}))
+    content[len(content) * 3 // 4] ^= 0xFF
+    (tmp_path / "a.zip").write_bytes(content)
+
+    with pytest.raises(BatchRefused, match="a.zip: this is a damaged zip archive; fetch or pack it again"):
+        read_file(tmp_path / "a.zip", 5_000)
 
 
 def test_a_packed_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from flows.batch.layouts import Lane, is_utf8
 from service.lexicon.limits import ReadOptions
 from tests.flows.batch.files import applicants, as_csv
 from tests.flows.batch.reading import pieces_of, read_file
-from tests.service.lexicon.tables import zipped
+from tests.service.lexicon.tables import under_password, zipped
 
 PLAIN = as_csv(applicants(30))
 
@@ -33,6 +33,7 @@ def _said(change: Callable[[pd.DataFrame], pd.DataFrame]) -> bytes:
         pytest.param("a.csv.gz", b"\x1f\x8b\x08\x00abc", "damaged gzip archive; fetch or pack it", id="cut-gzip"),
         pytest.param("a.pdf", b"%PDF-1.7", "save it as one of them", id="pdf"),
         pytest.param("a.zip", zipped({"a.csv": b"a,b", "b.csv": b"a,b"}), "--member", id="two-tables"),
+        pytest.param("a.zip", under_password(zipped({"a.csv": b"a,b"})), "pack it without one", id="password"),
         pytest.param(
             "a.csv",
             _said(lambda frame: frame.rename(columns={"num_loans": "num_lons"})),

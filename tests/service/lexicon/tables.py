@@ -60,6 +60,14 @@ def workbook(rows: Sequence[Sequence[Any]], *, merged: str = "") -> bytes:
     return buffer.getvalue()
 
 
+def under_password(archive: bytes) -> bytes:
+    """A zip whose members say that they are encrypted, in their own headers and in the list at its end."""
+    told = bytearray(archive)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        told[archive.index(signature) + flags] |= 1
+    return bytes(told)
+
+
 def zipped(members: Mapping[str, bytes]) -> bytes:
     """A zip of files."""
     buffer = io.BytesIO()

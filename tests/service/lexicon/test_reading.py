@@ -17,7 +17,17 @@ from service.lexicon.errors import TableRefused
 from service.lexicon.limits import UPLOAD, ReadOptions
 from service.lexicon.reading import read_table
 from service.lexicon.understanding import TableRead
-from tests.service.lexicon.tables import HEADER, ROWS, SAME, brazilian, delimited, dressed, workbook, zipped
+from tests.service.lexicon.tables import (
+    HEADER,
+    ROWS,
+    SAME,
+    brazilian,
+    delimited,
+    dressed,
+    under_password,
+    workbook,
+    zipped,
+)
 
 NUMBERS = ("annual_income", "num_loans", "credit_history_months")
 OPTIONS = ReadOptions(limits=UPLOAD)
@@ -128,6 +138,7 @@ REFUSED: dict[str, tuple[str, bytes, str, str]] = {
         "not_one_table",
         "a.csv, b.csv.*--member",
     ),
+    "a zip under a password": ("a.zip", under_password(zipped({"a.csv": b"a,b"})), "damaged", "pack it without one"),
     "a zip of pictures": ("a.zip", zipped({"a.png": b"a"}), "not_one_table", "no table"),
     "a cut gzip": ("a.csv.gz", b"\x1f\x8b\x08\x00abc", "damaged", "fetch or pack it again"),
     "a cut parquet": ("a.parquet", b"PAR1abc", "damaged", "write it again"),

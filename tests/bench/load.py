@@ -118,6 +118,10 @@ class Peer:
     process: subprocess.Popen[bytes] | None = None
     found: dict[Load, list[Figures]] = field(default_factory=dict)
 
+    def answered(self, load: Load) -> bool:
+        """Whether every visit got an answer: a slow server may give none to the last of many within a short one."""
+        return all(one.rps for one in self.found[load])
+
     @property
     def url(self) -> str:
         """Where it answers."""

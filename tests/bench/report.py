@@ -53,6 +53,9 @@ def absolute(peers: Iterable[Peer], load: Load, title: str) -> str:
     for peer in peers:
         found = peer.found[load]
         rounds = len(found)
+        if not peer.answered(load):
+            lines.append(f"| {peer.name} | no answer within a visit ||||||")
+            continue
         rps, cpu = _middle(found, lambda one: one.rps), _middle(found, lambda one: one.cpu_us)
         p50, p99 = _middle(found, lambda one: one.p50_ms), _middle(found, lambda one: one.p99_ms)
         failed, client = sum(one.bad for one in found), _middle(found, lambda one: one.client_share)
@@ -71,7 +74,7 @@ def relative(ours: Peer, peers: Iterable[Peer], load: Load) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     targets = TARGETS.get(load, {}).get(ours.name, {})
-    for peer in peers:
+    for peer in filter(lambda one: one.answered(load), peers):
         speed, low, high = ratios(ours, peer, load, lambda one: one.rps)
         work, least, most = ratios(ours, peer, load, lambda one: 1 / one.cpu_us)
         wait, soon, late = ratios(ours, peer, load, lambda one: one.p50_ms)

@@ -73,7 +73,8 @@ class Run(msgspec.Struct):
             data=data,
             rounds=len(singles[0].found[loads[0]]),
             ratios={
-                name: {peer.name: _ratios(peers[0], peer, load) for peer in peers[1:]} for name, load, peers in groups
+                name: {peer.name: _ratios(peers[0], peer, load) for peer in peers[1:] if peer.answered(load)}
+                for name, load, peers in groups
             },
             servers={name: {peer.name: _absolute(peer.found[load]) for peer in peers} for name, load, peers in groups},
         )

@@ -141,7 +141,7 @@ def _erase_results(jobs: Path, predictions: Collection[str]) -> int:
 
 def _ended(path: Path) -> bool:
     try:
-        return json.loads(path.read_bytes()).get("status") in ("done", "failed")
+        return json.loads(path.read_bytes()).get("status") in job_results.ENDED
     except FileNotFoundError:
         return True  # a week is over
 

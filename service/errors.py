@@ -11,6 +11,7 @@ ServiceError                     root; its text is one readable line without an 
 ├── AnswerNotFound               no such prediction of this partner
 ├── AnswerAway                   the bucket that may hold the answer does not answer: answer 503
 ├── JobsAway                     a job can be neither kept nor read now: answer 503
+├── JobEnded                     the job ended meanwhile, by its partner or on another worker: nothing of it is run
 ├── IdempotencyRunning           the first request of this Idempotency-Key is still running: answer 409
 ├── IdempotencyMismatch          the key was used with another body: answer 422
 └── ProblemError                 an answer that is not a 2xx, ready to be sent (see `service.problems`)
@@ -74,6 +75,10 @@ class AnswerAway(ServiceError):
 
 class JobsAway(ServiceError):
     """Jobs can be neither kept nor read now, or another worker runs this one; try again."""
+
+
+class JobEnded(ServiceError):
+    """The job ended meanwhile, cancelled by its partner or run to its end elsewhere: nothing more is added to it."""
 
 
 class IdempotencyRunning(ServiceError):

@@ -89,6 +89,7 @@ IDEMPOTENCY_RUNNING: Final = Problem(
     "The first request with this Idempotency-Key is still running",
     headers=((b"retry-after", b"1"),),
 )
+JOB_ENDED: Final = Problem(409, "job-ended", "The job has ended and can no longer be cancelled")
 TOO_LARGE: Final = Problem(413, "content-too-large", "The body is larger than the route takes", close=True)
 UNSUPPORTED: Final = Problem(
     415, "unsupported-media-type", "The body must be application/json, in UTF-8 and without a content encoding"

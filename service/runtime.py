@@ -160,7 +160,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
         scores = ScoreEndpoints(self.scoring, admission, self.ledger, sets, through)
         records = Records(self.ledger, admission, sets)
         pages = Pages(self.model.manifest, self.model.engine.name, self.throttle, DECLARED)
-        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks, self.jobs.pepper, sets)
+        jobs = Jobs(self.jobs.jobs, admission, self.jobs.webhook_networks, self.jobs.pepper, sets, self.jobs.news)
         operations = Operations(self.health, self.metrics, self.model.manifest.distributions)
         table = routes(scores, jobs, records, pages, operations)
         # Redis, and BentoML's own API, wait for more than the outbox: that takes a task.

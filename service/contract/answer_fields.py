@@ -164,7 +164,7 @@ class JobState(BaseModel):
     """How far a job is, and some of its results."""
 
     id: str
-    status: Annotated[str, Field(description="queued, running, done or failed.")]
+    status: Annotated[str, Field(description="queued, running, done, failed or cancelled.")]
     rows: int
     done: int
     refused: Annotated[int, Field(description="Rows that broke a rule; each has its faults for a result.")]

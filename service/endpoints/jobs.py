@@ -1,4 +1,4 @@
-"""`POST /v1/jobs` and `GET /v1/jobs/{id}`: a file of applicants, scored in its own time."""
+"""`POST /v1/jobs`, `GET /v1/jobs/{id}`, `POST /v1/jobs/{id}/cancel`: a file of applicants, scored in its own time."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from service.problems import (
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_RUNNING,
     INVALID,
+    JOB_ENDED,
     JOB_NOT_FOUND,
     JOBS_AWAY,
     MALFORMED,
@@ -79,6 +80,25 @@ STATE: Final = Route(
     example_id=JOB["id"],
     problems=(INVALID, JOB_NOT_FOUND, JOBS_AWAY),
 )
+CANCEL: Final = Route(
+    "POST",
+    "/v1/jobs/{id}/cancel",
+    Scope.SCORE,
+    name="cancelJob",
+    summary="Cancel a job that has not ended",
+    summary_pt="Cancelar um trabalho que não terminou",
+    tag="scores",
+    text="Takes no body. Results of the rows done by then stay; the others are neither scored nor charged. Cancelling "
+    "twice is cancelling once; a job that is done or failed is 409.",
+    price=Price.TOKEN,
+    answer=ResponseBody(
+        "The job, cancelled.",
+        JobState,
+        {**JOB, "status": "cancelled", "finished_at": "2026-11-23T12:00:02.000Z", "webhook": "pending"},
+    ),
+    example_id=JOB["id"],
+    problems=(JOB_ENDED, JOB_NOT_FOUND, JOBS_AWAY),
+)
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,8 +116,11 @@ class Jobs:
         webhook_networks: Networks,
         pepper: bytes,
         sets: PredictionSets,
+        news: asyncio.Event,
     ) -> None:
+        """`news` is set where there is something to run or to tell: see `JobRunner`."""
         self._jobs = jobs
+        self._news = news
         self._sets = sets
         self._admission = admission
         self._networks = webhook_networks
@@ -130,7 +153,28 @@ class Jobs:
         if not has_room:
             detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
             raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
+        self._news.set()
         return _taken(record)
+
+    @answers(CANCEL)
+    async def cancel(self, call: Call) -> Reply:
+        """End a job before its rows are done; the worker that runs it finds out with its next step."""
+        await self._admission.throttle.charge(call, CANCEL.price.tokens())
+        identifier = CANCEL.parameter(call.path)
+        try:
+            record = await asyncio.to_thread(self._jobs.read, identifier)
+            if record is None or record.account != call.owner.account:
+                raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
+            record = await asyncio.to_thread(self._jobs.cancel, identifier)
+        except JobsAway as error:
+            _log.warning("jobs: %s", error)
+            raise ProblemError(JOBS_AWAY) from error
+        if record is None:
+            raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
+        if record.status != "cancelled":
+            raise ProblemError(JOB_ENDED.saying(f"The job is {record.status} already"))
+        self._news.set()
+        return Reply(200, msgspec.json.encode(_state_of(record)))
 
     @answers(STATE)
     async def state(self, call: Call) -> Reply:

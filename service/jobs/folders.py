@@ -4,6 +4,7 @@ jobs/<id>/job.json       state, replaced whole after each step
 jobs/<id>/rows.jsonl     the applicants as they came, a line each; gone when the job ends
 jobs/<id>/results.jsonl  a line a row, in order: the score, or what is wrong with the row
 jobs/<id>/lock           held by the worker that runs it, freed by the kernel if that dies
+jobs/<id>/state.lock     held for the moment of a step: who runs the job and who cancels it take turns
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from service import files
-from service.errors import IdempotencyRunning, JobsAway, in_one_line
+from service.errors import IdempotencyRunning, JobEnded, JobsAway, in_one_line
 from service.jobs.store import KEPT_DAYS, JobRecord, is_id
 
 
@@ -95,11 +96,21 @@ class JobFolders:
             yield None
 
     def rows(self, record: JobRecord) -> list[bytes]:
-        """The applicants as they came."""
-        return (self._of(record.id) / "rows.jsonl").read_bytes().split(b"\n")
+        """As `JobRepository.rows`."""
+        try:
+            return (self._of(record.id) / "rows.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            raise JobEnded(f"{record.id} has no rows any more") from None
 
     def add_results(self, record: JobRecord, lines: Sequence[bytes]) -> None:
-        """Append results behind those that the state knows of; then the state knows of these too."""
+        """As `JobRepository.add_results`."""
+        with self._step(record.id):
+            kept = self.read(record.id)
+            if kept is None or kept.ended:
+                raise JobEnded(f"{record.id} has ended")
+            self._append(record, lines)
+
+    def _append(self, record: JobRecord, lines: Sequence[bytes]) -> None:
         data = b"".join(line + b"\n" for line in lines)
         descriptor = os.open(self._of(record.id) / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -126,7 +137,35 @@ class JobFolders:
         return lines
 
     def finish(self, record: JobRecord, status: str, because: str = "") -> None:
-        """The job ends: the applicants' data go."""
+        """As `JobRepository.finish`."""
+        with self._step(record.id):
+            self._end(record, status, because)
+
+    def cancel(self, identifier: str) -> JobRecord | None:
+        """As `JobRepository.cancel`.
+
+        Raises:
+            JobsAway: the disk refuses.
+        """
+        record = self.read(identifier)
+        if record is None or record.ended:
+            return record
+        try:
+            with self._step(identifier):
+                self._end(record, "cancelled", "")
+        except OSError as error:
+            raise JobsAway(f"a job could not be cancelled ({in_one_line(error)})") from error
+        return self.read(identifier)
+
+    def _step(self, identifier: str) -> AbstractContextManager[None]:
+        return files.locked(self._of(identifier) / "state.lock")
+
+    def _end(self, record: JobRecord, status: str, because: str) -> None:
+        """End a job that has not ended, in a step: what it has done by now is what the disk says."""
+        kept = self.read(record.id)
+        if kept is None or kept.ended:
+            return
+        record.done, record.results_bytes, record.refused = kept.done, kept.results_bytes, kept.refused
         record.end(status, because)
         self.save(record)
         (self._of(record.id) / "rows.jsonl").unlink(missing_ok=True)

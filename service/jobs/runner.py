@@ -11,8 +11,8 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from service.access.keystore import ApiKey, KeyStore
 from service.access.token_bucket import Limiter
 from service.addresses import Networks
 from service.contract import Applicant
-from service.errors import IdempotencyRunning, JobsAway, OutboxFull, ProblemError, in_one_line
+from service.errors import IdempotencyRunning, JobEnded, JobsAway, OutboxFull, ProblemError, in_one_line
 from service.jobs import webhooks
 from service.jobs.store import JobRecord, JobRepository
 from service.ledger.interface import Ledger, Replay
@@ -33,6 +33,7 @@ _log = logging.getLogger("service.jobs")
 CHUNK_ROWS: Final = 200
 """A chunk holds the event loop for two milliseconds."""
 LOOK_S: Final = 1.0
+"""Between two looks where nothing was ordered here: another worker's jobs, and webhooks that are due."""
 _TIDY_S: Final = 3600.0
 
 
@@ -51,13 +52,17 @@ class JobRunner:
     keys: KeyStore
     pepper: bytes
     webhook_networks: Networks = ()
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where a job was ordered or cancelled in this worker: it looks at once."""
     _tidied: float = 0.0
     _away: str = ""
 
     async def work(self) -> None:
         """Look for jobs until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.news.wait(), LOOK_S)
+            self.news.clear()
             try:
                 await self.look()
                 self._away = ""
@@ -73,7 +78,9 @@ class JobRunner:
         for identifier in await asyncio.to_thread(self.jobs.due, time.time()):
             async with self._job_lock(identifier) as record:
                 if record is not None and not record.ended:
-                    await self._run(record)
+                    with suppress(JobEnded):
+                        await self._run(record)
+                    record = await asyncio.to_thread(self.jobs.read, identifier)
                 if record is not None and record.ended and 0 < record.webhook_due <= time.time():
                     await asyncio.to_thread(self._tell, record)
         if time.monotonic() - self._tidied > _TIDY_S:
@@ -95,18 +102,25 @@ class JobRunner:
         while record.done < record.rows:
             key = self.keys.holder(record.key, self.keys.now())
             if key is None:
-                await self._finish(record, "failed", "the key that ordered the job is no longer valid")
+                because = "the key that ordered the job is no longer valid"
+                await asyncio.to_thread(self.jobs.finish, record, "failed", because)
                 return
             chunk = rows[record.done : record.done + min(CHUNK_ROWS, key.burst)]
             lines = await self._scored(record, key, chunk)
-            if lines is not None:
+            if lines is None:
+                if await self._has_ended(record):
+                    return
+                continue
+            try:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
-        await self._finish(record, "done")
+            except JobEnded:  # cancelled meanwhile: what is not told is not charged
+                await self.limiter.take(key, -len(lines))
+                return
+        await asyncio.to_thread(self.jobs.finish, record, "done")
 
-    async def _finish(self, record: JobRecord, status: str, because: str = "") -> None:
-        if record.webhook:
-            record.webhook_status, record.webhook_due = "pending", time.time()
-        await asyncio.to_thread(self.jobs.finish, record, status, because)
+    async def _has_ended(self, record: JobRecord) -> bool:
+        kept = await asyncio.to_thread(self.jobs.read, record.id)
+        return kept is None or kept.ended
 
     async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
         """A result a row; None after a rest, if there was no token or no room."""

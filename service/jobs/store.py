@@ -15,6 +15,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from service.ledger import job_results
+
 KEPT_DAYS: Final = 7
 _ID: Final = re.compile(r"job_[0-9a-f]{32}")
 
@@ -36,7 +38,7 @@ def is_id(text: str) -> bool:
 
 
 class JobRecord(msgspec.Struct, omit_defaults=True):
-    """Where a job stands. `status` is queued, running, done or failed; times in seconds since 1970."""
+    """Where a job stands. `status` is queued, running, done, failed or cancelled; times in seconds since 1970."""
 
     id: str
     account: str
@@ -60,11 +62,13 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to its rows."""
-        return self.status in ("done", "failed")
+        return self.status in job_results.ENDED
 
     def end(self, status: str, because: str) -> None:
         """Note that it ended now, how, and why."""
         self.status, self.because, self.finished = status, because, time.time()
+        if self.webhook:
+            self.webhook_status, self.webhook_due = "pending", self.finished
 
 
 class JobRepository(Protocol):
@@ -87,10 +91,18 @@ class JobRepository(Protocol):
         """The job for as long as this worker runs it; None if another does, or it is gone."""
 
     def rows(self, record: JobRecord) -> list[bytes]:
-        """The applicants as they came."""
+        """The applicants as they came.
+
+        Raises:
+            JobEnded: it ended meanwhile, so they are gone.
+        """
 
     def add_results(self, record: JobRecord, lines: Sequence[bytes]) -> None:
-        """Append results behind those that the state knows of; then the state knows of these too."""
+        """Append results behind those that the state knows of; then the state knows of these too.
+
+        Raises:
+            JobEnded: it ended meanwhile: nothing is added.
+        """
 
     def results(self, record: JobRecord, offset: int, count: int) -> list[bytes]:
         """Some lines of the results, from the row `offset` on."""
@@ -99,7 +111,11 @@ class JobRepository(Protocol):
         """Replace the job's state."""
 
     def finish(self, record: JobRecord, status: str, because: str = "") -> None:
-        """The job ends: the applicants' data go."""
+        """The job ends, and its webhook is due: the applicants' data go. One that has ended already stays as it is."""
+
+    def cancel(self, identifier: str) -> JobRecord | None:
+        """The job ends as cancelled, whoever runs it; how it stands now: one that has ended already stays as it is.
+        None if there is none of this id."""
 
     def tidy(self) -> None:
         """Jobs that ended a week ago, or were ordered two weeks ago, go."""

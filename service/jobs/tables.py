@@ -17,7 +17,7 @@ import msgspec
 
 from service.database.migrations import ORDER_LOCKS
 from service.database.session import Link, Session
-from service.errors import DatabaseAway, IdempotencyRunning, JobsAway
+from service.errors import DatabaseAway, IdempotencyRunning, JobEnded, JobsAway
 from service.jobs.folders import JobFolders
 from service.jobs.store import KEPT_DAYS, JobRecord, is_id
 
@@ -31,6 +31,7 @@ INSERT INTO ledger.job (id, account, ended, done, webhook_due, record, rows, ord
 VALUES (%s, %s, %s, %s, %s, %s, %s, to_timestamp(%s), to_timestamp(%s)) ON CONFLICT DO NOTHING
 """
 _READ: Final = "SELECT record FROM ledger.job WHERE id = %s"
+_HOLD: Final = f"{_READ} FOR UPDATE"
 _DUE: Final = """
 SELECT id FROM ledger.job WHERE NOT ended OR (webhook_due > 0 AND webhook_due <= %s) ORDER BY ordered_at, id
 """
@@ -118,14 +119,10 @@ class JobTables:
                     _log.warning("jobs: the connection of running jobs broke, and its locks went with it: %s", error)
 
     def rows(self, record: JobRecord) -> list[bytes]:
-        """As `JobRepository.rows`.
-
-        Raises:
-            JobsAway: also where the job has ended meanwhile.
-        """
+        """As `JobRepository.rows`."""
         row = self._run(lambda link: link.execute(_ROWS, (record.id,), binary=True).fetchone())
         if row is None:
-            raise JobsAway(f"{record.id} has ended elsewhere")
+            raise JobEnded(f"{record.id} has no rows any more")
         return bytes(row[0]).split(b"\n")
 
     def add_results(self, record: JobRecord, lines: Sequence[bytes]) -> None:
@@ -144,6 +141,9 @@ class JobTables:
                 return changed.rowcount
 
         if not self._run(add):
+            kept = self.read(record.id)
+            if kept is None or kept.ended:
+                raise JobEnded(f"{record.id} has ended")
             raise JobsAway(f"another worker runs {record.id}")
         record.done = advanced.done
 
@@ -165,6 +165,20 @@ class JobTables:
         record.end(status, because)
         parameters = (msgspec.json.encode(record), record.webhook_due, record.id)
         self._run(lambda link: link.execute(_FINISH, parameters))
+
+    def cancel(self, identifier: str) -> JobRecord | None:
+        """As `JobRepository.cancel`; the row is held, so a worker's step comes before or after."""
+
+        def cancelled(link: Link) -> JobRecord | None:
+            with link.transaction():
+                row = link.execute(_HOLD, (identifier,), binary=True).fetchone()
+                record = msgspec.json.decode(row[0], type=JobRecord) if row else None
+                if record is not None and not record.ended:
+                    record.end("cancelled", "")
+                    link.execute(_FINISH, (msgspec.json.encode(record), record.webhook_due, record.id))
+                return record
+
+        return self._run(cancelled) if is_id(identifier) else None
 
     def tidy(self) -> None:
         """As `JobRepository.tidy`."""

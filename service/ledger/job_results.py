@@ -7,6 +7,9 @@ from typing import Final
 
 ERASED: Final = b'{"errors":[{"pointer":"","code":"erased"}]}'
 
+ENDED: Final = frozenset({"done", "failed", "cancelled"})
+"""The states of a job in which nothing more happens to its rows, so that its results may be worked on."""
+
 
 def without(lines: Sequence[bytes], predictions: Collection[str]) -> tuple[list[bytes], int]:
     """The lines with a note in the place of these predictions' answers, and how many that were."""

@@ -87,6 +87,8 @@ def test_the_python_client_calls_every_route(served: Served, folder: Path) -> No
             time.sleep(0.2)
             job = api.job(job["id"])
         assert _told(job) == ("done", 2, 2) and len(api.job(job["id"], offset=1)["results"]) == 1
+        with pytest.raises(module.ApiProblem, match="409 The job is done already"):
+            api.cancel_job(job["id"])
         with pytest.raises(module.ApiProblem) as caught:
             api.score({**APPLICANT, "interest_rate": 1000})
         assert caught.value.status == 422 and caught.value.problem["errors"][0]["pointer"] == "/interest_rate"
@@ -128,13 +130,15 @@ for (let i = 0; i < 300 && !["done", "failed"].includes(job.status); i++) {
   await new Promise((resolve) => setTimeout(resolve, 200));
   job = await api.job(job.id, { offset: 1 });
 }
+let late;
+try { await api.cancelJob(job.id); } catch (error) { late = error.status; }
 let problem;
 try { await api.score({ ...applicant, interest_rate: 1000 }); } catch (error) { problem = error; }
 const same = JSON.stringify(again) === JSON.stringify(score) && JSON.stringify(read) === JSON.stringify(score);
 console.log(JSON.stringify({
   same, scores: scores.length, reachable: advice.reachable, review: review.prediction_id === score.prediction_id,
   outcome: outcome.prediction_id === score.prediction_id, model: model.name === score.model.name,
-  job: [job.status, job.rows, job.results.length],
+  job: [job.status, job.rows, job.results.length], late,
   problem: [problem instanceof ApiProblem, problem.status, problem.problem.errors[0].pointer],
 }));
 """
@@ -168,6 +172,7 @@ def test_the_javascript_client_calls_every_route(served: Served, folder: Path) -
         "outcome": True,
         "model": True,
         "job": ["done", 2, 1],
+        "late": 409,
         "problem": [True, 422, "/interest_rate"],
     }
 

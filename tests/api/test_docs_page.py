@@ -41,7 +41,7 @@ def test_the_page_has_contents_and_each_route_shows_a_request_beside_its_answer(
     placed = {one or other for one, other in names}
     assert placed == set(linked) - {"api"}
     shown = partner_routes(DECLARED)
-    assert len(shown) == 9 and page.count('class="route"') == page.count('class="pair"') == len(shown)
+    assert len(shown) == 10 and page.count('class="route"') == page.count('class="pair"') == len(shown)
     for route in shown:
         section = page.partition(f'id="{anchor(route)}"')[2].partition("</article>")[0]
         assert f"HTTP/1.1 {route.answer.status}" in section and "curl" in section

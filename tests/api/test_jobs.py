@@ -19,7 +19,7 @@ import pytest
 from service import files, keys
 from service.addresses import networks
 from service.contract import JobState
-from service.jobs import webhooks
+from service.jobs import runner, webhooks
 from service.runtime import Runtime
 from tests.api.client import Answer, Api, applicant
 
@@ -76,7 +76,7 @@ def ended(api: Api, runtime: Runtime, job: str, key: str = "") -> Answer:
     while time.monotonic() < deadline:
         api.runner.run(runtime.jobs.look())
         found = api.get(f"/v1/jobs/{job}", key=key)
-        if found.json["status"] in ("done", "failed"):
+        if found.json["status"] in ("done", "failed", "cancelled"):
             return found
     raise AssertionError("the job did not end")
 
@@ -177,15 +177,88 @@ def test_a_worker_that_died_half_way_doubles_nothing(api: Api, runtime: Runtime,
     assert len({one["prediction_id"] for one in found.json["results"]}) == 450
 
 
-def test_a_revoked_key_ends_its_jobs(api: Api, runtime: Runtime, new_key) -> None:
+def test_a_revoked_key_ends_its_jobs(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
     """Nothing is scored for a key that opens nothing any more."""
-    key = new_key("job-revoked")
+    key, due = new_key("job-revoked"), runtime.jobs.jobs.due
+    monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])  # nobody runs it yet
     job = ordered(api, [applicant()] * 3, key=key)
     keys.revoke(runtime.settings.service_dir, key[8:16])
     new = new_key("job-revoked")
+    monkeypatch.setattr(runtime.jobs.jobs, "due", due)
     found = ended(api, runtime, job, key=new)
     assert (found.json["status"], found.json["done"]) == ("failed", 0)
     assert "no longer valid" in found.json["because"]
+
+
+def test_a_job_that_waits_is_cancelled(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
+    """Once, however often it is asked: no row is scored or paid, the rows go; another partner's is 404."""
+    due = runtime.jobs.jobs.due
+    monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])  # nobody runs it yet
+    key, before = new_key("job-cancel"), runtime.ledger.outbox.counters.rows
+    job = ordered(api, [applicant()] * 3, key=key)
+    assert api.request("POST", f"/v1/jobs/{job}/cancel", key=new_key("job-cancel-rival")).status == 404
+    assert api.request("POST", f"/v1/jobs/job_{'0' * 32}/cancel", key=key).status == 404
+    assert api.get(f"/v1/jobs/{job}/cancel", key=key).status == 405
+    first, again = (api.request("POST", f"/v1/jobs/{job}/cancel", key=key) for _ in range(2))
+    assert (first.status, first.json["status"], first.json["done"]) == (200, "cancelled", 0)
+    assert (again.status, again.body) == (200, first.body)
+    JobState.model_validate_json(first.body)
+    assert not (runtime.settings.jobs_dir / job / "rows.jsonl").exists()
+    monkeypatch.setattr(runtime.jobs.jobs, "due", due)
+    api.runner.run(runtime.jobs.look())
+    found = api.get(f"/v1/jobs/{job}", key=key).json
+    assert (found["status"], found["results"], found["finished_at"]) == ("cancelled", [], first.json["finished_at"])
+    assert runtime.ledger.outbox.counters.rows == before
+
+
+def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
+    """The chunk done before stays, the one under way is dropped and given back, no other is begun."""
+    key = new_key("job-half")
+    real, taken = runtime.jobs.jobs.add_results, []
+    limiter = runtime.jobs.limiter
+    take = limiter.take
+
+    def counted(owner: Any, tokens: int) -> Any:
+        taken.append(tokens)
+        return take(owner, tokens)
+
+    def adds(record: Any, lines: Any) -> None:
+        if record.done:
+            assert runtime.jobs.jobs.cancel(record.id).status == "cancelled"
+        real(record, lines)
+
+    class Counting:
+        """The limiter, counted."""
+
+        take = staticmethod(counted)
+
+    monkeypatch.setattr(runtime.jobs, "limiter", Counting)
+    monkeypatch.setattr(runtime.jobs.jobs, "add_results", adds)
+    job = ordered(api, [applicant()] * 700, key=key)
+    found = ended(api, runtime, job, key=key)
+    assert (found.json["status"], found.json["done"], len(found.json["results"])) == ("cancelled", 200, 200)
+    assert taken == [200, 200, -200]
+
+
+def test_what_has_ended_is_not_cancelled(api: Api, runtime: Runtime) -> None:
+    """409, and it stays as it ended."""
+    job = ordered(api, [applicant()])
+    before = ended(api, runtime, job)
+    answer = api.request("POST", f"/v1/jobs/{job}/cancel")
+    assert (answer.status, answer.json["detail"]) == (409, "The job is done already")
+    assert answer.json["type"].endswith("job-ended")
+    assert api.get(f"/v1/jobs/{job}").body == before.body
+
+
+def test_an_order_wakes_its_worker(api: Api, runtime: Runtime, monkeypatch) -> None:
+    """It is run though the next look is an hour away."""
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "LOOK_S", 3600.0)
+        for _ in range(2):  # the first may be met by a look that was begun before
+            job, deadline = ordered(api, [applicant()]), time.monotonic() + 30
+            while api.get(f"/v1/jobs/{job}").json["status"] != "done":
+                assert time.monotonic() < deadline
+    runtime.jobs.news.set()  # so that it waits no hour
 
 
 def test_too_many_jobs_wait_outside(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
@@ -196,6 +269,24 @@ def test_too_many_jobs_wait_outside(api: Api, runtime: Runtime, new_key, monkeyp
         ordered(api, [applicant()], key=key)
     answer = api.post("/v1/jobs", {"applicants": [applicant()]}, key=key)
     assert (answer.status, answer.headers["retry-after"]) == (429, "30")
+
+
+def test_a_cancelled_job_is_told(api: Api, runtime: Runtime, receiver: Receiver, monkeypatch) -> None:
+    """The partner's server hears of it as of any other end."""
+    monkeypatch.setattr(runtime.jobs, "webhook_networks", networks("127.0.0.1"))
+    due = runtime.jobs.jobs.due
+    monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])  # nobody runs it yet
+    for endpoint in runtime.handler.routes.table:
+        if endpoint.route.path == "/v1/jobs":
+            monkeypatch.setattr(endpoint.handler.__self__, "_networks", networks("127.0.0.1"))
+    job = ordered(api, [applicant()], webhook=f"http://127.0.0.1:{receiver.port}/scored")
+    assert api.request("POST", f"/v1/jobs/{job}/cancel").json["webhook"] == "pending"
+    monkeypatch.setattr(runtime.jobs.jobs, "due", due)
+    deadline = time.monotonic() + 30
+    while api.get(f"/v1/jobs/{job}").json["webhook"] != "delivered":
+        assert time.monotonic() < deadline
+        api.runner.run(runtime.jobs.look())
+    assert json.loads(receiver.got[-1][1])["data"] == {"id": job, "status": "cancelled", "rows": 1, "refused": 0}
 
 
 def test_the_end_is_told_and_signed(api: Api, runtime: Runtime, receiver: Receiver, monkeypatch) -> None:

@@ -42,7 +42,7 @@ def _answer(api: Api, case: Any) -> Any:
     ).prepare()
     body = prepared.body or b""
     body = body.encode() if isinstance(body, str) else bytes(body)
-    headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() != "x-api-key"}
+    headers = {name.lower(): str(value) for name, value in prepared.headers.items() if name.lower() != "x-api-key"}
     path = prepared.path_url
     try:
         found = api.request(str(prepared.method), path, body, {**headers, "host": "api.test"})

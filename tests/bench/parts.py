@@ -56,7 +56,7 @@ async def measure(model: Path, folder: Path) -> dict[str, float]:
     policy = Policy(1e6, 1_000_000, 10**12)
     parts: dict[str, Callable[[], object]] = {
         "key": lambda: runtime.store.verify(key.encode(), time.time()),
-        "limits": lambda: runtime.table.take(b"benchkey", policy, 1, time.monotonic(), time.time()),
+        "limits": lambda: runtime.table.take(b"benchkey", policy, 1, time.monotonic, time.time),
         "parse and validate": lambda: decoding.applicant(body),
         "features": lambda: row(applicant),
         "score and exact reasons": lambda: runtime.model.assess(features),

@@ -119,14 +119,15 @@ def _job(folder: Path, status: str, results: list[bytes]) -> Path:
     return place
 
 
-def test_results_of_jobs_lose_the_customers_predictions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
+def test_results_of_jobs_lose_the_customers_predictions(status: str, tmp_path: Path) -> None:
     """Known by the journal's rows, or named; the other rows keep their places, and the job knows its file."""
 
     async def scenario() -> None:
         outbox, given = await two_customers(tmp_path / "outbox")
         gone, stays = given[ANA][0], given[BEN][0]
         lines = [b'{"prediction_id":"%s","score":712}' % one.encode() for one in (stays, gone, given[BEN][1])]
-        place = _job(tmp_path / "jobs", "done", lines)
+        place = _job(tmp_path / "jobs", status, lines)
         erase = partial(erase_host, tmp_path / "outbox", jobs=tmp_path / "jobs")
 
         assert (await asyncio.to_thread(erase, [ANA])).job_rows == 1

@@ -8,6 +8,7 @@ ApiError                 the API did not give the answer asked for
 ├── TooLarge         413: more than the API takes at once
 ├── Invalid          400, 415, 422: a rule of the contract, with the fields at fault
 ├── LimitReached     429: wait, then it goes on
+├── OrderCancelled   somebody with the partner's keys cancelled the order at the API
 ├── Unavailable      502, 503, 504: the API is starting, stopping or overloaded
 └── Unexpected       anything else
 """
@@ -93,6 +94,12 @@ class LimitReached(ApiError):
     """The key's rate or quota is used up; `retry_after_s` says how long to wait."""
 
     code = "limit_reached"
+
+
+class OrderCancelled(ApiError):
+    """An order was cancelled at the API: its other rows are never scored."""
+
+    code = "order_cancelled"
 
 
 class Unavailable(ApiError):

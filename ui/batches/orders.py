@@ -13,7 +13,7 @@ from typing import Final
 
 from service.contract import MAX_BATCH_ROWS, MAX_JOB_ROWS, Applicant, JobState
 from ui.api.client import body_of
-from ui.api.errors import KeyRejected, LimitReached, NoConnection, Unavailable
+from ui.api.errors import KeyRejected, LimitReached, NoConnection, OrderCancelled, Unavailable
 from ui.api.limits import Limit
 from ui.batches.jobs import BackgroundJob, JobStore, Order, UploadJob
 
@@ -47,6 +47,8 @@ class OrderedJob(BackgroundJob):
                 self._keep(order.start + fetched, state)
             elif state.status == "failed":
                 raise KeyRejected  # the one reason for which an order fails: its key is valid no more
+            elif state.status == "cancelled":
+                raise OrderCancelled
             if count < MAX_BATCH_ROWS and fetched + count < order.rows:
                 self._wait(_LOOK_S)
 

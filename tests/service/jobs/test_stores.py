@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from service import files
-from service.errors import IdempotencyRunning, JobsAway
+from service.errors import IdempotencyRunning, JobEnded, JobsAway
 from service.jobs.folders import JobFolders
 from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, new_id
 from service.jobs.tables import JobTables
@@ -51,8 +51,40 @@ def test_a_job_is_kept_run_and_ended(store: JobRepository) -> None:
     ended = store.read(record.id)
     assert ended is not None and (ended.status, ended.done) == ("done", 3) and ended.finished
     assert store.due(time.time()) == [] and store.results(ended, 0, 9) == [b"one", b"two", b"three"]
-    with pytest.raises((OSError, JobsAway)):
+    with pytest.raises(JobEnded):
         store.rows(ended)
+
+
+def test_a_cancelled_job_is_over(store: JobRepository) -> None:
+    """At once and for good, whoever runs it: what was added stays, nothing more is, its rows are gone."""
+    record = job(webhook="https://example.com/")
+    store.create(record, ROWS, 10)
+    with store.running(record.id) as mine:
+        assert mine is not None
+        store.add_results(mine, [b"one"])
+        cancelled = store.cancel(record.id)
+        assert cancelled is not None and (cancelled.status, cancelled.done) == ("cancelled", 1)
+        assert cancelled.webhook_status == "pending" and store.due(cancelled.finished) == [record.id]
+        with pytest.raises(JobEnded):
+            store.rows(mine)
+        with pytest.raises(JobEnded):
+            store.add_results(mine, [b"late", b"later"])
+        store.finish(mine, "done")
+    assert store.read(record.id) == cancelled == store.cancel(record.id)
+    assert store.results(cancelled, 0, 9) == [b"one"]
+    assert store.create(job(), ROWS, 1)  # it is open no more
+
+
+def test_only_what_is_open_can_be_cancelled(store: JobRepository) -> None:
+    """One that waits can; one that ended stays as it ended; of none there is none."""
+    waiting, ended = job(), job()
+    for record in (waiting, ended):
+        store.create(record, ROWS, 10)
+    store.finish(ended, "failed", "why")
+    found = [store.cancel(record.id) for record in (waiting, ended)]
+    assert [one.status for one in found if one] == ["cancelled", "failed"]
+    assert store.due(time.time()) == []
+    assert store.cancel(new_id()) is None and store.cancel("..") is None
 
 
 def test_a_job_is_made_once(store: JobRepository) -> None:
@@ -99,12 +131,14 @@ def test_a_webhook_is_due_when_it_is(store: JobRepository) -> None:
     """Ended jobs are looked at again for their webhook alone."""
     record = job(webhook="https://example.com/")
     store.create(record, ROWS, 10)
-    record.webhook_due = 100.0
     store.finish(record, "done")
-    assert (store.due(99.0), store.due(101.0)) == ([], [record.id])
+    assert (store.due(record.finished - 1), store.due(record.finished)) == ([], [record.id])
+    record.webhook_due += 60
+    store.save(record)
+    assert store.due(record.finished) == []
     record.webhook_due = 0.0
     store.save(record)
-    assert store.due(101.0) == []
+    assert store.due(record.finished + 61) == []
 
 
 def test_hosts_share_a_job_and_one_runs_it(database: str) -> None:

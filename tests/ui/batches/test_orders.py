@@ -9,7 +9,7 @@ from service.contract import MAX_BATCH_ROWS, MAX_JOB_ROWS, Applicant
 from tests.ui.batches.test_jobs import Clock, rows_of
 from tests.ui.fake_api import FakeApi
 from ui.api.client import Client
-from ui.api.errors import KeyRejected, NoConnection, NotFound
+from ui.api.errors import KeyRejected, NoConnection, NotFound, OrderCancelled
 from ui.api.limits import Limit
 from ui.batches.jobs import BackgroundJob, JobStore, Order, UploadJob
 from ui.batches.orders import OrderedJob, by_limits, cut
@@ -84,16 +84,18 @@ def test_a_row_refused_by_the_api_is_no_score(api: FakeApi, settings: UiSettings
     assert len(store.answers()) == ROWS - 1 and len(store.places()) == ROWS
 
 
-@pytest.mark.parametrize(("trouble", "kind"), [("failed", KeyRejected), ("gone", NotFound)])
+@pytest.mark.parametrize(
+    ("trouble", "kind"), [("failed", KeyRejected), ("cancelled", OrderCancelled), ("gone", NotFound)]
+)
 def test_an_order_that_ends_badly_says_so(api: FakeApi, settings: UiSettings, trouble: str, kind: type) -> None:
-    """A key revoked meanwhile, or an order that is there no more."""
+    """A key revoked meanwhile, an order that somebody cancelled, or one that is there no more."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return api.handle(request)
         if trouble == "gone":
             return httpx.Response(404, json={"status": 404})
-        found = api.handle(request).json() | {"status": "failed", "done": 0, "results": []}
+        found = api.handle(request).json() | {"status": trouble, "done": 0, "results": []}
         return httpx.Response(200, json=found)
 
     store = store_of(settings, ROWS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import ROOT
 from tests.bench import runs, serving
 from tests.bench.applicants import bodies_of
 from tests.bench.load import PYTHON, Client, Figures, Load, Peer, visit
@@ -142,3 +143,14 @@ def test_each_client_asks_as_it_says(
     assert bodies == [peer.bodies[(first + place) % len(peer.bodies)] for place in range(len(bodies))]
     assert (len({place for place, _, _ in got}) == len(got)) is (client is Client.NEW)
     assert (len({name for _, name, _ in got}) == len(got)) is (client is Client.HEADERS)
+
+
+@pytest.mark.parametrize("text", [ROOT / "README.md", ROOT / "infra" / "docs" / "pages" / "measurements.md"])
+@pytest.mark.parametrize(
+    "peer", ["fastapi_df_shap", "fastapi_df", "fastapi_frame", "mlflow", "fastapi_list", "raw_asgi", "echo"]
+)
+def test_what_is_quoted_are_the_bands_of_the_kept_runs(text: Path, peer: str) -> None:
+    """The figures of five runs and more, as the file has them."""
+    found = runs.read(Path(runs.__file__).with_name("serving_runs.jsonl"))
+    assert len(found) >= runs.ENOUGH
+    assert str(runs.band(found, "16 kept", peer, "cpu")) in text.read_text("utf-8")

@@ -40,7 +40,7 @@ def pages_show_what_was_sent(stack: RunningStack) -> None:
             with _no_complaints(scored):
                 _scored(stack, scored)
             docs = browser.new_context(http_credentials={"username": "partner", "password": stack.key}).new_page()
-            opened(docs, f"{stack.api_url}/docs", "text=/v1/score")
+            opened(docs, f"{stack.api_url}/docs", ':text("/v1/score")')
             _shot(stack, docs, "api-docs")
             user, password = stack.mlflow_login
             mlflow = browser.new_context(http_credentials={"username": user, "password": password}).new_page()

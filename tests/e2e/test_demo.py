@@ -240,7 +240,7 @@ def test_the_api_documents_itself(browser: Browser, played: str, clone: Clone, s
     )
     page = context.new_page()
 
-    opened(page, f"{clone.url('API')}/docs", "text=/v1/score")
+    opened(page, f"{clone.url('API')}/docs", ':text("/v1/score")')
     page.screenshot(path=screenshots / "api-docs.png")
     context.close()
 

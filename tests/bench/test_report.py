@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -92,19 +93,25 @@ def test_applicants_are_distinct_and_the_same_each_time() -> None:
 
 
 @pytest.fixture(name="listening")
-def _listening() -> Iterator[tuple[Peer, list[tuple[str, str, bytes]]]]:
+def _listening() -> Iterator[tuple[Peer, list[tuple[int, str, bytes]]]]:
     """A server that answers 200, and what came: connection, request id and body of each request."""
-    got: list[tuple[str, str, bytes]] = []
+    got: list[tuple[int, str, bytes]] = []
+    connections = count()
 
     class Handler(BaseHTTPRequestHandler):
         """Keeps what came."""
 
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            """A connection; ports are used again within a second, so it gets a number."""
+            super().setup()
+            self.number = next(connections)
+
         def do_POST(self) -> None:  # pylint: disable=invalid-name  # how http.server names it
             """One request."""
             body = self.rfile.read(int(self.headers["content-length"]))
-            got.append((str(self.client_address), self.headers.get("x-request-id", ""), body))
+            got.append((self.number, self.headers.get("x-request-id", ""), body))
             self.send_response(200)
             self.send_header("content-length", "2")
             self.send_header("connection", self.headers.get("connection", "keep-alive"))
@@ -126,7 +133,7 @@ def _listening() -> Iterator[tuple[Peer, list[tuple[str, str, bytes]]]]:
 @pytest.mark.parametrize("client", list(Client))
 def test_each_client_asks_as_it_says(
     client: Client,
-    listening: tuple[Peer, list[tuple[str, str, bytes]]],
+    listening: tuple[Peer, list[tuple[int, str, bytes]]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     require_program: Callable[[str], str],

@@ -18,7 +18,6 @@ from ui.applicant.fields import contract_fields
 from ui.components import asking, form, problem
 from ui.session import PageContext
 
-_WANTED: Final = "advice.wanted"  # the answer that advice was asked for: it costs a token
 _ANSWER: Final = "advice.answer"
 _PART_OF: Final = {"loan_types": "num_loans", "total_emi_per_month": "num_loans"}  # goes along, is no decision itself
 _COUNTED: Final = frozenset(
@@ -46,7 +45,7 @@ def show(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> None:
     if target is None:
         st.markdown(t("advice.best_band"))
         return
-    if st.session_state.get(_WANTED) != score.prediction_id:
+    if _known(score) is None and not asking.clicks_of(_question(score)).wait:  # it costs a token
         _button(context, score, "advice.go", "advice.go")
         st.caption(t.plural("advice.cost", 1, units=1))
         return
@@ -62,32 +61,43 @@ def show(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> None:
 
 def _button(context: PageContext, score: Score, text: str, key: str) -> None:
     # A callback: a field left at the moment of the click begins the page anew, and the button's value would be lost.
-    st.button(context.texts(text), icon=":material/trending_up:", key=key, on_click=_want, args=(score.prediction_id,))
+    st.button(
+        context.texts(text), icon=":material/trending_up:", key=key, on_click=asking.clicks_of(_question(score)).make
+    )
 
 
-def _want(prediction_id: str) -> None:
-    st.session_state[_WANTED] = prediction_id
+def _question(score: Score) -> str:
+    return f"advice.{score.prediction_id}"
 
 
 def _answer(context: PageContext, score: Score, inputs: Mapping[str, Any], target: CreditClass) -> Advice:
     """The API's answer, asked once a score."""
-    entry: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
-    if entry is not None and entry[0] == score.prediction_id:
-        return entry[1]
+    known = _known(score)
+    if known is not None:
+        return known
+    question = _question(score)
+    clicks = asking.clicks_of(question)
     with st.spinner(context.texts("advice.wait")):
-        question = f"advice.{score.prediction_id}"
         try:
             _, reply = asking.answer_to(
                 question, inputs, lambda subject: context.client.advice(subject, AdviceTarget(band=target))
             )
         except ApiError:
-            st.session_state.pop(_WANTED, None)
-            raise
-        finally:
             asking.taken(question)
+            clicks.answer()
+            raise
+        # Kept before it is taken: a run ended between the two takes the same answer once more.
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
+        asking.taken(question)
+        clicks.answer()
     context.remember(reply)
     return reply.value
+
+
+def _known(score: Score) -> Advice | None:
+    """What was answered for this score."""
+    entry: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
+    return entry[1] if entry is not None and entry[0] == score.prediction_id else None
 
 
 def _show_advice(context: PageContext, advice: Advice, target: CreditClass) -> None:

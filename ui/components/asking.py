@@ -3,12 +3,17 @@
 Streamlit ends a run as soon as a visitor does anything else, and begins another beside it; what the old run writes
 afterwards is thrown away. So a priced question is asked in a thread of the server, and whichever run stands then takes
 the answer: it is paid once and lost never.
+
+The click that asks is lost just as little. Streamlit ends a button's callback at its next look at `st.session_state`
+where the visitor has gone on by then, and nobody learns of the click. So no callback here looks at anything of
+Streamlit's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import streamlit as st
@@ -16,6 +21,33 @@ import streamlit as st
 Answer = TypeVar("Answer")
 Subject = TypeVar("Subject")
 _THREADS: Final = 32  # visitors who wait at once; more wait for a thread
+
+
+@dataclass
+class Clicks:
+    """The clicks on what asks one question, by one visitor."""
+
+    made: int = 0
+    answered: int = 0
+
+    def make(self) -> None:
+        """A button's callback: one more."""
+        self.made += 1
+
+    def answer(self) -> None:
+        """Whatever was clicked by now has its answer."""
+        self.answered = self.made
+
+    @property
+    def wait(self) -> bool:
+        """Whether a click waits for its answer."""
+        return self.made > self.answered
+
+
+def clicks_of(name: str) -> Clicks:
+    """The clicks of the question `name`; its buttons take `make` for their callback."""
+    found: Clicks = st.session_state.setdefault(f"clicks.{name}", Clicks())
+    return found
 
 
 @st.cache_resource(show_spinner=False)

@@ -23,6 +23,7 @@ from ui.session import PageContext
 from ui.texts.formats import NO_BREAK, Formats
 
 _FILLING: Final = "applicant.filling"
+_NOW: Final = "now"
 _REPEATS: Final = 5  # the same kind of loan may be held more than once; a list input offers each kind so many times
 _COLUMNS: Final = 2
 _MONEY_DECIMALS: Final = 2
@@ -82,7 +83,7 @@ def show(context: PageContext, fields: tuple[Field, ...]) -> dict[str, DeltaGene
 
     `resume` comes before it.
     """
-    filling: Filling = st.session_state[_FILLING]
+    filling = _held()[_NOW]
     places: dict[str, DeltaGenerator] = {}
     for group, members in grouped(fields):
         st.header(context.texts.get(f"groups.{group}", group.capitalize()), anchor=False)
@@ -150,15 +151,22 @@ def _hint(context: PageContext, field: Field) -> str:
 
 
 def _filling() -> Filling | None:
-    known: Filling | None = st.session_state.get(_FILLING)
-    return known
+    return _held().get(_NOW)
+
+
+def _held() -> dict[str, Filling]:
+    """What holds this visitor's filling. A callback changes it, which no other run can end: see `asking`."""
+    held: dict[str, Filling] | None = st.session_state.to_dict().get(_FILLING)
+    if held is None:
+        held = st.session_state[_FILLING] = {}
+    return held
 
 
 def _begin(formats: Formats, values: dict[str, Any]) -> None:
     known = _filling()
     number = 1 if known is None else known.number + 1
     draft = {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
-    st.session_state[_FILLING] = Filling(number, formats.language, dict(values), draft)
+    _held()[_NOW] = Filling(number, formats.language, dict(values), draft)
 
 
 def _widget(context: PageContext, field: Field, filling: Filling) -> Any:
@@ -211,16 +219,18 @@ def _typed(context: PageContext, field: Field, label: str, filling: Filling) -> 
 
 def _keep(filling: Filling, name: str) -> None:
     """Puts a changed value into the draft at once: the run that would read it off its widget may be ended early."""
-    filling.draft[name] = st.session_state[filling.key_of(name)]
+    # All of the session: a look at one of its entries could be the callback's end, see `asking`.
+    filling.draft[name] = st.session_state.to_dict()[filling.key_of(name)]
 
 
 def _mask(filling: Filling, field: Field, formats: Formats) -> None:
     """Writes what was understood where it was typed; what was not understood stays as it is."""
-    key = filling.key_of(field.name)
-    value = formats.read(st.session_state[key])
-    if value is not None:
-        st.session_state[key] = _text(formats, field, value)
     _keep(filling, field.name)
+    value = formats.read(filling.draft[field.name])
+    if value is not None:
+        text = _text(formats, field, value)
+        filling.draft[field.name] = text
+        st.session_state[filling.key_of(field.name)] = text  # last: it may be the callback's end
 
 
 def slots(field: Field) -> list[str]:

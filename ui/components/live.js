@@ -24,6 +24,26 @@ if (!window.fieldArrive) {
       && event.target.closest(".st-key-submit, .st-key-submit-above")) event.stopPropagation();
   }, true);
 
+  // Streamlit loses a click where the visitor goes on within the same moment. Where the page has come to rest and the
+  // server has not counted it, it is made again.
+  let again = 0;
+  document.addEventListener("click", (event) => {
+    const button = event.target instanceof Element && event.target.closest(".st-key-submit button, .st-key-submit-above button");
+    if (!button || event.detail > 1 || button.dataset.watched) return;
+    const before = window.clicksTaken;
+    let rest = 0;
+    button.dataset.watched = "yes";
+    const watch = setInterval(() => {
+      rest = app()?.dataset.testScriptState === "notRunning" ? rest + 1 : 0;
+      const taken = window.clicksTaken !== before;
+      if (!taken && rest < 5) return;
+      clearInterval(watch);
+      delete button.dataset.watched;
+      if (taken) again = 0;
+      else if (button.isConnected && again++ < 3) button.click();
+    }, 200);
+  }, true);
+
   // Enter in a text field asks for the score, as in any form. Streamlit takes the value over first.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !inForm(event.target) || event.target.tagName !== "INPUT") return;

@@ -15,9 +15,10 @@ _SCRIPT: Final = Path(__file__).with_suffix(".js")
 _ARRIVE: Final = "<script>/* {turn} */ window.fieldArrive({field})</script>"
 
 
-def watch() -> None:
-    """The script, once a page; what it does is told in `live.js`."""
-    st.html(f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
+def watch(clicks: int) -> None:
+    """The script, once a page, and how many clicks have come; what it does is told in `live.js`."""
+    script = f"window.clicksTaken = {clicks};\n{_SCRIPT.read_text(encoding='utf-8')}"
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def mark(context: PageContext, *, stale: bool) -> None:

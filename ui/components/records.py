@@ -107,7 +107,8 @@ def in_words(context: PageContext, field: Field, value: Sequence[dict[str, Any]]
 
 def _changed(draft: list[Row], line: int, key: str) -> None:
     """Puts a changed line into the draft at once: the run that would read it off its widgets may be ended early."""
-    draft[line] = (st.session_state.get(f"{key}.{line}.kind") or None, st.session_state.get(f"{key}.{line}.day"))
+    now = st.session_state.to_dict()  # a look at one of its entries could be the callback's end: see `asking`
+    draft[line] = (now.get(f"{key}.{line}.kind") or None, now.get(f"{key}.{line}.day"))
 
 
 def _add(draft: list[Row]) -> None:

@@ -21,7 +21,7 @@ APPLICANT: Final = "score.applicant"
 SENT: Final = "score.sent"  # the body that the answer, or the refusal, was given for
 _ERROR: Final = "score.error"
 _UNTIL: Final = "score.wait_until"
-_ASKED: Final = "score.asked"  # a click that no answer has been given to
+_QUESTION: Final = "score"
 _ARRIVED: Final = "score.arrived"
 
 
@@ -37,7 +37,7 @@ def show(context: PageContext) -> None:
         body = _form(context, fields)
     with right:
         _answer(context, fields, body)
-    live.watch()
+    live.watch(asking.clicks_of(_QUESTION).made)
 
 
 def _examples(context: PageContext, fields: tuple[Field, ...]) -> None:
@@ -66,8 +66,9 @@ def _form(context: PageContext, fields: tuple[Field, ...]) -> dict[str, Any]:
     places = form.show(context, fields)
     _submit(context, "submit")
     body = form.typed(context.formats, fields)
-    if _ASKED in st.session_state:
-        _ask(context, body)
+    clicks = asking.clicks_of(_QUESTION)
+    if clicks.wait:
+        _ask(context, body, clicks)
     error: ApiError | None = st.session_state.get(_ERROR)
     if isinstance(error, Invalid):
         problem.beside(context, error, fields, places, body, _unchanged(body))
@@ -81,30 +82,26 @@ def _unchanged(body: dict[str, Any]) -> frozenset[str]:
 
 
 def _submit(context: PageContext, key: str) -> None:
+    # A callback: a field left at the moment of the click begins the page anew, and the button's value would be lost.
     st.button(
         context.texts("score.submit"),
         type="primary",
         icon=":material/speed:",
         width="stretch",
         key=key,
-        on_click=_remember_click,
+        on_click=asking.clicks_of(_QUESTION).make,
     )
 
 
-def _remember_click() -> None:
-    """Remembers the click. A field left at that moment begins the page anew, and the button's own value is lost."""
-    st.session_state[_ASKED] = True
-
-
-def _ask(context: PageContext, body: dict[str, Any]) -> None:
+def _ask(context: PageContext, body: dict[str, Any], clicks: asking.Clicks) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
     for key in (SCORE, APPLICANT, _ERROR):
         st.session_state.pop(key, None)
     with st.spinner(context.texts("score.wait")):
         # From here to the end of the spinner nothing is drawn, so nothing parts the answer from what is kept of it.
-        request = asking.subject_of("score", body)
+        request = asking.subject_of(_QUESTION, body)
         try:
-            _, reply = asking.answer_to("score", body, context.client.score)
+            _, reply = asking.answer_to(_QUESTION, body, context.client.score)
         except ApiError as error:
             context.remember_error(error)
             st.session_state[_ERROR] = error
@@ -115,8 +112,8 @@ def _ask(context: PageContext, body: dict[str, Any]) -> None:
             st.session_state[APPLICANT] = _as_contract(request)
         st.session_state[SENT] = request
         st.session_state[_ARRIVED] = True
-        st.session_state.pop(_ASKED, None)
-        asking.taken("score")
+        asking.taken(_QUESTION)
+        clicks.answer()  # last, and no look at the session: a run ended before it asks again for the answer it has
 
 
 def _as_contract(typed: dict[str, Any]) -> Applicant | None:

@@ -1,4 +1,4 @@
-"""The data stages: sources, bad input in one line, the split, the report, and versions by DVC and the object store."""
+"""The data stages: sources, bad input in one line, the report, and versions by DVC and the object store."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from flows import dataset
 from flows.cleaning.pipeline import CLEAN_COLUMNS
@@ -27,7 +25,6 @@ from flows.data.params import read_params
 from flows.data.prepare import prepare
 from flows.data.raw_reading import read_raw
 from flows.data.sources import fetch
-from flows.data.split import is_test_customer, last_months
 from flows.errors import DatasetError, SourceError
 
 ROOT = Path(__file__).parents[2]
@@ -284,39 +281,6 @@ def test_a_copy_s_fills_are_found_by_their_repetition(sample: pd.DataFrame) -> N
     copy = sample.copy()
     copy.loc[copy.index[::9], "Monthly_Inhand_Salary"] = "4321.125"
     assert suspect_repeats(copy) == {"Monthly_Inhand_Salary": (4321.125,)}
-
-
-@given(names=st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=60), seed=st.integers(0, 2**40))
-@settings(deadline=None)
-def test_a_customer_keeps_its_side(names: set[str], seed: int) -> None:
-    """The side depends on id and seed alone: adding or repeating customers moves nobody."""
-    everyone = pd.Series(sorted(names), dtype="str")
-    sides = is_test_customer(everyone, seed=seed, share=0.2)
-    for one in everyone:
-        assert (
-            is_test_customer(pd.Series([one], dtype="str"), seed=seed, share=0.2).iloc[0]
-            == sides[everyone == one].iloc[0]
-        )
-
-
-def test_the_share_of_the_test_side_is_kept() -> None:
-    """About a fifth of many customers judge; another seed chooses others."""
-    customers = pd.Series([f"CUS_{number}" for number in range(20_000)], dtype="str")
-    side = is_test_customer(customers, seed=1, share=0.2)
-    assert side.mean() == pytest.approx(0.2, abs=0.01)
-    assert (side != is_test_customer(customers, seed=2, share=0.2)).any()
-
-
-@pytest.mark.parametrize(
-    ("months", "count", "expected"),
-    [([1, 2, 3, 8], 2, (3, 8)), ([9, 10], 2, (10,)), ([4], 2, ()), ([1, 2, 3], 1, (3,))],
-    ids=str,
-)
-def test_the_out_of_time_slice_leaves_a_month_to_train_on(
-    months: list[int], count: int, expected: tuple[int, ...]
-) -> None:
-    """The last months present, but never all of them."""
-    assert last_months(pd.Series(months), count) == expected
 
 
 def test_the_tracked_lock_survives_other_data(tmp_path: Path) -> None:

@@ -4,15 +4,13 @@ its own."""
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, expect
 
-from tests.chromium import PATIENCE_MS
 from tests.ui.browsing import LOOKS, Look, Stack, Visit
+from tests.ui.form_on_screen import as_floats, as_json, eventually, score, sent
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts
@@ -22,57 +20,6 @@ AS_A_HAND_MS = 120  # how long a person presses: two messages within a milliseco
 LISTS = (FieldKind.CHOICES, FieldKind.RECORDS)
 Way = Callable[[Visit], None]
 TYPED = {"num_delayed_payments": "28", "outstanding_debt": "4900", "delay_from_due_date": "62", "interest_rate": "34"}
-
-
-def as_json(visit: Visit) -> dict[str, Any]:
-    """The displayed form as the body it stands for, read by a rule of this test's own."""
-    t, shown, body = visit.t, visit.shown(), {}
-    decimal, thousands = (",", ".") if visit.language == "pt" else (".", ",")
-    for each in contract_fields():
-        value = shown.get(each.name, "")
-        if each.numeric:
-            plain = value.replace("R$", "").replace("−", "-").replace(thousands, "").replace(decimal, ".").strip()
-            body[each.name] = float(plain) if plain else None
-        elif each.kind is FieldKind.RECORDS:
-            body[each.name] = None  # optional, and no way of filling it is driven here
-        elif each.kind is FieldKind.CHOICES:
-            names = {t.option(option): option for option in each.options}
-            body[each.name] = [names.get(plain := name.rsplit(" (", 1)[0], plain) for name in value]
-        elif each.kind is FieldKind.CHOICE:
-            body[each.name] = {t.option(option): option for option in each.options}.get(value)
-        else:
-            body[each.name] = value or None
-    return {
-        name: value
-        for name, value in body.items()
-        if value is not None or name not in ("customer_ref", "as_of", "previous_classes")
-    }
-
-
-def sent(visit: Visit) -> dict[str, Any]:
-    """The last body that reached the API, optional fields that are not told as the form leaves them."""
-    return as_floats(json.loads(visit.stack.gate.sent[-1]))
-
-
-def as_floats(body: dict[str, Any]) -> dict[str, Any]:
-    """The body with one kind of number."""
-    return {name: float(value) if isinstance(value, int) else value for name, value in body.items()}
-
-
-def eventually(read: Callable[[], Any], wanted: Any) -> None:
-    """Waited for, as long as a slow machine needs: what is read is what is wanted."""
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while (found := read()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert found == wanted
-
-
-def score(visit: Visit) -> None:
-    """The score asked for; waited until the request has been at the door and the page is drawn."""
-    asked = len(visit.stack.gate.sent)
-    visit.press()
-    eventually(lambda: len(visit.stack.gate.sent) > asked, True)
-    visit.settle()
 
 
 def fill_some(visit: Visit) -> None:
@@ -237,60 +184,6 @@ def test_a_double_click_asks_once(browser: Browser, stack: Stack) -> None:
     visit.page.wait_for_selector(".qf-gauge .qf-band")
     visit.settle().page.wait_for_timeout(1_000)
     assert len(stack.gate.sent) == asked + 1
-    visit.done()
-
-
-def test_a_day_is_sent_as_it_is_shown(browser: Browser, stack: Stack) -> None:
-    """A day to come is no trouble of the browser's own: it is sent, and refused beside its field."""
-    visit = Visit(browser, stack, LOOKS[0]).open()
-    day = visit.page.locator(".st-key-field-as_of [role=spinbutton]")
-    day.first.click()
-    visit.page.keyboard.type("31122150")
-    visit.page.keyboard.press("Tab")
-    visit.page.keyboard.press("Escape")
-    score(visit)
-    assert sent(visit)["as_of"] == "2150-12-31"
-    expect(visit.page.locator(".st-key-field-as_of").get_by_text(visit.t("faults.date-in-future"))).to_be_visible()
-    visit.troubles.clear()  # the refusal is an answer of 422, which this page asked for
-    visit.done()
-
-
-@pytest.mark.parametrize("look", LOOKS, ids=["pt", "en"])
-def test_a_day_can_be_emptied(browser: Browser, stack: Stack, look: Look) -> None:
-    """Also one that the form began with, as after a switch of the language; so can a class observed earlier."""
-    visit = Visit(browser, stack, look).open()
-    visit.page.locator("[class*=previous_classes-add] button").click()
-    boxes = [visit.page.locator(name) for name in (".st-key-field-as_of", "[class*=previous_classes-0-day]")]
-    typed = ("31012025", "31122024") if visit.language == "pt" else ("20250131", "20241231")
-    for box, digits in zip(boxes, typed, strict=True):
-        box.locator("[role=spinbutton]").first.click()
-        visit.page.keyboard.type(digits)
-        visit.page.keyboard.press("Tab")
-        visit.page.keyboard.press("Escape")
-        visit.settle()
-    observed = visit.page.locator("[class*=previous_classes-0-kind] input")
-    observed.press("ArrowDown")
-    visit.page.get_by_role("option", name=visit.t.option("class_Good"), exact=True).click()
-    other = "English" if visit.language == "pt" else "Português"
-    visit.page.get_by_role("radio", name=other).or_(visit.page.get_by_role("button", name=other)).first.click()
-    visit.language = "en" if visit.language == "pt" else "pt"
-    visit.t = texts(visit.language)
-    expect(visit.page.get_by_text(visit.t("groups.loans"), exact=True)).to_be_visible()
-    score(visit)
-    assert sent(visit)["as_of"] == "2025-01-31"
-    assert sent(visit)["previous_classes"] == [{"observed_class": "Good", "observed_at": "2024-12-31"}]
-    for box in boxes:
-        for part in box.locator("[role=spinbutton]").all():
-            part.click()
-            for _ in "2025":
-                visit.page.keyboard.press("Backspace")
-        visit.page.keyboard.press("Tab")
-        visit.page.keyboard.press("Escape")
-        visit.settle()
-    observed.press("ArrowDown")
-    visit.page.get_by_role("option", name=visit.t("form.no_class"), exact=True).click()
-    score(visit)
-    assert "as_of" not in sent(visit) and "previous_classes" not in sent(visit)
     visit.done()
 
 

@@ -26,7 +26,7 @@ from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.batch.errors import BatchRefused
 from flows.batch.job import ReadHints, ScoringTally, job_of, score, workers
-from flows.batch.roots import within
+from flows.batch.roots import hold, within
 from flows.completion import completed
 from flows.monitoring import report_store
 from flows.monitoring.customer_classes import CustomerClasses, read_classes
@@ -146,8 +146,7 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
             outcomes_of=form.outcomes_of,
             prediction_sets=form.prediction_sets,
         )
-        if job.size_bytes > settings.scoring_max_gb * 1e9:
-            raise BatchRefused(f"the source is larger than {settings.scoring_max_gb:g} GB (QF_SCORING_MAX_GB)")
+        hold(job.sources, settings.roots, settings.scoring_max_gb)
         known, aside = _classes(job.outcomes_of) if job.outcomes_of else (None, {})
         with (
             workers(settings.dask_scheduler, form.processes or os.cpu_count() or 1) as client,

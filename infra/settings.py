@@ -10,9 +10,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos import processes
 from infra.errors import StackError
+from service.s3 import DATA_BUCKET
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOST: Final = processes.HOST
+SCORING_FOLDERS: Final = ("batches", "acceptance")
+"""Folders of the state for files to score: people's, and those of `make acceptance`."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -31,11 +34,26 @@ class StackSettings(BaseSettings):
     port_api: Annotated[Port, Field(description="The scoring API.")] = 3000
     port_ui: Annotated[Port, Field(description="The Streamlit demo.")] = 8501
     start_timeout_s: Annotated[float, Field(gt=0, description="How long a part may take to answer.")] = 180.0
+    scoring_roots: Annotated[
+        str | None,
+        Field(description="Where the worker's batch scoring may read and write (flows/settings.py); none: as below."),
+    ] = None
 
     @field_validator("state_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return (ROOT / value).resolve()
+
+    @property
+    def worker_roots(self) -> str:
+        """Folders and buckets of batch scoring: tables, and files brought for it. No key, login or database of ours.
+
+        A folder with a comma in its name is left out: in a list with commas between it would name others.
+        """
+        if self.scoring_roots is not None:
+            return self.scoring_roots
+        folders = (ROOT / "data", *(self.state_dir / name for name in SCORING_FOLDERS))
+        return ",".join([*(path for path in map(str, folders) if "," not in path), f"s3://{DATA_BUCKET}"])
 
     @property
     def store_url(self) -> str:

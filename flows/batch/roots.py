@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-import posixpath
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from flows.batch.errors import BatchRefused
+from flows.batch.places import BUCKET_SCHEME, Source
 
-REMOTE: Final = "s3://"
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 def within(address: str, roots: Sequence[str]) -> None:
     """Make sure that an address lies under one of the roots; any does where no root is named.
 
-    Links are followed first and `..` is resolved, in a bucket's keys too.
+    A path is read as `places` reads it, then its links are followed. A bucket's keys are names and no path: one with
+    `..` in it, which a client or a store may resolve in its own way, lies under no root.
 
     Raises:
         BatchRefused: it lies under none.
     """
-    place = _settled(address)
-    if roots and not any(place == root or place.startswith(f"{root}/") for root in map(_settled, roots)):
-        raise BatchRefused(f"this worker reads and writes under {', '.join(roots)} alone (QF_SCORING_ROOTS)")
+    if roots and not any(_under(address, root) for root in roots):
+        raise BatchRefused(
+            f"batch scoring reads and writes under {', '.join(roots)} alone; to allow another folder or s3:// prefix, "
+            "set QF_SCORING_ROOTS to the whole list, commas between, and start the worker again"
+        )
 
 
-def _settled(address: str) -> str:
-    if address.startswith(REMOTE):
-        return REMOTE + posixpath.normpath(address.removeprefix(REMOTE)).strip("/")
-    return Path(address.removeprefix("file://")).resolve().as_posix().rstrip("/")
+def hold(files: Sequence[Source], roots: Sequence[str], max_gb: float) -> None:
+    """Make sure of the files of a job before one of them is opened: a folder may hold links, and more than is meant.
+
+    Raises:
+        BatchRefused: a link leads out of the roots, or all together are larger than `max_gb`.
+    """
+    for file in files:
+        within(file.address, roots)
+    if sum(file.size_bytes for file in files) > max_gb * 1e9:
+        raise BatchRefused(f"the source is larger than {max_gb:g} GB (QF_SCORING_MAX_GB)")
+
+
+def _under(address: str, root: str) -> bool:
+    if address.startswith(BUCKET_SCHEME):
+        names = address.removeprefix(BUCKET_SCHEME).rstrip("/").split("/")
+        return _NO_NAMES.isdisjoint(names) and f"{address.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
+    return not root.startswith(BUCKET_SCHEME) and _real(address).is_relative_to(_real(root))
+
+
+def _real(path: str) -> Path:
+    # First as text, since that is how it will be opened: `a/link/../b` is `a/b`, wherever the link leads.
+    return Path(os.path.abspath(path)).resolve()

@@ -125,7 +125,7 @@ def prefect(folder: Path, port: int, passwords: Logins) -> StackPart:
     return StackPart("prefect", Recipe(command, env, folder, port), f"{url}/api/health", url)
 
 
-def worker(variables: Mapping[str, str], pool: str) -> StackPart:
+def worker(settings: StackSettings, variables: Mapping[str, str], pool: str) -> StackPart:
     """One process worker; flow runs are its children and get its environment."""
     command = (
         *(sys.executable, "-m", "prefect", "worker", "start"),
@@ -135,6 +135,8 @@ def worker(variables: Mapping[str, str], pool: str) -> StackPart:
     # ("this borrower is already holding one of this CapacityLimiter's tokens"). Deployments bound their own runs.
     # The default of ten seconds between two looks would be most of the time a small flow takes.
     env = {**variables, "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
+    # The worker's alone: whoever sees Prefect's form names places here, a shell scores with its person's own rights.
+    env["QF_SCORING_ROOTS"] = settings.worker_roots
     # A run tells that it lives: the automation heal-lost-runs ends one that no longer does (infra/automations.yaml).
     env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     return StackPart("worker", Recipe(command, env, ROOT), "")

@@ -73,7 +73,7 @@ class Stack:
         prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect, self.logins)
         self._settle_release()
         pool = work_pool()
-        worker = parts.worker(self.variables, pool)
+        worker = parts.worker(settings, self.variables, pool)
         outside = [part for part in (self._api(), self._ui()) if part]
         self._retire_changed((store, mlflow, prefect, worker, *outside))
         self._check_ports((store, mlflow, prefect, *outside))

@@ -15,12 +15,15 @@ import yaml
 from bentos.packing.image import CODE
 from bentos.processes import free_port
 from bentos.settings import BentosSettings
+from flows.batch.places import BUCKET_SCHEME
+from flows.predictions.data_age import BATCHES
 from infra.compose.bootstrap import JOB_TEMPLATE
 from infra.compose.rights import RIGHTS
 from infra.delivery import rollout
 from infra.settings import ROOT
 from infra.stack.object_store import program
 from service.database import migrations
+from service.s3 import DATA_BUCKET
 from tests.infra import compose_file
 
 FOLDER = ROOT / "infra" / "kubernetes"
@@ -161,6 +164,14 @@ def test_whose_approvals_hold_is_the_clusters_own(objects: dict[tuple[str, str],
             assert mounted == {"name": "reviewers", "mountPath": str(listed.parent), "readOnly": True}
             volume = {each["name"]: each for each in pod["volumes"]}["reviewers"]
             assert volume == {"name": "reviewers", "configMap": {"name": rollout.REVIEWERS_MAP}}
+
+
+def test_batch_scoring_is_bound_as_on_compose(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """To the bucket's folder that ages; compose has a folder of its host beside it."""
+    told = objects["ConfigMap", "addresses"]["data"]["QF_SCORING_ROOTS"]
+
+    assert told == f"{BUCKET_SCHEME}{DATA_BUCKET}/{BATCHES}".rstrip("/")
+    assert told in compose_file.raw()["services"]["worker-model"]["environment"]["QF_SCORING_ROOTS"].split(",")
 
 
 def test_the_journal_survives_its_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:

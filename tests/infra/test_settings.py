@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.batch.errors import BatchRefused
+from flows.batch.roots import within
+from flows.settings import FlowSettings
 from infra.errors import StackError
 from infra.settings import ROOT, StackSettings, read_settings
 from infra.stack.credentials import (
@@ -19,6 +22,7 @@ from infra.stack.credentials import (
     stack_variables,
     write_exports,
 )
+from infra.stack.parts import worker
 
 
 def test_the_ports_people_know_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +100,46 @@ def test_the_exports_name_what_clients_need(tmp_path: Path) -> None:
     settings, pair = StackSettings(state_dir=tmp_path), Credentials("id", "secret")
 
     assert promised <= set(stack_variables(settings, pair, Logins("one", "other")))
+
+
+def scoring_roots(folder: Path) -> tuple[str, ...]:
+    """The roots that a flow run reads in the environment its worker has."""
+    settings = StackSettings(state_dir=folder)
+    told = worker(settings, stack_variables(settings, Credentials("id", "secret"), Logins("a", "b")), "local").recipe
+    return FlowSettings(scoring_roots=told.env["QF_SCORING_ROOTS"]).roots
+
+
+def test_a_form_scores_tables_and_finds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a setting: the project's tables, files brought for scoring, bucket `data`; nothing else of the stack."""
+    monkeypatch.delenv("QF_SCORING_ROOTS", raising=False)
+    roots = scoring_roots(tmp_path)
+
+    brought = (f"{tmp_path}/batches/a.csv", f"{tmp_path}/batches/a.csv.scored", f"{tmp_path}/acceptance/1/a.csv")
+    for place in (*brought, f"{ROOT}/data/raw/train.csv", "s3://data/batches/acme", "s3://data/acceptance/1.scored"):
+        within(place, roots)
+    kept = ("env", "keys/demo", "service/pepper", "reviewers/ana", "mlflow/mlflow.db", "prefect", "store", "bentoml")
+    for place in (
+        *(f"{tmp_path}/{name}" for name in ("", *kept, "audit", "batches/../env")),
+        *(f"{ROOT}/service", f"{ROOT}/data.scored", "/etc/passwd"),
+        *("s3://predictions", "s3://mlflow/1", "s3://reports/current.json", "s3://data-other/a.csv"),
+    ):
+        with pytest.raises(BatchRefused):
+            within(place, roots)
+
+
+@pytest.mark.parametrize(("told", "roots"), [("/mine,s3://own/in", ("/mine", "s3://own/in")), ("", ())])
+def test_other_places_are_the_environments_to_allow(
+    told: str, roots: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole list is replaced; an empty one allows any place."""
+    monkeypatch.setenv("QF_SCORING_ROOTS", told)
+
+    assert scoring_roots(tmp_path) == roots
+
+
+def test_a_comma_in_the_states_folder_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be read as two folders, the first of them somebody's whole home."""
+    monkeypatch.delenv("QF_SCORING_ROOTS", raising=False)
+
+    assert str(tmp_path / "a") not in scoring_roots(tmp_path / "a,b")
+    assert "s3://data" in scoring_roots(tmp_path / "a,b")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from flows.batch.errors import BatchRefused
-from flows.batch.roots import within
+from flows.batch.places import sources
+from flows.batch.roots import hold, within
+from flows.scoring import ScoringForm, scoring
 
 REMOTE = "s3://batches/in"
 
@@ -22,10 +25,12 @@ def test_under_a_root_is_fine(address: str, tmp_path: Path) -> None:
     "address",
     [
         *("/etc/passwd", "{root}/../other", "{root}-other/a.csv", "{root}/link/keys.json", "relative.csv"),
+        *("{root}.scored", "{root}/link", "{way}/../a.csv", "S3://batches/in/a.csv", "s3:", "s3://", "/", ""),
         *(
             "s3://predictions/dt=2026-01-01/x.csv",
             "s3://batches/in/../../predictions/x.csv",
-            "s3://batches/inside/x.csv",
+            *("s3://batches/inside/x.csv", "s3://batches-other/in/x.csv", "s3://batches", "s3:///batches/in/x.csv"),
+            *("s3://predictions/../batches/in/x.csv", "s3://batches/in/./x.csv", "s3://batches/in//x.csv"),
         ),
         "file:///etc/passwd",
     ],
@@ -35,11 +40,65 @@ def test_outside_is_refused(address: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "link").symlink_to("/etc")
+    (root / "sub").mkdir()
+    (tmp_path / "way").symlink_to(root / "sub")  # it is opened as text first: `way/..` is no folder below the root
+    place = address.format(root=root, way=tmp_path / "way")
 
-    with pytest.raises(BatchRefused, match="QF_SCORING_ROOTS"):
-        within(address.format(root=root), (str(root), REMOTE))
+    with pytest.raises(BatchRefused, match="set QF_SCORING_ROOTS to the whole list") as refused:
+        within(place, (str(root), REMOTE))
+
+    assert "\n" not in str(refused.value) and "keys.json" not in str(refused.value)
 
 
 def test_without_roots_any_place_is_fine() -> None:
     """On one's own machine."""
     within("/anywhere", ())
+
+
+def test_a_root_may_itself_be_reached_by_a_link(tmp_path: Path) -> None:
+    """A state folder on another disk, say; and whoever names `s3://` or `/` means all of it."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "disk")
+
+    within(f"{tmp_path}/root/a.csv", (f"{tmp_path}/root/",))
+    within(f"{tmp_path}/disk/a.csv", (f"{tmp_path}/root",))
+    within("/anywhere", ("/",))
+    within("s3://any/where", ("s3://",))
+
+
+def test_a_link_in_a_folder_leads_nowhere_else(tmp_path: Path) -> None:
+    """The folder is a root's; a file in it that is a link to another place is refused before anything is opened."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.csv").write_text("x")
+    hold(sources(str(root)), (str(root),), max_gb=1)
+    (tmp_path / "secret.csv").write_text("x")
+    (root / "b.csv").symlink_to(tmp_path / "secret.csv")
+
+    with pytest.raises(BatchRefused, match="QF_SCORING_ROOTS") as refused:
+        hold(sources(str(root)), (str(root),), max_gb=1)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_larger_than_allowed_is_refused_unread(tmp_path: Path) -> None:
+    """All files together count; these 300 GB of holes nobody could read in the time of a test."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 150 * 10**9)
+
+    with pytest.raises(BatchRefused, match=r"larger than 200 GB \(QF_SCORING_MAX_GB\)"):
+        hold(sources(str(tmp_path)), (), max_gb=200)
+    hold(sources(str(tmp_path / "a.csv")), (), max_gb=200)
+
+
+@pytest.mark.parametrize("form", [{"source": "/etc"}, {"source": "{root}/a.csv", "target": "/etc"}])
+def test_the_flow_asks_before_it_looks_anywhere(
+    form: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the model is fetched nor a folder listed: no server runs here, and the line is the refusal's."""
+    monkeypatch.setenv("QF_SCORING_ROOTS", str(tmp_path))
+    told = ScoringForm(**{name: value.format(root=tmp_path) for name, value in form.items()})
+
+    with pytest.raises(BatchRefused, match="QF_SCORING_ROOTS"):
+        scoring.fn(told)

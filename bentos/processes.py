@@ -6,6 +6,7 @@ The one home of these for whatever starts programs here: the embedded stack, blu
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -24,6 +25,8 @@ GONE_S: Final = 5.0
 PROBE_TIMEOUT_S: Final = 3.0
 POLL_S: Final = 0.1
 LINE_MAX: Final = 300
+FREE_PORTS: Final = range(20_000, 30_000)
+"""Below what systems give to outgoing connections (Linux from 32,768, others from 49,152) and Kubernetes to nodes."""
 #: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
 _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
@@ -125,10 +128,11 @@ def port_taken(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface that nothing listens on now and no outgoing connection takes before its use."""
+    while True:
+        port = secrets.choice(FREE_PORTS)  # no seed: two programs must not choose alike
+        if not port_taken(port):
+            return port
 
 
 def answers(url: str) -> bool:

@@ -23,16 +23,16 @@ def lost_runs_are_healed(stack: RunningStack) -> Generator[None]:
     run = stack.start("training", {"form": {"learning": LONG, "register_version": False}})
     processes: list[psutil.Process] = []
     try:
-        if (state := stack.ended(run, BEGUN_S, also=frozenset({"RUNNING"}))) != "RUNNING":
-            raise Broken(f"the training ended {state.lower()} before it could be cut off")
+        if stack.ended(run, BEGUN_S, also=frozenset({"RUNNING"})) != "RUNNING":
+            raise Broken(f"the training ended before it could be cut off, {stack.reason(run)}")
         while not (processes := _processes(run)):
             time.sleep(1)
         # Stopped, not killed: the worker reports at once what ended, and says nothing of what merely stands still.
         for process in processes:
             process.suspend()
         yield
-        if (state := stack.ended(run, HEALED_S)) != "CRASHED":
-            raise Broken(f"the run that went silent ended {state.lower()}")
+        if stack.ended(run, HEALED_S) != "CRASHED":
+            raise Broken(f"the run that went silent ended {stack.reason(run)}")
     finally:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):

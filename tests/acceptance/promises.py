@@ -130,8 +130,10 @@ def approved_is_answering(stack: RunningStack) -> None:
         state = stack.ended(packed := stack.run_for("packaging", version, 60), RUN_S)
     if partner.failed:
         raise Broken(f"{len(partner.failed)} of a partner's requests failed at the switch: {partner.failed[0]}")
-    if state != "COMPLETED" or "answering" not in str(stack.artifact(packed, "packaging")):
-        raise Broken(f"packaging ended {state.lower()} and does not say what answers")
+    if state != "COMPLETED":
+        raise Broken(f"packaging ended {stack.reason(packed)}")
+    if "answering" not in str(stack.artifact(packed, "packaging")):
+        raise Broken("packaging does not say what answers")
     late = f", later than the promised {PROMISED_S:g} s" if took > PROMISED_S else ""
     answered = sum(partner.versions.values())
     print(f"       version {version} {took:.0f} s after the verdict{late}; {answered} requests, none failed")
@@ -204,8 +206,8 @@ def clicks_are_answered(stack: RunningStack) -> None:
     failed = [f"{one.request.method} {one.request.url.path}: {one.status_code}" for one in answers if one.is_error]
     if failed:
         raise Broken(f"{len(failed)} of {CLICKS} clicks failed: {failed[0]}")
-    if (state := stack.ended(run, RUN_S)) != "COMPLETED":
-        raise Broken(f"the run meanwhile ended {state.lower()}")
+    if stack.ended(run, RUN_S) != "COMPLETED":
+        raise Broken(f"the run meanwhile ended {stack.reason(run)}")
 
 
 def personal_data_goes(stack: RunningStack) -> None:
@@ -287,7 +289,7 @@ def _decide(stack: RunningStack, run: str, form: dict[str, str]) -> None:
         if (state := stack.prefect.get(f"/flow_runs/{run}").json()["state"]["type"]) == "COMPLETED":
             return
         if state in ("FAILED", "CRASHED"):
-            raise Broken(f"registration {run} ended {state.lower()} after its verdict")
+            raise Broken(f"registration {run} ended after its verdict, {stack.reason(run)}")
         time.sleep(1)
     raise Broken(f"registration {run} does not end after its verdict")
 

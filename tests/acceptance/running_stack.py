@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -125,6 +126,16 @@ class RunningStack:
             time.sleep(POLL_S)
         raise Broken(f"run {run} is not over after {patience_s:g} s")
 
+    def reason(self, run: str) -> str:
+        """How a run ended, and why: its state's message, else the newest error of its log."""
+        state = self.prefect.get(f"/flow_runs/{run}").json()["state"]
+        message = str(state.get("message") or "")
+        if not message:
+            query = {"logs": {"flow_run_id": {"any_": [run]}, "level": {"ge_": logging.ERROR}}, "limit": 1}
+            logged = self.post("/logs/filter", {**query, "sort": "TIMESTAMP_DESC"})
+            message = str(logged[0]["message"]) if logged else "it says nothing"
+        return f"{state['type'].lower()}: {' '.join(message.split())}"
+
     def completed(self, name: str, parameters: Mapping[str, Any], patience_s: float) -> str:
         """Id of a run that was started and completed.
 
@@ -132,10 +143,8 @@ class RunningStack:
             Broken: it ended otherwise.
         """
         run = self.start(name, parameters)
-        state = self.ended(run, patience_s)
-        if state != "COMPLETED":
-            message = self.prefect.get(f"/flow_runs/{run}").json()["state"].get("message")
-            raise Broken(f"{name} ended {state.lower()}: {message}")
+        if self.ended(run, patience_s) != "COMPLETED":
+            raise Broken(f"{name} ended {self.reason(run)}")
         return run
 
     def artifact(self, run: str, key: str) -> Any:

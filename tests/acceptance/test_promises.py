@@ -144,6 +144,15 @@ def test_a_run_that_crashes_is_found(broken: Callable[..., BrokenStack]) -> None
         promises.personal_data_goes(stack)
 
 
+def test_a_run_that_fails_without_a_message_is_told_by_its_log(broken: Callable[..., BrokenStack]) -> None:
+    """Whoever reads the one line must know where to look, also where nothing was written."""
+    for logged, says in (([{"message": "port is\n taken"}], "failed: port is taken"), ([], "failed: it says nothing")):
+        failed = {**RUN, "state": {"type": "FAILED", "message": None}}
+        stack = broken({"GET /flow_runs/r1": failed, "POST /logs/filter": logged})
+        assert stack.reason("r1") == says
+        stack.state.joinpath("logs").rmdir()
+
+
 @pytest.mark.parametrize(
     ("shown", "says"),
     [
@@ -219,7 +228,7 @@ def test_a_check_without_its_figures_is_found(broken: Callable[..., BrokenStack]
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        pytest.param("COMPLETED", "ended completed before it could be cut off", id="too-short"),
+        pytest.param("COMPLETED", "ended before it could be cut off, completed: it says nothing", id="too-short"),
         pytest.param("RUNNING", "run r1 is not over after", id="not-healed"),
     ],
 )
@@ -229,6 +238,7 @@ def test_a_lost_run_that_stays_is_found(
     """A real process that carries the run's id is stopped in the middle, and is gone when the question is over."""
     monkeypatch.setattr(lost_runs, "HEALED_S", 0.05)
     answers = {
+        "POST /logs/filter": [],
         "POST /deployments/filter": [{**RETENTION, "name": "training"}],
         "POST /deployments/d1/create_flow_run": RUN,
         "GET /flow_runs/r1": {**RUN, "state": {"type": state}},

@@ -21,7 +21,8 @@ from service.addresses import networks
 from service.contract import JobState
 from service.jobs import runner, webhooks
 from service.runtime import Runtime
-from tests.api.client import Answer, Api, applicant
+from tests.api.client import Api, applicant
+from tests.api.ordered_jobs import ended, none_under_way, ordered
 
 
 @dataclass
@@ -59,26 +60,6 @@ def _receiver() -> Iterator[Receiver]:
         yield told
         server.shutdown()
         thread.join()
-
-
-def ordered(api: Api, rows: list[Any], key: str = "", **more: Any) -> str:
-    """The id of a job that was taken."""
-    answer = api.post("/v1/jobs", {"applicants": rows, **more}, key=key)
-    assert answer.status == 202, answer.body
-    JobState.model_validate_json(answer.body)
-    assert answer.headers["location"] == f"/v1/jobs/{answer.json['id']}"
-    return str(answer.json["id"])
-
-
-def ended(api: Api, runtime: Runtime, job: str, key: str = "") -> Answer:
-    """The job when it has ended."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        api.runner.run(runtime.jobs.look())
-        found = api.get(f"/v1/jobs/{job}", key=key)
-        if found.json["status"] in ("done", "failed", "cancelled"):
-            return found
-    raise AssertionError("the job did not end")
 
 
 def test_more_rows_than_a_batch_are_scored_in_order(api: Api, runtime: Runtime) -> None:
@@ -155,7 +136,7 @@ def test_an_order_has_rules(api: Api, body: object, status: int) -> None:
 
 def test_a_worker_that_died_half_way_doubles_nothing(api: Api, runtime: Runtime, monkeypatch) -> None:
     """Results that were scored and not noted are given again, not scored again."""
-    api.runner.run(runtime.jobs.look())  # what other tests left
+    none_under_way(api, runtime)  # of what other tests left
     job = ordered(api, [applicant()] * 450)
     real, tries = runtime.jobs.jobs.add_results, 0
 
@@ -232,6 +213,7 @@ def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkey
 
         take = staticmethod(counted)
 
+    none_under_way(api, runtime)
     monkeypatch.setattr(runtime.jobs, "limiter", Counting)
     monkeypatch.setattr(runtime.jobs.jobs, "add_results", adds)
     job = ordered(api, [applicant()] * 700, key=key)

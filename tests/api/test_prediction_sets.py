@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import date, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from service.contract import Basis, Score
 from service.runtime import Runtime
 from service.score.policy import prediction_set
 from tests.api.client import Api, applicant
+from tests.api.ordered_jobs import ended, ordered
 from tests.factories import SET_THRESHOLDS
 
 KNOWN = {"previous_classes": [{"observed_class": "Good", "observed_at": str(date.today() - timedelta(days=40))}]}
@@ -69,13 +69,12 @@ def test_a_repeated_key_answers_with_and_without(api: Api) -> None:
     assert again.json == first.json | {"prediction_set": wanted(first.json)}
 
 
-def test_a_jobs_results_are_told_with_sets(api: Api, runtime: Runtime, runner: asyncio.Runner) -> None:
+def test_a_jobs_results_are_told_with_sets(api: Api, runtime: Runtime) -> None:
     """On every page, whose link keeps the option; a refused row stays as it is."""
-    order = api.post("/v1/jobs", {"applicants": [*ROWS, {}]})
-    runner.run(runtime.jobs.look())
-    path = f"/v1/jobs/{order.json['id']}"
+    job = ordered(api, [*ROWS, {}])
+    path = f"/v1/jobs/{job}"
 
-    plain, told = api.get(path).json["results"], api.get(f"{path}{OPTION}").json["results"]
+    plain, told = ended(api, runtime, job).json["results"], api.get(f"{path}{OPTION}").json["results"]
 
     assert [one.get("prediction_set") for one in told] == [*map(wanted, told[:3]), None]
     assert "errors" in told[3] and told[3] == plain[3] and not any("prediction_set" in one for one in plain)

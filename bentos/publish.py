@@ -82,8 +82,9 @@ class Publication:
         identity = self._identity
         revision = git_revision(self._settings.home)
         labels = image.labels_of(self._packed, identity.version, identity.digest, revision, self._settings.base_image)
-        self._built = image.build(self.engine, self._packed, self.reference, labels, self._settings)
-        return self._built
+        built = image.build(self.engine, self._packed, self.reference, labels, self._settings)
+        self._built = self._built or built
+        return built
 
     def bill(self) -> Path:
         """The image's CycloneDX document, written beside the Bento store.
@@ -127,7 +128,8 @@ class Publication:
         if not match:
             raise PublishFailed(f"the push of {self.reference} named no digest: push again")
         digest = match.group(1)
-        self._pushed = digest if digest != before else ""
+        if digest != before:
+            self._pushed = digest
         return digest
 
     def size_mb(self, digest: str) -> float:

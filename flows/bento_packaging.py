@@ -11,15 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from bentos import publish
-from bentos.errors import BentosError
+from bentos.errors import BentosError, PublishFailed
 from bentos.packing import bento
 from bentos.packing.bento import Packed
 from bentos.packing.golden_requests import golden_applicants
@@ -34,6 +35,20 @@ from flows.completion import completed
 from flows.settings import FlowSettings
 
 LATER: Final = "is being made; the version does not wait for it"
+
+
+def _publishing_failed(_task: object, _run: object, state: State[Any]) -> bool:
+    """Whether engine or registry failed, which another try may mend; what was proved wrong stays wrong."""
+    return isinstance(state.result(raise_on_failure=False), PublishFailed)
+
+
+AGAIN: Final[dict[str, Any]] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": 10,
+    "retry_condition_fn": _publishing_failed,
+}
+"""Of each step with engine or registry: it may be repeated, so a busy disk or a lost connection costs another try."""
 
 
 class PackagingResult(BaseModel):
@@ -193,7 +208,7 @@ def smoke_test(packed: Packed, work: Publication, settings: BentosSettings) -> S
     return report
 
 
-@task(task_run_name="image {work.reference}", cache_policy=NO_CACHE)
+@task(**AGAIN, task_run_name="image {work.reference}")
 def image(work: Publication) -> Path:
     """Build the image, or find it again, and write down what is in it."""
     get_run_logger().info("built" if work.build() else "stands already, with the Bento's digest as its label")
@@ -202,7 +217,7 @@ def image(work: Publication) -> Path:
     return document
 
 
-@task(task_run_name="run {reference}", cache_policy=NO_CACHE)
+@task(**AGAIN, task_run_name="run {reference}")
 def run_image(work: Publication, reference: str) -> SmokeReport:
     """Run the image as in production and hold its answers against the approved model's."""
     report = work.prove(reference)
@@ -210,7 +225,7 @@ def run_image(work: Publication, reference: str) -> SmokeReport:
     return report
 
 
-@task(task_run_name="push {work.reference}", cache_policy=NO_CACHE)
+@task(**AGAIN, task_run_name="push {work.reference}")
 def push(work: Publication) -> tuple[str, float]:
     """Push, and weigh what the registry holds, in MB."""
     digest = work.push()
@@ -219,7 +234,7 @@ def push(work: Publication) -> tuple[str, float]:
     return digest, size_mb
 
 
-@task(task_run_name="pull {digest}", cache_policy=NO_CACHE)
+@task(**AGAIN, task_run_name="pull {digest}")
 def pull(work: Publication, digest: str) -> str:
     """Fetch back by digest; it must be the very image that was proved."""
     return work.pull(digest)

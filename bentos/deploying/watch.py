@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from bentos.deploying.probe import Prober
 from bentos.deploying.proxy import LoggedRequest
 
-ERRORS_MIN: Final = 3
-"""One odd answer in a few is chance; so many above the allowed share are not."""
+ODD_MIN: Final = 3
+"""One odd answer in a few, an error or a slow one, is chance (a disk that was busy elsewhere); so many above the allowed
+share are not."""
 SLICE_MIN: Final = 20
 """Fewer scores than this tell nothing about a 99th percentile."""
 
@@ -65,13 +66,14 @@ class WatchVerdict:
     def fault(self, now: float) -> str:
         """Why the colour is bad; empty while it is not."""
         share = self.errors / self.requests if self.requests else 0.0
-        if self.errors >= ERRORS_MIN and share > self._limits.error_share:
+        if self.errors >= ODD_MIN and share > self._limits.error_share:
             return f"{self.errors} of {self.requests} requests were answered with 5xx"
         if now < self._slice_end:
             return ""
-        slice_p99, enough = p99(self._slice), len(self._slice) >= SLICE_MIN
+        slice_p99, above = p99(self._slice), sum(elapsed > self._limits.p99_ms for elapsed in self._slice)
+        slow = len(self._slice) >= SLICE_MIN and slice_p99 > self._limits.p99_ms and above >= ODD_MIN
         self._slice, self._slice_end = [], now + self._limits.slice_s
-        self._slow = self._slow + 1 if enough and slice_p99 > self._limits.p99_ms else 0
+        self._slow = self._slow + 1 if slow else 0
         if self._slow > 1:
             return f"p99 is {slice_p99:.0f} ms, at most {self._limits.p99_ms:.0f} ms are allowed"
         return ""

@@ -10,7 +10,8 @@ from typing import Final
 from bentos.errors import PublishFailed
 from bentos.processes import last_line
 
-ANSWER_TIMEOUT_S: Final = 20
+ANSWER_TIMEOUT_S: Final = 60
+"""For what is answered at once where the disk is not busy with another build."""
 COMMAND_TIMEOUT_S: Final = 1800
 
 
@@ -55,16 +56,14 @@ class ContainerEngine:
 
     def _inspect(self, reference: str, template: str) -> str:
         command = [self.program, "image", "inspect", "--format", template, reference]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_TIMEOUT_S, check=False)
+        answer = _answer(command, ANSWER_TIMEOUT_S)
         return answer.stdout.strip() if answer.returncode == 0 else ""
 
     def build_environment(self) -> dict[str, str]:
         """What a build needs: a docker client without buildx cannot drive BuildKit."""
         if self.program != "docker" or "DOCKER_BUILDKIT" in os.environ:
             return {}
-        probe = subprocess.run(
-            ["docker", "buildx", "version"], capture_output=True, timeout=ANSWER_TIMEOUT_S, check=False
-        )
+        probe = _answer(["docker", "buildx", "version"], ANSWER_TIMEOUT_S)
         return {} if probe.returncode == 0 else {"DOCKER_BUILDKIT": "0"}
 
 
@@ -74,18 +73,21 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, both: bool = 
     Raises:
         PublishFailed: it failed or took too long; the text holds its last line.
     """
-    what = " ".join(command[:3])
-    try:
-        answer = subprocess.run(
-            command,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PublishFailed(f"{what} took more than {COMMAND_TIMEOUT_S} s") from error
+    answer = _answer(command, COMMAND_TIMEOUT_S, {**os.environ, **environment})
     if answer.returncode != 0:
-        raise PublishFailed(f"{what} failed: {last_line(answer.stderr or answer.stdout)}")
+        raise PublishFailed(f"{' '.join(command[:3])} failed: {last_line(answer.stderr or answer.stdout)}")
     return answer.stderr + answer.stdout if both else answer.stdout
+
+
+def _answer(
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a program said and its exit code.
+
+    Raises:
+        PublishFailed: it took too long.
+    """
+    try:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise PublishFailed(f"{' '.join(command[:3])} took more than {timeout_s:g} s") from error

@@ -16,7 +16,7 @@ from bentos.errors import PublishFailed
 if TYPE_CHECKING:
     import httpx
 
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 60.0  # a registry whose disk takes a push answers late
 MANIFESTS: Final = (
     "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"  # not an index
 )

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 20
 TIMEOUT_S: Final = 30.0
-LET_IN_S: Final = 10.0
-"""How long a fresh key may be unknown to a running service: it reads its keys every 2 s, later on a busy machine."""
+LET_IN_S: Final = 60.0
+"""How long a fresh key may be unknown to a running service: it reads its keys every 2 s, much later on a machine whose
+processors and disk are busy, as while an image is built."""
 PROBLEM: Final = "application/problem+json"
 
 

@@ -57,7 +57,7 @@ def test_a_port_is_free_until_somebody_listens() -> None:
 def test_no_outgoing_connection_takes_a_free_port() -> None:
     """It may be used seconds later; meanwhile the system gives ports of another range to whoever connects."""
     given = Path("/proc/sys/net/ipv4/ip_local_port_range")
-    first = int(given.read_text().split()[0]) if given.exists() else 32_768
+    first = int(given.read_text(encoding="ascii").split()[0]) if given.exists() else 32_768
     assert processes.FREE_PORTS.stop <= first
     assert {processes.free_port() in processes.FREE_PORTS for _ in range(20)} == {True}
 

@@ -28,18 +28,23 @@ from tests.bentos.test_publish import DIGEST, ENGINE, LOCK
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
-    ("offset", "answers"),
+    ("offset", "answers", "lost"),
     [
-        pytest.param(0, False, id="right"),
-        pytest.param(7, False, id="wrong-after-the-pull"),
-        pytest.param(0, True, id="right-behind-the-answer"),
-        pytest.param(7, True, id="wrong-behind-the-answer"),
+        pytest.param(0, False, 0, id="right"),
+        pytest.param(7, False, 0, id="wrong-after-the-pull"),
+        pytest.param(0, True, 0, id="right-behind-the-answer"),
+        pytest.param(7, True, 0, id="wrong-behind-the-answer"),
+        pytest.param(0, True, 2, id="two-lost-connections"),
+        pytest.param(7, False, 2, id="two-lost-connections-and-wrong-after-the-pull"),
     ],
 )
-def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, answers: bool) -> None:
-    """Image, run, push, pull, run again; golden answers that differ then cost the manifest, and the Bento unless the
-    version answers from it."""
+def test_the_steps_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, answers: bool, lost: int
+) -> None:
+    """Image, run, push, pull, run again; a push that was cut off is tried again; golden answers that differ then cost
+    the manifest, and the Bento unless the version answers from it."""
     behaviour, asked = Behaviour(), list[str]()
+    monkeypatch.setattr(bento_packaging, "push", bento_packaging.push.with_options(retry_delay_seconds=0))
 
     @contextlib.contextmanager
     def running(_: object, reference: str, __: float) -> Iterator[Served]:
@@ -52,7 +57,9 @@ def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     packed = Packed(tag="credit-score:3-a-b", digest="d" * 64, path=tmp_path / "bento", reused=False)
     (lock := packed.path / "src" / "infra" / "locks" / "service.txt").parent.mkdir(parents=True)
     lock.write_text(LOCK)
-    told = {"label": image.recipe(packed), "pulled": "image-1", "digest": DIGEST, "push": 0, "complaint": ""}
+    pushes = tmp_path / "pushes"
+    cut_off = f"$(echo >> {pushes}; [ $(wc -l < {pushes}) -gt {lost} ]; echo $?)"
+    told = {"label": image.recipe(packed), "pulled": "image-1", "digest": DIGEST, "push": cut_off, "complaint": ""}
     (program := tmp_path / "engine").write_text(ENGINE.format(log=tmp_path / "log", six="1.17.0", **told))
     program.chmod(0o755)
 
@@ -75,6 +82,7 @@ def test_the_steps_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         reference = f"{shelf.host}/credit-score"
 
     assert asked == [f"{reference}:3-a-b", f"{reference}@{DIGEST}"]
+    assert len(pushes.read_text().splitlines()) == lost + 1
     assert shelf.deleted == ([DIGEST] if offset else [])
     assert packed.path.exists() is (answers or not offset)
 

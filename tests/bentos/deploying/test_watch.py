@@ -23,4 +23,9 @@ def test_the_verdict_needs_more_than_one_odd_answer() -> None:
         for _ in range(30):
             slow.add(seen(s="0.090"))
         assert slow.fault(end) == expected
+    hiccups = WatchVerdict(limits, start=0)  # of seventy answers a 99th percentile is the slowest one
+    for end in (10, 20, 30):
+        for index in range(70):
+            hiccups.add(seen(s="2.000" if index < 2 else "0.010"))
+        assert hiccups.fault(end) == ""
     assert [p99([]), p99([7]), p99(range(1, 201))] == [0.0, 7, 198]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Jobs as a test orders them and waits for them: by looking, since the service's own worker may look at the same time."""
+"""Jobs as a test orders and awaits them: by looking, since the service's own worker may look at the same time."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from bentos.deploying.probe import Prober
 from bentos.deploying.proxy import LoggedRequest
 
-ODD_MIN: Final = 3
-"""One odd answer in a few, an error or a slow one, is chance (a disk that was busy elsewhere); so many above the allowed
+
+
 share are not."""
 SLICE_MIN: Final = 20
 """Fewer scores than this tell nothing about a 99th percentile."""

@@ -12,8 +12,9 @@ from bentos.deploying.probe import Prober
 from bentos.deploying.proxy import LoggedRequest
 
 
-
-share are not."""
+ODD_MIN: Final = 3
+"""One odd answer in a few, an error or a slow one, is chance (a disk busy elsewhere); three above what is allowed are
+not."""
 SLICE_MIN: Final = 20
 """Fewer scores than this tell nothing about a 99th percentile."""
 

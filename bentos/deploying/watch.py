@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 from bentos.deploying.probe import Prober
 from bentos.deploying.proxy import LoggedRequest
 
-
 ODD_MIN: Final = 3
 """One odd answer in a few, an error or a slow one, is chance (a disk busy elsewhere); three above what is allowed are
 not."""

@@ -1,23 +1,30 @@
 """`python -m bentos.reviewers issue NAME | list | remove NAME | sign STATEMENT --as NAME`: who may approve a model.
 
 `issue` makes a person's key: the private half goes to a file for that person alone, the public half onto the list that
-packing, deploying and a start of the service believe. `sign` needs the key and the statement that the waiting run shows
-(table `to-sign`), no network; the word that it prints is pasted into the form. Issuing again replaces a lost key.
+packing, deploying and a start of the service believe. Where people sign in, NAME is their account there
+(`ana@bank.example`), so that list, signature and trail name who the proxy knows. `sign` needs the key and the statement
+that the waiting run shows (table `to-sign`), no network; the word that it prints is pasted into the form. Issuing again
+replaces a lost key.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
 
 from bentos.errors import ApprovalMissing, BentosError
 from bentos.registry.audit_trail import Trail
 from bentos.registry.signing import ApprovalClaim, Reviewers, new_key, signed, statement_of
 from bentos.settings import BentosSettings
 from service import files
+
+_WORD: Final = r"[A-Za-z0-9.-]*[A-Za-z0-9][A-Za-z0-9.-]*"  # no +: ana+2@bank.example has the mailbox of ana
+_NAME: Final = re.compile(rf"{_WORD}(@{_WORD})?")
 
 
 def key_file(settings: BentosSettings, name: str) -> Path:
@@ -31,8 +38,11 @@ def issue(settings: BentosSettings, name: str) -> Path:
     Raises:
         ApprovalMissing: the name cannot be a reviewer's.
     """
-    if not (name.isascii() and name.replace("-", "").replace(".", "").isalnum()):
-        raise ApprovalMissing("a reviewer's name is made of letters, digits, dots and hyphens")
+    if not _NAME.fullmatch(name):
+        raise ApprovalMissing(
+            "a reviewer's name is made of letters, digits, dots and hyphens, or it is the account they sign in with "
+            "(ana@bank.example)"
+        )
     private, public = new_key()
     listed = Reviewers.read(settings.reviewers_file).with_key(name, public)
     path = key_file(settings, name)

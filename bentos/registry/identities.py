@@ -1,9 +1,10 @@
 """Whether two written names are one person's: what looks the same, or differs in spelling alone, is the same.
 
 The comparison fails closed. Two people whose names look alike are taken for one and choose another sign; the other way
-round one person could sign twice. So a name is brought to its skeleton: compatibility forms and accents undone, signs
-that nobody sees and separators dropped, letters of other scripts read as the Latin ones they look like (Unicode's
-UTS 39, the part of it that names of people use).
+round one person could sign twice. A name may be an account of a sign-in (`ana@bank.example`), which two people never
+share; beside a name without a domain it counts as its part before the @, so that a login is no second person. A name
+is brought to its skeleton: compatibility forms and accents undone, signs that nobody sees and separators dropped,
+letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the part that names of people use).
 """
 
 from __future__ import annotations
@@ -61,4 +62,12 @@ def skeleton(name: str) -> str:
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names may be one person's."""
-    return skeleton(one) == skeleton(other)
+    if skeleton(one) == skeleton(other):
+        return True
+    (here, domain), (there, another) = _account(one), _account(other)
+    return here == there and not (domain and another)
+
+
+def _account(name: str) -> tuple[str, str]:
+    local, _, domain = unicodedata.normalize("NFKC", name).partition("@")
+    return skeleton(local), skeleton(domain)

@@ -11,12 +11,13 @@ from flows.review.release_evidence import ReleaseCheck, Result
 def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
     """Whether someone else than the trainer approves; people are compared, not spellings."""
     code, title = "approver", "Approved by someone who did not train it"
-    one, other = skeleton(trainer), skeleton(reviewer)
-    if not one or not other:
-        told = "not measured: name of the trainer" if not one else "not measured: name of the reviewer"
+    known = skeleton(trainer), skeleton(reviewer)
+    if not all(known):
+        told = "not measured: name of the trainer" if not known[0] else "not measured: name of the reviewer"
         return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
-    result = Result.PASSED if one != other else Result.FAILED
-    told = "trainer and reviewer are two people" if one != other else "the trainer may not approve their own model"
+    one = same_person(trainer, reviewer)
+    result = Result.FAILED if one else Result.PASSED
+    told = "the trainer may not approve their own model" if one else "trainer and reviewer are two people"
     return ReleaseCheck(code=code, title=title, result=result, explanation=told)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from bentos import reviewers
 from bentos.errors import ApprovalMissing
+from bentos.registry.audit_trail import Trail
 from bentos.registry.authority import authorize
 from bentos.registry.decision import Decision
 from bentos.registry.signing import Reviewers, Statement, new_key, proved, signed
@@ -137,6 +138,50 @@ def test_a_reviewers_key_from_issue_to_removal(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(ApprovalMissing, match="not on the list"):
         proved(reviewers.sign(statement.model_dump_json(), "ana", key), Reviewers.read(settings.reviewers_file))
     assert capsys.readouterr().out == ""
+
+
+def test_where_people_sign_in_the_list_names_their_accounts(tmp_path: Path) -> None:
+    """One key an account, told by list, signature and trail alike; a login of the same name is no other person."""
+    settings, account = BentosSettings(state_dir=tmp_path), "ana.souza@bank.example"
+    version = VERSION.model_copy(update={"tags": {"trainer": "eva@bank.example"}})
+    key = reviewers.issue(settings, account)
+    listed = Reviewers.read(settings.reviewers_file)
+    decision = PLAIN.model_copy(update={"reviewer": account})
+    word = signed(claim_of(decision, version, account), key.read_text())
+
+    authorize(decision.model_copy(update={"signature": word}), version, listed)
+
+    assert key.name == f"{account}.key" and list(listed.keys) == [account]
+    assert [(line.event, line.actor) for line in Trail(settings.trail_file).entries()] == [("reviewer_key", account)]
+    for second in ("ana.souza", "Ana-Souza@bank.example", "\u0430na.souza"):
+        with pytest.raises(ApprovalMissing, match="looks like reviewer ana|made of letters"):
+            reviewers.issue(settings, second)
+    for trainer in ("ana.souza", "ANA.SOUZA@bank.example", "\u0430na.souza@bank.example"):
+        theirs = version.model_copy(update={"tags": {"trainer": trainer}})
+        with pytest.raises(ApprovalMissing, match="reviewer is the trainer"):
+            authorize(decision.model_copy(update={"signature": word}), theirs, listed)
+
+
+def test_a_login_and_an_account_are_no_two_reviewers() -> None:
+    """Even where a list that somebody wrote by hand has both."""
+    account = "ana@bank.example"
+    listed = Reviewers(keys={**LISTED.keys, account: KEYS["eva"][1]})
+    decision = approval(OVERRIDE.model_copy(update={"second_reviewer": "eva"}), VERSION)
+    word = signed(claim_of(decision, VERSION, account), KEYS["eva"][0])
+
+    with pytest.raises(ApprovalMissing, match="second reviewer is the first"):
+        authorize(decision.model_copy(update={"second_reviewer": account, "second_signature": word}), VERSION, listed)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "@", "ana@", "@bank", "ana@b@c", "ana+2@bank.example", "../ana", "a/b@c", "\u0430na@bank.example", "ana "],
+)
+def test_a_name_that_hides_somebody_is_not_listed(name: str, tmp_path: Path) -> None:
+    """Halves, tags of one mailbox, paths and letters of other scripts: no key is made."""
+    with pytest.raises(ApprovalMissing, match="made of letters"):
+        reviewers.issue(BentosSettings(state_dir=tmp_path), name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("statement", ["", "{}", "[1]", '{"version": 0}', "nonsense"])

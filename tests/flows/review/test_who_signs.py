@@ -35,8 +35,16 @@ SAME = [
     ("Maria", "Mari\u0430"),
     ("marna", "mama"),
     ("stra\u00dfe", "STRASSE"),
+    ("ana.souza", "ana.souza@bank.example"),  # a login, and the account of whom it may be
+    ("Ana Souza", "\u0410na.Souza@bank.example"),
+    ("ana@", "ana@bank.example"),
+    ("ana@bank.example", "ANA@B\u0430nk.example"),
+    ("ana\uff20bank.example", "ana"),  # full width @
 ]
-OTHERS = [("ana", "bruno"), ("ana", "anna"), ("ana souza", "ana costa"), ("demo", "root"), ("x", "y"), ("Иван", "Олег")]
+OTHERS = [
+    *(("ana", "bruno"), ("ana", "anna"), ("ana souza", "ana costa"), ("demo", "root"), ("x", "y"), ("Иван", "Олег")),
+    *(("ana@bank.example", "bia@bank.example"), ("ana@bank.example", "ana@other.example"), ("bank", "ana@bank")),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
@@ -55,7 +63,7 @@ def test_two_people_stay_two(one: str, other: str) -> None:
     assert people_check(one, other).result is Result.PASSED
 
 
-@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e\u2066", "-._", "\u0301"])
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e\u2066", "-._", "\u0301", "@"])
 def test_nobody_is_no_reviewer(name: str) -> None:
     """A name of signs that nobody sees is none."""
     assert skeleton(name) == ""

@@ -81,7 +81,7 @@ def _erase(number: str, requested_by: str) -> str:
     import pandas as pd
 
     from bentos.registry.audit_trail import Trail
-    from flows.data.dvc_versions import remote_of
+    from flows.data.dvc_versions import LOCK, remote_of
     from flows.data.erased_customers import remember
     from flows.data.erasure import erase
     from flows.data.split import is_test_customer
@@ -111,10 +111,15 @@ def _erase(number: str, requested_by: str) -> str:
         if judges
         else "models trained before hold no row, and their packages none of this customer's"
     )
+    # A container's project is read-only: the version that it trains on has no name in git.
+    named = (
+        f"Name the new version: `python -m flows.dataset reproduce --data {RAW_FILE} --push`, then adopt. "
+        if os.access(LOCK, os.W_OK)
+        else ""
+    )
     return (
-        f"{done.told()}. No later fetch brings them back. Name the new version: `python -m flows.dataset reproduce "
-        f"--data {RAW_FILE} --push`, then adopt. {packages}. The source itself (your file, Kaggle's cache) is yours "
-        "to mend."
+        f"{done.told()}. No later fetch brings them back. {named}{packages[0].upper()}{packages[1:]}. The source "
+        "itself (your file, Kaggle's cache) is yours to mend."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,21 @@ def test_links_between_files_hold(path: Path) -> None:
     """A relative link points to something that is there."""
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "README.md", *READMES, ROOT / "service" / "engine" / "README.md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_module_that_is_named_is_there(path: Path) -> None:
+    """`name.py` is a file of the folder that the README explains, or of its tests; with folders before it, of any."""
+    tree = [f"/{one.relative_to(ROOT)}" for package in PACKAGES for one in (ROOT / package).rglob("*.py")]
+    folder = "" if path.parent == ROOT else f"/{path.parent.relative_to(ROOT)}"
+    own = [one for one in tree if one.startswith((f"{folder}/", f"/tests{folder}/"))]
+    near = tree if folder == "/data" else own  # the data sheet's code is in flows/
+    for name in re.findall(r"`([\w/*]+\.py)`", path.read_text(encoding="utf-8")):
+        assert any(fnmatch(one, f"*/{name}") for one in (tree if "/" in name else near)), f"{path}: {name}"
 
 
 def test_every_fault_of_the_matrix_has_its_tests() -> None:

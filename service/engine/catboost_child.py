@@ -2,8 +2,9 @@
 
 A damaged `.cbm` may load and answer wrongly, or end the process, so the service never parses one itself: this program
 does, given the very bytes whose hash was checked, and the service compares the answers with its own. It runs as
-`python trial.py`; standard input is the model's size (8 bytes, little-endian), the model, and rows as npy; standard
-output is an npz of `raw`, `classes` and `leaf_values`. It imports nothing of ours, so it starts as fast as CatBoost.
+`python catboost_child.py`; standard input is the model's size (8 bytes, little-endian), the model, and rows as npy;
+standard output is an npz of `raw`, `classes` and `leaf_values`. It imports nothing of ours, so it starts as fast as
+CatBoost.
 """
 
 from __future__ import annotations

@@ -206,6 +206,10 @@ def test_the_operators_door_is_a_server_nginx_takes(tmp_path: Path, require_prog
 
 
 def test_the_proxys_template_is_filled_in_whole() -> None:
-    """Every variable the proxy's template asks for is given by compose."""
+    """Every variable the proxy's template asks for is given by compose, and explained with what compose gives."""
     wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "infra" / "proxy" / "nginx.conf.template").read_text()))
-    assert wanted <= set(SERVICES["proxy"]["environment"])
+    given = SERVICES["proxy"]["environment"]
+    assert wanted <= set(given)
+    table = (ROOT / "infra" / "README.md").read_text().partition("## The proxy")[2].partition("## The demo")[0]
+    assert {f"`{name}`" for name in wanted} <= set(re.findall(r"`QF_PROXY_\w+`", table))
+    assert all(f"`{given[name]}`" in table for name in ("QF_PROXY_DIR", "QF_PROXY_LISTEN", "QF_PROXY_BLUE"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -46,14 +47,27 @@ class StackSettings(BaseSettings):
 
     @property
     def worker_roots(self) -> str:
-        """Folders and buckets of batch scoring: tables, and files brought for it. No key, login or database of ours.
+        """Folders and buckets of batch scoring: tables of the project, and what its person has beside it, at home and in
+        the folder of temporary files, hidden names aside (flows/batch/roots.py). No key, login or database of ours.
 
-        A folder with a comma in its name is left out: in a list with commas between it would name others.
+        A folder with a comma in its name is left out: in a list with commas between it would name others. So is one that
+        a state which is not hidden lies in.
         """
         if self.scoring_roots is not None:
             return self.scoring_roots
-        folders = (ROOT / "data", *(self.state_dir / name for name in SCORING_FOLDERS))
+        folders = [ROOT / "data", *(self.state_dir / name for name in SCORING_FOLDERS)]
+        folders += [
+            place for place in (ROOT.parent, Path.home(), Path(tempfile.gettempdir())) if self._keeps_out(place)
+        ]
         return ",".join([*(path for path in map(str, folders) if "," not in path), f"s3://{DATA_BUCKET}"])
+
+    def _keeps_out(self, place: Path) -> bool:
+        """Whether a folder is no whole disk, and the state is hidden in it or elsewhere."""
+        top = place.resolve()
+        if top == Path(top.anchor):
+            return False
+        within = self.state_dir.is_relative_to(top)
+        return not within or any(name.startswith(".") for name in self.state_dir.relative_to(top).parts)
 
     @property
     def store_url(self) -> str:

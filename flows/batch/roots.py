@@ -15,7 +15,8 @@ _NO_NAMES = frozenset({"", ".", ".."})
 def within(address: str, roots: Sequence[str]) -> None:
     """Make sure that an address lies under one of the roots; any does where no root is named.
 
-    A path is read as `places` reads it, then its links are followed. A bucket's keys are names and no path: one with
+    A path is read as `places` reads it, then its links are followed. Below a root hidden names are none's: keys and
+    settings of programs lie there, and tables do not. A bucket's keys are names and no path: one with
     `..` in it, which a client or a store may resolve in its own way, lies under no root.
 
     Raises:
@@ -44,7 +45,10 @@ def _under(address: str, root: str) -> bool:
     if address.startswith(BUCKET_SCHEME):
         names = address.removeprefix(BUCKET_SCHEME).rstrip("/").split("/")
         return _NO_NAMES.isdisjoint(names) and f"{address.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
-    return not root.startswith(BUCKET_SCHEME) and _real(address).is_relative_to(_real(root))
+    place = _real(address)
+    if root.startswith(BUCKET_SCHEME) or not place.is_relative_to(top := _real(root)):
+        return False
+    return not any(name.startswith(".") for name in place.relative_to(top).parts)
 
 
 def _real(path: str) -> Path:

@@ -25,7 +25,19 @@ def test_under_a_root_is_fine(address: str, tmp_path: Path) -> None:
     "address",
     [
         *("/etc/passwd", "{root}/../other", "{root}-other/a.csv", "{root}/link/keys.json", "relative.csv"),
-        *("{root}.scored", "{root}/link", "{way}/../a.csv", "S3://batches/in/a.csv", "s3:", "s3://", "/", ""),
+        *(
+            "{root}/.ssh/id",
+            "{root}/sub/.aws/a.csv",
+            "{root}/.hidden.csv",
+            "{root}.scored",
+            "{root}/link",
+            "{way}/../a.csv",
+            "S3://batches/in/a.csv",
+            "s3:",
+            "s3://",
+            "/",
+            "",
+        ),
         *(
             "s3://predictions/dt=2026-01-01/x.csv",
             "s3://batches/in/../../predictions/x.csv",
@@ -63,6 +75,7 @@ def test_a_root_may_itself_be_reached_by_a_link(tmp_path: Path) -> None:
     within(f"{tmp_path}/root/a.csv", (f"{tmp_path}/root/",))
     within(f"{tmp_path}/disk/a.csv", (f"{tmp_path}/root",))
     within("/anywhere", ("/",))
+    within(f"{tmp_path}/.state/batches/a.csv", (f"{tmp_path}/.state/batches",))  # a hidden root was named as such
     within("s3://any/where", ("s3://",))
 
 

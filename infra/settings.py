@@ -47,11 +47,11 @@ class StackSettings(BaseSettings):
 
     @property
     def worker_roots(self) -> str:
-        """Folders and buckets of batch scoring: tables of the project, and what its person has beside it, at home and in
-        the folder of temporary files, hidden names aside (flows/batch/roots.py). No key, login or database of ours.
+        """Folders and buckets of batch scoring: tables of the project, and what its person has beside it, at home and
+        among temporary files, hidden names aside (flows/batch/roots.py). No key, login or database of ours.
 
-        A folder with a comma in its name is left out: in a list with commas between it would name others. So is one that
-        a state which is not hidden lies in.
+        A folder with a comma in its name is left out: in a list with commas between it would name others. So is one
+        with a state in it that is not hidden.
         """
         if self.scoring_roots is not None:
             return self.scoring_roots

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import chain, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter
 from typing import Any, Final
 
@@ -44,8 +44,8 @@ from service.score.reasons import CATALOGUE, FRAGMENTS
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
-_encode_lines: Final = msgspec.json.Encoder().encode_lines
 _BEGIN: Final = b'{"scores":['
+_END: Final = b"]}"
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
 LEADS: Final = tuple(f"{reason.feature}:{reason.direction}" for reason in CATALOGUE)
 _FRAGMENT_OF: Final = dict(zip(zip(CODES, LEADS, strict=True), FRAGMENTS, strict=True))
@@ -163,7 +163,8 @@ class Scoring:
         numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
         matrix = features.matrix(columns | numbers | features.histories(applicants))
         assessments = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
-        places, answers, lines = self._render_many(key, applicants, columns, assessments)
+        warning_codes = self._check.of_many(applicants, columns | numbers)
+        places, answers, lines = self._render_many(key, applicants, columns, assessments, warning_codes)
         await asyncio.sleep(0)
         body, spans = _document(answers)
         kind = RecordKind.PREDICTION.of(test=key.test)
@@ -180,12 +181,16 @@ class Scoring:
         advice = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
         return advice.model_dump_json().encode()
 
-    def _render_many(  # pylint: disable=too-many-locals  # as `render`, a column each
-        self, key: ApiKey, applicants: Sequence[Applicant], columns: Mapping[str, Any], assessments: Arrays
-    ) -> tuple[Sequence[str], bytes, list[bytes]]:
-        """Places, answers (a line each) and log lines of a batch."""
+    def _render_many(  # pylint: disable=too-many-locals,too-many-arguments,too-many-positional-arguments  # by columns
+        self,
+        key: ApiKey,
+        applicants: Sequence[Applicant],
+        columns: Mapping[str, Any],
+        assessments: Arrays,
+        warning_codes: Sequence[tuple[str, ...]],
+    ) -> tuple[Sequence[str], list[bytes], list[bytes]]:
+        """Places, answers and log lines of a batch."""
         moment = _now()
-        warning_codes = list(map(self._check.of, applicants))
         if not key.test:
             self._metrics.count_warnings(chain.from_iterable(warning_codes))
         numbers = list(assessments.named_reasons())
@@ -194,8 +199,8 @@ class Scoring:
             [CLASSES[place] for place in array.tolist()] for array in (assessments.band, assessments.predicted_class)
         )
         scores, borderline = assessments.score.tolist(), assessments.borderline.tolist()
-        explained_rows = map(self._reasons.explain, applicants, scores, numbers, assessments.lost.tolist())
-        reasons, strengths, compared = zip(*explained_rows, strict=True)
+        explained = self._reasons.explain_many(applicants, assessments.score, numbers, assessments.lost)
+        reasons, strengths, compared = zip(*explained, strict=True)
         likely = rounded_many(assessments.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
         triples = likely.tolist()
@@ -239,7 +244,7 @@ class Scoring:
                 map(observed.as_text, previous),
             ),
         )
-        return places, _encode_lines(list(answers)), lines
+        return places, list(map(_encode, answers)), lines
 
     def render(  # pylint: disable=too-many-locals  # one pass over everything an answer holds, on the hot path
         self, key: ApiKey, applicant: Applicant, assessment: Assessment, moment: str
@@ -351,9 +356,10 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _document(answers: bytes) -> tuple[bytes, list[tuple[int, int]]]:
-    """A batch's answer, from its answers a line each, and where each of them stands in it."""
-    ends = np.flatnonzero(np.frombuffer(answers, np.uint8) == ord("\n")) + len(_BEGIN)  # none stands inside an answer
-    starts = np.concatenate([[len(_BEGIN)], ends[:-1] + 1])
-    body = b"".join((_BEGIN, answers[:-1].replace(b"\n", b","), b"]}"))
-    return body, list(zip(starts.tolist(), ends.tolist(), strict=True))
+def _document(answers: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
+    """A batch's answer, copied once, and where each of its answers stands in it."""
+    parts = [*answers]
+    parts[0] = _BEGIN + parts[0]
+    parts[-1] += _END
+    ends = accumulate([1 + len(answer) for answer in answers], initial=len(_BEGIN) - 1)  # a comma before each
+    return b",".join(parts), [(start + 1, end) for start, end in pairwise(ends)]

@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.contract import Applicant
-from service.score.features import NUMBERS
+from service.score.features import NUMBERS, Column
 
 MONTHS: Final = 12
 SALARY_OVER_INCOME: Final = 1.5  # net salary of a year over gross income of a year
@@ -65,6 +68,7 @@ class InputCheck:
 
     def __init__(self, ranges: Mapping[str, Sequence[float]]) -> None:
         fields = [field for field in RANGED if field in ranges]
+        self._fields = fields
         self._limits = [(ranges[field][0], ranges[field][1], UNUSUAL[field]) for field in fields]
         self._values: Any = attrgetter(*fields) if len(fields) > 1 else None
 
@@ -79,3 +83,29 @@ class InputCheck:
             if value is not None and not low <= value <= high
         ]
         return (*odd, *far) if far else odd
+
+    def of_many(self, applicants: Sequence[Applicant], columns: Mapping[str, Sequence[Any]]) -> list[tuple[str, ...]]:
+        """`of` each; only those whose numbers, by columns, hint at something are looked at one by one."""
+        number = {name: np.array(columns[name], np.float64) for name in RANGED}  # None becomes NaN, which hints at none
+        hinted = _oddities(number, columns["loan_types"])
+        for field, (low, high, _) in zip(self._fields, self._limits, strict=True):
+            hinted |= (number[field] < low) | (number[field] > high)
+        codes = [NONE] * len(applicants)
+        for row in np.flatnonzero(hinted).tolist():
+            codes[row] = self.of(applicants[row])
+        return codes
+
+
+def _oddities(number: Mapping[str, Column], loan_types: Sequence[Any]) -> NDArray[np.bool_]:
+    """Where `warnings_of` finds something."""
+    monthly = number["annual_income"] / MONTHS
+    salary, instalments = number["monthly_inhand_salary"], number["total_emi_per_month"]
+    loans, named = number["num_loans"] != 0, np.array([*map(bool, loan_types)])
+    return (
+        np.where(loans, ~named, instalments > 0)
+        | (salary > monthly * SALARY_OVER_INCOME)
+        | (salary < monthly * SALARY_UNDER_INCOME)
+        | (instalments > monthly)
+        | (number["amount_invested_monthly"] > monthly)
+        | (number["credit_utilization_ratio"] > FULL_LIMIT_PERCENT)
+    )

@@ -9,11 +9,14 @@ the rest goes to each family by its weight. Points are whole; what is not named 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from service.contract import MAX_STRENGTHS, Applicant, Direction, Text
 from service.score.reasons import CANDIDATES, CATALOGUE, FAMILIES, FAMILY_WORDINGS, FRAGMENTS, loan_kinds_text
@@ -50,7 +53,7 @@ _STRONG: Final = tuple(_strong_fragment(family) for family in range(len(FAMILIES
 
 def shared(lost: Sequence[float], distance: float) -> list[float]:
     """Points by family, negative where they were lost; they add up to the distance."""
-    total, weight = sum(lost), sum(map(abs, lost))
+    total, weight = reduce(add, lost), reduce(add, map(abs, lost))  # one after the other, which `sum` is not everywhere
     if weight == 0.0:
         return [0.0] * len(lost)
     rate = distance / total if total else 0.0
@@ -59,11 +62,25 @@ def shared(lost: Sequence[float], distance: float) -> list[float]:
     return [rate * value + rest * abs(value) for value in lost]
 
 
+def shared_many(lost: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`shared` of many rows, equal to the last bit."""
+    sizes = np.abs(lost)
+    total, weight = (np.add.accumulate(values, axis=1)[:, -1] for values in (lost, sizes))  # in the order of `shared`
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what comes of a zero is replaced
+        rate = np.where(total != 0.0, distances / total, 0.0)
+        rate = np.clip(rate, *RATES)
+        rest = (distances - rate * total) / weight
+        points: NDArray[np.float64] = rate[:, None] * lost + rest[:, None] * sizes
+    points[weight == 0.0] = 0.0
+    return points
+
+
 class ReasonRenderer:
     """Renders reasons and strengths with their points, against one model's reference."""
 
     def __init__(self, reference: Applicant, score: int) -> None:
         self.score = score
+        self._compared = b'{"score":%d,"other_points":' % score
         self._usual_kinds = tuple(map(str, reference.loan_types))
         self._naming = lru_cache(maxsize=4096)(self._kinds)  # few lists of loans are nearly all there are
         self._reasons = tuple(
@@ -83,24 +100,55 @@ class ReasonRenderer:
     ) -> tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]:
         """The answer's `reasons`, `strengths` and `reference` as JSON."""
         points = shared(lost, score - self.score)
-        other = score - self.score
-        reasons, families = [], set()
+        best = sorted(range(len(points)), key=points.__getitem__, reverse=True)[:MAX_STRENGTHS]
+        return self._told(applicant, score - self.score, numbers, points, best)
+
+    def explain_many(
+        self,
+        applicants: Sequence[Any],
+        scores: NDArray[np.int32],
+        numbers: Sequence[Sequence[int]],
+        lost: NDArray[np.float64],
+    ) -> Iterator[tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]]:
+        """`explain` of many rows: points are shared out and ranked by columns, which takes half the time."""
+        points = shared_many(lost, scores.astype(np.float64) - self.score)
+        best = np.argsort(-points, axis=1, kind="stable")[:, :MAX_STRENGTHS].tolist()
+        return map(self._told, applicants, (scores - self.score).tolist(), numbers, points.tolist(), best)
+
+    def _told(  # pylint: disable=too-many-locals  # the inner loop of every answer
+        self, applicant: Any, distance: int, numbers: Sequence[int], points: Sequence[float], best: Sequence[int]
+    ) -> tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]:
+        """What one applicant is told, from the points by family and the families that gained most."""
+        other, named = distance, []
+        reasons: list[bytes] = []
         for number in numbers:
             family = _FAMILY[number]
             cost = max(1, -round(points[family]))  # moving it alone gains a point at least
-            families.add(family)
+            named.append(family)
             other += cost
             value = getattr(applicant, _FIELD[number])
             opening = self._naming(number, tuple(value)) if number in _OF_LOAN_KINDS else self._reasons[number]
-            reasons.append(b'%b%b,"points":%d}' % (opening, _encode(value), cost))
-        strengths = []
-        for family in sorted(range(len(points)), key=points.__getitem__, reverse=True)[:MAX_STRENGTHS]:
+            reasons += (b",", opening, _encode(value), _ending(cost))
+        strengths: list[bytes] = []
+        for family in best:
             gain = round(points[family])
-            if gain < LEAST_STRENGTH or family in families:
+            if gain < LEAST_STRENGTH or family in named:
                 continue
             other -= gain
             value = getattr(applicant, _STRONG_FIELD[family])
-            strengths.append(b'%b%b,"points":%d}' % (_STRONG[family], _encode(value), gain))
-        raw = msgspec.Raw
-        compared = raw(b'{"score":%d,"other_points":%d}' % (self.score, other))
-        return raw(b"[%b]" % b",".join(reasons)), raw(b"[%b]" % b",".join(strengths)), compared
+            strengths += (b",", _STRONG[family], _encode(value), _ending(gain))
+        return _array(reasons), _array(strengths), msgspec.Raw(self._compared + _encode(other) + b"}")
+
+
+@lru_cache(maxsize=4096)  # points are few
+def _ending(points: int) -> bytes:
+    """How a reason or a strength ends."""
+    return b',"points":%d}' % points
+
+
+def _array(parts: list[bytes]) -> msgspec.Raw:
+    """An array of JSON from its parts, a comma before each element; joined, since formatting takes twice the time."""
+    if not parts:
+        return msgspec.Raw(b"[]")
+    parts[0] = b"["
+    return msgspec.Raw(b"".join((*parts, b"]")))

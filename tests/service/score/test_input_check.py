@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.score.input_warnings import UNUSUAL, WARNINGS, InputCheck, warnings_of
+from service.score.input_warnings import RANGED, UNUSUAL, WARNINGS, InputCheck, warnings_of
 from tests.factories import applicant, applicant_columns
 
 RANGES = {
@@ -54,3 +54,27 @@ def test_a_model_without_ranges_warns_of_none() -> None:
     one = applicant(COLUMNS, 0, interest_rate=0.11)
     assert InputCheck({}).of(one) == warnings_of(one)
     assert set(UNUSUAL.values()) < set(WARNINGS)
+
+
+def test_many_are_warned_of_what_each_is() -> None:
+    """By columns as one by one: each oddity, each field outside, unknown values, and rows with nothing odd."""
+    odd: list[dict[str, object]] = [
+        {},
+        {"num_loans": 0, "loan_types": [], "total_emi_per_month": 5.0},
+        {"num_loans": 2, "loan_types": []},
+        {"monthly_inhand_salary": 3_334.0 * 1.6},
+        {"monthly_inhand_salary": 3_333.0 * 0.19},
+        {"total_emi_per_month": 3_400.0},
+        {"amount_invested_monthly": 3_400.0},
+        {"credit_utilization_ratio": 100.5},
+        {"monthly_inhand_salary": None, "amount_invested_monthly": None},
+        {"interest_rate": 0.11},
+        {"num_credit_cards": 12},
+    ]
+    many = [applicant(COLUMNS, 0, **{**USUAL, **changes}) for changes in odd]
+    columns = {name: [getattr(one, name) for one in many] for name in (*RANGED, "loan_types")}
+    for ranges in (RANGES, {}):
+        check = InputCheck(ranges)
+        each = [check.of(one) for one in many]
+        assert check.of_many(many, columns) == each
+        assert set(map(bool, each)) == {True, False}

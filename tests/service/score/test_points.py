@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,11 @@ from service.score.reasons import FAMILIES, FAMILY_WORDINGS, LOAN_KIND_NAMES, lo
 from tests.factories import applicant, applicant_columns
 
 losses = st.lists(st.floats(-3, 3), min_size=len(FAMILIES), max_size=len(FAMILIES))
+plain_losses = st.lists(
+    st.integers(-3_000_000, 3_000_000).map(lambda number: number / 999_983),
+    min_size=len(FAMILIES),
+    max_size=len(FAMILIES),
+)
 
 
 @given(losses, st.integers(-1000, 1000))
@@ -22,6 +28,14 @@ def test_shares_add_up_to_the_distance(lost: list[float], distance: int) -> None
     """Whatever the margin says: also where it stands even while the score does not, or moves the other way."""
     found = points.shared(lost, distance)
     assert sum(found) == pytest.approx(distance if any(lost) else 0.0, abs=1e-6)
+
+
+@given(st.lists(st.tuples(plain_losses, st.integers(-1000, 1000)), min_size=1, max_size=5))
+def test_shares_of_many_are_those_of_each(rows: list[tuple[list[float], int]]) -> None:
+    """To the last bit, also where nothing was lost: a batch tells the points that a score alone tells."""
+    rows.append(([0.0] * len(FAMILIES), 7))
+    lost, distances = (np.array(part, np.float64) for part in zip(*rows, strict=True))
+    assert points.shared_many(lost, distances).tolist() == [points.shared(*row) for row in rows]
 
 
 def test_where_margin_and_score_agree_one_rate_turns_one_into_the_other() -> None:

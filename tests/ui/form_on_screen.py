@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from playwright.sync_api import Locator
+from playwright.sync_api import TimeoutError as Overdue
 
 from tests.chromium import PATIENCE_MS
 from tests.ui.browsing import Visit
@@ -53,6 +57,17 @@ def eventually(read: Callable[[], Any], wanted: Any) -> None:
     while (found := read()) != wanted and time.monotonic() < deadline:
         time.sleep(0.2)
     assert found == wanted
+
+
+def choose(visit: Visit, chooser: Locator, option: str) -> None:
+    """One option of a list: a key pressed while the page is drawn anew is lost, so it is pressed until one shows."""
+    choice = visit.page.get_by_role("option", name=option, exact=True)
+    for patience_ms in (5_000, 5_000, 5_000, PATIENCE_MS):
+        chooser.press("ArrowDown")
+        with suppress(Overdue):
+            choice.click(timeout=patience_ms)
+            return
+    raise AssertionError(f"no list opened with {option}")
 
 
 def score(visit: Visit) -> None:

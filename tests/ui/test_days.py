@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.ui.browsing import LOOKS, Look, Stack, Visit
-from tests.ui.form_on_screen import score, sent
+from tests.ui.form_on_screen import choose, score, sent
 from ui.texts.wording import texts
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
@@ -41,8 +41,7 @@ def test_a_day_can_be_emptied(browser: Browser, stack: Stack, look: Look) -> Non
         visit.page.keyboard.press("Escape")
         visit.settle()
     observed = visit.page.locator("[class*=previous_classes-0-kind] input")
-    observed.press("ArrowDown")
-    visit.page.get_by_role("option", name=visit.t.option("class_Good"), exact=True).click()
+    choose(visit, observed, visit.t.option("class_Good"))
     other = "English" if visit.language == "pt" else "Português"
     visit.page.get_by_role("radio", name=other).or_(visit.page.get_by_role("button", name=other)).first.click()
     visit.language = "en" if visit.language == "pt" else "pt"
@@ -59,8 +58,7 @@ def test_a_day_can_be_emptied(browser: Browser, stack: Stack, look: Look) -> Non
         visit.page.keyboard.press("Tab")
         visit.page.keyboard.press("Escape")
         visit.settle()
-    observed.press("ArrowDown")
-    visit.page.get_by_role("option", name=visit.t("form.no_class"), exact=True).click()
+    choose(visit, observed, visit.t("form.no_class"))
     score(visit)
     assert "as_of" not in sent(visit) and "previous_classes" not in sent(visit)
     visit.done()

@@ -266,6 +266,13 @@ class Visit:
         self.page.wait_for_timeout(300)
         return self.settle()
 
+    def advise(self) -> Visit:
+        """The score asked for, and the advice below it."""
+        self.press()
+        self.page.locator(".st-key-advice-go button").click()
+        self.page.wait_for_selector(".st-key-advice-told")
+        return self
+
     def unfold(self) -> Visit:
         """Everything that a page folds, opened."""
         for fold in self.page.locator("[class*=st-key-fold-]").all():

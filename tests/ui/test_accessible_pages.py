@@ -33,9 +33,7 @@ def test_every_page_is_accessible(browser: Browser, stack: Stack, look: Look) ->
     for path in ("", "batch", "whatif", "model", "developers"):
         visit.open(path)
         if not path:
-            visit.press()
-            visit.page.locator(".st-key-advice-go button").click()
-            visit.page.wait_for_selector(".st-key-advice-told")
+            visit.advise()
         if path == "model":
             visit.unfold()
         if path == "developers":

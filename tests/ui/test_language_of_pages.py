@@ -56,9 +56,7 @@ def test_no_foreign_word(browser: Browser, stack: Stack, path: str) -> None:
     language."""
     visit = Visit(browser, stack, PORTUGUESE).open(path)
     if not path:
-        visit.press()
-        visit.page.locator(".st-key-advice-go button").click()
-        visit.page.wait_for_selector(".st-key-advice-told")
+        visit.advise()
     if path == "model":
         visit.unfold()
         for tab in visit.page.get_by_role("tab").all():

@@ -36,11 +36,11 @@ def table(sharpness: float) -> policy.Calibration:
     return policy.Calibration((tuple(rising.tolist()),) * len(policy.CLASSES))
 
 
-def fit_sharpness(said: Array, labels: Ints) -> float:
+def fit_sharpness(probabilities: Array, labels: Ints) -> float:
     """The power under which the probabilities (n, 3) come true best, by log loss."""
     from scipy.optimize import minimize_scalar
 
-    logs = np.log(np.maximum(said, _SMALLEST))
+    logs = np.log(np.maximum(probabilities, _SMALLEST))
     rows = np.arange(len(labels))
 
     def loss(sharpness: float) -> float:
@@ -56,12 +56,12 @@ def latest(rows: Rows) -> NDArray[np.bool_]:
     return chosen if chosen.sum() >= LEAST_ROWS else np.ones(len(chosen), np.bool_)
 
 
-def calibrate(said: Array, rows: Rows) -> float:
+def calibrate(probabilities: Array, rows: Rows) -> float:
     """The sharpness of the latest quarter.
 
     Args:
-        said: uncalibrated probabilities of the rows, each by a model that never saw the row's customer.
+        probabilities: of the rows, uncalibrated, each by a model that never saw the row's customer.
         rows: what they were said of.
     """
     chosen = latest(rows)
-    return fit_sharpness(said[chosen], rows.labels[chosen])
+    return fit_sharpness(probabilities[chosen], rows.labels[chosen])

@@ -67,17 +67,17 @@ def certainty(answers: LabelledAnswers) -> CertaintyReport:
     sets = np.zeros(answers.probabilities.shape, np.bool_)
     decided = {aim: np.zeros(len(answers.labels), np.bool_) for aim in AIMS}
     for half in halves:
-        told = policy.rounded_many(answers.probabilities[half])
-        sets[half] = policy.prediction_sets_many(told, thresholds(answers.where(~half)))
+        probabilities = policy.rounded_many(answers.probabilities[half])
+        sets[half] = policy.prediction_sets_many(probabilities, thresholds(answers.where(~half)))
         top = answers.probabilities[half].max(axis=1)
         for aim in AIMS:
             decided[aim][half] = top >= sure_enough(answers.where(~half), aim)
-    held = sets[np.arange(len(sets)), answers.labels]
+    hits = sets[np.arange(len(sets)), answers.labels]
     size, right = sets.sum(axis=1), answers.classes == answers.labels
     return CertaintyReport(
         rows=len(sets),
         coverage={
-            str(name): float(held[answers.labels == place].mean())
+            str(name): float(hits[answers.labels == place].mean())
             for place, name in enumerate(policy.CLASSES)
             if np.any(answers.labels == place)
         },
@@ -109,15 +109,17 @@ def thresholds(answers: LabelledAnswers) -> tuple[float, float, float]:
     Split conformal prediction by class (Vovk 2012): the quantile with its finite-sample correction. A class without
     rows is in every set.
     """
-    told = policy.rounded_many(answers.probabilities)
-    poor, standard, good = (_least(np.sort(told[answers.labels == place, place])) for place in range(told.shape[1]))
+    probabilities = policy.rounded_many(answers.probabilities)
+    poor, standard, good = (
+        _least(np.sort(probabilities[answers.labels == place, place])) for place in range(probabilities.shape[1])
+    )
     return poor, standard, good
 
 
-def _least(said: Array) -> float:
+def _least(probabilities: Array) -> float:
     """The threshold of a class, of what its own rows were told of it, in order."""
-    left_out = int(np.floor((1.0 - COVERAGE) * (len(said) + 1))) - 1
-    return float(said[left_out]) if left_out >= 0 else 0.0
+    left_out = int(np.floor((1.0 - COVERAGE) * (len(probabilities) + 1))) - 1
+    return float(probabilities[left_out]) if left_out >= 0 else 0.0
 
 
 def sure_enough(answers: LabelledAnswers, aim: float) -> float:

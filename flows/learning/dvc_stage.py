@@ -29,9 +29,9 @@ DIGITS: Final = 6  # what two machines agree on
 MONTHLY: Final = ("macro_f1", "accuracy", "log_loss")
 
 
-def evaluate(data: PreparedData, parameters: Parameters, folder: Path, told: Progress | None = None) -> Figures:
+def evaluate(data: PreparedData, parameters: Parameters, folder: Path, progress: Progress | None = None) -> Figures:
     """Write `metrics.json` and the plots' tables into `folder`; every metric of the unseen customers."""
-    learned = learn(rows_of(data.train), parameters, told)
+    learned = learn(rows_of(data.train), parameters, progress)
     unseen = rows_of(data.unseen)
     answers = LabelledAnswers(unseen.labels, learned.probabilities(unseen.features), unseen.customers)
     figures = judge(answers)
@@ -64,8 +64,12 @@ def _reliability(answers: LabelledAnswers) -> pd.DataFrame:
 
 def _bins(answers: LabelledAnswers) -> Iterable[tuple[str, float, float]]:
     for kind, name in enumerate(policy.CLASSES):
-        seen, said = calibration_curve(answers.labels == kind, answers.probabilities[:, kind], n_bins=RELIABILITY_BINS)
-        yield from ((str(name), round(float(x), DIGITS), round(float(y), DIGITS)) for x, y in zip(said, seen))
+        shares, probabilities = calibration_curve(
+            answers.labels == kind, answers.probabilities[:, kind], n_bins=RELIABILITY_BINS
+        )
+        yield from (
+            (str(name), round(float(x), DIGITS), round(float(y), DIGITS)) for x, y in zip(probabilities, shares)
+        )
 
 
 def _months(answers: LabelledAnswers, unseen: Rows) -> pd.DataFrame:

@@ -94,26 +94,26 @@ class ExperimentRecord(BaseModel):
     def read(cls, path: Path) -> ExperimentRecord | None:
         """The record in a file; None where there is none, or one of another protocol."""
         try:
-            found = cls.model_validate_json(path.read_bytes())
+            record = cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             return None
-        return found if found.protocol == PROTOCOL else None
+        return record if record.protocol == PROTOCOL else None
 
 
 def run(
     rows: Rows,
     data_sha256: str,
-    kept: Parameters,
-    told: Progress | None = None,
+    defaults: Parameters,
+    progress: Progress | None = None,
     variants: Mapping[str, Variant] = VARIANTS,
 ) -> ExperimentRecord:
     """Try every variant on the same folds of these customers."""
     attempts: list[Attempt] = []
     baseline: LabelledAnswers | None = None
     for number, (what, variant) in enumerate(variants.items()):
-        if told:
-            told(number / len(variants), what)
-        unknown, known = _judged(rows, kept.model_copy(update=dict(variant.changes)), variant.fit)
+        if progress:
+            progress(number / len(variants), what)
+        unknown, known = _judged(rows, defaults.model_copy(update=dict(variant.changes)), variant.fit)
         baseline = baseline or unknown
         gap = {} if unknown is baseline else compare(unknown, baseline, DRAWS)
         attempts.append(
@@ -127,8 +127,8 @@ def run(
         )
     return ExperimentRecord(
         data_sha256=data_sha256,
-        seed=kept.seed,
-        folds=kept.folds,
+        seed=defaults.seed,
+        folds=defaults.folds,
         rows=len(rows.labels),
         customers=len(np.unique(rows.customers)),
         attempts=tuple(attempts),
@@ -141,12 +141,12 @@ def _judged(
     """Answers before calibration, each by a model that never saw the customer: to unknown customers, to known ones."""
     parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
     models = fit_each(fit, [doubled(rows.where(taught), parameters.seed) for taught, _ in parts], parameters)
-    judged = [(held, model) for (_, held), model in zip(parts, models, strict=True)]
+    fold_models = [(places, model) for (_, places), model in zip(parts, models, strict=True)]
     known, exact = known_by(rows, AGES[0])
-    said = out_of_fold(known, judged, parameters)
+    probabilities = out_of_fold(known, fold_models, parameters)
     return (
-        LabelledAnswers(rows.labels, out_of_fold(rows, judged, parameters), rows.customers),
-        LabelledAnswers(rows.labels[exact], said[exact], rows.customers[exact]),
+        LabelledAnswers(rows.labels, out_of_fold(rows, fold_models, parameters), rows.customers),
+        LabelledAnswers(rows.labels[exact], probabilities[exact], rows.customers[exact]),
     )
 
 

@@ -145,11 +145,11 @@ class Learned:
 
     def probabilities(self, features: Array) -> Array:
         """Calibrated probabilities, shape (n, 3)."""
-        said = uncalibrated(self.model, features, self.parameters)
+        raw = uncalibrated(self.model, features, self.parameters)
         known = known_in(features)
-        found = policy.calibrated_many(said, self.calibration)
-        found[known] = policy.calibrated_many(said[known], self.calibration_known)
-        return found
+        calibrated = policy.calibrated_many(raw, self.calibration)
+        calibrated[known] = policy.calibrated_many(raw[known], self.calibration_known)
+        return calibrated
 
     def save(self, path: Path) -> None:
         """The model alone, as CatBoost's own binary."""
@@ -275,12 +275,14 @@ def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) 
     model, *others = fit_models(taught, parameters, progress)
     if model.feature_names_ and len(model.feature_names_) != len(FEATURE_NAMES):
         raise ValueError(f"the model takes {len(model.feature_names_)} features, the code has {len(FEATURE_NAMES)}")
-    judged = [(held, other) for (_, held), other in zip(parts, others, strict=True)]
-    said = out_of_fold(rows, judged, parameters)
-    sharpness = calibrate(said, rows)
-    borders = fit_borders(policy.calibrated_many(said, table(sharpness))[:, 0], rows.labels)
-    known = {age: _known_said(rows, age, judged, parameters) for age in AGES}
-    return Learned(model, parameters, sharpness, _sharpness_known(rows, known, sharpness), said, known, borders)
+    fold_models = [(places, other) for (_, places), other in zip(parts, others, strict=True)]
+    probabilities = out_of_fold(rows, fold_models, parameters)
+    sharpness = calibrate(probabilities, rows)
+    borders = fit_borders(policy.calibrated_many(probabilities, table(sharpness))[:, 0], rows.labels)
+    known = {age: _known_said(rows, age, fold_models, parameters) for age in AGES}
+    return Learned(
+        model, parameters, sharpness, _sharpness_known(rows, known, sharpness), probabilities, known, borders
+    )
 
 
 def _sharpness_known(rows: Rows, known: Mapping[int, KnownSaid], otherwise: float) -> float:
@@ -291,18 +293,20 @@ def _sharpness_known(rows: Rows, known: Mapping[int, KnownSaid], otherwise: floa
     return calibrate(np.concatenate([one.said for one in known.values()]), rows.where(places))
 
 
-def out_of_fold(rows: Rows, judged: Sequence[tuple[Ints, RawModel]], parameters: Parameters) -> Array:
+def out_of_fold(rows: Rows, fold_models: Sequence[tuple[Ints, RawModel]], parameters: Parameters) -> Array:
     """What each row is told by the model that did not see its customer, uncalibrated: (n, 3)."""
-    said = np.empty((len(rows.labels), len(policy.CLASSES)))
-    for held, model in judged:
-        said[held] = uncalibrated(model, rows.features[held], parameters)
-    return said
+    probabilities = np.empty((len(rows.labels), len(policy.CLASSES)))
+    for places, model in fold_models:
+        probabilities[places] = uncalibrated(model, rows.features[places], parameters)
+    return probabilities
 
 
-def _known_said(rows: Rows, age: int, judged: Sequence[tuple[Ints, CatBoost]], parameters: Parameters) -> KnownSaid:
+def _known_said(
+    rows: Rows, age: int, fold_models: Sequence[tuple[Ints, CatBoost]], parameters: Parameters
+) -> KnownSaid:
     known, exact = known_by(rows, age)
-    said = out_of_fold(known, judged, parameters)
-    return KnownSaid(np.flatnonzero(exact), said[exact], last_class(known.where(exact)))
+    probabilities = out_of_fold(known, fold_models, parameters)
+    return KnownSaid(np.flatnonzero(exact), probabilities[exact], last_class(known.where(exact)))
 
 
 def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:
@@ -320,8 +324,8 @@ def fit_each(
     lanes = min(parameters.threads, len(parts))
     alone = parameters.model_copy(update={"threads": parameters.threads // lanes})
     with ThreadPoolExecutor(lanes, thread_name_prefix="fit") as pool:
-        started = [pool.submit(fit, part, alone) for part in parts]
-        for count, _ in enumerate(as_completed(started), start=1):
+        futures = [pool.submit(fit, part, alone) for part in parts]
+        for count, _ in enumerate(as_completed(futures), start=1):
             if progress:
                 progress(count / len(parts), f"fit {count} of {len(parts)}")
-        return [one.result() for one in started]
+        return [one.result() for one in futures]

@@ -39,20 +39,20 @@ def fit_borders(poor: Array, labels: Ints) -> Borders:
     numbers of rows would part those that hardly differ. No grade is smaller than SMALLEST_SHARE.
     """
     order = np.argsort(poor, kind="stable")
-    said, came = poor[order], (labels[order] == 0).astype(np.float64)
-    count = np.arange(1, len(said) + 1)
-    least = max(1, int(np.ceil(SMALLEST_SHARE * len(said))))
-    best = _last(np.cumsum(came) / count <= BEST_POOR, least)
-    worst = len(said) - _last(np.cumsum(came[::-1]) / count >= WORST_POOR, least)
-    best, worst = min(best, len(said) // 3), max(worst, 2 * len(said) // 3)  # the grades between need rows too
-    ends = np.clip([said[best - 1], said[worst - 1]], _DOUBT, 1.0 - _DOUBT)
+    risks, outcomes = poor[order], (labels[order] == 0).astype(np.float64)
+    count = np.arange(1, len(risks) + 1)
+    least = max(1, int(np.ceil(SMALLEST_SHARE * len(risks))))
+    best = _last(np.cumsum(outcomes) / count <= BEST_POOR, least)
+    worst = len(risks) - _last(np.cumsum(outcomes[::-1]) / count >= WORST_POOR, least)
+    best, worst = min(best, len(risks) // 3), max(worst, 2 * len(risks) // 3)  # the grades between need rows too
+    ends = np.clip([risks[best - 1], risks[worst - 1]], _DOUBT, 1.0 - _DOUBT)
     low, high = np.log(ends / (1.0 - ends)).tolist()
     odds = np.linspace(low, high, 4)[1:-1]
-    first, second = np.searchsorted(said, 1.0 / (1.0 + np.exp(-odds)), side="right").tolist()
+    first, second = np.searchsorted(risks, 1.0 / (1.0 + np.exp(-odds)), side="right").tolist()
     first = min(max(first, best + least), worst - 2 * least)
     second = min(max(second, first + least), worst - least)
-    found = [float(np.round(said[max(place, 1) - 1], _DIGITS)) for place in (best, first, second, worst)]
-    return _rising(found)
+    borders = [float(np.round(risks[max(place, 1) - 1], _DIGITS)) for place in (best, first, second, worst)]
+    return _rising(borders)
 
 
 def _last(holds: NDArray[np.bool_], least: int) -> int:
@@ -64,11 +64,11 @@ def _last(holds: NDArray[np.bool_], least: int) -> int:
 def _rising(borders: Sequence[float]) -> Borders:
     """The borders, a step apart at least: a model of few distinct answers may put two on one value."""
     step = 10.0**-_DIGITS
-    found: list[float] = []
+    result: list[float] = []
     for number, border in enumerate(borders):
-        low, high = (found[-1] if found else 0.0) + step, 1.0 - (len(borders) - number) * step
-        found.append(round(min(max(border, low), high), _DIGITS))
-    return found[0], found[1], found[2], found[3]
+        low, high = (result[-1] if result else 0.0) + step, 1.0 - (len(borders) - number) * step
+        result.append(round(min(max(border, low), high), _DIGITS))
+    return result[0], result[1], result[2], result[3]
 
 
 def carried_over(borders: Sequence[float], before: Array, after: Array) -> Borders:
@@ -79,9 +79,9 @@ def carried_over(borders: Sequence[float], before: Array, after: Array) -> Borde
         before: probability of Poor of some rows (n,).
         after: of the same rows, after a recalibration, which hardly changes their order.
     """
-    said = np.sort(after)
+    risks = np.sort(after)
     counts = [int((before <= border).sum()) for border in borders]
-    return _rising([float(np.round(said[count - 1], _DIGITS)) if count else 0.0 for count in counts])
+    return _rising([float(np.round(risks[count - 1], _DIGITS)) if count else 0.0 for count in counts])
 
 
 def by_grade(answers: LabelledAnswers) -> tuple[Standing, ...]:
@@ -99,17 +99,17 @@ def by_score(answers: LabelledAnswers) -> tuple[Standing, ...]:
 
 def standings(answers: LabelledAnswers, place: Ints, names: Sequence[str]) -> tuple[Standing, ...]:
     """Rows, share of all rows and shares of the classes at each place that has rows; the bootstrap draws customers."""
-    held = [number for number in range(len(names)) if np.any(place == number)]
+    numbers = [number for number in range(len(names)) if np.any(place == number)]
     draws = BootstrapDraws.of(answers.customers, DRAWS)
-    rows = draws.totals((place[:, None] == held).astype(np.float64))
+    rows = draws.totals((place[:, None] == numbers).astype(np.float64))
     shares = []
     for kind in range(len(policy.CLASSES)):
-        hits = draws.totals(((place[:, None] == held) & (answers.labels == kind)[:, None]).astype(np.float64))
+        hits = draws.totals(((place[:, None] == numbers) & (answers.labels == kind)[:, None]).astype(np.float64))
         with np.errstate(invalid="ignore", divide="ignore"):
             shares.append(hits / rows)
     rises = [
         None,
-        *(Estimate(**figure(shares[0][:, b] - shares[0][:, a]).model_dump()) for a, b in pairwise(range(len(held)))),
+        *(Estimate(**figure(shares[0][:, b] - shares[0][:, a]).model_dump()) for a, b in pairwise(range(len(numbers)))),
     ]
     return tuple(
         Standing(
@@ -122,7 +122,7 @@ def standings(answers: LabelledAnswers, place: Ints, names: Sequence[str]) -> tu
             },
             rise=rises[column],
         )
-        for column, number in enumerate(held)
+        for column, number in enumerate(numbers)
     )
 
 

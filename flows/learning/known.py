@@ -39,16 +39,16 @@ def classes_by_month(rows: Rows) -> Array:
     return table
 
 
-def history(rows: Rows, kept: Bools) -> Array:
+def history(rows: Rows, mask: Bools) -> Array:
     """`service.score.features.history` of each row from the kept months of its customer: shape (n, len(HISTORY))."""
-    classes = np.where(kept, classes_by_month(rows)[rows.customers], np.nan)
+    classes = np.where(mask, classes_by_month(rows)[rows.customers], np.nan)
     known = ~np.isnan(classes)
     any_known = known.any(axis=1)
     last = MONTHS - 1 - known[:, ::-1].argmax(axis=1)
     now = rows.months - 1
     quarter = now // QUARTER_MONTHS
     ago = quarter[:, None] - np.arange(MONTHS)[None, :] // QUARTER_MONTHS
-    told = np.column_stack(
+    features = np.column_stack(
         [
             classes[np.arange(len(classes)), last],
             now - last,
@@ -58,13 +58,13 @@ def history(rows: Rows, kept: Bools) -> Array:
             _mean(classes, known),
         ]
     ).astype(np.float64)
-    told[~any_known] = np.nan
-    return told
+    features[~any_known] = np.nan
+    return features
 
 
-def _mean(classes: Array, chosen: Bools) -> Array:
-    count = chosen.sum(axis=1)
-    total = np.where(chosen, classes, 0.0).sum(axis=1)
+def _mean(classes: Array, mask: Bools) -> Array:
+    count = mask.sum(axis=1)
+    total = np.where(mask, classes, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -76,24 +76,24 @@ def _earlier(rows: Rows, delay: NDArray[np.int64]) -> Bools:
 
 def known_by(rows: Rows, delay: int) -> tuple[Rows, Bools]:
     """The rows as their customers are known `delay` months later, and which of them have a class exactly so old."""
-    told = history(rows, _earlier(rows, np.full(len(rows.labels), delay)))
+    features = history(rows, _earlier(rows, np.full(len(rows.labels), delay)))
     age = list(HISTORY).index("class_age_months")
-    return _with(rows, told), told[:, age] == delay
+    return _with(rows, features), features[:, age] == delay
 
 
 def doubled(rows: Rows, seed: int) -> Rows:
     """The rows as unknown customers', followed by those that can have a history, masked at random."""
     rng = np.random.default_rng(seed)
     delay = rng.choice(DELAYS, len(rows.labels), p=_DELAY_SHARES)
-    kept = _earlier(rows, delay) & (rng.random((len(rows.labels), MONTHS)) < _KEPT)
-    told = history(rows, kept)
-    can = ~np.isnan(told[:, 0])
-    return rows.beside(_with(rows, told).where(can))
+    mask = _earlier(rows, delay) & (rng.random((len(rows.labels), MONTHS)) < _KEPT)
+    features = history(rows, mask)
+    can = ~np.isnan(features[:, 0])
+    return rows.beside(_with(rows, features).where(can))
 
 
-def _with(rows: Rows, told: Array) -> Rows:
+def _with(rows: Rows, history_features: Array) -> Rows:
     features = rows.features.copy()
-    features[:, COLUMNS] = told
+    features[:, COLUMNS] = history_features
     return replace(rows, features=features)
 
 

@@ -172,12 +172,12 @@ def calibration_noise(answers: LabelledAnswers) -> float:
     position = BootstrapDraws.of(answers.customers, draws=1).position
     worst = 0.0
     for kind in range(_KINDS):
-        said = answers.probabilities[:, kind]
-        bins = np.minimum((said * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+        probabilities = answers.probabilities[:, kind]
+        bins = np.minimum((probabilities * ECE_BINS).astype(np.int64), ECE_BINS - 1)
         cell = position * ECE_BINS + bins
-        gaps = np.bincount(cell, said - (answers.labels == kind), (position.max() + 1) * ECE_BINS)
+        gaps = np.bincount(cell, probabilities - (answers.labels == kind), (position.max() + 1) * ECE_BINS)
         spread = np.sqrt((gaps.reshape(-1, ECE_BINS) ** 2).sum(axis=0))
-        worst = max(worst, float(np.sqrt(2.0 / np.pi) * spread.sum() / len(said)))
+        worst = max(worst, float(np.sqrt(2.0 / np.pi) * spread.sum() / len(probabilities)))
     return worst
 
 
@@ -235,13 +235,13 @@ def _from_confusion(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str
     table = draws.totals(np.eye(_KINDS * _KINDS)[cell]).reshape(-1, _KINDS, _KINDS)
     rows = table.sum(axis=(1, 2))
     right = np.einsum("bii->bi", table)
-    true, told = table.sum(axis=2), table.sum(axis=1)
+    true, predictions = table.sum(axis=2), table.sum(axis=1)
     distance = np.subtract.outer(np.arange(_KINDS), np.arange(_KINDS)) ** 2
-    by_chance = np.einsum("bi,bj->bij", true, told) / rows[:, None, None]
+    by_chance = np.einsum("bi,bj->bij", true, predictions) / rows[:, None, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "accuracy": right.sum(axis=1) / rows,
-            "macro_f1": (2.0 * right / np.maximum(true + told, 1e-300)).mean(axis=1),
+            "macro_f1": (2.0 * right / np.maximum(true + predictions, 1e-300)).mean(axis=1),
             "balanced_accuracy": (right / true).mean(axis=1),
             "severe_error_rate": (table[:, 0, -1] + table[:, -1, 0]) / rows,
             "qwk": 1.0 - (table * distance).sum(axis=(1, 2)) / (by_chance * distance).sum(axis=(1, 2)),
@@ -258,9 +258,9 @@ def _from_means(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Ar
     true = np.eye(_KINDS)[answers.labels]
     cumulative = np.cumsum(answers.probabilities - true, axis=1)[:, :-1]
     points, labels = policy.band_many(answers.scores), answers.classes
-    told = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
+    likelihood = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
     columns = {
-        "log_loss": -np.log(np.maximum(told, _SMALLEST)),
+        "log_loss": -np.log(np.maximum(likelihood, _SMALLEST)),
         "rps": (cumulative**2).mean(axis=1),
         "mae": np.abs(error),
         "mse": error**2,
@@ -284,36 +284,36 @@ def _ece(answers: LabelledAnswers, draws: BootstrapDraws) -> Array:
     worst = np.zeros(len(draws.weights))
     rows = draws.totals(np.ones((len(answers.labels), 1)))[:, 0]
     for kind in range(_KINDS):
-        said = answers.probabilities[:, kind]
-        bins = np.minimum((said * ECE_BINS).astype(np.int64), ECE_BINS - 1)
-        gap = said - (answers.labels == kind)
+        probabilities = answers.probabilities[:, kind]
+        bins = np.minimum((probabilities * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+        gap = probabilities - (answers.labels == kind)
         worst = np.maximum(worst, np.abs(draws.totals(np.eye(ECE_BINS)[bins] * gap[:, None])).sum(axis=1) / rows)
     return worst
 
 
-def expected_error(said: Array, labels: Ints) -> float:
+def expected_error(probabilities: Array, labels: Ints) -> float:
     """Expected calibration error of the worst class of these probabilities (n, 3)."""
-    answers = LabelledAnswers(labels, said, np.zeros(len(labels), np.int64))
+    answers = LabelledAnswers(labels, probabilities, np.zeros(len(labels), np.int64))
     return float(_ece(answers, BootstrapDraws.of(answers.customers, draws=1))[0])
 
 
 def _from_ranks(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     curves = [_ranked(answers.labels == kind, answers.probabilities[:, kind], draws) for kind in range(_KINDS)]
-    found = {"auc_ovr": np.mean([area for area, _ in curves], axis=0)}
+    metrics = {"auc_ovr": np.mean([area for area, _ in curves], axis=0)}
     ranks: dict[str, tuple[Array, Array]] = {"poor": curves[0]}
     risk = {"score": -answers.scores.astype(np.float64), "grade": answers.grades.astype(np.float64)}
     for name, value in risk.items():
         ranks[f"{name}_poor"] = _ranked(answers.labels == 0, value, draws)
         ranks[f"{name}_good"] = _ranked(answers.labels == _KINDS - 1, -value, draws)
     for name, (area, distance) in ranks.items():
-        found |= {f"gini_{name}": 2.0 * area - 1.0, f"ks_{name}": distance}
-    return found
+        metrics |= {f"gini_{name}": 2.0 * area - 1.0, f"ks_{name}": distance}
+    return metrics
 
 
-def _ranked(positive: NDArray[np.bool_], said: Array, draws: BootstrapDraws) -> tuple[Array, Array]:
-    """AUC (ties count half) and Kolmogorov-Smirnov distance of `said`: exact for the sample, then for each draw."""
+def _ranked(positive: NDArray[np.bool_], values: Array, draws: BootstrapDraws) -> tuple[Array, Array]:
+    """AUC (ties count half) and Kolmogorov-Smirnov distance of `values`: exact for the sample, then for each draw."""
     kinds = (positive, ~positive)
-    steps = np.unique(said, return_inverse=True)[1]
+    steps = np.unique(values, return_inverse=True)[1]
     own = _rank_metrics(
         *(np.bincount(steps[kind], minlength=int(steps.max()) + 1)[:, None].astype(np.float64) for kind in kinds)
     )

@@ -85,14 +85,14 @@ def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 def ranges(columns: Mapping[str, NDArray[Any]]) -> dict[str, tuple[float, float]]:
     """What 99.8 % of these rows' numbers lie within, by field."""
-    found = {}
+    result = {}
     for name in RANGED:
         known = np.asarray(columns[name], np.float64)
         known = known[np.isfinite(known)]
         if known.size:
             low, high = np.quantile(known, _EDGES).tolist()
-            found[name] = (low, high)
-    return found
+            result[name] = (low, high)
+    return result
 
 
 def quarters(rows: Rows) -> dict[str, NDArray[np.bool_]]:

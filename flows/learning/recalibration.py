@@ -60,9 +60,9 @@ class Calibrations:
     def told(self, raw: Array, known: Bools) -> Array:
         """Calibrated probabilities (n, 3) of what the trees say (n, 3); `known` tells the known customers (n,)."""
         unknown_table, known_table = self.tables
-        found = policy.calibrated_many(raw, unknown_table)
-        found[known] = policy.calibrated_many(raw[known], known_table)
-        return found
+        probabilities = policy.calibrated_many(raw, unknown_table)
+        probabilities[known] = policy.calibrated_many(raw[known], known_table)
+        return probabilities
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class SettledRows:
         """Only the chosen rows."""
         return SettledRows(self.raw[chosen], self.known[chosen], self.labels[chosen], self.customers[chosen])
 
-    def answers(self, told: Array, borders: tuple[float, ...]) -> LabelledAnswers:
+    def answers(self, probabilities: Array, borders: tuple[float, ...]) -> LabelledAnswers:
         """The rows with what they were told."""
-        return LabelledAnswers(self.labels, told, self.customers, borders)
+        return LabelledAnswers(self.labels, probabilities, self.customers, borders)
 
 
 def shortfall(labels: Ints, least: int) -> str:
@@ -109,8 +109,8 @@ def judged_apart(rows: SettledRows, learned: Calibrations) -> Array:
     if len(names) < 2:
         raise ValueError("outcomes of one customer cannot judge each other")
     first = (np.random.default_rng(_SEED).permutation(len(names)) % 2 == 0)[position]
-    told = np.empty_like(rows.raw)
+    probabilities = np.empty_like(rows.raw)
     for half in (first, ~first):
         power = fit_power(rows.where(~half), learned)
-        told[half] = learned.raised(power).told(rows.raw[half], rows.known[half])
-    return told
+        probabilities[half] = learned.raised(power).told(rows.raw[half], rows.known[half])
+    return probabilities

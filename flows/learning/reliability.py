@@ -30,16 +30,18 @@ def by_class(answers: LabelledAnswers) -> Reliability:
     }
 
 
-def _bins(told: NDArray[np.float64], came: NDArray[np.bool_], draws: BootstrapDraws) -> Iterator[ReliabilityBin]:
-    edges = np.unique(np.quantile(told, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
-    place = np.searchsorted(edges, told, side="right")
+def _bins(
+    probabilities: NDArray[np.float64], outcomes: NDArray[np.bool_], draws: BootstrapDraws
+) -> Iterator[ReliabilityBin]:
+    edges = np.unique(np.quantile(probabilities, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
+    place = np.searchsorted(edges, probabilities, side="right")
     inside = place[:, None] == np.unique(place)
-    rows, hits = (draws.totals(part.astype(np.float64)) for part in (inside, inside & came[:, None]))
+    rows, hits = (draws.totals(part.astype(np.float64)) for part in (inside, inside & outcomes[:, None]))
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen = hits / rows
+        shares = hits / rows
     for column, chosen in enumerate(inside.T):
         yield ReliabilityBin(
             rows=int(chosen.sum()),
-            told=float(told[chosen].mean()),
-            seen=Estimate(**figure(seen[:, column]).model_dump()),
+            told=float(probabilities[chosen].mean()),
+            seen=Estimate(**figure(shares[:, column]).model_dump()),
         )

@@ -44,7 +44,7 @@ def search(
     rows: Rows,
     start: Parameters,
     seconds: float,
-    told: Callable[[SearchTrial], None] | None = None,
+    progress: Callable[[SearchTrial], None] | None = None,
     *,
     most_trials: int = 200,
     clock: Callable[[], float] = time.monotonic,
@@ -66,18 +66,18 @@ def search(
     began = clock()
     trials: list[SearchTrial] = []
     while not trials or (clock() - began < seconds and len(trials) < most_trials):
-        asked = study.ask()
-        parameters = start if not trials else _suggest(asked, start)
-        trial = _run(asked, rows, parameters, clock)
+        proposal = study.ask()
+        parameters = start if not trials else _suggest(proposal, start)
+        trial = _run(proposal, rows, parameters, clock)
         if trials:
             # The start's values need not lie in the search space, so the sampler learns from its own trials only.
             state = optuna.trial.TrialState.PRUNED if trial.pruned else None
-            study.tell(asked, None if trial.pruned else trial.log_loss, state=state)
+            study.tell(proposal, None if trial.pruned else trial.log_loss, state=state)
         else:
-            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            study.tell(proposal, state=optuna.trial.TrialState.FAIL)
         trials.append(trial)
-        if told:
-            told(trial)
+        if progress:
+            progress(trial)
     whole = [trial for trial in trials if not trial.pruned]
     return Found(best=min(whole, key=lambda trial: trial.log_loss).parameters, trials=tuple(trials))
 
@@ -98,18 +98,18 @@ def _suggest(trial: optuna.trial.Trial, start: Parameters) -> Parameters:
     )
 
 
-def _run(asked: optuna.trial.Trial, rows: Rows, parameters: Parameters, clock: Callable[[], float]) -> SearchTrial:
+def _run(proposal: optuna.trial.Trial, rows: Rows, parameters: Parameters, clock: Callable[[], float]) -> SearchTrial:
     began, losses, pruned = clock(), [], False
     for number, (learn, hold) in enumerate(folds(rows.customers, parameters.folds, parameters.seed)):
         model = fit_model(rows.where(learn), parameters)
-        said = uncalibrated(model, rows.features[hold], parameters)
-        losses.append(float(-np.log(np.maximum(said[np.arange(len(hold)), rows.labels[hold]], 1e-15)).mean()))
-        asked.report(float(np.mean(losses)), number)
-        if number + 1 < parameters.folds and asked.should_prune():
+        probabilities = uncalibrated(model, rows.features[hold], parameters)
+        losses.append(float(-np.log(np.maximum(probabilities[np.arange(len(hold)), rows.labels[hold]], 1e-15)).mean()))
+        proposal.report(float(np.mean(losses)), number)
+        if number + 1 < parameters.folds and proposal.should_prune():
             pruned = True
             break
     return SearchTrial(
-        number=asked.number,
+        number=proposal.number,
         parameters=parameters,
         log_loss=float(np.mean(losses)),
         folds_run=len(losses),

@@ -21,7 +21,7 @@ def test_the_start_is_the_first_trial_and_nothing_ends_worse() -> None:
     """Every trial is told as it ends; the best of the whole ones wins."""
     taught, told = rows(80), list[SearchTrial]()
     start = QUICK.model_copy(update={"iterations": 20})
-    found = search(taught, start, seconds=1e6, told=told.append, most_trials=3)
+    found = search(taught, start, seconds=1e6, progress=told.append, most_trials=3)
     assert tuple(told) == found.trials and len(told) == 3
     assert told[0].parameters == start and not told[0].pruned
     losses = {trial.log_loss: trial.parameters for trial in told if not trial.pruned}

@@ -58,8 +58,8 @@ def _pairs(registry: Registry, challenger: Version, champion: Version, scratch: 
     if before != str(champion.number):
         # Another champion answers meanwhile, who has other trees: it has to be recalibrated itself.
         return (None, None), (None, None)
-    found = [kept_answers(registry, challenger, name, scratch) for name in (SETTLED, SETTLED_BEFORE)]
-    return (found[0], found[0]), (found[1], found[1])
+    answers = [kept_answers(registry, challenger, name, scratch) for name in (SETTLED, SETTLED_BEFORE)]
+    return (answers[0], answers[0]), (answers[1], answers[1])
 
 
 def kept_evidence(registry: Registry, version: Version, scratch: Path) -> Evidence:
@@ -100,9 +100,9 @@ def kept_answers(registry: Registry, version: Version, name: str, scratch: Path)
 def _champion_answers(registry: Registry, challenger: Version, champion: Version, scratch: Path) -> Pair:
     data_sha256 = challenger.tags.get("data_sha256", "")
     if data_sha256 and champion.tags.get("data_sha256") == data_sha256:
-        kept = kept_answers(registry, champion, UNSEEN, scratch), kept_answers(registry, champion, OUT_OF_TIME, scratch)
-        if all(kept):
-            return kept
+        pair = kept_answers(registry, champion, UNSEEN, scratch), kept_answers(registry, champion, OUT_OF_TIME, scratch)
+        if all(pair):
+            return pair
     data = _same_data(challenger)
     if data is None:
         return None, None

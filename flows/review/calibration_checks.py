@@ -19,41 +19,45 @@ def calibration(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     place, figure = list(quarters.items())[-1]
     if not isfinite(figure.value):
         raise Missing("ece is not a number")
-    told = f"ECE of the worst class {figure.value:.4f} in {place}, at most {limits.ece}"
+    explanation = f"ECE of the worst class {figure.value:.4f} in {place}, at most {limits.ece}"
     if others := ", ".join(f"{name} {one.value:.3f}" for name, one in quarters.items() if name != place):
-        told = f"{told}; {others}"
+        explanation = f"{explanation}; {others}"
     if figure.value > limits.ece:
         noise = need(evidence.calibration_noise, "calibration noise")
         if figure.value <= limits.ece + noise and noise > limits.ece / 2:
-            told = f"{told}; chance alone gives {noise:.4f} on so few customers"
-            return Result.NEEDS_REVIEW, told, figure.value, limits.ece
-    return passed(figure.value <= limits.ece, told, figure.value, limits.ece)
+            explanation = f"{explanation}; chance alone gives {noise:.4f} on so few customers"
+            return Result.NEEDS_REVIEW, explanation, figure.value, limits.ece
+    return passed(figure.value <= limits.ece, explanation, figure.value, limits.ece)
 
 
 def calibration_later(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """Probabilities come true in the latest quarter: errors of several quarters cancel, answers are given in one."""
     figure = need(need(evidence.ece, "ECE by quarter").get(LATER), "ECE out of time")
-    told = f"ECE out of time {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}], at most {limits.ece_later}"
+    explanation = (
+        f"ECE out of time {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}], at most {limits.ece_later}"
+    )
     if figure.value <= limits.ece_later:
-        return Result.PASSED, told, figure.value, limits.ece_later
+        return Result.PASSED, explanation, figure.value, limits.ece_later
     if figure.low <= limits.ece_later:
-        told = f"{told}; chance cannot be excluded on so few customers"
-        return Result.NEEDS_REVIEW, told, figure.value, limits.ece_later
-    return Result.FAILED, told, figure.value, limits.ece_later
+        explanation = f"{explanation}; chance cannot be excluded on so few customers"
+        return Result.NEEDS_REVIEW, explanation, figure.value, limits.ece_later
+    return Result.FAILED, explanation, figure.value, limits.ece_later
 
 
 def known_gain(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """Known customers are judged no worse than by repeating their class."""
     name, report = min(known_reports(evidence).items(), key=lambda pair: pair[1].gain["accuracy"].value)
     gain = report.gain["accuracy"]
-    told = f"least gain over repeating the last class, {name}: accuracy {gain.value:+.4f}"
-    told = f"{told} [{gain.low:+.4f}, {gain.high:+.4f}]"
+    explanation = f"least gain over repeating the last class, {name}: accuracy {gain.value:+.4f}"
+    explanation = f"{explanation} [{gain.low:+.4f}, {gain.high:+.4f}]"
     if gain.high < -limits.known_loss:
-        return Result.FAILED, f"{told}, worse than {-limits.known_loss}", gain.value, -limits.known_loss
+        return Result.FAILED, f"{explanation}, worse than {-limits.known_loss}", gain.value, -limits.known_loss
     if gain.value < 0.0:
-        told = f"{told}; whoever knows the class would do better by repeating it: more customers to learn from may help"
-        return Result.NEEDS_REVIEW, told, gain.value, 0.0
-    return Result.PASSED, told, gain.value, 0.0
+        explanation += (
+            "; whoever knows the class would do better by repeating it: more customers to learn from may help"
+        )
+        return Result.NEEDS_REVIEW, explanation, gain.value, 0.0
+    return Result.PASSED, explanation, gain.value, 0.0
 
 
 def known_severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
@@ -63,10 +67,10 @@ def known_severe(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
         for name, report in known_reports(evidence).items()
     }
     value = sum(count * rate for count, rate in rows.values()) / sum(count for count, _ in rows.values())
-    told = f"severe errors of known customers {value:.2%}, at most {limits.severe_known:.1%}"
+    explanation = f"severe errors of known customers {value:.2%}, at most {limits.severe_known:.1%}"
     if limits.severe_known < value <= limits.severe_known_most:
-        return Result.NEEDS_REVIEW, told, value, limits.severe_known
-    return passed(value <= limits.severe_known, told, value, limits.severe_known)
+        return Result.NEEDS_REVIEW, explanation, value, limits.severe_known
+    return passed(value <= limits.severe_known, explanation, value, limits.severe_known)
 
 
 def known_reports(evidence: Evidence) -> dict[str, KnownReport]:
@@ -81,8 +85,8 @@ def grade_sizes(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """No risk grade is too small."""
     pooled = grade_tables(evidence)["pooled"]
     least = min(pooled, key=lambda one: one.share)
-    told = f"smallest grade {least.name} holds {least.share:.1%} of rows, at least {limits.grade_share:.0%}"
-    return passed(least.share >= limits.grade_share, told, least.share, limits.grade_share)
+    explanation = f"smallest grade {least.name} holds {least.share:.1%} of rows, at least {limits.grade_share:.0%}"
+    return passed(least.share >= limits.grade_share, explanation, least.share, limits.grade_share)
 
 
 def grade_order(evidence: Evidence, _: ReleaseLimits) -> Verdict:
@@ -94,26 +98,26 @@ def grade_order(evidence: Evidence, _: ReleaseLimits) -> Verdict:
         if one.rise
     ]
     rise, where = min(rises, key=lambda pair: pair[0].low)
-    told = f"share of Poor rises least to grade {where}: {rise.value:+.3f} [{rise.low:+.3f}, {rise.high:+.3f}]"
+    explanation = f"share of Poor rises least to grade {where}: {rise.value:+.3f} [{rise.low:+.3f}, {rise.high:+.3f}]"
     if rise.low > 0.0:
-        return Result.PASSED, told, rise.low, 0.0
+        return Result.PASSED, explanation, rise.low, 0.0
     if rise.value <= 0.0:
-        return Result.FAILED, f"{told}; must rise", rise.value, 0.0
-    return Result.NEEDS_REVIEW, f"{told}; chance cannot be excluded on so few customers", rise.low, 0.0
+        return Result.FAILED, f"{explanation}; must rise", rise.value, 0.0
+    return Result.NEEDS_REVIEW, f"{explanation}; chance cannot be excluded on so few customers", rise.low, 0.0
 
 
 def grade_ends(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """The first and the last risk grade keep their word."""
     pooled = grade_tables(evidence)["pooled"]
     best, worst = (one.classes[CreditClass.POOR] for one in (pooled[0], pooled[-1]))
-    told = f"share of Poor {best.value:.3f} in A, at most {limits.grade_best}; {worst.value:.3f} in E, at least"
-    told = f"{told} {limits.grade_worst}"
+    explanation = f"share of Poor {best.value:.3f} in A, at most {limits.grade_best}; {worst.value:.3f} in E, at least"
+    explanation = f"{explanation} {limits.grade_worst}"
     spare = min(limits.grade_best - best.value, worst.value - limits.grade_worst)
     if spare >= 0.0:
-        return Result.PASSED, told, spare, 0.0
+        return Result.PASSED, explanation, spare, 0.0
     if best.low > limits.grade_best or worst.high < limits.grade_worst:
-        return Result.FAILED, told, spare, 0.0
-    return Result.NEEDS_REVIEW, f"{told}; chance cannot be excluded on so few customers", spare, 0.0
+        return Result.FAILED, explanation, spare, 0.0
+    return Result.NEEDS_REVIEW, f"{explanation}; chance cannot be excluded on so few customers", spare, 0.0
 
 
 def grade_tables(evidence: Evidence) -> dict[str, tuple[Standing, ...]]:

@@ -24,11 +24,11 @@ def fairness(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     refuse_infinite(ratios, "adverse impact ratio of")
     worst = min(report.groups, key=lambda group: group.lowest_impact_ratio.low)
     low = worst.lowest_impact_ratio.low
-    told = f"lowest adverse impact ratio: {worst.attribute} {worst.group}, interval from {low:.2f}"
+    explanation = f"lowest adverse impact ratio: {worst.attribute} {worst.group}, interval from {low:.2f}"
     if low < limits.impact_ratio:
-        told = f"{told}, below {limits.impact_ratio}: look for a less discriminatory alternative and note the result"
-        return Result.NEEDS_REVIEW, told, low, limits.impact_ratio
-    return Result.PASSED, told, low, limits.impact_ratio
+        explanation += f", below {limits.impact_ratio}: look for a less discriminatory alternative and note the result"
+        return Result.NEEDS_REVIEW, explanation, low, limits.impact_ratio
+    return Result.PASSED, explanation, low, limits.impact_ratio
 
 
 def monotone(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
@@ -40,12 +40,12 @@ def monotone(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     worst = max(report, key=lambda one: one.wrong_share)
     odd = [one.field for one in report if one.wrong_share > limits.wrong_way]
     odd += [one.field for one in report if one.mean_reversal > limits.reversal_points and one.field not in odd]
-    told = f"most pairs against the declared direction: {worst.field}, {worst.wrong_share:.1%}"
+    explanation = f"most pairs against the declared direction: {worst.field}, {worst.wrong_share:.1%}"
     if not odd:
-        return Result.PASSED, told, worst.wrong_share, limits.wrong_way
+        return Result.PASSED, explanation, worst.wrong_share, limits.wrong_way
     # The data itself falls and rises (README.md): a bound the best honest model cannot meet is a person's decision.
-    told = f"{told}; beyond {limits.wrong_way:.0%} or {limits.reversal_points:g} points: {', '.join(odd)}"
-    return Result.NEEDS_REVIEW, told, worst.wrong_share, limits.wrong_way
+    explanation = f"{explanation}; beyond {limits.wrong_way:.0%} or {limits.reversal_points:g} points: {', '.join(odd)}"
+    return Result.NEEDS_REVIEW, explanation, worst.wrong_share, limits.wrong_way
 
 
 def share(name: str, what: str, limit: str, at_least: bool) -> Finding:
@@ -54,8 +54,8 @@ def share(name: str, what: str, limit: str, at_least: bool) -> Finding:
     def finding(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
         value = need(getattr(need(evidence.stability, "stability"), name), what)
         bound = getattr(limits, limit)
-        told = f"{what}: {value:.1%}, {'at least' if at_least else 'at most'} {bound:.0%}"
-        return passed(value >= bound if at_least else value <= bound, told, value, bound)
+        explanation = f"{what}: {value:.1%}, {'at least' if at_least else 'at most'} {bound:.0%}"
+        return passed(value >= bound if at_least else value <= bound, explanation, value, bound)
 
     return finding
 
@@ -68,16 +68,18 @@ def weak_segments(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     if not search.weak:
         return Result.PASSED, f"none of {search.looked_at} slices is told worse beyond chance", 0.0, -limits.weak_gap
     worst = search.weak[0]
-    told = f"weakest of {search.looked_at} slices: {worst.name}, accuracy {worst.accuracy:.3f}, {worst.gap:+.3f} from"
-    told = f"{told} the rest, on {worst.customers} customers; {len(search.weak)} are worse beyond chance"
+    explanation = (
+        f"weakest of {search.looked_at} slices: {worst.name}, accuracy {worst.accuracy:.3f}, {worst.gap:+.3f} from"
+    )
+    explanation = f"{explanation} the rest, on {worst.customers} customers; {len(search.weak)} are worse beyond chance"
     result = Result.PASSED if worst.gap >= -limits.weak_gap else Result.NEEDS_REVIEW
-    return result, told, worst.gap, -limits.weak_gap
+    return result, explanation, worst.gap, -limits.weak_gap
 
 
 def size(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
     """The model file is small enough to ship."""
     size = need(evidence.size_bytes, "size of the model")
-    told = (
+    explanation = (
         f"model file of {size / 1e6:.1f} MB, at most {limits.size_bytes / 1e6:.0f} MB; latency is checked when packing"
     )
-    return passed(0 < size <= limits.size_bytes, told, size, limits.size_bytes)
+    return passed(0 < size <= limits.size_bytes, explanation, size, limits.size_bytes)

@@ -33,8 +33,8 @@ def every_class(evidence: Evidence, limits: ReleaseLimits) -> Verdict:
         raise Missing("share of each of the three classes")
     refuse_infinite(shares, "share of class")
     name = min(shares, key=lambda key: shares[key])
-    told = f"rarest class {name} has a share of {shares[name]:.3f}, at least {limits.class_share}"
-    return passed(shares[name] >= limits.class_share, told, shares[name], limits.class_share)
+    explanation = f"rarest class {name} has a share of {shares[name]:.3f}, at least {limits.class_share}"
+    return passed(shares[name] >= limits.class_share, explanation, shares[name], limits.class_share)
 
 
 def leakage(evidence: Evidence, _: ReleaseLimits) -> Verdict:
@@ -51,20 +51,24 @@ def hash_known(evidence: Evidence, _: ReleaseLimits) -> Verdict:
 
 def telling_fields(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     """No field of the contract is empty or of one value in the rows learned from: it would tell the model nothing."""
-    found = need(need(evidence.data, "data").untelling_fields, "values of each field")
-    told = f"empty or of one value: {', '.join(found)}; prepare the data again" if found else "every field has values"
-    return passed(not found, told, len(found), 0)
+    fields = need(need(evidence.data, "data").untelling_fields, "values of each field")
+    explanation = (
+        f"empty or of one value: {', '.join(fields)}; prepare the data again" if fields else "every field has values"
+    )
+    return passed(not fields, explanation, len(fields), 0)
 
 
 def gates(evidence: Evidence, _: ReleaseLimits) -> Verdict:
     """The gates of the data hold; what a person let through is looked at by another."""
     data = need(evidence.data, "data")
-    found = need(data.gates, "gates of the prepared data")
-    if not found:
+    figures = need(data.gates, "gates of the prepared data")
+    if not figures:
         raise Missing("a gate of the prepared data")
-    if broken := [f"{one.gate} of {one.column}" for one in found if one.stops]:
+    if broken := [f"{one.gate} of {one.column}" for one in figures if one.stops]:
         return Result.FAILED, f"broken: {', '.join(broken)}; prepare the data again", len(broken), 0
     if data.let_through:
-        told = "; ".join(f"{one.gate} of {one.column} by {one.overridden_by}: {one.reason}" for one in data.let_through)
-        return Result.NEEDS_REVIEW, f"let through: {told}", len(data.let_through), 0
-    return Result.PASSED, f"all {len(found)} figures lie within their bounds", 0, 0
+        explanation = "; ".join(
+            f"{one.gate} of {one.column} by {one.overridden_by}: {one.reason}" for one in data.let_through
+        )
+        return Result.NEEDS_REVIEW, f"let through: {explanation}", len(data.let_through), 0
+    return Result.PASSED, f"all {len(figures)} figures lie within their bounds", 0, 0

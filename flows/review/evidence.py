@@ -66,9 +66,9 @@ def data_evidence(data: PreparedData) -> DataEvidence:
     )
 
 
-def _figure(told: Mapping[str, Any]) -> Measure:
+def _figure(record: Mapping[str, Any]) -> Measure:
     """A gate's figure without the texts that were not read: they are cells."""
-    return Measure.model_validate({**told, "commonest_unread": []})
+    return Measure.model_validate({**record, "commonest_unread": []})
 
 
 def _holds(frame: pd.DataFrame) -> bool:
@@ -82,8 +82,8 @@ def _holds(frame: pd.DataFrame) -> bool:
 def answers_of(model: PackedModel, frame: pd.DataFrame) -> LabelledAnswers:
     """What the packed model says of the labelled rows of `frame`, in order."""
     rows = rows_of(frame)
-    said = model.assess_arrays(rows.features).probabilities
-    return LabelledAnswers(rows.labels, said, rows.customers, model.manifest.grade_borders)
+    probabilities = model.assess_arrays(rows.features).probabilities
+    return LabelledAnswers(rows.labels, probabilities, rows.customers, model.manifest.grade_borders)
 
 
 def repaired(data: PreparedData, learned: Learned) -> LabelledAnswers:
@@ -108,22 +108,22 @@ def out_of_time(
     halves = [rows.where(part) for part in next(folds(rows.customers, 2, parameters.seed))]
     model, half = fit_models([doubled(part, parameters.seed) for part in (rows, halves[0])], parameters)
 
-    def sharpness(judged: Rows) -> float:
-        return calibrate(uncalibrated(half, judged.features, parameters), judged)
+    def sharpness(part: Rows) -> float:
+        return calibrate(uncalibrated(half, part.features, parameters), part)
 
-    def answers(judged: Rows, power: float) -> LabelledAnswers:
-        said = policy.calibrated_many(uncalibrated(model, judged.features, parameters), table(power))
-        return LabelledAnswers(judged.labels, said, judged.customers, borders)
+    def answers(part: Rows, power: float) -> LabelledAnswers:
+        probabilities = policy.calibrated_many(uncalibrated(model, part.features, parameters), table(power))
+        return LabelledAnswers(part.labels, probabilities, part.customers, borders)
 
-    found = {OUT_OF_TIME: answers(later, sharpness(halves[1]))}
+    result = {OUT_OF_TIME: answers(later, sharpness(halves[1]))}
     known_power = sharpness(_of_age(halves[1], AGES[0]))
     unseen = rows_of(data.unseen)
     for age in AGES:
         known = _of_age(unseen, age)
         chosen = np.isin(known.months, data.out_of_time_months)
         if chosen.any():
-            found[f"{OUT_OF_TIME}_known_{age}"] = answers(known.where(chosen), known_power)
-    return found
+            result[f"{OUT_OF_TIME}_known_{age}"] = answers(known.where(chosen), known_power)
+    return result
 
 
 def _of_age(rows: Rows, age: int) -> Rows:
@@ -139,9 +139,9 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fairness_of(data: PreparedData, answers: LabelledAnswers) -> FairnessReport:
     """The audit by age group and occupation on unseen customers."""
-    judged = labelled(data.unseen)
-    groups = fairness.attributes(judged)
-    proxy = fairness.proxy_auc(matrix(columns(judged)), groups["age"], answers.customers)
+    frame = labelled(data.unseen)
+    groups = fairness.attributes(frame)
+    proxy = fairness.proxy_auc(matrix(columns(frame)), groups["age"], answers.customers)
     return fairness.audit(answers, groups, age_proxy_auc=proxy if np.isfinite(proxy) else None)
 
 
@@ -157,8 +157,8 @@ def stability_of(data: PreparedData, model: PackedModel) -> StabilityReport:
 def in_folds(data: PreparedData, learned: Learned) -> LabelledAnswers:
     """Answers to the customers learned from, each by a model of the same recipe that never saw the customer."""
     rows = rows_of(data.train)
-    said = policy.calibrated_many(learned.out_of_fold, learned.calibration)
-    return LabelledAnswers(rows.labels, said, rows.customers, learned.grade_borders)
+    probabilities = policy.calibrated_many(learned.out_of_fold, learned.calibration)
+    return LabelledAnswers(rows.labels, probabilities, rows.customers, learned.grade_borders)
 
 
 def quarters_of_all(data: PreparedData) -> dict[str, NDArray[np.bool_]]:
@@ -169,7 +169,7 @@ def quarters_of_all(data: PreparedData) -> dict[str, NDArray[np.bool_]]:
 
 def severe_error_rate(*answers: LabelledAnswers) -> float:
     """Share of all rows whose class was Poor for Good or Good for Poor."""
-    missed = np.concatenate([np.abs(found.classes - found.labels) for found in answers])
+    missed = np.concatenate([np.abs(part.classes - part.labels) for part in answers])
     return float((missed == policy.CLASSES.index(CreditClass.GOOD)).mean())
 
 

@@ -134,12 +134,12 @@ def _shares(chosen: NDArray[np.bool_], answers: LabelledAnswers, draws: Bootstra
         answers.scores,
     ]
     totals = draws.totals(np.column_stack(columns).astype(np.float64) * chosen[:, None]).T
-    rows, good, not_poor, truly, found, gap, points = totals
+    rows, good, not_poor, truly, hits, gap, points = totals
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "band_good": good / rows,
             "not_poor": not_poor / rows,
-            "good_found": found / truly,
+            "good_found": hits / truly,
             "calibration": gap / rows,
             "score": points / rows,
         }
@@ -155,9 +155,9 @@ def proxy_auc(features: NDArray[np.float64], names: NDArray[Any], customers: NDA
 
     counts = {name: int(np.sum(names == name)) for name in np.unique(names.astype(str)) if name != OTHERS}
     large = sorted(name for name, count in counts.items() if count >= LEAST_ROWS)
-    chosen = np.isin(names.astype(str), large)
-    held = (np.random.default_rng(seed).permutation(customers.max() + 1) % 3 == 0)[customers]
-    if len(large) < 2 or not np.any(chosen & held) or not np.any(chosen & ~held):
+    large_rows = np.isin(names.astype(str), large)
+    test = (np.random.default_rng(seed).permutation(customers.max() + 1) % 3 == 0)[customers]
+    if len(large) < 2 or not np.any(large_rows & test) or not np.any(large_rows & ~test):
         return float("nan")
     model = CatBoost(
         {
@@ -172,12 +172,12 @@ def proxy_auc(features: NDArray[np.float64], names: NDArray[Any], customers: NDA
         }
     )
     target = np.searchsorted(np.array(large), names.astype(str))
-    model.fit(features[chosen & ~held], target[chosen & ~held])
-    said = np.asarray(model.predict(features[chosen & held], prediction_type="Probability"))
-    truth = target[chosen & held]
+    model.fit(features[large_rows & ~test], target[large_rows & ~test])
+    probabilities = np.asarray(model.predict(features[large_rows & test], prediction_type="Probability"))
+    truth = target[large_rows & test]
     areas = [
-        roc_auc_score(truth == place, said[:, place])
-        for place in range(said.shape[1])
+        roc_auc_score(truth == place, probabilities[:, place])
+        for place in range(probabilities.shape[1])
         if 0 < np.mean(truth == place) < 1
     ]
     return float(np.mean(areas))

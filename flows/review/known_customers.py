@@ -37,9 +37,9 @@ class KnownReport(BaseModel):
 
 def repeated(labels: NDArray[np.int64], last: NDArray[np.int64], customers: NDArray[np.int64]) -> LabelledAnswers:
     """The yardstick's answers: the last class, nearly for certain."""
-    said = np.full((len(labels), len(policy.CLASSES)), (1.0 - _CERTAIN) / (len(policy.CLASSES) - 1))
-    said[np.arange(len(labels)), last] = _CERTAIN
-    return LabelledAnswers(labels, said, customers)
+    probabilities = np.full((len(labels), len(policy.CLASSES)), (1.0 - _CERTAIN) / (len(policy.CLASSES) - 1))
+    probabilities[np.arange(len(labels)), last] = _CERTAIN
+    return LabelledAnswers(labels, probabilities, customers)
 
 
 def pairs(rows: Rows, unseen: Rows, learned: Learned, ages: Sequence[int]) -> tuple[LabelledAnswers, LabelledAnswers]:
@@ -52,10 +52,10 @@ def pairs(rows: Rows, unseen: Rows, learned: Learned, ages: Sequence[int]) -> tu
         aside = known.where(exact)
         labels = np.concatenate([rows.labels[folds.places], aside.labels])
         customers = np.concatenate([rows.customers[folds.places], aside.customers + offset])
-        said = np.concatenate(
+        probabilities = np.concatenate(
             [policy.calibrated_many(folds.said, learned.calibration_known), learned.probabilities(aside.features)]
         )
-        ours.append(LabelledAnswers(labels, said, customers, learned.grade_borders))
+        ours.append(LabelledAnswers(labels, probabilities, customers, learned.grade_borders))
         theirs.append(repeated(labels, np.concatenate([folds.last, last_class(aside)]), customers))
     return joined(ours), joined(theirs)
 
@@ -72,12 +72,12 @@ def joined(parts: Sequence[LabelledAnswers]) -> LabelledAnswers:
 
 def answers_by_group(rows: Rows, unseen: Rows, learned: Learned) -> dict[str, tuple[LabelledAnswers, LabelledAnswers]]:
     """The model's and the yardstick's answers to each group of `GROUPS` that has rows."""
-    found = {}
+    result = {}
     for name, ages in GROUPS.items():
-        held = [age for age in ages if len(learned.known[age].places)]
-        if held:
-            found[name] = pairs(rows, unseen, learned, held)
-    return found
+        present = [age for age in ages if len(learned.known[age].places)]
+        if present:
+            result[name] = pairs(rows, unseen, learned, present)
+    return result
 
 
 def report(ours: LabelledAnswers, theirs: LabelledAnswers) -> KnownReport:

@@ -130,9 +130,9 @@ def learning_curves(learned: Learned, unseen: Rows) -> dict[str, list[float]]:
         raw = learned.model.predict(
             unseen.features, prediction_type="RawFormulaVal", ntree_end=last, thread_count=learned.parameters.threads
         )
-        said = policy.probabilities_many(np.asarray(raw, dtype=np.float64), learned.parameters.objective)
-        told = said[np.arange(len(unseen.labels)), unseen.labels]
-        losses.append(float(-np.log(np.maximum(told, 1e-15)).mean()))
+        probabilities = policy.probabilities_many(np.asarray(raw, dtype=np.float64), learned.parameters.objective)
+        likelihood = probabilities[np.arange(len(unseen.labels)), unseen.labels]
+        losses.append(float(-np.log(np.maximum(likelihood, 1e-15)).mean()))
     return {"log_loss_unseen": losses}
 
 
@@ -173,8 +173,8 @@ def _write(folder: Path, answers: LabelledAnswers, figures: Mapping[str, Figures
         picture.savefig(folder / "pictures" / f"{name}.png", dpi=100)
     for name, text in exhibits.texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    for name, kept in exhibits.answers.items():
-        as_frame(kept).to_parquet(folder / ANSWERS / f"{name}.parquet", index=False)
+    for name, group in exhibits.answers.items():
+        as_frame(group).to_parquet(folder / ANSWERS / f"{name}.parquet", index=False)
     tables = {"figures": figures, "baselines": exhibits.baselines}
     for name, table in tables.items():
         plain = {place: {key: one.model_dump() for key, one in part.items()} for place, part in table.items()}

@@ -27,7 +27,7 @@ def describe(package: Path, figures: dict[str, Figures], evidence: Evidence, car
     manifest = Manifest.read(package)
     (package / CARD_FILE).write_text(card, encoding="utf-8")
     reference = pd.read_parquet(package / REFERENCE_FILE)
-    kept = {path.name: path.read_bytes() for path in (package / CARD_FILE, package / REFERENCE_FILE)}
+    contents = {path.name: path.read_bytes() for path in (package / CARD_FILE, package / REFERENCE_FILE)}
     fields = manifest.model_dump()
     fields |= {
         "metrics": {name: figure.value for name, figure in _finite(figures["pooled"]).items()},
@@ -39,7 +39,7 @@ def describe(package: Path, figures: dict[str, Figures], evidence: Evidence, car
         "fairness": json.loads(evidence.fairness.model_dump_json()) if evidence.fairness else {},
         "model_card": card,
         "distributions": distributions(reference),
-        "files": {**manifest.files, **entries(kept)},
+        "files": {**manifest.files, **entries(contents)},
     }
     described = Manifest.model_validate(fields)
     described.write(package)
@@ -48,15 +48,15 @@ def describe(package: Path, figures: dict[str, Figures], evidence: Evidence, car
 
 def distributions(reference: pd.DataFrame) -> dict[str, Distribution]:
     """The score in hundreds and each numeric contract field in its own deciles, over the reference rows."""
-    found = {"score": _distribution(reference["score"].to_numpy(np.float64), SCORE_EDGES)}
+    result = {"score": _distribution(reference["score"].to_numpy(np.float64), SCORE_EDGES)}
     for name in FIELDS:
         if pd.api.types.is_numeric_dtype(reference[name]):
             values = reference[name].to_numpy(dtype=np.float64, na_value=np.nan)
             known = values[np.isfinite(values)]
             if len(known):
                 edges = np.unique(np.quantile(known, DECILES))
-                found[name] = _distribution(values, tuple(float(edge) for edge in edges))
-    return found
+                result[name] = _distribution(values, tuple(float(edge) for edge in edges))
+    return result
 
 
 def _distribution(values: NDArray[np.float64], edges: tuple[float, ...]) -> Distribution:

@@ -54,12 +54,12 @@ def reliability(answers: LabelledAnswers) -> Figure:
     figure, axes = _drawing("Probabilities come true", "said", "seen")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     for place, name in enumerate(CLASSES):
-        said, true = answers.probabilities[:, place], answers.labels == place
-        bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
+        probability, true = answers.probabilities[:, place], answers.labels == place
+        bins = np.minimum((probability * ECE_BINS).astype(int), ECE_BINS - 1)
         count = np.bincount(bins, minlength=ECE_BINS)
         full = count > 0
         axes.plot(
-            np.bincount(bins, said, ECE_BINS)[full] / count[full],
+            np.bincount(bins, probability, ECE_BINS)[full] / count[full],
             np.bincount(bins, true, ECE_BINS)[full] / count[full],
             marker="o",
             color=_COLOURS[place],
@@ -74,11 +74,11 @@ def _curves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Probability in falling order, and the shares of members and others found down to it."""
     order = np.argsort(-answers.probabilities[:, place], kind="stable")
-    said, member = answers.probabilities[order, place], answers.labels[order] == place
-    last = np.r_[np.diff(said) != 0, True]
-    found = np.cumsum(member) / max(member.sum(), 1)
-    false = np.cumsum(~member) / max((~member).sum(), 1)
-    return said[last], found[last], false[last]
+    probability, member = answers.probabilities[order, place], answers.labels[order] == place
+    last = np.r_[np.diff(probability) != 0, True]
+    hits = np.cumsum(member) / max(member.sum(), 1)
+    false_hits = np.cumsum(~member) / max((~member).sum(), 1)
+    return probability[last], hits[last], false_hits[last]
 
 
 def roc(answers: LabelledAnswers) -> Figure:
@@ -86,9 +86,9 @@ def roc(answers: LabelledAnswers) -> Figure:
     figure, axes = _drawing("One class against the rest", "others taken", "members found")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     for place, name in enumerate(CLASSES):
-        _, found, false = _curves(answers, place)
-        area = np.trapezoid(np.r_[0, found], np.r_[0, false])
-        axes.plot(np.r_[0, false], np.r_[0, found], color=_COLOURS[place], label=f"{name}, area {area:.3f}")
+        _, hits, false_hits = _curves(answers, place)
+        area = np.trapezoid(np.r_[0, hits], np.r_[0, false_hits])
+        axes.plot(np.r_[0, false_hits], np.r_[0, hits], color=_COLOURS[place], label=f"{name}, area {area:.3f}")
     axes.legend(loc="lower right")
     return figure
 
@@ -96,12 +96,14 @@ def roc(answers: LabelledAnswers) -> Figure:
 def ks(answers: LabelledAnswers) -> Figure:
     """How far Poor and the others lie apart along the probability of Poor."""
     figure, axes = _drawing("Poor against the rest", "probability of Poor, at least", "share found")
-    said, found, false = _curves(answers, 0)
-    axes.plot(said, found, color=_COLOURS[0], label="Poor")
-    axes.plot(said, false, color="grey", label="others")
-    widest = int(np.argmax(found - false))
-    gap = found[widest] - false[widest]
-    axes.vlines(said[widest], false[widest], found[widest], color="black", linestyle="--", label=f"KS {gap:.3f}")
+    probability, hits, false_hits = _curves(answers, 0)
+    axes.plot(probability, hits, color=_COLOURS[0], label="Poor")
+    axes.plot(probability, false_hits, color="grey", label="others")
+    widest = int(np.argmax(hits - false_hits))
+    gap = hits[widest] - false_hits[widest]
+    axes.vlines(
+        probability[widest], false_hits[widest], hits[widest], color="black", linestyle="--", label=f"KS {gap:.3f}"
+    )
     axes.legend()
     return figure
 

@@ -58,47 +58,58 @@ class Recalibration:
         return self.quarter.lower().replace("-", "_")
 
 
-def figures_of(made: Recalibration, unseen: LabelledAnswers) -> dict[str, Figures]:
+def figures_of(recalibration: Recalibration, unseen: LabelledAnswers) -> dict[str, Figures]:
     """Every figure by slice: customers set aside, the new quarter's outcomes, and those as they were told before."""
-    return {POOLED: judge(unseen), made.place: judge(made.ours), f"{made.place}_before": judge(made.theirs)}
+    return {
+        POOLED: judge(unseen),
+        recalibration.place: judge(recalibration.ours),
+        f"{recalibration.place}_before": judge(recalibration.theirs),
+    }
 
 
 def evidence_of(
-    before: Evidence, made: Recalibration, unseen: LabelledAnswers, figures: dict[str, Figures]
+    before: Evidence, recalibration: Recalibration, unseen: LabelledAnswers, figures: dict[str, Figures]
 ) -> Evidence:
     """The recalibrated version's evidence, without any comparison: `before` with all that calibration changes."""
-    ece = figures[made.place]["ece"]
-    slices = {made.place: made.ours} if len(np.unique(made.ours.grades)) == len(GRADES) else {}
+    ece = figures[recalibration.place]["ece"]
+    slices = (
+        {recalibration.place: recalibration.ours} if len(np.unique(recalibration.ours.grades)) == len(GRADES) else {}
+    )
     changes = {
         "champion": 0,
         "pooled": figures[POOLED],
         "against": None,
         "out_of_time_against": None,
         "score_psi": None,
-        "calibration_noise": calibration_noise(made.ours),
-        "ece": {made.place: ece, LATER: ece},
-        "set_thresholds": made.set_thresholds,
-        "reliability": made.reliability,
+        "calibration_noise": calibration_noise(recalibration.ours),
+        "ece": {recalibration.place: ece, LATER: ece},
+        "set_thresholds": recalibration.set_thresholds,
+        "reliability": recalibration.reliability,
         "poor_rate_by_band": poor_rate_by_band(unseen),
         "grades": {place: grades.by_grade(one) for place, one in ({POOLED: unseen} | slices).items()},
-        "score_steps": {place: grades.by_score(one) for place, one in {POOLED: unseen, made.place: made.ours}.items()},
+        "score_steps": {
+            place: grades.by_score(one)
+            for place, one in {POOLED: unseen, recalibration.place: recalibration.ours}.items()
+        },
     }
     return before.model_copy(update=changes)
 
 
-def set_aside(reference: pd.DataFrame, kept: LabelledAnswers, borders: tuple[float, ...]) -> LabelledAnswers | None:
-    """The labelled rows of a reference as answers; None if they are not the rows that `kept` answers."""
+def set_aside(reference: pd.DataFrame, answers: LabelledAnswers, borders: tuple[float, ...]) -> LabelledAnswers | None:
+    """The labelled rows of a reference as answers; None if `answers` are of other rows."""
     labelled = reference[reference["label"].notna()]
     names = {str(name): place for place, name in enumerate(CLASSES)}
     labels = np.array([names[str(name)] for name in labelled["label"]], np.int64)
-    if not np.array_equal(labels, kept.labels):
+    if not np.array_equal(labels, answers.labels):
         return None
-    return LabelledAnswers(labels, labelled[list(PROBABILITY_COLUMNS)].to_numpy(np.float64), kept.customers, borders)
+    return LabelledAnswers(labels, labelled[list(PROBABILITY_COLUMNS)].to_numpy(np.float64), answers.customers, borders)
 
 
-def told(made: Recalibration, figures: dict[str, Figures]) -> str:
+def told(recalibration: Recalibration, figures: dict[str, Figures]) -> str:
     """What was done and found, as markdown."""
-    now, before = (figures[place] for place in (made.place, f"{made.place}_before"))
+    quarter, version, power = recalibration.quarter, recalibration.version, recalibration.calibrations.power
+    count = len(recalibration.ours.labels)
+    now, before = (figures[place] for place in (recalibration.place, f"{recalibration.place}_before"))
     rows = [
         f"| {name} | {before[name].value:.4f} [{before[name].low:.4f}, {before[name].high:.4f}]"
         f" | {now[name].value:.4f} [{now[name].low:.4f}, {now[name].high:.4f}] |"
@@ -106,13 +117,13 @@ def told(made: Recalibration, figures: dict[str, Figures]) -> str:
     ]
     return "\n".join(
         [
-            f"The trees are those of version {made.version}. One number, a power of {made.calibrations.power:.3f} on "
-            f"the probabilities as its training calibrated them, was fitted on {len(made.ours.labels)} outcomes of "
-            f"{made.quarter}. No likeliest class changes. What is told below of fairness, stability, known customers "
-            f"and certainty was measured on version {made.version}; each outcome is judged by a number fitted on other "
+            f"The trees are those of version {version}. One number, a power of {power:.3f} on "
+            f"the probabilities as its training calibrated them, was fitted on {count} outcomes of "
+            f"{quarter}. No likeliest class changes. What is told below of fairness, stability, known customers "
+            f"and certainty was measured on version {version}; each outcome is judged by a number fitted on other "
             "customers.",
             "",
-            f"| {made.quarter} | version {made.version} | recalibrated |",
+            f"| {quarter} | version {version} | recalibrated |",
             "|---|---|---|",
             *rows,
         ]

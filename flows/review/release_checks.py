@@ -16,7 +16,7 @@ from flows.review.release_evidence import Evidence, Finding, Missing, ReleaseChe
 
 def run_checks(evidence: Evidence, limits: ReleaseLimits = ReleaseLimits()) -> tuple[ReleaseCheck, ...]:
     """Every check of `CHECKS`, in order; none is left out because its evidence is."""
-    found = []
+    checks = []
     for code, title, finding in CHECKS:
         try:
             result, explanation, value, threshold = finding(evidence, limits)
@@ -24,12 +24,12 @@ def run_checks(evidence: Evidence, limits: ReleaseLimits = ReleaseLimits()) -> t
             result, explanation, value, threshold = Result.FAILED, f"not measured: {missing}", None, None
         if value is not None and not isfinite(value):
             result, explanation = Result.FAILED, f"degenerate, not a number: {explanation}"
-        found.append(
+        checks.append(
             ReleaseCheck(
                 code=code, title=title, result=result, explanation=explanation, value=value, threshold=threshold
             )
         )
-    return tuple(found)
+    return tuple(checks)
 
 
 def failed(checks: tuple[ReleaseCheck, ...]) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
     code, title = "approver", "Approved by someone who did not train it"
     known = skeleton(trainer), skeleton(reviewer)
     if not all(known):
-        told = "not measured: name of the trainer" if not known[0] else "not measured: name of the reviewer"
-        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
+        explanation = "not measured: name of the trainer" if not known[0] else "not measured: name of the reviewer"
+        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=explanation)
     one = same_person(trainer, reviewer)
     result = Result.FAILED if one else Result.PASSED
-    told = "the trainer may not approve their own model" if one else "trainer and reviewer are two people"
-    return ReleaseCheck(code=code, title=title, result=result, explanation=told)
+    explanation = "the trainer may not approve their own model" if one else "trainer and reviewer are two people"
+    return ReleaseCheck(code=code, title=title, result=result, explanation=explanation)
 
 
 def override_check(reason: str, expires: date | None, second: str, named: tuple[str, str], today: date) -> ReleaseCheck:
@@ -35,7 +35,7 @@ def override_check(reason: str, expires: date | None, second: str, named: tuple[
     if not skeleton(second) or any(same_person(second, name) for name in named):
         lacking.append("a second name, neither trainer nor reviewer")
     if lacking:
-        told = f"the override needs {' and '.join(lacking)}"
-        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=told)
-    told = f"overridden until {expires}, second name given"
-    return ReleaseCheck(code=code, title=title, result=Result.NEEDS_REVIEW, explanation=told)
+        explanation = f"the override needs {' and '.join(lacking)}"
+        return ReleaseCheck(code=code, title=title, result=Result.FAILED, explanation=explanation)
+    explanation = f"overridden until {expires}, second name given"
+    return ReleaseCheck(code=code, title=title, result=Result.NEEDS_REVIEW, explanation=explanation)

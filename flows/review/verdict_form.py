@@ -77,9 +77,9 @@ def refusal(form: VerdictForm, *, trainer: str, failed: tuple[str, ...], noted: 
 
 def _override_refusal(form: VerdictForm, *, trainer: str, today: date) -> str:
     expires = expiry(form)
-    found = override_check(form.override_reason, expires, form.second_reviewer, (trainer, form.reviewer), today)
-    if found.result is Result.FAILED:
-        return found.explanation
+    check = override_check(form.override_reason, expires, form.second_reviewer, (trainer, form.reviewer), today)
+    if check.result is Result.FAILED:
+        return check.explanation
     if expires is not None and (expires - today).days > MAX_OVERRIDE_DAYS:
         return "the override must expire within a year"
     return ""

@@ -63,7 +63,7 @@ class SegmentSearch(BaseModel):
 
 def slices(columns: Columns) -> dict[str, dict[str, Bools]]:
     """By field, the rows of each third of a number, of each level of a category, and of those that did not tell."""
-    found: dict[str, dict[str, Bools]] = {}
+    result: dict[str, dict[str, Bools]] = {}
     for field in FIELDS:
         values = columns[field]
         if np.issubdtype(np.asarray(values).dtype, np.number):
@@ -78,14 +78,14 @@ def slices(columns: Columns) -> dict[str, dict[str, Bools]]:
             levels = sorted({str(value) for value in values if value is not None})
             texts = np.array([str(value) for value in values])
             parts = {f"{field} {level}": (texts == level) & ~missing for level in levels}
-        found[field] = parts | {f"{field} unknown": missing}
-    return found
+        result[field] = parts | {f"{field} unknown": missing}
+    return result
 
 
-def _pairs(found: Mapping[str, Mapping[str, Bools]]) -> Iterator[tuple[str, Bools]]:
-    for parts in found.values():
+def _pairs(by_field: Mapping[str, Mapping[str, Bools]]) -> Iterator[tuple[str, Bools]]:
+    for parts in by_field.values():
         yield from parts.items()
-    for one, other in combinations(found.values(), 2):
+    for one, other in combinations(by_field.values(), 2):
         for first, rows in one.items():
             for second, more in other.items():
                 yield f"{first}, {second}", rows & more
@@ -105,13 +105,13 @@ def search_weak_segments(answers: LabelledAnswers, columns: Columns) -> SegmentS
     if not enough:
         return SegmentSearch()
     reach = NormalDist().inv_cdf(1.0 - LEVEL / len(enough))
-    found = []
+    weak = []
     for name, rows, customers in enough:
         gaps = hits[rows] - usual
         gap = float(gaps.mean())
         high = gap + reach * math.sqrt(variance_of_mean(gaps, answers.customers[rows]))
         if high < 0.0:
-            found.append(
+            weak.append(
                 WeakSegment(
                     name=name,
                     rows=int(rows.sum()),
@@ -121,4 +121,4 @@ def search_weak_segments(answers: LabelledAnswers, columns: Columns) -> SegmentS
                     high=high,
                 )
             )
-    return SegmentSearch(weak=tuple(sorted(found, key=lambda one: one.gap)), looked_at=len(enough))
+    return SegmentSearch(weak=tuple(sorted(weak, key=lambda one: one.gap)), looked_at=len(enough))

@@ -34,12 +34,12 @@ class ChampionState:
         """One red line where the override ends within two weeks or has ended; empty else."""
         if self.expires is None or self.expires - today > NOTICE:
             return ""
-        told = f"The override of champion {self.version}"
+        title = f"The override of champion {self.version}"
         if today > self.expires:
             return (
-                f"{told} ended on {self.expires}: it is neither packed nor deployed any more; approve another version."
+                f"{title} ended on {self.expires}: it is neither packed nor deployed any more; approve another version."
             )
-        return f"{told} ends on {self.expires}: approve another version, or decide on this one again."
+        return f"{title} ends on {self.expires}: approve another version, or decide on this one again."
 
 
 def champion_state(registry: Registry) -> ChampionState | None:

@@ -57,7 +57,7 @@ def by_week(
         window: the days that the cohort describes.
         days: length of a step.
     """
-    found = [
+    cohorts = [
         _cohort("reference", reference.assign(observed_class=reference["label"].astype(str)), len(reference), estimator)
     ]
     end = window.end
@@ -66,9 +66,9 @@ def by_week(
         rows = int(_inside(cohort, start, end).sum())
         if rows:
             part = _cohort(start.isoformat(), settled[_inside(settled, start, end)], rows, estimator)
-            found.insert(1, part.model_copy(update={"start": start, "end": end}))
+            cohorts.insert(1, part.model_copy(update={"start": start, "end": end}))
         end = start
-    return found
+    return cohorts
 
 
 def _inside(frame: pd.DataFrame, start: date, end: date) -> pd.Series:
@@ -78,13 +78,15 @@ def _inside(frame: pd.DataFrame, start: date, end: date) -> pd.Series:
 def _cohort(name: str, settled: pd.DataFrame, rows: int, estimator: Estimator) -> Cohort:
     if len(settled) < SMALLEST:
         return Cohort(name=name, rows=rows, outcomes=len(settled))
-    said = probabilities_of(settled)
+    probabilities = probabilities_of(settled)
     customers = customers_of(settled)
-    chance = estimator.chance_of_being_right(said)
+    chance = estimator.chance_of_being_right(probabilities)
     gaps = right(settled, "observed_class") - chance
     low, high = interval(gaps, customers)
     labels = pd.Categorical(settled["observed_class"], categories=CLASSES).codes.astype(np.int64)
-    figures = model_metrics.judge(LabelledAnswers(labels, said, np.unique(customers, return_inverse=True)[1]), DRAWS)
+    figures = model_metrics.judge(
+        LabelledAnswers(labels, probabilities, np.unique(customers, return_inverse=True)[1]), DRAWS
+    )
     return Cohort(
         name=name,
         rows=rows,

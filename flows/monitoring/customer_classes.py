@@ -49,33 +49,33 @@ class CustomerClasses:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def fill(self, read: RowsRead) -> tuple[RowsRead, int]:
+    def fill(self, rows: RowsRead) -> tuple[RowsRead, int]:
         """The rows with `previous_classes` where their file says nothing and outcomes do, and how many those are.
 
         Of each customer the latest classes that were observed before the row's own day, or before today where it has
         none. What the file says of a customer stands, whatever is stored.
         """
-        name, previous = (read.fields.get(one, one) for one in (REFERENCE, PREVIOUS))
-        if name not in read.table.column_names or not self.codes.size:
-            return read, 0
-        table = read.table
+        name, previous = (rows.fields.get(one, one) for one in (REFERENCE, PREVIOUS))
+        if name not in rows.table.column_names or not self.codes.size:
+            return rows, 0
+        table = rows.table
         texts = _texts(table, previous)
         first, last = self._spans(_texts(table, name))
-        as_of = _texts(table, read.fields.get(DAY_FIELD, DAY_FIELD))
-        form, today = read.forms.get(DAY_FIELD, ColumnForm()), datetime.now(UTC).date()
-        filled = 0
+        as_of = _texts(table, rows.fields.get(DAY_FIELD, DAY_FIELD))
+        form, today = rows.forms.get(DAY_FIELD, ColumnForm()), datetime.now(UTC).date()
+        count = 0
         for row in np.flatnonzero(last > first).tolist():
             day = None if texts[row] else day_of(as_of[row], form, today)
-            if day is not None and (told := self._told(first[row], last[row], day)):
-                texts[row] = told
-                filled += 1
-        if not filled:
-            return read, 0
+            if day is not None and (classes := self._told(first[row], last[row], day)):
+                texts[row] = classes
+                count += 1
+        if not count:
+            return rows, 0
         column = pa.array(texts, pa.string())
         if previous in table.column_names:
             place = table.column_names.index(previous)
-            return replace(read, table=table.set_column(place, previous, column)), filled
-        return replace(read, table=table.append_column(previous, column)), filled
+            return replace(rows, table=table.set_column(place, previous, column)), count
+        return replace(rows, table=table.append_column(previous, column)), count
 
     def _spans(self, refs: list[str | None]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Where each row's customer begins and ends among the outcomes; nowhere without a reference."""
@@ -124,16 +124,16 @@ def read_classes(client: S3Client, partner: str, key: bytes, today: date) -> tup
         parts.append(part)
         if sum(map(len, parts)) > MOST_OUTCOMES:
             raise BatchRefused(f"partner {partner} has more than {MOST_OUTCOMES:,} outcomes: fill previous_classes in")
-    told = pd.concat(parts) if parts else _usable(_NOTHING, today, aside)
+    outcomes = pd.concat(parts) if parts else _usable(_NOTHING, today, aside)
     for key_columns in (["hash"], ["customer", "observed"]):
-        told, contradicting, repeated = told_once(told, key_columns)
+        outcomes, contradicting, repeated = told_once(outcomes, key_columns)
         aside.update({"contradicting": contradicting, "repeated": repeated})
-    told = told.sort_values(["customer", "observed"])
+    outcomes = outcomes.sort_values(["customer", "observed"])
     return CustomerClasses(
         key,
-        told["customer"].to_numpy(np.uint64),
-        told["code"].to_numpy(np.int8),
-        told["observed"].to_numpy(np.int32),
+        outcomes["customer"].to_numpy(np.uint64),
+        outcomes["code"].to_numpy(np.int8),
+        outcomes["observed"].to_numpy(np.int32),
     ), {reason: count for reason, count in aside.items() if count}
 
 
@@ -145,10 +145,10 @@ _NOTHING: Final = pa.table(
 
 def _usable(rows: pa.Table, today: date, aside: Counter[str]) -> pd.DataFrame:
     """The outcomes that tell a class, a day and a customer, in some twenty bytes each."""
-    told = rows.select(["hash", "customer", "observed_class", "observed_at"]).to_pandas(strings_to_categorical=True)
-    observed, codes = days_of(told["observed_at"]), codes_of(told["observed_class"])
+    outcomes = rows.select(["hash", "customer", "observed_class", "observed_at"]).to_pandas(strings_to_categorical=True)
+    observed, codes = days_of(outcomes["observed_at"]), codes_of(outcomes["observed_class"])
     undated = ~(observed <= np.datetime64(today, "ns"))
-    nameless = (told["customer"] == told["hash"]).to_numpy()
+    nameless = (outcomes["customer"] == outcomes["hash"]).to_numpy()
     for reason, wrong in (
         ("in the future or undated", undated),
         ("no such class", (codes < 0) & ~undated),
@@ -159,8 +159,8 @@ def _usable(rows: pa.Table, today: date, aside: Counter[str]) -> pd.DataFrame:
     ordinals = observed[good].astype("datetime64[D]").astype(np.int64) + date(1970, 1, 1).toordinal()
     return pd.DataFrame(
         {
-            "hash": told["hash"].to_numpy(np.uint64)[good],
-            "customer": told["customer"].to_numpy(np.uint64)[good],
+            "hash": outcomes["hash"].to_numpy(np.uint64)[good],
+            "customer": outcomes["customer"].to_numpy(np.uint64)[good],
             "code": codes[good].astype(np.int8),
             "observed": ordinals.astype(np.int32),
         }

@@ -98,24 +98,24 @@ def write_report(comparison: ReportComparison, html: Path, json: Path) -> None:
     """
     _quiet_import()
     _register(comparison)
-    shown = comparison.shown
-    json.write_text(_run(comparison, shown, _metrics(shown, comparison.thresholds)).json(), encoding="utf-8")
+    columns = comparison.shown
+    json.write_text(_run(comparison, columns, _metrics(columns, comparison.thresholds)).json(), encoding="utf-8")
     states = {one.name: one.state for one in comparison.verdict.columns}
-    moved = [column for column in shown if states[column.name] is not DriftState.GREEN] or list(shown[:1])
+    moved = [column for column in columns if states[column.name] is not DriftState.GREEN] or list(columns[:1])
     drawn = _run(comparison, moved, _pictures(moved, comparison.thresholds)).get_html_str(as_iframe=False)
     html.write_text(_with_summary(drawn, comparison.verdict, [column.name for column in moved]), encoding="utf-8")
 
 
-def _run(comparison: ReportComparison, shown: Sequence[WatchedColumn], metrics: list[Any]) -> Any:
+def _run(comparison: ReportComparison, columns: Sequence[WatchedColumn], metrics: list[Any]) -> Any:
     """Evidently's snapshot of these columns."""
     from evidently import DataDefinition, Dataset, Report
 
     definition = DataDefinition(
-        numerical_columns=[column.name for column in shown if column.kind == "number"],
-        categorical_columns=[column.name for column in shown if column.kind != "number"],
+        numerical_columns=[column.name for column in columns if column.kind == "number"],
+        categorical_columns=[column.name for column in columns if column.kind != "number"],
     )
     current, reference = (
-        Dataset.from_pandas(_prepared(frame, shown), data_definition=definition)
+        Dataset.from_pandas(_prepared(frame, columns), data_definition=definition)
         for frame in (comparison.current, comparison.reference)
     )
     verdict = comparison.verdict
@@ -127,27 +127,27 @@ def _title(verdict: WindowVerdict) -> str:
     return f"Drift of {verdict.model.name}, {verdict.window['start']} to {verdict.window['end']}"
 
 
-def _metrics(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
+def _metrics(columns: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
     """Column by column what decides and the missing values, then what is for the record."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
     metrics: list[Any] = []
-    for column in shown:
+    for column in columns:
         metrics += [
             ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber),
             ValueDrift(column=column.name, method=EFFECT[column.kind].name, threshold=thresholds.effect_amber),
             MissingValueCount(column=column.name),
         ]
-    record = [(column.name, one.name) for column in shown for one in RECORD[column.kind]]
+    record = [(column.name, one.name) for column in columns for one in RECORD[column.kind]]
     return metrics + [ValueDrift(column=name, method=method, threshold=NEVER) for name, method in record]
 
 
-def _pictures(shown: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
+def _pictures(columns: Sequence[WatchedColumn], thresholds: Thresholds) -> list[Any]:
     """One picture a column, with what is missing of it."""
     from evidently.metrics import MissingValueCount, ValueDrift
 
     metrics: list[Any] = []
-    for column in shown:
+    for column in columns:
         metrics.append(ValueDrift(column=column.name, method=PSI[column.kind].name, threshold=thresholds.psi_amber))
         metrics.append(MissingValueCount(column=column.name))
     return metrics
@@ -196,10 +196,10 @@ def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Stati
     verdicts = {one.name: one for one in comparison.verdict.columns}
     significant = {name for name, one in verdicts.items() if (one.p_value or 0.0) < comparison.thresholds.p_value}
     binned = {"number": _decile_counts, "category": _category_counts}
-    made: dict[str, tuple[str, str, Statistic]] = {}
+    result: dict[str, tuple[str, str, Statistic]] = {}
 
     def add(kind: str, one: Shown, function: Statistic) -> None:
-        made[one.name] = (kind, one.title, function)
+        result[one.name] = (kind, one.title, function)
 
     for kind, counts in binned.items():
         add(kind, PSI[kind], _distance(_over(drift_statistics.psi, counts)))
@@ -215,7 +215,7 @@ def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Stati
     )
     add("list", PSI["list"], _known(verdicts, "psi", set(verdicts)))
     add("list", EFFECT["list"], _known(verdicts, "effect", significant))
-    return made
+    return result
 
 
 def _over(

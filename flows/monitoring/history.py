@@ -94,9 +94,9 @@ class WindowVerdict(BaseModel):
         return f"drift/dt={end}/{start}_{end}-v{self.model.version}-{fingerprint[:12]}"
 
 
-def latest(known: WindowVerdict | None, made: WindowVerdict) -> WindowVerdict:
+def latest(known: WindowVerdict | None, verdict: WindowVerdict) -> WindowVerdict:
     """The verdict of the later window, whichever was made last: a replay of old months is not today's state."""
-    return known if known is not None and known.window["end"] > made.window["end"] else made
+    return known if known is not None and known.window["end"] > verdict.window["end"] else verdict
 
 
 class Moment(BaseModel):

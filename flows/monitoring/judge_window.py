@@ -62,45 +62,45 @@ def judge(
     """The verdict of one window for one model version."""
     current, cohort = reference.rows_of(traffic.current), reference.rows_of(traffic.cohort)
     settled = outcomes.settle(cohort, traffic.outcomes, today)
-    answered, came = _all_answered(traffic, reference, today)
+    answers, outcomes_of_all = _all_answered(traffic, reference, today)
     rows = traffic.by_version[reference.model.version]
     base = {
         "window": {"start": traffic.window.start, "end": traffic.window.end},
         "model": reference.model,
         "rows": rows,
         "compared_rows": len(current),
-        "known": known_cohort.known_cohorts(answered, came, settings),
+        "known": known_cohort.known_cohorts(answers, outcomes_of_all, settings),
         "outcomes": {"settled": len(settled.frame), **settled.quarantined},
-        "fingerprint": _fingerprint(answered, came, settings),
+        "fingerprint": _fingerprint(answers, outcomes_of_all, settings),
         "made_at": datetime.now(UTC),
     }
     if len(current) < settings.minimum_rows:
         return WindowVerdict(
             state=DriftState.INSUFFICIENT, causes=(_too_few(len(current), settings),), columns=[], checks=[], **base
         )
-    judged = column_rules.judge_columns(reference.columns, reference.frame, current, settings.thresholds)
+    columns = column_rules.judge_columns(reference.columns, reference.frame, current, settings.thresholds)
     volume = window_rules.volume_check(
         rows,
         traffic.window.days,
         history.usual_rows_a_day(traffic.window.start, reference.model.version),
         settings.thresholds,
     )
-    checks = [volume, _multivariate(judged, reference, current, settings)]
-    measured, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
-    decided = window_rules.decide(
-        judged,
+    checks = [volume, _multivariate(columns, reference, current, settings)]
+    performance_checks, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
+    decision = window_rules.decide(
+        columns,
         checks,
-        measured,
+        performance_checks,
         history.amber_before(traffic.window.start, reference.model.version),
         settings.thresholds,
     )
     return WindowVerdict(
-        state=decided.state,
-        causes=decided.causes,
-        data_quality_red=decided.data_quality_red,
-        performance_red=decided.performance_red,
-        columns=judged,
-        checks=checks + measured,
+        state=decision.state,
+        causes=decision.causes,
+        data_quality_red=decision.data_quality_red,
+        performance_red=decision.performance_red,
+        columns=columns,
+        checks=checks + performance_checks,
         cohorts=weeks,
         **base,
     )
@@ -118,10 +118,10 @@ def _too_few(rows: int, settings: DriftSettings) -> Cause:
 
 
 def _multivariate(
-    judged: list[ColumnVerdict], reference: ReferenceData, current: pd.DataFrame, settings: DriftSettings
+    columns: list[ColumnVerdict], reference: ReferenceData, current: pd.DataFrame, settings: DriftSettings
 ) -> DriftCheck:
     """The domain classifier over the applicant's columns that could be compared."""
-    sound = {verdict.name for verdict in judged if not verdict.broken} - ANSWERED
+    sound = {verdict.name for verdict in columns if not verdict.broken} - ANSWERED
     comparable = [column for column in reference.columns if column.name in sound]
     return window_rules.domain_classifier(comparable, reference.frame, current, settings.thresholds)
 

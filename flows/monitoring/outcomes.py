@@ -56,21 +56,21 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
         "contradicting": contradicting,
         "repeated": repeated,
     }
-    joined = cohort.merge(once, on="hash", how="inner")
-    early = joined.pop("observed").to_numpy() < days_of(joined["as_of"])
+    frame = cohort.merge(once, on="hash", how="inner")
+    early = frame.pop("observed").to_numpy() < days_of(frame["as_of"])
     quarantined["before the prediction"] = int(early.sum())
-    joined = joined[~early].reset_index(drop=True)
-    joined["partner"] = joined.pop("sender")
-    joined["observed_class"] = np.array(CLASSES, dtype=object)[joined.pop("code").to_numpy(dtype=int)]
-    return Settled(joined, quarantined)
+    frame = frame[~early].reset_index(drop=True)
+    frame["partner"] = frame.pop("sender")
+    frame["observed_class"] = np.array(CLASSES, dtype=object)[frame.pop("code").to_numpy(dtype=int)]
+    return Settled(frame, quarantined)
 
 
-def told_once(told: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, int]:
+def told_once(outcomes: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, int]:
     """One row of each key, observed last, none where classes contradict; how many contradict, and how many repeat.
 
-    `told` has the key's columns, `code` (of the class) and `observed` (the day).
+    `outcomes` has the key's columns, `code` (of the class) and `observed` (the day).
     """
-    ordered = told.sort_values([*key, "code", "observed"], kind="stable")
+    ordered = outcomes.sort_values([*key, "code", "observed"], kind="stable")
     same = ordered.groupby(key, sort=False)["code"]
     conflicting = (same.transform("min") != same.transform("max")).to_numpy()
     once = ordered[~conflicting].drop_duplicates(key, keep="last")
@@ -79,9 +79,9 @@ def told_once(told: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, in
 
 def codes_of(classes: pd.Series) -> NDArray[np.int64]:
     """Position of each class in CLASSES, -1 where it is none of them; the few different texts are looked up once."""
-    found = classes.astype("category").cat
-    places = [CLASSES.index(text) if text in CLASSES else -1 for text in found.categories.astype(str)]
-    return np.append(places, -1).astype(np.int64)[found.codes.to_numpy()]
+    categories = classes.astype("category").cat
+    places = [CLASSES.index(text) if text in CLASSES else -1 for text in categories.categories.astype(str)]
+    return np.append(places, -1).astype(np.int64)[categories.codes.to_numpy()]
 
 
 def days_of(texts: pd.Series) -> NDArray[np.datetime64]:

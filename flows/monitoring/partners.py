@@ -46,12 +46,12 @@ def weights(partners: NDArray[Any], share: float, least: int) -> NDArray[np.floa
             the first, and nothing could be judged.
     """
     names, place, counts = np.unique(partners, return_inverse=True, return_counts=True)
-    found = np.ones(len(partners))
+    result = np.ones(len(partners))
     if len(names) > 1:
         largest = int(counts.argmax())
         most = max(share / (1 - share) * (len(partners) - counts[largest]) if share < 1 else np.inf, least)
-        found[place == largest] = min(1.0, most / counts[largest])
-    return np.asarray(found / found.mean(), dtype=np.float64)
+        result[place == largest] = min(1.0, most / counts[largest])
+    return np.asarray(result / result.mean(), dtype=np.float64)
 
 
 def outliers(gaps: list[PartnerGap], distance: float) -> list[PartnerGap]:
@@ -60,8 +60,8 @@ def outliers(gaps: list[PartnerGap], distance: float) -> list[PartnerGap]:
     The middle is the median of the partners' gaps and of none, which is what the probabilities promise: of two
     partners the one that is nearer to the promise is believed.
     """
-    heard = [one for one in gaps if one.outcomes >= HEARD]
-    if len(heard) < 2:
+    candidates = [one for one in gaps if one.outcomes >= HEARD]
+    if len(candidates) < 2:
         return []
-    middle = float(np.median([0.0, *(one.gap for one in heard)]))
-    return [one for one in heard if abs(one.gap - middle) > distance and not one.low <= middle <= one.high]
+    middle = float(np.median([0.0, *(one.gap for one in candidates)]))
+    return [one for one in candidates if abs(one.gap - middle) > distance and not one.low <= middle <= one.high]

@@ -69,9 +69,9 @@ class Estimator:
         mapped = np.column_stack([np.interp(probabilities[:, k], *self.maps[k]) for k in range(len(CLASSES))])
         others = mapped + np.finfo(float).tiny  # where no other class is likely they share evenly
         others[place] = 0
-        found = others * ((1 - chance) / others.sum(axis=1))[:, None]
-        found[place] = chance
-        return np.asarray(found, dtype=np.float64)
+        result = others * ((1 - chance) / others.sum(axis=1))[:, None]
+        result[place] = chance
+        return np.asarray(result, dtype=np.float64)
 
     def macro_f1(self, probabilities: Matrix) -> float:
         """Macro-F1 expected from the expected confusion matrix."""
@@ -187,12 +187,12 @@ def realised_checks(
     apart = partners.outliers(gaps, thresholds.partner_gap)
     others = settled[~np.isin(partners.partners_of(settled), [one.partner for one in apart])]
     aside = bool(apart) and len(others) >= settings.minimum_labels
-    judged = others if aside else settled
-    weights = partners.weights(partners.partners_of(judged), thresholds.partner_share, settings.minimum_labels)
+    rows = others if aside else settled
+    weights = partners.weights(partners.partners_of(rows), thresholds.partner_share, settings.minimum_labels)
     return [
-        _accuracy_check(reference, judged, weights, coverage, thresholds),
-        _concept_check(estimator, reference, judged, weights, thresholds),
-        _calibration_check(judged, thresholds),
+        _accuracy_check(reference, rows, weights, coverage, thresholds),
+        _concept_check(estimator, reference, rows, weights, thresholds),
+        _calibration_check(rows, thresholds),
         *([_partner_check(gaps, apart, aside)] if len(gaps) > 1 else []),
     ]
 
@@ -203,24 +203,24 @@ def _partner_gaps(estimator: Estimator, settled: pd.DataFrame) -> list[PartnerGa
     gaps = right(settled, "observed_class") - estimator.chance_of_being_right(probabilities_of(settled))
     names = sorted(set(senders))
     level = 1 - (1 - CONCEPT_LEVEL) / len(names)
-    found = []
+    result = []
     for name in names:
         rows = senders == name
         low, high = interval(gaps[rows], customers[rows], level)
-        found.append(PartnerGap(name, int(rows.sum()), float(gaps[rows].mean()), low, high))
-    return found
+        result.append(PartnerGap(name, int(rows.sum()), float(gaps[rows].mean()), low, high))
+    return result
 
 
 def _partner_check(gaps: list[PartnerGap], apart: list[PartnerGap], aside: bool) -> DriftCheck:
     """Amber where a partner's outcomes disagree far beyond the others': its name and its gap, for a person to ask."""
-    told = "; ".join(f"{one.partner or 'unnamed'} {one.gap:+.3f} on {one.outcomes} outcomes" for one in apart)
+    names = "; ".join(f"{one.partner or 'unnamed'} {one.gap:+.3f} on {one.outcomes} outcomes" for one in apart)
     means = "set aside until somebody asked" if aside else "too few others to judge without them"
     widest = max(apart or gaps, key=lambda one: abs(one.gap))
     return DriftCheck(
         name="outcomes by partner",
         state=DriftState.AMBER if apart else DriftState.GREEN,
         value=widest.gap,
-        explanation=f"outcomes disagree far beyond other partners': {told}; {means}"
+        explanation=f"outcomes disagree far beyond other partners': {names}; {means}"
         if apart
         else f"no partner's outcomes disagree far beyond the others' ({len(gaps)} partners)",
         rule=DriftRule.PARTNERS,

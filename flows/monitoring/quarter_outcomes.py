@@ -40,8 +40,8 @@ class QuarterOutcomes:
 
     def features(self) -> NDArray[np.float64]:
         """The features of each row, as they were when it was answered: shape (n, features)."""
-        made: NDArray[np.float64] = features.matrix(columns(self.frame) | {"history": histories(self.frame)})
-        return made
+        matrix: NDArray[np.float64] = features.matrix(columns(self.frame) | {"history": histories(self.frame)})
+        return matrix
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -78,26 +78,26 @@ def read_outcomes(client: S3Client, quarter: str, today: date) -> tuple[dict[str
         today: no outcome is later.
     """
     first = first_day(quarter or _before(quarter_of(today), QUARTERS_BACK - 1))
-    came = traffic.outcomes_since(client, first, today)
-    if came.empty:
+    outcomes = traffic.outcomes_since(client, first, today)
+    if outcomes.empty:
         return {}, {}
-    wanted = pa.array(came["hash"].unique().astype(np.uint64))
+    wanted = pa.array(outcomes["hash"].unique().astype(np.uint64))
     hashes, parts = [], []
     for day in traffic.days(client, "predictions", first, today):
         hashes.append(day.hashes())
         rows = day.rows()
         parts.append(rows.filter(compute.is_in(rows["hash"], value_set=wanted)))
-    came["standing"] = traffic.standing(came, hashes, first)
+    outcomes["standing"] = traffic.standing(outcomes, hashes, first)
     if not parts:
         parts = [pa.table({name: pa.array([], pa.string()) for name in stored.PREDICTION_COLUMNS})]
-    answered: pd.DataFrame = pa.concat_tables(parts).to_pandas().drop_duplicates("hash")
-    answered = answered[answered["as_of"].fillna("") != ""]
-    answered["loan_types"] = answered["loan_types"].fillna("")  # an empty cell of a list is an empty list
-    settled = settle(answered.astype({"hash": "uint64"}), came, today)
-    named = settled.frame["as_of"].map(lambda text: quarter_of(date.fromisoformat(text[:10])))
-    found = {
+    answers: pd.DataFrame = pa.concat_tables(parts).to_pandas().drop_duplicates("hash")
+    answers = answers[answers["as_of"].fillna("") != ""]
+    answers["loan_types"] = answers["loan_types"].fillna("")  # an empty cell of a list is an empty list
+    settled = settle(answers.astype({"hash": "uint64"}), outcomes, today)
+    quarters = settled.frame["as_of"].map(lambda text: quarter_of(date.fromisoformat(text[:10])))
+    result = {
         str(name): QuarterOutcomes(str(name), part.reset_index(drop=True))
-        for name, part in settled.frame.groupby(named, sort=True)
+        for name, part in settled.frame.groupby(quarters, sort=True)
         if not quarter or name == quarter
     }
-    return found, settled.quarantined
+    return result, settled.quarantined

@@ -125,11 +125,11 @@ def new_rows(client: S3Client, today: date, since: datetime) -> int:
 
 def days(client: S3Client, kind: str, first: date, last: date) -> Iterable[Day]:
     """The stored days of [first, last] in order, a few read ahead."""
-    wanted = [day for day in stored.stored_days(client, kind) if first <= day <= last]
+    dates = [day for day in stored.stored_days(client, kind) if first <= day <= last]
     with ThreadPoolExecutor(DAYS_AT_ONCE) as pool:
-        for start in range(0, len(wanted), DAYS_AT_ONCE):
-            found = pool.map(partial(daily_digest.read_day, client, kind), wanted[start : start + DAYS_AT_ONCE])
-            yield from (day for day in found if day is not None)
+        for start in range(0, len(dates), DAYS_AT_ONCE):
+            results = pool.map(partial(daily_digest.read_day, client, kind), dates[start : start + DAYS_AT_ONCE])
+            yield from (day for day in results if day is not None)
 
 
 def outcomes_since(client: S3Client, first: date, last: date) -> pd.DataFrame:

@@ -44,8 +44,8 @@ def _fetch(source: str | None, options: ReadOptions) -> str:
     erased = read_erased(_state())
     if source is None:
         if RAW_FILE.is_file():
-            if gone := forget(RAW_FILE, erased):
-                return f"{RAW_FILE}: {gone} rows of erased customers taken out"
+            if rows := forget(RAW_FILE, erased):
+                return f"{RAW_FILE}: {rows} rows of erased customers taken out"
             return f"{RAW_FILE} stays as it is (set QF_DATA or --data for another source)"
         source = SAMPLE
     sample = read_params(PARAMS).sample
@@ -69,11 +69,11 @@ def _pull() -> str:
     from flows.data.erasure import erase_here
 
     remote = transfer(Path.cwd(), "pull")
-    gone = erase_here(Path.cwd(), RAW_FILE, PROCESSED, read_erased(_state()))
-    if gone.prepared_rows:
+    erasure = erase_here(Path.cwd(), RAW_FILE, PROCESSED, read_erased(_state()))
+    if erasure.prepared_rows:
         _prepare()
-    told = f"; {gone.raw_rows} rows of erased customers taken out again" if gone.raw_rows else ""
-    return f"pull done, remote {remote.name}{told}"
+    note = f"; {erasure.raw_rows} rows of erased customers taken out again" if erasure.raw_rows else ""
+    return f"pull done, remote {remote.name}{note}"
 
 
 def _erase(number: str, requested_by: str) -> str:
@@ -92,18 +92,18 @@ def _erase(number: str, requested_by: str) -> str:
     params = read_params(PARAMS).prepare
     remote = remote_of(os.environ)
     erased = remember(_state(), number)  # first, so that a repetition finishes what broke off
-    done = erase(Path.cwd(), RAW_FILE, PROCESSED, remote, erased)
+    erasure = erase(Path.cwd(), RAW_FILE, PROCESSED, remote, erased)
     Trail(RetentionPlace().trail).append(
-        "erasure_unfinished" if done.left else "erasure",
+        "erasure_unfinished" if erasure.left else "erasure",
         actor=requested_by,
         version="",
         digest=erased.digest(number),
-        note=done.told(),
+        note=erasure.told(),
     )
-    if done.prepared_rows:
+    if erasure.prepared_rows:
         _prepare()
-    if done.left:
-        raise DatasetError(f"not erased everywhere: {done.told()}; mend that and run the same again")
+    if erasure.left:
+        raise DatasetError(f"not erased everywhere: {erasure.told()}; mend that and run the same again")
     judges = is_test_customer(pd.Series([number], dtype="str"), seed=params.seed, share=params.test_share)[0]
     packages = (
         "packages of models trained before hold the figures, without the number, in reference.parquet and perhaps in "
@@ -118,7 +118,7 @@ def _erase(number: str, requested_by: str) -> str:
         else ""
     )
     return (
-        f"{done.told()}. No later fetch brings them back. {named}{packages[0].upper()}{packages[1:]}. The source "
+        f"{erasure.told()}. No later fetch brings them back. {named}{packages[0].upper()}{packages[1:]}. The source "
         "itself (your file, Kaggle's cache) is yours to mend."
     )
 

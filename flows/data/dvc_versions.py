@@ -71,19 +71,19 @@ def reproduce(root: Path, state: Path, source: str, *, push: bool, hints: Mappin
 
     Raises `DatasetError` if DVC fails; its own lines on standard error say why.
     """
-    with lock_kept(root / LOCK, state) as kept:
+    with lock_kept(root / LOCK, state) as own_lock:
         _dvc(root, ["repro", DATA_STAGE], {"QF_DATA": source, **hints})
         if push:
             transfer(root, "push")
-    return kept
+    return own_lock
 
 
 def adopt(root: Path, state: Path) -> Path:
     """Make the last run's data version the project's: its lock takes the tracked lock's place, to be committed."""
-    kept = state / LOCK
-    if not kept.is_file():
-        raise DatasetError(f"there is no {kept}: run `python -m flows.dataset reproduce --data ...` first")
-    replace(root / LOCK, kept.read_bytes())
+    own_lock = state / LOCK
+    if not own_lock.is_file():
+        raise DatasetError(f"there is no {own_lock}: run `python -m flows.dataset reproduce --data ...` first")
+    replace(root / LOCK, own_lock.read_bytes())
     return root / LOCK
 
 
@@ -94,14 +94,14 @@ def lock_kept(lock: Path, state: Path) -> Iterator[Path]:
     A run that was killed half way is made good by the next one.
     """
     state.mkdir(parents=True, exist_ok=True)
-    kept, backup = state / LOCK, state / f"{LOCK}.tracked"
+    own_lock, backup = state / LOCK, state / f"{LOCK}.tracked"
     if backup.exists():
         backup.replace(lock)
     if lock.exists():
         replace(backup, lock.read_bytes())
     try:
-        yield kept
-        replace(kept, lock.read_bytes())
+        yield own_lock
+        replace(own_lock, lock.read_bytes())
     finally:
         if backup.exists():
             backup.replace(lock)

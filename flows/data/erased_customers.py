@@ -37,9 +37,9 @@ class ErasedCustomers:
         """Which of these cells are the number of somebody who asked."""
         if not self.digests:
             return np.zeros(len(numbers), dtype=np.bool_)
-        told = text(numbers)
-        gone = {number for number in told.unique() if number and self.digest(number) in self.digests}
-        return told.isin(gone).to_numpy(dtype=np.bool_)
+        texts = text(numbers)
+        erased = {number for number in texts.unique() if number and self.digest(number) in self.digests}
+        return texts.isin(erased).to_numpy(dtype=np.bool_)
 
     def held_by(self, table: bytes) -> int:
         """How many rows of somebody who asked are in a file of ours: the raw CSV, or clean rows as parquet."""

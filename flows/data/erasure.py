@@ -54,8 +54,8 @@ def erase(root: Path, raw_file: Path, prepared: Path, remote: DvcRemote, erased:
         SourceError: the raw file is not the table we know.
     """
     here = erase_here(root, raw_file, prepared, erased)
-    gone, left = _erase_remote(remote, erased)
-    return replace(here, remote=gone, left=left)
+    remote_count, remains = _erase_remote(remote, erased)
+    return replace(here, remote=remote_count, left=remains)
 
 
 def erase_here(root: Path, raw_file: Path, prepared: Path, erased: ErasedCustomers) -> TrainingErasure:
@@ -68,28 +68,28 @@ def erase_here(root: Path, raw_file: Path, prepared: Path, erased: ErasedCustome
 
 def _emptied(paths: list[Path], erased: ErasedCustomers) -> dict[Path, int]:
     """Delete the files that hold a row of theirs; how many each held."""
-    held = {path: rows for path in paths if (rows := erased.held_by(path.read_bytes()))}
-    for path in held:
+    counts = {path: rows for path in paths if (rows := erased.held_by(path.read_bytes()))}
+    for path in counts:
         path.unlink()
-    return held
+    return counts
 
 
 def _erase_remote(remote: DvcRemote, erased: ErasedCustomers) -> tuple[int, tuple[str, ...]]:
     """How many versions went, and what is left: what this key may not delete, or a store that does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    gone, kept = 0, []
+    count, refused = 0, []
     client = _client(remote)
     try:
         for key in _holding(Bucket(client, remote.bucket), erased):
             try:
                 client.delete_object(Bucket=remote.bucket, Key=key)
-                gone += 1
+                count += 1
             except ClientError:
-                kept.append(key)
+                refused.append(key)
     except (BotoCoreError, ClientError) as error:
-        return gone, (f"remote {remote.name} was not read to its end ({type(error).__name__})",)
-    return gone, (f"remote {remote.name}: this key may not delete {', '.join(kept)}",) if kept else ()
+        return count, (f"remote {remote.name} was not read to its end ({type(error).__name__})",)
+    return count, (f"remote {remote.name}: this key may not delete {', '.join(refused)}",) if refused else ()
 
 
 def _holding(bucket: Bucket, erased: ErasedCustomers) -> Iterator[str]:
@@ -97,12 +97,12 @@ def _holding(bucket: Bucket, erased: ErasedCustomers) -> Iterator[str]:
 
 
 def _client(remote: DvcRemote) -> S3Client:
-    told = remote.variables
+    variables = remote.variables
     return s3_client(
         S3Settings(
-            endpoint=told.get("AWS_ENDPOINT_URL_S3"),
-            access_key=told.get("AWS_ACCESS_KEY_ID"),
-            secret_key=told.get("AWS_SECRET_ACCESS_KEY"),
-            region=told.get("AWS_REGION"),
+            endpoint=variables.get("AWS_ENDPOINT_URL_S3"),
+            access_key=variables.get("AWS_ACCESS_KEY_ID"),
+            secret_key=variables.get("AWS_SECRET_ACCESS_KEY"),
+            region=variables.get("AWS_REGION"),
         )
     )

@@ -70,8 +70,8 @@ def prepare(
 
 def _as_written(table: RawTable, rows: pd.Index) -> pd.DataFrame:
     """The rows' cells as the file has them, without personal data."""
-    kept = [name for name in table.frame.columns if name not in PERSONAL_COLUMNS]
-    return table.written.loc[rows, kept].astype("str")
+    names = [name for name in table.frame.columns if name not in PERSONAL_COLUMNS]
+    return table.written.loc[rows, names].astype("str")
 
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], quality: Quality) -> None:

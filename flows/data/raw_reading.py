@@ -50,13 +50,13 @@ class RawTable:
     lines: NDArray[np.int64]
     understanding: Understanding
 
-    def without(self, gone: NDArray[np.bool_]) -> RawTable:
+    def without(self, rows: NDArray[np.bool_]) -> RawTable:
         """The table less these rows; the others keep their lines."""
-        if not gone.any():
+        if not rows.any():
             return self
-        kept = ~gone
-        frame, written = (one[kept].reset_index(drop=True) for one in (self.frame, self.written))
-        return replace(self, frame=frame, written=written, lines=self.lines[kept])
+        rest = ~rows
+        frame, written = (one[rest].reset_index(drop=True) for one in (self.frame, self.written))
+        return replace(self, frame=frame, written=written, lines=self.lines[rest])
 
 
 def read_raw_table(
@@ -71,12 +71,12 @@ def read_raw_table(
         raise SourceError(str(refused)) from None
     except FileNotFoundError as error:
         raise SourceError(f"there is no {source!s}: run `python -m flows.dataset fetch --data sample` first") from error
-    written = table.frame.rename(
+    cells = table.frame.rename(
         columns={column: KAGGLE[field] for field, column in table.columns.items() if field in KAGGLE}
     )
-    wanted = [name for name in (*RAW_COLUMNS, LABEL_COLUMN) if name in written.columns]
-    frame = pd.DataFrame({name: _as_kaggle(name, written[name], table) for name in wanted})
-    return RawTable(frame, written, table.lines, table.understanding)
+    wanted = [name for name in (*RAW_COLUMNS, LABEL_COLUMN) if name in cells.columns]
+    frame = pd.DataFrame({name: _as_kaggle(name, cells[name], table) for name in wanted})
+    return RawTable(frame, cells, table.lines, table.understanding)
 
 
 def read_raw(path: Path, *, labelled: bool) -> pd.DataFrame:
@@ -92,10 +92,10 @@ def check_columns(header: Sequence[str], table: TableRead, *, labelled: bool) ->
     if not missing:
         return
     spare = [column for column in header if column not in table.columns.values()]
-    told = [near(name, spare) for name in missing]
+    names = [near(name, spare) for name in missing]
     raise SourceError(
         f"{table.understanding.sentence()}, but it lacks {len(missing)} of {len(expected)} columns: "
-        f"{', '.join(told)}; rename or add them"
+        f"{', '.join(names)}; rename or add them"
     )
 
 
@@ -112,24 +112,24 @@ def _as_kaggle(name: str, cells: pd.Series, table: TableRead) -> pd.Series:
         return column.cells
     kind = next(one.kind for one in table.understanding.columns if one.field == field)
     texts = cells.astype("str")
-    kept = texts.isin(["", *MASKS]).to_numpy() | column.unread
+    as_is = texts.isin(["", *MASKS]).to_numpy() | column.unread
     if kind is CellKind.NUMBER:
         plain = texts.str.fullmatch(_READ_BY_CLEANING).to_numpy(dtype=np.bool_)
         # Cleaning strips underscores: a mask such as __10000__ must not become a number that it believes.
         masked = np.flatnonzero(plain & column.unknown)
         numbers = pd.to_numeric(texts.iloc[masked].str.strip("_"), errors="coerce")
-        kept |= plain
-        kept[masked[numbers.between(NUMERIC[name].low, NUMERIC[name].high).to_numpy()]] = False
+        as_is |= plain
+        as_is[masked[numbers.between(NUMERIC[name].low, NUMERIC[name].high).to_numpy()]] = False
     spelt = _SPELT.get(field) or (_history if kind is CellKind.HISTORY else str)
-    told = texts.copy()
-    told[column.unknown & ~kept] = ""
-    changed = ~kept & ~column.unknown
+    result = texts.copy()
+    result[column.unknown & ~as_is] = ""
+    changed = ~as_is & ~column.unknown
     if changed.any():
-        told[changed] = column.cells[changed].map({one: spelt(one) for one in column.cells[changed].unique()})
+        result[changed] = column.cells[changed].map({one: spelt(one) for one in column.cells[changed].unique()})
     if kind is not CellKind.LOANS:
-        return told
+        return result
     # "A, B, and C" is Kaggle's own list too.
-    return told.mask(texts.str.replace(", and ", ", ", regex=False) == told, texts)
+    return result.mask(texts.str.replace(", and ", ", ", regex=False) == result, texts)
 
 
 def _history(months: str) -> str:

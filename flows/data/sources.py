@@ -64,11 +64,11 @@ def forget(target: Path, erased: ErasedCustomers) -> int:
     if not erased.digests or not target.is_file():
         return 0
     raw = read_raw_table(target, labelled=True)
-    gone = erased.among(raw.frame["Customer_ID"])
-    if gone.any():
+    rows = erased.among(raw.frame["Customer_ID"])
+    if rows.any():
         with replacing(target) as temporary:
-            _store(raw.without(gone), temporary, ReadOptions())
-    return int(gone.sum())
+            _store(raw.without(rows), temporary, ReadOptions())
+    return int(rows.sum())
 
 
 def sha256(path: Path) -> str:
@@ -99,8 +99,8 @@ def _store(raw: RawTable, target: Path, options: ReadOptions) -> None:
     Every cell that names a person is emptied before the table lies anywhere: nothing here needs one. The columns stay,
     so that the table is still the one its source describes; customers are told apart by their number.
     """
-    told = options.decimal or options.delimiter or options.encoding
-    table = raw.frame if told else raw.written
+    explicit = options.decimal or options.delimiter or options.encoding
+    table = raw.frame if explicit else raw.written
     nameless = {name: "" for name in PERSONAL_COLUMNS if name in table.columns}
     table.assign(**nameless).to_csv(target, index=False, lineterminator="\n")
 

@@ -86,20 +86,20 @@ class Day:
 
 def read_day(client: S3Client, kind: str, day: date) -> Day | None:
     """The day brought up to date with its objects, or None where it has none; only new objects are read."""
-    found = stored.objects_of(client, kind, day)
-    if not found:
+    objects = stored.objects_of(client, kind, day)
+    if not objects:
         return None
-    stamps = {one.key: one.stamp for one in found}
-    known = _load(client, boiled_key(kind, day))
-    if known and any(stamps.get(key) != read.stamp for key, read in known.ledger.objects.items()):
-        known = None
-    fresh = [one for one in found if known is None or one.key not in known.ledger.objects]
-    if known and not fresh:
-        return known
+    stamps = {one.key: one.stamp for one in objects}
+    stored_day = _load(client, boiled_key(kind, day))
+    if stored_day and any(stamps.get(key) != source.stamp for key, source in stored_day.ledger.objects.items()):
+        stored_day = None
+    fresh = [one for one in objects if stored_day is None or one.key not in stored_day.ledger.objects]
+    if stored_day and not fresh:
+        return stored_day
     tables = stored.tables(client, fresh, kind)
-    made = _boiled(kind, known, zip(fresh, tables, strict=True))
-    client.put_object(Bucket=stored.BUCKET, Key=boiled_key(kind, day), Body=made.content)
-    return made
+    result = _boiled(kind, stored_day, zip(fresh, tables, strict=True))
+    client.put_object(Bucket=stored.BUCKET, Key=boiled_key(kind, day), Body=result.content)
+    return result
 
 
 def _load(client: S3Client, key: str) -> Day | None:
@@ -119,27 +119,27 @@ def _load(client: S3Client, key: str) -> Day | None:
     return Day(ledger, content) if ledger.format == FORMAT else None
 
 
-def _boiled(kind: str, known: Day | None, fresh: Iterable[tuple[StoredObject, pa.Table]]) -> Day:
+def _boiled(kind: str, before: Day | None, fresh: Iterable[tuple[StoredObject, pa.Table]]) -> Day:
     """The day with the rows of fresh objects; memory holds the kept rows and some 40 bytes of any other."""
-    objects = dict(known.ledger.objects) if known else {}
-    kept = [known.rows()] if known else []
+    objects = dict(before.ledger.objects) if before else {}
+    tables = [before.rows()] if before else []
     if kind == "outcomes":
         for one, table in fresh:
             objects[one.key] = _read(one, table)
-            kept.append(table)
-        return _written(pa.concat_tables(kept), None, DigestSources(objects=objects))
-    index = [known.index()] if known else []
+            tables.append(table)
+        return _written(pa.concat_tables(tables), None, DigestSources(objects=objects))
+    index = [before.index()] if before else []
     waiting = 0
     for one, table in fresh:
         objects[one.key] = _read(one, table)
         index.append(table.select(INDEX))
-        kept.append(table)
+        tables.append(table)
         waiting += len(table)
         if waiting > _SHRINK_AT:
-            kept, waiting = [lowest(pa.concat_tables(kept), KEPT, GROUP)], 0
+            tables, waiting = [lowest(pa.concat_tables(tables), KEPT, GROUP)], 0
     every = _distinct(pa.concat_tables(index))
     return _written(
-        lowest(pa.concat_tables(kept), KEPT, GROUP), every, DigestSources(objects=objects, counts=_counts(every))
+        lowest(pa.concat_tables(tables), KEPT, GROUP), every, DigestSources(objects=objects, counts=_counts(every))
     )
 
 
@@ -181,8 +181,8 @@ def _distinct(index: pa.Table) -> pa.Table:
 
 
 def _counts(index: pa.Table) -> list[tuple[str, str, int]]:
-    found = index.group_by(["as_of", "model_version"]).aggregate([("hash", "count")]).to_pylist()
-    return sorted((row["as_of"] or "", row["model_version"] or "", row["hash_count"]) for row in found)
+    groups = index.group_by(["as_of", "model_version"]).aggregate([("hash", "count")]).to_pylist()
+    return sorted((row["as_of"] or "", row["model_version"] or "", row["hash_count"]) for row in groups)
 
 
 def _written(rows: pa.Table, every: pa.Table | None, ledger: DigestSources) -> Day:

@@ -34,11 +34,11 @@ def retain_data(
 ) -> DataAged:
     """Delete versions put more than `version_days` ago, but for the digests `kept`, and batches after `batch_days`."""
     versions = _older(client, bucket, VERSIONS, now - timedelta(days=version_days))
-    gone = [key for key in versions if not any(digest in key.replace("/", "") for digest in kept)]
+    expired = [key for key in versions if not any(digest in key.replace("/", "") for digest in kept)]
     batches = _older(client, bucket, BATCHES, now - timedelta(days=batch_days))
-    for key in [*gone, *batches]:
+    for key in [*expired, *batches]:
         client.delete_object(Bucket=bucket, Key=key)
-    return DataAged(len(gone), len(batches))
+    return DataAged(len(expired), len(batches))
 
 
 def named_versions(locks: Iterable[Path]) -> frozenset[str]:

@@ -83,8 +83,8 @@ class Bucket:
 
 def day_of(key: str) -> date | None:
     """The day an object's rows were recorded, told by its key; None for an object that is none of ours."""
-    found = _KEY.fullmatch(key)
-    return date.fromisoformat(found[2]) if found else None
+    match = _KEY.fullmatch(key)
+    return date.fromisoformat(match[2]) if match else None
 
 
 def boiled_key(kind: str, day: date) -> str:
@@ -111,8 +111,8 @@ def retain(bucket: Bucket, today: date, *, feature_days: int, decision_days: int
                 rows += _empty(bucket, key)
                 emptied += 1
     for key in bucket.keys(BOILED):
-        found = _BOILED_KEY.fullmatch(key)
-        if found and date.fromisoformat(found[1]) < today - timedelta(days=feature_days):
+        match = _BOILED_KEY.fullmatch(key)
+        if match and date.fromisoformat(match[1]) < today - timedelta(days=feature_days):
             bucket.delete(key)
             deleted += 1
     return Aged(emptied, rows, deleted)
@@ -136,21 +136,21 @@ def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str], predictions: fr
         RowsLeft: the scan that follows still found some.
     """
     rows = objects = 0
-    gone = set(predictions)
+    ids = set(predictions)
     for kind in RecordKind:  # predictions first: outcomes and reviews name them
-        for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, gone)):
+        for removed in _each(bucket.keys(f"{kind.folder}/"), lambda key: _erase_from(bucket, key, refs, ids)):
             rows, objects = rows + len(removed), objects + bool(removed)
-            gone.update(removed if kind is RecordKind.PREDICTION else ())
+            ids.update(removed if kind is RecordKind.PREDICTION else ())
     if not rows:
         for key in list(bucket.keys(BOILED)):
             bucket.delete(key)
-    naming = _naming(reports, refs, gone)
+    naming = _naming(reports, refs, ids)
     for key in naming:
         reports.delete(key)
-    left = scan(bucket, reports, refs, gone)
-    if left:
+    remains = scan(bucket, reports, refs, ids)
+    if remains:
         raise RowsLeft(
-            f"{len(left)} objects still name the customer, first {left[0]}: erase every host, then run again"
+            f"{len(remains)} objects still name the customer, first {remains[0]}: erase every host, then run again"
         )
     return Erased(rows, objects, len(naming))
 
@@ -171,7 +171,7 @@ def names(key: str, data: bytes, refs: frozenset[str], predictions: Collection[s
     """Whether an object names a pseudonym or a prediction: text anywhere in it, or a text cell of a Parquet file."""
     text = _cells(data) if key.endswith(".parquet") else data
     return any(ref.encode() in text for ref in refs) or any(
-        found.decode() in predictions for found in set(_ID.findall(text))
+        match.decode() in predictions for match in set(_ID.findall(text))
     )
 
 

@@ -37,11 +37,11 @@ def category(
         nothing,
     ]
     missing = CellFault.NONE if nullable or listed else CellFault.UNKNOWN
-    told = [
+    text_faults = [
         missing if text is None else CellFault.NONE if fine else CellFault.UNREAD
         for text, fine in zip(texts, good, strict=True)
     ]
-    faults = np.array([*told, missing], np.int8)[codes]
+    faults = np.array([*text_faults, missing], np.int8)[codes]
     return Coded(values, codes), faults
 
 
@@ -54,24 +54,24 @@ def _spelt(name: str, text: str | None) -> str | None:
     """A category in the contract's spelling, null for a word that says it is not known; any other text as it is."""
     if not text:
         return text
-    told = meaning(RULES[name], text)
-    return text if told is UNREAD else told
+    value = meaning(RULES[name], text)
+    return text if value is UNREAD else value
 
 
 def _encoded(cells: pa.ChunkedArray) -> pa.DictionaryArray:
     """The texts as one array of distinct values and positions."""
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
         cells = cells.cast(pa.list_(pa.string()))
-        joined = pc.binary_join(cells, "|")  # nothing where an element is: that is no kind of loan
-        cells = pc.if_else(pc.and_(pc.is_null(joined), pc.is_valid(cells)), UNREAD_CELL, joined)
+        texts = pc.binary_join(cells, "|")  # nothing where an element is: that is no kind of loan
+        cells = pc.if_else(pc.and_(pc.is_null(texts), pc.is_valid(cells)), UNREAD_CELL, texts)
     if pa.types.is_boolean(cells.type):
         cells = pc.if_else(cells, "Yes", "No")
     if not pa.types.is_dictionary(cells.type):
         cells = cells.cast(pa.string()).dictionary_encode()
     if not cells.num_chunks:
         return pa.array([], pa.string()).dictionary_encode()
-    joined = cells.unify_dictionaries().combine_chunks()
-    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
+    texts = cells.unify_dictionaries().combine_chunks()
+    return texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts
 
 
 def _allowed_loans(text: str) -> bool:

@@ -50,11 +50,11 @@ class Proofs:
     def plus(self, other: Proofs) -> Proofs:
         """What two pieces say together, this one first."""
         decimals = dict(self.decimals)
-        for name, (found, line) in other.decimals.items():
+        for name, (evidence, line) in other.decimals.items():
             before, first = decimals.get(name, (DecimalEvidence(), 0))
-            decimals[name] = (before.plus(found), first or line)
+            decimals[name] = (before.plus(evidence), first or line)
         days = tuple(dict.fromkeys(self.days + other.days))
-        units = {name: self.units.get(name, UnitEvidence()).plus(found) for name, found in other.units.items()}
+        units = {name: self.units.get(name, UnitEvidence()).plus(evidence) for name, evidence in other.units.items()}
         return Proofs(decimals, days, self.day_line or other.day_line, {**self.units, **units})
 
 
@@ -67,8 +67,8 @@ def sampled(layout: FileLayout) -> FileLayout | None:
     if layout.lane is Lane.WHOLE:
         return layout  # the shared reader has settled it
     try:
-        read = _sample(layout)
-        proofs = proofs_of(read) if read is not None else Proofs()
+        rows = _sample(layout)
+        proofs = proofs_of(rows) if rows is not None else Proofs()
     except TableRefused as refused:
         raise refusal(layout.source, refused.trouble) from None
     if layout.complete or not _leaves_open(layout, proofs):
@@ -85,42 +85,42 @@ def _sample(layout: FileLayout) -> RowsRead | None:
     return next(rows_of(pieces[0], SAMPLE_ROWS), None) if pieces else None
 
 
-def proofs_of(read: RowsRead) -> Proofs:
+def proofs_of(rows: RowsRead) -> Proofs:
     """What these rows say."""
     decimals: dict[str, tuple[DecimalEvidence, int]] = {}
-    for name, cells in numeric_texts(read.table).items():
+    for name, cells in numeric_texts(rows.table).items():
         texts = cells.to_pandas().astype("str").fillna("").str.strip()
-        found = column_evidence(texts)
-        found = replace(found, either_point=found.either_point[:1], either_comma=found.either_comma[:1])
-        line = int(read.lines()[np.flatnonzero(texts == found.either[0])[0]]) if found.either else 0
-        decimals[name] = (found, line)
-    day_texts, day_line = _days(read)
-    return Proofs(decimals, day_texts, day_line, _units(read))
+        evidence = column_evidence(texts)
+        evidence = replace(evidence, either_point=evidence.either_point[:1], either_comma=evidence.either_comma[:1])
+        line = int(rows.lines()[np.flatnonzero(texts == evidence.either[0])[0]]) if evidence.either else 0
+        decimals[name] = (evidence, line)
+    day_texts, day_line = _days(rows)
+    return Proofs(decimals, day_texts, day_line, _units(rows))
 
 
-def _units(read: RowsRead) -> dict[str, UnitEvidence]:
-    found: dict[str, UnitEvidence] = {}
+def _units(rows: RowsRead) -> dict[str, UnitEvidence]:
+    units: dict[str, UnitEvidence] = {}
     for name, rule in RULES.items():
-        if rule.kind is not CellKind.HISTORY or name not in read.fields:
+        if rule.kind is not CellKind.HISTORY or name not in rows.fields:
             continue
-        cells = read.written.column(read.fields[name])
+        cells = rows.written.column(rows.fields[name])
         kind = plain_type(cells.type)
         if not pa.types.is_integer(kind):  # those are months
-            found[name] = unit_evidence(cells.cast(kind).to_pandas(), read.lines())
-    return found
+            units[name] = unit_evidence(cells.cast(kind).to_pandas(), rows.lines())
+    return units
 
 
-def _days(read: RowsRead) -> tuple[tuple[str, ...], int]:
-    column = read.fields.get(DAY_FIELD)
+def _days(rows: RowsRead) -> tuple[tuple[str, ...], int]:
+    column = rows.fields.get(DAY_FIELD)
     if column is None:
         return (), 0
-    texts = read.written.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
+    texts = rows.written.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
     open_texts = [text for text in texts.unique() if len(set(days_read(text).values())) > 1]
     orders = [text for text in texts.unique() if day_order([text])]
-    line = int(read.lines()[np.flatnonzero(texts == open_texts[0])[0]]) if open_texts else 0
+    line = int(rows.lines()[np.flatnonzero(texts == open_texts[0])[0]]) if open_texts else 0
     # One text of each order, and one that is open, say what all of them do.
-    kept = {day_order([text]): text for text in orders}
-    return (*kept.values(), *open_texts[:1]), line
+    examples = {day_order([text]): text for text in orders}
+    return (*examples.values(), *open_texts[:1]), line
 
 
 def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
@@ -132,15 +132,15 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
     for name, unit in proofs.units.items():
         if unit.open_line:
             raise layout.refused(two_units(layout.fields[name], unit.open_line))
-    found = {name: one for name, (one, _) in proofs.decimals.items()}
-    if currencies := second_currency(found):
+    evidence = {name: one for name, (one, _) in proofs.decimals.items()}
+    if currencies := second_currency(evidence):
         both, field_of_second, _ = currencies
         raise layout.refused(two_currencies(both, layout.fields[field_of_second]))
-    told = [currency for proof in found.values() for currency, _ in proof.currencies]
+    told = [currency for proof in evidence.values() for currency, _ in proof.currencies]
     currency = None if layout.complete else next(iter(told), "")
     forms: dict[str, ColumnForm] = {}
     for name, (proof, line) in proofs.decimals.items():
-        mark = decimal_mark(name, found, layout.dialect.delimiter, layout.options.decimal)
+        mark = decimal_mark(name, evidence, layout.dialect.delimiter, layout.options.decimal)
         if not mark and proof.either:
             trouble = open_decimal(name, layout.fields[name], proof, line).trouble
             raise layout.refused(without_value(trouble))
@@ -160,9 +160,9 @@ def _leaves_open(layout: FileLayout, proofs: Proofs) -> bool:
         return True
     if layout.options.decimal:
         return False
-    found = {name: one for name, (one, _) in proofs.decimals.items()}
-    for name, proof in found.items():
-        mark = decimal_mark(name, found, layout.dialect.delimiter)
+    evidence = {name: one for name, (one, _) in proofs.decimals.items()}
+    for name, proof in evidence.items():
+        mark = decimal_mark(name, evidence, layout.dialect.delimiter)
         by_others_alone = mark == "." and layout.dialect.delimiter == ";" and not proof.decimal
         if not mark or by_others_alone:
             return True
@@ -171,7 +171,7 @@ def _leaves_open(layout: FileLayout, proofs: Proofs) -> bool:
 
 def piece_proofs(piece: Piece, rows: int) -> Proofs:
     """What a piece's cells say of their columns' forms."""
-    return together(proofs_of(read) for read in rows_of(piece, rows))
+    return together(proofs_of(part) for part in rows_of(piece, rows))
 
 
 def together(proofs: Iterable[Proofs]) -> Proofs:
@@ -182,37 +182,37 @@ def together(proofs: Iterable[Proofs]) -> Proofs:
     return total
 
 
-def checked_rows(layout: FileLayout, read: RowsRead) -> Checked:
+def checked_rows(layout: FileLayout, rows: RowsRead) -> Checked:
     """The rows of a file held against the contract.
 
     Raises:
         BatchRefused: cells contradict the decimal mark or the order of days that the file's beginning decided.
     """
     # Read whole, the shared reader has judged all cells; what is told is the caller's word.
-    judged = layout.complete or layout.lane is Lane.WHOLE
-    if not judged and not layout.options.days:
-        _refuse_days(layout, read)
+    sure = layout.complete or layout.lane is Lane.WHOLE
+    if not sure and not layout.options.days:
+        _refuse_days(layout, rows)
     try:
-        held = checked(read.table, read.forms, read.fields, sure=judged or bool(layout.options.decimal))
+        check = checked(rows.table, rows.forms, rows.fields, sure=sure or bool(layout.options.decimal))
     except ContradictingCell as cell:
-        seen, shown = ("comma", "point") if read.forms[cell.field].decimal == "." else ("point", "comma")
-        what = f"a number with a decimal {seen}, where the beginning of the file shows a decimal {shown}"
-        line, column = int(read.lines()[cell.place]), read.fields[cell.field]
+        mark, usual = ("comma", "point") if rows.forms[cell.field].decimal == "." else ("point", "comma")
+        what = f"a number with a decimal {mark}, where the beginning of the file shows a decimal {usual}"
+        line, column = int(rows.lines()[cell.place]), rows.fields[cell.field]
         advice = "mend it, or say which: --decimal"
         raise layout.refused(Trouble("decimal", what, _ONE_FORM, advice, line, column)) from None
-    held.problem[list(read.aside)] = PROBLEMS.index(ROW)
-    return held
+    check.problem[list(rows.aside)] = PROBLEMS.index(ROW)
+    return check
 
 
 _ONE_FORM: Final = "one way of writing in all of the column"
 
 
-def _refuse_days(layout: FileLayout, read: RowsRead) -> None:
+def _refuse_days(layout: FileLayout, rows: RowsRead) -> None:
     """Nothing, if these days fit the order that the file's beginning showed, or are plain where it showed none."""
-    column, order = read.fields.get(DAY_FIELD), read.forms.get(DAY_FIELD, ColumnForm()).days
+    column, order = rows.fields.get(DAY_FIELD), rows.forms.get(DAY_FIELD, ColumnForm()).days
     if column is None:
         return
-    cells = read.written.column(column).cast(pa.string())
+    cells = rows.written.column(column).cast(pa.string())
     for text in cells.unique().drop_null().to_pylist():
         readings = days_read(text)
         if order and readings and order not in readings:
@@ -221,5 +221,5 @@ def _refuse_days(layout: FileLayout, read: RowsRead) -> None:
             what, expected = OPEN_DAY, "an option, or a cell in the first rows that decides"
         else:
             continue
-        line = int(read.lines()[pc.index(cells, pa.scalar(text, cells.type)).as_py()])
+        line = int(rows.lines()[pc.index(cells, pa.scalar(text, cells.type)).as_py()])
         raise layout.refused(Trouble("days", what, expected, "say which: --days", line, column))

@@ -48,12 +48,12 @@ CATEGORIES: Final = tuple(name for name, (rule, _) in CONTRACT.items() if "$ref"
 """Fields whose cells are texts of few distinct values; all others are numbers."""
 
 
-def require_fields(name: str, laid: str, fields: Mapping[str, str], columns: Sequence[str]) -> None:
+def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: Sequence[str]) -> None:
     """Nothing, if `fields` (by field its column) has all that a score needs.
 
     Args:
-        name: of the file, `laid` how it was understood: both for the message.
-        laid: see there.
+        name: of the file, `layout` how it was understood: both for the message.
+        layout: see there.
         fields: by field its column.
         columns: of the file.
 
@@ -63,7 +63,7 @@ def require_fields(name: str, laid: str, fields: Mapping[str, str], columns: Seq
     spare = [column for column in columns if column not in fields.values()]
     if missing := [near(field, spare) for field in FIELDS if field not in fields]:
         raise BatchRefused(
-            f"{name} lacks {', '.join(missing)}: one column a contract field is needed; read as {laid} with columns "
+            f"{name} lacks {', '.join(missing)}: one column a contract field is needed; read as {layout} with columns "
             f"{', '.join(columns[:5])}{', ...' if len(columns) > 5 else ''}; rename or add columns, or say --delimiter"
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):

@@ -62,8 +62,8 @@ class Survey(NamedTuple):
 
 def breaks(content: bytes) -> int:
     """Line breaks in a text: a feed, a return, or both together."""
-    found = content.count(b"\n")
-    return found + content.count(b"\r") - content.count(b"\r\n") if b"\r" in content else found
+    count = content.count(b"\n")
+    return count + content.count(b"\r") - content.count(b"\r\n") if b"\r" in content else count
 
 
 def blocks(layout: FileLayout) -> list[tuple[int, int]]:
@@ -79,8 +79,8 @@ def survey(layout: FileLayout, start: int, stop: int) -> Survey:
     """What the bytes from `start` to `stop` tell of row borders."""
     # One byte more on either side: a quote is judged by what stands beside it.
     around = bytes_of(layout, start - 1, min(stop + 1, layout.source.size_bytes))
-    found = surveyed(around, stop - start, layout.dialect.delimiter, from_start=start == layout.dialect.start)
-    return found._replace(borders=tuple(start - 1 + border if border >= 0 else -1 for border in found.borders))
+    result = surveyed(around, stop - start, layout.dialect.delimiter, from_start=start == layout.dialect.start)
+    return result._replace(borders=tuple(start - 1 + border if border >= 0 else -1 for border in result.borders))
 
 
 def surveyed(around: bytes, length: int, delimiter: str, *, from_start: bool = False) -> Survey:
@@ -98,7 +98,7 @@ def surveyed(around: bytes, length: int, delimiter: str, *, from_start: bool = F
     quotes = np.flatnonzero(cells[1 : length + 1] == _QUOTE) + 1
     ends = np.flatnonzero(cells[1 : length + 1] == _LINE_END) + 1
     inside = np.searchsorted(quotes, ends) % 2 == 1
-    borders = tuple(int(found[0]) + 1 if len(found := ends[inside == state]) else -1 for state in (False, True))
+    borders = tuple(int(places[0]) + 1 if len(places := ends[inside == state]) else -1 for state in (False, True))
     stray = tuple(_first_stray(cells, quotes, delimiter, first) for first in (0, 1))
     return Survey(
         len(quotes) % 2 == 1,
@@ -128,7 +128,7 @@ def _first_stray(cells: NDArray[np.uint8], quotes: NDArray[np.int64], delimiter:
 
 def not_utf8(layout: FileLayout, surveys: Sequence[Survey]) -> bool:
     """Whether the text's bytes are not what its first ones promised."""
-    return layout.encoding == UTF8 and not all(found.utf8 for found in surveys)
+    return layout.encoding == UTF8 and not all(part.utf8 for part in surveys)
 
 
 def refuse_bytes(layout: FileLayout, surveys: Sequence[Survey]) -> None:
@@ -138,10 +138,10 @@ def refuse_bytes(layout: FileLayout, surveys: Sequence[Survey]) -> None:
         BatchRefused: it is not; the line is that of the block at fault.
     """
     line = layout.dialect.line
-    for found in surveys:
-        if not found.utf8:
+    for part in surveys:
+        if not part.utf8:
             raise layout.refused(wrong_byte(UTF8, line))
-        line += found.lines
+        line += part.lines
 
 
 def cut(layout: FileLayout, surveys: Sequence[Survey]) -> list[Piece] | None:
@@ -155,17 +155,17 @@ def cut(layout: FileLayout, surveys: Sequence[Survey]) -> list[Piece] | None:
     size = layout.source.size_bytes
     borders, lines = [layout.dialect.start], [layout.dialect.line]
     inside, line, last_quote = False, layout.dialect.line, 0
-    for number, found in enumerate(surveys):
-        if found.stray_lines[inside] >= 0:
-            _refuse_quotes(layout, surveys, line + found.stray_lines[inside], "a quote stands inside a cell")
+    for number, part in enumerate(surveys):
+        if part.stray_lines[inside] >= 0:
+            _refuse_quotes(layout, surveys, line + part.stray_lines[inside], "a quote stands inside a cell")
             return None
-        if number and found.borders[inside] >= 0:
-            borders.append(found.borders[inside])
-            lines.append(line + found.border_lines[inside])
-        if found.last_quote_lines >= 0:
-            last_quote = line + found.last_quote_lines
-        line += found.lines
-        inside ^= found.flips
+        if number and part.borders[inside] >= 0:
+            borders.append(part.borders[inside])
+            lines.append(line + part.border_lines[inside])
+        if part.last_quote_lines >= 0:
+            last_quote = line + part.last_quote_lines
+        line += part.lines
+        inside ^= part.flips
     if inside:
         _refuse_quotes(layout, surveys, last_quote, "the last quote is never closed")
         return None
@@ -181,7 +181,7 @@ def cut(layout: FileLayout, surveys: Sequence[Survey]) -> list[Piece] | None:
 
 
 def _refuse_quotes(layout: FileLayout, surveys: Sequence[Survey], line: int, what: str) -> None:
-    if not any(found.escaped for found in surveys):
+    if not any(part.escaped for part in surveys):
         raise layout.refused(
             Trouble("broken_csv", what, "quotes around a whole cell", "double the quotes within it", line)
         )

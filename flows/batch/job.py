@@ -54,7 +54,7 @@ SentT = TypeVar("SentT")
 class ClassJoin(Protocol):
     """Brings classes to rows whose file does not tell them."""
 
-    def fill(self, read: RowsRead, /) -> tuple[RowsRead, int]:
+    def fill(self, rows: RowsRead, /) -> tuple[RowsRead, int]:
         """The rows, and to how many of them a class was brought."""
 
 
@@ -192,7 +192,7 @@ def score(
     package: Path,
     target: str,
     client: Client,
-    told: Told | None = None,
+    progress: Told | None = None,
     join: ClassJoin | None = None,
 ) -> ScoringTally:
     """The tally of a finished job; `target` (a folder or s3://bucket/prefix) holds its parts.
@@ -202,7 +202,7 @@ def score(
         package: the model's package; its files are sent to the workers, which hold them against its manifest.
         target: made if absent; parts of the same job found there are kept.
         client: of the workers that score.
-        told: called with the tally so far after every part, in this thread.
+        progress: called with the tally so far after every part, in this thread.
         join: brings classes to rows whose file does not tell them; sent to the workers.
 
     Raises:
@@ -213,12 +213,12 @@ def score(
         _claim(job, place)
         pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
         rules = PartRules(job.chunk_rows, job.reasons, job.prediction_sets, join)
-        tally = _scored(pieces, (Package.of(package), rules), target, client, told)
+        tally = _scored(pieces, (Package.of(package), rules), target, client, progress)
         if batch_files.changed(job.sources):
             raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
         told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
-        found = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
-        tally = tally.model_copy(update=found)
+        summary = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
+        tally = tally.model_copy(update=summary)
         place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())
     except KilledWorker as error:
         raise BatchRefused("a worker died again and again over one chunk: make chunks smaller") from error
@@ -268,82 +268,84 @@ def _model(package: Package) -> PackedModel:
         return _LOADED[package.digest]
 
 
-def _same(sent: SentT) -> SentT:
-    return sent
+def _same(value: SentT) -> SentT:
+    return value
 
 
-def _scored(pieces: list[Piece], means: Means, target: str, client: Client, told: Told | None) -> ScoringTally:
+def _scored(pieces: list[Piece], means: Means, target: str, client: Client, progress: Told | None) -> ScoringTally:
     """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
     news: SimpleQueue[Any] = SimpleQueue()
-    topic, done = f"scoring-{uuid4()}", ResultPlace.of(target).names()
+    topic, names = f"scoring-{uuid4()}", ResultPlace.of(target).names()
     client.subscribe_topic(topic, lambda event: news.put(ScoringTally.model_validate(event[1])))
-    found = [sorted(name for name in done if name.startswith(piece.prefix)) if done else [] for piece in pieces]
+    names_by_piece = [
+        sorted(name for name in names if name.startswith(piece.prefix)) if names else [] for piece in pieces
+    ]
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
-    sent = client.submit(_same, means, pure=False)
-    futures = client.map(_on_worker, pieces, found, means=sent, target=target, topic=topic, pure=False)
+    means_future = client.submit(_same, means, pure=False)
+    futures = client.map(_on_worker, pieces, names_by_piece, means=means_future, target=target, topic=topic, pure=False)
     for future in futures:
         future.add_done_callback(news.put)
-    so_far, total, left = ScoringTally(), ScoringTally(), len(futures)
-    while left:
+    so_far, total, remaining = ScoringTally(), ScoringTally(), len(futures)
+    while remaining:
         one = news.get()
         if isinstance(one, Future):
-            total, left = total.plus(one.result()), left - 1
+            total, remaining = total.plus(one.result()), remaining - 1
             continue
         so_far = so_far.plus(one)
-        if told:
-            told(so_far)
+        if progress:
+            progress(so_far)
     client.unsubscribe_topic(topic)
-    if told:
-        told(total)
+    if progress:
+        progress(total)
     return total
 
 
-def _on_worker(piece: Piece, found: list[str], means: Means, target: str, topic: str) -> ScoringTally:
+def _on_worker(piece: Piece, names: list[str], means: Means, target: str, topic: str) -> ScoringTally:
     worker, (package, rules) = get_worker(), means
 
     def tell(one: ScoringTally) -> None:
         worker.log_event(topic, one.model_dump())
 
-    return score_piece(_model(package), piece, found, target, rules, tell)
+    return score_piece(_model(package), piece, names, target, rules, tell)
 
 
 def score_piece(
-    model: PackedModel, piece: Piece, found: list[str], target: str, rules: PartRules, told: Told
+    model: PackedModel, piece: Piece, names: list[str], target: str, rules: PartRules, progress: Told
 ) -> ScoringTally:
-    """A piece's tally, its parts written; those in `found` are kept."""
+    """A piece's tally, its parts written; those in `names` are kept."""
     place, total = ResultPlace.of(target), ScoringTally()
-    if piece.parts and len(found) == piece.parts:
+    if piece.parts and len(names) == piece.parts:
         one = ScoringTally(read_bytes=piece.weight)
-        for name in found:
+        for name in names:
             one = one.plus(counted(place.at(name)))
-        told(one)
+        progress(one)
         return one
-    started = time.thread_time()
-    for number, read in enumerate(rows_of(piece, rules.rows)):
+    start = time.thread_time()
+    for number, part in enumerate(rows_of(piece, rules.rows)):
         name = piece.part(number)
-        one = counted(place.at(name)) if name in found else _scored_part(model, piece, read, rules, place, name)
-        ended = time.thread_time()
+        one = counted(place.at(name)) if name in names else _scored_part(model, piece, part, rules, place, name)
+        now = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
-        one = one.plus(ScoringTally(read_bytes=weight, cpu_s=ended - started))
-        started = ended
-        told(one)
+        one = one.plus(ScoringTally(read_bytes=weight, cpu_s=now - start))
+        start = now
+        progress(one)
         total = total.plus(one)
     return total.plus(ScoringTally(read_bytes=piece.weight - total.read_bytes))
 
 
 def _scored_part(
-    model: PackedModel, piece: Piece, read: RowsRead, rules: PartRules, place: ResultPlace, name: str
+    model: PackedModel, piece: Piece, rows: RowsRead, rules: PartRules, place: ResultPlace, name: str
 ) -> ScoringTally:
-    read = without_personal(read)
-    read, known = rules.join.fill(read) if rules.join else (read, 0)
-    held = checked_rows(piece.layout, read)
-    _tell(read, held, place.at(note_of(name)))
-    scored = score_table(model, read.table, held, reasons=rules.reasons, sets=rules.sets)
-    return _write(scored, place.at(name), read.left_out, known)
+    rows = without_personal(rows)
+    rows, known = rules.join.fill(rows) if rules.join else (rows, 0)
+    check = checked_rows(piece.layout, rows)
+    _tell(rows, check, place.at(note_of(name)))
+    scored = score_table(model, rows.table, check, reasons=rules.reasons, sets=rules.sets)
+    return _write(scored, place.at(name), rows.left_out, known)
 
 
-def _tell(read: RowsRead, held: Checked, place: ResultPlace) -> None:
-    if refused := note(read, held):
+def _tell(rows: RowsRead, check: Checked, place: ResultPlace) -> None:
+    if refused := note(rows, check):
         place.write(refused)
 
 

@@ -146,9 +146,9 @@ def _opened(source: Source, number: int, rows: int, options: ReadOptions) -> Fil
     kind = None if sample.startswith((GZIP, ZIP)) else kind_of(sample, name)
     if kind is FileKind.PARQUET and not packing:
         return _parquet(base)
-    laid = _text(base, sample, rows) if kind is FileKind.DELIMITED else None
-    if laid is not None:
-        return laid
+    layout = _text(base, sample, rows) if kind is FileKind.DELIMITED else None
+    if layout is not None:
+        return layout
     return read_whole_instead(base)
 
 
@@ -231,13 +231,13 @@ def _parquet(base: FileLayout) -> FileLayout:
     return replace(base, lane=Lane.PARQUET, schema=schema, fields=fields, complete=False, told="parquet")
 
 
-def _fields(base: FileLayout, names: Sequence[str], laid: Layout) -> dict[str, str]:
-    found = fields_of([name for name in names if name])
-    for one, columns in found.items():
+def _fields(base: FileLayout, names: Sequence[str], layout: Layout) -> dict[str, str]:
+    columns_of = fields_of([name for name in names if name])
+    for one, columns in columns_of.items():
         if len(columns) > 1:
-            raise TableRefused(two_columns(one, columns, laid.header_line).trouble)
-    fields = {one: columns[0] for one, columns in found.items()}
-    require_fields(base.name, str(laid), fields, [name for name in names if name])
+            raise TableRefused(two_columns(one, columns, layout.header_line).trouble)
+    fields = {one: columns[0] for one, columns in columns_of.items()}
+    require_fields(base.name, str(layout), fields, [name for name in names if name])
     return fields
 
 
@@ -253,23 +253,29 @@ def _text(base: FileLayout, sample: bytes, rows: int) -> FileLayout | None:
         text = bare.decode(encoding).encode()
     except UnicodeDecodeError:
         return None
-    found = dialect(text, base.options)
-    refuse_names(found.columns, found.header_line)
-    borders = row_borders(text, found.start, found.line, found.delimiter)
+    csv_dialect = dialect(text, base.options)
+    refuse_names(csv_dialect.columns, csv_dialect.header_line)
+    borders = row_borders(text, csv_dialect.start, csv_dialect.line, csv_dialect.delimiter)
     ends_open = bool(borders.open_quote) and base.complete
     if borders.stray_quotes or ends_open or _ESCAPED_QUOTE in text or b"\n" not in text or borders.lines.size == 0:
         return None
-    above = len(text[: found.start].decode().encode(encoding)) + len(sample) - len(sample.removeprefix(codecs.BOM_UTF8))
-    laid = Layout("csv", (base.packing,) if base.packing else (), encoding, found.delimiter, "", found.header_line)
+    above = (
+        len(text[: csv_dialect.start].decode().encode(encoding))
+        + len(sample)
+        - len(sample.removeprefix(codecs.BOM_UTF8))
+    )
+    layout = Layout(
+        "csv", (base.packing,) if base.packing else (), encoding, csv_dialect.delimiter, "", csv_dialect.header_line
+    )
     return replace(
         base,
         lane=Lane.STREAM if base.packing else Lane.CUT,
-        schema=pa.schema([(name, pa.string()) for name in found.columns if name]),
-        fields=_fields(base, found.columns, laid),
-        dialect=replace(found, start=above),
+        schema=pa.schema([(name, pa.string()) for name in csv_dialect.columns if name]),
+        fields=_fields(base, csv_dialect.columns, layout),
+        dialect=replace(csv_dialect, start=above),
         encoding=encoding,
-        block=max(int(rows * (len(text) - found.start) / len(borders.lines)), 1),
-        told=str(laid),
+        block=max(int(rows * (len(text) - csv_dialect.start) / len(borders.lines)), 1),
+        told=str(layout),
     )
 
 
@@ -281,10 +287,10 @@ def _encoding(sample: bytes, told_encoding: str) -> str | None:
         return None
     if told_encoding:
         try:
-            known = codecs.lookup(told_encoding).name
+            name = codecs.lookup(told_encoding).name
         except LookupError:
             return None  # the shared reader says so
-        return known if known in (UTF8, *_ONE_BYTE) else None
+        return name if name in (UTF8, *_ONE_BYTE) else None
     return UTF8 if is_utf8(sample) else WINDOWS
 
 
@@ -350,5 +356,5 @@ def settled(layout: FileLayout, forms: Mapping[str, ColumnForm]) -> FileLayout:
     """The layout with its columns' forms."""
     marks: set[Any] = {form.decimal for form in forms.values() if form.decimal}
     mark = marks.pop() if len(marks) == 1 and layout.lane in (Lane.CUT, Lane.STREAM) else ""
-    spoken = {",": "comma", ".": "point"}.get(mark, "")
-    return replace(layout, forms=dict(forms), told=f"{layout.told}, decimal {spoken}" if spoken else layout.told)
+    mark_name = {",": "comma", ".": "point"}.get(mark, "")
+    return replace(layout, forms=dict(forms), told=f"{layout.told}, decimal {mark_name}" if mark_name else layout.told)

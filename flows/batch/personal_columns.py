@@ -40,19 +40,19 @@ def _personal(name: str) -> bool:
     return field_of(name) in _PERSONAL_FIELDS or word(name) in _NAMES or not _TELLING.isdisjoint(words)
 
 
-def without_personal(read: RowsRead) -> RowsRead:
+def without_personal(rows: RowsRead) -> RowsRead:
     """The rows without the columns that name a person, in what is passed on and in what is told of refused rows.
 
     A row whose cells do not fit the header cannot be read by columns; where the file names persons it keeps its line
     and the reason, and no cell.
     """
-    gone = personal_columns(read.written.column_names)
-    if not gone:
-        return read
+    names = personal_columns(rows.written.column_names)
+    if not names:
+        return rows
     return replace(
-        read,
-        table=read.table.drop_columns(list(gone)),
-        written=read.written.drop_columns(list(gone)),
-        aside={place: replace(row, cells=()) for place, row in read.aside.items()},
-        left_out=gone,
+        rows,
+        table=rows.table.drop_columns(list(names)),
+        written=rows.written.drop_columns(list(names)),
+        aside={place: replace(row, cells=()) for place, row in rows.aside.items()},
+        left_out=names,
     )

@@ -92,12 +92,12 @@ def joined(reads: Sequence[RowsRead]) -> RowsRead:
     for one in reads:
         aside |= {first + place: row for place, row in one.aside.items()}
         first += len(one)
-    held = list(reads)
+    parts = list(reads)
     return replace(
         reads[0],
         table=pa.concat_tables([one.table for one in reads]),
         written=pa.concat_tables([one.written for one in reads]),
-        lines=lambda: np.concatenate([one.lines() for one in held]),
+        lines=lambda: np.concatenate([one.lines() for one in parts]),
         aside=aside,
     )
 
@@ -125,11 +125,11 @@ def rows_of(piece: Piece, rows: int) -> Iterator[RowsRead]:
         raise BatchRefused(f"{piece.layout.name} cannot be read: {system_words(error)}") from None
 
 
-def _read(layout: FileLayout, written: pa.Table, lines: Lines) -> RowsRead:
+def _read(layout: FileLayout, cells: pa.Table, lines: Lines) -> RowsRead:
     """The columns with the contract's names where they hold a field that a score needs."""
     names = {column: name for name, column in layout.fields.items() if name in FIELDS}
-    table = written.rename_columns([names.get(name, name) for name in written.column_names])
-    return RowsRead(table, written, lines, layout.fields, layout.forms)
+    table = cells.rename_columns([names.get(name, name) for name in cells.column_names])
+    return RowsRead(table, cells, lines, layout.fields, layout.forms)
 
 
 def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
@@ -138,45 +138,45 @@ def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
     Raises:
         TableRefused: a cell stands under no name.
     """
-    laid = layout.dialect
-    cells, odd = parsed_rows(content, laid, escaped=False, empty_is_null=True)
+    csv_dialect = layout.dialect
+    cells, odd = parsed_rows(content, csv_dialect, escaped=False, empty_is_null=True)
     total = len(cells) + len(odd)
     numbers = np.delete(np.arange(total), [number - 1 for number, _ in odd]) if odd else np.arange(total)
 
     def lines_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = row_borders(content, 0, line, laid.delimiter).lines[rows]
-        return found
+        lines: NDArray[np.int64] = row_borders(content, 0, line, csv_dialect.delimiter).lines[rows]
+        return lines
 
     blank = _blank(cells)
     if blank.any():
         cells, numbers = cells.filter(pa.array(~blank)), numbers[~blank]
-    sums = adds_up(cells.column(next(place for place, name in enumerate(laid.columns) if name)))
+    sums = adds_up(cells.column(next(place for place, name in enumerate(csv_dialect.columns) if name)))
     aside: dict[int, SetAside] = {}
     if sums.any():
         rows = cells.filter(pa.array(sums)).to_pylist()
         told_rows = [["" if cell is None else str(cell) for cell in row.values()] for row in rows]
-        found = zip(numbers[sums], lines_of(numbers[sums]), told_rows, strict=True)
-        aside = {int(number): totals(int(own), row) for number, own, row in found}
+        sum_rows = zip(numbers[sums], lines_of(numbers[sums]), told_rows, strict=True)
+        aside = {int(number): totals(int(own), row) for number, own, row in sum_rows}
         cells, numbers = cells.filter(pa.array(~sums)), numbers[~sums]
-    _refuse_unnamed(cells, laid, lambda places: lines_of(numbers[places]))
-    if laid.indexed and len(numbers):
+    _refuse_unnamed(cells, csv_dialect, lambda places: lines_of(numbers[places]))
+    if csv_dialect.indexed and len(numbers):
         refuse_broken_index(cells.column(0), lines_of(numbers))
-    named = [place for place, name in enumerate(laid.columns) if name]
-    written = cells.select(named).rename_columns([laid.columns[place] for place in named])
+    columns = [place for place, name in enumerate(csv_dialect.columns) if name]
+    table = cells.select(columns).rename_columns([csv_dialect.columns[place] for place in columns])
     if not odd and not aside:
-        return _read(layout, written, lambda: lines_of(numbers))
+        return _read(layout, table, lambda: lines_of(numbers))
     lines = lines_of(np.array([number - 1 for number, _ in odd], np.int64))
     aside |= {
-        number - 1: ragged(RaggedRow(int(own), cells_of(text, laid.delimiter)), laid.columns)
+        number - 1: ragged(RaggedRow(int(own), cells_of(text, csv_dialect.delimiter)), csv_dialect.columns)
         for own, (number, text) in zip(lines, odd, strict=True)
-        if text.strip(f" \r\n\t{laid.delimiter}")
+        if text.strip(f" \r\n\t{csv_dialect.delimiter}")
     }
-    return _with_aside(layout, written, numbers, aside, lines_of)
+    return _with_aside(layout, table, numbers, aside, lines_of)
 
 
 def _with_aside(
     layout: FileLayout,
-    written: pa.Table,
+    cells: pa.Table,
     numbers: NDArray[np.int64],
     aside: Mapping[int, SetAside],
     lines_of: Callable[[NDArray[np.int64]], NDArray[np.int64]],
@@ -185,10 +185,10 @@ def _with_aside(
     every = np.concatenate([numbers, np.array(sorted(aside), np.int64)])
     order = np.argsort(every, kind="stable")
     beyond = order >= len(numbers)
-    filled = written.take(pa.array(np.where(beyond, 0, order), mask=beyond))
+    table = cells.take(pa.array(np.where(beyond, 0, order), mask=beyond))
     places = {int(every[order[place]]): place for place in np.flatnonzero(beyond)}
-    read = _read(layout, filled, lambda: lines_of(every[order]))
-    return replace(read, aside={int(places[number]): row for number, row in aside.items()})
+    rows = _read(layout, table, lambda: lines_of(every[order]))
+    return replace(rows, aside={int(places[number]): row for number, row in aside.items()})
 
 
 def _blank(cells: pa.Table) -> NDArray[np.bool_]:
@@ -202,8 +202,10 @@ def _blank(cells: pa.Table) -> NDArray[np.bool_]:
     return empty
 
 
-def _refuse_unnamed(cells: pa.Table, laid: Dialect, lines: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
-    for place, name in enumerate(laid.columns):
+def _refuse_unnamed(
+    cells: pa.Table, csv_dialect: Dialect, lines: Callable[[NDArray[np.int64]], NDArray[np.int64]]
+) -> None:
+    for place, name in enumerate(csv_dialect.columns):
         if name or not place:
             continue
         filled = np.flatnonzero(cells.column(place).is_valid().to_numpy())
@@ -214,19 +216,19 @@ def _refuse_unnamed(cells: pa.Table, laid: Dialect, lines: Callable[[NDArray[np.
 def _streamed(piece: Piece, _: int) -> Iterator[RowsRead]:
     """Packed text, some MiB at a time from row border to row border."""
     layout, line = piece.layout, piece.line
-    held, plain = b"", True
+    buffer, plain = b"", True
     # pylint: disable-next=contextmanager-generator-missing-cleanup  # its own with blocks close the file
     with stream_of(layout.source, layout.packing, layout.options) as stream:
         stream.read(layout.dialect.start)
         while True:
             chunk = bytes(stream.read(PACKED_BLOCK_BYTES))
-            held += chunk
-            end = len(held) if not chunk else _last_border(layout, held, line)
-            if len(held) - end > LONGEST_PIECE_BYTES:
+            buffer += chunk
+            end = len(buffer) if not chunk else _last_border(layout, buffer, line)
+            if len(buffer) - end > LONGEST_PIECE_BYTES:
                 raise layout.refused(
                     Trouble("too_large", f"no row ends for {LONGEST_PIECE_BYTES:,} bytes", "a row a line", line=line)
                 )
-            content, held = held[:end], held[end:]
+            content, buffer = buffer[:end], buffer[end:]
             if content:
                 layout = _still(layout, content, line, plain=plain)
                 plain = plain and content.isascii()
@@ -263,12 +265,12 @@ def _last_border(layout: FileLayout, content: bytes, line: int) -> int:
 def _refuse_quotes(layout: FileLayout, content: bytes, line: int) -> None:
     if b'"' not in content:
         return
-    found = row_borders(content, 0, line, layout.dialect.delimiter)
+    borders = row_borders(content, 0, line, layout.dialect.delimiter)
     advice = ("quotes around a whole cell", "double the quotes within it")
-    if found.stray_quotes:
-        raise TableRefused(Trouble("broken_csv", "a quote stands inside a cell", *advice, found.stray_quotes[0]))
-    if found.open_quote:
-        raise TableRefused(Trouble("broken_csv", "the last quote is never closed", *advice, found.open_quote))
+    if borders.stray_quotes:
+        raise TableRefused(Trouble("broken_csv", "a quote stands inside a cell", *advice, borders.stray_quotes[0]))
+    if borders.open_quote:
+        raise TableRefused(Trouble("broken_csv", "the last quote is never closed", *advice, borders.open_quote))
 
 
 def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
@@ -284,9 +286,9 @@ def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
     with pq.ParquetFile(place.path, filesystem=place.system, read_dictionary=coded, buffer_size=BUFFER_BYTES) as file:
         first = piece.line
         for batch in file.iter_batches(batch_size=rows, row_groups=range(piece.start, piece.stop), use_threads=False):
-            written = pa.Table.from_batches([batch])
-            yield _read(piece.layout, written, _counting(first, len(written)))
-            first += len(written)
+            table = pa.Table.from_batches([batch])
+            yield _read(piece.layout, table, _counting(first, len(table)))
+            first += len(table)
 
 
 def _counting(first: int, count: int) -> Lines:
@@ -294,26 +296,26 @@ def _counting(first: int, count: int) -> Lines:
 
 
 def _whole(piece: Piece, _: int) -> Iterator[RowsRead]:
-    read = read_whole(piece.layout)
-    faults = sorted(read.understanding.faults, key=lambda one: one.line)
-    every = np.concatenate([read.lines, np.array([one.line for one in faults], np.int64)])
+    table = read_whole(piece.layout)
+    faults = sorted(table.understanding.faults, key=lambda one: one.line)
+    every = np.concatenate([table.lines, np.array([one.line for one in faults], np.int64)])
     order = np.argsort(every, kind="stable")
-    beyond = order >= len(read.lines)
+    beyond = order >= len(table.lines)
     indices = pa.array(np.where(beyond, 0, order), mask=beyond)
-    aside = {int(place): faults[order[place] - len(read.lines)] for place in np.flatnonzero(beyond)}
-    written = pa.table({str(name): _as_written(read.frame[name]) for name in read.frame.columns})
-    fields = {read.columns[name]: name for name in FIELDS}
+    aside = {int(place): faults[order[place] - len(table.lines)] for place in np.flatnonzero(beyond)}
+    cells = pa.table({str(name): _as_written(table.frame[name]) for name in table.frame.columns})
+    fields = {table.columns[name]: name for name in FIELDS}
     columns = {
-        fields.get(name, name): _plain(read, fields[name]) if name in fields else written.column(name)
-        for name in written.column_names
+        fields.get(name, name): _plain(table, fields[name]) if name in fields else cells.column(name)
+        for name in cells.column_names
     }
     lines = every[order]
     # The shared reader left plain numbers; days stand as they were written.
     forms = dict.fromkeys(FIELDS, PLAIN) | {
-        one.field: one.form for one in read.understanding.columns if one.kind is CellKind.DAY
+        one.field: one.form for one in table.understanding.columns if one.kind is CellKind.DAY
     }
     yield RowsRead(
-        pa.table(columns).take(indices), written.take(indices), lambda: lines, dict(read.columns), forms, aside
+        pa.table(columns).take(indices), cells.take(indices), lambda: lines, dict(table.columns), forms, aside
     )
 
 
@@ -323,8 +325,8 @@ def _as_written(cells: pd.Series) -> pa.Array:
     return pa.array([None if pd.isna(cell) or cell == "" else str(cell) for cell in cells], pa.string())
 
 
-def _plain(read: TableRead, name: str) -> pa.Array:
-    column = read.plain[name]
+def _plain(table: TableRead, name: str) -> pa.Array:
+    column = table.plain[name]
     if pd.api.types.is_numeric_dtype(column.cells):
         return pa.array(column.cells, from_pandas=True)
     texts: list[Any] = column.cells.astype("object").to_list()
@@ -339,16 +341,16 @@ def _plain(read: TableRead, name: str) -> pa.Array:
 
 def _evenly(reads: Iterator[RowsRead], rows: int) -> Iterator[RowsRead]:
     """The rows in parts of exactly `rows`, the last one shorter: parts do not depend on how a file is read."""
-    held: list[RowsRead] = []
-    for read in reads:
-        while sum(map(len, held)) + len(read) >= rows:
-            wanted = rows - sum(map(len, held))
-            yield joined([*held, read.sliced(0, wanted)])
-            held, read = [], read.sliced(wanted, len(read) - wanted)
-        if len(read):
-            held.append(read)
-    if held:
-        yield joined(held)
+    parts: list[RowsRead] = []
+    for part in reads:
+        while sum(map(len, parts)) + len(part) >= rows:
+            missing = rows - sum(map(len, parts))
+            yield joined([*parts, part.sliced(0, missing)])
+            parts, part = [], part.sliced(missing, len(part) - missing)
+        if len(part):
+            parts.append(part)
+    if parts:
+        yield joined(parts)
 
 
 def numeric_texts(table: pa.Table) -> dict[str, pa.ChunkedArray]:

@@ -40,8 +40,8 @@ class ResultPlace(NamedTuple):
 
     def names(self) -> set[str]:
         """Names of the files in here; none if the folder does not exist."""
-        found = self.system.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
-        return {info.base_name for info in found if info.is_file}
+        infos = self.system.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
+        return {info.base_name for info in infos if info.is_file}
 
     def read(self) -> bytes:
         """The bytes of the file."""

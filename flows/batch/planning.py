@@ -29,8 +29,8 @@ def plan(sources: Sequence[Source], rows: int, options: ReadOptions, client: Cli
     def mapped(function: Callable[..., Any], *sequences: Sequence[Any], **same: Any) -> Iterable[Any]:
         if not sequences[0]:
             return []
-        found: Iterable[Any] = client.gather(client.map(function, *sequences, **same, pure=False))
-        return found
+        results: Iterable[Any] = client.gather(client.map(function, *sequences, **same, pure=False))
+        return results
 
     return planned(sources, rows, options, mapped)
 
@@ -40,8 +40,8 @@ def planned(sources: Sequence[Source], rows: int, options: ReadOptions, mapped: 
     layouts = list(mapped(opened, sources, range(len(sources)), rows=rows, options=options))
     ranges = [(layout, *block) for layout in layouts for block in blocks(layout)]
     surveys = iter(mapped(survey, *zip(*ranges, strict=True)) if ranges else [])
-    found = [[next(surveys) for _ in blocks(layout)] for layout in layouts]
-    formed = list(mapped(_formed, layouts, found, rows=rows))
+    surveys_of = [[next(surveys) for _ in blocks(layout)] for layout in layouts]
+    formed = list(mapped(_formed, layouts, surveys_of, rows=rows))
     settled: list[Piece] = []
     for layout, own, decides in formed:
         if not decides:
@@ -53,8 +53,8 @@ def planned(sources: Sequence[Source], rows: int, options: ReadOptions, mapped: 
 def _formed(layout: FileLayout, surveys: list[Survey], rows: int) -> tuple[FileLayout, list[Piece], bool]:
     """The layout with its forms, the pieces, and whether the file's beginning decides the forms."""
     layout, pieces = _cut(layout, surveys, rows)
-    found = sampled(layout) if pieces else layout
-    return found or layout, pieces, found is not None
+    sample = sampled(layout) if pieces else layout
+    return sample or layout, pieces, sample is not None
 
 
 def _cut(layout: FileLayout, surveys: list[Survey], rows: int) -> tuple[FileLayout, list[Piece]]:

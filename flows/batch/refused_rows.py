@@ -29,24 +29,26 @@ def note_of(part: str) -> str:
     return _NOTE + part.removeprefix(_PART).replace(".parquet", ".jsonl")
 
 
-def note(read: RowsRead, found: Checked) -> bytes:
+def note(rows: RowsRead, check: Checked) -> bytes:
     """What was refused of these rows; nothing if no row was."""
-    places = np.flatnonzero(found.problem)
+    places = np.flatnonzero(check.problem)
     if places.size == 0:
         return b""
-    lines = read.lines()
-    told = [json.dumps(list(read.written.column_names), ensure_ascii=False)]
+    lines = rows.lines()
+    records = [json.dumps(list(rows.written.column_names), ensure_ascii=False)]
     for place in map(int, places):
-        told.append(json.dumps([int(lines[place]), *_why(read, found, place), *read.cells(place)], ensure_ascii=False))
-    return "\n".join(told).encode("utf-8", errors="surrogatepass")
+        records.append(
+            json.dumps([int(lines[place]), *_why(rows, check, place), *rows.cells(place)], ensure_ascii=False)
+        )
+    return "\n".join(records).encode("utf-8", errors="surrogatepass")
 
 
-def _why(read: RowsRead, found: Checked, place: int) -> tuple[str, str]:
-    if place in read.aside:
-        return read.aside[place].column, read.aside[place].what
-    problem = int(found.problem[place])
+def _why(rows: RowsRead, check: Checked, place: int) -> tuple[str, str]:
+    if place in rows.aside:
+        return rows.aside[place].column, rows.aside[place].what
+    problem = int(check.problem[place])
     field = PROBLEMS[problem]
-    return ("" if field == ROW else read.fields.get(field, field)), reason(problem, int(found.fault[place]))
+    return ("" if field == ROW else rows.fields.get(field, field)), reason(problem, int(check.fault[place]))
 
 
 def join_notes(pieces: Sequence[Piece], target: ResultPlace) -> tuple[str, ...]:
@@ -54,22 +56,22 @@ def join_notes(pieces: Sequence[Piece], target: ResultPlace) -> tuple[str, ...]:
     there = sorted(name for name in target.names() if name.startswith(_NOTE))
     layouts = {piece.layout.number: piece.layout for piece in pieces}
     shorts = [layout.name for layout in layouts.values()]
-    written = []
+    names = []
     for number, layout in layouts.items():
         notes = [name for name in there if name.startswith(f"{_NOTE}{number:05d}-")]
         if notes:
             name = layout.name if shorts.count(layout.name) == 1 else f"{number:05d}-{layout.name}"
             _join([target.at(one) for one in notes], target.at(name + REFUSED_ROWS))
-            written.append(name + REFUSED_ROWS)
-    return tuple(written)
+            names.append(name + REFUSED_ROWS)
+    return tuple(names)
 
 
 def _join(notes: Sequence[ResultPlace], target: ResultPlace) -> None:
     names = next(_rows(notes[0].read()))
     width = len(names)
     widest = max((len(row) - 3 for one in notes for row in _cells(one)), default=width)
-    given = [f"given {name}" if name in (LINE, COLUMN, REASON) else name for name in names]
-    header = [LINE, COLUMN, REASON, *given, *([BEYOND] if widest > width else [])]
+    headings = [f"given {name}" if name in (LINE, COLUMN, REASON) else name for name in names]
+    header = [LINE, COLUMN, REASON, *headings, *([BEYOND] if widest > width else [])]
     with target.writing() as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogatepass", newline="", write_through=True)
         writer = csv.writer(text, lineterminator="\n")

@@ -104,16 +104,16 @@ def reason(problem: int, fault: int) -> str:
     }[CellFault(fault)]
 
 
-def score_table(model: PackedModel, table: pa.Table, found: Checked, *, reasons: bool, sets: bool = False) -> pa.Table:
+def score_table(model: PackedModel, table: pa.Table, check: Checked, *, reasons: bool, sets: bool = False) -> pa.Table:
     """The pass-through columns of `table` and `ANSWERS`, row by row as `PackedModel.assess` does, to the last bit.
 
     With `sets` also the prediction sets, classes joined by `|`: null where the model tells no thresholds.
     """
-    told, problem = found.history, found.problem
-    blocks = [model.assess_arrays(features, reasons=reasons) for features in found.features()]
+    known_history, problem = check.history, check.problem
+    blocks = [model.assess_arrays(features, reasons=reasons) for features in check.features()]
     answers = Arrays(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     passed = [name for name in table.column_names if name not in FIELDS]
-    known = np.zeros(len(problem), np.bool_) if told is None else ~np.isnan(told[:, 0])
+    known = np.zeros(len(problem), np.bool_) if known_history is None else ~np.isnan(known_history[:, 0])
     arrays = [
         *_answer_arrays(answers, problem, model, reasons),
         _dictionary(known.astype(np.int8), [str(name) for name in Basis], problem > 0),
@@ -131,7 +131,7 @@ def _cut(cells: Any, part: slice) -> Any:
 
 def _sets(answers: Arrays, known: Bools, model: PackedModel, bad: Bools) -> pa.Array:
     """The prediction set of each row, by what was known of its customer."""
-    told = rounded_many(answers.probabilities)
+    probabilities = rounded_many(answers.probabilities)
     codes, absent = np.zeros(len(bad), np.int8), bad.copy()
     bits = 1 << np.arange(len(CLASSES))
     for basis, chosen in ((Basis.APPLICANT, ~known), (Basis.KNOWN_CUSTOMER, known)):
@@ -139,7 +139,7 @@ def _sets(answers: Arrays, known: Bools, model: PackedModel, bad: Bools) -> pa.A
         if thresholds is None:
             absent |= chosen
         elif chosen.any():
-            codes[chosen] = prediction_sets_many(told[chosen], thresholds) @ bits
+            codes[chosen] = prediction_sets_many(probabilities[chosen], thresholds) @ bits
     texts = [
         "|".join(name for place, name in enumerate(CLASSES) if code >> place & 1) for code in range(1 << len(CLASSES))
     ]
@@ -151,14 +151,14 @@ def _answer_arrays(answers: Arrays, problem: NDArray[np.int8], model: PackedMode
     bad = problem > 0
     classes = [str(name) for name in CLASSES]
     grades = grade_many(rounded_many(answers.probabilities[:, 0]), model.manifest.grade_borders)
-    told = _reason_texts(answers.numbers) if reasons else Coded([""], np.zeros(len(bad), np.intp))
+    texts = _reason_texts(answers.numbers) if reasons else Coded([""], np.zeros(len(bad), np.intp))
     return [
         pa.array(answers.score, mask=bad),
         _dictionary(answers.band, classes, bad),
         _dictionary(answers.predicted_class, classes, bad),
         *(pa.array(np.ascontiguousarray(answers.probabilities[:, place]), mask=bad) for place in range(len(classes))),
         pa.array(answers.borderline, mask=bad),
-        _dictionary(told.codes, told.values, bad),
+        _dictionary(texts.codes, texts.values, bad),
         _dictionary(problem, list(PROBLEMS)),
         _dictionary(np.zeros(len(bad), np.int8), [model.ref.digest]),
         _dictionary(grades, [str(name) for name in GRADES], bad),
@@ -177,8 +177,8 @@ def _reason_texts(numbers: NDArray[np.int16]) -> Coded:
     if not texts:
         return Coded([""], np.zeros(0, np.intp))
     # What stands for no reason may differ from call to call: each text once and in order, for the same bytes again.
-    told, places = np.unique(texts, return_inverse=True)
-    return Coded(told.tolist(), places.reshape(-1)[codes.reshape(-1)])
+    distinct, places = np.unique(texts, return_inverse=True)
+    return Coded(distinct.tolist(), places.reshape(-1)[codes.reshape(-1)])
 
 
 def checked(
@@ -196,7 +196,7 @@ def checked(
         ContradictingCell: a text contradicts its column's form, which is not sure.
     """
     forms = dict.fromkeys(FIELDS, POINT) if forms is None else forms
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     problem, fault = np.zeros(len(table), np.int8), np.zeros(len(table), np.int8)
 
     def blame(name: str, faults: NDArray[np.int8]) -> None:
@@ -206,14 +206,16 @@ def checked(
     for name in FIELDS:
         rule, nullable = CONTRACT[name]
         if name in CATEGORIES:
-            found[name], faults = category(table.column(name), name, rule, nullable)
+            values[name], faults = category(table.column(name), name, rule, nullable)
         else:
-            found[name], faults = _number(table.column(name), name, rule, nullable, forms.get(name, POINT), sure)
+            values[name], faults = _number(table.column(name), name, rule, nullable, forms.get(name, POINT), sure)
         blame(name, faults)
-    blame("loan_types", np.where(_uneven(found["loan_types"], found["num_loans"]), CellFault.KINDS, 0).astype(np.int8))
-    told, broken = histories(table, forms.get(DAY_FIELD, ColumnForm()), columns or {})
+    blame(
+        "loan_types", np.where(_uneven(values["loan_types"], values["num_loans"]), CellFault.KINDS, 0).astype(np.int8)
+    )
+    known_history, broken = histories(table, forms.get(DAY_FIELD, ColumnForm()), columns or {})
     blame(PREVIOUS, np.where(broken, CellFault.UNREAD, 0).astype(np.int8))
-    return Checked(found, problem, fault, told)
+    return Checked(values, problem, fault, known_history)
 
 
 def histories(
@@ -231,7 +233,7 @@ def histories(
     has_days = day_column in table.column_names
     days = table.column(day_column).cast(pa.string()).to_pylist() if has_days else [None] * len(texts)
     today = datetime.now(UTC).date()
-    told = np.full((len(texts), len(HISTORY)), np.nan)
+    result = np.full((len(texts), len(HISTORY)), np.nan)
     for row, (text, day) in enumerate(zip(texts, days, strict=True)):
         if not text:
             continue
@@ -239,10 +241,10 @@ def histories(
         try:
             if as_of is None:
                 raise ValueError("no day")
-            told[row] = history(from_text(text, as_of), as_of)
+            result[row] = history(from_text(text, as_of), as_of)
         except ValueError:
             broken[row] = True
-    return (told if np.any(~np.isnan(told)) else None), broken
+    return (result if np.any(~np.isnan(result)) else None), broken
 
 
 def day_of(text: str | None, form: ColumnForm, today: date) -> date | None:
@@ -254,8 +256,8 @@ def day_of(text: str | None, form: ColumnForm, today: date) -> date | None:
 
 
 def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:
-    told = np.array([text.count("|") + 1 if text else 0 for text in loans.values], np.float64)[loans.codes]
-    uneven: Bools = (told > 0) & ~(told == number)
+    counts = np.array([text.count("|") + 1 if text else 0 for text in loans.values], np.float64)[loans.codes]
+    uneven: Bools = (counts > 0) & ~(counts == number)
     return uneven
 
 
@@ -317,8 +319,8 @@ def _dressed(
     if form.currency is not None:
         unread = unread | _in_others(texts, form.currency)
     missing = plain.unknown | (texts == "").to_numpy(dtype=np.bool_)
-    told = plain.cells.mask(missing | unread)
-    numbers = pc.cast(pa.array(told, pa.string(), from_pandas=True), pa.float64())
+    numerals = plain.cells.mask(missing | unread)
+    numbers = pc.cast(pa.array(numerals, pa.string(), from_pandas=True), pa.float64())
     return np.array(numbers.to_numpy(zero_copy_only=False), np.float64), missing, unread
 
 
@@ -326,7 +328,7 @@ def _in_others(texts: pd.Series, currency: str) -> Bools:
     """Amounts in another currency than the file's beginning told: what they are worth, nothing says."""
     dressed = ~texts.str.fullmatch(_UNDRESSED).to_numpy(dtype=np.bool_)
     codes, words = pd.factorize(texts[dressed])
-    named = [found.currency if (found := numeral(word)) is not None else "" for word in words]
+    currencies = [amount.currency if (amount := numeral(word)) is not None else "" for word in words]
     others = np.zeros(len(texts), np.bool_)
-    others[dressed] = np.array([currency_name(one) not in ("", currency) for one in named], np.bool_)[codes]
+    others[dressed] = np.array([currency_name(one) not in ("", currency) for one in currencies], np.bool_)[codes]
     return others

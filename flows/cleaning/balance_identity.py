@@ -81,12 +81,12 @@ def fill_gaps(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> NDArray[
     So an applicant's amounts come over the API, and a booked shift is worth knowing: rows of which it was undone are
     far better than a model thinks that never saw it.
     """
-    told = amounts.of_identity()
+    before = amounts.of_identity()
     state = repair(amounts, past, tally)
-    solved = amounts.of_identity()
-    contradicts: Mask = np.any(np.abs(solved - told) > CENT, axis=1)
-    kept = np.where(~np.isnan(told) | np.expand_dims(contradicts, 1), told, solved)
-    for name, column in zip(IDENTITY, kept.T, strict=True):
+    after = amounts.of_identity()
+    contradicts: Mask = np.any(np.abs(after - before) > CENT, axis=1)
+    values = np.where(~np.isnan(before) | np.expand_dims(contradicts, 1), before, after)
+    for name, column in zip(IDENTITY, values.T, strict=True):
         setattr(amounts, name, column.copy())
     return np.where(contradicts, BROKEN, state)
 

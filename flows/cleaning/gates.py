@@ -98,9 +98,9 @@ class Measure(BaseModel):
             )
             if part
         )
-        told = f"{self.gate} of {self.column} is {self.value:.4g}, {limits} is allowed"
+        text = f"{self.gate} of {self.column} is {self.value:.4g}, {limits} is allowed"
         unread = f"; commonest unread: {', '.join(map(repr, self.commonest_unread))}" if self.commonest_unread else ""
-        return told + unread
+        return text + unread
 
 
 def judged(
@@ -111,12 +111,12 @@ def judged(
 ) -> list[Measure]:
     """Every figure that a gate bounds, the breaches first."""
     unread = _unread_texts(understanding)
-    said = {(one.gate, one.column): one for one in overrides}
-    found = []
+    override_of = {(one.gate, one.column): one for one in overrides}
+    figures = []
     for gate, column, value in measures(result):
         least, most = gates[gate].bounds(column)
-        override = said.get((gate, column))
-        found.append(
+        override = override_of.get((gate, column))
+        figures.append(
             Measure(
                 gate=gate,
                 column=column,
@@ -131,26 +131,26 @@ def judged(
                 else [],
             )
         )
-    return sorted(found, key=lambda one: (one.passed, one.gate, one.column))
+    return sorted(figures, key=lambda one: (one.passed, one.gate, one.column))
 
 
-def refuse(found: Sequence[Measure]) -> None:
+def refuse(figures: Sequence[Measure]) -> None:
     """Nothing, if no breach stops.
 
     Raises:
         GateBreached: in one line the worst breaches, their commonest unread values, and what to do.
     """
-    stops = [one for one in found if one.stops]
+    stops = [one for one in figures if one.stops]
     if not stops:
         return
     unread = [one for one in stops if one.commonest_unread] or stops
-    told = "; ".join(
+    breaches = "; ".join(
         one.sentence() for one in [*unread[:SHOWN], *[one for one in stops if one not in unread][:SHOWN]][:SHOWN]
     )
     more = f" (and {len(stops) - SHOWN} breaches more)" if len(stops) > SHOWN else ""
     raise GateBreached(
-        f"the table is not fit to learn from: {told}{more}. Mend the source and fetch it again, or, if this is meant, "
-        "say so by name and reason under prepare.overrides in data/params.yaml"
+        f"the table is not fit to learn from: {breaches}{more}. Mend the source and fetch it again, or, if this is "
+        "meant, say so by name and reason under prepare.overrides in data/params.yaml"
     )
 
 

@@ -77,17 +77,17 @@ def _told(cells: pd.Series, name: str, tally: CleaningTally) -> pd.Series:
 def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally: CleaningTally) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells):
         values = cells.astype("float64")
-        told = values.notna()
-        tally.add(CleaningRule.EMPTY, column.name, ~told)
+        present = values.notna()
+        tally.add(CleaningRule.EMPTY, column.name, ~present)
     else:
         words = _told(cells, column.name, tally)
         bare = words.str.strip("_")
         tally.add(CleaningRule.TRAILING_UNDERSCORE, column.name, words != bare)
-        told = words != ""
+        present = words != ""
         codes, distinct = pd.factorize(bare)  # each text is parsed once: most columns have few
         numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy("float64")
         values = pd.Series(numbers[codes], index=cells.index)
-    tally.add(CleaningRule.NOT_A_NUMBER, column.name, told & values.isna())
+    tally.add(CleaningRule.NOT_A_NUMBER, column.name, present & values.isna())
     outside = values.notna() & ~values.between(column.low, column.high)
     tally.add(CleaningRule.OUT_OF_RANGE, column.name, outside)
     values = values.mask(outside)
@@ -95,11 +95,11 @@ def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally
         broken = values.notna() & (values % 1 != 0)
         tally.add(CleaningRule.NOT_WHOLE, column.name, broken)
         values = values.mask(broken)
-    filled = np.zeros(len(values), dtype=bool)
+    copies = np.zeros(len(values), dtype=bool)
     for fill in fills:
-        filled |= np.abs(values.to_numpy() - fill) < FILL_TOLERANCE
-    tally.add(CleaningRule.COPY_FILL, column.name, filled)
-    return values.mask(filled)
+        copies |= np.abs(values.to_numpy() - fill) < FILL_TOLERANCE
+    tally.add(CleaningRule.COPY_FILL, column.name, copies)
+    return values.mask(copies)
 
 
 def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: CleaningTally) -> pd.Series:

@@ -110,11 +110,11 @@ def _unusable(parsed: pd.DataFrame, *, labelled: bool, codes: pd.DataFrame) -> p
 def _loans(frame: pd.DataFrame, tally: CleaningTally) -> None:
     """As many loans as are named; the source names none exactly where there is none."""
     names = frame["loan_types"]
-    named = names.str.count(r"\|").to_numpy("float64") + (names != "").to_numpy()
-    told = frame["num_loans"].to_numpy("float64")
-    wrong = ((named > 0) & (told != named)) | np.isnan(told)
+    count = names.str.count(r"\|").to_numpy("float64") + (names != "").to_numpy()
+    number = frame["num_loans"].to_numpy("float64")
+    wrong = ((count > 0) & (number != count)) | np.isnan(number)
     tally.add(CleaningRule.FROM_LOAN_NAMES, "num_loans", wrong)
-    frame["num_loans"] = np.where(wrong, named, told)
+    frame["num_loans"] = np.where(wrong, count, number)
 
 
 def _reject_unlike_past(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) -> None:
@@ -141,22 +141,22 @@ def _fill_from_past(frame: pd.DataFrame, past: OwnPast, tally: CleaningTally) ->
     for column in NUMBERS_THAT_LAST:
         values = frame[column].to_numpy("float64")
         earlier = past.last(values)
-        filled = np.isnan(values) & ~np.isnan(earlier)
-        tally.add(CleaningRule.FROM_OWN_PAST, column, filled)
-        frame[column] = np.where(filled, earlier, values)
+        gaps = np.isnan(values) & ~np.isnan(earlier)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, gaps)
+        frame[column] = np.where(gaps, earlier, values)
     for column in WORDS_THAT_LAST:
         codes, words = pd.factorize(frame[column])
         numbers = np.where(codes < 0, np.nan, codes)
         earlier = past.last(numbers)
-        filled = np.isnan(numbers) & ~np.isnan(earlier)
-        tally.add(CleaningRule.FROM_OWN_PAST, column, filled)
-        frame[column] = _words(np.where(filled, earlier, numbers), list(words), frame.index)
+        gaps = np.isnan(numbers) & ~np.isnan(earlier)
+        tally.add(CleaningRule.FROM_OWN_PAST, column, gaps)
+        frame[column] = _words(np.where(gaps, earlier, numbers), list(words), frame.index)
     history = frame["credit_history_months"].to_numpy("float64")
     month = frame["month"].to_numpy("float64")
     grown = past.last(history - month) + month  # one month a month, exactly
-    filled = np.isnan(history) & ~np.isnan(grown)
-    tally.add(CleaningRule.FROM_OWN_PAST, "credit_history_months", filled)
-    frame["credit_history_months"] = np.where(filled, grown, history)
+    gaps = np.isnan(history) & ~np.isnan(grown)
+    tally.add(CleaningRule.FROM_OWN_PAST, "credit_history_months", gaps)
+    frame["credit_history_months"] = np.where(gaps, grown, history)
 
 
 def _words(numbers: np.ndarray, words: list[str], index: pd.Index) -> pd.Series:
@@ -196,9 +196,9 @@ def _income(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> None:
     tally.add(CleaningRule.UNLIKE_SALARY, "annual_income", unlike)
     income = np.where(unlike, np.nan, amounts.income)
     earlier = past.last(income)
-    filled = np.isnan(income) & ~np.isnan(earlier)
-    tally.add(CleaningRule.FROM_OWN_PAST, "annual_income", filled)
-    income = np.where(filled, earlier, income)
+    gaps = np.isnan(income) & ~np.isnan(earlier)
+    tally.add(CleaningRule.FROM_OWN_PAST, "annual_income", gaps)
+    income = np.where(gaps, earlier, income)
     earned = np.isnan(income) & ~np.isnan(amounts.salary)
     tally.add(CleaningRule.FROM_SALARY, "annual_income", earned)
     amounts.income = np.where(earned, 12 * amounts.salary, income)

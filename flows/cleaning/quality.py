@@ -80,7 +80,7 @@ def suspect_repeats(raw: pd.DataFrame) -> dict[str, tuple[float, ...]]:
     """Constants that so many customers share that a copy's maker must have written them, by raw column."""
     customers = text(raw["Customer_ID"])
     enough = max(SUSPECT_CUSTOMERS, SUSPECT_SHARE * customers.nunique())
-    found: dict[str, tuple[float, ...]] = {}
+    result: dict[str, tuple[float, ...]] = {}
     for name in REPEATS_IN:
         values = pd.to_numeric(text(raw[name]).str.strip("_"), errors="coerce")
         values = values[values.between(NUMERIC[name].low, NUMERIC[name].high)]
@@ -91,8 +91,8 @@ def suspect_repeats(raw: pd.DataFrame) -> dict[str, tuple[float, ...]]:
             if not np.isclose(value, NUMERIC[name].fills, rtol=0, atol=FILL_TOLERANCE).any()
         ]
         if new:
-            found[name] = tuple(new)
-    return found
+            result[name] = tuple(new)
+    return result
 
 
 def summarise(
@@ -181,7 +181,7 @@ def as_markdown(quality: Quality) -> str:
 def _picture(quality: Quality) -> list[str]:
     """What a person sees in ten seconds: rows kept, labels, the gaps, and whether the gates hold."""
     broken = [one for one in quality.gates if not one.passed]
-    held = f"{len(quality.gates) - len(broken):,} hold, {len(broken):,} overridden"
+    gates_line = f"{len(quality.gates) - len(broken):,} hold, {len(broken):,} overridden"
     worst = sorted(quality.missing_raw.items(), key=lambda one: -one[1])[:_GAPS_SHOWN]
     bars = [
         ("rows kept", quality.rows_out / max(quality.rows_in, 1)),
@@ -190,7 +190,7 @@ def _picture(quality: Quality) -> list[str]:
     ]
     width = max(len(name) for name, _ in bars)
     lines = [f"{name.ljust(width)} {_bar(share)} {share:6.1%}" for name, share in bars]
-    lines.append(f"{'gates'.ljust(width)} {held}")
+    lines.append(f"{'gates'.ljust(width)} {gates_line}")
     lines += [f"{'  overridden'.ljust(width)} {one.sentence()}: {one.overridden_by}, {one.reason}" for one in broken]
     return ["```text", *lines, "```", ""]
 

@@ -83,8 +83,8 @@ def hold(schema: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
         counts = errors.failure_cases.groupby(["column", "check"], dropna=False).size()
-        told = ", ".join(f"{column}: {check} ({count})" for (column, check), count in counts.items())
-        raise ContractBroken(f"{schema.name} data breaks its schema: {told}") from None
+        faults = ", ".join(f"{column}: {check} ({count})" for (column, check), count in counts.items())
+        raise ContractBroken(f"{schema.name} data breaks its schema: {faults}") from None
     return frame
 
 
@@ -93,11 +93,11 @@ def _rule(name: str, test: Callable[[Cells], Cells]) -> pa.Check:
 
 
 def _raw_checks(name: str) -> list[pa.Check]:
-    told = _rule("told", lambda cells: ~text(cells).isin(NOT_TOLD))
+    presence = _rule("told", lambda cells: ~text(cells).isin(NOT_TOLD))
     if name in NUMERIC:
         column = NUMERIC[name]
         return [
-            told,
+            presence,
             _rule("a plain number", lambda cells: text(cells).isin(NOT_TOLD) | _numbers(cells).notna()),
             _rule(
                 f"{column.low:g} to {column.high:g}",
@@ -106,18 +106,18 @@ def _raw_checks(name: str) -> list[pa.Check]:
         ]
     if name in CATEGORIES:
         known = CATEGORIES[name][1]
-        return [told, _rule("known", lambda cells: text(cells).isin([*NOT_TOLD, *known]))]
+        return [presence, _rule("known", lambda cells: text(cells).isin([*NOT_TOLD, *known]))]
     if name == "Month":
         return [_rule("known", lambda cells: text(cells).isin(MONTHS))]
     if name == "Credit_History_Age":
         return [
-            told,
+            presence,
             _rule("x Years and y Months", lambda c: text(c).isin(NOT_TOLD) | text(c).str.fullmatch(HISTORY_FORM)),
         ]
     if name == "Type_of_Loan":
         form = rf"({LOAN_FORM})(, (and )?({LOAN_FORM}))*"
         return [_rule("known", lambda cells: text(cells).isin(NOT_TOLD) | text(cells).str.fullmatch(form))]
-    return [told]
+    return [presence]
 
 
 def _numbers(cells: Cells) -> Cells:
@@ -135,8 +135,8 @@ def _contract_rules() -> dict[str, dict[str, object]]:
 
 
 def _contract_column(name: str, rules: dict[str, object]) -> pa.Column:
-    told = rules.get("anyOf")
-    choices = told if isinstance(told, list) else [rules]
+    alternatives = rules.get("anyOf")
+    choices = alternatives if isinstance(alternatives, list) else [rules]
     nullable = {"type": "null"} in choices
     rule = next(choice for choice in choices if choice != {"type": "null"})
     if "minimum" in rule:

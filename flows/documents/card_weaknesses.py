@@ -38,22 +38,22 @@ def certainty_section(reports: Mapping[str, CertaintyReport]) -> str:
     return f"{OPEN}\n\n{markdown_table([*head, *(f'decided at {aim:.0%}' for aim in AIMS)], rows)}"
 
 
-def stress_section(found: Sequence[StressRow]) -> str:
+def stress_section(stresses: Sequence[StressRow]) -> str:
     """Every unseen applicant with fields moved: what the model would say, not what would happen."""
-    if not found:
+    if not stresses:
         return "Not measured."
-    rows = [[one.name, f"{one.score:+.0f}", *(f"{one.bands[kind]:.1%}" for kind in CLASSES)] for one in found]
-    told = (
+    rows = [[one.name, f"{one.score:+.0f}", *(f"{one.bands[kind]:.1%}" for kind in CLASSES)] for one in stresses]
+    sentence = (
         "The unseen applicants with some fields moved: what the model would say of them, not what would become of them."
     )
-    return f"{told}\n\n{markdown_table(['applicants', 'mean change of the score', *CLASSES], rows)}"
+    return f"{sentence}\n\n{markdown_table(['applicants', 'mean change of the score', *CLASSES], rows)}"
 
 
 def weak_section(search: SegmentSearch | None) -> str:
     """The slices that are told worse than the rest beyond chance, the weakest ten."""
     if search is None or not search.looked_at:
         return "Not measured."
-    told = (
+    sentence = (
         f"{search.looked_at} slices were looked at: thirds and levels of the fields the model leans on, and every pair "
         f"of two fields, with enough customers. {len(search.weak)} are told worse than everybody, beyond chance and "
         "beyond what a search finds by chance."
@@ -63,4 +63,4 @@ def weak_section(search: SegmentSearch | None) -> str:
         for one in search.weak[:SHOWN_SEGMENTS]
     ]
     head = ["slice", "rows", "customers", "accuracy", "from everybody's"]
-    return f"{told}\n\n{markdown_table(head, rows)}" if rows else told
+    return f"{sentence}\n\n{markdown_table(head, rows)}" if rows else sentence

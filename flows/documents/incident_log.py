@@ -37,15 +37,15 @@ def incident_log(facts: DossierFacts, language: Language) -> str:
     def word(name: str) -> str:
         return told(_WORDS[name], language)
 
-    found = [entry for entry in reversed(facts.incidents) if entry.event in INCIDENTS]
+    entries = [entry for entry in reversed(facts.incidents) if entry.event in INCIDENTS]
     columns = ("at", "version", "what", "who", "note") if facts.named else ("at", "version", "what")
     rows = [
         [entry.at[:10], entry.version or "-", told(INCIDENTS[entry.event], language), entry.actor, entry.note or "-"][
             : len(columns)
         ]
-        for entry in found
+        for entry in entries
     ]
-    parts = [f"# {word('title')} {facts.decision.version}", f"**{len(found)} {word('count')}**"]
+    parts = [f"# {word('title')} {facts.decision.version}", f"**{len(entries)} {word('count')}**"]
     if rows:
         parts.append(table([word(name) for name in columns], rows))
     return "\n\n".join(parts) + "\n"

@@ -113,7 +113,7 @@ def _facts(facts: CardFacts) -> str:
 
 
 def _data(facts: CardFacts) -> str:
-    told = [
+    sentences = [
         f"{facts.rows} rows of {facts.customers} customers, source {facts.data_source or 'unknown'}, "
         f"SHA-256 `{facts.data_sha256 or 'unknown'}`",
         "customers are split by a hash of their id: nobody is both learned from and judged on",
@@ -123,7 +123,7 @@ def _data(facts: CardFacts) -> str:
         *_repaired(facts.evidence.repaired),
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
-    return listed([*told, *_gates(facts.evidence.data)])
+    return listed([*sentences, *_gates(facts.evidence.data)])
 
 
 def _repaired(report: RepairedReport | None) -> list[str]:
@@ -283,7 +283,7 @@ def _stability(report: StabilityReport | None) -> str:
             [one.field, size, "up" if step.sign > 0 else "down", f"{one.wrong_share:.1%}", f"{one.mean_reversal:.1f}"]
         )
     head = ["field", "step", "score should go", "pairs against", "mean reversal, points"]
-    told = [
+    sentences = [
         f"1 % noise on the amounts changes {report.band_flips:.1%} of bands",
         f"named fields that raise the score at the reference: {share(report.reason_raises)}",
         f"first reasons kept under 1 % noise: {share(report.reason_stable)}",
@@ -292,7 +292,7 @@ def _stability(report: StabilityReport | None) -> str:
         "Reasons are exact SHAP values of the trees against a documented reference (the manifest's `reference`), added "
         "up by family, at most four, and only fields whose move to the reference raises the score."
     )
-    return f"{method}\n\n{markdown_table(head, rows)}\n\n{listed(told)}"
+    return f"{method}\n\n{markdown_table(head, rows)}\n\n{listed(sentences)}"
 
 
 def _population(facts: CardFacts) -> str:

@@ -61,9 +61,9 @@ class PackagingResult(BaseModel):
     smoke: SmokeReport
     published: Published
 
-    def with_image(self, made: Published) -> PackagingResult:
+    def with_image(self, publication: Published) -> PackagingResult:
         """The same with what became of the image."""
-        return self.model_copy(update={"published": made})
+        return self.model_copy(update={"published": publication})
 
 
 @flow(name="packaging", on_completion=[completed], flow_run_name="packaging of version {version}", log_prints=True)
@@ -86,12 +86,12 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     if image_first:
         outcome = outcome.with_image(published_or_taken_back(outcome.packed, work, progress))
     record(registry, outcome)
-    told = _in_front(registry, outcome, settings)
+    line = _in_front(registry, outcome, settings)
     if not image_first:
         progress.at(55)
-        outcome = outcome.with_image(published_behind(outcome, work, told, progress))
+        outcome = outcome.with_image(published_behind(outcome, work, line, progress))
         record(registry, outcome)
-        _show(outcome, told)
+        _show(outcome, line)
     progress.at(100)
     return outcome.packed.tag
 
@@ -119,21 +119,21 @@ def _packed(
 def _in_front(registry: Registry, outcome: PackagingResult, settings: BentosSettings) -> str:
     """What answers partners from now on; shown beside what was made, also where it did not get there."""
     try:
-        told = in_front(registry, outcome.version, settings)
+        line = in_front(registry, outcome.version, settings)
     except BentosError as error:
         _show(outcome, str(error))
         raise
-    _show(outcome, told)
-    return told
+    _show(outcome, line)
+    return line
 
 
-def published_behind(outcome: PackagingResult, work: Publication, told: str, progress: artifacts.Progress) -> Published:
+def published_behind(outcome: PackagingResult, work: Publication, line: str, progress: artifacts.Progress) -> Published:
     """The image of a version that answers already: one that fails is taken back, and the Bento stays, for it serves."""
     try:
         return _published(work, progress)
     except BaseException as error:
         _undone(work)
-        _show(outcome.with_image(Published(summary=f"not made: {error}")), told)
+        _show(outcome.with_image(Published(summary=f"not made: {error}")), line)
         raise
 
 
@@ -261,14 +261,14 @@ def in_front(registry: Registry, version: Version, settings: BentosSettings) -> 
     log = get_run_logger()
     champion = registry.find(CHAMPION)
     if champion is None or champion.number != version.number:
-        told = answering.OVERTAKEN if champion else "NOT answering: there is no champion"
+        line = answering.OVERTAKEN if champion else "NOT answering: there is no champion"
     else:
-        told = answering.bring(FlowSettings().deploy_command, version.number, settings.home, log.info)
-    (log.warning if told.startswith("NOT") else log.info)(told)
-    return told
+        line = answering.bring(FlowSettings().deploy_command, version.number, settings.home, log.info)
+    (log.warning if line.startswith("NOT") else log.info)(line)
+    return line
 
 
-def _show(outcome: PackagingResult, told: str) -> None:
+def _show(outcome: PackagingResult, line: str) -> None:
     smoke = outcome.smoke
     rows = artifacts.step_rows(
         [
@@ -282,7 +282,7 @@ def _show(outcome: PackagingResult, told: str) -> None:
             ("image", outcome.published.summary),
             ("image digest", outcome.published.digest or "none"),
             ("bill of materials", outcome.published.sbom.name if outcome.published.sbom else "none"),
-            ("in front of partners", told),
+            ("in front of partners", line),
         ]
     )
     artifacts.show_table("packaging", rows, f"Packaging of version {outcome.version.number}")

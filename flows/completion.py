@@ -49,11 +49,11 @@ def moment(at: float) -> CollectorRegistry:
     return registry
 
 
-def planned(found: list[schedules.Schedule]) -> CollectorRegistry:
+def planned(active: list[schedules.Schedule]) -> CollectorRegistry:
     """How many runs each active schedule has before it."""
     registry = CollectorRegistry()
     gauge = Gauge(PLANNED, FAMILIES[PLANNED], ("deployment", "schedule"), registry=registry)
-    for one in found:
+    for one in active:
         gauge.labels(one.deployment, one.name).set(len(one.planned))
     return registry
 

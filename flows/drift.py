@@ -48,14 +48,14 @@ class NoReference(RuntimeError):
 @task(task_run_name="read predictions of {window.name}")
 def read_traffic(settings: DriftSettings, window: Window, today: date) -> Traffic:
     """The window's rows, the matured cohort and its outcomes; only objects that are new are read."""
-    found = traffic.read_traffic(report_store.object_store(), settings, window, today)
+    result = traffic.read_traffic(report_store.object_store(), settings, window, today)
     get_run_logger().info(
         "%s predictions in %s, %s in the matured cohort, %s outcomes since it began",
-        *(f"{count:,}" for count in (found.by_version.total(),)),
-        found.window.name,
-        *(f"{count:,}" for count in (found.cohort_rows.total(), len(found.outcomes))),
+        *(f"{count:,}" for count in (result.by_version.total(),)),
+        result.window.name,
+        *(f"{count:,}" for count in (result.cohort_rows.total(), len(result.outcomes))),
     )
-    return found
+    return result
 
 
 @task(task_run_name="reference of version {version}")
@@ -94,18 +94,20 @@ def watch_champion(today: date) -> None:
 
 
 @task(task_run_name="report of version {reference.model.version}")
-def publish(verdict: WindowVerdict, found: Traffic, reference: ReferenceData, settings: DriftSettings) -> WindowVerdict:
+def publish(
+    verdict: WindowVerdict, window_traffic: Traffic, reference: ReferenceData, settings: DriftSettings
+) -> WindowVerdict:
     """Write Evidently's HTML and JSON and the summary to bucket `reports`; the verdict with the report's key."""
     from flows.monitoring.evidently_report import ReportComparison, write_report
 
     client = report_store.object_store()
     if verdict.state is not DriftState.INSUFFICIENT:
-        shown = ReportComparison(
-            reference.frame, reference.rows_of(found.current), reference.columns, verdict, settings.thresholds
+        comparison = ReportComparison(
+            reference.frame, reference.rows_of(window_traffic.current), reference.columns, verdict, settings.thresholds
         )
         with tempfile.TemporaryDirectory() as place:
             html, data = Path(place, "report.html"), Path(place, "report.json")
-            write_report(shown, html, data)
+            write_report(comparison, html, data)
             report_store.put(client, f"{verdict.folder}/report.html", html.read_bytes(), HTML)
             report_store.put(client, f"{verdict.folder}/report.json", data.read_bytes(), JSON)
         verdict = verdict.model_copy(update={"report": f"{verdict.folder}/report.html"})
@@ -162,37 +164,39 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
             log.info("%s new predictions since the last verdict, fewer than %s", f"{new:,}", f"{settings.after_rows:,}")
             return "skipped"
     watch_champion(today)
-    found = read_traffic(settings, window_of(settings, today), today)
-    versions = found.versions(settings.minimum_rows)
+    window_traffic = read_traffic(settings, window_of(settings, today), today)
+    versions = window_traffic.versions(settings.minimum_rows)
     if not versions:
-        log.warning("no predictions between %s and %s: nothing to judge", found.window.start, found.window.end)
+        log.warning(
+            "no predictions between %s and %s: nothing to judge", window_traffic.window.start, window_traffic.window.end
+        )
         return DriftState.INSUFFICIENT
-    made = [_judged(found, version, settings, today) for version in versions]
-    _expose(made)
-    current = verdicts.latest(_current(client), made[0])  # asked again: judging took its time
+    results = [_judged(window_traffic, version, settings, today) for version in versions]
+    _expose(results)
+    current = verdicts.latest(_current(client), results[0])  # asked again: judging took its time
     report_store.put(client, CURRENT, current.model_dump_json(indent=1).encode(), JSON)
-    return made[0].state
+    return results[0].state
 
 
 def _current(client: S3Client) -> WindowVerdict | None:
     """What staff pages read as today's state, if there is one."""
-    kept = report_store.get(client, CURRENT)
-    return WindowVerdict.model_validate_json(kept) if kept else None
+    content = report_store.get(client, CURRENT)
+    return WindowVerdict.model_validate_json(content) if content else None
 
 
-def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) -> WindowVerdict:
+def _judged(window_traffic: Traffic, version: str, settings: DriftSettings, today: date) -> WindowVerdict:
     """The verdict of one version, with all that follows from it the first time it is made."""
     log, client, places = get_run_logger(), report_store.object_store(), FlowSettings()
-    digest = found.current.loc[found.current["model_version"] == version, "model_digest"].iloc[0]
+    digest = window_traffic.current.loc[window_traffic.current["model_version"] == version, "model_digest"].iloc[0]
     reference = load_reference(version, digest)
     history = History.model_validate_json(report_store.get(client, HISTORY) or b"{}")
-    verdict = judge_window.judge(found, reference, settings, history, today)
-    judged = report_store.get(client, f"{verdict.folder}/summary.json")
-    if judged and history.holds(before := WindowVerdict.model_validate_json(judged)):
+    verdict = judge_window.judge(window_traffic, reference, settings, history, today)
+    summary = report_store.get(client, f"{verdict.folder}/summary.json")
+    if summary and history.holds(before := WindowVerdict.model_validate_json(summary)):
         log.info("this window, model and data were judged before: %s", before.state)
         show(before, history, places)
         return before
-    verdict = publish(verdict, found, reference, settings)
+    verdict = publish(verdict, window_traffic, reference, settings)
     recalibrate = alerts.may_recalibrate(verdict, history, settings, today)
     retrain = alerts.may_retrain(verdict, history, settings, today)
     if verdict.state is not history.state_before(verdict.window["end"], version):
@@ -208,7 +212,7 @@ def _judged(found: Traffic, version: str, settings: DriftSettings, today: date) 
     return verdict
 
 
-def _expose(made: list[WindowVerdict]) -> None:
+def _expose(results: list[WindowVerdict]) -> None:
     """Show the states to Prometheus; a gateway that is down costs a gap in a picture, never the verdict."""
     from flows.monitoring.pushgateway import push
 
@@ -216,6 +220,6 @@ def _expose(made: list[WindowVerdict]) -> None:
     if not gateway:
         return
     try:
-        push(made, gateway)
+        push(results, gateway)
     except OSError as error:
         get_run_logger().error("the push gateway %s does not answer: %s", gateway, error)

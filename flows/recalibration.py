@@ -140,16 +140,16 @@ def recalibration(form: RecalibrationForm = RecalibrationForm()) -> Recalibratio
         if refused := refusal(quarter, champion.manifest, form.minimum_outcomes):
             return _shown(refused)
         tags = _tags(version, form.trainer or settings.responsible, bentos.home)
-        made, logged = fit_and_log(registry, champion, quarter, Path(scratch), tags)
+        refit, logged = fit_and_log(registry, champion, quarter, Path(scratch), tags)
         link = settings.run_link(logged.experiment_id, logged.run_id)
         artifacts.show_link("recalibration-run", link, "MLflow run", "Everything that was logged")
         register = form.register_version
         registered = challenger.register(bentos, logged, champion.package, tags) if register else None
     result = RecalibrationResult(
         version=registered.number if registered else 0,
-        quarter=made.quarter,
-        outcomes=len(made.ours.labels),
-        text=recalibration_evidence.told(made, logged.figures),
+        quarter=refit.quarter,
+        outcomes=len(refit.ours.labels),
+        text=recalibration_evidence.told(refit, logged.figures),
     )
     if registered:
         challenger.announce(registered)
@@ -175,17 +175,17 @@ def load(registry: Registry, version: Version, scratch: Path) -> Champion:
 @task(task_run_name="read outcomes", cache_policy=NO_CACHE)
 def read(form: RecalibrationForm) -> dict[str, QuarterOutcomes]:
     """Stored answers that have an outcome, by quarter."""
-    found, aside = read_outcomes(report_store.object_store(), form.quarter, datetime.now(UTC).date())
+    quarters, aside = read_outcomes(report_store.object_store(), form.quarter, datetime.now(UTC).date())
     log = get_run_logger()
-    log.info("outcomes by quarter: %s", {name: len(one.frame) for name, one in found.items()} or "none")
+    log.info("outcomes by quarter: %s", {name: len(one.frame) for name, one in quarters.items()} or "none")
     if any(aside.values()):
         log.info("set aside: %s", {reason: count for reason, count in aside.items() if count})
-    return found
+    return quarters
 
 
-def latest(found: dict[str, QuarterOutcomes], least: int) -> QuarterOutcomes | None:
+def latest(quarters: dict[str, QuarterOutcomes], least: int) -> QuarterOutcomes | None:
     """The latest quarter with enough outcomes, else the latest of all; None where there is no outcome."""
-    ordered = [found[name] for name in sorted(found)]
+    ordered = [quarters[name] for name in sorted(quarters)]
     enough = [one for one in ordered if len(one.frame) >= least]
     return (enough or ordered)[-1] if ordered else None
 
@@ -210,30 +210,30 @@ def fit_and_log(
     registry: Registry, champion: Champion, quarter: QuarterOutcomes, scratch: Path, tags: dict[str, str]
 ) -> tuple[Recalibration, Logged]:
     """One number fitted, the package made anew around the same trees, judged, and logged as a training is."""
-    made = fit(champion, quarter)
-    unseen = repack(registry, champion, made, scratch, tags["git_revision"])
+    refit = fit(champion, quarter)
+    unseen = repack(registry, champion, refit, scratch, tags["git_revision"])
     settings = FlowSettings()
-    name = f"recalibration of version {made.version} by {tags['trainer']}"
+    name = f"recalibration of version {refit.version} by {tags['trainer']}"
     with mlflow_run.run(settings.tracking_uri, settings.experiment, name):
-        figures = recalibration_evidence.figures_of(made, unseen)
-        found = recalibration_evidence.evidence_of(champion.evidence, made, unseen, figures)
+        figures = recalibration_evidence.figures_of(refit, unseen)
+        findings = recalibration_evidence.evidence_of(champion.evidence, refit, unseen, figures)
         manifest = Manifest.read(champion.package)
-        card = model_card(_card_facts(manifest, tags, found, recalibration_evidence.told(made, figures), figures))
-        describe(champion.package, figures, found, card)
+        card = model_card(_card_facts(manifest, tags, findings, recalibration_evidence.told(refit, figures), figures))
+        describe(champion.package, figures, findings, card)
         later = kept_answers(registry, champion.version, OUT_OF_TIME, scratch)
         exhibits = Exhibits(
             parameters={**manifest.parameters, "rows": manifest.data.rows, "customers": manifest.data.customers},
             tags=tags,
-            texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: found.model_dump_json(indent=2)},
-            answers={UNSEEN: unseen, SETTLED: made.ours, SETTLED_BEFORE: made.theirs}
+            texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: findings.model_dump_json(indent=2)},
+            answers={UNSEEN: unseen, SETTLED: refit.ours, SETTLED_BEFORE: refit.theirs}
             | ({OUT_OF_TIME: later} if later else {}),
         )
-        learned = _learned(champion, manifest, made.calibrations)
-        return made, mlflow_run.evaluate_and_log_model(learned, unseen, figures, champion.package, exhibits)
+        learned = _learned(champion, manifest, refit.calibrations)
+        return refit, mlflow_run.evaluate_and_log_model(learned, unseen, figures, champion.package, exhibits)
 
 
 def repack(
-    registry: Registry, champion: Champion, made: Recalibration, scratch: Path, revision: str
+    registry: Registry, champion: Champion, refit: Recalibration, scratch: Path, revision: str
 ) -> LabelledAnswers:
     """The package on disk made anew with the new calibration; what it answers to the customers set aside.
 
@@ -241,25 +241,25 @@ def repack(
         ArtefactDamaged: the champion's run keeps no answers of those customers, so nobody could be compared later.
     """
     recorded: dict[str, JsonValue] = {
-        POWER: made.calibrations.power,
-        RECALIBRATED_FROM: made.version,
-        QUARTER: made.quarter,
-        OUTCOMES: len(made.ours.labels),
+        POWER: refit.calibrations.power,
+        RECALIBRATED_FROM: refit.version,
+        QUARTER: refit.quarter,
+        OUTCOMES: len(refit.ours.labels),
     }
-    recalibrate(champion.package, made.calibrations.tables, made.borders, recorded, revision)
+    recalibrate(champion.package, refit.calibrations.tables, refit.borders, recorded, revision)
     reference = _answer_reference(champion.package)
-    kept = kept_answers(registry, champion.version, UNSEEN, scratch)
-    unseen = recalibration_evidence.set_aside(reference, kept, made.borders) if kept else None
+    answers = kept_answers(registry, champion.version, UNSEEN, scratch)
+    unseen = recalibration_evidence.set_aside(reference, answers, refit.borders) if answers else None
     if unseen is None:
         raise ArtefactDamaged(
-            f"the run of version {made.version} keeps no answers of its reference's rows: train again"
+            f"the run of version {refit.version} keeps no answers of its reference's rows: train again"
         )
     return unseen
 
 
 def _tags(version: Version, trainer: str, home: Path) -> dict[str, str]:
-    kept = {name: version.tags[name] for name in _KEPT_TAGS if name in version.tags}
-    return {**kept, "trainer": trainer, "git_revision": git_revision(home), RECALIBRATED_FROM: str(version.number)}
+    tags = {name: version.tags[name] for name in _KEPT_TAGS if name in version.tags}
+    return {**tags, "trainer": trainer, "git_revision": git_revision(home), RECALIBRATED_FROM: str(version.number)}
 
 
 def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
@@ -271,8 +271,8 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
     before = champion.manifest.grade_borders
     borders = _borders(champion, calibrations)
     ours = rows.answers(judged_apart(rows, champion.calibrations), borders)
-    chosen = {Basis.APPLICANT: ~rows.known, Basis.KNOWN_CUSTOMER: rows.known}
-    kinds = {basis: ours.where(some) for basis, some in chosen.items() if some.any()}
+    masks = {Basis.APPLICANT: ~rows.known, Basis.KNOWN_CUSTOMER: rows.known}
+    kinds = {basis: ours.where(some) for basis, some in masks.items() if some.any()}
     return Recalibration(
         version=champion.version.number,
         quarter=quarter.quarter,
@@ -280,8 +280,8 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
         borders=borders,
         ours=ours,
         theirs=rows.answers(champion.calibrations.told(rows.raw, rows.known), before),
-        set_thresholds={basis: thresholds(told) for basis, told in kinds.items()},
-        reliability={basis: reliability.by_class(told) for basis, told in kinds.items()},
+        set_thresholds={basis: thresholds(answers) for basis, answers in kinds.items()},
+        reliability={basis: reliability.by_class(answers) for basis, answers in kinds.items()},
     )
 
 
@@ -324,8 +324,8 @@ def _learned(champion: Champion, manifest: Manifest, calibrations: Calibrations)
 def _card_facts(
     manifest: Manifest,
     tags: dict[str, str],
-    found: Evidence,
-    told: str,
+    findings: Evidence,
+    account: str,
     figures: dict[str, Figures],
 ) -> CardFacts:
     return CardFacts(
@@ -339,9 +339,9 @@ def _card_facts(
         parameters={name: str(value) for name, value in manifest.parameters.items()},
         figures=figures,
         tried=ExperimentRecord.read(BentosSettings().home / experiments.FILE),
-        evidence=found,
+        evidence=findings,
         holdout_uses=Registry.connect(BentosSettings()).judged_on(tags.get("data_sha256", "")) + 1,
-        recalibration=told,
+        recalibration=account,
     )
 
 

@@ -137,9 +137,9 @@ def age(bucket: str, today: date, form: RetentionForm) -> Aged:
 @task
 def age_data(place: RetentionPlace, form: RetentionForm) -> DataAged:
     """Delete old versions of the training data, and old batches."""
-    kept = named_versions(place.locks)
+    digests = named_versions(place.locks)
     days = {"version_days": form.version_days, "batch_days": form.batch_days}
-    return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), kept=kept, **days)
+    return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), kept=digests, **days)
 
 
 @task(log_prints=False)
@@ -171,21 +171,21 @@ def forget_runs(now: datetime) -> int:
     A day after it ended well, since the trail has its line, with a digest; a month after it did not, since it was
     repeated.
     """
-    gone = 0
+    count = 0
     with get_client(sync_client=True) as client:
         ended = FlowRunFilter(end_time=FlowRunFilterEndTime(before_=now - timedelta(days=1)))
         ours = FlowFilter(name=FlowFilterName(any_=["retention"]))
-        found: list[FlowRun] = []
-        while page := client.read_flow_runs(flow_filter=ours, flow_run_filter=ended, limit=RUNS, offset=len(found)):
-            found += page
-        for run in found:
+        runs: list[FlowRun] = []
+        while page := client.read_flow_runs(flow_filter=ours, flow_run_filter=ended, limit=RUNS, offset=len(runs)):
+            runs += page
+        for run in runs:
             form = run.parameters.get("form") or {}
             repeated = run.end_time is not None and run.end_time < now - timedelta(days=REVIEW_DAYS)
             finished = run.state is not None and (run.state.is_completed() or (run.state.is_final() and repeated))
             if finished and (form.get("erase_pseudonym") or form.get("erase_predictions")):
                 client.delete_flow_run(run.id)
-                gone += 1
-    return gone
+                count += 1
+    return count
 
 
 def _reviews(bucket: Bucket, since: date) -> Iterator[dict[str, Any]]:
@@ -224,9 +224,9 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     get_run_logger().info(_told(aged))
     old = age_data(place, form)
     if any(old):
-        told = f"{old.versions} objects of old data versions and {old.batches} of old batches deleted"
-        trail.append("retention", actor="schedule", version="", note=told)
-        get_run_logger().info(told)
+        note = f"{old.versions} objects of old data versions and {old.batches} of old batches deleted"
+        trail.append("retention", actor="schedule", version="", note=note)
+        get_run_logger().info(note)
     if forgotten := forget_runs(datetime.now(UTC)):
         get_run_logger().info("%s runs deleted whose forms named a customer", forgotten)
     reached = not subjects or _erased(place, form, "\n".join(subjects), trail)
@@ -245,10 +245,10 @@ def _erased(place: RetentionPlace, form: RetentionForm, subjects: str, trail: Tr
     host, erased = erase_everywhere(place, form)
     reached = host is not None or form.hosts_erased
     digest = hashlib.sha256(subjects.encode()).hexdigest()
-    event, told = ("erasure", "Erased") if reached else ("erasure_unfinished", "Not erased everywhere")
+    event, title = ("erasure", "Erased") if reached else ("erasure_unfinished", "Not erased everywhere")
     trail.append(event, actor=form.requested_by, version="", digest=digest, note=_account(host, erased))
     create_markdown_artifact(
-        f"**{told}** {digest[:12]}, asked for by {form.requested_by}: {_account(host, erased)}.", key="erasure"
+        f"**{title}** {digest[:12]}, asked for by {form.requested_by}: {_account(host, erased)}.", key="erasure"
     )
     return reached
 

@@ -130,7 +130,7 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
     Returns:
         The folder that holds the parts.
     """
-    target, started, settings = form.place, time.monotonic(), FlowSettings()
+    target, start, settings = form.place, time.monotonic(), FlowSettings()
     for address in (form.source, target):
         within(address, settings.roots)
     registry = Registry.connect(BentosSettings())
@@ -150,11 +150,11 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
         known, aside = _classes(job.outcomes_of) if job.outcomes_of else (None, {})
         with (
             workers(settings.dask_scheduler, form.processes or os.cpu_count() or 1) as client,
-            _Shown(job.size_bytes) as shown,
+            _Shown(job.size_bytes) as progress,
         ):
-            tally = score(job, package, target, client, shown, known)
-    joined = _joined(tally, known, aside) if known is not None else []
-    _show(tally, champion.number, time.monotonic() - started, target, joined)
+            tally = score(job, package, target, client, progress, known)
+    outcome_rows = _joined(tally, known, aside) if known is not None else []
+    _show(tally, champion.number, time.monotonic() - start, target, outcome_rows)
     return target
 
 
@@ -213,7 +213,7 @@ class _Shown:
             self._page.at(percent)
 
 
-def _show(tally: ScoringTally, version: int, seconds: float, target: str, joined: list[dict[str, str]]) -> None:
+def _show(tally: ScoringTally, version: int, seconds: float, target: str, outcome_rows: list[dict[str, str]]) -> None:
     rows = [
         {"figure": "rows", "value": f"{tally.rows:,}"},
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},
@@ -221,7 +221,7 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str, joined
         *({"figure": "refused rows, to mend and send again", "value": name} for name in tally.refused_files),
         *({"figure": "read as", "value": told} for told in tally.read_as[:FILES_SHOWN]),
         {"figure": "columns left out, since they name a person", "value": ", ".join(tally.left_out) or "none"},
-        *joined,
+        *outcome_rows,
         {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},
         {"figure": "seconds", "value": f"{seconds:.1f}"},
         {"figure": "rows a second and core", "value": f"{tally.rows / tally.cpu_s:,.0f}" if tally.cpu_s else "-"},

@@ -120,23 +120,23 @@ def read(form: TrainingForm) -> PreparedData:
 
 
 @task(task_run_name="search for {form.search_seconds} s", cache_policy=NO_CACHE)
-def best_parameters(data: PreparedData, form: TrainingForm, told: Progress) -> Parameters:
+def best_parameters(data: PreparedData, form: TrainingForm, progress: Progress) -> Parameters:
     """The form's parameters, or better ones if there is a budget to find them; every trial is a nested run."""
     if not form.search_seconds:
         return form.learning
 
     def logged(trial: SearchTrial) -> None:
         mlflow_run.log_trial(trial)
-        told(0.0, f"trial {trial.number}: log loss {trial.log_loss:.4f}{' (pruned)' if trial.pruned else ''}")
+        progress(0.0, f"trial {trial.number}: log loss {trial.log_loss:.4f}{' (pruned)' if trial.pruned else ''}")
 
     return search(rows_of(data.train), form.learning, form.search_seconds, logged).best
 
 
 @task(task_run_name="fit", cache_policy=NO_CACHE)
-def fit(data: PreparedData, parameters: Parameters, told: Progress) -> Trained:
+def fit(data: PreparedData, parameters: Parameters, progress: Progress) -> Trained:
     """The model, its calibration, and the same recipe's answers on months it has not seen."""
-    learned = learn(rows_of(data.train), parameters, lambda share, what: told(share * 0.9, what))
-    told(0.9, "the same recipe on earlier months")
+    learned = learn(rows_of(data.train), parameters, lambda share, what: progress(share * 0.9, what))
+    progress(0.9, "the same recipe on earlier months")
     return Trained(learned, evidence.out_of_time(data, parameters, learned.grade_borders))
 
 
@@ -158,16 +158,16 @@ def default_catboost(rows: Rows, unseen: Rows, threads: int, which: str) -> Labe
 
 
 @task(task_run_name="baselines", cache_policy=NO_CACHE)
-def compare_with_baselines(data: PreparedData, parameters: Parameters, told: Progress) -> dict[str, Figures]:
+def compare_with_baselines(data: PreparedData, parameters: Parameters, progress: Progress) -> dict[str, Figures]:
     """Figures of the cheap baselines, which learn from the same rows; each is logged."""
     train, unseen = rows_of(data.train), rows_of(data.unseen)
     figures = {}
     for number, name in enumerate(CHEAP):
-        told(number / len(CHEAP), f"baseline {name}")
+        progress(number / len(CHEAP), f"baseline {name}")
         with mlflow_run.baseline(name) as log_figures:
             figures[name] = judge(baselines.answer((name,), train, unseen, parameters.threads)[name])
             log_figures(figures[name])
-    told(1.0, "waiting for the default CatBoost, unless there is a champion")
+    progress(1.0, "waiting for the default CatBoost, unless there is a champion")
     return figures
 
 
@@ -199,18 +199,18 @@ def judge_and_log(
     }
     further |= {place: judge(later) for place, later in trained.later.items()}
     figures = mlflow_run.evaluated(answers, quarters(unseen), further)
-    found = evidence.alone(data, PackedModel.load(package), learned, answers, figures)
-    figures |= {place: report.figures for place, report in (found.known or {}).items()}
+    findings = evidence.alone(data, PackedModel.load(package), learned, answers, figures)
+    figures |= {place: report.figures for place, report in (findings.known or {}).items()}
     later = trained.later.get(OUT_OF_TIME)
-    found = evidence.compared(found, 0, (answers, yardsticks.pooled), (later, yardsticks.later))
-    card = model_card(_card_facts(data, trained.learned, figures, yardsticks, found, tags))
-    describe(package, figures, found, card)
+    findings = evidence.compared(findings, 0, (answers, yardsticks.pooled), (later, yardsticks.later))
+    card = model_card(_card_facts(data, trained.learned, figures, yardsticks, findings, tags))
+    describe(package, figures, findings, card)
     parameters = {**trained.learned.recipe, "rows": len(data.train), "customers": data.customers}
     exhibits = Exhibits(
         parameters=parameters,
         tags=tags,
         curves=mlflow_run.learning_curves(trained.learned, unseen),
-        texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: found.model_dump_json(indent=2)},
+        texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: findings.model_dump_json(indent=2)},
         answers={"unseen": answers, **trained.later},
         baselines=yardsticks.figures,
     )
@@ -253,7 +253,7 @@ def _card_facts(
     learned: Learned,
     figures: dict[str, Figures],
     yardsticks: Yardsticks,
-    found: Evidence,
+    findings: Evidence,
     tags: dict[str, str],
 ) -> CardFacts:
     return CardFacts(
@@ -267,7 +267,7 @@ def _card_facts(
         figures=figures,
         baselines=yardsticks.figures,
         tried=ExperimentRecord.read(BentosSettings().home / experiments.FILE),
-        evidence=found,
+        evidence=findings,
         holdout_uses=Registry.connect(BentosSettings()).judged_on(data.sha256) + 1,
     )
 

@@ -122,23 +122,23 @@ def meaning(rule: CellRule, text: str, form: ColumnForm = ColumnForm()) -> str |
     bare = bare_text(text).strip("_").strip()
     if rule.numeric:
         return _number(rule, bare, form.decimal)
-    found: str | int | None
+    value: str | int | None
     if rule.kind is CellKind.CATEGORY:
-        found = vocabulary.category(rule.field, bare)
+        value = vocabulary.category(rule.field, bare)
     elif rule.kind is CellKind.MONTH:
-        found = vocabulary.month(bare)
+        value = vocabulary.month(bare)
     else:
-        found = dates.day(bare, form.days)
-    return UNREAD if found is None else str(found)
+        value = dates.day(bare, form.days)
+    return UNREAD if value is None else str(value)
 
 
 def _number(rule: CellRule, text: str, decimal: Decimal) -> str | Unread:
     if rule.kind is CellKind.HISTORY and (months := vocabulary.history(text)) is not None:
         return str(months)
-    found = numeral(text)
-    if found is None or (found.currency and not rule.money) or (found.percent and not rule.percent):
+    number = numeral(text)
+    if number is None or (number.currency and not rule.money) or (number.percent and not rule.percent):
         return UNREAD
-    plain = found.read(decimal)
+    plain = number.read(decimal)
     return UNREAD if plain is None else plain
 
 

@@ -110,20 +110,20 @@ def read_json_lines(content: bytes, limits: ReadLimits) -> TypedTable:
         if not line.strip():
             continue
         try:
-            told = json.loads(line, object_pairs_hook=_once)
+            record = json.loads(line, object_pairs_hook=_once)
         except _NameTwice as twice:
             raise TableRefused(
                 Trouble("column_twice", "the object has this name twice", "one", "remove one", number, str(twice))
             ) from None
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
+            record = None
+        if not isinstance(record, dict):
             raise TableRefused(no_table("this is no JSON object on one line", number))
-        rows.append((number, told))
+        rows.append((number, record))
         if len(rows) > limits.rows:
             raise TableRefused(_too_many_rows(limits))
-    names = tuple(dict.fromkeys(name for _, told in rows for name in told))
-    columns = tuple(_mixed([_scalar(told.get(name)) for _, told in rows]) for name in names)
+    names = tuple(dict.fromkeys(name for _, record in rows for name in record))
+    columns = tuple(_mixed([_scalar(record.get(name)) for _, record in rows]) for name in names)
     return TypedTable(names, columns, np.array([number for number, _ in rows], np.int64), 0)
 
 
@@ -132,11 +132,11 @@ class _NameTwice(Exception):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    told = dict(pairs)
-    if len(told) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         names = [name for name, _ in pairs]
         raise _NameTwice(next(name for place, name in enumerate(names) if name in names[:place]))
-    return told
+    return record
 
 
 def _scalar(value: Any) -> str | float | int:
@@ -186,17 +186,19 @@ def _refuse_merged(first: int, last: int, header_line: int) -> None:
 
 def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
     """The header and what follows: the first row of names that are known, else the first with two cells or more."""
-    held: list[tuple[int, list[Any]]] = []
+    beginning: list[tuple[int, list[Any]]] = []
     for row in rows:
-        if not row[0] and not held:
+        if not row[0] and not beginning:
             break
-        held.append(row)
-        if len(held) >= 30 or _known(row[1]) > 1:
+        beginning.append(row)
+        if len(beginning) >= 30 or _known(row[1]) > 1:
             break
-    if not held:
+    if not beginning:
         raise TableRefused(Trouble("empty", "the sheet is empty", "a header and a row a customer"))
-    best = max(range(len(held)), key=lambda place: (_known(held[place][1]), len(held[place][1]) > 1, -place))
-    yield from held[best:]
+    best = max(
+        range(len(beginning)), key=lambda place: (_known(beginning[place][1]), len(beginning[place][1]) > 1, -place)
+    )
+    yield from beginning[best:]
     yield from rows
 
 

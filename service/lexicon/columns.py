@@ -69,8 +69,8 @@ def column_evidence(cells: pd.Series) -> DecimalEvidence:
     rest = texts[~(point | comma | _matches(texts, _INTEGER))]
     # Texts alike but for digits say the same; zero is told apart, since no group of thousands begins with it.
     alike = rest.str.replace("[2-9]", "1", regex=True)
-    found = evidence(rest[~alike.duplicated()])
-    return replace(found, point=found.point + int(point.sum()), comma=found.comma + int(comma.sum()))
+    result = evidence(rest[~alike.duplicated()])
+    return replace(result, point=result.point + int(point.sum()), comma=result.comma + int(comma.sum()))
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ def unit_evidence(cells: pd.Series, lines: NDArray[np.int64]) -> UnitEvidence:
         )
     texts = pd.Series([*map(_text, cells)], dtype="str").str.strip()
     known = ~texts.map({text: is_unknown(text) for text in texts.unique()}).to_numpy(np.bool_)
-    told = texts[known]
+    known_texts = texts[known]
     return UnitEvidence(
-        bool(_matches(told, _YEARS_MONTHS).all()),
+        bool(_matches(known_texts, _YEARS_MONTHS).all()),
         _line_of(known, lines),
-        _line_of(_matches(told, _MONTHS_OF_A_YEAR), lines[known]),
-        bool(_matches(told, _TWO_DECIMALS).all()),
+        _line_of(_matches(known_texts, _MONTHS_OF_A_YEAR), lines[known]),
+        bool(_matches(known_texts, _TWO_DECIMALS).all()),
     )
 
 
@@ -152,14 +152,14 @@ def _typed_cells(cells: pd.Series) -> Flags:
 
 def _numbers(texts: pd.Series, rule: CellRule, form: ColumnForm, typed: Flags) -> PlainColumn:
     plain = _matches(texts, _PLAIN[form.decimal]) | typed
-    told = texts
+    plain_texts = texts
     if form.decimal and not plain.all():
         grouped = _matches(texts, _GROUPED[form.decimal]) & ~plain
         if grouped.any():
-            told = texts.copy()
-            told[grouped] = _without_groups(texts[grouped], form.decimal)
+            plain_texts = texts.copy()
+            plain_texts[grouped] = _without_groups(texts[grouped], form.decimal)
             plain = plain | grouped
-    return _distinct(told, ~plain, texts, rule, form)
+    return _distinct(plain_texts, ~plain, texts, rule, form)
 
 
 def _without_groups(texts: pd.Series, decimal: str) -> pd.Series:
@@ -167,20 +167,22 @@ def _without_groups(texts: pd.Series, decimal: str) -> pd.Series:
     return bare if decimal == "." else bare.str.replace(",", ".", regex=False)
 
 
-def _distinct(told: pd.Series, open_cells: Flags, texts: pd.Series, rule: CellRule, form: ColumnForm) -> PlainColumn:
-    """`told` with the open cells read once a distinct text."""
-    unknown, unread = np.zeros(len(told), np.bool_), np.zeros(len(told), np.bool_)
+def _distinct(
+    plain_texts: pd.Series, open_cells: Flags, texts: pd.Series, rule: CellRule, form: ColumnForm
+) -> PlainColumn:
+    """`plain_texts` with the open cells read once a distinct text."""
+    unknown, unread = np.zeros(len(plain_texts), np.bool_), np.zeros(len(plain_texts), np.bool_)
     if not open_cells.any():
-        return PlainColumn(told, unknown, unread)
+        return PlainColumn(plain_texts, unknown, unread)
     codes, words = pd.factorize(texts[open_cells])
-    found = [meaning(rule, word, form) for word in words]
-    nothing = np.array([value is None for value in found], np.bool_)[codes]
-    strange = np.array([value is UNREAD for value in found], np.bool_)[codes]
+    meanings = [meaning(rule, word, form) for word in words]
+    nothing = np.array([value is None for value in meanings], np.bool_)[codes]
+    strange = np.array([value is UNREAD for value in meanings], np.bool_)[codes]
     unknown[open_cells], unread[open_cells] = nothing, strange
-    meant = np.array([value if isinstance(value, str) else None for value in found], dtype="object")
+    meant = np.array([value if isinstance(value, str) else None for value in meanings], dtype="object")
     if rule.kind is CellKind.LOANS:
-        unknown[open_cells] = np.array([value == "" for value in found], np.bool_)[codes]
-    cells = told.copy()
+        unknown[open_cells] = np.array([value == "" for value in meanings], np.bool_)[codes]
+    cells = plain_texts.copy()
     cells[open_cells] = meant[codes]
     return PlainColumn(cells, unknown, unread)
 

@@ -15,12 +15,12 @@ _SHORT: Final = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})(?: [0-
 def day(text: str, order: DayOrder) -> str | None:
     """The day as `2026-01-31`; None where it is none, or the order is open and both readings fit."""
     bare = text.strip()
-    if found := _ISO.fullmatch(bare):
-        return _day(*map(int, found.groups()))
-    found = _SHORT.fullmatch(bare)
-    if found is None:
+    if match := _ISO.fullmatch(bare):
+        return _day(*map(int, match.groups()))
+    match = _SHORT.fullmatch(bare)
+    if match is None:
         return None
-    first, second, year = map(int, found.groups())
+    first, second, year = map(int, match.groups())
     if order:
         return _day(year, second, first) if order == "dmy" else _day(year, first, second)
     fitting = set(days_read(text).values())
@@ -29,28 +29,28 @@ def day(text: str, order: DayOrder) -> str | None:
 
 def days_read(text: str) -> dict[str, str]:
     """By order the day that a text is then; empty for a text whose year stands first, or that is no day."""
-    found = _SHORT.fullmatch(text.strip())
-    if found is None:
+    match = _SHORT.fullmatch(text.strip())
+    if match is None:
         return {}
-    first, second, year = map(int, found.groups())
+    first, second, year = map(int, match.groups())
     readings = {"dmy": _day(year, second, first), "mdy": _day(year, first, second)}
     return {order: reading for order, reading in readings.items() if reading is not None}
 
 
 def day_order(texts: Iterable[str]) -> DayOrder:
     """What the column's cells tell of the order; empty if nothing does, or they contradict each other."""
-    shown = set()
+    orders = set()
     for text in texts:
-        if (found := _SHORT.fullmatch(text.strip())) is None:
+        if (match := _SHORT.fullmatch(text.strip())) is None:
             continue
-        first, second, _ = map(int, found.groups())
+        first, second, _ = map(int, match.groups())
         if first > 12 >= second:
-            shown.add("dmy")
+            orders.add("dmy")
         if second > 12 >= first:
-            shown.add("mdy")
-    if len(shown) != 1:
+            orders.add("mdy")
+    if len(orders) != 1:
         return ""
-    return "dmy" if "dmy" in shown else "mdy"
+    return "dmy" if "dmy" in orders else "mdy"
 
 
 def _day(year: int, month: int, day_of_month: int) -> str | None:

@@ -70,12 +70,12 @@ def dialect(content: bytes, options: ReadOptions) -> Dialect:
     lines = list(io.StringIO(sample, newline=""))  # ends kept as they are, and no other sign ends a line
     if len(content) > _SAMPLE_BYTES and len(lines) > 1:
         lines.pop()
-    told = _SEPARATOR.fullmatch(next((line.strip() for line in lines if line.strip()), ""))
-    delimiters = (options.delimiter or (told[1] if told else ""),)
-    found = [head for mark in (delimiters if delimiters[0] else DELIMITERS) if (head := _head(lines, mark)) is not None]
-    if not found:
+    separator = _SEPARATOR.fullmatch(next((line.strip() for line in lines if line.strip()), ""))
+    delimiters = (options.delimiter or (separator[1] if separator else ""),)
+    heads = [head for mark in (delimiters if delimiters[0] else DELIMITERS) if (head := _head(lines, mark)) is not None]
+    if not heads:
         raise TableRefused(_one_column(lines, delimiters[0]))
-    best = max(found, key=lambda head: (head.known, head.even, len(head.names)))
+    best = max(heads, key=lambda head: (head.known, head.even, len(head.names)))
     above = "".join(lines[: best.last_line])
     names = tuple(name.strip() for name in best.names)
     if best.indexed:
@@ -186,32 +186,36 @@ def _one_column(lines: list[str], delimiter: str) -> Trouble:
     )
 
 
-def read_delimited(content: bytes, found: Dialect, options: ReadOptions) -> TextTable:
+def read_delimited(content: bytes, csv_dialect: Dialect, options: ReadOptions) -> TextTable:
     """The rows below the header; cells without space around.
 
     Raises:
         TableRefused: a stray or open quote, with its line.
     """
-    borders, backslash = _borders(content, found)
+    borders, backslash = _borders(content, csv_dialect)
     if len(borders.lines) > options.limits.rows:
         raise TableRefused(Trouble("too_many_rows", f"more than {options.limits.rows:,} rows", advice="split the file"))
-    table, odd = parsed_rows(memoryview(content)[found.start :], found, escaped=backslash, empty_is_null=False)
+    table, odd = parsed_rows(
+        memoryview(content)[csv_dialect.start :], csv_dialect, escaped=backslash, empty_is_null=False
+    )
     lines = borders.lines
     if odd:
         lines = np.delete(lines, [number - 1 for number, _ in odd])
-    ragged = tuple(RaggedRow(int(borders.lines[number - 1]), cells_of(text, found.delimiter)) for number, text in odd)
+    ragged = tuple(
+        RaggedRow(int(borders.lines[number - 1]), cells_of(text, csv_dialect.delimiter)) for number, text in odd
+    )
     trimmed = pa.table({name: pc.utf8_trim_whitespace(table.column(name)) for name in table.column_names})
     return TextTable(trimmed, lines, ragged)
 
 
 def parsed_rows(
-    rows: bytes | memoryview, found: Dialect, *, escaped: bool, empty_is_null: bool
+    rows: bytes | memoryview, csv_dialect: Dialect, *, escaped: bool, empty_is_null: bool
 ) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Rows as columns of text, named by their places; and number (from 1, empty lines aside) and text of the others.
 
     Args:
         rows: UTF-8 whose quotes are sound, from the start of a row on.
-        found: how they are laid out.
+        csv_dialect: how they are laid out.
         escaped: whether quotes in cells are written `\\"`.
         empty_is_null: whether an empty cell is null instead of the empty text.
     """
@@ -221,13 +225,13 @@ def parsed_rows(
         odd.append((row.number, row.text))
         return "skip"
 
-    names = [str(place) for place in range(len(found.columns))]
+    names = [str(place) for place in range(len(csv_dialect.columns))]
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(pa.py_buffer(rows)),
             arrow_csv.ReadOptions(use_threads=False, block_size=len(rows) + 1, column_names=names),
             arrow_csv.ParseOptions(
-                delimiter=found.delimiter,
+                delimiter=csv_dialect.delimiter,
                 newlines_in_values=True,
                 invalid_row_handler=set_aside,
                 escape_char="\\" if escaped else False,
@@ -245,11 +249,13 @@ def parsed_rows(
     return table, odd
 
 
-def _borders(content: bytes, found: Dialect) -> tuple[RowBorders, bool]:
+def _borders(content: bytes, csv_dialect: Dialect) -> tuple[RowBorders, bool]:
     """The rows' borders, and whether quotes in cells are written `\\"`: only if they are unsound without."""
-    borders = row_borders(content, found.start, found.line, found.delimiter)
+    borders = row_borders(content, csv_dialect.start, csv_dialect.line, csv_dialect.delimiter)
     if (borders.stray_quotes or borders.open_quote) and _ESCAPED_QUOTE in content:
-        escaped = row_borders(content.replace(_ESCAPED_QUOTE, b"\\."), found.start, found.line, found.delimiter)
+        escaped = row_borders(
+            content.replace(_ESCAPED_QUOTE, b"\\."), csv_dialect.start, csv_dialect.line, csv_dialect.delimiter
+        )
         if not escaped.stray_quotes and not escaped.open_quote:
             return escaped, True
     _refuse_quotes(borders)

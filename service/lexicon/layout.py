@@ -46,9 +46,9 @@ def laid_out(packed: Unpacked, options: ReadOptions) -> LaidOut:
     Raises:
         TableRefused: it cannot be laid out as one.
     """
-    laid = _by_kind(packed, options)
-    laid.kind, laid.packing = packed.kind, packed.packing
-    return laid
+    layout = _by_kind(packed, options)
+    layout.kind, layout.packing = packed.kind, packed.packing
+    return layout
 
 
 def _by_kind(packed: Unpacked, options: ReadOptions) -> LaidOut:
@@ -63,11 +63,11 @@ def _by_kind(packed: Unpacked, options: ReadOptions) -> LaidOut:
         typed = (read_parquet if packed.kind is FileKind.PARQUET else read_workbook)(packed.content, limits)
     refuse_names(typed.names, typed.header_line)
     frame = pd.DataFrame(dict(enumerate(typed.columns)))
-    laid = LaidOut(frame, typed.lines, typed.header_line)
-    laid.encoding = encoding
+    layout = LaidOut(frame, typed.lines, typed.header_line)
+    layout.encoding = encoding
     frame.columns = pd.Index(typed.names)
-    laid = _without_empty(_without_unnamed(laid))
-    return _without_totals(laid) if packed.kind is FileKind.WORKBOOK else laid
+    layout = _without_empty(_without_unnamed(layout))
+    return _without_totals(layout) if packed.kind is FileKind.WORKBOOK else layout
 
 
 def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
@@ -76,40 +76,40 @@ def _delimited(content: bytes, options: ReadOptions) -> LaidOut:
         raise TableRefused(Trouble("not_a_table", "this is a page or a list, no table", "a table", "save it as CSV", 1))
     if not text.strip(b" \r\n\t,;|"):
         raise TableRefused(Trouble("empty", "the file is empty", "a header and a row a customer"))
-    found = dialect(text, options)
-    refuse_names(found.columns, found.header_line)
-    table = read_delimited(text, found, options)
+    csv_dialect = dialect(text, options)
+    refuse_names(csv_dialect.columns, csv_dialect.header_line)
+    table = read_delimited(text, csv_dialect, options)
     frame = pd.DataFrame(
         {place: column.to_pandas().astype("str") for place, column in enumerate(table.columns.columns)}
     )
-    laid = LaidOut(frame, table.lines, found.header_line)
-    laid.encoding, laid.delimiter = encoding, found.delimiter
-    laid.faults = [ragged(row, found.columns) for row in table.ragged if any(map(str.strip, row.cells))]
-    if found.header_line > 1:
-        laid.notes.append(f"{found.header_line - 1} lines above the header are no rows")
-    frame.columns = pd.Index(found.columns)
-    laid = _without_totals(_without_empty(_without_unnamed(laid)))
-    if found.indexed:
-        refuse_broken_index(table.columns.column(0).filter(pa.array(np.isin(table.lines, laid.lines))), laid.lines)
-    return laid
+    layout = LaidOut(frame, table.lines, csv_dialect.header_line)
+    layout.encoding, layout.delimiter = encoding, csv_dialect.delimiter
+    layout.faults = [ragged(row, csv_dialect.columns) for row in table.ragged if any(map(str.strip, row.cells))]
+    if csv_dialect.header_line > 1:
+        layout.notes.append(f"{csv_dialect.header_line - 1} lines above the header are no rows")
+    frame.columns = pd.Index(csv_dialect.columns)
+    layout = _without_totals(_without_empty(_without_unnamed(layout)))
+    if csv_dialect.indexed:
+        refuse_broken_index(table.columns.column(0).filter(pa.array(np.isin(table.lines, layout.lines))), layout.lines)
+    return layout
 
 
 def ragged(row: RaggedRow, names: tuple[str, ...]) -> SetAside:
     """A row of another width than the header's, set aside."""
     what = f"{len(row.cells)} cells, the header names {len(names)} columns"
-    named = tuple(cell for place, cell in enumerate(row.cells) if place >= len(names) or names[place])
-    return SetAside(row.line, "ragged", what, named)
+    cells = tuple(cell for place, cell in enumerate(row.cells) if place >= len(names) or names[place])
+    return SetAside(row.line, "ragged", what, cells)
 
 
-def _without_unnamed(laid: LaidOut) -> LaidOut:
+def _without_unnamed(layout: LaidOut) -> LaidOut:
     """Without index columns and those that a separator at the line's end makes; cells under no name are faults."""
-    frame = laid.frame
+    frame = layout.frame
     for place in [place for place, name in enumerate(frame.columns) if not name]:
-        filled = _told(frame.iloc[:, place])
-        if place and filled.any():
-            raise TableRefused(unnamed_cell(int(laid.lines[filled][0])))
-    laid.frame = frame.loc[:, [bool(name) for name in frame.columns]]
-    return laid
+        present = _told(frame.iloc[:, place])
+        if place and present.any():
+            raise TableRefused(unnamed_cell(int(layout.lines[present][0])))
+    layout.frame = frame.loc[:, [bool(name) for name in frame.columns]]
+    return layout
 
 
 def unnamed_cell(line: int) -> Trouble:
@@ -118,29 +118,29 @@ def unnamed_cell(line: int) -> Trouble:
 
 
 def _told(cells: pd.Series) -> NDArray[np.bool_]:
-    told = cells.notna() if pd.api.types.is_numeric_dtype(cells) else cells != ""
-    return told.to_numpy(dtype=np.bool_)
+    present = cells.notna() if pd.api.types.is_numeric_dtype(cells) else cells != ""
+    return present.to_numpy(dtype=np.bool_)
 
 
-def _without_totals(laid: LaidOut) -> LaidOut:
+def _without_totals(layout: LaidOut) -> LaidOut:
     """Without the rows that add up others: they are set aside, since no customer stands in them."""
-    first = laid.frame.iloc[:, 0]
+    first = layout.frame.iloc[:, 0]
     if first.empty or pd.api.types.is_numeric_dtype(first):
-        return laid
+        return layout
     first = first.astype("str")
     sums = adds_up(pa.chunked_array([first.to_list()], pa.string()))
     if sums.any():
-        cells = laid.frame[sums].astype("str").to_numpy().tolist()
-        laid.faults += [totals(int(line), row) for line, row in zip(laid.lines[sums], cells, strict=True)]
-        laid.frame, laid.lines = laid.frame[~sums].reset_index(drop=True), laid.lines[~sums]
-    return laid
+        cells = layout.frame[sums].astype("str").to_numpy().tolist()
+        layout.faults += [totals(int(line), row) for line, row in zip(layout.lines[sums], cells, strict=True)]
+        layout.frame, layout.lines = layout.frame[~sums].reset_index(drop=True), layout.lines[~sums]
+    return layout
 
 
 def adds_up(first: pa.ChunkedArray) -> NDArray[np.bool_]:
     """By the texts of a table's first column, which of its rows add up others."""
     bare = pc.utf8_lower(pc.utf8_trim(first, characters=_BESIDE))
-    found: NDArray[np.bool_] = pc.is_in(bare, value_set=pa.array(TOTALS)).to_numpy()
-    return found
+    result: NDArray[np.bool_] = pc.is_in(bare, value_set=pa.array(TOTALS)).to_numpy()
+    return result
 
 
 def totals(line: int, cells: Iterable[str]) -> SetAside:
@@ -148,19 +148,19 @@ def totals(line: int, cells: Iterable[str]) -> SetAside:
     return SetAside(line, "totals", "a row that adds up others, and no customer's", tuple(cells))
 
 
-def _without_empty(laid: LaidOut) -> LaidOut:
-    empty = np.ones(len(laid.frame), np.bool_)
-    for name in laid.frame.columns:
+def _without_empty(layout: LaidOut) -> LaidOut:
+    empty = np.ones(len(layout.frame), np.bool_)
+    for name in layout.frame.columns:
         if not empty.any():
             break
-        empty &= ~_told(laid.frame[name])
+        empty &= ~_told(layout.frame[name])
     if empty.any():
-        laid.frame, laid.lines = laid.frame[~empty].reset_index(drop=True), laid.lines[~empty]
-    if laid.frame.empty and not laid.faults:
+        layout.frame, layout.lines = layout.frame[~empty].reset_index(drop=True), layout.lines[~empty]
+    if layout.frame.empty and not layout.faults:
         raise TableRefused(
-            Trouble("no_rows", "a header and no row below it", "a row a customer", line=laid.header_line)
+            Trouble("no_rows", "a header and no row below it", "a row a customer", line=layout.header_line)
         )
-    return laid
+    return layout
 
 
 def refuse_names(names: tuple[str, ...], line: int) -> None:
@@ -169,17 +169,17 @@ def refuse_names(names: tuple[str, ...], line: int) -> None:
     Raises:
         TableRefused: too few, too many, one twice, or numbers.
     """
-    named = [name for name in names if name]
-    if len(named) < 2:
+    headings = [name for name in names if name]
+    if len(headings) < 2:
         raise TableRefused(Trouble("one_column", "fewer than two columns have a name", "one column a field", line=line))
     if len(names) > MOST_COLUMNS:
         raise TableRefused(Trouble("not_a_table", f"{len(names)} columns", f"at most {MOST_COLUMNS}", line=line))
-    twice = next((name for place, name in enumerate(named) if name in named[:place]), None)
+    twice = next((name for place, name in enumerate(headings) if name in headings[:place]), None)
     if twice is not None:
         raise TableRefused(
             Trouble("column_twice", "two columns have this name", "one", "rename or remove one", line, twice)
         )
-    if all(numeral(name) is not None for name in named):
+    if all(numeral(name) is not None for name in headings):
         raise TableRefused(
             Trouble("no_header", "the first row holds numbers, no names", "the names of the columns", "add them", line)
         )

@@ -107,14 +107,14 @@ def numeral(text: str) -> Numeral | None:
     """A cell's text as a number in whatever dress; None where it is none under any mark."""
     bare = bare_text(text).strip("_").strip()
     negative = bare.startswith("(") and bare.endswith(")")  # as accountants write it
-    found = _SHELL.fullmatch(bare[1:-1].strip() if negative else bare)
-    if found is None:
+    match = _SHELL.fullmatch(bare[1:-1].strip() if negative else bare)
+    if match is None:
         return None
-    signs = found["sign"] + found["inner"] + found["last"]
-    if len(signs) + negative > 1 or (found["before"] and found["after"]):
+    signs = match["sign"] + match["inner"] + match["last"]
+    if len(signs) + negative > 1 or (match["before"] and match["after"]):
         return None
-    currency = (found["before"] or found["after"]).upper()
-    return Numeral("-" if negative or signs == "-" else "", found["core"].strip(), currency, bool(found["percent"]))
+    currency = (match["before"] or match["after"]).upper()
+    return Numeral("-" if negative or signs == "-" else "", match["core"].strip(), currency, bool(match["percent"]))
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def evidence(texts: Iterable[str]) -> DecimalEvidence:
     either_comma: list[str] = []
     currencies: dict[str, str] = {}
     for text in texts:
-        found = numeral(text)
-        if found is None:
+        number = numeral(text)
+        if number is None:
             continue
-        if name := currency_name(found.currency):
+        if name := currency_name(number.currency):
             currencies.setdefault(name, text)
-        with_point, with_comma = found.plain("."), found.plain(",")
+        with_point, with_comma = number.plain("."), number.plain(",")
         if with_point == with_comma:
             continue
         if with_comma is None:
@@ -175,18 +175,18 @@ def evidence(texts: Iterable[str]) -> DecimalEvidence:
         elif with_point is None:
             comma += 1
         else:
-            (either_point if "." in found.core else either_comma).append(text)
+            (either_point if "." in number.core else either_comma).append(text)
     return DecimalEvidence(point, comma, tuple(either_point), tuple(either_comma), tuple(currencies.items()))
 
 
-def decide(column: DecimalEvidence, file: Iterable[DecimalEvidence], delimiter: str, told: Decimal = "") -> Decimal:
-    """A column's decimal mark: the one told, the one its own cells tell, or the one all other columns agree on.
+def decide(column: DecimalEvidence, file: Iterable[DecimalEvidence], delimiter: str, option: Decimal = "") -> Decimal:
+    """A column's decimal mark: the option, the one its own cells tell, or the one all other columns agree on.
 
     A `;` file is what programs write where the comma is the decimal mark: there `2.900` under a decimal point is no
     proof, and stays open.
     """
-    if told:
-        return told
+    if option:
+        return option
     if column.decimal or column.contradicts:
         return column.decimal
     others = {one.decimal for one in file if one.decimal} | {mark for one in file if one.contradicts for mark in ".,"}

@@ -79,97 +79,104 @@ def read_as(table: TableRead, fields: Mapping[str, str], options: ReadOptions = 
     Raises:
         TableRefused: the columns are not of one table, in one sentence.
     """
-    told = table.understanding
-    laid = LaidOut(table.frame, table.lines, told.header_line)
-    laid.kind, laid.packing, laid.encoding, laid.delimiter = told.kind, told.packing, told.encoding, told.delimiter
-    laid.faults, laid.notes = [*told.faults], [*told.notes]
-    return _understood(told.name, laid, options, fields)
+    understanding = table.understanding
+    layout = LaidOut(table.frame, table.lines, understanding.header_line)
+    layout.kind, layout.packing, layout.encoding, layout.delimiter = (
+        understanding.kind,
+        understanding.packing,
+        understanding.encoding,
+        understanding.delimiter,
+    )
+    layout.faults, layout.notes = [*understanding.faults], [*understanding.notes]
+    return _understood(understanding.name, layout, options, fields)
 
 
-def _understood(name: str, laid: LaidOut, options: ReadOptions, told: Mapping[str, str] | None) -> TableRead:
-    frame = laid.frame
-    named = fields_of([str(column) for column in frame.columns])
-    columns = dict(told) if told is not None else {field: found[0] for field, found in named.items()}
+def _understood(name: str, layout: LaidOut, options: ReadOptions, mapping: Mapping[str, str] | None) -> TableRead:
+    frame = layout.frame
+    names_by_field = fields_of([str(column) for column in frame.columns])
+    columns = dict(mapping) if mapping is not None else {field: names[0] for field, names in names_by_field.items()}
     ambiguities = (
         []
-        if told is not None
-        else [two_columns(field, found, laid.header_line) for field, found in named.items() if len(found) > 1]
+        if mapping is not None
+        else [
+            two_columns(field, names, layout.header_line) for field, names in names_by_field.items() if len(names) > 1
+        ]
     )
     rules = {field: RULES[field] for field in columns if field in RULES}
     proofs = {field: column_evidence(frame[columns[field]]) for field, rule in rules.items() if rule.numeric}
-    _refuse_currencies(proofs, columns, laid)
+    _refuse_currencies(proofs, columns, layout)
     plain, understood = {}, []
     for field, rule in rules.items():
         cells = frame[columns[field]]
-        if rule.kind is CellKind.HISTORY and (line := unit_evidence(cells, laid.lines).open_line):
+        if rule.kind is CellKind.HISTORY and (line := unit_evidence(cells, layout.lines).open_line):
             raise TableRefused(two_units(columns[field], line), name)
-        form = _form(rule, cells, proofs, laid, options)
+        form = _form(rule, cells, proofs, layout, options)
         plain[field] = plain_column(cells, rule, form)
-        ambiguities += _open(rule, columns[field], cells, form, proofs.get(field, DecimalEvidence()), laid)
-        understood.append(_column(columns[field], rule, form, cells, plain[field], laid))
-    understanding = _understanding(name, laid, understood, ambiguities)
-    return TableRead(frame, laid.lines, plain, understanding, columns)
+        ambiguities += _open(rule, columns[field], cells, form, proofs.get(field, DecimalEvidence()), layout)
+        understood.append(_column(columns[field], rule, form, cells, plain[field], layout))
+    understanding = _understanding(name, layout, understood, ambiguities)
+    return TableRead(frame, layout.lines, plain, understanding, columns)
 
 
-def _refuse_currencies(proofs: Mapping[str, DecimalEvidence], columns: Mapping[str, str], laid: LaidOut) -> None:
-    if found := second_currency(proofs):
-        both, field, written = found
+def _refuse_currencies(proofs: Mapping[str, DecimalEvidence], columns: Mapping[str, str], layout: LaidOut) -> None:
+    if second := second_currency(proofs):
+        both, field, cell = second
         column = columns[field]
-        raise TableRefused(two_currencies(both, column, _line(laid.frame[column], written, laid)))
+        raise TableRefused(two_currencies(both, column, _line(layout.frame[column], cell, layout)))
 
 
 def _understanding(
-    name: str, laid: LaidOut, columns: list[ColumnUnderstood], ambiguities: list[Ambiguity]
+    name: str, layout: LaidOut, columns: list[ColumnUnderstood], ambiguities: list[Ambiguity]
 ) -> Understanding:
     marks = {one.form.decimal for one in columns if one.form.decimal}
-    used = {one.name for one in columns}
+    names = {one.name for one in columns}
     return Understanding(
         name=name,
-        kind=laid.kind,
-        packing=laid.packing,
-        encoding=laid.encoding,
-        delimiter=laid.delimiter,
+        kind=layout.kind,
+        packing=layout.packing,
+        encoding=layout.encoding,
+        delimiter=layout.delimiter,
         decimal=marks.pop() if len(marks) == 1 else "",
-        header_line=laid.header_line,
-        rows=len(laid.frame),
+        header_line=layout.header_line,
+        rows=len(layout.frame),
         columns=tuple(columns),
-        passed_on=tuple(column for column in laid.frame.columns if column not in used),
+        passed_on=tuple(column for column in layout.frame.columns if column not in names),
         ambiguities=tuple(ambiguities),
-        faults=tuple(laid.faults),
-        notes=tuple(laid.notes),
+        faults=tuple(layout.faults),
+        notes=tuple(layout.notes),
     )
 
 
 def _form(
-    rule: CellRule, cells: pd.Series, proofs: Mapping[str, DecimalEvidence], laid: LaidOut, options: ReadOptions
+    rule: CellRule, cells: pd.Series, proofs: Mapping[str, DecimalEvidence], layout: LaidOut, options: ReadOptions
 ) -> ColumnForm:
     if rule.numeric:
-        return ColumnForm(decimal=decimal_mark(rule.field, proofs, laid.delimiter, options.decimal))
+        return ColumnForm(decimal=decimal_mark(rule.field, proofs, layout.delimiter, options.decimal))
     if rule.kind is CellKind.DAY:
         return ColumnForm(days=options.days or day_order(texts_of(cells).unique()))
     return ColumnForm()
 
 
 def _open(
-    rule: CellRule, column: str, cells: pd.Series, form: ColumnForm, proof: DecimalEvidence, laid: LaidOut
+    rule: CellRule, column: str, cells: pd.Series, form: ColumnForm, proof: DecimalEvidence, layout: LaidOut
 ) -> list[Ambiguity]:
     """What the column leaves open: cells that two readings fit, with no mark decided."""
     if rule.numeric and not form.decimal and proof.either:
-        return [open_decimal(rule.field, column, proof, _line(cells, proof.either[0], laid))]
+        return [open_decimal(rule.field, column, proof, _line(cells, proof.either[0], layout))]
     if rule.kind is CellKind.DAY and not form.days:
-        for written in texts_of(cells).unique():
-            readings = days_read(written)
+        for text in texts_of(cells).unique():
+            readings = days_read(text)
             if len(set(readings.values())) > 1:
-                return [open_days(rule.field, column, written, readings, _line(cells, written, laid))]
+                return [open_days(rule.field, column, text, readings, _line(cells, text, layout))]
     return []
 
 
-def _line(cells: pd.Series, written: str, laid: LaidOut) -> int:
-    return int(laid.lines[(cells == written).to_numpy(dtype=np.bool_)][0])
+def _line(cells: pd.Series, text: str, layout: LaidOut) -> int:
+    return int(layout.lines[(cells == text).to_numpy(dtype=np.bool_)][0])
 
 
 def _column(
-    column: str, rule: CellRule, form: ColumnForm, cells: pd.Series, plain: PlainColumn, laid: LaidOut
+    column: str, rule: CellRule, form: ColumnForm, cells: pd.Series, plain: PlainColumn, layout: LaidOut
 ) -> ColumnUnderstood:
     return ColumnUnderstood(
         name=column,
@@ -177,32 +184,32 @@ def _column(
         kind=rule.kind,
         form=form,
         expected=rule.expected,
-        examples=_examples(cells, plain, laid),
+        examples=_examples(cells, plain, layout),
         unknown_cells=int(plain.unknown.sum()),
         unread_cells=int(plain.unread.sum()),
-        commonest_unread=_unread(cells, plain, laid),
+        commonest_unread=_unread(cells, plain, layout),
     )
 
 
-def _examples(cells: pd.Series, plain: PlainColumn, laid: LaidOut) -> tuple[Example, ...]:
+def _examples(cells: pd.Series, plain: PlainColumn, layout: LaidOut) -> tuple[Example, ...]:
     """Distinct cells that say something, those first whose meaning is written otherwise."""
-    read = np.flatnonzero(~plain.unread & ~plain.unknown)[:LOOKED_AT]
-    pairs = zip(read.tolist(), cells.iloc[read].tolist(), plain.cells.iloc[read].tolist(), strict=True)
-    told = [(place, str(cell), str(meant)) for place, cell, meant in pairs]
-    chosen: dict[str, Example] = {}
-    for place, cell, meant in [*(one for one in told if one[1] != one[2]), *told[:SHOWN]]:
-        written = _shown(cell)
-        chosen.setdefault(written, Example(int(laid.lines[place]), written, _shown(meant)))
-        if len(chosen) == SHOWN:
+    places = np.flatnonzero(~plain.unread & ~plain.unknown)[:LOOKED_AT]
+    pairs = zip(places.tolist(), cells.iloc[places].tolist(), plain.cells.iloc[places].tolist(), strict=True)
+    meanings = [(place, str(cell), str(meant)) for place, cell, meant in pairs]
+    examples: dict[str, Example] = {}
+    for place, cell, meant in [*(one for one in meanings if one[1] != one[2]), *meanings[:SHOWN]]:
+        text = _shown(cell)
+        examples.setdefault(text, Example(int(layout.lines[place]), text, _shown(meant)))
+        if len(examples) == SHOWN:
             break
-    return tuple(chosen.values())
+    return tuple(examples.values())
 
 
-def _unread(cells: pd.Series, plain: PlainColumn, laid: LaidOut) -> tuple[UnreadText, ...]:
+def _unread(cells: pd.Series, plain: PlainColumn, layout: LaidOut) -> tuple[UnreadText, ...]:
     if not plain.unread.any():
         return ()
     texts = cells[plain.unread].astype("str")
-    lines = laid.lines[plain.unread]
+    lines = layout.lines[plain.unread]
     counts = texts.value_counts().head(SHOWN)
     return tuple(
         UnreadText(_shown(text), int(count), int(lines[(texts == text).to_numpy()][0]))

@@ -19,16 +19,16 @@ WINDOWS: Final = "cp1252"  # what spreadsheets on Windows write without being as
 _SAMPLE_BYTES: Final = 1 << 16
 
 
-def as_utf8(content: bytes, told: str) -> tuple[bytes, str]:
+def as_utf8(content: bytes, option: str) -> tuple[bytes, str]:
     """The text's bytes in UTF-8 without a mark, and the name of the encoding they came in.
 
     Raises:
-        TableRefused: the bytes are not of the encoding told, or of none that tables are written in.
+        TableRefused: the bytes are not of the encoding given, or of none that tables are written in.
     """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return (content[len(mark) :], "utf-8") if encoding == "utf-8" else (_marked(content, encoding), encoding)
-    encoding = told or _found(content)
+    encoding = option or _found(content)
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
         _from(content, "utf-8")
         return content, "utf-8"

@@ -174,34 +174,34 @@ class TableRead:
         return tuple("" if pd.isna(cell) else str(cell) for cell in self.frame.iloc[place])
 
 
-def decimal_mark(field: str, proofs: Mapping[str, DecimalEvidence], delimiter: str, told: Decimal = "") -> Decimal:
+def decimal_mark(field: str, proofs: Mapping[str, DecimalEvidence], delimiter: str, option: Decimal = "") -> Decimal:
     """The mark of a field's column, by field what each column's cells say; empty where nothing decides."""
-    return decide(proofs[field], [proof for other, proof in proofs.items() if other != field], delimiter, told)
+    return decide(proofs[field], [proof for other, proof in proofs.items() if other != field], delimiter, option)
 
 
 def open_decimal(field: str, column: str, proof: DecimalEvidence, line: int) -> Ambiguity:
     """The question about the first cell that two readings fit, which stands on `line`."""
-    written = proof.either[0]
-    found = numeral(written)
-    readings = {mark: str(found.plain(mark)) for mark in ".,"} if found else {}
-    return Ambiguity("decimal", column, field, "--decimal", line, written, readings)
+    text = proof.either[0]
+    number = numeral(text)
+    readings = {mark: str(number.plain(mark)) for mark in ".,"} if number else {}
+    return Ambiguity("decimal", column, field, "--decimal", line, text, readings)
 
 
-def open_days(field: str, column: str, written: str, readings: Mapping[str, str], line: int) -> Ambiguity:
+def open_days(field: str, column: str, text: str, readings: Mapping[str, str], line: int) -> Ambiguity:
     """The question which of day and month stands first."""
-    return Ambiguity("days", column, field, "--days", line, written, readings)
+    return Ambiguity("days", column, field, "--days", line, text, readings)
 
 
 def second_currency(proofs: Mapping[str, DecimalEvidence]) -> tuple[str, str, str] | None:
     """Where amounts are in two currencies: both in words, the field of the second, and a cell in it; None for one."""
-    seen: dict[str, tuple[str, str]] = {}
+    firsts: dict[str, tuple[str, str]] = {}
     for name, proof in proofs.items():
-        for currency, written in proof.currencies:
-            seen.setdefault(currency, (name, written))
-    if len(seen) < 2:
+        for currency, cell in proof.currencies:
+            firsts.setdefault(currency, (name, cell))
+    if len(firsts) < 2:
         return None
-    name, written = list(seen.values())[1]
-    return " and in ".join(seen), name, written
+    name, cell = list(firsts.values())[1]
+    return " and in ".join(firsts), name, cell
 
 
 def two_currencies(both: str, column: str, line: int = 0) -> Trouble:

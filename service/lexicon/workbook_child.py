@@ -87,26 +87,26 @@ def _no_doctype(*_: object) -> None:
 
 def first_sheet(parts: Parts) -> tuple[str, bool]:
     """The part that holds the first visible sheet, and whether days count from 1904."""
-    found: list[str] = []
+    ids: list[str] = []
     targets: dict[str, str] = {}
     epochs: list[bool] = []
 
-    def workbook(tag: str, told: dict[str, str]) -> None:
-        if tag == "sheet" and told.get("state", "visible") == "visible":
-            found.extend(value for name, value in told.items() if name.rpartition(":")[2] == "id")
+    def workbook(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "sheet" and attributes.get("state", "visible") == "visible":
+            ids.extend(value for name, value in attributes.items() if name.rpartition(":")[2] == "id")
         if tag == "workbookPr":
-            epochs.append(told.get("date1904") in ("1", "true"))
+            epochs.append(attributes.get("date1904") in ("1", "true"))
 
-    def relation(tag: str, told: dict[str, str]) -> None:
+    def relation(tag: str, attributes: dict[str, str]) -> None:
         if tag == "Relationship":
-            targets[told["Id"]] = posixpath.normpath(posixpath.join("/xl", told["Target"])).lstrip("/")
+            targets[attributes["Id"]] = posixpath.normpath(posixpath.join("/xl", attributes["Target"])).lstrip("/")
 
     if not parts.parse("xl/workbook.xml", workbook, _nothing):
         raise Refused("broken_excel")
     parts.parse("xl/_rels/workbook.xml.rels", relation, _nothing)
-    if not found or found[0] not in targets:
+    if not ids or ids[0] not in targets:
         raise Refused("broken_excel")
-    return targets[found[0]], any(epochs)
+    return targets[ids[0]], any(epochs)
 
 
 def _nothing(_: str, __: str) -> None:
@@ -145,14 +145,16 @@ def styles(parts: Parts) -> list[str]:
     by_style: list[str] = []
     inside: list[str] = []
 
-    def started(tag: str, told: dict[str, str]) -> None:
+    def started(tag: str, attributes: dict[str, str]) -> None:
         if tag == "numFmt":
-            code = _LITERALS.sub("", told.get("formatCode", "")).lower()
-            kinds[int(told["numFmtId"])] = "percent" if "%" in code else "date" if re.search("[dmyhs]", code) else ""
+            code = _LITERALS.sub("", attributes.get("formatCode", "")).lower()
+            kinds[int(attributes["numFmtId"])] = (
+                "percent" if "%" in code else "date" if re.search("[dmyhs]", code) else ""
+            )
         if tag == "cellXfs":
             inside.append(tag)
         if tag == "xf" and inside:
-            by_style.append(kinds.get(int(told.get("numFmtId", "0")), ""))
+            by_style.append(kinds.get(int(attributes.get("numFmtId", "0")), ""))
 
     def ended(tag: str, _: str) -> None:
         if tag == "cellXfs":
@@ -186,19 +188,21 @@ class SheetRows:
         self._kind, self._style, self._value, self._formula = "", "0", "", ""
         self._pieces: list[str] = []
 
-    def started(self, tag: str, told: dict[str, str]) -> None:
+    def started(self, tag: str, attributes: dict[str, str]) -> None:
         """A row or a cell begins."""
         if tag == "c":
-            self._column = self._columns[told["r"].rstrip("0123456789")] if "r" in told else self._column + 1
-            self._kind, self._style = told.get("t", "n"), told.get("s", "0")
+            self._column = (
+                self._columns[attributes["r"].rstrip("0123456789")] if "r" in attributes else self._column + 1
+            )
+            self._kind, self._style = attributes.get("t", "n"), attributes.get("s", "0")
             self._value, self._formula = "", ""
             if self._pieces:
                 self._pieces = []
         elif tag == "row":
-            self._row = int(told.get("r", self._row + 1))
+            self._row = int(attributes.get("r", self._row + 1))
             self._column, self._cells = 0, {}
         elif tag == "mergeCell":
-            first, _, last = told["ref"].partition(":")
+            first, _, last = attributes["ref"].partition(":")
             rows = [int(corner.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) for corner in (first, last or first)]
             sys.stdout.write(json.dumps([0, *rows]) + "\n")
 

@@ -30,7 +30,9 @@ def metrics_in(expression: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")], ids=" ".join
+    "command",
+    [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml"), ("test", "rules", "rules_days_test.yml")],
+    ids=" ".join,
 )
 def test_the_rules_hold_in_promtool(require_program, command):
     """The file is valid, an ordinary day raises nothing and a bad day raises each alert."""

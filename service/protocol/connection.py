@@ -228,8 +228,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._cut(arriving, HEADERS_TOO_LARGE)
 
     def _inbound(self, head: Head | None, refusal: Problem | None = None) -> Inbound:
-        call = Call("", "", {}, self._address)
-        if head is not None:
+        if head is None:
+            call = Call("", "", {}, self._address)
+        else:
             call = Call(head.method, head.path, head.headers, self._address, query=head.query)
         inbound = Inbound(call, head, self._read_on, refusal)
         call.receive = inbound.receive

@@ -6,11 +6,13 @@ goes back to the wire. Any other (in pieces, pipelined, with an Idempotency-Key,
 same `RequestHandler.answer`: no rule of the service is here, only the way.
 
 A caller sends the same head (request line and fields) again and again on a connection that it keeps. The same bytes at
-the same place read the same, so a head that was parsed once is looked up the next time.
+the same place read the same, so a head that was parsed once is looked up the next time. One number in it may differ,
+the length, since no two applicants' bodies are equally long; it is compared with what came.
 """
 
 from __future__ import annotations
 
+import re
 from asyncio import Future, Transport
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -22,9 +24,11 @@ from service.protocol.inbound import Inbound
 from service.web.exchange import Call, Reply
 
 PATH: Final = ONE.path
-HEADS: Final = 16  # remembered of a connection: bodies of some lengths
+HEADS: Final = 16  # remembered of a connection
 _HEAD_BYTES: Final = 2048
 _GAP: Final = b"\r\n\r\n"
+_LENGTH_FIELD: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([1-9][0-9]{0,6})\r\n")
+_LENGTH_NAME: Final = b"content-length"
 
 
 class EagerCoroutine:
@@ -53,7 +57,7 @@ class ExpressProtocol(Connection):
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         """As `Connection`."""
         super().__init__(config, server_state, app_state, _loop)
-        self._heads: dict[bytes, Head] = {}
+        self._heads: dict[tuple[bytes, bytes], Head] = {}  # by what stands before and behind the length
         self._between = True  # the parser stands between two requests
         self._read_there = b""  # what was read when it stood there
 
@@ -104,21 +108,29 @@ class ExpressProtocol(Connection):
         end = len(self._read_there) - body_bytes
         if head.length != body_bytes or not head.keep_alive or not 0 < end <= _HEAD_BYTES:
             return
-        if self._read_there.find(_GAP) + len(_GAP) == end:
-            if len(self._heads) >= HEADS:
-                self._heads.clear()
-            self._heads[self._read_there[:end]] = head
+        if self._read_there.find(_GAP) + len(_GAP) != end:
+            return
+        known = self._read_there[:end]
+        told = _LENGTH_FIELD.search(known)
+        if told is None or int(told[1]) != body_bytes or known.lower().count(_LENGTH_NAME) != 1:
+            return
+        if len(self._heads) >= HEADS:
+            self._heads.clear()
+        self._heads[known[: told.start(1)], known[told.end(1) :]] = head
 
     def _answer_known_head(self, data: bytes) -> bool:
         """Answer a whole request whose head was parsed before; False if this is none, or none for the short way."""
         end = data.find(_GAP) + len(_GAP)
-        head = self._heads.get(data[:end])
-        if head is None or len(data) - end != head.length:
+        told = _LENGTH_FIELD.search(data, 0, end)
+        head = self._heads.get((data[: told.start(1)], data[told.end(1) : end])) if told else None
+        if told is None or head is None or len(data) - end != int(told[1]):
             return False
         if self._now is not None or self._over or self._write_paused or not self._at_once(head):
             return False
         self.connections.deadlines.disarm(self)
         self._idle, self._seen = False, 0
+        if len(data) - end != head.length:
+            head = head._replace(length=len(data) - end, headers=head.headers | {_LENGTH_NAME: told[1]})
         call = Call(head.method, head.path, head.headers, self._address, body=data[end:])
         inbound = Inbound(call, head, self._read_on)
         inbound.complete = inbound.queued = True

@@ -200,6 +200,30 @@ def test_a_head_is_parsed_once(wire: Wire, api: Api, taken: list[bool]) -> None:
     assert len({one.headers[b"x-request-id"] for one in heard}) == 5
 
 
+def test_a_head_is_known_whatever_the_length_of_the_body(wire: Wire, api: Api, taken: list[bool]) -> None:
+    """No two applicants are equally long, and each is answered as its own length says."""
+    bodies = [BODY, BODY + b" ", BODY + b" " * 40, BODY[:-1], b"7", BODY]
+    heard = wire(*[_request(api.key, body=body) for body in bodies], in_turn=True)
+    assert ([one.status for one in heard], taken) == ([200, 200, 200, 400, 422, 200], [True])
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("0{}", 200), ("+{}", 400), ("{}, {}", 400), ("{}\r\nContent-Length: {}", 400), ("{}\r\n 1", 400)],
+    ids=["zeros", "sign", "list", "twice", "folded"],
+)
+def test_a_length_that_is_told_otherwise_is_parsed(
+    wire: Wire, api: Api, taken: list[bool], length: str, status: int
+) -> None:
+    """A known head excuses none: what reads otherwise is judged as it would have been."""
+    again = _request(api.key)
+    number = str(len(BODY))
+    other = again.replace(f": {number}\r".encode(), f": {length.replace('{}', number)}\r".encode(), 1)
+    first, second = wire(again, other, answers=2)
+    assert (first.status, second.status) == (200, status)
+    assert taken == ([True, True] if status == 200 else [True, False])
+
+
 @pytest.mark.parametrize(
     ("parts", "statuses"),
     [

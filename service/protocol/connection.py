@@ -227,11 +227,12 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._line_bytes > HEADER_BYTES + _LINES_PER_BYTE * arriving.received:
             self._cut(arriving, HEADERS_TOO_LARGE)
 
+    def _call(self, head: Head, body: bytes | None = None) -> Call:
+        """What a head asks for, however it was read."""
+        return Call(head.method, head.path, head.headers, self._address, query=head.query, body=body)
+
     def _inbound(self, head: Head | None, refusal: Problem | None = None) -> Inbound:
-        if head is None:
-            call = Call("", "", {}, self._address)
-        else:
-            call = Call(head.method, head.path, head.headers, self._address, query=head.query)
+        call = Call("", "", {}, self._address) if head is None else self._call(head)
         inbound = Inbound(call, head, self._read_on, refusal)
         call.receive = inbound.receive
         return inbound

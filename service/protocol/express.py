@@ -21,7 +21,7 @@ from service.endpoints.scores import ONE
 from service.protocol.connection import Connection
 from service.protocol.heads import Head
 from service.protocol.inbound import Inbound
-from service.web.exchange import Call, Reply
+from service.web.exchange import Reply
 
 PATH: Final = ONE.path
 HEADS: Final = 16  # remembered of a connection
@@ -131,8 +131,7 @@ class ExpressProtocol(Connection):
         self._idle, self._seen = False, 0
         if len(data) - end != head.length:
             head = head._replace(length=len(data) - end, headers=head.headers | {_LENGTH_NAME: told[1]})
-        call = Call(head.method, head.path, head.headers, self._address, body=data[end:])
-        inbound = Inbound(call, head, self._read_on)
+        inbound = Inbound(self._call(head, data[end:]), head, self._read_on)
         inbound.complete = inbound.queued = True
         self._run(inbound)
         return True

@@ -200,6 +200,14 @@ def test_a_head_is_parsed_once(wire: Wire, api: Api, taken: list[bool]) -> None:
     assert len({one.headers[b"x-request-id"] for one in heard}) == 5
 
 
+def test_a_known_head_keeps_its_option(wire: Wire, api: Api, taken: list[bool]) -> None:
+    """What the target asks for holds for each request of a connection, and for no other head of it."""
+    told = [_request(api.key, path="/v1/score?prediction_set=true"), _request(api.key)]
+    heard = wire(*told, *told, in_turn=True)
+    assert taken == [True, True]
+    assert ["prediction_set" in json.loads(one.body) for one in heard] == [True, False, True, False]
+
+
 def test_a_head_is_known_whatever_the_length_of_the_body(wire: Wire, api: Api, taken: list[bool]) -> None:
     """No two applicants are equally long, and each is answered as its own length says."""
     bodies = [BODY, BODY + b" ", BODY + b" " * 40, BODY[:-1], b"7", BODY]

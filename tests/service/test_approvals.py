@@ -59,6 +59,12 @@ def _packed(registered: Path, target: Path, *, signs: bool = True, **changes: ob
     return target
 
 
+@pytest.fixture(scope="module")
+def signed(registered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it was signed: packed once, since packing asks the model; a test that changes it takes a copy."""
+    return _packed(registered, tmp_path_factory.mktemp("signed") / "package")
+
+
 def _edited(folder: Path, /, **changes: object) -> None:
     """The manifest with other values, as whoever can write the folder would put it there."""
     manifest = Manifest.read(folder)
@@ -112,10 +118,10 @@ def test_what_was_signed_for_answers(registered: Path, reviewers: Path, tmp_path
     ],
 )
 def test_what_was_changed_after_the_signature_does_not(
-    registered: Path, reviewers: Path, tmp_path: Path, change: Change, says: str
+    signed: Path, reviewers: Path, tmp_path: Path, change: Change, says: str
 ) -> None:
     """Whoever can write the package, its manifest and all of its digests still cannot sign."""
-    package = _packed(registered, tmp_path / "package")
+    package = shutil.copytree(signed, tmp_path / "package")
     change(package)
     with pytest.raises(ModelRefused, match=says):
         require_signed(package, Manifest.read(package), reviewers)

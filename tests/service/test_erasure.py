@@ -45,7 +45,7 @@ def test_a_host_forgets_a_prediction_of_whom_nobody_gave_a_reference(tmp_path: P
     """By its id alone, where a partner sent no reference; the rows beside it stay."""
 
     async def scenario() -> None:
-        outbox = Outbox.open(tmp_path, min_free_bytes=0)
+        outbox = Outbox.open(tmp_path, segment_age_s=0.3, min_free_bytes=0)
         gone, stays = outbox.next_id(), outbox.next_id()
         batch = entry(gone, stays)
         batch.lines = [line(gone, customer_ref=""), line(stays, customer_ref="")]

@@ -95,7 +95,7 @@ def sources(address: str) -> list[Source]:
     files = [
         Source(scheme + one.path, one.size, one.mtime_ns)
         for one in sorted(found, key=lambda one: str(one.path))
-        if one.is_file and (info.is_file or _is_table(one.base_name))
+        if one.is_file and (info.is_file or _is_table(one.path.removeprefix(place.path)))
     ]
     if not files:
         raise BatchRefused(f"{address} holds no table: its name ends in {', '.join(TABLES)}")
@@ -122,5 +122,8 @@ def system_words(error: OSError) -> str:
     return error.strerror or next(iter(str(error).splitlines()), "") or "the system gives no reason"
 
 
-def _is_table(name: str) -> bool:
-    return name.lower().endswith(TABLES) and not name.startswith((".", "_", "~")) and not name.endswith(REFUSED_ROWS)
+def _is_table(path: str) -> bool:
+    """Whether a file below a folder is meant: what programs keep there for themselves is hidden, or in a hidden folder."""
+    *folders, name = path.strip("/").split("/")
+    hidden = name.startswith((".", "_", "~")) or any(folder.startswith(".") for folder in folders)
+    return name.lower().endswith(TABLES) and not hidden and not name.endswith(REFUSED_ROWS)

@@ -22,6 +22,20 @@ def test_a_folder_is_its_tables_in_order(tmp_path: Path) -> None:
     assert found == ["C.CSV", "a.csv.gz", "b.csv", "sub/a.parquet"]
 
 
+@pytest.mark.parametrize("ending", ["", "/", "/."])
+def test_what_programs_keep_in_a_folder_is_hidden(tmp_path: Path, ending: str) -> None:
+    """A notebook's copies, a bin: no rows of a job. A folder that is hidden itself, as the stack's state, was named."""
+    folder = tmp_path / ".local" / "batches"
+    for name in ("a.csv", ".ipynb_checkpoints/a.csv", "sub/.bin/b.csv", "sub/b.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+
+    assert [Path(one.address).relative_to(folder).as_posix() for one in sources(f"{folder}{ending}")] == [
+        "a.csv",
+        "sub/b.csv",
+    ]
+
+
 def test_a_file_that_is_named_may_have_any_name(tmp_path: Path) -> None:
     """Its content decides what it is."""
     (tmp_path / "notes.txt").write_text("x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,12 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos import processes
 from infra.errors import StackError
-from service.s3 import DATA_BUCKET
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOST: Final = processes.HOST
-SCORING_FOLDERS: Final = ("batches", "acceptance")
-"""Folders of the state for files to score: people's, and those of `make acceptance`."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -37,37 +33,13 @@ class StackSettings(BaseSettings):
     start_timeout_s: Annotated[float, Field(gt=0, description="How long a part may take to answer.")] = 180.0
     scoring_roots: Annotated[
         str | None,
-        Field(description="Where the worker's batch scoring may read and write (flows/settings.py); none: as below."),
+        Field(description="Where the worker's batch scoring may read and write; none: as stack/scoring_roots.py says."),
     ] = None
 
     @field_validator("state_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return (ROOT / value).resolve()
-
-    @property
-    def worker_roots(self) -> str:
-        """Folders and buckets of batch scoring: tables of the project, and what its person has beside it, at home and
-        among temporary files, hidden names aside (flows/batch/roots.py). No key, login or database of ours.
-
-        A folder with a comma in its name is left out: in a list with commas between it would name others. So is one
-        with a state in it that is not hidden.
-        """
-        if self.scoring_roots is not None:
-            return self.scoring_roots
-        folders = [ROOT / "data", *(self.state_dir / name for name in SCORING_FOLDERS)]
-        folders += [
-            place for place in (ROOT.parent, Path.home(), Path(tempfile.gettempdir())) if self._keeps_out(place)
-        ]
-        return ",".join([*(path for path in map(str, folders) if "," not in path), f"s3://{DATA_BUCKET}"])
-
-    def _keeps_out(self, place: Path) -> bool:
-        """Whether a folder is no whole disk, and the state is hidden in it or elsewhere."""
-        top = place.resolve()
-        if top == Path(top.anchor):
-            return False
-        within = self.state_dir.is_relative_to(top)
-        return not within or any(name.startswith(".") for name in self.state_dir.relative_to(top).parts)
 
     @property
     def store_url(self) -> str:

@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import Final
 
-from infra.settings import HOST
+from bentos.processes import HOST
 
 HANDED: Final = "QF_LISTEN_FD"
 """Variable with the number of the socket that was handed over."""

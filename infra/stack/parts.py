@@ -25,6 +25,7 @@ from infra.stack.credentials import (
     write_private,
 )
 from infra.stack.processes import Recipe
+from infra.stack.scoring_roots import scoring_roots
 from service.s3 import MLFLOW_BUCKET
 
 NAMES: Final = ("store", "mlflow", "prefect", "worker", "api", "ui")
@@ -136,7 +137,7 @@ def worker(settings: StackSettings, variables: Mapping[str, str], pool: str) -> 
     # The default of ten seconds between two looks would be most of the time a small flow takes.
     env = {**variables, "PREFECT_WORKER_QUERY_SECONDS": "2", "PYTHONUNBUFFERED": "1"}
     # The worker's alone: whoever sees Prefect's form names places here, a shell scores with its person's own rights.
-    env["QF_SCORING_ROOTS"] = settings.worker_roots
+    env["QF_SCORING_ROOTS"] = scoring_roots(settings)
     # A run tells that it lives: the automation heal-lost-runs ends one that no longer does (infra/automations.yaml).
     env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
     return StackPart("worker", Recipe(command, env, ROOT), "")

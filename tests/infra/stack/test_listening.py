@@ -64,6 +64,13 @@ def answers(port: int, count: int) -> Counter[str]:
     return seen
 
 
+def test_a_bento_meets_no_code_but_its_own() -> None:
+    """What starts the API imports nothing that a Bento carries too: the working tree would be served instead of it."""
+    told = "import sys, infra.stack.listening; print(*(name for name in sys.modules if name.startswith('service')))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_a_share_of_connections_goes_to_the_one_that_joined() -> None:
     """By chance, connection by connection, and wholly at the ends."""
     port = free_port()

@@ -123,7 +123,7 @@ def system_words(error: OSError) -> str:
 
 
 def _is_table(path: str) -> bool:
-    """Whether a file below a folder is meant: what programs keep there for themselves is hidden, or in a hidden folder."""
+    """Whether a file below a folder is meant: what programs keep there for themselves is hidden, or its folder is."""
     *folders, name = path.strip("/").split("/")
     hidden = name.startswith((".", "_", "~")) or any(folder.startswith(".") for folder in folders)
     return name.lower().endswith(TABLES) and not hidden and not name.endswith(REFUSED_ROWS)

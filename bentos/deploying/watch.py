@@ -15,7 +15,7 @@ ODD_MIN: Final = 3
 """One odd answer in a few, an error or a slow one, is chance (a disk busy elsewhere); three above what is allowed are
 not."""
 SLICE_MIN: Final = 20
-"""Fewer scores than this tell nothing about a 99th percentile."""
+"""Fewer scores than this tell nothing about a 99th percentile, unless most of them are slow."""
 
 
 def p99(times_ms: Sequence[float]) -> float:
@@ -71,7 +71,8 @@ class WatchVerdict:
         if now < self._slice_end:
             return ""
         slice_p99, above = p99(self._slice), sum(elapsed > self._limits.p99_ms for elapsed in self._slice)
-        slow = len(self._slice) >= SLICE_MIN and slice_p99 > self._limits.p99_ms and above >= ODD_MIN
+        asked = len(self._slice)
+        slow = above >= ODD_MIN and (asked < 2 * above or asked >= SLICE_MIN and slice_p99 > self._limits.p99_ms)
         self._slice, self._slice_end = [], now + self._limits.slice_s
         self._slow = self._slow + 1 if slow else 0
         if self._slow > 1:

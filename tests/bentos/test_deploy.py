@@ -86,7 +86,7 @@ def test_what_does_badly_is_taken_back_by_itself(
     settled: StandInHost, fault: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proof could not see it, live traffic does."""
-    monkeypatch.setattr("bentos.deploying.watch.SLICE_MIN", 2)
+    monkeypatch.setattr("bentos.deploying.watch.ODD_MIN", 1)  # of the few that a slice of a second and a half holds
     settled.change(watch_s=30, watch_slice_s=1.5, golden_requests=2, shadow_requests=3)
 
     with pytest.raises(TakenBack, match=says):

@@ -28,4 +28,9 @@ def test_the_verdict_needs_more_than_one_odd_answer() -> None:
         for index in range(70):
             hiccups.add(seen(s="2.000" if index < 2 else "0.010"))
         assert hiccups.fault(end) == ""
+    crawling = WatchVerdict(limits, start=0)  # one after the other, so few are asked in a slice
+    for end, expected in ((10, ""), (20, "p99 is 4000 ms, at most 50 ms are allowed")):
+        for s in ("4.000", "4.000", "0.010", "4.000"):
+            crawling.add(seen(s=s))
+        assert crawling.fault(end) == expected
     assert [p99([]), p99([7]), p99(range(1, 201))] == [0.0, 7, 198]  # type: ignore[arg-type]

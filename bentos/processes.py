@@ -27,6 +27,7 @@ POLL_S: Final = 0.1
 LINE_MAX: Final = 300
 FREE_PORTS: Final = range(20_000, 30_000)
 """Below what systems give to outgoing connections (Linux from 32,768, others from 49,152) and Kubernetes to nodes."""
+_GIVEN: Final[set[int]] = set()
 #: Started here and meant to outlive this program: a dropped handle would warn that its process still runs.
 _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
@@ -128,10 +129,14 @@ def port_taken(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on now and no outgoing connection takes before its use."""
+    """A port of the loopback interface that nothing listens on now and no outgoing connection takes before its use.
+
+    None is given twice, since several may be asked for before the first is used.
+    """
     while True:
         port = secrets.choice(FREE_PORTS)  # no seed: two programs must not choose alike
-        if not port_taken(port):
+        if port not in _GIVEN and not port_taken(port):
+            _GIVEN.add(port)
             return port
 
 

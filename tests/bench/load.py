@@ -119,8 +119,9 @@ class Peer:
     found: dict[Load, list[Figures]] = field(default_factory=dict)
 
     def answered(self, load: Load) -> bool:
-        """Whether every visit got an answer: a slow server may give none to the last of many within a short one."""
-        return all(one.rps for one in self.found[load])
+        """Whether every visit got an answer of this server: a slow one may give none to the last of many within a short
+        one, and where it used no processor at all another answers on its port."""
+        return all(one.rps and one.cpu_us for one in self.found[load])
 
     @property
     def url(self) -> str:

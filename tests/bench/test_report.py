@@ -41,10 +41,11 @@ def test_the_tables_name_target_and_spread() -> None:
     assert "| credit-score | 200 | 5.000 | 20.00 | 4.0 | 5000 | 0.00 | 0 |" in absolute([ours], LOAD, "One applicant")
 
 
-def test_a_server_that_answers_nothing_has_no_ratio() -> None:
-    """It is told as such, and the others are compared all the same."""
+@pytest.mark.parametrize("rps", [0.0, 40.0])
+def test_a_server_that_answers_nothing_has_no_ratio(rps: float) -> None:
+    """It is told as such, as where another answered in its place, and the others are compared all the same."""
     ours, slow = _peer(OURS, [100.0, 200.0]), _peer("slow", [40.0, 40.0])
-    slow.found[LOAD][1] = Figures(rps=0.0, p50_ms=0.0, p99_ms=0.0, cpu_us=0.0, bad=0)
+    slow.found[LOAD][1] = Figures(rps=rps, p50_ms=0.0, p99_ms=0.0, cpu_us=0.0, bad=0)
     many = [Peer(OURS, [], 0, [], found={Load(1): ours.found[LOAD]})]
     assert "| slow | no answer within a visit ||||||" in absolute([ours, slow], LOAD, "One applicant")
     assert "slow" not in relative(ours, [slow], LOAD)

@@ -62,6 +62,13 @@ def test_no_outgoing_connection_takes_a_free_port() -> None:
     assert {processes.free_port() in processes.FREE_PORTS for _ in range(20)} == {True}
 
 
+def test_two_that_ask_before_either_listens_get_two_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack asks for all of its ports at once."""
+    monkeypatch.setattr(processes, "FREE_PORTS", processes.FREE_PORTS[-20:])
+    monkeypatch.setattr(processes, "_GIVEN", set())
+    assert len({processes.free_port() for _ in range(10)}) == 10
+
+
 def test_a_port_that_needs_root_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way out is another port, and no other program need be stopped."""
 

@@ -9,6 +9,7 @@
     ├── TrailBroken         the audit trail was altered: find out by whom before anything moves
     ├── PackFailed          the Bento could not be built from what was given
     ├── SmokeFailed         the Bento was built but does not answer as it must: nothing was published
+    ├── NoPortFree          end programs that listen on this host, then try again
     ├── PublishFailed       engine or registry refused: mend it and run again, every step is safe to repeat
     └── DeployRefused       nothing was switched: mend what it names and deploy again
         └── TakenBack       it was switched, did badly and was taken back: find out why before the next try
@@ -53,6 +54,10 @@ class PackFailed(BentosError):
 
 class SmokeFailed(BentosError):
     """The built Bento does not start or does not answer as it must."""
+
+
+class NoPortFree(BentosError):
+    """No port of this host is left to give to a program."""
 
 
 class PublishFailed(BentosError):

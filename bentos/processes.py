@@ -19,6 +19,8 @@ from typing import IO, Final, Literal
 
 import psutil
 
+from bentos.errors import NoPortFree
+
 HOST: Final = "127.0.0.1"
 INSIST_S: Final = 1.0
 GONE_S: Final = 5.0
@@ -132,12 +134,20 @@ def free_port() -> int:
     """A port of the loopback interface that nothing listens on now and no outgoing connection takes before its use.
 
     None is given twice, since several may be asked for before the first is used.
+
+    Raises:
+        NoPortFree: every port of the range was given out or is taken.
     """
-    while True:
-        port = secrets.choice(FREE_PORTS)  # no seed: two programs must not choose alike
-        if port not in _GIVEN and not port_taken(port):
+    ports = [port for port in FREE_PORTS if port not in _GIVEN]
+    while ports:
+        port = ports.pop(secrets.randbelow(len(ports)))  # no seed: two programs must not choose alike
+        if not port_taken(port):
             _GIVEN.add(port)
             return port
+    raise NoPortFree(
+        f"no port of {HOST} from {FREE_PORTS.start} to {FREE_PORTS.stop - 1} is free: this program was given"
+        f" {len(_GIVEN)} of them, others listen on the rest; end programs that listen, then start this one again"
+    )
 
 
 def answers(url: str) -> bool:

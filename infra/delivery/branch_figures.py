@@ -6,6 +6,7 @@ Read from what `make test` left in `build/` and from DVC, so nothing is measured
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -115,7 +116,9 @@ def comment(settings: CommentSettings, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """`comment` puts the last figures on the pull request; without it they are made. 1 and one line if that failed."""
-    if (arguments if arguments is not None else sys.argv[1:]) != ["comment"]:
+    parser = argparse.ArgumentParser(prog="python -m infra.delivery.branch_figures", description=main.__doc__)
+    parser.add_argument("command", nargs="?", choices=["comment"], help="instead of making the figures, send them")
+    if parser.parse_args(arguments).command is None:
         job_summary.publish(report(BUILD, os.environ.get("QF_BASE_REVISION", "")), BUILD / FIGURES)
         return 0
     try:

@@ -10,6 +10,7 @@ which lets other threads run.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import platform
@@ -237,5 +238,7 @@ class Compiled:
         )
 
 
-if __name__ == "__main__":  # python -m service.engine.compiled FILE: the kernel for an image that packs
-    Path(sys.argv[1]).write_bytes(build())
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m service.engine.compiled", description="The kernel of this host.")
+    parser.add_argument("file", type=Path, help="where an image that packs keeps it")
+    parser.parse_args().file.write_bytes(build())

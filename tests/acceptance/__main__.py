@@ -3,6 +3,7 @@ fails."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -69,14 +70,20 @@ def _one_line(error: Exception) -> str:
 
 
 def main() -> int:
-    """Every promise in turn."""
+    """Every promise in turn, or those that are named."""
+    names = [promise.__name__ for promise in PROMISES]
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance", description=__doc__)
+    parser.add_argument("promises", nargs="*", metavar="PROMISE", help=f"one of {', '.join(names)}; else all")
+    wanted = parser.parse_args().promises
+    if unknown := [name for name in wanted if name not in names]:
+        parser.error(f"no promise is called {', '.join(unknown)}")
     try:
         stack = RunningStack()
     except (KeyError, OSError):
         print("acceptance: no stack runs here; `make demo` first", file=sys.stderr)
         return 1
     start = time.monotonic()
-    chosen = [promise for promise in PROMISES if len(sys.argv) < 2 or promise.__name__ in sys.argv[1:]]
+    chosen = [promise for promise in PROMISES if not wanted or promise.__name__ in wanted]
     with ExitStack() as cleanups:
         if not Questions(stack, cleanups).ask(chosen):
             return 1

@@ -317,6 +317,20 @@ def test_what_is_broken_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ]
 
 
+def test_a_promise_that_is_misspelt_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing asked is not everything kept: the run names the promises there are."""
+    monkeypatch.setattr(acceptance, "RunningStack", object)
+    monkeypatch.setattr("sys.argv", ["acceptance", "the_moon_is_rond"])
+
+    with pytest.raises(SystemExit) as refused:
+        acceptance.main()
+
+    assert refused.value.code == 2
+    assert "no promise is called the_moon_is_rond" in capsys.readouterr().err
+
+
 def test_the_run_ends_at_the_first_that_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ contenders take turns.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -76,9 +76,12 @@ def medians(package: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__)
+    parser.add_argument("package", nargs="?", type=Path, help="a packed model; else one is trained here")
+    package = parser.parse_args().package
     with tempfile.TemporaryDirectory() as folder:
-        package = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "model"
-        if len(sys.argv) == 1:
+        if package is None:
+            package = Path(folder) / "model"
             pack_small_model(package, rows=20_000, trees=500)
         found = medians(package)
     base = found["CatBoost, one row"]

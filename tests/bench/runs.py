@@ -6,9 +6,9 @@ the median of the runs with the least and the greatest, over five runs at least.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -156,5 +156,12 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def main() -> None:
+    """Print the bands of the runs of a file."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.runs", description=__doc__)
+    parser.add_argument("file", type=Path, help="runs, a line of JSON each")
+    print(bands(read(parser.parse_args().file)))
+
+
 if __name__ == "__main__":
-    print(bands(read(Path(sys.argv[1]))))
+    main()

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bentos import processes
+from bentos.errors import NoPortFree
 from infra.settings import ROOT
 
 MARK = "QF_TEST_MARK"
@@ -67,6 +68,17 @@ def test_two_that_ask_before_either_listens_get_two_ports(monkeypatch: pytest.Mo
     monkeypatch.setattr(processes, "FREE_PORTS", processes.FREE_PORTS[-20:])
     monkeypatch.setattr(processes, "_GIVEN", set())
     assert len({processes.free_port() for _ in range(10)}) == 10
+
+
+def test_a_host_without_a_free_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for more ports than there are learns the range and the way out, instead of waiting for ever."""
+    monkeypatch.setattr(processes, "FREE_PORTS", range(20_000, 20_003))
+    monkeypatch.setattr(processes, "_GIVEN", {20_000})
+    monkeypatch.setattr(processes, "port_taken", lambda port: port == 20_001)
+
+    assert processes.free_port() == 20_002
+    with pytest.raises(NoPortFree, match="from 20000 to 20002 is free: this program was given 2"):
+        processes.free_port()
 
 
 def test_a_port_that_needs_root_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,9 +129,10 @@ class ExpressProtocol(Connection):
             return False
         self.connections.deadlines.disarm(self)
         self._idle, self._seen = False, 0
+        call = self._call(head, data[end:])
         if len(data) - end != head.length:
-            head = head._replace(length=len(data) - end, headers=head.headers | {_LENGTH_NAME: told[1]})
-        inbound = Inbound(self._call(head, data[end:]), head, self._read_on)
+            call.headers = head.headers | {_LENGTH_NAME: told[1]}
+        inbound = Inbound(call, head, self._read_on)
         inbound.complete = inbound.queued = True
         self._run(inbound)
         return True

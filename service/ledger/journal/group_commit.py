@@ -17,9 +17,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from service.access.token_bucket import DAY_S
 from service.errors import OutboxFull, in_one_line
 from service.ledger.interface import Backlog
 from service.ledger.journal.segments import Folders, Segment
@@ -227,7 +229,13 @@ def start(group: GroupCommit, then: threading.Event) -> threading.Thread:
 
 
 def _today() -> str:
-    return f"{datetime.now(UTC):%Y%m%d}"
+    """The UTC day; asked after every group, so its text is made once a day."""
+    return _day(int(time.time() // DAY_S))
+
+
+@lru_cache(maxsize=1)
+def _day(number: int) -> str:
+    return f"{datetime.fromtimestamp(number * DAY_S, UTC):%Y%m%d}"
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psutil
 
@@ -18,6 +20,9 @@ from bentos.processes import free_port
 from service import keys
 from service.docs.examples import APPLICANT
 
+PATIENCE_S: Final = 60.0
+IN_A_ROW: Final = 20  # of two workers each is asked, but once in a million times
+Seen = TypeVar("Seen")
 ROOT: Final = Path(__file__).parents[2]
 BODY: Final = json.dumps(APPLICANT).encode()
 
@@ -49,6 +54,27 @@ class Served:
             return answer.status, answer.read()
         finally:
             connection.close()
+
+    def wait_until_known(self, key: str, *, good: bool = True) -> None:
+        """Wait until every worker knows a key, or knows that it opens nothing any more.
+
+        Each of many requests in a row goes to either worker; what they ask for is not there and costs no token.
+        """
+        wanted = HTTPStatus.NOT_FOUND if good else HTTPStatus.UNAUTHORIZED
+        deadline, in_a_row = time.monotonic() + PATIENCE_S, 0
+        while in_a_row < IN_A_ROW:
+            assert time.monotonic() < deadline, f"a worker does not answer {wanted}"
+            in_a_row = in_a_row + 1 if self.ask("GET", "/nothing", key=key)[0] == wanted else 0
+            if not in_a_row:
+                time.sleep(0.1)
+
+
+def eventually(look: Callable[[], Seen], good: Callable[[Seen], bool]) -> Seen:
+    """What is seen, as soon as it is good, or after a long patience as it is then."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not good(seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return seen
 
 
 def serve(folder: Path, model_dir: Path, **settings: str) -> Served:

@@ -2,6 +2,9 @@
 
 A chunk's rows are scored under an Idempotency-Key of the job's own, so a worker that takes a job up after another died
 gets the answers that were already given. A row that breaks a rule has its faults for a result; the others go on.
+
+No job holds another up: each runs for a second before the next has its turn, one without tokens is passed over until
+it may have some, and servers that are told of an end are waited for elsewhere, one a partner at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,6 +38,10 @@ CHUNK_ROWS: Final = 200
 """A chunk holds the event loop for two milliseconds."""
 LOOK_S: Final = 1.0
 """Between two looks where nothing was ordered here: another worker's jobs, and webhooks that are due."""
+TURN_S: Final = 1.0
+"""A job runs for so long, and to the end of its chunk, before the next one has its turn."""
+_REST_S: Final = 60.0  # at most, before tokens are asked for again
+_TELLERS: Final = 8  # servers that are told something at once, one a partner
 _TIDY_S: Final = 3600.0
 
 
@@ -54,38 +62,61 @@ class JobRunner:
     webhook_networks: Networks = ()
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a job was ordered or cancelled in this worker: it looks at once."""
+    _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
+    _told: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)  # by account: the job, who tells
+    _resting: dict[str, float] = field(default_factory=dict)  # jobs that have no tokens or no room, until when
     _tidied: float = 0.0
     _away: str = ""
 
     async def work(self) -> None:
         """Look for jobs until cancelled."""
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.news.wait(), LOOK_S)
-            self.news.clear()
-            try:
-                await self.look()
-                self._away = ""
-            except JobsAway as error:
-                if not self._away:  # once an outage
-                    _log.error("jobs: %s", error)
-                self._away = str(error)
-            except Exception as error:  # pylint: disable=broad-exception-caught  # the next look may find it mended
-                _log.error("jobs: a look failed (%s)", in_one_line(error))
+        goes_on = False
+        try:
+            while True:
+                if not goes_on:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.news.wait(), LOOK_S)
+                self.news.clear()
+                goes_on = False
+                try:
+                    goes_on = await self.look()
+                    self._away = ""
+                except JobsAway as error:
+                    self._note_away(error)
+                except Exception as error:  # pylint: disable=broad-exception-caught  # the next look may find it mended
+                    _log.error("jobs: a look failed (%s)", in_one_line(error))
+        finally:
+            tasks = [task for _, task in self._told.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._tellers.shutdown(wait=False, cancel_futures=True)
 
-    async def look(self) -> None:
-        """Run what is to be run, tell what is to be told."""
-        for identifier in await asyncio.to_thread(self.jobs.due, time.time()):
+    def _note_away(self, error: JobsAway) -> None:
+        if not self._away:  # once an outage
+            _log.error("jobs: %s", error)
+        self._away = str(error)
+
+    async def look(self) -> bool:
+        """Give each job its turn, have told what is to be told; whether some job can go on at once."""
+        goes_on, now = False, time.monotonic()
+        due = await asyncio.to_thread(self.jobs.due, time.time())
+        self._resting = {one: until for one in due if (until := self._resting.get(one, 0.0)) > now}
+        for identifier in due:
+            if any(identifier == told for told, _ in self._told.values()):
+                continue
             async with self._job_lock(identifier) as record:
-                if record is not None and not record.ended:
+                if record is not None and not record.ended and identifier not in self._resting:
                     with suppress(JobEnded):
                         await self._run(record)
                     record = await asyncio.to_thread(self.jobs.read, identifier)
-                if record is not None and record.ended and 0 < record.webhook_due <= time.time():
-                    await asyncio.to_thread(self._tell, record)
+                    goes_on |= record is not None and not record.ended and identifier not in self._resting
+            if record is not None and _is_to_be_told(record):
+                self._begin_telling(record)
         if time.monotonic() - self._tidied > _TIDY_S:
             self._tidied = time.monotonic()
             await asyncio.to_thread(self.jobs.tidy)
+        return goes_on
 
     @asynccontextmanager
     async def _job_lock(self, identifier: str) -> AsyncIterator[JobRecord | None]:
@@ -97,8 +128,10 @@ class JobRunner:
             await asyncio.to_thread(stack.close)
 
     async def _run(self, record: JobRecord) -> None:
+        """Score rows until the job ends, has to rest, or another's turn has come."""
         rows = await asyncio.to_thread(self.jobs.rows, record)
         record.status = "running"
+        until = time.monotonic() + TURN_S
         while record.done < record.rows:
             key = self.keys.holder(record.key, self.keys.now())
             if key is None:
@@ -108,36 +141,36 @@ class JobRunner:
             chunk = rows[record.done : record.done + min(CHUNK_ROWS, key.burst)]
             lines = await self._scored(record, key, chunk)
             if lines is None:
-                if await self._has_ended(record):
-                    return
-                continue
+                return
             try:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
             except JobEnded:  # cancelled meanwhile: what is not told is not charged
                 await self.limiter.take(key, -len(lines))
                 return
+            if record.done < record.rows and time.monotonic() > until:
+                return
         await asyncio.to_thread(self.jobs.finish, record, "done")
 
-    async def _has_ended(self, record: JobRecord) -> bool:
-        kept = await asyncio.to_thread(self.jobs.read, record.id)
-        return kept is None or kept.ended
-
     async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
-        """A result a row; None after a rest, if there was no token or no room."""
+        """A result a row; None if there was no token or no room: the job rests."""
         decision = await self.limiter.take(key, len(chunk))
         if not decision.allowed:
-            await asyncio.sleep(min(decision.retry_after_s or 1, 60))
+            self._rest(record, min(decision.retry_after_s or 1, _REST_S))
             return None
         applicants, refused = _decoded(chunk)
         try:
             scores = await self._once(record, key, chunk, applicants) if applicants else []
         except (OutboxFull, IdempotencyRunning):
             await self.limiter.take(key, -len(chunk))
-            await asyncio.sleep(LOOK_S)
+            self._rest(record, LOOK_S)
             return None
         record.refused += len(refused)
         answers = iter(scores)
         return [refused[place] if place in refused else next(answers) for place in range(len(chunk))]
+
+    def _rest(self, record: JobRecord, seconds: float) -> None:
+        """Others have their turns meanwhile."""
+        self._resting[record.id] = time.monotonic() + seconds
 
     async def _once(
         self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes], applicants: Sequence[Applicant]
@@ -151,8 +184,27 @@ class JobRunner:
                 body = await self.scoring.many(key, applicants, claim.mark)
         return [bytes(one) for one in msgspec.json.decode(body, type=_Scores).scores]
 
-    def _tell(self, record: JobRecord) -> None:
-        """One try to tell the partner's server."""
+    def _begin_telling(self, record: JobRecord) -> None:
+        """Tell the partner's server, unless it is being told of another job, or too many others are."""
+        if record.account not in self._told and len(self._told) < _TELLERS:
+            task = asyncio.create_task(self._tell(record.id), name="webhook")
+            self._told[record.account] = record.id, task
+            task.add_done_callback(lambda _: self._told.pop(record.account))
+
+    async def _tell(self, identifier: str) -> None:
+        """One try to tell it; the job is held, so that no other worker tells it too."""
+        try:
+            async with self._job_lock(identifier) as record:
+                if record is not None and _is_to_be_told(record):
+                    await asyncio.get_running_loop().run_in_executor(self._tellers, self._deliver, record)
+                    await asyncio.to_thread(self.jobs.save, record)
+        except JobsAway as error:
+            self._note_away(error)
+        except Exception as error:  # pylint: disable=broad-exception-caught  # the next look tells it again
+            _log.error("jobs: %s could not be told (%s)", identifier, in_one_line(error))
+
+    def _deliver(self, record: JobRecord) -> None:
+        """One message, and in the record what became of it."""
         summary = {"id": record.id, "status": record.status, "rows": record.rows, "refused": record.refused}
         secret = webhook_secret(self.pepper, record.account)
         body = msgspec.json.encode({"type": "job.ended", "data": summary})
@@ -165,7 +217,10 @@ class JobRunner:
             last = isinstance(error, webhooks.WebhookRefused) or record.webhook_tries >= len(webhooks.TRIES_AFTER_S)
             record.webhook_status = "failed" if last else "pending"
             record.webhook_due = 0.0 if last else time.time() + webhooks.TRIES_AFTER_S[record.webhook_tries]
-        self.jobs.save(record)
+
+
+def _is_to_be_told(record: JobRecord) -> bool:
+    return record.ended and 0 < record.webhook_due <= time.time()
 
 
 def _decoded(chunk: Sequence[bytes]) -> tuple[list[Applicant], dict[int, bytes]]:

@@ -11,9 +11,13 @@ from __future__ import annotations
 import base64
 import hmac
 import http.client
+import os
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -110,14 +114,34 @@ def deliver(url: str, body: bytes, secret: bytes, identifier: str, allowed: Netw
     connection = http.client.HTTPConnection(parts.hostname or "", port, timeout=TIMEOUT_S)
     try:
         line = socket.create_connection((address, port), timeout=TIMEOUT_S)
-        if parts.scheme == "https":
-            line = ssl.create_default_context().wrap_socket(line, server_hostname=parts.hostname)
-        connection.sock = line
-        connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
-        status = connection.getresponse().status
+        with _cut_off_after(TIMEOUT_S, line):
+            if parts.scheme == "https":
+                line = ssl.create_default_context().wrap_socket(line, server_hostname=parts.hostname)
+            connection.sock = line
+            connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
+            status = connection.getresponse().status
     except http.client.HTTPException as error:
         raise OSError(f"no answer of HTTP ({type(error).__name__})") from None
     finally:
         connection.close()
     if not 200 <= status < 300:
         raise OSError(f"answered {status}")
+
+
+@contextmanager
+def _cut_off_after(seconds: float, line: socket.socket) -> Iterator[None]:
+    """End the connection if the block takes longer: a socket's own time limit begins anew with each byte it gets."""
+    with socket.socket(fileno=os.dup(line.fileno())) as wire:  # `line` may be wrapped meanwhile
+        timer = threading.Timer(seconds, _shut, (wire,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _shut(wire: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        wire.shutdown(socket.SHUT_RDWR)

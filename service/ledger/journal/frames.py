@@ -252,6 +252,17 @@ class KeyedEntry(NamedTuple):
     at_us: int
 
 
+def keyed_entry(one: bytes) -> KeyedEntry | None:
+    """The key of an entry's frame that is whole and sound; None if it carries none."""
+    key_at = _FRAME.size + _KEY_AT
+    return None if one[key_at : key_at + len(NO_KEY)] == NO_KEY else _keyed(one[_FRAME.size :])
+
+
+def _keyed(payload: bytes) -> KeyedEntry:
+    *_, at_us, digest, fingerprint = _ENTRY.unpack_from(payload)
+    return KeyedEntry(KeyMark(digest, fingerprint), numbers_of(payload)[0], at_us)
+
+
 def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
     """Where the whole entries at the start of these bytes end, and those among them that carry a key.
 
@@ -266,9 +277,7 @@ def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
         if magic != _ENTRY_MAGIC or end > len(data) or zlib.crc32(view[start:end]) != checksum:
             break
         if data[start + _KEY_AT : start + _KEY_AT + len(NO_KEY)] != NO_KEY:
-            payload = data[start:end]
-            *_, at_us, digest, fingerprint = _ENTRY.unpack_from(payload)
-            entries.append(KeyedEntry(KeyMark(digest, fingerprint), numbers_of(payload)[0], at_us))
+            entries.append(_keyed(data[start:end]))
         offset = end
     return offset, entries
 

@@ -26,6 +26,7 @@ from service.errors import OutboxFull, in_one_line
 from service.ledger.interface import Backlog
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.writer import JournalWriter
+from service.ledger.journal.written import WrittenSpans
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class GroupCommit:
 
     def __init__(self, folders: Folders, run: str, limits: CommitLimits) -> None:
         self.counters = Counters()
+        self.written = WrittenSpans()
         self.refusal = ""
         self.prefix = ""
         """Day and run, the first part of the ids given out now."""
@@ -147,6 +149,7 @@ class GroupCommit:
             self._end()
             self._refuse(f"the outbox cannot be written ({in_one_line(reason)})")
             return self.refusal
+        self.written.note(self._writer.segment.name, [item.frame for item in group])
         self.counters.commits += 1
         self.counters.rows += rows
         self._pending_bytes += sum(len(item.frame) for item in group)
@@ -170,14 +173,18 @@ class GroupCommit:
         day = _today()
         self.prefix = f"{day}-{self._run}-"
         try:
-            self._writer = JournalWriter(self._folders, Segment(day, self._run, next(self.numbers)))
+            writer = JournalWriter(self._folders, Segment(day, self._run, next(self.numbers)))
         except OSError as reason:
             self._refuse(f"the outbox cannot begin a file ({in_one_line(reason)})")
+            return
+        self.written.begin(writer.segment.name, writer.end)
+        self._writer = writer
 
     def _end(self) -> None:
         writer, self._writer = self._writer, None
         if writer is None:
             return
+        self.written.finish(writer.segment.name)
         if writer.rows:
             self._sealed[writer.segment.name] = _Sealed(writer.rows, writer.end, writer.first_row_at)
         try:

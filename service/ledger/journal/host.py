@@ -46,11 +46,12 @@ class JournalLedger:
     ) -> Self:
         """The ledger in a folder of this host; without a store rows stay in the outbox until its cap."""
         outbox = Outbox.open(folder, cap_bytes=cap_bytes, segment_age_s=ship_interval_s)
+        idempotency = Idempotency(folder, written=outbox.written)
         shipper = None
         if store is not None:
             shipper = Shipper(folder, outbox.run, store, interval_s=min(SHIP_LOOK_S, ship_interval_s), keep=keep)
         shipped = ShippedAnswers(store) if isinstance(store, StoreSettings) else None
-        return cls(outbox, SealedIds(pepper), Answers(folder), Idempotency(folder), shipper, shipped)
+        return cls(outbox, SealedIds(pepper), Answers(folder), idempotency, shipper, shipped)
 
     @property
     def full_because(self) -> str:

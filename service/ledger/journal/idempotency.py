@@ -5,8 +5,9 @@ Two parts, and neither is a second truth beside the journal:
 * *Running* is a lock on one byte of a file, chosen by the key's digest. The kernel frees it when a worker dies, so
   a killed request leaves nothing behind that anybody has to clear.
 * *Done* is the entry in the journal itself, which carries the key. An index in SQLite finds it; it is caught up from
-  the journal files under the key's lock, so an entry written before the lock was freed, even by a worker that died in
-  the next instruction, is always seen. The index can be deleted at any time: it is built again.
+  the journal files (what this process wrote itself it notes, see `written`) under the key's lock, so an entry written
+  before the lock was freed, even by a worker that died in the next instruction, is always seen. The index can be
+  deleted at any time: it is built again.
 
 The index uses a rollback journal: its readers and writers are several processes, and SQLite's WAL mode has a
 corruption bug with two connections (3.7.0 to 3.51.2; Debian 12 has 3.40.1). It need not be synced: it is
@@ -36,6 +37,7 @@ from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
+from service.ledger.journal.written import WrittenSpan, WrittenSpans
 
 __all__ = ["KeyClaim", "Idempotency", "Replay"]
 
@@ -80,8 +82,9 @@ class KeyClaim:
 class Idempotency:
     """The keys of one host, seen from one worker: one a process, used from one event loop."""
 
-    def __init__(self, outbox: Path, hours: float = 24.0) -> None:
-        self._index = KeyIndex(Path(outbox), hours)
+    def __init__(self, outbox: Path, hours: float = 24.0, written: WrittenSpans | None = None) -> None:
+        """`written` is this process's own writer's, if it has one here."""
+        self._index = KeyIndex(Path(outbox), hours, written)
         self._answers = Answers(Path(outbox))
         self._locks = os.open(Path(outbox) / "keys.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: set[int] = set()
@@ -161,7 +164,8 @@ def digest_of(partner: str, scope: str, key: str) -> bytes:
 class KeyIndex:
     """Which answer a key was given; caught up from the journal files before every look. One thread at a time."""
 
-    def __init__(self, outbox: Path, hours: float) -> None:
+    def __init__(self, outbox: Path, hours: float, written: WrittenSpans | None = None) -> None:
+        self._written = written or WrittenSpans()
         self._folders = Folders(outbox)
         self._folders.make()
         self._path = outbox / "keys.sqlite"
@@ -221,10 +225,11 @@ class KeyIndex:
             self._connection = None
 
     def _follow(self) -> None:
+        spans = self._written.take()  # first: whatever is begun or retired after it is read, or was
+        names = [segment.name for segment in self._folders.segments(self._folders.pending)]
         with self._open() as connection:
-            names = [segment.name for segment in self._folders.segments(self._folders.pending)]
             for name in names:
-                if name not in self._settled and _index_file(connection, self._folders.pending / name):
+                if name not in self._settled and _index_file(connection, self._folders.pending / name, spans.get(name)):
                     self._settled.add(name)
             if len(self._settled) > 2 * len(names):
                 self._settled.intersection_update(names)
@@ -291,11 +296,17 @@ class KeyIndex:
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
 
-def _index_file(connection: sqlite3.Connection, path: Path) -> bool:
+def _index_file(connection: sqlite3.Connection, path: Path, own: WrittenSpan | None = None) -> bool:
     """Adds the keys of the entries that were written since the last look; True if nothing can follow any more."""
     row = connection.execute("SELECT indexed FROM files WHERE name = ?", (path.name,)).fetchone()
-    start = row[0] if row else len(frames.header_frame())
-    end, marks, sealed = _marks_from(path, start)
+    start = end = row[0] if row else frames.HEADER_BYTES
+    marks: list[frames.KeyedEntry] = []
+    sealed = False
+    if own is not None and own.start <= start <= own.end:
+        marks, end = [entry for offset, entry in own.keys if offset >= start], own.end
+    if own is None or not own.open or end != own.end:
+        end, read, sealed = _marks_from(path, end)
+        marks += read
     if end > start:
         name = path.name.rpartition("-")[0]
         rows = [(*mark.key, f"{name}-{mark.number:x}", mark.at_us) for mark in marks]

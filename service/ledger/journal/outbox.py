@@ -26,6 +26,7 @@ from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.group_commit import CommitLimits, Counters, GroupCommit, QueuedFrame
 from service.ledger.journal.kept import MIN_FREE_BYTES
 from service.ledger.journal.segments import Folders
+from service.ledger.journal.written import WrittenSpans
 
 __all__ = ["Backlog", "Counters", "JournalEntry", "Outbox"]
 
@@ -64,6 +65,11 @@ class Outbox:
         folders = Folders(Path(root))
         folders.make()
         return cls(folders, CommitLimits(cap_bytes, segment_bytes, segment_age_s, min_free_bytes))
+
+    @property
+    def written(self) -> WrittenSpans:
+        """What was made durable, for this process's index of keys."""
+        return self._group.written
 
     @property
     def counters(self) -> Counters:

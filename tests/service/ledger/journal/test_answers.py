@@ -39,11 +39,11 @@ def _outbox(tmp_path: Path) -> Iterator[Outbox]:
     made.close()
 
 
-@pytest.fixture(name="keys")
-def _keys(tmp_path: Path, outbox: Outbox) -> Iterator[Idempotency]:
-    """The keys of the same host."""
+@pytest.fixture(name="keys", params=["of this process", "of another"])
+def _keys(request: pytest.FixtureRequest, tmp_path: Path, outbox: Outbox) -> Iterator[Idempotency]:
+    """The keys of the same host: the process that writes knows what it wrote, any other reads it."""
     assert outbox.writable
-    made = Idempotency(tmp_path)
+    made = Idempotency(tmp_path, written=outbox.written if request.param == "of this process" else None)
     yield made
     made.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -14,6 +15,8 @@ from service.web.fields import gathered
 
 HEADER_BYTES: Final = 16 * 1024
 _VERSIONS: Final = ("1.1", "1.0")
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?")  # RFC 3986, 3.2.2; \w is ASCII's
+_SCHEMES: Final = (None, b"http", b"https")
 
 
 class Head(NamedTuple):
@@ -41,6 +44,8 @@ def read_head(method: bytes, target: bytes, version: str, pairs: Iterable[tuple[
     headers = gathered(pairs)
     if b"host" not in headers and version == "1.1":
         raise ProblemError(BAD_HEADER.saying("The header Host is missing"))
+    if not _HOST.fullmatch(headers.get(b"host", b"")):
+        raise ProblemError(BAD_HEADER.saying("The header Host is no host"))
     path, query = _target(target)
     return Head(
         method.decode("ascii"),
@@ -59,6 +64,8 @@ def _target(target: bytes) -> tuple[str, bytes]:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:
         raise ProblemError(BAD_HEADER.saying("The request's target is no path")) from None
+    if url.userinfo is not None or (url.schema and url.schema.lower()) not in _SCHEMES:
+        raise ProblemError(BAD_HEADER.saying("The request's target is no address of the service"))
     path: str = (url.path or b"/").decode("ascii")
     return unquote(path) if "%" in path else path, url.query or b""
 

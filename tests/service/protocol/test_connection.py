@@ -81,6 +81,36 @@ def test_what_may_mean_two_things_is_refused_and_the_connection_ends(head: bytes
         assert found.echo.noted == [status]
 
 
+HOSTS = {
+    b"": 200,
+    b"api.example": 200,
+    b"api.example:": 200,
+    b"x:3000": 200,
+    b"[::1]:3000": 200,
+    b"a_b.c-d~": 200,
+} | dict.fromkeys((b"me:secret@x", b"a b", b"a, b", b"x/y", b"x?y", b"[::1", b"x:port", b"<x>", b"\xe9", b"x#y"), 400)
+
+
+@pytest.mark.parametrize(("host", "status"), HOSTS.items())
+def test_a_host_is_a_host(host: bytes, status: int) -> None:
+    """A name or an address with a port, in whatever pieces it comes, also under a head like one that is known."""
+    data = request(b"x-a: b").replace(b"host: x", b"host: " + host, 1)
+    for parts in ([data], cut(data, [40]), [request(b"x-a: b"), data]):
+        found = run(*parts)
+        assert found.statuses[-1] == status and found.ended == (status != 200)
+
+
+TARGET_HOSTS = {b"https://x/v1/score": 200, b"HTTP://x:1/v1/score": 200} | dict.fromkeys(
+    (b"http://me:secret@x/v1/score", b"ftp://x/v1/score"), 400
+)
+
+
+@pytest.mark.parametrize(("target", "status"), TARGET_HOSTS.items())
+def test_a_whole_target_is_an_address_of_the_service(target: bytes, status: int) -> None:
+    """Of the web, and nobody logs in with it."""
+    assert run(request(b"x-a: b", target)).statuses == [status]
+
+
 def test_a_length_may_begin_with_zeros() -> None:
     """It is the same number."""
     for zeros in (b"0" * 10, b"0" * 6000):

@@ -354,12 +354,11 @@ def test_a_server_that_hangs_holds_nobody_up(api: Api, runtime: Runtime, new_key
 
     monkeypatch.setattr(webhooks, "deliver", deliver)
     try:
-        jobs = []
-        for partner, path in (("job-hangs", "hang"), ("job-beside", "")):
-            key = new_key(partner)
-            jobs.append(ordered(api, [applicant()], key=key, webhook=f"http://127.0.0.1:1/{path}"))
-            ended(api, runtime, jobs[-1], key)
-        told, other = jobs
+        hung, beside = new_key("job-hangs"), new_key("job-beside")
+        told = ordered(api, [applicant()], key=hung, webhook="http://127.0.0.1:1/hang")
+        ended(api, runtime, told, hung)
+        other = ordered(api, [applicant()], key=beside, webhook="http://127.0.0.1:1/")
+        ended(api, runtime, other, beside)
         deadline = time.monotonic() + 30
         while not runtime.jobs.jobs.read(other).webhook_tries:
             assert time.monotonic() < deadline

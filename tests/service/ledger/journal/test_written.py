@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.ledger.journal import idempotency
+from service.ledger.journal import frames
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.idempotency import KeyIndex
 from service.ledger.journal.outbox import Outbox
@@ -33,14 +33,14 @@ async def _append(outbox: Outbox, key: KeyMark | None, rows: int = 1) -> None:
 
 
 async def test_what_this_process_wrote_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is open here is opened by nobody to find its keys."""
-    read, real = [], idempotency._marks_from
+    """Its keys are found without a look at a file that is open here."""
+    read, real = [], frames.keyed_entries
 
-    def counted(path: Path, start: int) -> object:
-        read.append(path.name)
-        return real(path, start)
+    def counted(data: bytes) -> object:
+        read.append(len(data))
+        return real(data)
 
-    monkeypatch.setattr(idempotency, "_marks_from", counted)
+    monkeypatch.setattr(frames, "keyed_entries", counted)
     outbox = Outbox.open(tmp_path, min_free_bytes=0)
     index = KeyIndex(tmp_path, 24.0, outbox.written)
     marks = [KeyMark(bytes([number]) * 16, b"f" * 16) for number in range(1, 5)]

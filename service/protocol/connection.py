@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._leftover = Leftover()
         self._owner = ""  # whose turns it takes
         self._held: Reply | None = None  # waits for its turn
+        self._answered: Call | None = None  # last; whose answer it is that may not be read
         self._read_paused = self._write_paused = False
 
     # What asyncio and the server call
@@ -126,13 +127,17 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         return not self._lingers and (self._now is not None or bool(self._queue))
 
     def pause_writing(self) -> None:
-        """The caller does not read."""
+        """The caller does not read, or not as fast as it is answered."""
         self._write_paused = True
         self._arm(_WRITE_S)
+        if self._answered is not None:
+            owner = self._handler.owner(self._answered)
+            self.connections.unread.hold(self, owner, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """It reads."""
         self._write_paused = False
+        self.connections.unread.let_go(self)
         self.connections.deadlines.disarm(self)
         if self._now is None and not self._transport.is_closing():
             self._next()
@@ -304,6 +309,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def _send(self, inbound: Inbound, reply: Reply) -> None:
         """Send it now, then see to the next request or to the end."""
         self._now = self._held = None
+        self._answered = inbound.call
         handler, closing = self._handler, self._is_last(inbound, reply)
         if not self._transport.is_closing():
             self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))

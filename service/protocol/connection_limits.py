@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from service.protocol.deadlines import Deadlines, TimedConnection
 from service.protocol.turns import Turns, TurnTaker
+from service.protocol.unread import UnreadAnswers
 
 _SPARE_HEAD_S: Final = 2.0
 
@@ -27,6 +28,7 @@ class ConnectionLimits:
     ) -> None:
         self.deadlines: Deadlines[LimitedConnection] = Deadlines()
         self.turns = turns or Turns()
+        self.unread = UnreadAnswers()
         self.header_timeout_s = header_timeout_s
         self._most = most
         self._reserve = reserve
@@ -51,6 +53,7 @@ class ConnectionLimits:
         self._spare.discard(connection)
         self.deadlines.disarm(connection)
         self.turns.leave(connection)
+        self.unread.let_go(connection)
 
     def is_spare(self, connection: LimitedConnection) -> bool:
         """Whether it stands in the reserve."""

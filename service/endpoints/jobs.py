@@ -21,7 +21,7 @@ from service.endpoints.repeats import REPLAYED, idempotency_key
 from service.errors import IdempotencyRunning, JobsAway, ProblemError
 from service.jobs import webhooks
 from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, named_id, new_id
-from service.middleware.admission import Admission
+from service.middleware.admission import BYTES_PER_TOKEN, Admission
 from service.problems import (
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_RUNNING,
@@ -45,6 +45,7 @@ JOB_BYTES: Final = 8 << 20
 OPEN_JOBS: Final = 10
 """Of an account at once."""
 PAGE_ROWS: Final = 1_000
+_ROWS_DEPTH: Final = 2  # {"applicants": [ROW, ...]}
 _GONE: Final = f"No job of yours has this id; results go {KEPT_DAYS} days after a job has ended"
 
 ORDER: Final = Route(
@@ -134,7 +135,8 @@ class Jobs:
         """
         body = await self._admission.read(call, ORDER.max_bytes)
         order = await asyncio.to_thread(_order, body, self._networks)
-        await self._admission.settle(call, ORDER.price.tokens())
+        unpaid = len(body) // BYTES_PER_TOKEN - len(order.applicants)  # what the rows' own tokens will not pay for
+        await self._admission.settle(call, ORDER.price.tokens() + max(0, unpaid))
         record = self._record(call, body, order)
         rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
         try:
@@ -148,7 +150,7 @@ class Jobs:
             raise ProblemError(IDEMPOTENCY_RUNNING) from None
         except JobsAway as error:
             _log.warning("jobs: %s", error)
-            await self._admission.throttle.refund(call, ORDER.price.tokens())
+            await self._admission.throttle.refund(call, call.tokens)
             raise ProblemError(NOT_DURABLE.with_headers((b"retry-after", b"5"))) from error
         if not has_room:
             detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
@@ -222,6 +224,8 @@ def _taken(record: JobRecord, headers: Headers = ()) -> Reply:
 def _order(body: bytes, allowed: Networks) -> _Order:
     """What is ordered; the rows themselves are looked at when they are scored."""
     bounds.check_large(body, MAX_JOB_ROWS)
+    if len(body) > 2 * MAX_JOB_ROWS and bounds.elements(body, _ROWS_DEPTH) > MAX_JOB_ROWS:
+        raise _too_many_rows()
     try:
         order = msgspec.json.decode(body, type=_Order)
     except msgspec.ValidationError:
@@ -230,14 +234,18 @@ def _order(body: bytes, allowed: Networks) -> _Order:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProblemError(MALFORMED) from None
     if not 1 <= len(order.applicants) <= MAX_JOB_ROWS:
-        fault = Fault("/applicants", "length", f"must have 1 to {MAX_JOB_ROWS} rows")
-        raise ProblemError(INVALID.saying("1 rule is broken", fault))
+        raise _too_many_rows()
     if order.webhook is not None:
         try:
             webhooks.checked(order.webhook, allowed)
         except webhooks.WebhookRefused as error:
             raise ProblemError(INVALID.saying("1 rule is broken", Fault("/webhook", "address", str(error)))) from None
     return order
+
+
+def _too_many_rows() -> ProblemError:
+    fault = Fault("/applicants", "length", f"must have 1 to {MAX_JOB_ROWS} rows")
+    return ProblemError(INVALID.saying("1 rule is broken", fault))
 
 
 def _state_of(record: JobRecord) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.contract import MAX_BATCH_ROWS
 from service.errors import ProblemError
 from service.problems import INVALID, MALFORMED, Fault
+from service.web.bodies import ONE_BYTES
 
 MEMBERS: Final = 256  # keys and values of one applicant; a valid one has a third of it
 NESTS: Final = 64  # objects and lists of one
@@ -27,6 +28,9 @@ BLANKS_A_ROW: Final = 1024  # an indented row has a third of it
 ESCAPES_A_ROW: Final = 64  # backslashes, and bytes beyond ASCII; no valid value has any
 _DEPTH: Final = 100
 _LOOKED_AT_BYTES: Final = 64 * 1024
+_WINDOW_BYTES: Final = 256 * 1024
+_STEP: Final = np.array([(chr(byte) in "[{") - (chr(byte) in "]}") for byte in range(256)], np.int8)
+_IS_SIGN: Final = (_STEP != 0) | np.isin(np.arange(256), np.frombuffer(b',"', np.uint8))
 
 
 def check_one(body: bytes) -> None:
@@ -35,6 +39,8 @@ def check_one(body: bytes) -> None:
     Raises:
         ProblemError: 400 where it is nested too deeply, 422 where it holds too much.
     """
+    if len(body) > ONE_BYTES:  # a job's row; a request of its own would not have been read
+        raise _refused(body, Fault("", "too-many", f"is larger than {ONE_BYTES} bytes"))
     if body.count(b",") + body.count(b":") > MEMBERS or body.count(b"{") + body.count(b"[") > NESTS:
         raise _refused(body, Fault("", "too-many", "holds more keys and values than the schema can"))
 
@@ -85,3 +91,25 @@ def _refused(body: bytes, fault: Fault) -> ProblemError:
     if int(np.cumsum(steps).max(initial=0)) > _DEPTH:
         return ProblemError(replace(MALFORMED, detail="The body is nested too deeply"))
     return ProblemError(INVALID.saying("At least 1 rule is broken", fault))
+
+
+def elements(body: bytes, depth: int) -> int:
+    """How many values stand in a list at this depth, exact as far as the body is JSON: a parser reads no farther.
+
+    A parser makes an object of each before it counts them, in one go: half a second for the four million numbers that
+    an order may hold. This lets others work meanwhile, called in a thread.
+    """
+    if b"\\" in body:  # what is escaped ends no string
+        body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    octets = np.frombuffer(body, np.uint8)
+    level, quotes, commas = 0, 0, 0
+    for start in range(0, len(octets), _WINDOW_BYTES):
+        signs = octets[start : start + _WINDOW_BYTES]
+        signs = signs[_IS_SIGN[signs]]
+        marks = np.cumsum(signs == ord('"'), dtype=np.int32) + quotes
+        outside = signs[marks % 2 == 0]
+        levels = np.cumsum(_STEP[outside], dtype=np.int32) + level
+        commas += int(np.count_nonzero((outside == ord(",")) & (levels == depth)))
+        level = int(levels[-1]) if len(levels) else level
+        quotes = int(marks[-1]) % 2 if len(marks) else quotes
+    return commas + 1

@@ -10,7 +10,7 @@ from service.contract import MAX_BATCH_ROWS
 from service.docs.examples import APPLICANT
 from service.errors import ProblemError
 from service.web import bounds
-from service.web.bodies import BATCH_BYTES
+from service.web.bodies import BATCH_BYTES, ONE_BYTES
 
 ROW = json.dumps(APPLICANT).encode()
 OPEN, CLOSE = b'{"applicants":[', b"]}"
@@ -61,3 +61,28 @@ def test_a_deep_body_is_malformed_first() -> None:
     with pytest.raises(ProblemError) as refused:
         bounds.check_batch(b"[" * bounds.LARGE_BYTES * 2)
     assert refused.value.problem.status == 400
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1] * 40_000,
+        [[1, 2], {"a": [1, {"b": 2}], "c": "}],{["}] * 3_000,
+        ["[{,", 'a "quoted", text', "\\\\", '\\",', "é,ü"] * 2_000,
+        [],
+        [APPLICANT] * 1_000,
+    ],
+    ids=["numbers", "nests", "texts", "none", "applicants"],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_elements_are_counted_without_a_parse(values: list[object], indent: int | None) -> None:
+    """Of the list alone, whatever stands in it and behind it, over many windows."""
+    body = json.dumps({"applicants": values, "webhook": "[,,]"}, indent=indent).encode()
+    assert bounds.elements(body, 2) == max(1, len(values))
+
+
+def test_a_row_larger_than_a_request_is_refused_by_its_size() -> None:
+    """Nothing in it is counted."""
+    with pytest.raises(ProblemError) as refused:
+        bounds.check_one(b'{"a":"' + b"x" * ONE_BYTES + b'"}')
+    assert "larger than 65536 bytes" in refused.value.problem.errors[0].detail

@@ -24,7 +24,7 @@ export DATA MONTHS RUN REGISTRY NAME DEST SHORT NOTE
 CLIENT := given=$$(export -p); set -a; [ ! -f "$${QF_STATE_DIR:-.local}/env" ] || . "$${QF_STATE_DIR:-.local}/env"; set +a; eval "$$given";
 
 .PHONY: help venv tools quick rooms docs clients up down status demo test acceptance ci notice lint pylint mypy layout imports workflows check figures comment bench image login reviewers report \
-  deploy rollback sign rollout drift audit sbom imagescan scan replay faults reproduce tried new lock clean
+  deploy rollback sign rollout drift audit pin sbom imagescan scan replay faults reproduce tried new lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -147,6 +147,9 @@ drift: venv ## ask for a drift verdict now; fails on red
 
 audit: venv ## known vulnerabilities of every locked package
 	@$(PY) -m infra.delivery.audit $(ARGS)
+
+pin: venv ## every pulled image by the digest its tag has now; ARGS=--check only compares
+	@$(PY) -m infra.delivery.pin $(ARGS)
 
 sbom: venv ## CycloneDX bills of materials of the images' locks, in build/sbom
 	@mkdir -p build/sbom

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract import PRODUCT
+from service.settings import BASE_IMAGE
 
 
 class BentosSettings(BaseSettings):
@@ -33,7 +34,7 @@ class BentosSettings(BaseSettings):
     )
     registry: str = Field(default="", alias="REGISTRY", description="Private image registry, host[:port][/path].")
     base_image: str = Field(
-        default="python:3.11-slim",
+        default=BASE_IMAGE,
         alias="BENTO_BASE_IMAGE",
         description="Base image where the usual one is out of reach.",
     )

@@ -131,8 +131,7 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
         The folder that holds the parts.
     """
     target, start, settings = form.place, time.monotonic(), FlowSettings()
-    for address in (form.source, target):
-        within(address, settings.roots)
+    _, folder = (within(address, settings.roots) for address in (form.source, target))
     registry = Registry.connect(BentosSettings())
     champion = registry.by_alias(CHAMPION)
     with tempfile.TemporaryDirectory(prefix="scoring-") as scratch:
@@ -152,7 +151,7 @@ def scoring(form: ScoringForm = ScoringForm()) -> str:
             workers(settings.dask_scheduler, form.processes or os.cpu_count() or 1) as client,
             _Shown(job.size_bytes) as progress,
         ):
-            tally = score(job, package, target, client, progress, known)
+            tally = score(job, package, folder, client, progress, known)
     outcome_rows = _joined(tally, known, aside) if known is not None else []
     _show(tally, champion.number, time.monotonic() - start, target, outcome_rows)
     return target

@@ -134,13 +134,15 @@ def locked(path: Path, *, holder: str = "", wait: bool = True) -> Iterator[None]
 def hold(path: Path, *, wait: bool = True, mode: int = PRIVATE) -> int:
     """The descriptor whose lock holds the file `path` until it is closed or this process dies, however it dies.
 
-    A file that was tidied away before it was locked is made again: a lock without a name keeps nobody out.
+    A file that was tidied away before it was locked is made again: a lock without a name keeps nobody out. A link is
+    refused: it would have another file locked, and emptied where this one is a draft.
 
     Raises:
         LockHeld: it is held, and nobody wanted to wait.
+        OSError: there is a link in its place.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         if not lock(descriptor, wait=wait):
             os.close(descriptor)
             raise LockHeld(path, lock_holder(path))

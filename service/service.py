@@ -28,7 +28,7 @@ from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.server import allow_files, install
 from service.runtime import Runtime
 from service.score.manifest import Manifest
-from service.settings import ServiceSettings, settings
+from service.settings import BASE_IMAGE, ServiceSettings, settings
 from service.web import logs
 from service.web.exchange import App, Message, Receive, Send
 from service.web.exchange import Scope as AsgiScope
@@ -39,7 +39,7 @@ TIMEOUT_S: Final = 2
 LOCAL: Final = ApiKey("local000", "local", frozenset(PARTNER_SCOPES), 1e6, 1_000_000, 10**12)
 """Who asks when the class is used in Python, without HTTP."""
 IMAGE: Final = bentoml.images.Image(
-    base_image=os.environ.get("BENTO_BASE_IMAGE", "python:3.11-slim"),
+    base_image=os.environ.get("BENTO_BASE_IMAGE", BASE_IMAGE),
     distro="none",  # leaves BentoML's compilers and git out: 535 MB
     python_version="3.11",
     lock_python_packages=False,

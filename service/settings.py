@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.addresses import networks
 from service.errors import Misconfigured
 from service.s3 import PREDICTIONS_BUCKET
+
+BASE_IMAGE: Final = "python:3.11-slim"
+"""What the service's image starts from, where BENTO_BASE_IMAGE names no other; `make pin` adds the digest."""
 
 
 class ServiceSettings(BaseSettings):

@@ -1,12 +1,14 @@
-"""The private registry asked directly, for what an engine's command line cannot do: is it there, what does it hold,
-take a manifest away again.
+"""A registry asked directly, for what an engine's command line cannot do: is it there, what does it hold, take a
+manifest away again, what does a tag name now.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,15 +22,26 @@ TIMEOUT_S: Final = 60.0  # a registry whose disk takes a push answers late
 MANIFESTS: Final = (
     "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"  # not an index
 )
+INDEXES: Final = (
+    f"application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, {MANIFESTS}"
+)
+HUB: Final = "registry-1.docker.io"
+_HUBS_LOGIN: Final = "https://index.docker.io/v1/"  # the name under which `docker login` keeps the Hub's
+_PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
 
 
 class ImageRegistry:
-    """One repository of a registry, `host[:port]/path`, asked with the login that the engine has."""
+    """One repository of a registry, `host[:port]/path`, asked with the login that the engine has.
 
-    def __init__(self, repository: str) -> None:
+    With `abroad` by the proxy that the environment names, as what lies outside of the house may have to be.
+    """
+
+    def __init__(self, repository: str, *, abroad: bool = False) -> None:
         self.host, _, self._path = repository.partition("/")
         local = self.host.split(":")[0] in {"localhost", "127.0.0.1"}  # the only ones engines speak plain HTTP to
-        self._url = f"{'http' if local else 'https'}://{self.host}/v2/"
+        self._scheme = "http" if local else "https"
+        self._url = f"{self._scheme}://{self.host}/v2/"
+        self._by_environment = abroad and not local
 
     def check(self) -> None:
         """Say before anything is built what would stop the push.
@@ -46,6 +59,21 @@ class ImageRegistry:
         """Digest of the manifest under a tag, empty if there is none."""
         return str(self._ask("HEAD", f"{self._path}/manifests/{tag}").headers.get("docker-content-digest", ""))
 
+    def index(self, tag: str) -> str:
+        """Digest of what a tag names for every kind of machine: its index, or its manifest where there is no index.
+
+        Raises:
+            PublishFailed: nothing answers, the login is refused, or there is no such tag.
+        """
+        path = f"{self._path}/manifests/{tag}"
+        answer = self._ask("HEAD", path, INDEXES)  # not counted as a pull, where pulls are
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise PublishFailed(f"registry {self.host} refuses the login: run `docker login {self.host}`, then again")
+        if answer.status_code != HTTPStatus.OK:
+            raise PublishFailed(f"registry {self.host} answers {answer.status_code} for {self._path}:{tag}")
+        told = str(answer.headers.get("docker-content-digest", ""))
+        return told or f"sha256:{hashlib.sha256(self._ask('GET', path, INDEXES).content).hexdigest()}"
+
     def size_mb(self, digest: str) -> float:
         """What a machine that has nothing yet must pull: all layers, compressed, in MB.
 
@@ -62,14 +90,36 @@ class ImageRegistry:
         answer = self._ask("DELETE", f"{self._path}/manifests/{digest}")
         return answer.status_code in {HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND}
 
-    def _ask(self, method: str, path: str) -> httpx.Response:
+    def _ask(self, method: str, path: str, accept: str = MANIFESTS) -> httpx.Response:
         import httpx
 
-        headers = {"accept": MANIFESTS, **_login(self.host)}
+        headers = {"accept": accept, **_login(self.host)}
         try:
-            return httpx.request(method, self._url + path, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            with httpx.Client(timeout=TIMEOUT_S, trust_env=self._by_environment) as client:
+                answer = client.request(method, self._url + path, headers=headers)
+                if answer.status_code == HTTPStatus.UNAUTHORIZED and (token := self._token(client, answer)):
+                    answer = client.request(method, self._url + path, headers=headers | {"authorization": token})
+                return answer
         except httpx.HTTPError as error:
-            raise PublishFailed(f"registry {self.host} does not answer ({type(error).__name__}): start it") from error
+            advice = "is there a network, or a proxy to name?" if self._by_environment else "start it"
+            raise PublishFailed(f"registry {self.host} does not answer ({type(error).__name__}): {advice}") from error
+
+    def _token(self, client: httpx.Client, refused: httpx.Response) -> str:
+        """What a registry lets in that sends its callers to somebody else for a token; empty if it does not."""
+        kind, _, told = refused.headers.get("www-authenticate", "").partition(" ")
+        given = dict(_PARAMETER.findall(told))
+        realm = given.pop("realm", "")
+        if kind.lower() != "bearer" or not realm.startswith(f"{self._scheme}://"):  # no login over a plain line
+            return ""
+        asked = {name: given[name] for name in ("service", "scope") if name in given}
+        answer = client.get(realm, params=asked, headers=_login(self.host))
+        if answer.status_code != HTTPStatus.OK:
+            return ""
+        try:
+            granted = answer.json()
+            return f"Bearer {granted.get('token') or granted['access_token']}"
+        except (ValueError, KeyError, AttributeError):
+            return ""
 
 
 def _kept_elsewhere() -> bool:
@@ -81,7 +131,7 @@ def _kept_elsewhere() -> bool:
 def _login(host: str) -> dict[str, str]:
     """What `docker login` stored for the host; a login that a helper program keeps stays with the engine."""
     try:
-        auth = str(_configuration()["auths"][host]["auth"])
+        auth = str(_configuration()["auths"][_HUBS_LOGIN if host == HUB else host]["auth"])
         base64.b64decode(auth, validate=True)
     except (ValueError, KeyError, TypeError):
         return {}

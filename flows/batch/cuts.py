@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flows.batch.layouts import UTF8, FileLayout, Lane, is_utf8, wrong_byte
-from flows.batch.places import ResultPlace
 from service.lexicon.errors import Trouble
 
 LONGEST_PIECE_BYTES: Final = 1 << 28
@@ -192,8 +191,7 @@ def whole(layout: FileLayout, rows: int) -> list[Piece]:
     source = layout.source
     if layout.lane is not Lane.PARQUET:
         return [Piece(layout, 0, 0, 0, layout.dialect.line, source.size_bytes, 0)]
-    place = ResultPlace.of(source.address)
-    with pq.ParquetFile(place.path, filesystem=place.system) as file:
+    with source.opened() as place, pq.ParquetFile(place.path, filesystem=place.system) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     pieces: list[Piece] = []
     first = 0
@@ -210,6 +208,5 @@ def whole(layout: FileLayout, rows: int) -> list[Piece]:
 
 def bytes_of(layout: FileLayout, start: int, stop: int) -> bytes:
     """The file's bytes of a range."""
-    place = ResultPlace.of(layout.source.address)
-    with place.system.open_input_file(place.path) as file:
+    with layout.source.opened() as place, place.system.open_input_file(place.path) as file:
         return bytes(file.read_at(stop - start, start))

@@ -200,7 +200,7 @@ def score(
     Args:
         job: from `job_of`.
         package: the model's package; its files are sent to the workers, which hold them against its manifest.
-        target: made if absent; parts of the same job found there are kept.
+        target: from `places.real`; made if absent; parts of the same job found there are kept.
         client: of the workers that score.
         progress: called with the tally so far after every part, in this thread.
         join: brings classes to rows whose file does not tell them; sent to the workers.
@@ -208,18 +208,19 @@ def score(
     Raises:
         BatchRefused: another job's parts are there, a file is damaged or lacks a column, a worker dies repeatedly.
     """
-    place = ResultPlace.of(target)
     try:
-        _claim(job, place)
-        pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
-        rules = PartRules(job.chunk_rows, job.reasons, job.prediction_sets, join)
-        tally = _scored(pieces, (Package.of(package), rules), target, client, progress)
-        if batch_files.changed(job.sources):
-            raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
-        told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
-        summary = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
-        tally = tally.model_copy(update=summary)
-        place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())
+        with batch_files.folder(target) as place:
+            _claim(job, place)
+            pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
+            rules = PartRules(job.chunk_rows, job.reasons, job.prediction_sets, join)
+            names = place.names()
+            tally = _scored(pieces, names, (Package.of(package), rules), target, client, progress)
+            if batch_files.changed(job.sources):
+                raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
+            told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
+            summary = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
+            tally = tally.model_copy(update=summary)
+            place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())
     except KilledWorker as error:
         raise BatchRefused("a worker died again and again over one chunk: make chunks smaller") from error
     except OSError as error:
@@ -272,10 +273,12 @@ def _same(value: SentT) -> SentT:
     return value
 
 
-def _scored(pieces: list[Piece], means: Means, target: str, client: Client, progress: Told | None) -> ScoringTally:
+def _scored(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # what each task takes
+    pieces: list[Piece], names: set[str], means: Means, target: str, client: Client, progress: Told | None
+) -> ScoringTally:
     """Every piece scored; parts are told as they come, and counted by the pieces' own results."""
     news: SimpleQueue[Any] = SimpleQueue()
-    topic, names = f"scoring-{uuid4()}", ResultPlace.of(target).names()
+    topic = f"scoring-{uuid4()}"
     client.subscribe_topic(topic, lambda event: news.put(ScoringTally.model_validate(event[1])))
     names_by_piece = [
         sorted(name for name in names if name.startswith(piece.prefix)) if names else [] for piece in pieces
@@ -313,7 +316,14 @@ def score_piece(
     model: PackedModel, piece: Piece, names: list[str], target: str, rules: PartRules, progress: Told
 ) -> ScoringTally:
     """A piece's tally, its parts written; those in `names` are kept."""
-    place, total = ResultPlace.of(target), ScoringTally()
+    with batch_files.folder(target) as place:
+        return _parts_of(model, piece, names, place, rules, progress)
+
+
+def _parts_of(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # as `score_piece`
+    model: PackedModel, piece: Piece, names: list[str], place: ResultPlace, rules: PartRules, progress: Told
+) -> ScoringTally:
+    total = ScoringTally()
     if piece.parts and len(names) == piece.parts:
         one = ScoringTally(read_bytes=piece.weight)
         for name in names:

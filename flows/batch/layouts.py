@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from flows.batch.contract_columns import refuse_types, require_fields
 from flows.batch.errors import BatchRefused
-from flows.batch.places import ResultPlace, Source, short, system_words
+from flows.batch.places import Source, short, system_words
 from service.lexicon.cells import ColumnForm
 from service.lexicon.delimited import Dialect, dialect
 from service.lexicon.errors import TableRefused, Trouble
@@ -105,13 +105,13 @@ def stream_of(source: Source, packing: Packing, options: ReadOptions = ReadOptio
     Raises:
         TableRefused: it is a damaged zip, or one of no table or several.
     """
-    place = ResultPlace.of(source.address)
-    if packing == "zip":
-        with place.system.open_input_file(place.path) as file, zip_member(file, options) as (member, _):
-            yield member
-        return
-    with place.system.open_input_stream(place.path, compression=packing or None) as stream:
-        yield stream
+    with source.opened() as place:
+        if packing == "zip":
+            with place.system.open_input_file(place.path) as file, zip_member(file, options) as (member, _):
+                yield member
+            return
+        with place.system.open_input_stream(place.path, compression=packing or None) as stream:
+            yield stream
 
 
 def opened(source: Source, number: int, rows: int, options: ReadOptions) -> FileLayout:
@@ -171,8 +171,7 @@ def _packing(source: Source, sample: bytes, name: str, options: ReadOptions) -> 
         return "gzip", name[:-3] if name.lower().endswith(".gz") else name
     if not sample.startswith(ZIP) or named_workbook(name):
         return "", name
-    place = ResultPlace.of(source.address)
-    with place.system.open_input_file(place.path) as file:
+    with source.opened() as place, place.system.open_input_file(place.path) as file:
         if is_workbook(file):
             return "", name
         with zip_member(file, options) as (_, member):
@@ -196,7 +195,8 @@ def read_whole(layout: FileLayout) -> TableRead:
     if layout.source.size_bytes > LIMITS.unpacked_bytes:
         most = LIMITS.unpacked_bytes // MIB
         raise TableRefused(Trouble("too_large", f"this kind of file is read up to {most} MiB", advice="split the file"))
-    content = ResultPlace.of(layout.source.address).read()
+    with layout.source.opened() as place:
+        content = place.read()
     table = read_table(content, replace(layout.options, limits=LIMITS), name=layout.name)
     try:
         hold(table.understanding, Reader.BATCH)
@@ -223,8 +223,7 @@ def without_value(trouble: Trouble) -> Trouble:
 
 
 def _parquet(base: FileLayout) -> FileLayout:
-    place = ResultPlace.of(base.source.address)
-    with pq.ParquetFile(place.path, filesystem=place.system) as file:
+    with base.source.opened() as place, pq.ParquetFile(place.path, filesystem=place.system) as file:
         schema = file.schema_arrow
     fields = _fields(base, schema.names, Layout("parquet"))
     refuse_types(schema, fields, base.name)

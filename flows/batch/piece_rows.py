@@ -27,7 +27,7 @@ from flows.batch.layouts import (
     stream_of,
     wrong_byte,
 )
-from flows.batch.places import ResultPlace, system_words
+from flows.batch.places import system_words
 from service.lexicon.cells import RULES, CellKind, ColumnForm
 from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows, refuse_broken_index
 from service.lexicon.errors import TableRefused, Trouble
@@ -274,7 +274,6 @@ def _refuse_quotes(layout: FileLayout, content: bytes, line: int) -> None:
 
 
 def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
-    place = ResultPlace.of(piece.layout.source.address)
     schema = piece.layout.schema
     assert schema is not None  # a parquet file has one
     coded = [
@@ -283,7 +282,10 @@ def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
         if RULES[name].kind in (CellKind.CATEGORY, CellKind.LOANS)
         and pa.types.is_string(schema.field(piece.layout.fields[name]).type)
     ]
-    with pq.ParquetFile(place.path, filesystem=place.system, read_dictionary=coded, buffer_size=BUFFER_BYTES) as file:
+    with (
+        piece.layout.source.opened() as place,
+        pq.ParquetFile(place.path, filesystem=place.system, read_dictionary=coded, buffer_size=BUFFER_BYTES) as file,
+    ):
         first = piece.line
         for batch in file.iter_batches(batch_size=rows, row_groups=range(piece.start, piece.stop), use_threads=False):
             table = pa.Table.from_batches([batch])

@@ -1,10 +1,15 @@
-"""Where a job's files are, here or in a bucket: found, read, and written whole or not at all."""
+"""Where a job's files are, here or in a bucket: found, read, and written whole or not at all.
+
+What was found here is opened by its real path, and no link on the way is followed: whoever swaps one in after a place was
+allowed has nothing read and nothing written elsewhere.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -19,6 +24,12 @@ TABLES: Final = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson", ".xlsx
 """What is taken from a folder, in any case; a file that is named itself may have any name: its content decides."""
 REFUSED_ROWS: Final = ".refused.csv"
 BUCKET_SCHEME: Final = "s3://"
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+"""A file or folder that is open, by its number, whatever its name is worth by now."""
+_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = (
+    os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+)  # a pipe in a file's place keeps nobody waiting
 
 
 class ResultPlace(NamedTuple):
@@ -75,6 +86,83 @@ class Source(NamedTuple):
     address: str
     size_bytes: int
     modified_ns: int
+    path: str = ""  # where it really was when it was found, its links followed; empty in a bucket
+
+    @contextmanager
+    def opened(self) -> Iterator[ResultPlace]:
+        """The file as long as the block lasts, by whatever name.
+
+        Raises:
+            OSError: it is not there as it was found: another kind of file, or a link on its way.
+        """
+        if not self.path:
+            yield ResultPlace.of(self.address)
+            return
+        place, name = os.path.split(self.path)
+        here = _passed(place)
+        try:
+            descriptor = os.open(name, _READ, dir_fd=here)
+        finally:
+            os.close(here)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("what was a file is none")
+            yield ResultPlace(fs.LocalFileSystem(), _open_path(descriptor, self.path))
+        finally:
+            os.close(descriptor)
+
+
+def real(address: str) -> str:
+    """The address with its links followed, as it is opened: `a/link/../b` is `a/b`, wherever the link leads."""
+    return address if address.startswith(BUCKET_SCHEME) else os.path.realpath(os.path.abspath(address))
+
+
+@contextmanager
+def folder(address: str) -> Iterator[ResultPlace]:
+    """A folder for results, made where it is missing; what is written in the block is written there.
+
+    Args:
+        address: from `real`, so that no link is on the way, or of a bucket.
+
+    Raises:
+        OSError: it cannot be made, or there is a link on the way.
+    """
+    if address.startswith(BUCKET_SCHEME):
+        yield ResultPlace.of(address)
+        return
+    descriptor = _passed(address, make=True)
+    try:
+        yield ResultPlace(fs.LocalFileSystem(), _open_path(descriptor, address))
+    finally:
+        os.close(descriptor)
+
+
+def _passed(path: str, *, make: bool = False) -> int:
+    """Descriptor of a folder that was reached name by name, so that no link was followed."""
+    here = os.open("/", _PASS)
+    for name in filter(None, path.split("/")):
+        try:
+            inside = _inside(here, name, make=make)
+        finally:
+            os.close(here)
+        here = inside
+    return here
+
+
+def _inside(here: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _PASS, dir_fd=here)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):  # another worker was quicker
+        os.mkdir(name, dir_fd=here)
+    return os.open(name, _PASS, dir_fd=here)
+
+
+def _open_path(descriptor: int, path: str) -> str:
+    """How Arrow reaches what is open: by the descriptor, or where the system shows none, by the path just looked at."""
+    return str(_DESCRIPTORS / str(descriptor)) if _DESCRIPTORS.is_dir() else path
 
 
 def sources(address: str) -> list[Source]:
@@ -93,7 +181,7 @@ def sources(address: str) -> list[Source]:
         raise BatchRefused(f"{address} cannot be reached: {system_words(error)}; check address and rights") from error
     scheme = BUCKET_SCHEME if address.startswith(BUCKET_SCHEME) else ""
     files = [
-        Source(scheme + one.path, one.size, one.mtime_ns)
+        Source(scheme + one.path, one.size, one.mtime_ns, "" if scheme else real(one.path))
         for one in sorted(found, key=lambda one: str(one.path))
         if one.is_file and (info.is_file or _is_table(one.path.removeprefix(place.path)))
     ]
@@ -105,8 +193,11 @@ def sources(address: str) -> list[Source]:
 def changed(files: Sequence[Source]) -> bool:
     """Whether a file is no longer as it was when the job began."""
     for one in files:
-        place = ResultPlace.of(one.address)
-        info = place.system.get_file_info(place.path)
+        try:
+            with one.opened() as place:
+                info = place.system.get_file_info(place.path)
+        except OSError:
+            return True
         if not info.is_file or (info.size, info.mtime_ns) != (one.size_bytes, one.modified_ns):
             return True
     return False

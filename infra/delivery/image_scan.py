@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -22,21 +21,30 @@ SCANNER: Final = "aquasec/trivy:0.65.0@sha256:a22415a38938a56c379387a8163fcb0ce3
 WAIVERS: Final = ROOT / "infra" / "locks" / "image-waivers.txt"
 FOUND: Final = 3  # the code Trivy ends with where it found something; anything else is no verdict
 PATIENCE_S: Final = 1200
-_PULLED: Final = re.compile(r"^\s+image: ([\w./-]+:[\w.-]+(?:@sha256:[0-9a-f]{64})?)\s*$", re.MULTILINE)
-_BASE: Final = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
+_NAME: Final = r"((?:[\w.-]+(?::\d+)?/)?[\w./-]+:[\w.-]+(?:@sha256:[0-9a-f]{64})?)"
+_PULLED: Final = re.compile(rf"^\s+image: {_NAME}\s*$", re.MULTILINE)
+_BASE: Final = re.compile(
+    rf'^ARG BASE_IMAGE={_NAME}$|\$\{{BASE_IMAGE:-{_NAME}\}}|^BASE_IMAGE: Final = "{_NAME}"$', re.M
+)
+
+
+def naming(root: Path = ROOT) -> dict[Path, set[str]]:
+    """The files that name images which are pulled, and what they name: compose, the manifests, what ours start from."""
+    infra = root / "infra"
+    dockerfiles = (file for file in sorted(infra.glob("Dockerfile.*")) if file.suffix != ".dockerignore")
+    compose = sorted(infra.glob("compose*.yaml")) + sorted((infra / "compose").glob("*.yaml"))
+    files = [*compose, *sorted((infra / "kubernetes").rglob("*.yaml")), *dockerfiles, root / "service" / "settings.py"]
+    found = {file: _found(file.read_text("utf-8")) for file in files}
+    return {file: names for file, names in found.items() if names}
 
 
 def images(root: Path = ROOT) -> list[str]:
-    """Every image that is pulled: of compose, of the manifests, and what the Dockerfiles start from; not our own."""
-    manifests = sorted((root / "infra" / "kubernetes").rglob("*.yaml"))
-    pulled = _found(_PULLED, [root / "infra" / "compose.yaml", *manifests])
-    return sorted({*pulled, *_found(_BASE, sorted((root / "infra").glob("Dockerfile.*")))})
+    """Every image that is pulled, not our own."""
+    return sorted(set().union(*naming(root).values()))
 
 
-def _found(pattern: re.Pattern[str], files: Iterable[Path]) -> set[str]:
-    return {
-        name for file in files if file.suffix != ".dockerignore" for name in pattern.findall(file.read_text("utf-8"))
-    }
+def _found(text: str) -> set[str]:
+    return {*_PULLED.findall(text), *(name for names in _BASE.findall(text) for name in names if name)}
 
 
 def command(engine: str, image: str) -> list[str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from flows.batch.errors import BatchRefused
-from flows.batch.places import sources
+from flows.batch.layouts import opened
+from flows.batch.places import ResultPlace, changed, folder, sources
 from flows.batch.roots import hold, within
 from flows.scoring import ScoringForm, scoring
+from service.lexicon.limits import ReadOptions
 
 REMOTE = "s3://batches/in"
 
@@ -92,6 +94,79 @@ def test_a_link_in_a_folder_leads_nowhere_else(tmp_path: Path) -> None:
         hold(sources(str(root)), (str(root),), max_gb=1)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("swapped", ["file", "folder", "pipe"])
+def test_what_takes_a_files_place_after_it_was_allowed_is_not_read(swapped: str, tmp_path: Path) -> None:
+    """Looked at, held against the roots, and only then a link to another place or a pipe: what was allowed is read."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for place, text in ((root / "sub", "a"), (outside, "secret")):
+        place.mkdir(parents=True)
+        (place / "a.csv").write_text(text)
+    files = sources(str(root))
+    hold(files, (str(root),), max_gb=1)
+    with files[0].opened() as place:
+        assert place.read() == b"a"
+
+    if swapped == "folder":
+        (root / "sub").rename(root / "away")
+        (root / "sub").symlink_to(outside)
+    else:
+        (root / "sub" / "a.csv").unlink()
+        if swapped == "file":
+            (root / "sub" / "a.csv").symlink_to(outside / "a.csv")
+        else:
+            os.mkfifo(root / "sub" / "a.csv")
+
+    with pytest.raises(OSError), files[0].opened():
+        pass
+    with pytest.raises(BatchRefused, match="a.csv cannot be read") as refused:
+        opened(files[0], 0, 100, ReadOptions())
+    assert "secret" not in str(refused.value) and changed(files)
+
+
+def test_results_go_where_they_were_allowed_whatever_takes_the_folders_place(tmp_path: Path) -> None:
+    """A link swapped in before the job opens its folder is refused; one swapped in later leads nothing elsewhere."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for place in (root, outside):
+        place.mkdir()
+    target = within(f"{root}/sub/a.scored", (str(root),))
+    with folder(target) as results:
+        results.at("part-1").write(b"1")
+        (root / "sub").rename(root / "away")
+        (root / "sub").symlink_to(outside)
+        results.at("part-2").write(b"2")
+        assert results.names() == {"part-1", "part-2"}
+
+    assert {path.name for path in (root / "away" / "a.scored").iterdir()} == {"part-1", "part-2"}
+    with pytest.raises(OSError), folder(target):
+        pass
+    assert not list(outside.iterdir())
+
+
+def test_a_link_in_a_results_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """Of the result's own name, and of the name under which it is written first."""
+    (tmp_path / "kept").write_text("kept")
+    for name in ("part-1", ".part-2.draft"):
+        (tmp_path / name).symlink_to(tmp_path / "kept")
+
+    ResultPlace.of(str(tmp_path / "part-1")).write(b"1")
+    with pytest.raises(OSError):
+        ResultPlace.of(str(tmp_path / "part-2")).write(b"2")
+
+    assert (tmp_path / "kept").read_text() == "kept" and not (tmp_path / "part-1").is_symlink()
+
+
+def test_a_link_that_leads_to_another_place_of_the_roots_is_read_under_its_own_name(tmp_path: Path) -> None:
+    """Of a shared disk, say: links are people's own as long as nobody changes them."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "0815").write_text("a")
+    (tmp_path / "today.csv").symlink_to(tmp_path / "disk" / "0815")
+    (file,) = sources(str(tmp_path / "today.csv"))
+    hold([file], (str(tmp_path),), max_gb=1)
+
+    with file.opened() as place:
+        assert place.read() == b"a" and file.address.endswith("today.csv")
 
 
 def test_what_is_larger_than_allowed_is_refused_unread(tmp_path: Path) -> None:

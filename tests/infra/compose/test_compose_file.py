@@ -21,7 +21,7 @@ from tests.infra import compose_file
 
 SERVICES: dict[str, dict[str, Any]] = compose_file.raw()["services"]
 ONCE = {"volumes", "bootstrap"}  # end when they are done
-PINNED = re.compile(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$")
+PINNED = re.compile(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?(@sha256:[0-9a-f]{64})?$")
 OWN = re.compile(r"^(credit-score-(flows|ui):\$\{QF_RELEASE:-[\d.]+\}|\$\{QF_IMAGE_(BLUE|GREEN):-.*\})$")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.delivery import image_scan
+from service.settings import BASE_IMAGE
 from tests.infra import compose_file
 
 ENGINE = """#!/bin/sh
@@ -30,7 +31,7 @@ def test_no_pulled_image_is_left_out() -> None:
     named = {part["image"] for part in compose_file.raw()["services"].values()}
     pulled = {image for image in named if "${" not in image}
     assert pulled and pulled <= set(image_scan.images())
-    assert set(image_scan.images()) - pulled == {"python:3.11-slim"}
+    assert set(image_scan.images()) - pulled == {BASE_IMAGE}
 
 
 def test_each_image_is_looked_at_by_a_pinned_scanner(

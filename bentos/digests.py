@@ -1,7 +1,8 @@
 """SHA-256 of files and folders: what makes a package, a staging folder and a Bento comparable to the byte.
 
 A digest is worth what it covers. Everything that Python may read or run is in it, and what has no business in such a
-folder (byte code that would run instead of its source, files that Python runs at its start, links) is refused.
+folder (byte code that would run instead of its source, files that Python runs at its start, links, names that look like
+others or break the list of digests) is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ __all__ = ["combined", "differences", "file_sha256", "fingerprint"]
 
 BLOCK_BYTES: Final = 1 << 20
 UNEXPECTED: Final = (".pyc", ".pyo", ".pth", ".egg-link")
+RESERVED: Final = {"__pycache__", "sitecustomize.py", "usercustomize.py"}  # Python reads them without being asked
+DEEPEST: Final = 32
 
 
 def file_sha256(path: Path) -> str:
@@ -35,14 +38,30 @@ def fingerprint(folder: Path) -> dict[str, str]:
     Raises:
         ArtefactDamaged: something is in it that no digest should vouch for.
     """
-    paths = sorted(folder.rglob("*"))
-    for path in paths:
-        if path.is_symlink() or not (path.is_file() or path.is_dir()) or path.name.endswith(UNEXPECTED):
-            raise ArtefactDamaged(
-                f"{path.relative_to(folder)} in {folder.name} was put there later: byte code, start files, links are "
-                "no part of a package; find out who did, then make it anew"
-            )
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths if path.is_file()}
+    paths: list[Path] = []
+    folders = [folder] if folder.exists() else []
+    while folders:  # no recursion: whoever nests folders a thousand deep is refused like anybody else
+        for path in sorted(folders.pop().iterdir()):
+            if len(path.parts) - len(folder.parts) > DEEPEST or not _expected(path):
+                raise ArtefactDamaged(
+                    f"{ascii(str(path.relative_to(folder)))[1:-1][-200:]} in {folder.name} was put there later: byte "
+                    "code, start files, links, odd names are no part of a package; find out who did, then make it anew"
+                )
+            (folders if path.is_dir() else paths).append(path)
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(paths)}
+
+
+def _expected(path: Path) -> bool:
+    """Whether a package may hold it: a file of its own or a folder, under a name that means one thing only."""
+    name = path.name
+    if (
+        path.is_symlink()
+        or name in RESERVED
+        or name.endswith(UNEXPECTED)
+        or not (name.isascii() and name.isprintable())
+    ):
+        return False
+    return path.is_dir() or (path.is_file() and path.stat().st_nlink == 1)
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:

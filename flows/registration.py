@@ -214,7 +214,7 @@ def decided(form: VerdictForm, challenger: Version, checked: CheckedVersion, now
         override_reason=form.override_reason if overridden else "",
         override_expires=expiry(form) if overridden else None,
         second_reviewer=form.second_reviewer if overridden else "",
-        signature=form.signature,
+        signature=form.signature if form.verdict == "approve" else "",  # of a rejected one nothing is left to use
         second_signature=form.second_signature if overridden else "",
     )
 

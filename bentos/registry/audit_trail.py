@@ -40,11 +40,12 @@ class TrailEntry(BaseModel):
     replaced: str
     note: str
     previous: str
+    verdict: str = ""  # SHA-256 of the verdict as it is stored with the version
     hash: str = ""
 
     def computed_hash(self) -> str:
-        """The hash this entry must carry."""
-        body = self.model_dump(exclude={"hash"})
+        """The hash this entry must carry; what an older entry does not have does not count."""
+        body = self.model_dump(exclude={"hash"} if self.verdict else {"hash", "verdict"})
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -80,8 +81,16 @@ class Trail:
             )
         return entry
 
-    def append(
-        self, event: str, *, actor: str, version: str, digest: str = "", replaced: str = "", note: str = ""
+    def append(  # pylint: disable=too-many-arguments  # an event in its own words
+        self,
+        event: str,
+        *,
+        actor: str,
+        version: str,
+        digest: str = "",
+        replaced: str = "",
+        note: str = "",
+        verdict: str = "",
     ) -> TrailEntry:
         """The entry as written: flushed to disk before this returns.
 
@@ -101,6 +110,7 @@ class Trail:
                 replaced=replaced,
                 note=note,
                 previous=entries[-1].hash if entries else GENESIS,
+                verdict=verdict,
             )
             entry = entry.model_copy(update={"hash": entry.computed_hash()})
             with self._path.open("a", encoding="utf-8") as handle:

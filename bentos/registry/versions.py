@@ -12,15 +12,16 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bentos.digests import combined, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken
-from bentos.registry.audit_trail import Trail
+from bentos.registry.audit_trail import Trail, TrailEntry
 from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, Catalogue, client_of, decision_file
 from bentos.registry.decision import Decision
+from bentos.registry.identities import same_person
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
 from service.files import locked
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CHALLENGER", "CHAMPION", "PACKAGE", "PREVIOUS", "Registry"]
 
 LOGGED_MODEL: Final = "models:/"
+REGISTERED, PROMOTED, REJECTED = "registered", "promoted", "rejected"  # what the trail tells of a version's way
 
 
 class Registry(Catalogue):
@@ -68,13 +70,10 @@ class Registry(Catalogue):
             TrailBroken: the audit trail is not intact.
         """
         decision, entries = super().approved(version), self._trail.entries()
-        claim = (str(version.number), version.digest, decision.reviewer)
-        if entries and claim not in {
-            (entry.version, entry.digest, entry.actor) for entry in entries if entry.event == "promoted"
-        }:
-            raise ApprovalMissing(
-                f"the approval of version {version.number} does not hold: the audit trail knows nothing of it"
-            )
+        try:
+            vouched(version, decision, entries)
+        except ApprovalMissing as error:
+            raise ApprovalMissing(f"the approval of version {version.number} does not hold: {error}") from error
         return decision
 
     def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
@@ -104,7 +103,7 @@ class Registry(Catalogue):
             self._client.set_registered_model_alias(self.name, CHALLENGER, str(created.version))
         version = version_of(created)
         self._trail.append(
-            "registered", actor=version.trainer or "unknown", version=str(version.number), digest=version.digest
+            REGISTERED, actor=version.trainer or "unknown", version=str(version.number), digest=version.digest
         )
         return self.version(version.number)
 
@@ -124,8 +123,8 @@ class Registry(Catalogue):
             version = self._proved(decision.version)
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
-            self._store(decision, version)
-            self._move(version, champion, event="promoted", actor=decision.reviewer, note=decision.note)
+            told = self._store(decision, version)
+            self._move(version, champion, event=PROMOTED, actor=decision.reviewer, note=decision.note, verdict=told)
             if champion is not None and champion.number != version.number:
                 self._client.set_registered_model_alias(self.name, PREVIOUS, str(champion.number))
             challenger = self.find(CHALLENGER)
@@ -137,11 +136,11 @@ class Registry(Catalogue):
         """The rejected version, with its verdict stored and no longer challenger."""
         with locked(self._lock):
             version = self.version(decision.version)
-            self._store(decision, version)
+            told = self._store(decision, version)
             challenger = self.find(CHALLENGER)
             if challenger is not None and challenger.number == version.number:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
-            self._trail_event("rejected", decision.reviewer, version, note=decision.note)
+            self._trail_event(REJECTED, decision.reviewer, version, note=decision.note, verdict=told)
             return self.version(version.number)
 
     def rollback(self, *, expected: int, actor: str, note: str) -> Version:
@@ -209,11 +208,14 @@ class Registry(Catalogue):
             self._fetch(version, Path(scratch))
         return version
 
-    def _move(self, version: Version, champion: Version | None, *, event: str, actor: str, note: str) -> None:
+    def _move(  # pylint: disable=too-many-arguments  # who moves it, why, and on which verdict
+        self, version: Version, champion: Version | None, *, event: str, actor: str, note: str, verdict: str = ""
+    ) -> None:
         """Set the champion alias: claim first, trail second, alias last, so that no move is ever unrecorded."""
         claim = uuid.uuid4().hex
         self._client.set_registered_model_tag(self.name, "promotion_claim", claim)
-        self._trail_event(event, actor, version, replaced=str(champion.number) if champion else "", note=note)
+        replaced = str(champion.number) if champion else ""
+        self._trail_event(event, actor, version, replaced=replaced, note=note, verdict=verdict)
         if self._client.get_registered_model(self.name).tags.get("promotion_claim") != claim:
             self._trail_event("promotion_lost", actor, version)
             raise PromotionLost(f"version {version.number} lost: another host is promoting at this moment; look again")
@@ -224,25 +226,25 @@ class Registry(Catalogue):
             self._trail.append("promotion_failed", actor=actor, version=str(version.number), digest=version.digest)
             raise
 
-    def _trail_event(self, event: str, actor: str, version: Version, *, replaced: str = "", note: str = "") -> None:
+    def _trail_event(self, event: str, actor: str, version: Version, **told: str) -> None:
         head = self._client.get_registered_model(self.name).tags.get("audit_head", "")
         if head and not self._trail.holds(head):
             raise TrailBroken(
                 "the audit trail lacks the entry that MLflow remembers (tag audit_head): it was cut off, or this host "
                 "has another QF_STATE_DIR; restore the trail before anything is promoted"
             )
-        entry = self._trail.append(
-            event, actor=actor, version=str(version.number), digest=version.digest, replaced=replaced, note=note
-        )
+        entry = self._trail.append(event, actor=actor, version=str(version.number), digest=version.digest, **told)
         self._client.set_registered_model_tag(self.name, "audit_head", entry.hash)
 
-    def _store(self, decision: Decision, version: Version) -> None:
+    def _store(self, decision: Decision, version: Version) -> str:
+        """SHA-256 of the verdict as it is now kept with the version."""
         text = decision.model_dump_json(indent=2) + "\n"
+        told = hashlib.sha256(text.encode()).hexdigest()
         self._client.log_text(version.run_id, text, decision_file(version.number))
         self.record(
             version,
             {
-                "decision_sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "decision_sha256": told,
                 "verdict": "approved" if decision.approved else "rejected",
                 "reviewer": decision.reviewer,
                 "verdict_at": decision.at.isoformat(),
@@ -250,3 +252,27 @@ class Registry(Catalogue):
                 "override": decision.override_reason if decision.overridden else "",
             },
         )
+        return told
+
+
+def vouched(version: Version, decision: Decision, entries: Sequence[TrailEntry]) -> None:
+    """Make sure that a host's audit trail says of a version what MLflow says, which who trains can write.
+
+    A signature names no trainer and holds as long as its key: the trail knows who registered the version, and whether
+    the last verdict on it was this one, word for word, or a rejection since. A host without a trail says nothing.
+
+    Raises:
+        ApprovalMissing: the trail says otherwise.
+    """
+    if not entries:
+        return
+    own = [entry for entry in entries if (entry.version, entry.digest) == (str(version.number), version.digest)]
+    verdicts = [entry for entry in own if entry.event in (PROMOTED, REJECTED)]
+    if not verdicts or verdicts[-1].actor != decision.reviewer:
+        raise ApprovalMissing("the audit trail knows nothing of it")
+    if verdicts[-1].event == REJECTED:
+        raise ApprovalMissing("it was rejected after that, says the audit trail; decide again")
+    if verdicts[-1].verdict not in ("", version.tags.get("decision_sha256")):
+        raise ApprovalMissing("the stored verdict is not the one that the audit trail knows; decide again")
+    if any(entry.event == REGISTERED and not same_person(entry.actor, version.trainer) for entry in own):
+        raise ApprovalMissing("the audit trail names another trainer than MLflow does")

@@ -32,13 +32,26 @@ def test_every_file_counts(folder: Path) -> None:
     assert sorted(fingerprint(folder)) == [".hidden", "a.txt", "sub/b.txt"]
 
 
-@pytest.mark.parametrize("name", ["sub/__pycache__/b.cpython-311.pyc", "sub/b.pyc", "evil.pth", "link.txt", "pipe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sub/__pycache__/b.cpython-311.pyc", "sub/b.pyc", "evil.pth", "link.txt", "pipe", "hard.txt", "folder/"),
+        *("sitecustomize.py", "usercustomize.py", "__pycache__/x", f"{'d/' * 40}a"),
+        *("a.txt\n0000  b.txt", "\u0430.txt", "re\u0301sume", "r\u00e9sume", "a\x1b[2J", "a\udcff", "a\u202etxt"),
+    ],
+    ids=ascii,
+)
 def test_what_would_run_unseen_is_refused(name: str, folder: Path) -> None:
-    """Byte code that shadows its source, start files, links and pipes: no digest vouches for them."""
+    """Byte code that shadows its source, start files, links of both kinds, pipes, names that are not what they look
+    like, folders without an end: no digest vouches for them."""
     path = folder / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     if name.startswith("link"):
         path.symlink_to(folder / "a.txt")
+    elif name == "hard.txt":
+        os.link(folder / "a.txt", path)
+    elif name == "folder/":
+        path.symlink_to(folder / "sub")
     elif name == "pipe":
         os.mkfifo(path)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,3 +118,24 @@ def test_the_command_fails_on_a_broken_trail(
 
     assert audit_trail.main() == 1
     assert "line 1 is unreadable" in capsys.readouterr().err
+
+
+def test_a_trail_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+    """Its lines know no digest of a verdict, and neither do their hashes."""
+    file = tmp_path / "trail.jsonl"
+    body: dict[str, object] = {
+        "sequence": 0,
+        "at": "2026-11-01T00:00:00.000+00:00",
+        "event": "promoted",
+        "actor": "ana",
+    }
+    body |= {"version": "1", "digest": "d", "replaced": "", "note": "", "previous": GENESIS}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    file.write_text(json.dumps(body | {"hash": hashlib.sha256(canonical.encode()).hexdigest()}) + "\n")
+
+    Trail(file).append("promoted", actor="eva", version="2", verdict="v")
+
+    assert [(entry.version, entry.verdict) for entry in Trail(file).entries()] == [("1", ""), ("2", "v")]
+    file.write_text(file.read_text().replace('"verdict":"v"', '"verdict":"w"'))
+    with pytest.raises(TrailBroken):
+        Trail(file).entries()

@@ -214,6 +214,52 @@ def test_a_verdict_forged_with_trainings_rights_lets_nothing_out(
         registry.approved(registry.version(version.number))
 
 
+def test_an_approval_is_not_used_again_after_a_rejection(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """Its signature holds for good, and training can write the old verdict back: the trail knows what came after."""
+    version = register()
+    approving = decide(version)
+    registry.promote(approving, expected=0)
+    registry.approved(registry.by_alias(CHAMPION))
+    registry.reject(approving.model_copy(update={"verdict": "reject", "note": "a bias was found"}))
+
+    registry._store(approving, version)  # pylint: disable=protected-access  # what a client of MLflow can do as well
+
+    with pytest.raises(ApprovalMissing, match="it was rejected after that"):
+        registry.approved(registry.by_alias(CHAMPION))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"note": "all checks were green"}, {"trainer": "eva"}, {"override_reason": "because"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_verdict_reworded_after_its_signature_lets_nothing_out(
+    changes: dict[str, str], registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """Nor what no signature covers: the trail holds the verdict's digest."""
+    version = register()
+    registry.promote(decide(version), expected=0)
+
+    registry._store(decide(version).model_copy(update=changes), version)  # pylint: disable=protected-access
+
+    with pytest.raises(ApprovalMissing, match="not the one that the audit trail knows"):
+        registry.approved(registry.by_alias(CHAMPION))
+
+
+def test_a_trainer_who_names_another_approves_nothing(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """The name is a tag of MLflow, which training writes; the trail has it from the registration."""
+    version = register()
+    registry.promote(decide(version), expected=0)
+    registry.record(version, {"trainer": "eva"})
+
+    with pytest.raises(ApprovalMissing, match="the audit trail names another trainer"):
+        registry.approved(registry.by_alias(CHAMPION))
+
+
 def test_a_damaged_artefact_is_never_promoted(
     registry: Registry, register: Callable[..., Version], decide: Decide
 ) -> None:

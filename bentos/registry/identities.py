@@ -4,7 +4,8 @@ The comparison fails closed. Two people whose names look alike are taken for one
 round one person could sign twice. A name may be an account of a sign-in (`ana@bank.example`), which two people never
 share; beside a name without a domain it counts as its part before the @, so that a login is no second person. A name
 is brought to its skeleton: compatibility forms and accents undone, signs that nobody sees and separators dropped,
-letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the part that names of people use).
+letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the part that names of people use). What
+is left of rare scripts and of phonetic signs, which have a twin for nearly every letter, stands for any letter.
 """
 
 from __future__ import annotations
@@ -46,26 +47,40 @@ _LOOKS: Final = str.maketrans(
             "5": "s",
             "3": "z",
         },
+        **dict(zip("ѵѡԍґғҏҳӿҝқҡңҫәҽӡҙҹҭ", "vwgrfpxxkkkhceezz4t", strict=True)),
         # Armenian
         **{"ո": "n", "օ": "o", "ս": "u", "հ": "h", "ց": "g", "զ": "q"},
     }
 )
 
 
+_ANY: Final = "?"
+_UNSEEN: Final = "\u115f\u1160"  # Hangul's fillers count as letters
+_SCRIPTS: Final = tuple(
+    "CYRILLIC GREEK ARMENIAN GEORGIAN HEBREW ARABIC DEVANAGARI BENGALI TAMIL THAI CJK HANGUL HIRAGANA KATAKANA".split()
+)
+"""Of people's names, whose letters look like no Latin one once the twins above are read as such."""
+
+
 def skeleton(name: str) -> str:
     """What is left of a name when everything a reader would not notice is gone; empty where nothing is."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    signs = (sign for sign in plain if unicodedata.category(sign)[0] in "LN" or sign in "|!")
+    signs = (sign for sign in plain if (unicodedata.category(sign)[0] in "LN" or sign in "|!") and sign not in _UNSEEN)
     latin = "".join(signs).translate(_LOOKS).translate(_LOOKS)
-    return latin.replace("rn", "m").replace("vv", "w")
+    known = (one if one.isascii() or unicodedata.name(one, "").startswith(_SCRIPTS) else _ANY for one in latin)
+    return "".join(known).replace("rn", "m").replace("vv", "w")
 
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names may be one person's."""
-    if skeleton(one) == skeleton(other):
+    if _alike(skeleton(one), skeleton(other)):
         return True
     (here, domain), (there, another) = _account(one), _account(other)
-    return here == there and not (domain and another)
+    return _alike(here, there) and not (domain and another)
+
+
+def _alike(one: str, other: str) -> bool:
+    return len(one) == len(other) and all(a == b or _ANY in (a, b) for a, b in zip(one, other, strict=True))
 
 
 def _account(name: str) -> tuple[str, str]:

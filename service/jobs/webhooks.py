@@ -29,8 +29,9 @@ TIMEOUT_S: Final = 10.0
 _TRANSLATED: Final = ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in other clothes
 _UNICAST: Final = ip_network("2000::/3")
 """All that IANA gives the internet; outside lie a network's own NAT64 (RFC 8215) and IPv4 in older clothes."""
-_PROTOCOLS: Final = ip_network("192.0.0.0/24")
-"""A cloud's metadata among them (192.0.0.192); Pythons before 3.11.10 take most of it for public (CVE-2024-4032)."""
+_WITHIN: Final = tuple(map(ip_network, ("192.0.0.0/24", "168.63.129.16/32", "3fff::/20")))
+"""What passes for public and is not: protocols' own (192.0.0.192 is a cloud's metadata; Pythons before 3.11.10 take
+most of it for public, CVE-2024-4032), Azure's host as each of its machines sees it, and documentation (RFC 9637)."""
 
 
 class WebhookRefused(ValueError):
@@ -81,9 +82,7 @@ def public(address: IPv4Address | IPv6Address) -> bool:
             return public(IPv4Address(int(address) & 0xFFFFFFFF))
         if address not in _UNICAST:
             return False
-    elif address in _PROTOCOLS:
-        return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _WITHIN)
 
 
 def signature(secret: bytes, identifier: str, timestamp: int, body: bytes) -> str:

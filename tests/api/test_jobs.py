@@ -307,6 +307,8 @@ def test_the_end_is_told_and_signed(api: Api, runtime: Runtime, receiver: Receiv
         "127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433",
         "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fd00::1]", "[fe80::1]", "100.64.0.1", "224.0.0.1", "0x7f.1",
         "192.0.0.192", "[64:ff9b:1::a9fe:a9fe]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[fec0::1]", "[5f00::1]",
+        "168.63.129.16", "[::ffff:168.63.129.16]", "[64:ff9b::a83f:8110]", "[3fff::1]",
+        "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
     ],
 )  # fmt: skip
 def test_a_webhook_reaches_no_inner_address(host: str) -> None:

@@ -35,6 +35,13 @@ SAME = [
     ("Maria", "Mari\u0430"),
     ("marna", "mama"),
     ("stra\u00dfe", "STRASSE"),
+    ("ana", "\u1d00na"),  # a small capital of phonetics
+    ("ANA", "\ua4ee\ua4e0\ua4ee"),  # Lisu
+    ("ana", "\u13aaNA"),  # Cherokee
+    ("ana", "\u2c81na"),  # Coptic
+    ("ana", "ana\u3164"),  # a filler of Hangul, which nobody sees
+    ("ana", "a\ua4e0a"),
+    ("eva", "e\u0475a"),  # Cyrillic izhitsa
     ("ana.souza", "ana.souza@bank.example"),  # a login, and the account of whom it may be
     ("Ana Souza", "\u0410na.Souza@bank.example"),
     ("ana@", "ana@bank.example"),
@@ -43,6 +50,7 @@ SAME = [
 ]
 OTHERS = [
     *(("ana", "bruno"), ("ana", "anna"), ("ana souza", "ana costa"), ("demo", "root"), ("x", "y"), ("Иван", "Олег")),
+    *(("李娜", "王芳"), ("Δήμητρα", "Ελένη"), ("דנה", "נועה"), ("さくら", "ゆうき")),
     *(("ana@bank.example", "bia@bank.example"), ("ana@bank.example", "ana@other.example"), ("bank", "ana@bank")),
 ]
 

@@ -8,6 +8,7 @@ others or break the list of digests) is refused.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,14 @@ from typing import Final
 from bentos.errors import ArtefactDamaged
 from service.files import combined
 
-__all__ = ["combined", "differences", "file_sha256", "fingerprint"]
+__all__ = ["bento_digest", "combined", "differences", "file_sha256", "fingerprint", "require_proved"]
 
 BLOCK_BYTES: Final = 1 << 20
 UNEXPECTED: Final = (".pyc", ".pyo", ".pth", ".egg-link")
 RESERVED: Final = {"__pycache__", "sitecustomize.py", "usercustomize.py"}  # Python reads them without being asked
 DEEPEST: Final = 32
+CREATED: Final = re.compile(rb"^creation_time: .*$", re.MULTILINE)
+SERVING, PROVED = "serving", "serving.sha256"  # in a Bento store: which Bento a start serves, and what it was proved as
 
 
 def file_sha256(path: Path) -> str:
@@ -62,6 +65,32 @@ def _expected(path: Path) -> bool:
     ):
         return False
     return path.is_dir() or (path.is_file() and path.stat().st_nlink == 1)
+
+
+def bento_digest(path: Path) -> str:
+    """SHA-256 over all files of a Bento; of bento.yaml all but the time of the build.
+
+    Raises:
+        ArtefactDamaged: something is in the Bento that was put there later.
+    """
+    timeless = CREATED.sub(b"", (path / "bento.yaml").read_bytes())
+    return combined(fingerprint(path) | {"bento.yaml": hashlib.sha256(timeless).hexdigest()})
+
+
+def require_proved(store: Path, tag: str) -> None:
+    """Nothing, if the Bento that was chosen to be served is byte for byte the one that was proved.
+
+    Raises:
+        ArtefactDamaged: it is not, or is not there.
+    """
+    told = (store / PROVED).read_text("utf-8").split() if (store / PROVED).exists() else []
+    if told[1:] != [tag]:  # chosen by a release that kept no digest
+        return
+    path = store / "bentos" / Path(*tag.split(":", 1))
+    if not (path / "bento.yaml").is_file():
+        raise ArtefactDamaged(f"Bento {tag} is not in the store: run the packaging flow")
+    if bento_digest(path) != told[0]:
+        raise ArtefactDamaged(f"Bento {tag} is not the one that was proved: find out who changed it, then run the packaging flow")
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:

@@ -19,8 +19,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from bentos import processes
+from bentos.digests import bento_digest
 from bentos.errors import BentosError, DeployRefused
-from bentos.packing.bento import bento_digest, bento_environment
+from bentos.packing.bento import bento_environment
 from bentos.packing.container_engine import ContainerEngine
 from bentos.packing.image import STATE
 from bentos.settings import DeploySettings

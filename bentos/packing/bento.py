@@ -20,7 +20,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.digests import combined, differences, file_sha256, fingerprint
+from bentos.digests import PROVED, SERVING, bento_digest, combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
 from bentos.processes import last_line
@@ -42,7 +42,6 @@ STAGED: Final = {
 }
 BUILD_TIMEOUT_S: Final = 600
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-CREATED: Final = re.compile(rb"^creation_time: .*$", re.MULTILINE)
 EPOCH_S: Final = 1_700_000_000
 """One time of modification for all staged files, so that image layers built twice are the same."""
 
@@ -173,16 +172,6 @@ def _packed(package: Path, version: int, digest: str, home: Path, store: Path, b
     return Packed(tag=tag, digest=bento_digest(path), path=path, reused=False)
 
 
-def bento_digest(path: Path) -> str:
-    """SHA-256 over all files of a Bento; of bento.yaml all but the time of the build.
-
-    Raises:
-        ArtefactDamaged: something is in the Bento that was put there later.
-    """
-    timeless = CREATED.sub(b"", (path / "bento.yaml").read_bytes())
-    return combined(fingerprint(path) | {"bento.yaml": hashlib.sha256(timeless).hexdigest()})
-
-
 def remove(path: Path) -> None:
     """Take a Bento out of the store; nothing happens if it is not there."""
     if path.exists():
@@ -192,9 +181,10 @@ def remove(path: Path) -> None:
         latest.unlink()
 
 
-def choose(store: Path, tag: str) -> None:
-    """Name the Bento that a start of the service shall serve, in `store`/serving, whole or not at all."""
-    files.replace(store / "serving", f"{tag}\n".encode())
+def choose(store: Path, tag: str, digest: str) -> None:
+    """Name the Bento that a start of the service shall serve, in `store`/serving, and the digest it was proved with."""
+    files.replace(store / PROVED, f"{digest}  {tag}\n".encode())
+    files.replace(store / SERVING, f"{tag}\n".encode())
 
 
 def _same(staging: Path, bento: Path) -> bool:

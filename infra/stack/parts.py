@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bentos.digests import SERVING
 from bentos.processes import PROBE_TIMEOUT_S
 from infra.errors import StackError
 from infra.settings import HOST, ROOT, StackSettings
@@ -145,7 +146,7 @@ def worker(settings: StackSettings, variables: Mapping[str, str], pool: str) -> 
 
 def served_bento(settings: StackSettings) -> str | None:
     """Tag of the Bento that was proved in front of partners; None before the first was. The newest is no answer."""
-    chosen = settings.state_dir / "bentoml" / "serving"
+    chosen = settings.state_dir / "bentoml" / SERVING
     return chosen.read_text().strip() or None if chosen.exists() else None
 
 

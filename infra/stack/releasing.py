@@ -74,7 +74,7 @@ class EmbeddedRelease:
             with proof_key(settings.service_dir) as key:
                 usual_ms = self._proved(chosen, rows, key)
                 self._let_in(part, chosen, rows, key, usual_ms)
-            choose(settings.bento_store, chosen.reference)
+            choose(settings.bento_store, chosen.reference, chosen.content)
             self._take_over()
             Trail(settings.trail_file).append(
                 "deployed", actor=actor, version=chosen.version, digest=chosen.digest, note="embedded API"

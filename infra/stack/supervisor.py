@@ -12,6 +12,8 @@ from typing import Final
 
 import httpx
 
+from bentos.digests import require_proved
+from bentos.errors import ArtefactDamaged
 from bentos.processes import answers, await_ready, port_obstacle, port_taken, sweep
 from flows import schedules
 from flows.schedules import Schedule
@@ -144,7 +146,14 @@ class Stack:
 
     def _api(self) -> StackPart | None:
         bento = parts.served_bento(self.settings)
-        return parts.api(self.settings, self.pair, bento) if bento else None
+        if not bento:
+            return None
+        try:
+            require_proved(self.settings.state_dir / "bentoml", bento)
+        except ArtefactDamaged as error:  # the rest comes up: packing it anew needs Prefect and MLflow
+            say(f"  api          not started: {error}")
+            return None
+        return parts.api(self.settings, self.pair, bento)
 
     def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():

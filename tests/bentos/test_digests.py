@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bentos.digests import combined, differences, file_sha256, fingerprint
+from bentos.digests import bento_digest, combined, differences, file_sha256, fingerprint, require_proved
 from bentos.errors import ArtefactDamaged
+from bentos.packing.bento import choose
 
 
 @pytest.fixture
@@ -72,3 +73,36 @@ def test_differences_name_what_changed(folder: Path) -> None:
     assert differences(before, after) == ["a.txt", "c.txt", "sub/b.txt"]
     assert combined(before) != combined(after)
     assert not differences(after, after)
+
+
+@pytest.mark.parametrize("change", ["code", "description", "byte code", "gone", "nothing"])
+def test_what_was_changed_since_it_was_proved_is_not_started(change: str, tmp_path: Path) -> None:
+    """A start compares every byte with the digest that was kept when the Bento was chosen; the build's time may differ."""
+    bento = tmp_path / "bentos" / "credit-score" / "1-a-b"
+    (bento / "src").mkdir(parents=True)
+    (bento / "bento.yaml").write_text("name: credit-score\ncreation_time: '2026-01-01'\n")
+    (bento / "src" / "service.py").write_text("1")
+    choose(tmp_path, "credit-score:1-a-b", bento_digest(bento))
+    if change == "nothing":
+        (bento / "bento.yaml").write_text("name: credit-score\ncreation_time: '2026-02-02'\n")
+        require_proved(tmp_path, "credit-score:1-a-b")
+        return
+
+    if change == "code":
+        (bento / "src" / "service.py").write_text("2")
+    elif change == "description":
+        (bento / "bento.yaml").write_text("name: other\n")
+    elif change == "byte code":
+        (bento / "src" / "service.pyc").write_text("2")
+    else:
+        (bento / "bento.yaml").unlink()
+
+    with pytest.raises(ArtefactDamaged):
+        require_proved(tmp_path, "credit-score:1-a-b")
+
+
+def test_a_choice_of_an_earlier_release_is_started(tmp_path: Path) -> None:
+    """It kept no digest, or one of another Bento."""
+    require_proved(tmp_path, "credit-score:1-a-b")
+    choose(tmp_path, "credit-score:1-a-b", "d" * 64)
+    require_proved(tmp_path, "credit-score:2-a-b")

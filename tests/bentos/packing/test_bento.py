@@ -90,7 +90,7 @@ def test_choosing_and_removing(tmp_path: Path) -> None:
     path.mkdir(parents=True)
     (path.parent / "latest").write_text("3-a-b")
 
-    bento.choose(tmp_path, "credit-score:3-a-b")
+    bento.choose(tmp_path, "credit-score:3-a-b", "d" * 64)
     bento.remove(path)
     bento.remove(path)
 

@@ -90,7 +90,9 @@ def require_proved(store: Path, tag: str) -> None:
     if not (path / "bento.yaml").is_file():
         raise ArtefactDamaged(f"Bento {tag} is not in the store: run the packaging flow")
     if bento_digest(path) != told[0]:
-        raise ArtefactDamaged(f"Bento {tag} is not the one that was proved: find out who changed it, then run the packaging flow")
+        raise ArtefactDamaged(
+            f"Bento {tag} is not what was proved: find out who changed it, then run the packaging flow"
+        )
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:

@@ -25,8 +25,9 @@ from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.batch.errors import BatchRefused
-from flows.batch.job import ReadHints, ScoringTally, job_of, score, workers
+from flows.batch.job import ReadHints, ScoringTally, job_of, score
 from flows.batch.roots import hold, within
+from flows.batch.workers import workers
 from flows.completion import completed
 from flows.monitoring import report_store
 from flows.monitoring.customer_classes import CustomerClasses, read_classes

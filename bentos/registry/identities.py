@@ -4,8 +4,8 @@ The comparison fails closed. Two people whose names look alike are taken for one
 round one person could sign twice. A name may be an account of a sign-in (`ana@bank.example`), which two people never
 share; beside a name without a domain it counts as its part before the @, so that a login is no second person. A name
 is brought to its skeleton: compatibility forms and accents undone, signs that nobody sees and separators dropped,
-letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the part that names of people use). What
-is left of rare scripts and of phonetic signs, which have a twin for nearly every letter, stands for any letter.
+letters of other scripts read as the Latin ones they look like (Unicode's UTS 39, the part that names of people use).
+What is left of rare scripts and of phonetic signs, which have a twin for nearly every letter, stands for any letter.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Final
 _LOOKS: Final = str.maketrans(
     {
         # Cyrillic
-        **dict(zip("абвгԁезіїјкӏмнорсѕтухһԛԝуьпг", "abbrdezijjk1mhopcstyxhqwybnr", strict=True)),
-        **{"ё": "e", "є": "e", "ү": "y", "ӏ": "l", "л": "n", "и": "u", "ш": "w", "щ": "w", "ч": "4", "з": "3"},
+        **dict(zip("абвгԁезіїјкӏмнор", "abbrdezijjk1mhop", strict=True)),
+        **dict(zip("сѕтухһԛԝуьпг", "cstyxhqwybnr", strict=True)),
+        **{"ё": "e", "є": "e", "ү": "y", "ӏ": "l", "л": "n"},
+        **{"и": "u", "ш": "w", "щ": "w", "ч": "4", "з": "3"},
         # Greek
         **dict(zip("αβγεζηικνορτυχωκμσ", "abyeznikvoptuxwkuo", strict=True)),
         # Latin letters and signs with a twin

@@ -12,8 +12,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -22,7 +21,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, get_worker
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.batch import places as batch_files
@@ -47,7 +46,6 @@ COUNTED: Final = {"rows", "problems", "left_out", "known_by_outcome"}
 SUMMARY: Final = {*COUNTED, "parts", "refused_files", "read_as"}
 TALLY_KEY: Final = b"tally"
 TEXT_ANSWERS: Final = ["band", "predicted_class", "reasons", "problem", "model_digest"]
-JOIN_TIMEOUT_S: Final = 60
 SentT = TypeVar("SentT")
 
 
@@ -163,30 +161,6 @@ def job_of(
     )
 
 
-@contextmanager
-def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) -> Iterator[Client]:
-    """Workers of the Dask scheduler at an address, or `processes` of this host if it is empty.
-
-    Raises:
-        BatchRefused: no scheduler answers there, or it has no workers.
-    """
-    if not scheduler:
-        # Encrypted even here: whoever may talk to a scheduler may run code, and other users of this host could.
-        with LocalCluster(
-            n_workers=processes, threads_per_worker=1, security=True, dashboard_address="127.0.0.1:0", silence_logs=40
-        ) as cluster:
-            with Client(cluster) as client:
-                yield client
-        return
-    try:
-        client = Client(scheduler, timeout=patience_s)
-        client.wait_for_workers(1, timeout=patience_s)
-    except (OSError, ValueError) as error:  # a timeout is an OSError
-        raise BatchRefused(f"no Dask scheduler with a worker answers at {scheduler}: QF_DASK_SCHEDULER") from error
-    with client:
-        yield client
-
-
 def score(
     job: ScoringJob,
     package: Path,
@@ -213,8 +187,7 @@ def score(
             _claim(job, place)
             pieces = plan(job.sources, job.chunk_rows, job.hints.options, client)
             rules = PartRules(job.chunk_rows, job.reasons, job.prediction_sets, join)
-            names = place.names()
-            tally = _scored(pieces, names, (Package.of(package), rules), target, client, progress)
+            tally = _scored(pieces, place.names(), (Package.of(package), rules), target, client, progress)
             if batch_files.changed(job.sources):
                 raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
             told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
@@ -280,9 +253,7 @@ def _scored(  # pylint: disable=too-many-arguments,too-many-positional-arguments
     news: SimpleQueue[Any] = SimpleQueue()
     topic = f"scoring-{uuid4()}"
     client.subscribe_topic(topic, lambda event: news.put(ScoringTally.model_validate(event[1])))
-    names_by_piece = [
-        sorted(name for name in names if name.startswith(piece.prefix)) if names else [] for piece in pieces
-    ]
+    names_by_piece = [sorted(name for name in names if name.startswith(piece.prefix)) for piece in pieces]
     # A task's result, unlike scattered data, is made again when the workers that hold it die.
     means_future = client.submit(_same, means, pure=False)
     futures = client.map(_on_worker, pieces, names_by_piece, means=means_future, target=target, topic=topic, pure=False)

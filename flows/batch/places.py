@@ -1,7 +1,7 @@
 """Where a job's files are, here or in a bucket: found, read, and written whole or not at all.
 
-What was found here is opened by its real path, and no link on the way is followed: whoever swaps one in after a place was
-allowed has nothing read and nothing written elsewhere.
+What was found here is opened by its real path, and no link on the way is followed: whoever swaps one in after a place
+was allowed has nothing read and nothing written elsewhere.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _NO_NAMES = frozenset({"", ".", ".."})
 
 
 def within(address: str, roots: Sequence[str]) -> str:
-    """The address as it is opened, its links followed, once it lies under one of the roots; any does where none is named.
+    """The address as it is opened, its links followed, if it lies under one of the roots; any does where none is named.
 
     A path is read as `places` reads it, then its links are followed. Below a root hidden names are none's: keys and
     settings of programs lie there, and tables do not. A bucket's keys are names and no path: one with

@@ -77,7 +77,7 @@ def test_differences_name_what_changed(folder: Path) -> None:
 
 @pytest.mark.parametrize("change", ["code", "description", "byte code", "gone", "nothing"])
 def test_what_was_changed_since_it_was_proved_is_not_started(change: str, tmp_path: Path) -> None:
-    """A start compares every byte with the digest that was kept when the Bento was chosen; the build's time may differ."""
+    """A start compares every byte with the digest kept when the Bento was chosen; the build's time may differ."""
     bento = tmp_path / "bentos" / "credit-score" / "1-a-b"
     (bento / "src").mkdir(parents=True)
     (bento / "bento.yaml").write_text("name: credit-score\ncreation_time: '2026-01-01'\n")

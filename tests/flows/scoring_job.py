@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from flows.batch.job import ScoringTally, job_of, score, workers
+from flows.batch.job import ScoringTally, job_of, score
+from flows.batch.workers import workers
 
 
 def main() -> None:

@@ -330,7 +330,7 @@ def test_a_canary_is_the_api_beside_itself(shared: Path, tmp_path: Path) -> None
 
 def test_dask_of_the_cluster_and_of_compose_scores(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
     """One command each, told twice; run here on other ports, they are what batch scoring asks for."""
-    from flows.batch.job import workers
+    from flows.batch.workers import workers
 
     commands = {}
     for name in ("dask-scheduler", "dask-worker"):

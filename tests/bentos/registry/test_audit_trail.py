@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def test_an_empty_trail_has_the_genesis_head(tmp_path: Path) -> None:
         pytest.param(lambda lines: [lines[0].replace('"note"', '"remark"'), *lines[1:]], id="other-field"),
     ],
 )
-def test_damage_is_found_and_stops_appending(trail: Trail, tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_damage_is_found_and_stops_appending(
+    trail: Trail, tmp_path: Path, damage: Callable[[list[str]], list[str]]
+) -> None:
     """A trail that was touched is refused by readers and writers alike."""
     file = tmp_path / "trail.jsonl"
     file.write_text("\n".join(damage(file.read_text().splitlines())) + "\n")

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,9 +25,10 @@ from distributed import Client, LocalCluster
 
 from bentos.packing.recalibration import recalibrate
 from flows.batch.errors import BatchRefused
-from flows.batch.job import ScoringJob, ScoringTally, job_of, score, workers
+from flows.batch.job import ScoringJob, ScoringTally, job_of, score
 from flows.batch.places import ResultPlace
 from flows.batch.rows import checked, score_table
+from flows.batch.workers import workers
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
 from service.engine.packed_model import PackedModel
@@ -208,6 +210,16 @@ def test_a_worker_keeps_the_memory_of_a_part_for_the_next(package: Path, frame: 
         score(job_of(str(tmp_path), package, 100, False), package, str(tmp_path / "out"), client)
         kept = client.submit(_faulted_pages, pure=False).result()
     assert kept < pages_of_arrays // 10 < pages_of_arrays <= new
+
+
+def test_what_workers_put_aside_lies_in_a_folder_of_their_own() -> None:
+    """They spill pickles, which run when they are read: nobody else may put one there; it goes with them."""
+    with workers("", processes=1) as client:
+        (told,) = client.scheduler_info()["workers"].values()
+        places = [Path(told["local_directory"]), *Path(told["local_directory"]).parents]
+        own = [place for place in places if place.name.startswith("scoring-workers-")]
+        assert [stat.S_IMODE(place.stat().st_mode) for place in own] == [0o700]
+    assert not own[0].exists()
 
 
 def _run(told: dict[str, Any]) -> subprocess.Popen[str]:

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.batch.errors import BatchRefused
-from flows.batch.job import job_of, score, workers
+from flows.batch.job import job_of, score
 from flows.batch.piece_rows import RowsRead, rows_of
+from flows.batch.workers import workers
 from flows.monitoring import customer_classes
 from flows.monitoring.customer_classes import CustomerClasses, read_classes
 from flows.scoring import ScoringForm

@@ -119,7 +119,8 @@ def _sha(content: bytes) -> str:
 def project(folder: Path, host: str) -> Path:
     """A project that names two images in each kind of file."""
     texts = {
-        "infra/compose.yaml": f'a:\n  image: {host}/library/redis:7.4-bookworm\nb: "${{BASE_IMAGE:-{host}/python:3.11-slim}}"\n',
+        "infra/compose.yaml": f"a:\n  image: {host}/library/redis:7.4-bookworm\n"
+        f'b: "${{BASE_IMAGE:-{host}/python:3.11-slim}}"\n',
         "infra/kubernetes/base/redis.yaml": f"- name: redis\n  image: {host}/library/redis:7.4-bookworm\n",
         "infra/Dockerfile.ui": f"# not {host}/python:3.11-slim-other\nARG BASE_IMAGE={host}/python:3.11-slim\n",
         "service/settings.py": f'BASE_IMAGE: Final = "{host}/python:3.11-slim"\n',

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from pydantic import BaseModel, ValidationError
 
 from service.contract import MAX_BATCH_ROWS, Applicant, CreditClass, PreviousClass, whole
@@ -23,7 +24,8 @@ from service.problems import DUPLICATE_KEY
 from service.web import bounds, explanation
 
 _OPTIONAL: Final = tuple(name for name, field in Applicant.model_fields.items() if not field.is_required())
-_REQUIRED_COUNT: Final = len(Applicant.model_fields) - len(_OPTIONAL)
+_FIELD_COUNT: Final = len(Applicant.model_fields)
+_optional_values: Final = attrgetter(*_OPTIONAL)
 _WHOLE: Final = tuple(
     name for name, field in Applicant.model_fields.items() if int in (field.annotation, *get_args(field.annotation))
 )
@@ -62,7 +64,7 @@ def _struct_fields() -> Iterable[tuple[str, Any] | tuple[str, Any, Any]]:
         if name in _WHOLE:  # 2.0 is one, see `whole`
             kind = kind | Annotated[float, msgspec.Meta(**rules)]
         kind = kind | None if nullable else kind
-        yield (name, kind) if field.is_required() else (name, kind | msgspec.UnsetType, msgspec.UNSET)
+        yield (name, kind) if field.is_required() else (name, kind | msgspec.UnsetType, UNSET)
 
 
 _Row: Final[Any] = msgspec.defstruct("_Row", list(_struct_fields()), forbid_unknown_fields=True, kw_only=True, gc=False)
@@ -156,18 +158,13 @@ def _today() -> date:
 
 def _colons(row: Any) -> int:
     """How many colons a body of exactly these keys has."""
-    optional = (row.customer_ref is not msgspec.UNSET) + (row.as_of is not msgspec.UNSET)
-    if row.previous_classes is not msgspec.UNSET:
-        optional += 1 + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())
-    return _REQUIRED_COUNT + optional
+    keys = _FIELD_COUNT - _optional_values(row).count(UNSET)
+    return keys + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())
 
 
 def _finished(row: Any) -> Applicant:
     """Absent and null are one thing from here on."""
-    if row.customer_ref is msgspec.UNSET:
-        row.customer_ref = None
-    if row.as_of is msgspec.UNSET:
-        row.as_of = None
-    if row.previous_classes is msgspec.UNSET:
-        row.previous_classes = None
+    for name in _OPTIONAL:
+        if getattr(row, name) is UNSET:
+            setattr(row, name, None)
     return cast(Applicant, row)  # the same fields with the same types, at a fifth of the cost

@@ -7,7 +7,7 @@ follows from written rules with a reason for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,9 +31,8 @@ class ColumnComparison:
     psi: float
     effect: float
     p_value: float
-    jensen_shannon: float
-    kullback_leibler: float
-    wasserstein: float | None
+    record: Mapping[str, float]
+    """What decides nothing, by the names of `drift_statistics.RECORDED`."""
 
 
 def _broken(column: WatchedColumn, reference: pd.DataFrame, current: pd.DataFrame) -> str:
@@ -79,20 +78,20 @@ def _compare(column: WatchedColumn, before: Any, after: Any) -> ColumnComparison
         edges = drift_statistics.decile_edges(before)
         counts = drift_statistics.bin_counts(before, edges), drift_statistics.bin_counts(after, edges)
         test = drift_statistics.kolmogorov_smirnov(before, after)
-        moved = drift_statistics.wasserstein_clipped(before, after)
     else:
         _, *aligned = drift_statistics.category_counts(before, after)
         counts = aligned[0], aligned[1]
         test = drift_statistics.homogeneity(*counts)
-        moved = None
     return ColumnComparison(
         column,
         drift_statistics.psi(*counts),
         test.statistic,
         test.p_value,
-        drift_statistics.jensen_shannon(*counts),
-        drift_statistics.kullback_leibler(*counts),
-        moved,
+        {
+            one.name: one.measure(*counts) if one.binned else one.measure(before, after)
+            for one in drift_statistics.RECORDED
+            if one.binned or column.kind == "number"
+        },
     )
 
 
@@ -161,12 +160,10 @@ def _verdict(
         psi=comparison.psi,
         effect=comparison.effect,
         p_value=adjusted,
-        wasserstein=comparison.wasserstein,
-        jensen_shannon=comparison.jensen_shannon,
-        kullback_leibler=comparison.kullback_leibler,
         missing_reference=missing[0],
         missing_current=missing[1],
         problem=problem,
         problem_rows=rows,
         note=PROBLEMS[problem].format(rows=rows) if problem else "",
+        **comparison.record,
     )

@@ -7,9 +7,9 @@ use the reference's own deciles, clip outliers at its percentiles and compare tw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,27 @@ def wasserstein_clipped(reference: Values, current: Values, low: float = 0.01, h
     r, c = np.clip(reference, bottom, top), np.clip(current, bottom, top)
     spread = float(r.std())
     return float(stats.wasserstein_distance(r, c)) / spread if spread > 0 else float(bool(np.any(r[0] != c)))
+
+
+@dataclass(frozen=True)
+class RecordedStatistic:
+    """A statistic that is kept for the record and decides nothing; `name` is its field of `ColumnVerdict`.
+
+    `binned`: it compares the counts of bins or categories, and otherwise the numbers themselves.
+    """
+
+    name: str
+    title: str
+    measure: Callable[[Values, Values], float]
+    binned: bool
+
+
+RECORDED: Final = (
+    RecordedStatistic("wasserstein", "Wasserstein, clipped at reference p1 and p99", wasserstein_clipped, binned=False),
+    RecordedStatistic("jensen_shannon", "Jensen-Shannon", jensen_shannon, binned=True),
+    RecordedStatistic("kullback_leibler", "Kullback-Leibler", kullback_leibler, binned=True),
+)
+"""Verdict and report compute and show what stands here."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from flows.monitoring import drift_statistics
+from flows.monitoring.drift_statistics import RecordedStatistic
 from flows.monitoring.history import WindowVerdict, table_rows
 from flows.monitoring.verdict_types import ColumnVerdict, DriftState
 from flows.monitoring.window_settings import Thresholds
@@ -42,30 +43,29 @@ class Shown:
 
     name: str
     title: str
-    decides: bool
 
 
 PSI: Final = {
-    "number": Shown("psi_decile", "PSI over reference deciles", True),
-    "category": Shown("psi_category", "PSI over categories", True),
-    "list": Shown("psi_items", "PSI over items (the picture has the first item only)", True),
+    "number": Shown("psi_decile", "PSI over reference deciles"),
+    "category": Shown("psi_category", "PSI over categories"),
+    "list": Shown("psi_items", "PSI over items (the picture has the first item only)"),
 }
 EFFECT: Final = {
-    "number": Shown("ks_corrected", "KS distance, with p corrected by Benjamini-Hochberg", True),
-    "category": Shown("homogeneity", "Cramer's V of a homogeneity test, with p corrected by Benjamini-Hochberg", True),
-    "list": Shown("homogeneity_items", "Cramer's V of items, with p corrected by Benjamini-Hochberg", True),
+    "number": Shown("ks_corrected", "KS distance, with p corrected by Benjamini-Hochberg"),
+    "category": Shown("homogeneity", "Cramer's V of a homogeneity test, with p corrected by Benjamini-Hochberg"),
+    "list": Shown("homogeneity_items", "Cramer's V of items, with p corrected by Benjamini-Hochberg"),
 }
+_BINS: Final = {"number": "over reference deciles", "category": "over categories"}
+
+
+def _for_the_record(kind: str, one: RecordedStatistic) -> Shown:
+    over = f" {_BINS[kind]}" if one.binned else ""
+    return Shown(f"{one.name}_{kind}", f"{one.title}{over} (for the record)")
+
+
 RECORD: Final = {
-    "number": (
-        Shown("wasserstein_clipped", "Wasserstein, clipped at reference p1 and p99 (for the record)", False),
-        Shown("jensen_shannon_decile", "Jensen-Shannon over reference deciles (for the record)", False),
-        Shown("kullback_leibler_decile", "Kullback-Leibler over reference deciles (for the record)", False),
-    ),
-    "category": (
-        Shown("jensen_shannon_category", "Jensen-Shannon over categories (for the record)", False),
-        Shown("kullback_leibler_category", "Kullback-Leibler over categories (for the record)", False),
-    ),
-    "list": (),
+    kind: {_for_the_record(kind, one): one for one in drift_statistics.RECORDED if one.binned or kind == "number"}
+    for kind in _BINS
 }
 
 
@@ -138,7 +138,7 @@ def _metrics(columns: Sequence[WatchedColumn], thresholds: Thresholds) -> list[A
             ValueDrift(column=column.name, method=EFFECT[column.kind].name, threshold=thresholds.effect_amber),
             MissingValueCount(column=column.name),
         ]
-    record = [(column.name, one.name) for column in columns for one in RECORD[column.kind]]
+    record = [(column.name, one.name) for column in columns for one in RECORD.get(column.kind, ())]
     return metrics + [ValueDrift(column=name, method=method, threshold=NEVER) for name, method in record]
 
 
@@ -203,10 +203,8 @@ def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Stati
 
     for kind, counts in binned.items():
         add(kind, PSI[kind], _distance(_over(drift_statistics.psi, counts)))
-        *_, js, kl = RECORD[kind]
-        add(kind, js, _distance(_over(drift_statistics.jensen_shannon, counts)))
-        add(kind, kl, _distance(_over(drift_statistics.kullback_leibler, counts)))
-    add("number", RECORD["number"][0], _distance(drift_statistics.wasserstein_clipped))
+        for shown, one in RECORD[kind].items():
+            add(kind, shown, _distance(_over(one.measure, counts) if one.binned else one.measure))
     add("number", EFFECT["number"], _effect(drift_statistics.kolmogorov_smirnov, significant))
     add(
         "category",

@@ -52,6 +52,7 @@ class ColumnVerdict(BaseModel):
     psi: float | None = None
     effect: float | None = Field(None, description="KS distance of numbers, Cramer's V of categories")
     p_value: float | None = Field(None, description="adjusted by Benjamini-Hochberg over all columns")
+    # For the record, each under the name that drift_statistics.RECORDED gives it.
     wasserstein: float | None = None
     jensen_shannon: float | None = None
     kullback_leibler: float | None = None

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from flows.monitoring import column_rules, window_rules
+from flows.monitoring.drift_statistics import RECORDED
 from flows.monitoring.verdict_types import ColumnVerdict, DriftCheck, DriftState, worst
 from flows.monitoring.window_settings import Thresholds
 from flows.predictions import columns as watched
@@ -142,6 +143,19 @@ def test_values_outside_the_contract_are_red_and_not_repeated(reference):
     judged = {v.name: v for v in column_rules.judge_columns(COLUMNS, reference, current, THRESHOLDS)}
     assert (judged[INCOME.name].state, judged[INCOME.name].note) == (DriftState.RED, "5 values out of range")
     assert (judged["category_0"].state, judged["category_0"].note) == (DriftState.RED, "3 values of unseen categories")
+
+
+def test_every_statistic_for_the_record_is_in_the_verdict(reference):
+    """A column of numbers carries all of them, one of categories those of counts; one without a field is lost."""
+    current = draw(1_000, 3)
+
+    number, *_, category = column_rules.judge_columns(COLUMNS, reference, current, THRESHOLDS)
+
+    assert {one.name for one in RECORDED} <= set(ColumnVerdict.model_fields)
+    assert [one.name for one in RECORDED if getattr(number, one.name) is None] == []
+    assert {one.name for one in RECORDED if getattr(category, one.name) is not None} == {
+        one.name for one in RECORDED if one.binned
+    }
 
 
 def test_an_empty_list_is_a_value_not_a_missing_one():

@@ -83,7 +83,7 @@ def test_the_reference_lies_in_the_bins_of_what_it_is_compared_with():
     assert live == known == {"300.0", "700.0", "+Inf"}
 
 
-def test_the_board_has_every_picture_that_the_issue_names():
+def test_the_board_has_every_picture_that_operators_need():
     """Traffic, latency, errors, limiter, backlog, distributions against reference, drift over time, model version."""
     read = " ".join(target["expr"] for panel in BOARD["panels"] for target in panel["targets"])
     for name in (

@@ -1,7 +1,8 @@
 """What Kaggle's `train.csv` looks like: its columns, its tokens, and what its cleaning may believe.
 
-Everything known about the source stands here and nowhere else. Shares, ranges and constants were measured on the public
-file's own rows (see `data/README.md`); another portfolio means another table, not other code.
+Everything known about the source stands here; what its columns are called, in `service.lexicon.headings`. Shares,
+ranges and constants were measured on the public file's own rows (see `data/README.md`); another portfolio means another
+table, not other code.
 """
 
 from __future__ import annotations
@@ -9,37 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-RAW_COLUMNS: Final = (
-    "ID",
-    "Customer_ID",
-    "Month",
-    "Name",
-    "Age",
-    "SSN",
-    "Occupation",
-    "Annual_Income",
-    "Monthly_Inhand_Salary",
-    "Num_Bank_Accounts",
-    "Num_Credit_Card",
-    "Interest_Rate",
-    "Num_of_Loan",
-    "Type_of_Loan",
-    "Delay_from_due_date",
-    "Num_of_Delayed_Payment",
-    "Changed_Credit_Limit",
-    "Num_Credit_Inquiries",
-    "Credit_Mix",
-    "Outstanding_Debt",
-    "Credit_Utilization_Ratio",
-    "Credit_History_Age",
-    "Payment_of_Min_Amount",
-    "Total_EMI_per_month",
-    "Amount_invested_monthly",
-    "Payment_Behaviour",
-    "Monthly_Balance",
-)
-LABEL_COLUMN: Final = "Credit_Score"
-PERSONAL_COLUMNS: Final = ("Name", "SSN")
+from service.lexicon.headings import KAGGLE
+
+LABEL_COLUMN: Final = KAGGLE["label"]
+RAW_COLUMNS: Final = tuple(column for column in KAGGLE.values() if column != LABEL_COLUMN)
+PERSONAL_COLUMNS: Final = (KAGGLE["name"], KAGGLE["ssn"])
 LABELS: Final = ("Poor", "Standard", "Good")
 
 MONTHS: Final = (
@@ -121,24 +96,26 @@ class RawColumn:
 
 
 # Ranges: the clean range of the profile in data/README.md. Outliers start far above (cards 15, interest 59, EMI 1,800).
-NUMERIC: Final = {
-    "Age": RawColumn("age", 14, 56),
-    "Annual_Income": RawColumn("annual_income", 7_000, 180_000),
-    "Monthly_Inhand_Salary": RawColumn("monthly_inhand_salary", 300, 15_300, fills=(3093.745,)),
-    "Num_Bank_Accounts": RawColumn("num_bank_accounts", -1, 11),
-    "Num_Credit_Card": RawColumn("num_credit_cards", 0, 11),
-    "Interest_Rate": RawColumn("interest_rate", 1, 34),
-    "Num_of_Loan": RawColumn("num_loans", 0, 9),
-    "Delay_from_due_date": RawColumn("delay_from_due_date", -10, 70),
-    "Num_of_Delayed_Payment": RawColumn("num_delayed_payments", -3, 28),
-    "Changed_Credit_Limit": RawColumn("changed_credit_limit", -7, 37, fills=(0.0, -1.0, 9.4)),
-    "Num_Credit_Inquiries": RawColumn("num_credit_inquiries", 0, 17),
-    "Outstanding_Debt": RawColumn("outstanding_debt", 0, 5_000),
-    "Credit_Utilization_Ratio": RawColumn("credit_utilization_ratio", 0, 100),
-    "Total_EMI_per_month": RawColumn("total_emi_per_month", 0, 1_800),
-    "Amount_invested_monthly": RawColumn("amount_invested_monthly", 0, 2_000, fills=(0.0, 135.92568154608836)),
-    "Monthly_Balance": RawColumn("monthly_balance", 0, 1_700, fills=(0.0, 336.71918978926107)),
-}
+_NUMERIC: Final = (
+    RawColumn("age", 14, 56),
+    RawColumn("annual_income", 7_000, 180_000),
+    RawColumn("monthly_inhand_salary", 300, 15_300, fills=(3093.745,)),
+    RawColumn("num_bank_accounts", -1, 11),
+    RawColumn("num_credit_cards", 0, 11),
+    RawColumn("interest_rate", 1, 34),
+    RawColumn("num_loans", 0, 9),
+    RawColumn("delay_from_due_date", -10, 70),
+    RawColumn("num_delayed_payments", -3, 28),
+    RawColumn("changed_credit_limit", -7, 37, fills=(0.0, -1.0, 9.4)),
+    RawColumn("num_credit_inquiries", 0, 17),
+    RawColumn("outstanding_debt", 0, 5_000),
+    RawColumn("credit_utilization_ratio", 0, 100),
+    RawColumn("total_emi_per_month", 0, 1_800),
+    RawColumn("amount_invested_monthly", 0, 2_000, fills=(0.0, 135.92568154608836)),
+    RawColumn("monthly_balance", 0, 1_700, fills=(0.0, 336.71918978926107)),
+)
+NUMERIC: Final = {KAGGLE[column.name]: column for column in _NUMERIC}
+"""By the raw name."""
 
 # Plausible ratios, the extremes of rows whose balance identity holds, rounded outward.
 INCOME_TO_SALARY: Final = (0.65, 2.0)  # annual_income / 12 / monthly_inhand_salary; 0.67 to 1.93 measured

@@ -17,14 +17,13 @@ ON_TINT: Final = "#101828"
 GROUND: Final = {"light": "#FFFFFF", "dark": "#0E1420"}
 INK: Final = {"light": "#101828", "dark": "#F2F4F8"}
 OWN_COLOUR: Final = "#3B72F0"
-BLUE: Final = "#3B72F0"
 _ARCS: Final = (
     ("M16 84A64 64 0 0 1 44.7 30.4", BAND_COLOURS[0]),
     ("M49.6 27.4A64 64 0 0 1 110.4 27.4", BAND_COLOURS[1]),
     ("M115.3 30.4A64 64 0 0 1 144 84", BAND_COLOURS[2]),
 )
 _SIGN: Final = (
-    f'<rect width="32" height="32" rx="8" fill="{BLUE}"/>'
+    f'<rect width="32" height="32" rx="8" fill="{OWN_COLOUR}"/>'
     '<path d="M7 21a9 9 0 1 1 18 0" fill="none" stroke="#fff" stroke-width="3.4" stroke-linecap="round"/>'
     '<path d="M16 21l5-6.5" stroke="#fff" stroke-width="2.6" stroke-linecap="round"/>'
 )
@@ -40,7 +39,7 @@ def logo() -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 176 32" width="176" height="32">'
         f'{_SIGN}<text x="40" y="22" textLength="132" font-family="system-ui,sans-serif" font-size="17" '
         'font-weight="700" '
-        f'fill="{BLUE}">{NAME}</text></svg>'
+        f'fill="{OWN_COLOUR}">{NAME}</text></svg>'
     )
 
 

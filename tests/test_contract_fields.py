@@ -39,6 +39,9 @@ def test_every_field_that_describes_the_month_has_its_places() -> None:
         "ui/texts/pt.toml": texts("pt"),
         "tests/factories.py": applicant_columns(1, seed=1)[0],
     }
+    page = (ROOT / "infra" / "docs" / "pages" / "where-to-change.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| a field of the contract |")]
+    assert [place for place in places if f"`{place.partition(',')[0]}`" not in row and "tests/" not in place] == []
     lacking = {place: set(DESCRIBING_FIELDS) - set(known) for place, known in places.items()}
 
     assert {place: fields for place, fields in lacking.items() if fields} == {}

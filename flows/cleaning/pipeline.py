@@ -20,20 +20,12 @@ from flows.cleaning.cleaning_rules import CleaningRule, CleaningTally
 from flows.cleaning.own_past import OwnPast
 from flows.cleaning.parsing import WHOLE, Fills, parse, text
 from flows.cleaning.raw_table import BEHAVIOUR_SUMS, INCOME_TO_SALARY, LABEL_COLUMN, PERSONAL_COLUMNS
-from service.contract import DESCRIBING_FIELDS
+from service.contract import DESCRIBING_FIELDS, NULLABLE_FIELDS
 
 IDENTITY_COLUMN: Final = "balance_identity"
 CLEAN_COLUMNS: Final = ("customer_id", "month", "label", "age", "occupation", *DESCRIBING_FIELDS, IDENTITY_COLUMN)
-REQUIRED: Final = (
-    "annual_income",
-    "num_bank_accounts",
-    "num_credit_cards",
-    "interest_rate",
-    "delay_from_due_date",
-    "outstanding_debt",
-    "credit_utilization_ratio",
-    "total_emi_per_month",
-)
+REQUIRED: Final = tuple(name for name in DESCRIBING_FIELDS if name not in NULLABLE_FIELDS | {"num_loans", "loan_types"})
+"""What sets a row aside where it stays unknown; loans are always told, by their number or their names."""
 # Constants of the customer, or a constant base with small steps: the last known month is the best guess of this one.
 NUMBERS_THAT_LAST: Final = (
     "age",

@@ -23,6 +23,7 @@ from service.contract.answer_fields import (
 from service.contract.request_fields import (
     CATEGORY_FIELDS,
     DESCRIBING_FIELDS,
+    NULLABLE_FIELDS,
     REFERENCE_FIELDS,
     WHOLE_FIELDS,
     AdviceRequest,
@@ -85,6 +86,7 @@ __all__ = [
     "MAX_STRENGTHS",
     "MinimumPayment",
     "ModelRef",
+    "NULLABLE_FIELDS",
     "Outcome",
     "POOR_MAX",
     "PROBABILITY_COLUMNS",

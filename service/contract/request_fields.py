@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from types import NoneType
 from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -199,6 +200,7 @@ def _takes(kind: type) -> frozenset[str]:
 CATEGORY_FIELDS: Final = _takes(StrEnum) - {"loan_types"}
 """One word of a closed set each; `loan_types` is a list of such."""
 WHOLE_FIELDS: Final = _takes(int)
+NULLABLE_FIELDS: Final = _takes(NoneType)
 
 
 class Batch(Strict):

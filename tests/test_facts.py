@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from infra.settings import ROOT
+from service import s3
 from service.contract import BANDS, POOR_MAX, PROBABILITY_COLUMNS, PRODUCT, STANDARD_MAX, CreditClass
 from service.s3 import BUCKETS
 from service.score import manifest
+from ui import settings as ui_settings
 
 PACKAGES = ("service", "bentos", "flows", "ui", "infra")
 LIMITS = (POOR_MAX, POOR_MAX + 1, STANDARD_MAX, STANDARD_MAX + 1)
@@ -133,6 +135,11 @@ def test_buckets_are_named_once() -> None:
                     found.append(place)
     assert set(found) == {"service/s3.py"}
     assert 'section.get("bucket", "reports")' in (ROOT / "ui" / "settings.py").read_text(encoding="utf-8")
+
+
+def test_a_region_that_nobody_names_is_the_same_for_all() -> None:
+    """The page, which sees no service, signs for the region of everybody else."""
+    assert ui_settings.DEFAULT_REGION == s3.DEFAULT_REGION
 
 
 FOLLOWS = """

@@ -1,4 +1,4 @@
-"""Variables of the environment: what a document, a container or a workflow names is read, and what is read is explained."""
+"""Variables of the environment: what a document, container or workflow names is read; what is read is explained."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ jobs/<id>/rows.jsonl     the applicants as they came, a line each; gone when the
 jobs/<id>/results.jsonl  a line a row, in order: the score, or what is wrong with the row
 jobs/<id>/lock           held by the worker that runs it, freed by the kernel if that dies
 jobs/<id>/state.lock     held for the moment of a step: who runs the job and who cancels it take turns
+jobs/open/<id>           an empty file for as long as the job has not ended, or its end has not been told: what is looked
+                         at every second, so that the jobs of a week, however many they are, cost nothing
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class JobFolders:
     """Implements `service.jobs.store.JobRepository` for the workers of one host."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._open = folder, folder / "open"
+        self._marked = False
 
     def create(self, record: JobRecord, rows: Sequence[bytes], most_open: int) -> bool:
         """As `JobRepository.create`; nothing is left of a job that there was no room for.
@@ -36,10 +39,10 @@ class JobFolders:
             JobsAway: no room.
             IdempotencyRunning: as `JobRepository.create`.
         """
-        if sum(one.account == record.account and not one.ended for one in self._records()) >= most_open:
-            return False
         folder = self._of(record.id)
         try:
+            if sum(one.account == record.account and not one.ended for one in self._open_records()) >= most_open:
+                return False
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a killed worker may have left it, without a state
             with files.locked(folder / "lock", wait=False):
                 if self.read(record.id) is not None:
@@ -59,12 +62,16 @@ class JobFolders:
             files.replace(folder / "rows.jsonl", b"\n".join(rows), files.PRIVATE)
             self.save(record)
         except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.remove(record.id)
             raise
 
     def save(self, record: JobRecord) -> None:
         """Replace the job's state."""
+        if not _is_settled(record):
+            self._mark(record.id)
         files.replace(self._of(record.id) / "job.json", msgspec.json.encode(record), files.PRIVATE)
+        if _is_settled(record):
+            (self._open / record.id).unlink(missing_ok=True)
 
     def read(self, identifier: str) -> JobRecord | None:
         """The state of a job; None if there is none of this id."""
@@ -75,8 +82,16 @@ class JobFolders:
         return None
 
     def due(self, now: float) -> list[str]:
-        """As `JobRepository.due`."""
-        return [one.id for one in self._records() if not one.ended or 0 < one.webhook_due <= now]
+        """As `JobRepository.due`.
+
+        Raises:
+            JobsAway: the disk refuses.
+        """
+        try:
+            records = self._open_records()
+        except OSError as error:
+            raise JobsAway(f"jobs cannot be looked through ({in_one_line(error)})") from error
+        return [one.id for one in records if not one.ended or 0 < one.webhook_due <= now]
 
     def ids(self) -> list[str]:
         """Every job, oldest first."""
@@ -85,6 +100,7 @@ class JobFolders:
     def remove(self, identifier: str) -> None:
         """Forget a job with all that it holds."""
         shutil.rmtree(self._of(identifier), ignore_errors=True)
+        (self._open / identifier).unlink(missing_ok=True)
 
     @contextmanager
     def running(self, identifier: str) -> Iterator[JobRecord | None]:
@@ -176,6 +192,7 @@ class JobFolders:
         for record in self._records():
             if now - (record.finished or record.created + KEPT_DAYS * 86400) > KEPT_DAYS * 86400:
                 self.remove(record.id)
+        self._mark_open()
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -188,3 +205,29 @@ class JobFolders:
             records = [record for name in os.listdir(self._folder) if (record := self.read(name))]
             return sorted(records, key=lambda one: one.created)
         return []
+
+    def _open_records(self) -> list[JobRecord]:
+        if not self._marked:
+            self._mark_open()
+        with suppress(FileNotFoundError):
+            records = [record for name in os.listdir(self._open) if (record := self.read(name))]
+            return sorted(records, key=lambda one: one.created)
+        return []
+
+    def _mark(self, identifier: str) -> None:
+        self._open.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._open / identifier).touch(files.PRIVATE)
+
+    def _mark_open(self) -> None:
+        """Make the marks true: a release before them left none, and a worker may die between a state and its mark."""
+        for record in self._records():
+            if _is_settled(record):
+                (self._open / record.id).unlink(missing_ok=True)
+            else:
+                self._mark(record.id)
+        self._marked = True
+
+
+def _is_settled(record: JobRecord) -> bool:
+    """Whether nothing is to be done about it any more."""
+    return record.ended and not record.webhook_due

@@ -141,6 +141,42 @@ def test_a_webhook_is_due_when_it_is(store: JobRepository) -> None:
     assert store.due(record.finished + 61) == []
 
 
+def test_ended_jobs_are_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A week of them costs a look and an order nothing: the open ones alone are read, told ones no more."""
+    store = JobFolders(tmp_path / "jobs")
+    ended, told, waiting = [job() for _ in range(20)], job(webhook="https://example.com/"), job()
+    for record in (*ended, told, waiting):
+        store.create(record, ROWS, 100)
+    for record in (*ended, told):
+        store.finish(record, "done")
+    read: list[str] = []
+    real = store.read
+    monkeypatch.setattr(store, "read", lambda identifier: read.append(identifier) or real(identifier))
+    assert store.due(time.time()) == [told.id, waiting.id] and sorted(read) == sorted([told.id, waiting.id])
+    told.webhook_due = 0.0
+    store.save(told)
+    read.clear()
+    assert store.due(time.time()) == [waiting.id] and read == [waiting.id]
+    assert store.create(job(), ROWS, 2) and not store.create(job(), ROWS, 2)
+
+
+def test_jobs_without_a_mark_are_found(tmp_path: Path) -> None:
+    """Those of a release before marks, and of a worker that died before it made or took one away."""
+    store = JobFolders(tmp_path / "jobs")
+    waiting, ended = job(), job()
+    for record in (waiting, ended):
+        store.create(record, ROWS, 10)
+    store.finish(ended, "done")
+    (tmp_path / "jobs" / "open" / waiting.id).unlink()
+    (tmp_path / "jobs" / "open" / ended.id).touch()
+    assert JobFolders(tmp_path / "jobs").due(time.time()) == [waiting.id]
+    (tmp_path / "jobs" / "open" / waiting.id).unlink()
+    assert store.due(time.time()) == []
+    store.tidy()
+    assert store.due(time.time()) == [waiting.id]
+    assert [path.name for path in (tmp_path / "jobs" / "open").iterdir()] == [waiting.id]
+
+
 def test_hosts_share_a_job_and_one_runs_it(database: str) -> None:
     """The second finds it held, goes on where the first stopped, and the first, come back, may add nothing."""
     one, other = JobTables(database), JobTables(database)

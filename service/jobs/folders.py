@@ -5,8 +5,8 @@ jobs/<id>/rows.jsonl     the applicants as they came, a line each; gone when the
 jobs/<id>/results.jsonl  a line a row, in order: the score, or what is wrong with the row
 jobs/<id>/lock           held by the worker that runs it, freed by the kernel if that dies
 jobs/<id>/state.lock     held for the moment of a step: who runs the job and who cancels it take turns
-jobs/open/<id>           an empty file for as long as the job has not ended, or its end has not been told: what is looked
-                         at every second, so that the jobs of a week, however many they are, cost nothing
+jobs/open/<id>           an empty file until the job has ended and its end was told: what is looked at every second, so
+                         that the jobs of a week cost nothing, however many they are
 """
 
 from __future__ import annotations

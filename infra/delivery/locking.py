@@ -18,13 +18,14 @@ COMMON: Final = (
 )
 TOGETHER: Final = ("-c", str(LOCKS / "dev.txt"))
 TRIMMED: Final = ("--overrides", str(LOCKS / "trimmed.in"))
+LEFT_OUT: Final = ("--overrides", str(LOCKS / "left_out.in"))
 #: file -> what it is resolved from; the order matters, see above
 IMAGES: Final[dict[str, tuple[str, ...]]] = {
-    "dev.txt": ("pyproject.toml", "--extra", "dev"),
+    "dev.txt": ("pyproject.toml", "--extra", "dev", *LEFT_OUT),
     "uv.txt": (str(LOCKS / "uv.in"), *TOGETHER),
     "compiler.txt": (str(LOCKS / "compiler.in"),),
     "service.txt": ("pyproject.toml", "--extra", "service", *TRIMMED, *TOGETHER),
-    "flows.txt": ("pyproject.toml", "--extra", "flows", *TOGETHER),
+    "flows.txt": ("pyproject.toml", "--extra", "flows", *LEFT_OUT, *TOGETHER),
     "ui.txt": ("pyproject.toml", "--extra", "ui", *TOGETHER),
 }
 

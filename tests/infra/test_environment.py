@@ -45,6 +45,12 @@ def test_the_serving_image_leaves_out_what_prediction_does_not_need() -> None:
     assert not {"matplotlib", "plotly", "graphviz", "mlflow", "prefect", "streamlit", "dvc"} & set(pins("service.txt"))
 
 
+@pytest.mark.parametrize("name", ["dev.txt", "service.txt", "flows.txt", "ui.txt"])
+def test_no_program_builds_a_grammar_of_addresses_at_its_start(name: str) -> None:
+    """jsonschema builds one at each import where it finds this package, and Prefect imports jsonschema."""
+    assert not {"rfc3987-syntax", "lark"} & set(pins(name))
+
+
 def test_another_python_is_another_environment() -> None:
     """The digest that decides whether to install anew depends on the Python version."""
     assert digest_of("3.11") != digest_of("3.12")

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 KEY_COLUMNS = 10
-HISTORY, CURRENT = "history.json", "current.json"
 JSON, HTML, PNG = "application/json", "text/html; charset=utf-8", "image/png"
 
 
@@ -174,13 +173,13 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
     results = [_judged(window_traffic, version, settings, today) for version in versions]
     _expose(results)
     current = verdicts.latest(_current(client), results[0])  # asked again: judging took its time
-    report_store.put(client, CURRENT, current.model_dump_json(indent=1).encode(), JSON)
+    report_store.put(client, report_store.CURRENT, current.model_dump_json(indent=1).encode(), JSON)
     return results[0].state
 
 
 def _current(client: S3Client) -> WindowVerdict | None:
     """What staff pages read as today's state, if there is one."""
-    content = report_store.get(client, CURRENT)
+    content = report_store.get(client, report_store.CURRENT)
     return WindowVerdict.model_validate_json(content) if content else None
 
 
@@ -189,7 +188,7 @@ def _judged(window_traffic: Traffic, version: str, settings: DriftSettings, toda
     log, client, places = get_run_logger(), report_store.object_store(), FlowSettings()
     digest = window_traffic.current.loc[window_traffic.current["model_version"] == version, "model_digest"].iloc[0]
     reference = load_reference(version, digest)
-    history = History.model_validate_json(report_store.get(client, HISTORY) or b"{}")
+    history = History.model_validate_json(report_store.get(client, report_store.HISTORY) or b"{}")
     verdict = judge_window.judge(window_traffic, reference, settings, history, today)
     summary = report_store.get(client, f"{verdict.folder}/summary.json")
     if summary and history.holds(before := WindowVerdict.model_validate_json(summary)):
@@ -202,7 +201,7 @@ def _judged(window_traffic: Traffic, version: str, settings: DriftSettings, toda
     if verdict.state is not history.state_before(verdict.window["end"], version):
         alerts.announce(verdict, settings.notify, places, _report_link(verdict, places))
     history = history.with_moment(verdicts.moment_of(verdict, retrain, recalibrate))
-    report_store.put(client, HISTORY, history.model_dump_json(indent=1).encode(), JSON)
+    report_store.put(client, report_store.HISTORY, history.model_dump_json(indent=1).encode(), JSON)
     show(verdict, history, places)
     if recalibrate:  # first: one number is fitted in seconds, and needs no data that training does not have yet
         alerts.start_recalibration(verdict)

@@ -74,6 +74,18 @@ def s3_client(settings: S3Settings | None = None) -> S3Client:
     )
 
 
+def read_object(client: S3Client, bucket: str, key: str) -> bytes | None:
+    """The object's bytes; None where there is no such object."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        raise
+
+
 def _checksum(variable: str) -> Any:
     return os.environ.get(variable, "").lower() or CHECKSUMS[variable]
 

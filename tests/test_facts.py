@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.monitoring import report_store
 from infra.settings import ROOT
 from service import s3
 from service.contract import BANDS, POOR_MAX, PROBABILITY_COLUMNS, PRODUCT, STANDARD_MAX, CreditClass
@@ -135,6 +136,18 @@ def test_buckets_are_named_once() -> None:
                     found.append(place)
     assert set(found) == {"service/s3.py"}
     assert 'section.get("bucket", "reports")' in (ROOT / "ui" / "settings.py").read_text(encoding="utf-8")
+
+
+def test_what_a_store_calls_an_absent_object_is_known_in_one_place() -> None:
+    """Whoever reads an object that may not be there asks `s3.read_object`; the ledger tells refusals apart, too."""
+    assert set(strays({"NoSuchKey"}, "service/s3.py")) == {"service/ledger/journal/shipped_answers.py"}
+
+
+def test_the_objects_of_drift_are_named_once() -> None:
+    """Who writes them names them; the page, which sees no flow, is held to it."""
+    objects = {report_store.CURRENT, report_store.HISTORY}
+
+    assert strays(objects, "flows/monitoring/report_store.py") == {"ui/views/health.py": objects}
 
 
 def test_a_region_that_nobody_names_is_the_same_for_all() -> None:

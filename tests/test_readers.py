@@ -29,7 +29,6 @@ from infra.settings import ROOT
 from service.contract import Applicant
 from service.lexicon.headings import KAGGLE
 from service.lexicon.strictness import STRICTNESS, Consequence, Reader, as_markdown
-from service.lexicon.unknown import SPELLINGS
 from tests.flows.batch.reading import read_file
 from tests.service.lexicon.tables import workbook
 from tests.table_forms import FORMS, REFUSED, Table, as_csv
@@ -39,6 +38,7 @@ from ui.batches.sheet import read_sheet
 from ui.errors import SheetRefused
 
 FIELDS: Final = contract_fields()
+SPELLINGS: Final = ("", "_", "_______", "__10000__", "!@9#%8", "#F%$D@*&8", "NM", "NA", "NULL", "\\N", "#N/A")
 UNKNOWN_TOKENS: Final = (
     *("n/a", "N. A.", "NaN", "None", "(null)", "<NULL>", "-", "\u2212", "..", "?", "**", "unknown", "Not available"),
     *("não informado", "NAO INFORMADO", "não se aplica", "sem dados", "s/d", "#N/D", "(vazio)", "\u200bNA", "'NA"),

@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from service.s3 import REPORTS_BUCKET, S3Settings, s3_client
+from service.s3 import REPORTS_BUCKET, S3Settings, read_object, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 REPORTS: Final = REPORTS_BUCKET
+CURRENT, HISTORY = "current.json", "history.json"
+"""The last verdict, which staff pages read, and those before it."""
 LINK_LIFETIME: Final = timedelta(days=7)  # the longest a presigned link may live
 
 
@@ -27,14 +29,7 @@ def put(client: S3Client, key: str, body: bytes, content_type: str) -> None:
 
 def get(client: S3Client, key: str) -> bytes | None:
     """The object's bytes, or None where it does not exist yet."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return client.get_object(Bucket=REPORTS, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
+    return read_object(client, REPORTS, key)
 
 
 def link(key: str, store_url: str = "", ui_url: str = "") -> str:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from flows.predictions import rows as stored
 from flows.predictions.erasure import boiled_key
 from flows.predictions.rows import StoredObject
+from service.s3 import read_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -104,16 +105,12 @@ def read_day(client: S3Client, kind: str, day: date) -> Day | None:
 
 def _load(client: S3Client, key: str) -> Day | None:
     """The kept day; None where there is none, or one that is damaged or of another format: it is made again."""
-    from botocore.exceptions import ClientError
-
+    content = read_object(client, stored.BUCKET, key)
+    if content is None:
+        return None
     try:
-        content = client.get_object(Bucket=stored.BUCKET, Key=key)["Body"].read()
         metadata = parquet.read_schema(io.BytesIO(content)).metadata or {}
         ledger = DigestSources.model_validate_json(metadata.get(_METADATA, b""))
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
     except (pa.ArrowInvalid, ValueError):
         return None
     return Day(ledger, content) if ledger.format == FORMAT else None

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from flows.monitoring.history import WindowVerdict, summary_markdown
+from flows.monitoring.report_store import CURRENT
 from flows.monitoring.verdict_types import DriftState
 from infra.delivery import job_summary
 from infra.errors import StackError
 from infra.settings import StackSettings
-from service.s3 import REPORTS_BUCKET, s3_client
+from service.s3 import REPORTS_BUCKET, read_object, s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -23,7 +24,6 @@ DEPLOYMENT: Final = "drift/drift"
 PATIENCE_S: Final = 3600.0
 REPORT_FILE: Final = "reports/drift.md"  # under the state folder
 BUCKET: Final = REPORTS_BUCKET
-CURRENT: Final = "current.json"
 
 
 def follow(start: Callable[[], Any]) -> None:
@@ -51,14 +51,12 @@ def latest(client: S3Client) -> WindowVerdict | None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        body = client.get_object(Bucket=BUCKET, Key=CURRENT)["Body"].read()
+        body = read_object(client, BUCKET, CURRENT)
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
         raise StackError(f"bucket {BUCKET} refuses: {error.response['Error']['Code']}") from error
     except BotoCoreError as error:
         raise StackError(f"the object store does not answer: {type(error).__name__}") from error
-    return WindowVerdict.model_validate_json(body)
+    return WindowVerdict.model_validate_json(body) if body is not None else None
 
 
 def report_of(verdict: WindowVerdict | None) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import httpx
 
+from flows.monitoring.report_store import CURRENT
 from infra.errors import StackError
 from infra.stack.credentials import Credentials, write_private
 from infra.stack.object_store import client
@@ -161,5 +162,5 @@ def stored_predictions(endpoint: str, pair: Credentials, day: str, seen_keys: se
 
 def drift_state(endpoint: str, pair: Credentials) -> str:
     """The state that the last drift run wrote for staff pages: green, amber, red or insufficient."""
-    body = client(endpoint, pair).get_object(Bucket=REPORTS_BUCKET, Key="current.json")["Body"].read()
+    body = client(endpoint, pair).get_object(Bucket=REPORTS_BUCKET, Key=CURRENT)["Body"].read()
     return str(json.loads(body)["state"])

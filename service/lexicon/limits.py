@@ -19,7 +19,6 @@ class ReadLimits:
     unpacked_bytes: int = 4096 * MIB
     rows: int = 20_000_000
     columns: int = 500
-    cell_bytes: int = MIB
     workbook_seconds: int = 300
     workbook_memory_bytes: int = 2048 * MIB
 

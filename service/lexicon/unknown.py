@@ -25,8 +25,6 @@ MASKS: Final = frozenset({"!@9#%8", "#f%$d@*&8", "\\n", "s/d", "#nv", "1.#qnan",
 """Texts that are no words, in lower case."""
 _AROUND: Final = re.compile(r"[\s\w().\[\]<>{}/\\#$'\"|-]*")  # signs that may stand between and around a word's letters
 _MARKS: Final = re.compile(r"[-.?*\u2026 ]*")
-SPELLINGS: Final = ("", "_", "_______", "__10000__", "!@9#%8", "#F%$D@*&8", "NM", "NA", "NULL", "\\N", "#N/A")
-"""How the commonest of them are written, for pages and messages."""
 _WALLED: Final = re.compile(r"__+[^_].*__+", re.DOTALL)  # `__10000__`: a number between walls is a mask, `24_` is 24
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from distributed import Client, LocalCluster
@@ -19,12 +22,11 @@ def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) 
     """Workers of the Dask scheduler at an address, or `processes` of this host if it is empty.
 
     Raises:
-        BatchRefused: no scheduler answers there, or it has no workers.
+        BatchRefused: no scheduler answers there, or it has no workers; or those of this host have no folder of theirs.
     """
     if not scheduler:
-        with tempfile.TemporaryDirectory(prefix="scoring-workers-") as own, _own_cluster(processes, own) as cluster:
-            with Client(cluster) as client:
-                yield client
+        with _own_cluster(processes, own_folder()) as cluster, Client(cluster) as client:
+            yield client
         return
     try:
         client = Client(scheduler, timeout=patience_s)
@@ -35,12 +37,29 @@ def workers(scheduler: str, processes: int, patience_s: float = JOIN_TIMEOUT_S) 
         yield client
 
 
-def _own_cluster(processes: int, folder: str) -> LocalCluster:
+def own_folder() -> Path:
+    """Where workers of this host put aside what does not fit into memory; Dask clears away what killed ones left there.
+
+    That is pickles, which run when they are read, and Dask's own choice is a folder that is everybody's.
+
+    Raises:
+        BatchRefused: somebody else could write there.
+    """
+    place = Path(tempfile.gettempdir(), f"scoring-workers-{os.getuid()}")
+    with suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise BatchRefused(f"{place} is not this user's alone: remove it, or set TMPDIR to another folder")
+    return place
+
+
+def _own_cluster(processes: int, folder: Path) -> LocalCluster:
     return LocalCluster(
         n_workers=processes,
         threads_per_worker=1,
         security=True,  # encrypted even here: who may talk to a scheduler may run code, other users of this host too
-        local_directory=folder,  # what workers put aside are pickles, and elsewhere the folder is everybody's
+        local_directory=str(folder),
         dashboard_address="127.0.0.1:0",
         silence_logs=40,
     )

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from flows.batch.errors import BatchRefused
 from flows.batch.job import ScoringJob, ScoringTally, job_of, score
 from flows.batch.places import ResultPlace
 from flows.batch.rows import checked, score_table
-from flows.batch.workers import workers
+from flows.batch.workers import own_folder, workers
 from flows.scoring import ScoringForm
 from infra.settings import ROOT
 from service.engine.packed_model import PackedModel
@@ -213,13 +214,29 @@ def test_a_worker_keeps_the_memory_of_a_part_for_the_next(package: Path, frame: 
 
 
 def test_what_workers_put_aside_lies_in_a_folder_of_their_own() -> None:
-    """They spill pickles, which run when they are read: nobody else may put one there; it goes with them."""
+    """They spill pickles, which run when they are read: nobody else may put one there."""
     with workers("", processes=1) as client:
         (told,) = client.scheduler_info()["workers"].values()
-        places = [Path(told["local_directory"]), *Path(told["local_directory"]).parents]
-        own = [place for place in places if place.name.startswith("scoring-workers-")]
-        assert [stat.S_IMODE(place.stat().st_mode) for place in own] == [0o700]
-    assert not own[0].exists()
+        assert Path(told["local_directory"]).is_relative_to(own_folder())
+    assert stat.S_IMODE(own_folder().stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("made", ["open", "a link", "a file"])
+def test_a_folder_that_somebody_prepared_is_refused(made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name can be told beforehand, and temporary files are everybody's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / f"scoring-workers-{os.getuid()}"
+    if made == "open":
+        place.mkdir()
+        place.chmod(0o777)
+    elif made == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        place.touch(mode=0o600)
+
+    with pytest.raises(BatchRefused, match="not this user's alone"):
+        own_folder()
 
 
 def _run(told: dict[str, Any]) -> subprocess.Popen[str]:

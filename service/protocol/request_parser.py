@@ -6,13 +6,16 @@ and dropped.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import httptools
 
 from service.problems import HEADERS_TOO_LARGE, Problem
 from service.protocol.heads import HEADER_BYTES
 from service.web.fields import READ
+
+CLOSES: Final = (b"connection", b"close")
+"""What is read of a head after which llhttp reads no other, for whatever reason: `Proxy-Connection` is one."""
 
 
 class Listener(Protocol):
@@ -94,6 +97,8 @@ class RequestParser:
         if self._llhttp.should_upgrade() and method != b"CONNECT":
             return
         self._field_bytes, self._in_head = 0, False
+        if not self._llhttp.should_keep_alive():
+            self._fields.append(CLOSES)
         self._listener.on_head(method, self._target, self._llhttp.get_http_version(), self._fields)
 
     def _count(self, size: int) -> None:

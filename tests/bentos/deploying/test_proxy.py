@@ -23,15 +23,19 @@ def test_the_proxy_keeps_its_promises(settled: StandInHost) -> None:
             client.get("/v1/model", headers={"x-large": "x" * 17_000}),
             client.post("/v1/score", content=b" " * (2**21 + 1)),
             httpx.get(f"http://{HOST}:{port}/livez"),
+            client.get("/v1/" + "x" * 17_000),
         ]
 
     assert right.status_code == 200
     assert right.headers["strict-transport-security"] == "max-age=31536000"
-    assert [answer.status_code for answer in refused] == [404, 431, 413, 400]
+    assert [answer.status_code for answer in refused] == [404, 431, 413, 400, 431]
     for answer in refused:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
         assert answer.json()["instance"].startswith("urn:request:")
+    with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as odd:
+        odd.sendall(b"POST /v1/score HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked\r\n\r\n")
+        assert odd.recv(100).startswith(b"HTTP/1.1 400 ")  # as its body says
     with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as slow:
         slow.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\nx-slow: ")
         slow.settimeout(15)

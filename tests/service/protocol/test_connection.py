@@ -81,6 +81,31 @@ def test_what_may_mean_two_things_is_refused_and_the_connection_ends(head: bytes
         assert found.echo.noted == [status]
 
 
+LAST = (
+    b"proxy-connection: close",
+    b"connection: close",
+    b"connection: x, Close ",
+    b"Proxy-Connection: keep-alive, close",
+)
+KEPT = (
+    b"connection: closed",
+    b'connection: "close"',
+    b"connection: ,,",
+    b"proxy-connection: keep-alive",
+    b"keep-alive: 1",
+)
+
+
+@pytest.mark.parametrize(("field", "last"), [*((one, True) for one in LAST), *((one, False) for one in KEPT)])
+@pytest.mark.parametrize("target", TARGETS[:2], ids=["short way", "task"])
+def test_a_connection_that_is_kept_takes_the_next_request(field: bytes, last: bool, target: bytes) -> None:
+    """A proxy's next caller is never answered for what the one before him said: it is kept, or told that it ends."""
+    for known in (0, 2):
+        found = run(*[request(b"x-a: b")] * known, request(field, target), request(b"x-a: b"))
+        assert found.statuses == [200] * (known + 1 + (not last))
+        assert (found.ended, b"connection: close" in found.pipe.written) == (last, last)
+
+
 HOSTS = {
     b"": 200,
     b"api.example": 200,

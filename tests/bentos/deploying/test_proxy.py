@@ -33,9 +33,11 @@ def test_the_proxy_keeps_its_promises(settled: StandInHost) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
         assert answer.json()["instance"].startswith("urn:request:")
-    with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as odd:
-        odd.sendall(b"POST /v1/score HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked\r\n\r\n")
-        assert odd.recv(100).startswith(b"HTTP/1.1 400 ")  # as its body says
+    for head in (b"HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked", b"HTTP/2.0\r\nhost: h"):
+        with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as odd:
+            odd.sendall(b"POST /v1/score " + head + b"\r\n\r\n")
+            said = odd.recv(1000)
+            assert said.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in said  # as its body says
     with socket.create_connection((HOST, port)) as raw, trust.wrap_socket(raw) as slow:
         slow.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\nx-slow: ")
         slow.settimeout(15)

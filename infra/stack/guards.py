@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,14 +16,15 @@ from service.files import LockHeld, locked
 
 @contextmanager
 def exclusive(path: Path, doing: str) -> Iterator[None]:
-    """Hold a lock for as long as the block lasts.
+    """Hold a lock of the stack's state for as long as the block lasts; its folder is its user's alone.
 
     Raises:
-        StackError: somebody else holds it, or the folder cannot be written.
+        StackError: somebody else holds it, or the folder is not ours to write or to shut.
     """
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _shut(path.parent)
             held.enter_context(locked(path, holder=f"`make {doing}` (process {os.getpid()})", wait=False))
         except LockHeld as busy:
             raise StackError(f"{busy.holder or 'another command'} is at work on this stack; wait for it") from None
@@ -31,6 +33,16 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
                 f"cannot write to {path.parent}: {error.strerror}; set QF_STATE_DIR to a folder of yours"
             ) from error
         yield
+
+
+def _shut(folder: Path) -> None:
+    """Take a folder's rights from everybody else: predictions and credentials lie in it, and `make tools`, an unpacked
+    backup or a person may have made it before the stack did."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_ISVTX:
+        raise StackError(f"{folder} is everybody's: set QF_STATE_DIR to a folder of the stack's own")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        folder.chmod(stat.S_IRWXU)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_streamlits_own_words_are_the_pages(language: str) -> None:
 
 
 @pytest.mark.parametrize("ground", GROUNDS.values(), ids=GROUNDS)
-@pytest.mark.parametrize("colour", [*brand.BAND_COLOURS, brand.BLUE])
+@pytest.mark.parametrize("colour", [*brand.BAND_COLOURS, brand.OWN_COLOUR])
 def test_marks_stand_out(colour: str, ground: str) -> None:
     """Every colour of the brand and the bands keeps 3:1 on either ground (WCAG 1.4.11)."""
     assert contrast(colour, ground) >= 3

@@ -64,7 +64,7 @@ class JobRunner:
     """Set where a job was ordered or cancelled in this worker: it looks at once."""
     _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
     _told: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)  # by account: the job, who tells
-    _resting: dict[str, float] = field(default_factory=dict)  # jobs that have no tokens or no room, until when
+    _resting: dict[str, float] = field(default_factory=dict)  # jobs without tokens or room, or that failed, until when
     _tidied: float = 0.0
     _away: str = ""
 
@@ -103,19 +103,31 @@ class JobRunner:
         due = await asyncio.to_thread(self.jobs.due, time.time())
         self._resting = {one: until for one in due if (until := self._resting.get(one, 0.0)) > now}
         for identifier in due:
-            if any(identifier == told for told, _ in self._told.values()):
-                continue
-            async with self._job_lock(identifier) as record:
-                if record is not None and not record.ended and identifier not in self._resting:
-                    with suppress(JobEnded):
-                        await self._run(record)
-                    record = await asyncio.to_thread(self.jobs.read, identifier)
-                    goes_on |= record is not None and not record.ended and identifier not in self._resting
-            if record is not None and _is_to_be_told(record):
-                self._begin_telling(record)
+            try:
+                goes_on |= await self._give_turn(identifier)
+            except JobsAway:
+                raise
+            except Exception as error:  # pylint: disable=broad-exception-caught  # the other jobs have their turns
+                _log.error("jobs: %s stopped and is tried again (%s)", identifier, in_one_line(error))
+                self._resting[identifier] = time.monotonic() + LOOK_S
         if time.monotonic() - self._tidied > _TIDY_S:
             self._tidied = time.monotonic()
             await asyncio.to_thread(self.jobs.tidy)
+        return goes_on
+
+    async def _give_turn(self, identifier: str) -> bool:
+        """Run a job, or have its end told; whether it can go on at once."""
+        if any(identifier == told for told, _ in self._told.values()):
+            return False
+        goes_on = False
+        async with self._job_lock(identifier) as record:
+            if record is not None and not record.ended and identifier not in self._resting:
+                with suppress(JobEnded):
+                    await self._run(record)
+                record = await asyncio.to_thread(self.jobs.read, identifier)
+                goes_on = record is not None and not record.ended and identifier not in self._resting
+        if record is not None and _is_to_be_told(record):
+            self._begin_telling(record)
         return goes_on
 
     @asynccontextmanager
@@ -176,7 +188,8 @@ class JobRunner:
         self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes], applicants: Sequence[Applicant]
     ) -> list[bytes]:
         fingerprint = hashlib.sha256(b"\n".join(chunk)).digest()
-        claim = await self.ledger.begin(record.account, "/v1/jobs", f"{record.id}/{record.done}", fingerprint)
+        name = f"{record.id}/{record.done}+{len(chunk)}"  # a key's burst, and so a chunk, may change meanwhile
+        claim = await self.ledger.begin(record.account, "/v1/jobs", name, fingerprint)
         if isinstance(claim, Replay):
             body = claim.body
         else:

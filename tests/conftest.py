@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from infra.stack.credentials import QUIET, Credentials, Logins, store_variables
 from infra.stack.parts import StackPart
 from infra.stack.processes import Recipe, Shelf, end
 from tests.databases import Cluster, cluster
+from tests.factories import SHELF
 
 os.environ.update(QUIET)
 
@@ -56,6 +58,15 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick`, which `make quick` gives."""
     parser.addoption("--quick", action="store_true", help="leave out what needs a server, a browser or an engine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for the models of this run, which its workers share; each is trained once."""
+    if not hasattr(config, "workerinput"):
+        # pylint: disable-next=consider-using-with  # ended when pytest ends
+        models = tempfile.TemporaryDirectory(prefix="test-models-")
+        os.environ[SHELF] = models.name
+        config.add_cleanup(models.cleanup)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.packing import model_package
+from service import files
 from service.contract import Applicant, Basis, CreditMix, MinimumPayment, PaymentBehaviour
 from service.score import features
 from service.score.manifest import Draft, Manifest
@@ -16,6 +20,8 @@ from service.score.manifest_parts import Data
 from service.score.policy import CLASSES, Objective
 
 Columns = dict[str, Any]
+SHELF = "TEST_MODELS"
+"""Variable that names the folder where a test run's models are kept, from its first worker to its last."""
 SET_THRESHOLDS: dict[Basis, tuple[float, float, float]] = {
     Basis.APPLICANT: (0.2, 0.3, 0.25),
     Basis.KNOWN_CUSTOMER: (0.4, 0.45, 0.4),
@@ -100,7 +106,26 @@ def pack_small_model(
     version: str = "1",
     compile_kernel: bool = True,
 ) -> Manifest:
-    """Train a small real model on generated applicants and pack it into `directory`; about two seconds."""
+    """A small real model of generated applicants, packed into `directory`.
+
+    In a test run it is trained once for all who ask with the same arguments, in any of pytest's workers, and copied.
+    """
+    asked = (objective, rows, trees, seed, version, compile_kernel)
+    if SHELF not in os.environ:
+        return _trained(directory, *asked)
+    kept = Path(os.environ[SHELF]) / "-".join(map(str, asked))
+    with files.locked(kept.with_name(f"{kept.name}.lock")):
+        if not kept.exists():
+            draft = Path(tempfile.mkdtemp(dir=kept.parent)) / "model"
+            _trained(draft, *asked)
+            draft.rename(kept)
+    shutil.copytree(kept, directory, dirs_exist_ok=True)
+    return Manifest.read(directory)
+
+
+def _trained(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # as `pack_small_model`
+    directory: Path, objective: Objective, rows: int, trees: int, seed: int, version: str, compile_kernel: bool
+) -> Manifest:
     from catboost import CatBoostClassifier
 
     columns, classes = applicant_columns(rows, seed)

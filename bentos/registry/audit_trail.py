@@ -81,7 +81,7 @@ class Trail:
             )
         return entry
 
-    def append(  # pylint: disable=too-many-arguments  # an event in its own words
+    def append(  # pylint: disable=too-many-arguments  # one for each field of an entry
         self,
         event: str,
         *,

@@ -221,7 +221,7 @@ class Registry(Catalogue):
             raise PromotionLost(f"version {version.number} lost: another host is promoting at this moment; look again")
         try:
             self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
-        except Exception:
+        except Exception:  # whatever it is, it is raised again
             # The trail already says that it moved; MLflow may be unreachable, so only the file is told.
             self._trail.append("promotion_failed", actor=actor, version=str(version.number), digest=version.digest)
             raise

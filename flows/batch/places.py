@@ -27,9 +27,8 @@ BUCKET_SCHEME: Final = "s3://"
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 """A file or folder that is open, by its number, whatever its name is worth by now."""
 _PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = (
-    os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-)  # a pipe in a file's place keeps nobody waiting
+# Without blocking: a pipe in a file's place keeps nobody waiting.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ResultPlace(NamedTuple):
@@ -74,8 +73,8 @@ class ResultPlace(NamedTuple):
             with self.system.open_output_stream(self.path) as stream:
                 yield stream
             return
-        # What is begun here is ended by files.replacing itself.
-        with replacing(Path(self.path)) as draft:  # pylint: disable=contextmanager-generator-missing-cleanup
+        # pylint: disable-next=contextmanager-generator-missing-cleanup  # files.replacing ends what is begun here
+        with replacing(Path(self.path)) as draft:
             with draft.open("r+b") as file:
                 yield file
 

@@ -81,8 +81,8 @@ def sha256(path: Path) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """`service.files.replacing`, its failures told to who fetches data."""
     try:
-        # What is begun here is ended by files.replacing itself.
-        with files.replacing(target) as temporary:  # pylint: disable=contextmanager-generator-missing-cleanup
+        # pylint: disable-next=contextmanager-generator-missing-cleanup  # files.replacing ends what is begun here
+        with files.replacing(target) as temporary:
             yield temporary
     except PermissionError as error:
         where = error.filename or target.parent

@@ -192,7 +192,7 @@ class Jobs:
             _log.warning("jobs: %s", error)
             raise ProblemError(JOBS_AWAY) from error
         if with_sets:
-            lines = await asyncio.to_thread(list, map(self._sets.added, lines))
+            lines = await asyncio.to_thread(self._sets.added_to_all, lines)
         following = offset + len(lines)
         option = f"&{set_option.QUERY['name']}=true" if with_sets else ""
         more = bool(lines) and following < record.rows

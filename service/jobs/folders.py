@@ -3,6 +3,8 @@
 jobs/<id>/job.json       state, replaced whole after each step
 jobs/<id>/rows.jsonl     the applicants as they came, a line each; gone when the job ends
 jobs/<id>/results.jsonl  a line a row, in order: the score, or what is wrong with the row
+jobs/<id>/results.ends   where each of these lines ends, 8 bytes a line, so that any page is as cheap as the first; made
+                         anew where it does not fit the results
 jobs/<id>/lock           held by the worker that runs it, freed by the kernel if that dies
 jobs/<id>/state.lock     held for the moment of a step: who runs the job and who cancels it take turns
 jobs/open/<id>           an empty file until the job has ended and its end was told: what is looked at every second, so
@@ -13,16 +15,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import numpy as np
 
 from service import files
 from service.errors import IdempotencyRunning, JobEnded, JobsAway, in_one_line
 from service.jobs.store import KEPT_DAYS, JobRecord, is_id
+
+_END: Final = struct.Struct("<q")
+_ENDS: Final = np.dtype("<i8")
 
 
 class JobFolders:
@@ -127,30 +135,86 @@ class JobFolders:
             self._append(record, lines)
 
     def _append(self, record: JobRecord, lines: Sequence[bytes]) -> None:
-        data = b"".join(line + b"\n" for line in lines)
-        descriptor = os.open(self._of(record.id) / "results.jsonl", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, record.results_bytes)  # what a killed worker wrote and did not note
-            offset = 0
-            while offset < len(data):
-                offset += os.pwrite(descriptor, data[offset:], record.results_bytes + offset)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sizes = np.fromiter((len(line) + 1 for line in lines), _ENDS, len(lines))
+        ends = np.cumsum(sizes, dtype=_ENDS) + record.results_bytes
+        if not self._fits(record):
+            self._index(record)
+        self._write("results.ends", record, record.done * _END.size, ends.tobytes())
+        self._write("results.jsonl", record, record.results_bytes, b"".join(line + b"\n" for line in lines), sync=True)
         record.done += len(lines)
-        record.results_bytes += len(data)
+        record.results_bytes += int(sizes.sum())
         self.save(record)
 
+    def _write(self, name: str, record: JobRecord, place: int, data: bytes, *, sync: bool = False) -> None:
+        """Write behind what the state knows of; what a killed worker wrote and did not note goes."""
+        descriptor = os.open(self._of(record.id) / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, place)
+            offset = 0
+            while offset < len(data):
+                offset += os.pwrite(descriptor, data[offset:], place + offset)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def results(self, record: JobRecord, offset: int, count: int) -> list[bytes]:
-        """Some lines of the results, from the row `offset` on."""
-        lines: list[bytes] = []
-        with suppress(FileNotFoundError), open(self._of(record.id) / "results.jsonl", "rb") as file:
-            for place, line in enumerate(file):
-                if place >= min(record.done, offset + count):
-                    break
-                if place >= offset:
-                    lines.append(line[:-1])
-        return lines
+        """As `JobRepository.results`: no more of the file is read than is asked for.
+
+        Raises:
+            JobsAway: the disk refuses.
+        """
+        count = min(count, record.done - offset)
+        if count <= 0:
+            return []
+        try:
+            found = self._page(record, offset, count)
+            if found is None:  # of a release that kept no ends, or results were erased
+                self._index(record)
+                found = self._page(record, offset, count)
+        except FileNotFoundError:
+            return []  # a week is over
+        except OSError as error:
+            raise JobsAway(f"results of a job cannot be read ({in_one_line(error)})") from error
+        if found is None:
+            raise JobsAway(f"results of {record.id} change while they are read")
+        return found
+
+    def _page(self, record: JobRecord, offset: int, count: int) -> list[bytes] | None:
+        """Lines at the places that the index tells; None if they are not there."""
+        if not self._fits(record):
+            return None
+        first, last = self._end_of(record, offset), self._end_of(record, offset + count)
+        if not 0 <= first < last:
+            return None
+        before = min(first, 1)  # the end of the line before
+        data = self._read("results.jsonl", record, first - before, last - first + before)
+        lines = data[before:].split(b"\n")
+        sound = len(lines) == count + 1 and not lines.pop() and data[:before] in (b"", b"\n")
+        return lines if sound else None
+
+    def _fits(self, record: JobRecord) -> bool:
+        """Whether the index is about these very results."""
+        try:
+            return self._end_of(record, record.done) == record.results_bytes
+        except FileNotFoundError:
+            return False
+
+    def _end_of(self, record: JobRecord, lines: int) -> int:
+        """Where so many lines end."""
+        found = self._read("results.ends", record, (lines - 1) * _END.size, _END.size) if lines else bytes(_END.size)
+        return int(_END.unpack(found)[0]) if len(found) == _END.size else -1
+
+    def _read(self, name: str, record: JobRecord, place: int, size: int) -> bytes:
+        with open(self._of(record.id) / name, "rb", buffering=0) as file:
+            file.seek(place)
+            return file.read(size) or b""
+
+    def _index(self, record: JobRecord) -> None:
+        """Find the ends of the lines that the state knows of."""
+        data = self._read("results.jsonl", record, 0, record.results_bytes) if record.results_bytes else b""
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(_ENDS) + 1
+        files.replace(self._of(record.id) / "results.ends", ends.tobytes(), files.PRIVATE)
 
     def finish(self, record: JobRecord, status: str, because: str = "") -> None:
         """As `JobRepository.finish`."""

@@ -41,8 +41,10 @@ _ROWS: Final = "SELECT rows FROM ledger.job WHERE id = %s AND rows IS NOT NULL"
 _ADVANCE: Final = "UPDATE ledger.job SET done = %s, record = %s WHERE id = %s AND done = %s AND NOT ended"
 _RESULT: Final = "INSERT INTO ledger.job_result (id, first, rows, lines) VALUES (%s, %s, %s, %s)"
 _RESULTS: Final = """
-SELECT first, lines FROM ledger.job_result WHERE id = %s AND first < %s AND first + rows > %s ORDER BY first
+SELECT first, lines FROM ledger.job_result WHERE id = %(id)s AND first < %(end)s
+    AND first >= (SELECT max(first) FROM ledger.job_result WHERE id = %(id)s AND first <= %(begin)s) ORDER BY first
 """
+_MOVED_ROWS: Final = 200  # of results in one piece, as jobs add them: a page reads the pieces that it touches
 _SAVE: Final = "UPDATE ledger.job SET record = %s, webhook_due = %s WHERE id = %s"
 _FINISH: Final = """
 UPDATE ledger.job SET record = %s, webhook_due = %s, ended = true, ended_at = now(), rows = NULL
@@ -149,7 +151,7 @@ class JobTables:
 
     def results(self, record: JobRecord, offset: int, count: int) -> list[bytes]:
         """As `JobRepository.results`."""
-        parameters = (record.id, offset + count, offset)
+        parameters = {"id": record.id, "begin": offset, "end": offset + count}
         chunks = self._run(lambda link: link.execute(_RESULTS, parameters, binary=True).fetchall())
         lines = [line for _, chunk in chunks for line in bytes(chunk).split(b"\n")]
         start = offset - chunks[0][0] if chunks else 0
@@ -204,5 +206,8 @@ def _insert(link: Link, record: JobRecord, rows: bytes | None) -> int:
 
 def _move(link: Link, record: JobRecord, rows: bytes | None, lines: Sequence[bytes]) -> None:
     with link.transaction():
-        if _insert(link, record, rows) and lines:
-            link.execute(_RESULT, (record.id, 0, len(lines), b"\n".join(lines)))
+        if not _insert(link, record, rows):
+            return
+        for first in range(0, len(lines), _MOVED_ROWS):
+            piece = lines[first : first + _MOVED_ROWS]
+            link.execute(_RESULT, (record.id, first, len(piece), b"\n".join(piece)))

@@ -7,22 +7,32 @@ with it, as that is sent: what is computed, stored and replayed stays the same t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+from msgspec.structs import astuple
 
 from service.contract import Basis, CreditClass, ModelRef
-from service.score.policy import CLASSES, Triple, prediction_set
+from service.score.policy import CLASSES, Triple, prediction_set, prediction_sets_many
 
 NAME: Final = "prediction_set"
 _BEGIN, _END = b'{"scores":[', b"]}"
 _encode: Final = msgspec.json.Encoder().encode
+_BITS: Final = np.array([1 << place for place in range(len(CLASSES))])
+_SETS: Final = [
+    _encode([name for name, bit in zip(CLASSES, _BITS.tolist(), strict=True) if bits & bit])
+    for bits in range(1 << len(CLASSES))
+]  # by the bits of the classes in them
+
+
+_Probabilities: Final[Any] = msgspec.defstruct("_Probabilities", [(str(name), float) for name in CLASSES], gc=False)
 
 
 class _Answer(msgspec.Struct):
     """What of an answer decides its set; a row of a job that was refused has none of it."""
 
-    probabilities: dict[str, float] = {}
+    probabilities: _Probabilities | None = None
     basis: Basis = Basis.APPLICANT
     model: dict[str, str] = {}
 
@@ -48,13 +58,34 @@ class PredictionSets:
     def added(self, answer: bytes) -> bytes:
         """One answer with its set: null where it is another model's, or no thresholds are told."""
         told = self._decode(answer)
-        if not told.probabilities:
+        if told.probabilities is None:
             return answer
         ours = told.model == self._model
-        found = self.of([told.probabilities[name] for name in CLASSES], told.basis) if ours else None
-        return b'%b,"%b":%b}' % (answer.rstrip()[:-1], NAME.encode(), _encode(found))
+        found = self.of(astuple(told.probabilities), told.basis) if ours else None
+        return _with(answer, _encode(found))
 
     def added_to_each(self, document: bytes) -> bytes:
         """A batch's answers, each with its set."""
-        answers = (self.added(bytes(one)) for one in self._decode_many(document).scores)
+        answers = self.added_to_all([bytes(one) for one in self._decode_many(document).scores])
         return _BEGIN + b",".join(answers) + _END
+
+    def added_to_all(self, answers: Sequence[bytes]) -> list[bytes]:
+        """`added` to each, at a third of the cost."""
+        told, found = [self._decode(one) for one in answers], list(answers)
+        places: dict[Basis, list[int]] = {}
+        for place, one in enumerate(told):
+            if one.probabilities is not None:
+                if one.model == self._model and one.basis in self._thresholds:
+                    places.setdefault(one.basis, []).append(place)
+                else:
+                    found[place] = _with(answers[place], b"null")
+        for basis, those in places.items():
+            rows = np.array([astuple(told[place].probabilities) for place in those])
+            held = prediction_sets_many(rows, self._thresholds[basis]) @ _BITS
+            for place, bits in zip(those, held.tolist(), strict=True):
+                found[place] = _with(answers[place], _SETS[bits])
+        return found
+
+
+def _with(answer: bytes, value: bytes) -> bytes:
+    return b'%b,"%b":%b}' % (answer.rstrip()[:-1], NAME.encode(), value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -53,6 +54,46 @@ def test_a_job_is_kept_run_and_ended(store: JobRepository) -> None:
     assert store.due(time.time()) == [] and store.results(ended, 0, 9) == [b"one", b"two", b"three"]
     with pytest.raises(JobEnded):
         store.rows(ended)
+
+
+def test_any_page_costs_what_the_first_costs(tmp_path: Path) -> None:
+    """Of ten thousand results no more is read than is asked for, whichever page it is."""
+    store, record, me = JobFolders(tmp_path / "jobs"), job(), psutil.Process()
+    store.create(record, ROWS, 10)
+    lines = [b"%d-%b" % (place, b"x" * (place % 90)) for place in range(10_000)]
+    for first in range(0, len(lines), 200):
+        store.add_results(record, lines[first : first + 200])
+    for offset, count in ((0, 1000), (9000, 1000), (9500, 1000), (9999, 1000), (4321, 7), (10_000, 1)):
+        before = me.io_counters().read_chars
+        found = store.results(record, offset, count)
+        assert found == lines[offset : offset + count]
+        assert me.io_counters().read_chars - before < 2 * len(b"".join(found)) + 8192
+
+
+@pytest.mark.parametrize("left", ["none", "short", "of other results"])
+def test_results_are_found_without_their_index(tmp_path: Path, left: str) -> None:
+    """A release before left none, and an erasure changes the lines: it is made anew, whether the job goes on or not."""
+    store, record = JobFolders(tmp_path / "jobs"), job()
+    store.create(record, ROWS, 10)
+    folder = tmp_path / "jobs" / record.id
+    store.add_results(record, [b"one", b"two"])
+    index = folder / "results.ends"
+    if left == "none":
+        index.unlink()
+    elif left == "short":
+        index.write_bytes(index.read_bytes()[:8])
+    else:
+        (folder / "results.jsonl").write_bytes(b"erased\ntwo\n")
+        record.results_bytes = 11
+    one = b"erased" if left == "of other results" else b"one"
+    store.add_results(record, [b"three"])
+    assert store.results(record, 0, 9) == [one, b"two", b"three"]
+    store.finish(record, "done")
+    index.write_bytes(bytes(24))
+    assert store.results(record, 1, 9) == [b"two", b"three"]
+    (folder / "results.jsonl").write_bytes(b"longer than all others\n" * 3)
+    with pytest.raises(JobsAway, match="change while they are read"):
+        store.results(record, 0, 9)
 
 
 def test_a_cancelled_job_is_over(store: JobRepository) -> None:
@@ -220,6 +261,24 @@ def test_a_host_s_jobs_come_along(database: str, tmp_path: Path) -> None:
     assert moved == half and tables.rows(half) == ROWS and tables.results(half, 0, 9) == [b"one"]
     tables.add_results(half, [b"two", b"three"])
     assert tables.results(half, 0, 9) == tables.results(ended, 0, 9) == [b"one", b"two", b"three"]
+    tables.close()
+
+
+def test_moved_results_are_read_in_pieces(database: str, tmp_path: Path) -> None:
+    """As if they had been added there, so that a page of many rows costs no more than its rows."""
+    folders, tables, record = JobFolders(tmp_path / "jobs"), JobTables(database), job()
+    lines = [b"%d" % place for place in range(1001)]
+    record.rows = len(lines)
+    folders.create(record, ROWS, 10)
+    folders.add_results(record, lines)
+    folders.finish(record, "done")
+    tables.take_over(folders)
+    assert [tables.results(record, first, 300) for first in (0, 199, 200, 900)] == [
+        lines[first : first + 300] for first in (0, 199, 200, 900)
+    ]
+    with psycopg.connect(database) as link:
+        (most,) = link.execute("SELECT max(rows) FROM ledger.job_result WHERE id = %s", (record.id,)).fetchone() or (0,)
+    assert most == 200
     tables.close()
 
 

@@ -72,7 +72,8 @@ STATE: Final = Route(
     summary="How far a job is, and its results",
     summary_pt="Em que ponto está um trabalho, e seus resultados",
     tag="scores",
-    price=Price.TOKEN,
+    text="Results are told once the job has ended, before that from the row `offset` on.",
+    price=Price.RESULTS,
     answer=ResponseBody("The job; results are kept for a week.", JobState, {**JOB, "results": [SCORE], "next": None}),
     query=(
         {"name": "offset", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_JOB_ROWS - 1}},
@@ -91,7 +92,6 @@ CANCEL: Final = Route(
     tag="scores",
     text="Takes no body. Results of the rows done by then stay; the others are neither scored nor charged. Cancelling "
     "twice is cancelling once; a job that is done or failed is 409.",
-    price=Price.TOKEN,
     answer=ResponseBody(
         "The job, cancelled.",
         JobState,
@@ -160,18 +160,18 @@ class Jobs:
 
     @answers(CANCEL)
     async def cancel(self, call: Call) -> Reply:
-        """End a job before its rows are done; the worker that runs it finds out with its next step."""
-        await self._admission.throttle.charge(call, CANCEL.price.tokens())
-        identifier = CANCEL.parameter(call.path)
+        """End a job before its rows are done; the worker that runs it finds out with its next step.
+
+        It costs nothing, since the job itself may have taken all tokens.
+        """
+        await self._admission.throttle.tell(call)
         try:
-            record = await asyncio.to_thread(self._jobs.read, identifier)
-            if record is None or record.account != call.owner.account:
-                raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
-            record = await asyncio.to_thread(self._jobs.cancel, identifier)
+            record = await self._own(call, CANCEL)
+            record = await asyncio.to_thread(self._jobs.cancel, record.id)
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             raise ProblemError(JOBS_AWAY) from error
-        if record is None:
+        if record is None:  # gone in this moment
             raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
         if record.status != "cancelled":
             raise ProblemError(JOB_ENDED.saying(f"The job is {record.status} already"))
@@ -180,25 +180,46 @@ class Jobs:
 
     @answers(STATE)
     async def state(self, call: Call) -> Reply:
-        """How far a job is, and up to 1,000 of its results from row `offset` on."""
-        await self._admission.throttle.charge(call, STATE.price.tokens())
+        """How far a job is, and up to 1,000 of its results from row `offset` on.
+
+        How far it is costs nothing, so that who asks does not spend what the job waits for; nor does who reads results
+        before it has ended take the last token.
+        """
+        await self._admission.throttle.tell(call)
         offset, with_sets = _offset(call.query), set_option.asked(call)
         try:
-            record = await asyncio.to_thread(self._jobs.read, STATE.parameter(call.path))
-            if record is None or record.account != call.owner.account:
-                raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
-            lines = await asyncio.to_thread(self._jobs.results, record, offset, PAGE_ROWS)
+            record = await self._own(call, STATE)
+            asks = record.ended or offset is not None
+            place = offset or 0
+            if asks and place < record.done:
+                spare = 0 if record.ended or call.owner.burst == 1 else 1
+                await self._admission.throttle.charge(call, STATE.price.tokens(), leaves=spare)
+                lines = await asyncio.to_thread(self._jobs.results, record, place, PAGE_ROWS)
+            else:
+                lines = []
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             raise ProblemError(JOBS_AWAY) from error
         if with_sets:
             lines = await asyncio.to_thread(self._sets.added_to_all, lines)
-        following = offset + len(lines)
+        following = place + len(lines)
         option = f"&{set_option.QUERY['name']}=true" if with_sets else ""
-        more = bool(lines) and following < record.rows
+        more = bool(lines) and following < record.rows or not asks and record.done > 0
         link = f"{STATE.at(record.id)}?offset={following}{option}" if more else None
         page = _state_of(record) | {"results": [msgspec.Raw(line) for line in lines], "next": link}
         return Reply(200, msgspec.json.encode(page))
+
+    async def _own(self, call: Call, route: Route) -> JobRecord:
+        """The job that a path names.
+
+        Raises:
+            ProblemError: 404, at the price of a token: there is none, or it is another account's.
+        """
+        record = await asyncio.to_thread(self._jobs.read, route.parameter(call.path))
+        if record is None or record.account != call.owner.account:
+            await self._admission.throttle.charge(call, 1)
+            raise ProblemError(JOB_NOT_FOUND.saying(_GONE))
+        return record
 
     def _record(self, call: Call, body: bytes, order: _Order) -> JobRecord:
         account, name, trace = call.owner.account, idempotency_key(call), trace_of(call.headers)
@@ -266,8 +287,10 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def _offset(query: bytes) -> int:
-    text = parse_qs(query.decode("latin-1")).get("offset", ["0"])[0]
+def _offset(query: bytes) -> int | None:
+    text = parse_qs(query.decode("latin-1")).get("offset", [""])[0]
+    if not text:
+        return None
     if not text.isdecimal() or len(text) > 9:
         raise ProblemError(INVALID.saying("1 rule is broken", Fault("", "offset", "offset must be a row's number")))
     return int(text)

@@ -5,6 +5,9 @@ gets the answers that were already given. A row that breaks a rule has its fault
 
 No job holds another up: each runs for a second before the next has its turn, one without tokens is passed over until
 it may have some, and servers that are told of an end are waited for elsewhere, one a partner at a time.
+
+Nor does what else its partner asks for: a chunk is paid in parts, half of what its key has left each time, so that a
+bucket that is never full pays for it too.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ import msgspec
 
 from service.access.credentials import webhook_secret
 from service.access.keystore import ApiKey, KeyStore
-from service.access.token_bucket import Limiter
+from service.access.token_bucket import BURST, Limiter
 from service.addresses import Networks
 from service.contract import Applicant
 from service.errors import IdempotencyRunning, JobEnded, JobsAway, OutboxFull, ProblemError, in_one_line
@@ -40,7 +43,7 @@ LOOK_S: Final = 1.0
 """Between two looks where nothing was ordered here: another worker's jobs, and webhooks that are due."""
 TURN_S: Final = 1.0
 """A job runs for so long, and to the end of its chunk, before the next one has its turn."""
-_REST_S: Final = 60.0  # at most, before tokens are asked for again
+_REST_S: Final = 5.0  # at most, before tokens are asked for again
 _TELLERS: Final = 8  # servers that are told something at once, one a partner
 _TIDY_S: Final = 3600.0
 
@@ -65,6 +68,7 @@ class JobRunner:
     _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
     _told: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)  # by account: the job, who tells
     _resting: dict[str, float] = field(default_factory=dict)  # jobs without tokens or room, or that failed, until when
+    _parts: dict[str, tuple[ApiKey, int]] = field(default_factory=dict)  # jobs' tokens for a chunk not yet paid whole
     _tidied: float = 0.0
     _away: str = ""
 
@@ -90,6 +94,7 @@ class JobRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._give_back(self._parts)
             self._tellers.shutdown(wait=False, cancel_futures=True)
 
     def _note_away(self, error: JobsAway) -> None:
@@ -102,6 +107,7 @@ class JobRunner:
         goes_on, now = False, time.monotonic()
         due = await asyncio.to_thread(self.jobs.due, time.time())
         self._resting = {one: until for one in due if (until := self._resting.get(one, 0.0)) > now}
+        await self._give_back(self._parts.keys() - set(due))
         for identifier in due:
             try:
                 goes_on |= await self._give_turn(identifier)
@@ -141,7 +147,7 @@ class JobRunner:
 
     async def _run(self, record: JobRecord) -> None:
         """Score rows until the job ends, has to rest, or another's turn has come."""
-        rows = await asyncio.to_thread(self.jobs.rows, record)
+        rows: list[bytes] = []
         record.status = "running"
         until = time.monotonic() + TURN_S
         while record.done < record.rows:
@@ -150,25 +156,56 @@ class JobRunner:
                 because = "the key that ordered the job is no longer valid"
                 await asyncio.to_thread(self.jobs.finish, record, "failed", because)
                 return
-            chunk = rows[record.done : record.done + min(CHUNK_ROWS, key.burst)]
-            lines = await self._scored(record, key, chunk)
+            size = min(CHUNK_ROWS, key.burst, key.daily, record.rows - record.done)
+            if not await self._paid(record, key, size):
+                return
+            rows = rows or await self._rows(record, key, size)
+            lines = await self._scored(record, key, rows[record.done : record.done + size])
             if lines is None:
                 return
             try:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
             except JobEnded:  # cancelled meanwhile: what is not told is not charged
-                await self.limiter.take(key, -len(lines))
+                await self.limiter.take(key, -size)
                 return
             if record.done < record.rows and time.monotonic() > until:
                 return
         await asyncio.to_thread(self.jobs.finish, record, "done")
 
+    async def _rows(self, record: JobRecord, key: ApiKey, paid: int) -> list[bytes]:
+        """The applicants as they came, read when some of them are paid for: a job that waits costs next to nothing."""
+        try:
+            return await asyncio.to_thread(self.jobs.rows, record)
+        except BaseException:
+            await self.limiter.take(key, -paid)
+            raise
+
+    async def _paid(self, record: JobRecord, key: ApiKey, size: int) -> bool:
+        """Whether a chunk's tokens are there now; else a part of them is taken, and the job rests."""
+        payer, part = self._parts.pop(record.id, (key, 0))
+        if part > size or payer.id != key.id:
+            await self.limiter.take(payer, -part)
+            part = 0
+        decision = await self.limiter.take(key, size - part) if part < size else None
+        if decision is None or decision.allowed:
+            return True
+        if decision.violated == BURST and all(other.id != key.id for other, _ in self._parts.values()):
+            more = min(size - part, max(decision.remaining // 2, 1))
+            part += more if (await self.limiter.take(key, more)).allowed else 0
+        if part:
+            self._parts[record.id] = key, part
+        self._rest(record, min(decision.retry_after_s or 1, _REST_S))
+        return False
+
+    async def _give_back(self, jobs: Collection[str]) -> None:
+        """Return what these jobs paid for rows that were not scored."""
+        for identifier in tuple(jobs):
+            payer, part = self._parts.pop(identifier, (None, 0))
+            if payer is not None:
+                await self.limiter.take(payer, -part)
+
     async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
-        """A result a row; None if there was no token or no room: the job rests."""
-        decision = await self.limiter.take(key, len(chunk))
-        if not decision.allowed:
-            self._rest(record, min(decision.retry_after_s or 1, _REST_S))
-            return None
+        """A result a row; None if there was no room: the job rests."""
         applicants, refused = _decoded(chunk)
         try:
             scores = await self._once(record, key, chunk, applicants) if applicants else []

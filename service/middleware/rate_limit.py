@@ -28,14 +28,16 @@ class Throttle:
     decisions: Counter[str] = field(default_factory=Counter)
     _held: dict[str, int] = field(default_factory=dict)
 
-    async def charge(self, call: Call, cost: int) -> None:
-        """Take `cost` tokens of the caller's key; 0 only asks whether one is left.
+    async def charge(self, call: Call, cost: int, *, leaves: int = 0) -> None:
+        """Take `cost` tokens of the caller's key, if so many are left behind; 0 only asks whether one is left.
 
         Raises:
             ProblemError: 429, telling when to come back; nothing was taken.
         """
         key = call.owner
-        decision = await self.limiter.take(key, cost)
+        decision = await self.limiter.take(key, cost + leaves)
+        if leaves and decision.allowed:
+            decision = await self.limiter.take(key, -leaves)
         call.limits = limit_headers(key, decision)
         if decision.allowed:
             call.tokens += cost
@@ -43,6 +45,10 @@ class Throttle:
             return
         self.decisions[decision.violated or BURST] += 1
         raise ProblemError(_refusal(key, decision, cost))
+
+    async def tell(self, call: Call) -> None:
+        """Note what the caller has left, for an answer that costs nothing."""
+        call.limits = limit_headers(call.owner, await self.limiter.take(call.owner, 0))
 
     async def refund(self, call: Call, cost: int) -> None:
         """Give tokens back that paid for an answer we failed to give."""

@@ -42,6 +42,7 @@ class Price(StrEnum):
     NOTHING = ""
     TOKEN = "Costs one token."
     ROWS = "Costs a token a row."
+    RESULTS = "Costs one token where it has results, else nothing."
     ORDER = "Costs one token, and a token a row as the rows are scored."
 
     def tokens(self, rows: int = 1) -> int:

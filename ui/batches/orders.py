@@ -18,7 +18,7 @@ from ui.api.limits import Limit
 from ui.batches.jobs import BackgroundJob, JobStore, Order, UploadJob
 
 _ORDER_BYTES: Final = 7 << 20  # the API takes 8 MiB
-_LOOK_S: Final = 1.0  # between two questions, each of which costs a token
+_LOOK_S: Final = 1.0  # between two questions; one that brings results costs a token
 _ATTEMPTS: Final = 8
 
 

@@ -3,6 +3,7 @@
     BentosError
     ├── VersionMissing      register or approve a version first
     ├── PromotionLost       somebody else moved the champion: look again, then decide again
+    ├── AliasMoved          MLflow and the audit trail name two champions: find out who moved the alias, put it back
     ├── ApprovalMissing     let a person approve the version first
     │   └── OverrideEnded   it was approved for a time that is over: decide again, or approve another version
     ├── ArtefactDamaged     the stored package is not what was registered: do not use it
@@ -30,6 +31,10 @@ class VersionMissing(BentosError):
 
 class PromotionLost(BentosError):
     """The champion is not the one the decision was made against."""
+
+
+class AliasMoved(BentosError):
+    """The alias of the champion is not where the audit trail's last move put it."""
 
 
 class ApprovalMissing(BentosError):

@@ -259,7 +259,7 @@ def in_front(registry: Registry, version: Version, settings: BentosSettings) -> 
         BentosError: it did not get there; what answered before answers still.
     """
     log = get_run_logger()
-    champion = registry.find(CHAMPION)
+    champion = registry.champion()
     if champion is None or champion.number != version.number:
         line = answering.OVERTAKEN if champion else "NOT answering: there is no champion"
     else:

@@ -29,7 +29,7 @@ from bentos.registry.catalogue import documents_file
 from bentos.registry.decision import Decision
 from bentos.registry.signing import Reviewers, Statement, proved
 from bentos.registry.version import Version
-from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from bentos.registry.versions import CHALLENGER, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
 from flows.completion import completed
@@ -72,9 +72,9 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
     settings = FlowSettings()
     registry = Registry.connect(BentosSettings())
     challenger = registry.version(version) if version else registry.by_alias(CHALLENGER)
-    champion = registry.find(CHAMPION)
-    if done := _already(registry, challenger, champion):
+    if done := _already(registry, challenger):
         return done
+    champion = registry.champion()
     checked = check(registry, challenger, champion)
     if runtime.flow_run.run_count <= 1:
         show(challenger, checked)
@@ -274,13 +274,21 @@ def announce(version: Version) -> None:
     )
 
 
-def _already(registry: Registry, challenger: Version, champion: Version | None) -> str:
-    """What was decided before, if the run was killed after its verdict was applied or is asked about the champion."""
-    if champion is not None and champion.number == challenger.number:
+def _already(registry: Registry, challenger: Version) -> str:
+    """What was decided before, if the run was killed after its verdict was applied or is asked about the champion.
+
+    A promotion that was cut off between audit trail and alias is finished here: the trail has it, so it was decided.
+    """
+    if registry.champion_told() == challenger.number:
         decision = registry.approved(challenger)
+        registry.restore(actor=decision.reviewer, note="finished by its registration, run again")
         if not registry.documents(challenger):
-            document(registry, challenger, decision, check(registry, challenger, registry.find(PREVIOUS)))
+            document(registry, challenger, decision, check(registry, challenger, _compared_with(registry, decision)))
         announce(challenger)
         get_run_logger().info("version %s is champion already", challenger.number)
         return "approved"
     return ""
+
+
+def _compared_with(registry: Registry, decision: Decision) -> Version | None:
+    return registry.version(decision.champion) if decision.champion else None

@@ -3,7 +3,8 @@
 MLflow's registry has no transaction: two promotions at once both succeed, a version may point to nothing, and aliases
 vanish with their version. So promotion is a compare-and-set of ours: ordered by a lock of this host, refused when the
 champion is no longer the one the decision was made against, preceded by a download that proves the bytes, written to
-the audit trail before the alias moves. Promotions from several hosts are told apart by a claim tag that is read back
+the audit trail before the alias moves. An alias counts only where the trail's last move agrees (`moves`), since whoever
+trains can move aliases too. Promotions from several hosts are told apart by a claim tag that is read back
 before the alias moves; that narrows the window to one request and does not close it, so run promotions on one worker.
 """
 
@@ -17,11 +18,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bentos.digests import combined, fingerprint
-from bentos.errors import ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken
+from bentos.errors import AliasMoved, ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken, VersionMissing
 from bentos.registry.audit_trail import Trail, TrailEntry
 from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, Catalogue, client_of, decision_file
 from bentos.registry.decision import Decision
 from bentos.registry.identities import same_person
+from bentos.registry.moves import (
+    FAILED,
+    LOST,
+    PROMOTED,
+    REGISTERED,
+    REJECTED,
+    RESTORED,
+    ROLLED_BACK,
+    champion_told,
+    disagreement,
+    previous_told,
+    tells,
+)
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
 from service.files import locked
@@ -33,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["CHALLENGER", "CHAMPION", "PACKAGE", "PREVIOUS", "Registry"]
 
 LOGGED_MODEL: Final = "models:/"
-REGISTERED, PROMOTED, REJECTED = "registered", "promoted", "rejected"  # what the trail tells of a version's way
 
 
 class Registry(Catalogue):
@@ -76,6 +89,63 @@ class Registry(Catalogue):
             raise ApprovalMissing(f"the approval of version {version.number} does not hold: {error}") from error
         return decision
 
+    def by_alias(self, alias: str) -> Version:
+        """The version under the alias; the champion only where the audit trail knows it as such.
+
+        Raises:
+            VersionMissing: there is none.
+            AliasMoved: the audit trail knows another champion.
+            TrailBroken: the audit trail is not intact.
+        """
+        if alias == CHAMPION:
+            self.champion()
+        return super().by_alias(alias)
+
+    def champion(self) -> Version | None:
+        """The champion, None where there is none.
+
+        Raises:
+            AliasMoved: the audit trail knows another one.
+            TrailBroken: the audit trail is not intact.
+        """
+        version = self.find(CHAMPION)
+        if astray := disagreement(self._trail.entries(), version.number if version else 0):
+            raise AliasMoved(astray)
+        return version
+
+    def astray(self) -> str:
+        """Why the alias of the champion is not believed; empty if it is. For who only reads.
+
+        Raises:
+            TrailBroken: the audit trail is not intact.
+        """
+        version = self.find(CHAMPION)
+        return disagreement(self._trail.entries(), version.number if version else 0)
+
+    def champion_told(self) -> int:
+        """Number of the champion as the audit trail has it, else as the alias says; 0 for none.
+
+        Raises:
+            TrailBroken: the audit trail is not intact.
+        """
+        entries = self._trail.entries()
+        if tells(entries):
+            return champion_told(entries)
+        champion = self.find(CHAMPION)
+        return champion.number if champion else 0
+
+    def previous(self) -> Version | None:
+        """What a rollback goes back to: what the audit trail says, else the alias; None where there is nothing.
+
+        Raises:
+            TrailBroken: the audit trail is not intact.
+        """
+        entries = self._trail.entries()
+        if not tells(entries):
+            return self.find(PREVIOUS)
+        number = previous_told(entries)
+        return self.version(number) if number else None
+
     def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
         """A new challenger made from the package that the run logged.
 
@@ -112,6 +182,7 @@ class Registry(Catalogue):
 
         Raises:
             PromotionLost: somebody else promoted first; nothing was changed.
+            AliasMoved: the alias of the champion is not where the audit trail says.
             ApprovalMissing: the decision rejects or is about other bytes.
             ArtefactDamaged: the version's package is missing or has other bytes.
             TrailBroken: the audit trail is not intact.
@@ -124,12 +195,11 @@ class Registry(Catalogue):
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
             told = self._store(decision, version)
-            self._move(version, champion, event=PROMOTED, actor=decision.reviewer, note=decision.note, verdict=told)
-            if champion is not None and champion.number != version.number:
-                self._client.set_registered_model_alias(self.name, PREVIOUS, str(champion.number))
-            challenger = self.find(CHALLENGER)
-            if challenger is not None and challenger.number == version.number:
-                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            replaced = champion.number if champion else 0
+            self._move(version, replaced, event=PROMOTED, actor=decision.reviewer, note=decision.note, verdict=told)
+            if replaced not in (0, version.number):
+                self._client.set_registered_model_alias(self.name, PREVIOUS, str(replaced))
+            self._no_challenger(version)
             return self.version(version.number)
 
     def reject(self, decision: Decision) -> Version:
@@ -137,28 +207,64 @@ class Registry(Catalogue):
         with locked(self._lock):
             version = self.version(decision.version)
             told = self._store(decision, version)
-            challenger = self.find(CHALLENGER)
-            if challenger is not None and challenger.number == version.number:
-                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            self._no_challenger(version)
             self._trail_event(REJECTED, decision.reviewer, version, note=decision.note, verdict=told)
             return self.version(version.number)
 
     def rollback(self, *, expected: int, actor: str, note: str) -> Version:
-        """The champion before `expected`, champion again.
+        """The champion before `expected`, champion again; which one that is, the audit trail says, not the aliases.
 
         Raises:
-            VersionMissing: there is no previous champion.
+            VersionMissing: there is no champion, or no previous one.
             PromotionLost: the champion is not `expected`.
         """
         with locked(self._lock):
-            champion = self.by_alias(CHAMPION)
-            if champion.number != expected:
-                raise PromotionLost(f"champion is version {champion.number}, not {expected}: look again")
-            version = self._proved(self.by_alias(PREVIOUS).number)
+            champion = self.champion_told()
+            if not champion:
+                self.by_alias(CHAMPION)  # says so
+            if champion != expected:
+                raise PromotionLost(f"champion is version {champion}, not {expected}: look again")
+            previous = self.previous()
+            if previous is None:
+                raise VersionMissing(
+                    f"model {self.name} has no previous: there is nothing to go back to, a promotion leaves the one "
+                    "before it"
+                )
+            version = self._proved(previous.number)
             self.approved(version)
-            self._move(version, champion, event="rolled_back", actor=actor, note=note)
-            self._client.delete_registered_model_alias(self.name, PREVIOUS)
+            self._move(version, champion, event=ROLLED_BACK, actor=actor, note=note)
+            self._drop(PREVIOUS)
             return self.version(version.number)
+
+    def restore(self, *, actor: str, note: str = "") -> Version | None:
+        """The champion of the audit trail, with the aliases as its promotion leaves them; None where it knows of none.
+
+        Nothing is judged anew: whoever packs or deploys it asks for its approval and its bytes.
+
+        Raises:
+            VersionMissing: the version is gone from MLflow.
+            TrailBroken: the audit trail is not intact.
+        """
+        with locked(self._lock):
+            entries = self._trail.entries()
+            found = self.find(CHAMPION)
+            if not tells(entries) or champion_told(entries) == (found.number if found else 0):
+                return found
+            number = champion_told(entries)
+            if not number:
+                self._drop(CHAMPION)
+                self._trail.append(RESTORED, actor=actor, version="", replaced=_number(found), note=note)
+                return None
+            version = self.version(number)
+            self._trail_event(RESTORED, actor, version, replaced=_number(found), note=note)
+            self._client.set_registered_model_alias(self.name, CHAMPION, str(number))
+            previous = previous_told(entries)
+            if previous:
+                self._client.set_registered_model_alias(self.name, PREVIOUS, str(previous))
+            else:
+                self._drop(PREVIOUS)
+            self._no_challenger(version)
+            return version
 
     def record(self, version: Version, tags: Mapping[str, str]) -> None:
         """Keep facts learned later (Bento, image, digests) as tags of the version; an empty value removes the tag."""
@@ -193,14 +299,32 @@ class Registry(Catalogue):
 
     def _expected_champion(self, expected: int, decision: Decision) -> Version | None:
         champion = self.find(CHAMPION)
+        if champion is not None or self._still_there(self.champion_told()):
+            champion = self.champion()
         number = champion.number if champion else 0
         if number != expected:
-            self._trail_event("promotion_lost", decision.reviewer, self.version(decision.version))
+            self._trail_event(LOST, decision.reviewer, self.version(decision.version))
             raise PromotionLost(
                 f"version {decision.version} lost: champion is version {number or 'none'}, the decision was made "
                 f"against {expected or 'none'}; run the registration flow again"
             )
         return champion
+
+    def _still_there(self, number: int) -> bool:
+        """Whether MLflow has the version; without it no alias can be where the trail says, and another may follow."""
+        try:
+            return bool(number and self.version(number))
+        except VersionMissing:
+            return False
+
+    def _drop(self, alias: str) -> None:
+        if self.find(alias) is not None:
+            self._client.delete_registered_model_alias(self.name, alias)
+
+    def _no_challenger(self, version: Version) -> None:
+        challenger = self.find(CHALLENGER)
+        if challenger is not None and challenger.number == version.number:
+            self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def _proved(self, number: int) -> Version:
         version = self.version(number)
@@ -209,21 +333,21 @@ class Registry(Catalogue):
         return version
 
     def _move(  # pylint: disable=too-many-arguments  # who moves it, why, and on which verdict
-        self, version: Version, champion: Version | None, *, event: str, actor: str, note: str, verdict: str = ""
+        self, version: Version, replaced: int, *, event: str, actor: str, note: str, verdict: str = ""
     ) -> None:
         """Set the champion alias: claim first, trail second, alias last, so that no move is ever unrecorded."""
         claim = uuid.uuid4().hex
         self._client.set_registered_model_tag(self.name, "promotion_claim", claim)
-        replaced = str(champion.number) if champion else ""
-        self._trail_event(event, actor, version, replaced=replaced, note=note, verdict=verdict)
+        before = str(replaced) if replaced else ""
+        self._trail_event(event, actor, version, replaced=before, note=note, verdict=verdict)
         if self._client.get_registered_model(self.name).tags.get("promotion_claim") != claim:
-            self._trail_event("promotion_lost", actor, version)
+            self._trail_event(FAILED, actor, version, note="another host claimed the champion")
             raise PromotionLost(f"version {version.number} lost: another host is promoting at this moment; look again")
         try:
             self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
         except Exception:  # whatever it is, it is raised again
             # The trail already says that it moved; MLflow may be unreachable, so only the file is told.
-            self._trail.append("promotion_failed", actor=actor, version=str(version.number), digest=version.digest)
+            self._trail.append(FAILED, actor=actor, version=str(version.number), digest=version.digest)
             raise
 
     def _trail_event(self, event: str, actor: str, version: Version, **told: str) -> None:
@@ -255,6 +379,10 @@ class Registry(Catalogue):
         return told
 
 
+def _number(version: Version | None) -> str:
+    return str(version.number) if version else ""
+
+
 def vouched(version: Version, decision: Decision, entries: Sequence[TrailEntry]) -> None:
     """Make sure that a host's audit trail says of a version what MLflow says, which who trains can write.
 
@@ -264,7 +392,7 @@ def vouched(version: Version, decision: Decision, entries: Sequence[TrailEntry])
     Raises:
         ApprovalMissing: the trail says otherwise.
     """
-    if not entries:
+    if not tells(entries):
         return
     own = [entry for entry in entries if (entry.version, entry.digest) == (str(version.number), version.digest)]
     verdicts = [entry for entry in own if entry.event in (PROMOTED, REJECTED)]

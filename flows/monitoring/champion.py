@@ -43,18 +43,36 @@ class ChampionState:
 
 
 def champion_state(registry: Registry) -> ChampionState | None:
-    """The champion and its override; None where there is no champion."""
+    """The champion and its override; None where there is no champion.
+
+    Of a version that somebody moved the alias to nothing is known but its number.
+    """
     from bentos.registry.versions import CHAMPION
 
     version = registry.find(CHAMPION)
     if version is None:
         return None
+    if astray(registry):
+        return ChampionState(version.number)
     decision = registry.decision(version)
     return ChampionState(version.number, decision.override_expires if decision.overridden else None)
 
 
+def astray(registry: Registry) -> str:
+    """Why the champion's alias is not believed; empty if it is. Monitoring reads on, whatever it is."""
+    from bentos.errors import TrailBroken
+
+    try:
+        return registry.astray()
+    except TrailBroken as error:
+        return str(error)
+
+
 def watch(registry: Registry, gateway: str, today: date) -> ChampionState | None:
     """Show and tell what is to be known of the champion; the gateway is told where one is named."""
+    if moved := astray(registry):
+        get_run_logger().error(moved)
+        create_markdown_artifact(f"**🔴 {moved}**", key="drift-champion", description="An alias that was moved")
     state = champion_state(registry)
     if state is None:
         return None

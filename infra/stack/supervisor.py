@@ -13,8 +13,11 @@ from typing import Final
 import httpx
 
 from bentos.digests import require_proved
-from bentos.errors import ArtefactDamaged
+from bentos.errors import ArtefactDamaged, TrailBroken
 from bentos.processes import answers, await_ready, port_obstacle, port_taken, sweep
+from bentos.registry.audit_trail import Trail
+from bentos.registry.moves import disagreement
+from bentos.settings import BentosSettings
 from flows import schedules
 from flows.schedules import Schedule
 from infra.errors import StackError
@@ -302,6 +305,8 @@ class Stack:
                 champion = models.under("champion")
         except StackError as error:
             return [str(error)]
+        if astray := self._astray(champion.number if champion else 0):
+            return [astray]
         if champion is None:
             return []
         answering = self.answering()
@@ -309,6 +314,13 @@ class Stack:
             return []
         told = f"version {answering} answers" if answering else "no version answers"
         return [f"champion is version {champion.number}, {told}: `python -m infra.local release` lets it in"]
+
+    def _astray(self, champion: int) -> str:
+        """Why the audit trail does not believe the alias; empty if it does."""
+        try:
+            return disagreement(Trail(BentosSettings(state_dir=self.settings.state_dir).trail_file).entries(), champion)
+        except TrailBroken as error:
+            return str(error)
 
     def answering(self) -> str:
         """Number of the version that answers partners; empty where none does."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bentos.errors import (
+    AliasMoved,
     ApprovalMissing,
     ArtefactDamaged,
     BentosError,
@@ -116,6 +117,121 @@ def test_promotion_and_rollback(registry: Registry, register: Callable[..., Vers
     assert events[2:] == [("promoted", "1"), ("promoted", "2"), ("rolled_back", "1")]
 
 
+def _three(registry: Registry, register: Callable[..., Version], decide: Decide) -> list[Version]:
+    """Three versions, each approved and champion in its turn."""
+    made = [register(b"%d" % number) for number in (1, 2, 3)]
+    for version in made:
+        registry.promote(decide(version, champion=version.number - 1), expected=version.number - 1)
+    return made
+
+
+def _point(registry: Registry, alias: str, number: int) -> None:
+    """Move an alias as whoever trains can."""
+    registry._client.set_registered_model_alias(registry.name, alias, str(number))  # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize("moved", [1, 2, 0])
+def test_an_alias_that_was_moved_past_the_trail_is_not_believed(
+    moved: int, registry: Registry, register: Callable[..., Version], decide: Decide, settings: BentosSettings
+) -> None:
+    """Older versions hold a true approval too: who acts on the champion is refused, who reads is told, and it is
+    put back."""
+    _three(registry, register, decide)
+    if moved:
+        _point(registry, CHAMPION, moved)
+    else:
+        registry._client.delete_registered_model_alias(registry.name, CHAMPION)  # pylint: disable=protected-access
+
+    with pytest.raises(AliasMoved, match=f"at version {moved}" if moved else "is gone"):
+        registry.by_alias(CHAMPION)
+    with pytest.raises(AliasMoved, match="version 3 is, promoted by ana at .*champion restore"):
+        registry.promote(decide(register(b"4"), champion=moved), expected=moved)
+    assert registry.astray()
+
+    restored = registry.restore(actor="eva", note="looked")
+
+    assert restored is not None and restored.number == 3
+    assert (registry.by_alias(CHAMPION).number, registry.by_alias(PREVIOUS).number) == (3, 2)
+    last = Trail(settings.trail_file).entries()[-1]
+    assert (last.event, last.actor, last.replaced) == ("champion_restored", "eva", str(moved) if moved else "")
+    registry.restore(actor="eva")
+    assert Trail(settings.trail_file).entries()[-1] == last
+
+
+def test_a_rollback_goes_where_the_trail_says(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """Whatever both aliases say; and not twice, for what was gone back from is no way back."""
+    _three(registry, register, decide)
+    _point(registry, PREVIOUS, 1)
+    _point(registry, CHAMPION, 1)
+
+    registry.rollback(expected=3, actor="ana", note="")
+
+    assert registry.by_alias(CHAMPION).number == 2
+    _point(registry, PREVIOUS, 1)
+    with pytest.raises(VersionMissing, match="nothing to go back to"):
+        registry.rollback(expected=2, actor="ana", note="")
+
+
+def test_an_alias_without_any_promotion_is_taken_away(registry: Registry, register: Callable[..., Version]) -> None:
+    """A version was registered here and none was ever let out."""
+    _point(registry, CHAMPION, register().number)
+
+    with pytest.raises(AliasMoved, match="no version ever was"):
+        registry.by_alias(CHAMPION)
+    assert registry.restore(actor="ana") is None
+    assert registry.find(CHAMPION) is None and not registry.astray()
+
+
+def test_a_promotion_that_did_not_happen_moves_nothing(
+    registry: Registry, register: Callable[..., Version], decide: Decide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow failed after the trail had told: the champion before it is the one that counts."""
+    _three(registry, register, decide)
+    fourth = register(b"4")
+
+    def fail(*_: object) -> None:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry._client, "set_registered_model_alias", fail)  # pylint: disable=protected-access
+        with pytest.raises(OSError):
+            registry.promote(decide(fourth, champion=3), expected=3)
+
+    assert registry.by_alias(CHAMPION).number == 3
+    assert registry.promote(decide(fourth, champion=3), expected=3).number == 4
+
+
+def test_a_champion_that_was_deleted_can_be_followed(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """With its version its alias goes too: back to the one before, or on to a new one."""
+    _three(registry, register, decide)
+    registry._client.delete_model_version(registry.name, "3")  # pylint: disable=protected-access
+
+    with pytest.raises(AliasMoved, match="is gone"):
+        registry.by_alias(CHAMPION)
+    with pytest.raises(VersionMissing, match="has no version 3"):
+        registry.restore(actor="ana")
+    assert registry.promote(decide(register(b"4")), expected=0).number == 4
+
+
+def test_a_host_without_a_trail_of_versions_says_nothing(
+    registry: Registry, register: Callable[..., Version], decide: Decide, settings: BentosSettings
+) -> None:
+    """It deploys what another host decided; its own lines about that are no trail of versions."""
+    _three(registry, register, decide)
+    settings.trail_file.unlink()
+    Trail(settings.trail_file).append("deployed", actor="ana", version="2")
+    _point(registry, CHAMPION, 2)
+
+    assert registry.approved(registry.by_alias(CHAMPION)).version == 2
+    assert (registry.champion_told(), registry.astray()) == (2, "")
+    previous = registry.previous()
+    assert previous is not None and previous.number == 2
+
+
 def test_the_verdict_stays_with_the_version(
     registry: Registry, register: Callable[..., Version], decide: Decide
 ) -> None:
@@ -203,8 +319,10 @@ def test_a_verdict_forged_with_trainings_rights_lets_nothing_out(
         registry._store(stolen, version)  # pylint: disable=protected-access  # what a client of MLflow can do as well
         client = registry._client  # pylint: disable=protected-access
         client.set_registered_model_alias(registry.name, CHAMPION, str(version.number))
+        with pytest.raises(AliasMoved, match="no version ever was"):
+            registry.by_alias(CHAMPION)
         with pytest.raises(ApprovalMissing, match="does not hold"):
-            registry.approved(registry.by_alias(CHAMPION))
+            registry.approved(registry.version(version.number))
 
     registry._store(decide(version), version)  # pylint: disable=protected-access  # signed, but never promoted
     with pytest.raises(ApprovalMissing, match="the audit trail knows nothing of it"):

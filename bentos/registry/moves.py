@@ -1,0 +1,63 @@
+"""What the audit trail says of the champion: which version it is, and which one it took over from.
+
+An alias of MLflow can be moved by whoever trains; the trail cannot be written there. So the alias counts only where the
+trail's last move says the same. A host that keeps no trail of versions (it deploys, or publishes what another host
+decided) says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bentos.registry.audit_trail import TrailEntry
+
+REGISTERED, PROMOTED, REJECTED, ROLLED_BACK = "registered", "promoted", "rejected", "rolled_back"
+LOST: Final = "promotion_lost"  # nothing was told as moved
+FAILED: Final = "promotion_failed"  # the move that was told before it did not happen
+RESTORED: Final = "champion_restored"  # the alias went back to where the last move had put it
+_MOVES: Final = (PROMOTED, ROLLED_BACK)
+_TELLS: Final = (*_MOVES, REGISTERED, REJECTED)
+
+
+def tells(entries: Sequence[TrailEntry]) -> bool:
+    """Whether this host's trail is one of versions at all."""
+    return any(entry.event in _TELLS for entry in entries)
+
+
+def last_move(entries: Sequence[TrailEntry]) -> TrailEntry | None:
+    """The move that made the champion what it is; None if there was none."""
+    moves: list[TrailEntry] = []
+    for entry in entries:
+        if entry.event in _MOVES:
+            moves.append(entry)
+        elif entry.event == FAILED and moves and moves[-1].version == entry.version:
+            moves.pop()
+    return moves[-1] if moves else None
+
+
+def champion_told(entries: Sequence[TrailEntry]) -> int:
+    """Number of the version that is champion by the trail; 0 for none."""
+    move = last_move(entries)
+    return int(move.version) if move else 0
+
+
+def previous_told(entries: Sequence[TrailEntry]) -> int:
+    """Number of the version to go back to; 0 for none. What was gone back from is no way back."""
+    move = last_move(entries)
+    replaced = move.replaced if move and move.event == PROMOTED else ""
+    return int(replaced) if replaced and move and replaced != move.version else 0
+
+
+def disagreement(entries: Sequence[TrailEntry], champion: int) -> str:
+    """Why the alias, at version `champion` (0: nowhere), is not believed, and what to do; empty if it is."""
+    told = champion_told(entries)
+    if not tells(entries) or told == champion:
+        return ""
+    move = last_move(entries)
+    known = f"version {told} is, {move.event} by {move.actor} at {move.at[:19]}" if move else "no version ever was"
+    return (
+        f"alias champion is {f'at version {champion}' if champion else 'gone'}, by the audit trail {known}: find out "
+        "who moved it, then `python -m bentos.champion restore` puts it back (`rollback` goes back one further); a "
+        "promotion that was cut off is finished by running its registration again"
+    )

@@ -65,6 +65,7 @@ DUPLICATE_KEY: Final = Problem(400, "duplicate-key", "The body names a key twice
 BODY_TIMEOUT: Final = Problem(400, "body-timeout", "The body did not arrive in time", close=True)
 INCOMPLETE: Final = Problem(400, "incomplete-body", "The body ended before its end", close=True)
 BAD_HEADER: Final = Problem(400, "bad-header", "A request header is malformed")
+MALFORMED_HTTP: Final = BAD_HEADER.saying("The request is not well-formed HTTP")
 UNAUTHORIZED: Final = Problem(401, "unauthorized", "A valid API key is needed in the header x-api-key")
 FORBIDDEN: Final = Problem(403, "forbidden", "This key's scopes do not cover the request")
 NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")

@@ -19,25 +19,18 @@ from typing import Any, ClassVar, Final, NoReturn
 
 from service.errors import ProblemError
 from service.middleware.edge import Edge, RequestHandler
-from service.problems import BAD_HEADER, CROWDED, HEADERS_TOO_LARGE, INCOMPLETE, Problem
+from service.problems import CROWDED, INCOMPLETE, MALFORMED_HTTP, Problem
 from service.protocol.connection_limits import ConnectionLimits
-from service.protocol.heads import HEADER_BYTES, Head, read_head
+from service.protocol.heads import Head, read_head
 from service.protocol.inbound import Inbound
 from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
 from service.protocol.rendering import CONTINUE, rendered
-from service.protocol.request_parser import RequestParser
+from service.protocol.request_parser import RequestParser, Stop
 from service.web.exchange import Call, Reply, problem_reply
 
-_UNFINISHED_BYTES: Final = 2 * HEADER_BYTES  # of a head; its first read may hold the end of another request
-_LINES_PER_BYTE: Final = 8  # of the lines around chunks of one byte each
-_PIPELINED: Final = 64  # requests that may wait behind one another
+_PIPELINED: Final = 64  # requests that may wait behind one another; more wait as bytes
 _KEPT_BYTES: Final = 64 * 1024  # missing of a body that was answered: fewer are waited for, to keep the connection
 _WRITE_S: Final = 30.0  # for an answer that is not read
-_MALFORMED: Final = BAD_HEADER.saying("The request is not well-formed HTTP")
-
-
-class Stop(Exception):
-    """Ends the parser's work from within one of its callbacks."""
 
 
 class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attributes  # it is the state of a connection
@@ -58,8 +51,6 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._now: Inbound | None = None  # is being answered
         self._queue: deque[Inbound] = deque()  # are to be answered after it
         self._arriving: Inbound | None = None  # its body is not whole
-        self._seen = 0  # bytes since a head is owed
-        self._line_bytes = 0  # around the parts of this body
         self._idle = False
         self._over = False  # nothing more is read as a request
         self._lingers = False
@@ -103,28 +94,42 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._over:
             self._discard(len(data))
             return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         before = self._arriving
-        received = before.received if before else 0
-        if before is None:
-            self._seen += len(data)
         if self._parser is not None and not self._parser.feed(data):
             self._unreadable()
         if self._over:
             return
-        if self._arriving is None:
-            if self._seen > _UNFINISHED_BYTES:
-                self._refuse(HEADERS_TOO_LARGE)
-        elif self._arriving is before:
-            self._measure(before, len(data) - (before.received - received))
-        elif not self._arriving.queued:
+        if self._arriving is not None and self._arriving is not before and not self._arriving.queued:
             self._enqueue(self._arriving)
 
     def eof_received(self) -> bool:
         """The caller sends no more; what it sent is answered all the same."""
-        self._half_closed = self._over = True
+        self._half_closed = True
+        if not self._holds_back():
+            self._expect_no_more()
+        return not self._lingers and (self._now is not None or bool(self._queue) or self._holds_back())
+
+    def _expect_no_more(self) -> None:
+        self._over = True
         if self._arriving is not None:
             self._arriving.fail(INCOMPLETE)
-        return not self._lingers and (self._now is not None or bool(self._queue))
+
+    def _holds_back(self) -> bool:
+        """Whether requests wait as bytes behind those that wait to be answered."""
+        return self._parser is not None and bool(self._parser.held)
+
+    def _go_on_parsing(self) -> None:
+        """The requests that waited have been begun: read those that were held back behind them."""
+        if self._over:
+            return
+        self._parse(b"")
+        if self._half_closed and not self._holds_back():
+            self._expect_no_more()
+        if self._now is None and not self._over and not self._queue:
+            self._next()
 
     def pause_writing(self) -> None:
         """The caller does not read, or not as fast as it is answered."""
@@ -176,9 +181,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._idle = False
             self._arm(self.connections.header_timeout_s)
 
-    def on_head(self, method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> int | None:
         """A head is there: its body is awaited, or it is refused."""
-        self._seen = self._line_bytes = 0
         if not self._write_paused:
             self.connections.deadlines.disarm(self)
         try:
@@ -188,6 +192,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self.connections.is_spare(self) and not self._handler.vital(head.path):
             self.stop(CROWDED)
         self._arriving = self._inbound(head)
+        return head.length
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -200,12 +205,16 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if whole is None:
             return
         whole.end()
-        if not whole.keep_alive or len(self._queue) >= _PIPELINED:
+        if not whole.keep_alive:
             self._over = True
         if whole.answered:
             self._next()
         elif not whole.queued:
             self._enqueue(whole)
+
+    def is_full(self) -> bool:
+        """Whether enough requests wait; the bytes of the next ones wait as they came."""
+        return len(self._queue) >= _PIPELINED
 
     def stop(self, problem: Problem) -> NoReturn:
         """Refuse what the parser is about, and stop it."""
@@ -222,15 +231,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._over:
             self._leftover.add(1)
         elif self._arriving is not None:
-            self._cut(self._arriving, _MALFORMED)
+            self._cut(self._arriving, MALFORMED_HTTP)
         else:
-            self._refuse(_MALFORMED)
-
-    def _measure(self, arriving: Inbound, lines: int) -> None:
-        """Bound what is neither head nor body: lines of chunks, their extensions, trailers without an end."""
-        self._line_bytes += lines
-        if self._line_bytes > HEADER_BYTES + _LINES_PER_BYTE * arriving.received:
-            self._cut(arriving, HEADERS_TOO_LARGE)
+            self._refuse(MALFORMED_HTTP)
 
     def _call(self, head: Head, body: bytes | None = None) -> Call:
         """What a head asks for, however it was read."""
@@ -342,6 +345,9 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             return
         if self._queue:
             self._begin(self._queue.popleft())
+        elif self._holds_back():
+            self._loop.call_soon(self._go_on_parsing)  # not from within an answer's end, which may be such a one's
+            return
         elif self._arriving is None:
             self._idle = True
             self._arm(self._keep_alive_s)

@@ -125,10 +125,10 @@ class ExpressProtocol(Connection):
         head = self._heads.get((data[: told.start(1)], data[told.end(1) : end])) if told else None
         if told is None or head is None or len(data) - end != int(told[1]):
             return False
-        if self._now is not None or self._over or self._write_paused or not self._at_once(head):
+        if self._now is not None or self._over or self._write_paused or self._holds_back() or not self._at_once(head):
             return False
         self.connections.deadlines.disarm(self)
-        self._idle, self._seen = False, 0
+        self._idle = False
         call = self._call(head, data[end:])
         if len(data) - end != head.length:
             call.headers = head.headers | {_LENGTH_NAME: told[1]}

@@ -105,7 +105,9 @@ class Inbound:
             self._news = get_running_loop().create_future()
             await self._news
             self._news = None
-        if self._fault is not None:
+        if (
+            self._fault is not None and not self._waiting
+        ):  # what came before it is looked at before it, as if it came apart
             raise ProblemError(self._fault)
         return {"type": "http.request", "body": self._take(), "more_body": not self.complete}
 

@@ -1,21 +1,35 @@
 """From bytes to heads and bodies: llhttp on one connection, with the bounds that it has not.
 
+It is given one piece at a time: a head to its end, a body to its end, trailers to theirs; chunks are read before it
+(`service.protocol.chunks`). So what is counted is where it stands in the bytes, and never how they were cut into reads:
+the same bytes have the same answers.
+
 What asks for an upgrade is read again as if it did not ask. Names that nobody reads are not kept. Trailers are counted
 and dropped.
 """
 
 from __future__ import annotations
 
+import re
+from enum import Enum, auto
 from typing import Any, Final, NoReturn, Protocol
 
 import httptools
 
-from service.problems import HEADERS_TOO_LARGE, Problem
+from service.problems import HEADERS_TOO_LARGE, MALFORMED_HTTP, Problem
+from service.protocol.chunks import Chunks
 from service.protocol.heads import HEADER_BYTES
 from service.web.fields import READ
 
 CLOSES: Final = (b"connection", b"close")
 """What is read of a head after which llhttp reads no other, for whatever reason: `Proxy-Connection` is one."""
+_GAP: Final = b"\r\n\r\n"
+_LAST_CHUNK: Final = b"0\r\n"
+_BLANK_LINES: Final = re.compile(rb"[\r\n]+")
+
+
+class Stop(Exception):
+    """Ends the parser's work, also from within one of its callbacks."""
 
 
 class Listener(Protocol):
@@ -24,8 +38,8 @@ class Listener(Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
 
-    def on_head(self, method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
-        """A head, whole; the names are in lower case."""
+    def on_head(self, method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> int | None:
+        """A head, whole; the names are in lower case. How long its body is, None if it comes in chunks."""
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -33,60 +47,121 @@ class Listener(Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
 
+    def is_full(self) -> bool:
+        """Whether it takes no more requests for now: `feed` goes on where it stood."""
+
     def stop(self, problem: Problem) -> NoReturn:
         """What is being read breaks a bound."""
 
 
-class RequestParser:
+class _Stage(Enum):
+    HEAD = auto()
+    BODY = auto()
+    CHUNKS = auto()
+    TRAILERS = auto()
+
+
+class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is the state of a parser
     """The requests of one connection, one behind another."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self.on_body, self.on_message_complete = (
-            listener.on_body,
-            listener.on_message_complete,
-        )  # without a step between
+        self.on_body = listener.on_body  # without a step between
+        self.held = b""
+        """What came behind more requests than the listener takes for now."""
+        self._stage = _Stage.HEAD
+        self._count = 0  # bytes of this head, or of these trailers
+        self._tail = b""  # of them, where their end may begin
+        self._left = 0  # of the body
+        self._chunks = Chunks()
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._field_bytes = 0  # of this head, or of these trailers
-        self._in_head = False
+        self._in_head = self._at_gap = False
         self._llhttp: Any = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bool:
         """Read on; False if the listener ended that, or what came is no HTTP."""
-        rest = memoryview(data)
+        data, self.held = self.held + data if self.held else data, b""
+        view, place = memoryview(data), 0
         try:
-            while True:
-                try:
-                    self._llhttp.feed_data(rest)
+            while place < len(data):
+                if self._stage is _Stage.HEAD and not self._count and self._listener.is_full():
+                    self.held = data[place:]
                     return True
-                except httptools.HttpParserUpgrade as upgrade:
-                    rest = rest[upgrade.args[0] :]
-                    self._read_again()
-        except httptools.HttpParserError:
+                place = self._read(data, view, place)
+        except (httptools.HttpParserError, Stop):
             return False
+        return True
+
+    def _read(self, data: bytes, view: memoryview, start: int) -> int:
+        """Read the next piece; where it ends."""
+        if self._stage is _Stage.BODY:
+            end = min(len(data), start + self._left)
+            self._left -= end - start
+            self._llhttp.feed_data(view[start:end])
+            return end
+        if self._stage is _Stage.CHUNKS:
+            return self._read_chunks(data, start)
+        if self._stage is _Stage.HEAD and not self._in_head and (blank := _BLANK_LINES.match(data, start)):
+            self._read_counted(view[start : blank.end()])
+            return blank.end()
+        end = self._gap(data, start)
+        self._tail = (self._tail + data[max(start, end - len(_GAP)) : end])[-len(_GAP) :]
+        self._at_gap = self._tail == _GAP
+        self._read_counted(view[start:end])
+        return end
+
+    def _gap(self, data: bytes, start: int) -> int:
+        """Where the head or the trailers end, or the bytes do."""
+        if self._tail:
+            seam = (self._tail[-3:] + data[start : start + 3]).find(_GAP)
+            if seam >= 0:
+                return start + seam + len(_GAP) - len(self._tail[-3:])
+        found = data.find(_GAP, start)
+        return len(data) if found < 0 else found + len(_GAP)
+
+    def _read_counted(self, piece: memoryview) -> None:
+        """Read as far as the bound lets it: a fault that stands before that is met first."""
+        room = HEADER_BYTES - self._count
+        self._count += len(piece)
+        try:
+            self._llhttp.feed_data(piece if len(piece) <= room else piece[:room])
+        except httptools.HttpParserUpgrade:
+            self._read_again()
+        if len(piece) > room:
+            self._listener.stop(HEADERS_TOO_LARGE)
+
+    def _read_chunks(self, data: bytes, start: int) -> int:
+        body, end = self._chunks.read(data, start)
+        if body:
+            self.on_body(body)
+        if self._chunks.fault is not None:
+            self._listener.stop(self._chunks.fault)
+        if self._chunks.ended:
+            self._stage, self._count, self._tail = _Stage.TRAILERS, 0, _LAST_CHUNK
+            self._llhttp.feed_data(_LAST_CHUNK)  # it has seen no chunk before
+        return end
 
     def _read_again(self) -> None:
         first = (self._llhttp.get_method(), self._target, self._llhttp.get_http_version().encode())
         fields = b"".join(b"%s: %s\r\n" % field for field in self._fields)
         self._llhttp = httptools.HttpRequestParser(self)
+        self._at_gap = True
         self._llhttp.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (*first, fields))
 
-    # What llhttp calls, beside `on_body` and `on_message_complete`
+    # What llhttp calls, beside `on_body`
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._target, self._fields, self._field_bytes, self._in_head = b"", [], 0, True
+        self._target, self._fields, self._in_head = b"", [], True
         self._listener.on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self._target += url
-        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head; or a trailer, which is never one."""
-        self._count(len(name) + len(value) + 4)
         name = name.lower()
         if name in READ and self._in_head:
             self._fields.append((name, value))
@@ -96,12 +171,18 @@ class RequestParser:
         method = self._llhttp.get_method()
         if self._llhttp.should_upgrade() and method != b"CONNECT":
             return
-        self._field_bytes, self._in_head = 0, False
+        if not self._at_gap:  # it ends where we see no end
+            self._listener.stop(MALFORMED_HTTP)
         if not self._llhttp.should_keep_alive():
             self._fields.append(CLOSES)
-        self._listener.on_head(method, self._target, self._llhttp.get_http_version(), self._fields)
+        self._in_head = False
+        length = self._listener.on_head(method, self._target, self._llhttp.get_http_version(), self._fields)
+        if length is None:
+            self._stage, self._chunks = _Stage.CHUNKS, Chunks()
+        else:
+            self._stage, self._left = _Stage.BODY, length
 
-    def _count(self, size: int) -> None:
-        self._field_bytes += size
-        if self._field_bytes > HEADER_BYTES:
-            self._listener.stop(HEADERS_TOO_LARGE)
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._stage, self._count, self._tail, self._in_head = _Stage.HEAD, 0, b"", False
+        self._listener.on_message_complete()

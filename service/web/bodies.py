@@ -82,7 +82,7 @@ async def _collect(call: Call, limit: int) -> bytes:
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
         parts, size = [body], len(body)
-        while message.get("more_body"):
+        while message.get("more_body") and size <= limit:
             message = await call.receive()
             parts.append(message.get("body", b""))
             size += len(parts[-1])

@@ -142,7 +142,10 @@ class Talk:
 async def _settled(connection: Connection) -> None:
     for _ in range(5):
         await asyncio.sleep(0)
-    while connection._now is not None and connection._arriving is None:  # pylint: disable=protected-access
+    # pylint: disable-next=protected-access
+    while connection._arriving is None and (connection._now is not None or connection._holds_back()):
+        if cast(Pipe, connection._transport).closed:  # pylint: disable=protected-access
+            break
         await asyncio.sleep(0)
 
 

@@ -76,10 +76,11 @@ class Admission:
             self.throttle.look(call)
             self.room.hold(call, size if declared is not None else limit)
         await self.throttle.charge(call, 1 + size // BYTES_PER_TOKEN)
-        body = await self.bodies.read(call, limit)
-        if len(body) > max(size, BYTES_PER_TOKEN):  # its length was not told
-            await self.throttle.charge(call, len(body) // BYTES_PER_TOKEN)
-        return body
+        try:
+            return await self.bodies.read(call, limit)
+        finally:
+            if call.came > max(size, BYTES_PER_TOKEN):  # its length was not told, or it broke off
+                await self.throttle.charge(call, call.came // BYTES_PER_TOKEN)
 
     async def settle(self, call: Call, price: int) -> None:
         """Bring what was paid to the price of an answer.

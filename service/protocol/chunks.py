@@ -1,4 +1,4 @@
-"""A body that comes in chunks (RFC 9112, 7.1), read as it comes: whatever the reads, the same parts and the same faults.
+"""A body that comes in chunks (RFC 9112, 7.1), read as it comes: whatever the reads, the same parts and faults.
 
 What stands between two chunks is read as one border: the line end behind the one, the size of the next, extensions, a
 line end. Extensions say nothing to us; a size is hexadecimal digits and no blank, so that no proxy reads another one.
@@ -43,7 +43,7 @@ class Chunks:
         self._count = self._body = self._lines = 0
 
     def read(self, data: bytes, place: int) -> tuple[bytes, int]:
-        """What of the body stands in `data` from `place` on, and where that ends: at the bytes' end unless it `ended`."""
+        """What of the body stands in `data` from `place` on, and where that ends: with the bytes unless it `ended`."""
         parts: list[bytes] = []
         while place < len(data):
             if self._left:

@@ -78,22 +78,18 @@ class Bodies:
 
 
 async def _collect(call: Call, limit: int) -> bytes:
-    message = await call.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        parts, size = [body], len(body)
-        while message.get("more_body") and size <= limit:
-            message = await call.receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise ProblemError(_too_large(limit))
-        body = b"".join(parts)
-    if message["type"] == "http.disconnect":
-        raise ProblemError(INCOMPLETE)
-    if len(body) > limit:
-        raise ProblemError(_too_large(limit))
-    return body
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise ProblemError(INCOMPLETE)
+        parts.append(message.get("body", b""))
+        call.came += len(parts[-1])
+        if call.came > limit:
+            raise ProblemError(_too_large(limit))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(limit: int) -> Problem:

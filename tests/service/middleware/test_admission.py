@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from service.access.shared_limits import SharedLimiter, SharedTable
 from service.errors import ProblemError
 from service.middleware.admission import BYTES_PER_TOKEN, Admission, BodyRoom
 from service.middleware.rate_limit import Throttle
+from service.problems import MALFORMED_HTTP
 from service.web.bodies import BATCH_BYTES, Bodies
 from service.web.exchange import Call
 
@@ -51,6 +53,12 @@ def call(length: int | None = LENGTH, key: ApiKey = KEY, asked: list[str] | None
     return found
 
 
+async def _breaks_off(messages: list[Any]) -> Any:
+    if not messages:
+        raise ProblemError(MALFORMED_HTTP)
+    return messages.pop()
+
+
 async def left(admission: Admission, key: ApiKey = KEY) -> int:
     """Tokens that a key has."""
     return (await admission.throttle.limiter.take(key, 0)).remaining
@@ -82,6 +90,23 @@ def test_a_body_of_untold_length_pays_when_it_is_there(admission: Admission) -> 
         assert found.tokens == 1 + LENGTH // BYTES_PER_TOKEN
 
     asyncio.run(run())
+
+
+def test_a_body_that_breaks_off_pays_for_what_came(admission: Admission) -> None:
+    """As one that is whole and refused: by its bytes, however it ends, and too large is said before any later fault."""
+
+    async def work() -> None:
+        for limit, problem in ((BATCH_BYTES, MALFORMED_HTTP), (LENGTH // 2 - 1, None)):
+            broken, before = call(None), await left(admission)
+            broken.receive = partial(_breaks_off, [await broken.receive()])
+            with pytest.raises(ProblemError) as error:
+                await admission.read(broken, limit)
+            assert error.value.problem.status == (problem.status if problem else 413)
+            assert before - await left(admission) == broken.tokens == 1 + LENGTH // 2 // BYTES_PER_TOKEN
+            assert broken.release is not None
+            broken.release()
+
+    asyncio.run(work())
 
 
 def test_the_keys_of_a_partner_share_its_room_and_tests_have_their_own(admission: Admission) -> None:

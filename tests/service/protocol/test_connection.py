@@ -220,6 +220,7 @@ def test_pipelined_requests_are_answered_in_their_order() -> None:
 
 def test_requests_behind_many_others_wait_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than so many are made of a read at once, and who sends no more is answered all of them."""
+    # pylint: disable=protected-access  # how many wait is seen nowhere else
     deepest, enqueue = 0, Connection._enqueue
 
     def watched(self: Connection, inbound: Inbound) -> None:

@@ -137,8 +137,8 @@ class Jobs:
         order = await asyncio.to_thread(_order, body, self._networks)
         unpaid = len(body) // BYTES_PER_TOKEN - len(order.applicants)  # what the rows' own tokens will not pay for
         await self._admission.settle(call, ORDER.price.tokens() + max(0, unpaid))
-        record = self._record(call, body, order)
-        rows = [bytes(one).replace(b"\n", b" ") for one in order.applicants]  # between tokens: JSON text has no raw one
+        record = await asyncio.to_thread(self._record, call, body, order)
+        rows = await asyncio.to_thread(_lines, order.applicants)
         try:
             first = await asyncio.to_thread(self._jobs.read, record.id) if record.fingerprint else None
             if first is not None:
@@ -262,6 +262,11 @@ def _order(body: bytes, allowed: Networks) -> _Order:
         except webhooks.WebhookRefused as error:
             raise ProblemError(INVALID.saying("1 rule is broken", Fault("/webhook", "address", str(error)))) from None
     return order
+
+
+def _lines(rows: list[msgspec.Raw]) -> list[bytes]:
+    """Each row without a line feed; JSON text has none but between its tokens."""
+    return [bytes(one).replace(b"\n", b" ") for one in rows]
 
 
 def _too_many_rows() -> ProblemError:

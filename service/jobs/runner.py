@@ -34,7 +34,7 @@ from service.jobs import webhooks
 from service.jobs.store import JobRecord, JobRepository
 from service.ledger.interface import Ledger, Replay
 from service.scoring import Scoring
-from service.web import decoding
+from service.web import bounds, decoding
 
 _log = logging.getLogger("service.jobs")
 CHUNK_ROWS: Final = 200
@@ -206,7 +206,7 @@ class JobRunner:
 
     async def _scored(self, record: JobRecord, key: ApiKey, chunk: Sequence[bytes]) -> list[bytes] | None:
         """A result a row; None if there was no room: the job rests."""
-        applicants, refused = _decoded(chunk)
+        applicants, refused = await _decoded(chunk)
         try:
             scores = await self._once(record, key, chunk, applicants) if applicants else []
         except (OutboxFull, IdempotencyRunning):
@@ -273,21 +273,21 @@ def _is_to_be_told(record: JobRecord) -> bool:
     return record.ended and 0 < record.webhook_due <= time.time()
 
 
-def _decoded(chunk: Sequence[bytes]) -> tuple[list[Applicant], dict[int, bytes]]:
-    """The sound applicants in order, and what is wrong with the others, by place."""
-    try:
-        return decoding.applicants(b'{"applicants":[' + b",".join(chunk) + b"]}"), {}
-    except ProblemError:
-        sound: list[Applicant] = []
-        refused: dict[int, bytes] = {}
-        for place, row in enumerate(chunk):
-            try:
-                sound.append(decoding.applicant(row))
-            except ProblemError as error:
-                faults = [
-                    {"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in error.problem.errors
-                ]
-                refused[place] = msgspec.json.encode(
-                    {"errors": faults or [{"pointer": "", "code": error.problem.slug}]}
-                )
-        return sound, refused
+async def _decoded(chunk: Sequence[bytes]) -> tuple[list[Applicant], dict[int, bytes]]:
+    """The sound applicants in order, and what is wrong with the others, by place.
+
+    At once where they are as small as sound ones; else a row a turn of the loop, since explaining each takes a while.
+    """
+    if sum(map(len, chunk)) <= bounds.LARGE_BYTES:
+        with suppress(ProblemError):
+            return decoding.applicants(b'{"applicants":[' + b",".join(chunk) + b"]}"), {}
+    sound: list[Applicant] = []
+    refused: dict[int, bytes] = {}
+    for place, row in enumerate(chunk):
+        await asyncio.sleep(0)
+        try:
+            sound.append(decoding.applicant(row))
+        except ProblemError as error:
+            faults = [{"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in error.problem.errors]
+            refused[place] = msgspec.json.encode({"errors": faults or [{"pointer": "", "code": error.problem.slug}]})
+    return sound, refused

@@ -165,20 +165,7 @@ class Scoring:
         matrix = features.matrix(columns | numbers | features.histories(applicants))
         assessments = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
         warning_codes = self._check.of_many(applicants, columns | numbers)
-        places, answers, lines, moment = list[str](), list[bytes](), list[bytes](), _now()
-        for start in range(0, len(applicants), _PIECE_ROWS):
-            await asyncio.sleep(0)
-            rows = slice(start, start + _PIECE_ROWS)
-            told = self._render_many(
-                key,
-                applicants[rows],
-                {name: column[rows] for name, column in columns.items()},
-                Arrays(*(array[rows] for array in assessments)),
-                warning_codes[rows],
-                moment,
-            )
-            for whole, piece in zip((places, answers, lines), told, strict=True):
-                whole.extend(piece)
+        places, answers, lines = await self._render_pieces(key, applicants, columns, assessments, warning_codes)
         await asyncio.sleep(0)
         body, spans = _document(answers)
         kind = RecordKind.PREDICTION.of(test=key.test)
@@ -194,6 +181,32 @@ class Scoring:
         """The smallest set of changes that reaches a target, as JSON; nothing is stored or counted as a score."""
         advice = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
         return advice.model_dump_json().encode()
+
+    async def _render_pieces(
+        self,
+        key: ApiKey,
+        applicants: Sequence[Applicant],
+        columns: Mapping[str, Any],
+        assessments: Arrays,
+        warning_codes: Sequence[tuple[str, ...]],
+    ) -> tuple[list[str], list[bytes], list[bytes]]:
+        """`_render_many`, some rows at a time: others have their turns in between."""
+        found = list[str](), list[bytes](), list[bytes]()
+        moment = _now()
+        for start in range(0, len(applicants), _PIECE_ROWS):
+            await asyncio.sleep(0)
+            rows = slice(start, start + _PIECE_ROWS)
+            told = self._render_many(
+                key,
+                applicants[rows],
+                {name: column[rows] for name, column in columns.items()},
+                Arrays(*(array[rows] for array in assessments)),
+                warning_codes[rows],
+                moment,
+            )
+            for whole, piece in zip(found, told, strict=True):
+                whole.extend(piece)
+        return found
 
     def _render_many(  # pylint: disable=too-many-locals,too-many-arguments,too-many-positional-arguments  # by columns
         self,

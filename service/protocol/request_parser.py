@@ -25,7 +25,9 @@ CLOSES: Final = (b"connection", b"close")
 """What is read of a head after which llhttp reads no other, for whatever reason: `Proxy-Connection` is one."""
 _GAP: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n"
-_BLANK_LINES: Final = re.compile(rb"[\r\n]+")
+_BLANKS: Final = re.compile(rb"[\r\n]+")
+_BLANK_LINES: Final = re.compile(rb"(?:\r\n)*\r?")
+_AROUND_TARGET: Final = len(b"  HTTP/1.1\r\n")  # with the method, what a request line is made of
 
 
 class Stop(Exception):
@@ -76,7 +78,8 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         self._chunks = Chunks()
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._in_head = self._at_gap = False
+        self._line_bytes = 0  # of the request line
+        self._in_head = self._at_gap = self._line_read = False
         self._llhttp: Any = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bool:
@@ -102,14 +105,27 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
             return end
         if self._stage is _Stage.CHUNKS:
             return self._read_chunks(data, start)
-        if self._stage is _Stage.HEAD and not self._in_head and (blank := _BLANK_LINES.match(data, start)):
-            self._read_counted(view[start : blank.end()])
-            return blank.end()
+        if self._stage is _Stage.HEAD and not self._in_head:
+            blanks = _BLANKS.match(data, start)
+            if blanks or self._tail:
+                return self._read_blanks(view[start : blanks.end() if blanks else start], start)
         end = self._gap(data, start)
+        if not self._line_read:
+            line_end = data.find(b"\n", start, end)
+            self._line_bytes += (line_end + 1 if line_end >= 0 else end) - start
+            self._line_read = line_end >= 0
         self._tail = (self._tail + data[max(start, end - len(_GAP)) : end])[-len(_GAP) :]
         self._at_gap = self._tail == _GAP
         self._read_counted(view[start:end])
         return end
+
+    def _read_blanks(self, piece: memoryview, start: int) -> int:
+        """Empty lines before a request line, whole ones alone; where they end."""
+        if not _BLANK_LINES.fullmatch(self._tail + piece) or not piece:
+            self._listener.stop(MALFORMED_HTTP)
+        self._tail = b"\r" if piece[-1:] == b"\r" else b""
+        self._read_counted(piece)
+        return start + len(piece)
 
     def _gap(self, data: bytes, start: int) -> int:
         """Where the head or the trailers end, or the bytes do."""
@@ -146,7 +162,7 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         first = (self._llhttp.get_method(), self._target, self._llhttp.get_http_version().encode())
         fields = b"".join(b"%s: %s\r\n" % field for field in self._fields)
         self._llhttp = httptools.HttpRequestParser(self)
-        self._at_gap = True
+        self._at_gap, self._line_bytes = True, len(first[0]) + len(first[1]) + _AROUND_TARGET
         self._llhttp.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (*first, fields))
 
     # What llhttp calls, beside `on_body`
@@ -169,10 +185,10 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
     def on_headers_complete(self) -> None:
         """A head is there."""
         method = self._llhttp.get_method()
+        if not self._at_gap or self._line_bytes != len(method) + len(self._target) + _AROUND_TARGET:
+            self._listener.stop(MALFORMED_HTTP)  # it ends where we see no end, or more than one blank parts its line
         if self._llhttp.should_upgrade() and method != b"CONNECT":
             return
-        if not self._at_gap:  # it ends where we see no end
-            self._listener.stop(MALFORMED_HTTP)
         if not self._llhttp.should_keep_alive():
             self._fields.append(CLOSES)
         self._in_head = False
@@ -185,4 +201,5 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._stage, self._count, self._tail, self._in_head = _Stage.HEAD, 0, b"", False
+        self._line_bytes, self._line_read = 0, False
         self._listener.on_message_complete()

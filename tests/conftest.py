@@ -45,9 +45,10 @@ SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
 STARTS = SERVERS | {"database_cluster", "database", "require_program", "served", "live_api", "stack"}
 NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full")
-# Groups that would hold up the end if they began late. The whole chain and the pages are one: beside a training that
-# takes both cores a page waits for minutes.
-LONGEST = ("browser", "servers")
+# The longest groups begin first, so that the last worker is not busy alone for minutes; the pages begin when most of
+# the chain's trainings, which take both cores, are over.
+CHAIN, PAGES = "chain", "pages"
+SERVER_GROUP = "servers"
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -78,10 +79,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+            item.add_marker(pytest.mark.xdist_group(SERVER_GROUP))
         elif not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
-    items.sort(key=_place)
+    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
+    order = [{CHAIN}, {SERVER_GROUP}, slow - {PAGES}, {PAGES}]
+    items.sort(
+        key=lambda item: next((place for place, groups in enumerate(order) if _group(item) in groups), len(order))
+    )
 
 
 def _needs_more_than_python(item: pytest.Item) -> bool:
@@ -90,10 +95,9 @@ def _needs_more_than_python(item: pytest.Item) -> bool:
     return bool(STARTS & asked) or any(item.get_closest_marker(mark) for mark in NOT_QUICK)
 
 
-def _place(item: pytest.Item) -> int:
-    """Rank of a test's group: the whole chain and the pages first, then what waits for servers, then the rest."""
-    groups = {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
-    return next((place for place, group in enumerate(LONGEST) if group in groups), len(LONGEST))
+def _group(item: pytest.Item) -> str:
+    """Name of the group whose tests one worker runs."""
+    return next(str(mark.args[0]) for mark in item.iter_markers("xdist_group"))
 
 
 @pytest.fixture(scope="session", name="require_program")

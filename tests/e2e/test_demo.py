@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("chain"),
 ]
 
 DEMO = ("infra.demo.play", "--data", "sample")

@@ -11,7 +11,7 @@ from infra.stack.processes import marked
 if TYPE_CHECKING:
     from tests.e2e.conftest import Clone
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(3600), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600), pytest.mark.xdist_group("chain")]
 
 DEMO = ("infra.demo.play", "--data", "sample")
 STAGES = {

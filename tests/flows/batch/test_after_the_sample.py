@@ -51,36 +51,36 @@ def _indexed(shifted: bool) -> str:
 
 REFUSED: Final = {
     "comma after points": (
-        as_csv(_table("annual_income", "30000", "2900.5", "2,900", "1.234,5")),
+        lambda: as_csv(_table("annual_income", "30000", "2900.5", "2,900", "1.234,5")),
         r"line 2,[39]\d\d, column annual_income: .*--decimal",
     ),
     "point after commas": (
-        _brazilian(_table("annual_income", "30000", "2900,5", "2.900", "1,234.5")),
+        lambda: _brazilian(_table("annual_income", "30000", "2900,5", "2.900", "1,234.5")),
         r"line 2,[39]\d\d, column annual_income: .*--decimal",
     ),
     "month first after day first": (
-        as_csv(_table("as_of", DAY, "25/03/2026", "02/03/2026", "03/25/2026")),
+        lambda: as_csv(_table("as_of", DAY, "25/03/2026", "02/03/2026", "03/25/2026")),
         r"line 2,[39]\d\d, column as_of: .*--days",
     ),
     "an open day after plain ones": (
-        as_csv(_table("as_of", DAY, DAY, DAY, "02/03/2026")),
+        lambda: as_csv(_table("as_of", DAY, DAY, DAY, "02/03/2026")),
         "line 2,952, column as_of: .*--days",
     ),
     "years and months after whole numbers": (
-        as_csv(_table("credit_history_months", "12", "5", "7", "5.03")),
+        lambda: as_csv(_table("credit_history_months", "12", "5", "7", "5.03")),
         "line 2,952, column credit_history_months: .*5 Years and 3 Months",
     ),
     "years and months after nothing": (
-        as_csv(_table("credit_history_months", "", "", "5.00", "6.00")),
+        lambda: as_csv(_table("credit_history_months", "", "", "5.00", "6.00")),
         "line 2,302, column credit_history_months: .*5 Years and 3 Months",
     ),
     "a byte of no text": (
-        as_csv(applicants(ROWS)).replace("row-2950", "row\x002950"),
+        lambda: as_csv(applicants(ROWS)).replace("row-2950", "row\x002950"),
         "line 2,952: .*bytes that no text",
     ),
-    "an index that ends": (_indexed(shifted=True), "line 2,952: the row does not begin with its own number"),
+    "an index that ends": (lambda: _indexed(shifted=True), "line 2,952: the row does not begin with its own number"),
 }
-"""By what stands after the sample: the file, and what is said of it."""
+"""By what stands after the sample: what writes the file, and what is said of it."""
 
 
 def _as_batch(pack: Callable[[bytes], bytes]) -> Callable[[Path, bytes], FileRead]:
@@ -113,7 +113,8 @@ READERS: Final = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_contradicts_the_beginning_refuses_the_file(tmp_path: Path, case: str, reader: str) -> None:
     """With line and column, and the option or the spelling that settles it; for every reader."""
-    content, said = REFUSED[case]
+    write, said = REFUSED[case]
+    content = write()
     assert content.encode().index(content.split("\n")[LATE[0]].encode()) > SAMPLE_BYTES
     with pytest.raises((BatchRefused, TableRefused), match=said):
         READERS[reader](tmp_path, content.encode())
@@ -121,27 +122,28 @@ def test_what_contradicts_the_beginning_refuses_the_file(tmp_path: Path, case: s
 
 READ: Final = {
     "an order of days that the end decides": (
-        as_csv(_table("as_of", DAY, "02/03/2026", "04/03/2026", "25/03/2026")),
+        lambda: as_csv(_table("as_of", DAY, "02/03/2026", "04/03/2026", "25/03/2026")),
         {},
     ),
     "a history that its end shows to be months": (
-        as_csv(_table("credit_history_months", "12", "5.00", "265", "5.03")),
+        lambda: as_csv(_table("credit_history_months", "12", "5.00", "265", "5.03")),
         {LATE[1]: "credit_history_months"},  # no whole number
     ),
-    "an index": (_indexed(shifted=False), {}),
+    "an index": (lambda: _indexed(shifted=False), {}),
     "another delimiter": (
-        as_csv(applicants(ROWS)).replace("row-2949\n", "row-2949\n1;2;3\n"),
+        lambda: as_csv(applicants(ROWS)).replace("row-2949\n", "row-2949\n1;2;3\n"),
         {LATE[1]: ROW},
     ),
 }
-"""By what stands after the sample: the file, and which rows come back, by their place, for which column."""
+"""By what stands after the sample: what writes the file, and which rows come back, by their place, for which column."""
 
 
 @pytest.mark.parametrize("reader", [name for name in READERS if name.startswith("batch")])
 @pytest.mark.parametrize("case", READ)
 def test_what_the_rest_settles_is_read(tmp_path: Path, case: str, reader: str) -> None:
     """All of a file decides what its beginning leaves open; a row that does not fit comes back, and no other."""
-    content, back = READ[case]
+    write, back = READ[case]
+    content = write()
     found = READERS[reader](tmp_path, content.encode())
     assert isinstance(found, FileRead)
     assert {place: one for place, one in enumerate(found.problems) if one} == back

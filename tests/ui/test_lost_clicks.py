@@ -18,7 +18,10 @@ document.querySelector("button").addEventListener("click", () => {
   window.made += 1;
   const app = document.querySelector("[data-testid=stApp]");
   app.dataset.testScriptState = "running";
-  setTimeout(() => { if (window.made > LOST) window.clicksTaken += 1; app.dataset.testScriptState = "notRunning"; }, 300);
+  setTimeout(() => {
+    if (window.made > LOST) window.clicksTaken += 1;
+    app.dataset.testScriptState = "notRunning";
+  }, 300);
 });</script>"""
 
 

@@ -83,13 +83,13 @@ def require_proved(store: Path, tag: str) -> None:
     Raises:
         ArtefactDamaged: it is not, or is not there.
     """
-    told = (store / PROVED).read_text("utf-8").split() if (store / PROVED).exists() else []
-    if told[1:] != [tag]:  # chosen by a release that kept no digest
+    proof = (store / PROVED).read_text("utf-8").split() if (store / PROVED).exists() else []
+    if proof[1:] != [tag]:  # chosen by a release that kept no digest
         return
     path = store / "bentos" / Path(*tag.split(":", 1))
     if not (path / "bento.yaml").is_file():
         raise ArtefactDamaged(f"Bento {tag} is not in the store: run the packaging flow")
-    if bento_digest(path) != told[0]:
+    if bento_digest(path) != proof[0]:
         raise ArtefactDamaged(
             f"Bento {tag} is not what was proved: find out who changed it, then run the packaging flow"
         )

@@ -35,10 +35,10 @@ _HANDLES: Final[list[subprocess.Popen[bytes]]] = []
 
 
 def spawn(
-    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: IO[bytes], handed: Sequence[int] = ()
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: IO[bytes], descriptors: Sequence[int] = ()
 ) -> int:
-    """Number of a process started in a session of its own, so that it survives the terminal; `handed` are
-    descriptors."""
+    """Number of a process started in a session of its own, so that it survives the terminal; `descriptors`
+    are handed to it."""
     process = subprocess.Popen(  # pylint: disable=consider-using-with  # it outlives this program on purpose
         command,
         env=env,
@@ -47,7 +47,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        pass_fds=handed,
+        pass_fds=descriptors,
     )
     _HANDLES.append(process)
     return process.pid
@@ -82,7 +82,7 @@ def _signal(process: psutil.Process, *, kill: bool) -> None:
         pass  # what was wanted
 
 
-def marked(variable: str, value: str) -> list[psutil.Process]:
+def with_variable(variable: str, value: str) -> list[psutil.Process]:
     """Processes that carry this variable in their environment, the first that was started first.
 
     Children inherit it, so what a process started and lost is found too; this one and its parents are left out.

@@ -44,11 +44,11 @@ def issue(settings: BentosSettings, name: str) -> Path:
             "(ana@bank.example)"
         )
     private, public = new_key()
-    listed = Reviewers.read(settings.reviewers_file).with_key(name, public)
+    reviewers = Reviewers.read(settings.reviewers_file).with_key(name, public)
     path = key_file(settings, name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.replace(path, private.encode(), mode=0o600)
-    files.replace(settings.reviewers_file, listed.model_dump_json(indent=2).encode(), mode=0o644)
+    files.replace(settings.reviewers_file, reviewers.model_dump_json(indent=2).encode(), mode=0o644)
     Trail(settings.trail_file).append("reviewer_key", actor=name, version="", digest=public)
     return path
 
@@ -59,10 +59,10 @@ def remove(settings: BentosSettings, name: str) -> None:
     Raises:
         ApprovalMissing: nobody of that name is on it.
     """
-    listed = Reviewers.read(settings.reviewers_file)
-    if name not in listed.keys:
+    reviewers = Reviewers.read(settings.reviewers_file)
+    if name not in reviewers.keys:
         raise ApprovalMissing(f"{name} is not on the list of reviewers")
-    rest = Reviewers(keys={reviewer: key for reviewer, key in listed.keys.items() if reviewer != name})
+    rest = Reviewers(keys={reviewer: key for reviewer, key in reviewers.keys.items() if reviewer != name})
     files.replace(settings.reviewers_file, rest.model_dump_json(indent=2).encode(), mode=0o644)
     Trail(settings.trail_file).append("reviewer_removed", actor=name, version="")
 

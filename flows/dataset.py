@@ -94,16 +94,16 @@ def _erase(number: str, requested_by: str) -> str:
     erased = remember(_state(), number)  # first, so that a repetition finishes what broke off
     erasure = erase(Path.cwd(), RAW_FILE, PROCESSED, remote, erased)
     Trail(RetentionPlace().trail).append(
-        "erasure_unfinished" if erasure.left else "erasure",
+        "erasure_unfinished" if erasure.remains else "erasure",
         actor=requested_by,
         version="",
         digest=erased.digest(number),
-        note=erasure.told(),
+        note=erasure.summary(),
     )
     if erasure.prepared_rows:
         _prepare()
-    if erasure.left:
-        raise DatasetError(f"not erased everywhere: {erasure.told()}; mend that and run the same again")
+    if erasure.remains:
+        raise DatasetError(f"not erased everywhere: {erasure.summary()}; mend that and run the same again")
     judges = is_test_customer(pd.Series([number], dtype="str"), seed=params.seed, share=params.test_share)[0]
     packages = (
         "packages of models trained before hold the figures, without the number, in reference.parquet and perhaps in "
@@ -112,14 +112,14 @@ def _erase(number: str, requested_by: str) -> str:
         else "models trained before hold no row, and their packages none of this customer's"
     )
     # A container's project is read-only: the version that it trains on has no name in git.
-    named = (
+    next_step = (
         f"Name the new version: `python -m flows.dataset reproduce --data {RAW_FILE} --push`, then adopt. "
         if os.access(LOCK, os.W_OK)
         else ""
     )
     return (
-        f"{erasure.told()}. No later fetch brings them back. {named}{packages[0].upper()}{packages[1:]}. The source "
-        "itself (your file, Kaggle's cache) is yours to mend."
+        f"{erasure.summary()}. No later fetch brings them back. {next_step}{packages[0].upper()}{packages[1:]}. "
+        "The source itself (your file, Kaggle's cache) is yours to mend."
     )
 
 
@@ -136,8 +136,8 @@ def _evaluate() -> str:
         )
     except (NotPrepared, ValidationError) as error:
         raise DatasetError(f"cannot evaluate: {' '.join(str(error).split())[:300]}") from error
-    shown = ("macro_f1", "accuracy", "log_loss", "ece")
-    return ", ".join(f"{name} {figures[name].value:.3f}" for name in shown) + f": all in {EVALUATION}"
+    names = ("macro_f1", "accuracy", "log_loss", "ece")
+    return ", ".join(f"{name} {figures[name].value:.3f}" for name in names) + f": all in {EVALUATION}"
 
 
 def _options(arguments: argparse.Namespace) -> ReadOptions:
@@ -170,16 +170,18 @@ def _run(arguments: argparse.Namespace) -> str:
     if arguments.command == "adopt":
         return f"{adopt(Path.cwd(), state)} names the last run's data now: commit it"
     hints = {variable: getattr(arguments, option.lstrip("-")) for option, variable, _ in HINTS}
-    kept = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push, hints=hints)
-    return f"data ready in {PROCESSED}; its version is {kept} (`python -m flows.dataset adopt` makes it the project's)"
+    version = reproduce(Path.cwd(), state, arguments.data or "sample", push=arguments.push, hints=hints)
+    return (
+        f"data ready in {PROCESSED}; its version is {version} (`python -m flows.dataset adopt` makes it the project's)"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; 0, or 1 after one line on standard error; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m flows.dataset", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, told in (("fetch", "put the raw file in its place"), ("reproduce", "run both stages through DVC")):
-        command = commands.add_parser(name, help=told)
+    for name, purpose in (("fetch", "put the raw file in its place"), ("reproduce", "run both stages through DVC")):
+        command = commands.add_parser(name, help=purpose)
         command.add_argument(
             "--data",
             metavar="SOURCE",

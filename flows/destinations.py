@@ -33,8 +33,8 @@ def require_outside(block: BaseModel, allowed: Networks) -> None:
         OSError: a name has no address.
     """
     for host in set(_hosts(block)):
-        for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
-            address = str(found[4][0]).partition("%")[0]
+        for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+            address = str(entry[4][0]).partition("%")[0]
             if not among(address, allowed) and not public(ip_address(address)):
                 raise DestinationRefused("its address lies within the network and not in QF_NOTIFY_NETWORKS")
     if not allowed and hasattr(block, "allow_private_urls"):

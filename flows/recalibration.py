@@ -136,9 +136,9 @@ def recalibration(form: RecalibrationForm = RecalibrationForm()) -> Recalibratio
         quarter = latest(read(form), form.minimum_outcomes)
         if quarter is None:
             missing = form.minimum_outcomes
-            return _shown(RecalibrationResult(missing=missing, text=f"Nothing fitted: no outcomes, {missing} missing."))
+            return _show(RecalibrationResult(missing=missing, text=f"Nothing fitted: no outcomes, {missing} missing."))
         if refused := refusal(quarter, champion.manifest, form.minimum_outcomes):
-            return _shown(refused)
+            return _show(refused)
         tags = _tags(version, form.trainer or settings.responsible, bentos.home)
         refit, logged = fit_and_log(registry, champion, quarter, Path(scratch), tags)
         link = settings.run_link(logged.experiment_id, logged.run_id)
@@ -149,11 +149,11 @@ def recalibration(form: RecalibrationForm = RecalibrationForm()) -> Recalibratio
         version=registered.number if registered else 0,
         quarter=refit.quarter,
         outcomes=len(refit.ours.labels),
-        text=recalibration_evidence.told(refit, logged.figures),
+        text=recalibration_evidence.summary(refit, logged.figures),
     )
     if registered:
         challenger.announce(registered)
-    return _shown(result)
+    return _show(result)
 
 
 @task(task_run_name="load version {version.number}", cache_policy=NO_CACHE)
@@ -197,9 +197,9 @@ def refusal(quarter: QuarterOutcomes, champion: Manifest, least: int) -> Recalib
     if not short and len(np.unique(quarter.customers)) < 2:
         short = "all are of one customer, who cannot judge what is fitted on them"
     text = f"Nothing fitted on {quarter.quarter}: {short}." if short else ""
-    seen, before = str(champion.parameters.get(QUARTER, "")), champion.parameters.get(OUTCOMES, 0)
-    if not text and (seen > quarter.quarter or (seen == quarter.quarter and before == count)):
-        text = f"Nothing new: the champion is recalibrated on {before} outcomes of {seen} already."
+    last_quarter, before = str(champion.parameters.get(QUARTER, "")), champion.parameters.get(OUTCOMES, 0)
+    if not text and (last_quarter > quarter.quarter or (last_quarter == quarter.quarter and before == count)):
+        text = f"Nothing new: the champion is recalibrated on {before} outcomes of {last_quarter} already."
     if not text:
         return None
     return RecalibrationResult(quarter=quarter.quarter, outcomes=count, missing=max(0, least - count), text=text)
@@ -218,7 +218,9 @@ def fit_and_log(
         figures = recalibration_evidence.figures_of(refit, unseen)
         findings = recalibration_evidence.evidence_of(champion.evidence, refit, unseen, figures)
         manifest = Manifest.read(champion.package)
-        card = model_card(_card_facts(manifest, tags, findings, recalibration_evidence.told(refit, figures), figures))
+        card = model_card(
+            _card_facts(manifest, tags, findings, recalibration_evidence.summary(refit, figures), figures)
+        )
         describe(champion.package, figures, findings, card)
         later = kept_answers(registry, champion.version, OUT_OF_TIME, scratch)
         exhibits = Exhibits(
@@ -279,7 +281,7 @@ def fit(champion: Champion, quarter: QuarterOutcomes) -> Recalibration:
         calibrations=calibrations,
         borders=borders,
         ours=ours,
-        theirs=rows.answers(champion.calibrations.told(rows.raw, rows.known), before),
+        theirs=rows.answers(champion.calibrations.probabilities(rows.raw, rows.known), before),
         set_thresholds={basis: thresholds(answers) for basis, answers in kinds.items()},
         reliability={basis: reliability.by_class(answers) for basis, answers in kinds.items()},
     )
@@ -290,7 +292,7 @@ def _borders(champion: Champion, calibrations: Calibrations) -> Borders:
     reference = pd.read_parquet(champion.package / REFERENCE_FILE)
     features = matrix(columns(reference))
     raw = uncalibrated(champion.trees, features, Parameters.among(champion.manifest.parameters))
-    before, after = (one.told(raw, known_in(features))[:, 0] for one in (champion.calibrations, calibrations))
+    before, after = (one.probabilities(raw, known_in(features))[:, 0] for one in (champion.calibrations, calibrations))
     return carried_over(champion.manifest.grade_borders, before, after)
 
 
@@ -345,9 +347,9 @@ def _card_facts(
     )
 
 
-def _shown(result: RecalibrationResult) -> RecalibrationResult:
+def _show(result: RecalibrationResult) -> RecalibrationResult:
     """The result, put into the run."""
-    named = f"Version {result.version} is the challenger; the registration flow asks for a verdict.\n\n"
-    artifacts.show_text("recalibration", (named if result.version else "") + result.text, "What came of it")
+    headline = f"Version {result.version} is the challenger; the registration flow asks for a verdict.\n\n"
+    artifacts.show_text("recalibration", (headline if result.version else "") + result.text, "What came of it")
     get_run_logger().info("%s", result.text.splitlines()[0])
     return result

@@ -94,9 +94,9 @@ def check(registry: Registry, challenger: Version, champion: Version | None) -> 
     """The release checks, kept with the version: made once for these bytes and this champion."""
     number, digest = (champion.number, champion.digest) if champion else (0, "")
     path = f"checks/version-{challenger.number}-against-{number or 'none'}.json"
-    kept = _kept(registry.attached(challenger, path))
-    if kept and (kept.digest, kept.champion_digest) == (challenger.digest, digest):
-        return kept
+    earlier = _earlier_checks(registry.attached(challenger, path))
+    if earlier and (earlier.digest, earlier.champion_digest) == (challenger.digest, digest):
+        return earlier
     get_run_logger().info("comparing with %s", f"champion {number}" if number else "the default CatBoost")
     # CatBoost, scikit-learn and pandera: seconds that a resumed run, which finds its checks kept, need not spend.
     from flows.review.against_champion import checks_of
@@ -107,7 +107,7 @@ def check(registry: Registry, challenger: Version, champion: Version | None) -> 
     return checked
 
 
-def _kept(text: str | None) -> CheckedVersion | None:
+def _earlier_checks(text: str | None) -> CheckedVersion | None:
     try:
         return CheckedVersion.model_validate_json(text) if text else None
     except ValidationError:
@@ -150,7 +150,7 @@ def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) ->
         Unanswered: twenty verdicts in a row could not be accepted.
     """
     refused = ""
-    codes, noted = failed(checked.checks), to_review(checked.checks)
+    codes, review_codes = failed(checked.checks), to_review(checked.checks)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         form = suspend_flow_run(
             wait_for_input=VerdictForm.with_initial_data(
@@ -160,7 +160,7 @@ def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) ->
             key=f"verdict-{challenger.number}-{challenger.digest[:8]}-against-{checked.champion}-{attempt}",
         )
         now = datetime.now(UTC)
-        refused = refusal(form, trainer=challenger.trainer, failed=codes, noted=noted, today=now.date())
+        refused = refusal(form, trainer=challenger.trainer, failed=codes, review_codes=review_codes, today=now.date())
         if not refused:
             decision = decided(form, challenger, checked, now)
             refused = unproved(decision, challenger, checked)

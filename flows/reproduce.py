@@ -124,8 +124,8 @@ def _identical(learned: Learned, package: Path, manifest: Manifest, unseen: np.n
 
     from flows.learning.fit import uncalibrated
 
-    kept = CatBoost().load_model(str(package / MODEL_FILE))
-    ours, theirs = (uncalibrated(model, unseen, learned.parameters) for model in (learned.model, kept))
+    released = CatBoost().load_model(str(package / MODEL_FILE))
+    ours, theirs = (uncalibrated(model, unseen, learned.parameters) for model in (learned.model, released))
     return learned.calibration.knots == manifest.calibration and np.array_equal(ours, theirs)
 
 

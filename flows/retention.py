@@ -139,7 +139,7 @@ def age_data(place: RetentionPlace, form: RetentionForm) -> DataAged:
     """Delete old versions of the training data, and old batches."""
     digests = named_versions(place.locks)
     days = {"version_days": form.version_days, "batch_days": form.batch_days}
-    return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), kept=digests, **days)
+    return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), keep=digests, **days)
 
 
 @task(log_prints=False)
@@ -220,8 +220,8 @@ def retention(form: RetentionForm = RetentionForm()) -> None:
     trail = Trail(place.trail)
     aged = age(place.predictions_bucket, today, form)
     if aged.emptied_objects or aged.deleted_objects:
-        trail.append("retention", actor="schedule", version="", note=_told(aged))
-    get_run_logger().info(_told(aged))
+        trail.append("retention", actor="schedule", version="", note=_summary(aged))
+    get_run_logger().info(_summary(aged))
     old = age_data(place, form)
     if any(old):
         note = f"{old.versions} objects of old data versions and {old.batches} of old batches deleted"
@@ -253,7 +253,7 @@ def _erased(place: RetentionPlace, form: RetentionForm, subjects: str, trail: Tr
     return reached
 
 
-def _told(aged: Aged) -> str:
+def _summary(aged: Aged) -> str:
     return (
         f"features emptied in {aged.emptied_rows} rows of {aged.emptied_objects} objects, "
         f"{aged.deleted_objects} objects deleted"

@@ -29,7 +29,7 @@ class Schedule:
     deployment: str
     name: str
     planned: tuple[datetime, ...]
-    begun: datetime  # of the newest run, or of the schedule itself before its first
+    start: datetime  # of the newest run, or of the schedule itself before its first
 
     @property
     def title(self) -> str:
@@ -40,7 +40,7 @@ class Schedule:
         """Why it will not run as it should; empty if it will."""
         if not self.planned:
             return f"{self.title} has no planned run"
-        if len(self.planned) < MIN_PLANNED and now - self.begun > PLANNER_PATIENCE:
+        if len(self.planned) < MIN_PLANNED and now - self.start > PLANNER_PATIENCE:
             return f"{self.title} has {len(self.planned)} planned runs and gets no more: the scheduler's loop fails"
         return ""
 
@@ -73,7 +73,7 @@ def _schedule(
         deployment=str(deployment["name"]),
         name=str(name),
         planned=tuple(time for time in times if time > now),
-        begun=max([*known, *(time for time in times if time <= now)], default=now),
+        start=max([*known, *(time for time in times if time <= now)], default=now),
     )
 
 

@@ -219,7 +219,7 @@ def _show(tally: ScoringTally, version: int, seconds: float, target: str, outcom
         {"figure": "rows that break the contract", "value": f"{tally.refused:,}"},
         *({"figure": f"of them in {name}", "value": f"{count:,}"} for name, count in sorted(tally.problems.items())),
         *({"figure": "refused rows, to mend and send again", "value": name} for name in tally.refused_files),
-        *({"figure": "read as", "value": told} for told in tally.read_as[:FILES_SHOWN]),
+        *({"figure": "read as", "value": sentence} for sentence in tally.read_as[:FILES_SHOWN]),
         {"figure": "columns left out, since they name a person", "value": ", ".join(tally.left_out) or "none"},
         *outcome_rows,
         {"figure": "parts", "value": f"{tally.parts}, of them {tally.found_done} found done"},

@@ -92,10 +92,10 @@ def training(form: TrainingForm = TrainingForm()) -> int:
         mlflow_run.run(settings.tracking_uri, settings.experiment, f"training by {tags['trainer']}"),
         tempfile.TemporaryDirectory(prefix="training-") as scratch,
     ):
-        parameters = best_parameters(data, form, _told(progress, 5, 5))
+        parameters = best_parameters(data, form, _part_progress(progress, 5, 5))
         plain = {} if _champion(bentos) else start_default_catboost(data, parameters.threads)
-        trained = fit(data, parameters, _told(progress, 5, 40))
-        figures = compare_with_baselines(data, parameters, _told(progress, 40, 60))
+        trained = fit(data, parameters, _part_progress(progress, 5, 40))
+        figures = compare_with_baselines(data, parameters, _part_progress(progress, 40, 60))
         yardsticks = judge_default_catboost(figures, {which: future.result() for which, future in plain.items()})
         progress.at(75)
         package = Path(scratch) / "package"
@@ -272,16 +272,16 @@ def _card_facts(
     )
 
 
-def _told(progress: artifacts.Progress, start: float, end: float) -> Progress:
+def _part_progress(progress: artifacts.Progress, start: float, end: float) -> Progress:
     """Progress of one part, shown in the log and on the run's bar between two percentages."""
     log = get_run_logger()
 
-    def told(share: float, what: str) -> None:
+    def show(share: float, what: str) -> None:
         percent = start + (end - start) * share
         progress.at(percent)
         log.info("%3.0f %% %s", percent, what)
 
-    return told
+    return show
 
 
 def _headline(logged: Logged) -> str:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     stack = Stack(read_settings())
     if arguments.command == "up":
         stack.up()
-        say(f"  {'sign in':<12} {stack.logins.told}")
+        say(f"  {'sign in':<12} {stack.logins.sign_in_line}")
         say(f"the stack is up; `. {os.path.relpath(stack.exports)}` makes a shell its client, `make down` stops it")
     elif arguments.command == "down":
         stack.down()

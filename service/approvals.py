@@ -144,8 +144,8 @@ def _about(claim: ApprovalClaim, manifest: Manifest, approval: Approval) -> None
     if (str(claim.version), claim.digest) != (manifest.version, manifest.digest):
         raise SignatureRefused("what was signed is another version, or other bytes of this one")
     override = approval.override
-    wanted = ((), None) if override is None else (override.checks, override.expires)
-    if (claim.failed_checks, claim.override_expires) != wanted:
+    override_terms = ((), None) if override is None else (override.checks, override.expires)
+    if (claim.failed_checks, claim.override_expires) != override_terms:
         raise SignatureRefused("what was signed is another verdict on its checks")
 
 

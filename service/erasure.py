@@ -149,7 +149,7 @@ def _ended(path: Path) -> bool:
 def _predictions(path: Path, refs: frozenset[str]) -> set[str]:
     """Ids of the predictions in a file that are about these pseudonyms."""
     contents = frames.parse(path.read_bytes())
-    return {found for _, payload in contents.entries for found in entry_rows.predictions_of(payload, refs)}
+    return {prediction for _, payload in contents.entries for prediction in entry_rows.predictions_of(payload, refs)}
 
 
 def erase_database(url: str, subjects: Collection[str], *, patience_s: float = 120.0) -> HostErasure:

@@ -151,12 +151,12 @@ def _changing(folder: Path, database: str | None) -> Iterator[tuple[list[KeyReco
         yield stack.enter_context(there.changing()), datetime.fromtimestamp(there.now(), UTC)
 
 
-def kept(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
+def key_records(folder: Path, database: str | None = None) -> Sequence[KeyRecord]:
     """The keys of this host, or of all."""
-    return _kept_now(folder, database)[0]
+    return _records_and_time(folder, database)[0]
 
 
-def _kept_now(folder: Path, database: str | None) -> tuple[Sequence[KeyRecord], datetime]:
+def _records_and_time(folder: Path, database: str | None) -> tuple[Sequence[KeyRecord], datetime]:
     """They, and the time by the clock that their lives go by."""
     if database is None:
         return read_keys(folder / "keys.json").keys, datetime.now(UTC)
@@ -226,7 +226,7 @@ def _state(record: KeyRecord, now: datetime) -> str:
 
 
 def _list(folder: Path, service_dir: Path, database: str | None) -> None:
-    (records, now), uses = _kept_now(folder, database), read_uses(service_dir)
+    (records, now), uses = _records_and_time(folder, database), read_uses(service_dir)
     for record in records:
         use = uses.get(record.id)
         print(

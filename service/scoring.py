@@ -87,19 +87,19 @@ class _LoopBatch:
 
     def __init__(self, assess: Callable[[list[float]], Assessment]) -> None:
         self._assess = assess
-        self._gathered: list[tuple[list[float], asyncio.Future[Assessment]]] = []
+        self._queue: list[tuple[list[float], asyncio.Future[Assessment]]] = []
 
     def assess(self, values: list[float]) -> asyncio.Future[Assessment]:
         """The answer to one row of features, at the end of this turn."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Assessment] = loop.create_future()
-        self._gathered.append((values, answer))
-        if len(self._gathered) == 1:
+        self._queue.append((values, answer))
+        if len(self._queue) == 1:
             loop.call_soon(self._work)
         return answer
 
     def _work(self) -> None:
-        batch, self._gathered = self._gathered, []
+        batch, self._queue = self._queue, []
         for values, answer in batch:
             if answer.done():  # its request was cancelled
                 continue
@@ -226,7 +226,9 @@ class Scoring:
             [CLASSES[place] for place in array.tolist()] for array in (assessments.band, assessments.predicted_class)
         )
         scores, borderline = assessments.score.tolist(), assessments.borderline.tolist()
-        explained = self._reasons.explain_many(applicants, assessments.score, numbers, assessments.lost)
+        explained = self._reasons.explain_many(
+            applicants, assessments.score, numbers, assessments.relative_contributions
+        )
         reasons, strengths, compared = zip(*explained, strict=True)
         likely = rounded_many(assessments.probabilities.T)
         grades = [GRADES[place] for place in grade_many(likely[0], self._borders).tolist()]
@@ -280,12 +282,12 @@ class Scoring:
         warning_codes = self._check.of(applicant)
         if warning_codes and not key.test:
             self._metrics.count_warnings(warning_codes)
-        probabilities, points, band, best, borderline, numbers, lost = assessment
+        probabilities, points, band, best, borderline, numbers, contributions = assessment
         poor, standard, good = map(rounded, probabilities)
         risk, basis = grade(poor, self._borders), _basis(applicant.previous_classes)
         place, identifier = self._ledger.new_id(key.account)
         codes, leads = _codes(numbers)
-        reasons, strengths, compared = self._reasons.explain(applicant, points, numbers, lost)
+        reasons, strengths, compared = self._reasons.explain(applicant, points, numbers, contributions)
         answer = _Answer(
             identifier,
             points,

@@ -66,15 +66,15 @@ def test_a_partners_key_is_rotated(tmp_path: Path) -> None:
     folder.mkdir()
     keys.issue(folder, "acme")
     keys.issue(folder, "other")
-    before = {record.id: record for record in keys.kept(folder)}
+    before = {record.id: record for record in keys.key_records(folder)}
 
     drill("partner", tmp_path)
 
     now = datetime.now(UTC)
-    live = {(record.partner, record.id in before) for record in keys.kept(folder) if record.live(now)}
+    live = {(record.partner, record.id in before) for record in keys.key_records(folder) if record.live(now)}
     assert live == {("acme", False), ("other", True)}
     given = (tmp_path / "new-key").read_text().strip()
-    (made,) = [record for record in keys.kept(folder) if record.id not in before]
+    (made,) = [record for record in keys.key_records(folder) if record.id not in before]
     assert made.digest == digest(read_pepper(folder / "pepper"), given.encode()).hex()
 
 
@@ -89,7 +89,7 @@ def test_a_pepper_that_was_seen_is_changed(tmp_path: Path) -> None:
     drill("pepper", tmp_path)
 
     new = read_pepper(folder / "pepper")
-    (record,) = keys.kept(folder)
+    (record,) = keys.key_records(folder)
     assert record.digest == digest(new, (tmp_path / "new-key").read_text().strip().encode()).hex()
     assert digest(new, given) != digest(old, given) and SealedIds(new).place(sealed, "acme") is None
     asked = [Pseudonyms(pepper).of("acme", "customer-7") for pepper in (new, old)]

@@ -92,6 +92,6 @@ def proof_key(folder: Path, database: SecretStr | None = None) -> Iterator[str]:
 
 
 def _close(folder: Path, database: str | None) -> None:
-    for record in keys.kept(folder, database):
+    for record in keys.key_records(folder, database):
         if record.partner == PARTNER and record.revoked_at is None:
             keys.revoke(folder, record.id, database=database)

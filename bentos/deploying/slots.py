@@ -115,11 +115,11 @@ class BentoRunner:
 
     def running(self, colour: Colour) -> bool:
         """By the mark."""
-        return bool(marked(self._settings, colour))
+        return bool(processes_of(self._settings, colour))
 
     def stop(self, colour: Colour) -> None:
         """It drains, ends its workers and goes."""
-        processes.end(marked(self._settings, colour), STOP_TIMEOUT_S)
+        processes.end(processes_of(self._settings, colour), STOP_TIMEOUT_S)
 
     def last_words(self, colour: Colour) -> str:
         """Of its log file."""
@@ -240,9 +240,9 @@ def log_file(settings: DeploySettings, colour: Colour) -> Path:
     return settings.deploy_dir / f"{colour}.log"
 
 
-def marked(settings: DeploySettings, colour: Colour) -> list[psutil.Process]:
+def processes_of(settings: DeploySettings, colour: Colour) -> list[psutil.Process]:
     """The colour's processes, the one that started the others first."""
-    return processes.marked(MARK, _mark(settings, colour))
+    return processes.with_variable(MARK, _mark(settings, colour))
 
 
 def _mark(settings: DeploySettings, colour: Colour) -> str:

@@ -71,8 +71,8 @@ class WatchVerdict:
         if now < self._slice_end:
             return ""
         slice_p99, above = p99(self._slice), sum(elapsed > self._limits.p99_ms for elapsed in self._slice)
-        asked = len(self._slice)
-        slow = above >= ODD_MIN and (asked < 2 * above or asked >= SLICE_MIN and slice_p99 > self._limits.p99_ms)
+        count = len(self._slice)
+        slow = above >= ODD_MIN and (count < 2 * above or count >= SLICE_MIN and slice_p99 > self._limits.p99_ms)
         self._slice, self._slice_end = [], now + self._limits.slice_s
         self._slow = self._slow + 1 if slow else 0
         if self._slow > 1:

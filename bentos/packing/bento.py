@@ -140,9 +140,9 @@ def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, b
         ArtefactDamaged: the package's model is not the approved one.
         PackFailed: the Bento could not be built; nothing is left in the store.
     """
-    found = file_sha256(package / MODEL_FILE) if (package / MODEL_FILE).is_file() else "none"
-    if found != digest:
-        raise ArtefactDamaged(f"version {version}: {MODEL_FILE} has digest {found[:12]}, approved was {digest[:12]}")
+    actual = file_sha256(package / MODEL_FILE) if (package / MODEL_FILE).is_file() else "none"
+    if actual != digest:
+        raise ArtefactDamaged(f"version {version}: {MODEL_FILE} has digest {actual[:12]}, approved was {digest[:12]}")
     try:
         return _packed(package, version, digest, home, store, base_image)
     except OSError as error:
@@ -217,7 +217,7 @@ def _build(staging: Path, tag: str, store: Path, base_image: str) -> None:
 def bento_environment(store: Path) -> dict[str, str]:
     """Environment of a BentoML process: this one's, without what would lead it to other code or another model."""
     drop = {"PYTHONPATH", "QF_MODEL_DIR", "QF_SERVICE_DIR"}
-    kept = {key: value for key, value in os.environ.items() if key not in drop}
-    if listed := kept.get("QF_REVIEWERS"):  # it does not run in this folder
-        kept["QF_REVIEWERS"] = str(Path(listed).absolute())
-    return {**kept, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {key: value for key, value in os.environ.items() if key not in drop}
+    if reviewers := environment.get("QF_REVIEWERS"):  # it does not run in this folder
+        environment["QF_REVIEWERS"] = str(Path(reviewers).absolute())
+    return {**environment, "BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -71,8 +71,8 @@ class ImageRegistry:
             raise PublishFailed(f"registry {self.host} refuses the login: run `docker login {self.host}`, then again")
         if answer.status_code != HTTPStatus.OK:
             raise PublishFailed(f"registry {self.host} answers {answer.status_code} for {self._path}:{tag}")
-        told = str(answer.headers.get("docker-content-digest", ""))
-        return told or f"sha256:{hashlib.sha256(self._ask('GET', path, INDEXES).content).hexdigest()}"
+        digest = str(answer.headers.get("docker-content-digest", ""))
+        return digest or f"sha256:{hashlib.sha256(self._ask('GET', path, INDEXES).content).hexdigest()}"
 
     def size_mb(self, digest: str) -> float:
         """What a machine that has nothing yet must pull: all layers, compressed, in MB.
@@ -106,13 +106,13 @@ class ImageRegistry:
 
     def _token(self, client: httpx.Client, refused: httpx.Response) -> str:
         """What a registry lets in that sends its callers to somebody else for a token; empty if it does not."""
-        kind, _, told = refused.headers.get("www-authenticate", "").partition(" ")
-        given = dict(_PARAMETER.findall(told))
-        realm = given.pop("realm", "")
+        kind, _, challenge = refused.headers.get("www-authenticate", "").partition(" ")
+        parameters = dict(_PARAMETER.findall(challenge))
+        realm = parameters.pop("realm", "")
         if kind.lower() != "bearer" or not realm.startswith(f"{self._scheme}://"):  # no login over a plain line
             return ""
-        asked = {name: given[name] for name in ("service", "scope") if name in given}
-        answer = client.get(realm, params=asked, headers=_login(self.host))
+        query = {name: parameters[name] for name in ("service", "scope") if name in parameters}
+        answer = client.get(realm, params=query, headers=_login(self.host))
         if answer.status_code != HTTPStatus.OK:
             return ""
         try:

@@ -55,12 +55,12 @@ def recalibrate(
         "git_revision": revision,
         "created_at": now(),
     }
-    made = before.model_copy(update=changes)
-    engine = Portable(read_table(contents[TABLE_FILE]), Rules.of(made))
+    draft = before.model_copy(update=changes)
+    engine = Portable(read_table(contents[TABLE_FILE]), Rules.of(draft))
     contents[GOLDEN_FILE] = GoldenRows.made_by(engine, GoldenRows.parse(contents[GOLDEN_FILE]).matrix()).content()
     files.replace(directory / GOLDEN_FILE, contents[GOLDEN_FILE])
-    listed = entries(contents)
-    listing = {"files": listed, "golden_sha256": listed[GOLDEN_FILE].sha256}
-    manifest = Manifest.model_validate(made.model_dump() | listing)
+    file_entries = entries(contents)
+    listing = {"files": file_entries, "golden_sha256": file_entries[GOLDEN_FILE].sha256}
+    manifest = Manifest.model_validate(draft.model_dump() | listing)
     manifest.write(directory)
     return manifest

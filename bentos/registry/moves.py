@@ -51,11 +51,11 @@ def previous_told(entries: Sequence[TrailEntry]) -> int:
 
 def disagreement(entries: Sequence[TrailEntry], champion: int) -> str:
     """Why the alias, at version `champion` (0: nowhere), is not believed, and what to do; empty if it is."""
-    told = champion_told(entries)
-    if not tells(entries) or told == champion:
+    number = champion_told(entries)
+    if not tells(entries) or number == champion:
         return ""
     move = last_move(entries)
-    known = f"version {told} is, {move.event} by {move.actor} at {move.at[:19]}" if move else "no version ever was"
+    known = f"version {number} is, {move.event} by {move.actor} at {move.at[:19]}" if move else "no version ever was"
     return (
         f"alias champion is {f'at version {champion}' if champion else 'gone'}, by the audit trail {known}: find out "
         "who moved it, then `python -m bentos.champion restore` puts it back (`rollback` goes back one further); a "

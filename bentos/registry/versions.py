@@ -194,9 +194,11 @@ class Registry(Catalogue):
             version = self._proved(decision.version)
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
-            told = self._store(decision, version)
+            verdict_sha256 = self._store(decision, version)
             replaced = champion.number if champion else 0
-            self._move(version, replaced, event=PROMOTED, actor=decision.reviewer, note=decision.note, verdict=told)
+            self._move(
+                version, replaced, event=PROMOTED, actor=decision.reviewer, note=decision.note, verdict=verdict_sha256
+            )
             if replaced not in (0, version.number):
                 self._client.set_registered_model_alias(self.name, PREVIOUS, str(replaced))
             self._no_challenger(version)
@@ -206,9 +208,9 @@ class Registry(Catalogue):
         """The rejected version, with its verdict stored and no longer challenger."""
         with locked(self._lock):
             version = self.version(decision.version)
-            told = self._store(decision, version)
+            verdict_sha256 = self._store(decision, version)
             self._no_challenger(version)
-            self._trail_event(REJECTED, decision.reviewer, version, note=decision.note, verdict=told)
+            self._trail_event(REJECTED, decision.reviewer, version, note=decision.note, verdict=verdict_sha256)
             return self.version(version.number)
 
     def rollback(self, *, expected: int, actor: str, note: str) -> Version:
@@ -247,16 +249,16 @@ class Registry(Catalogue):
         """
         with locked(self._lock):
             entries = self._trail.entries()
-            found = self.find(CHAMPION)
-            if not tells(entries) or champion_told(entries) == (found.number if found else 0):
-                return found
+            current = self.find(CHAMPION)
+            if not tells(entries) or champion_told(entries) == (current.number if current else 0):
+                return current
             number = champion_told(entries)
             if not number:
                 self._drop(CHAMPION)
-                self._trail.append(RESTORED, actor=actor, version="", replaced=_number(found), note=note)
+                self._trail.append(RESTORED, actor=actor, version="", replaced=_number(current), note=note)
                 return None
             version = self.version(number)
-            self._trail_event(RESTORED, actor, version, replaced=_number(found), note=note)
+            self._trail_event(RESTORED, actor, version, replaced=_number(current), note=note)
             self._client.set_registered_model_alias(self.name, CHAMPION, str(number))
             previous = previous_told(entries)
             if previous:
@@ -350,25 +352,25 @@ class Registry(Catalogue):
             self._trail.append(FAILED, actor=actor, version=str(version.number), digest=version.digest)
             raise
 
-    def _trail_event(self, event: str, actor: str, version: Version, **told: str) -> None:
+    def _trail_event(self, event: str, actor: str, version: Version, **details: str) -> None:
         head = self._client.get_registered_model(self.name).tags.get("audit_head", "")
         if head and not self._trail.holds(head):
             raise TrailBroken(
                 "the audit trail lacks the entry that MLflow remembers (tag audit_head): it was cut off, or this host "
                 "has another QF_STATE_DIR; restore the trail before anything is promoted"
             )
-        entry = self._trail.append(event, actor=actor, version=str(version.number), digest=version.digest, **told)
+        entry = self._trail.append(event, actor=actor, version=str(version.number), digest=version.digest, **details)
         self._client.set_registered_model_tag(self.name, "audit_head", entry.hash)
 
     def _store(self, decision: Decision, version: Version) -> str:
         """SHA-256 of the verdict as it is now kept with the version."""
         text = decision.model_dump_json(indent=2) + "\n"
-        told = hashlib.sha256(text.encode()).hexdigest()
+        verdict_sha256 = hashlib.sha256(text.encode()).hexdigest()
         self._client.log_text(version.run_id, text, decision_file(version.number))
         self.record(
             version,
             {
-                "decision_sha256": told,
+                "decision_sha256": verdict_sha256,
                 "verdict": "approved" if decision.approved else "rejected",
                 "reviewer": decision.reviewer,
                 "verdict_at": decision.at.isoformat(),
@@ -376,7 +378,7 @@ class Registry(Catalogue):
                 "override": decision.override_reason if decision.overridden else "",
             },
         )
-        return told
+        return verdict_sha256
 
 
 def _number(version: Version | None) -> str:

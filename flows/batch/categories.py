@@ -21,22 +21,22 @@ def category(
     cells: pa.ChunkedArray, name: str, rule: Mapping[str, Any], nullable: bool
 ) -> tuple[Coded, NDArray[np.int8]]:
     """The column of a field, broken cells emptied, and the CellFault of each row."""
-    listed = rule.get("type") == "array"
+    is_list = rule.get("type") == "array"
     coded = _encoded(cells)
     texts = [_spelt(name, text) for text in coded.dictionary.to_pylist()]
-    allowed = _allowed_loans if listed else _levels(rule).__contains__
+    allowed = _allowed_loans if is_list else _levels(rule).__contains__
     good = [text is None or allowed(text) for text in texts]
     codes = np.where(
         coded.is_null().to_numpy(zero_copy_only=False),
         len(texts),
         pc.fill_null(coded.indices, 0).to_numpy().astype(np.intp),
     )
-    nothing = "" if listed else None
+    nothing = "" if is_list else None
     values = [
         *(text if fine and text is not None else nothing for text, fine in zip(texts, good, strict=True)),
         nothing,
     ]
-    missing = CellFault.NONE if nullable or listed else CellFault.UNKNOWN
+    missing = CellFault.NONE if nullable or is_list else CellFault.UNKNOWN
     text_faults = [
         missing if text is None else CellFault.NONE if fine else CellFault.UNREAD
         for text, fine in zip(texts, good, strict=True)

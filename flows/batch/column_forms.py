@@ -103,7 +103,7 @@ def _units(rows: RowsRead) -> dict[str, UnitEvidence]:
     for name, rule in RULES.items():
         if rule.kind is not CellKind.HISTORY or name not in rows.fields:
             continue
-        cells = rows.written.column(rows.fields[name])
+        cells = rows.file_table.column(rows.fields[name])
         kind = plain_type(cells.type)
         if not pa.types.is_integer(kind):  # those are months
             units[name] = unit_evidence(cells.cast(kind).to_pandas(), rows.lines())
@@ -114,7 +114,7 @@ def _days(rows: RowsRead) -> tuple[tuple[str, ...], int]:
     column = rows.fields.get(DAY_FIELD)
     if column is None:
         return (), 0
-    texts = rows.written.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
+    texts = rows.file_table.column(column).cast(pa.string()).to_pandas().astype("str").fillna("")
     open_texts = [text for text in texts.unique() if len(set(days_read(text).values())) > 1]
     orders = [text for text in texts.unique() if day_order([text])]
     line = int(rows.lines()[np.flatnonzero(texts == open_texts[0])[0]]) if open_texts else 0
@@ -136,8 +136,8 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
     if currencies := second_currency(evidence):
         both, field_of_second, _ = currencies
         raise layout.refused(two_currencies(both, layout.fields[field_of_second]))
-    told = [currency for proof in evidence.values() for currency, _ in proof.currencies]
-    currency = None if layout.complete else next(iter(told), "")
+    currencies_there = [currency for proof in evidence.values() for currency, _ in proof.currencies]
+    currency = None if layout.complete else next(iter(currencies_there), "")
     forms: dict[str, ColumnForm] = {}
     for name, (proof, line) in proofs.decimals.items():
         mark = decimal_mark(name, evidence, layout.dialect.delimiter, layout.options.decimal)
@@ -212,7 +212,7 @@ def _refuse_days(layout: FileLayout, rows: RowsRead) -> None:
     column, order = rows.fields.get(DAY_FIELD), rows.forms.get(DAY_FIELD, ColumnForm()).days
     if column is None:
         return
-    cells = rows.written.column(column).cast(pa.string())
+    cells = rows.file_table.column(column).cast(pa.string())
     for text in cells.unique().drop_null().to_pylist():
         readings = days_read(text)
         if order and readings and order not in readings:

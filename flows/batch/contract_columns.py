@@ -68,8 +68,8 @@ def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: S
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise BatchRefused(f"{name} names {', '.join(twice)} more than once: every column needs a name of its own")
-    if taken := [column for column in spare if column in (*ANSWERS, SET_COLUMN)]:
-        raise BatchRefused(f"{name} has columns named as answers are, {', '.join(taken)}: rename them")
+    if clashes := [column for column in spare if column in (*ANSWERS, SET_COLUMN)]:
+        raise BatchRefused(f"{name} has columns named as answers are, {', '.join(clashes)}: rename them")
 
 
 def refuse_types(schema: pa.Schema, fields: Mapping[str, str], name: str) -> None:
@@ -81,8 +81,10 @@ def refuse_types(schema: pa.Schema, fields: Mapping[str, str], name: str) -> Non
     for field in FIELDS:
         kind = schema.field(fields[field]).type
         if not (_is_text(field, kind) if field in CATEGORIES else _is_number(kind)):
-            wanted = "text" if field in CATEGORIES else "numbers"
-            raise BatchRefused(f"{name}: column {fields[field]} is of type {kind}, {wanted} needed; write it as such")
+            right_type = "text" if field in CATEGORIES else "numbers"
+            raise BatchRefused(
+                f"{name}: column {fields[field]} is of type {kind}, {right_type} needed; write it as such"
+            )
 
 
 def is_string(kind: pa.DataType) -> bool:
@@ -103,6 +105,6 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _is_text(field: str, kind: pa.DataType) -> bool:
     plain = plain_type(kind)
-    listed = field == "loan_types" and (pa.types.is_list(plain) or pa.types.is_large_list(plain))
+    is_list = field == "loan_types" and (pa.types.is_list(plain) or pa.types.is_large_list(plain))
     flag = field == "payment_of_min_amount" and pa.types.is_boolean(plain)
-    return bool(flag or pa.types.is_null(plain) or is_string(plain.value_type if listed else plain))
+    return bool(flag or pa.types.is_null(plain) or is_string(plain.value_type if is_list else plain))

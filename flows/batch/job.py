@@ -190,7 +190,7 @@ def score(
             tally = _scored(pieces, place.names(), (Package.of(package), rules), target, client, progress)
             if batch_files.changed(job.sources):
                 raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
-            told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.told}" for piece in pieces}
+            told_of = {piece.layout.number: f"{piece.layout.name}: {piece.layout.description}" for piece in pieces}
             summary = {"refused_files": join_notes(pieces, place), "read_as": tuple(told_of.values())}
             tally = tally.model_copy(update=summary)
             place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())
@@ -298,13 +298,13 @@ def _parts_of(  # pylint: disable=too-many-arguments,too-many-positional-argumen
     if piece.parts and len(names) == piece.parts:
         one = ScoringTally(read_bytes=piece.weight)
         for name in names:
-            one = one.plus(counted(place.at(name)))
+            one = one.plus(tally_of(place.at(name)))
         progress(one)
         return one
     start = time.thread_time()
     for number, part in enumerate(rows_of(piece, rules.rows)):
         name = piece.part(number)
-        one = counted(place.at(name)) if name in names else _scored_part(model, piece, part, rules, place, name)
+        one = tally_of(place.at(name)) if name in names else _scored_part(model, piece, part, rules, place, name)
         now = time.thread_time()
         weight = piece.weight // piece.parts if piece.parts else 0
         one = one.plus(ScoringTally(read_bytes=weight, cpu_s=now - start))
@@ -352,7 +352,7 @@ def _write(scored: pa.Table, part: ResultPlace, left_out: tuple[str, ...], known
     return tally
 
 
-def counted(part: ResultPlace) -> ScoringTally:
+def tally_of(part: ResultPlace) -> ScoringTally:
     """The tally of a part that is there, from its footer."""
     metadata = pq.read_metadata(part.path, filesystem=part.system).metadata or {}
     return ScoringTally.model_validate({**json.loads(metadata[TALLY_KEY]), "parts": 1, "found_done": 1})

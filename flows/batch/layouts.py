@@ -81,7 +81,7 @@ class FileLayout:
     packing: Packing = ""
     block: int = 0  # of text: bytes that hold about as many rows as a part has
     complete: bool = False  # whether the sample is all of it
-    told: str = ""  # what was understood, in words
+    description: str = ""  # what was understood, in words
 
     @property
     def name(self) -> str:
@@ -162,7 +162,7 @@ def read_whole_instead(layout: FileLayout) -> FileLayout:
         table = read_whole(replace(layout, lane=Lane.WHOLE))
     except TableRefused as refused:
         raise refusal(layout.source, refused.trouble) from None
-    return replace(layout, lane=Lane.WHOLE, told=_whole_told(table), complete=True)
+    return replace(layout, lane=Lane.WHOLE, description=_description_of_whole(table), complete=True)
 
 
 def _packing(source: Source, sample: bytes, name: str, options: ReadOptions) -> tuple[Packing, str]:
@@ -202,11 +202,11 @@ def read_whole(layout: FileLayout) -> TableRead:
         hold(table.understanding, Reader.BATCH)
     except TableRefused as refused:
         raise TableRefused(without_value(refused.trouble)) from None
-    require_fields(layout.name, _whole_told(table), table.columns, [str(one) for one in table.frame.columns])
+    require_fields(layout.name, _description_of_whole(table), table.columns, [str(one) for one in table.frame.columns])
     return table
 
 
-def _whole_told(table: TableRead) -> str:
+def _description_of_whole(table: TableRead) -> str:
     told_of = table.understanding
     return str(
         Layout(told_of.kind, told_of.packing, told_of.encoding, told_of.delimiter, told_of.decimal, told_of.header_line)
@@ -227,7 +227,7 @@ def _parquet(base: FileLayout) -> FileLayout:
         schema = file.schema_arrow
     fields = _fields(base, schema.names, Layout("parquet"))
     refuse_types(schema, fields, base.name)
-    return replace(base, lane=Lane.PARQUET, schema=schema, fields=fields, complete=False, told="parquet")
+    return replace(base, lane=Lane.PARQUET, schema=schema, fields=fields, complete=False, description="parquet")
 
 
 def _fields(base: FileLayout, names: Sequence[str], layout: Layout) -> dict[str, str]:
@@ -274,7 +274,7 @@ def _text(base: FileLayout, sample: bytes, rows: int) -> FileLayout | None:
         dialect=replace(csv_dialect, start=above),
         encoding=encoding,
         block=max(int(rows * (len(text) - csv_dialect.start) / len(borders.lines)), 1),
-        told=str(layout),
+        description=str(layout),
     )
 
 
@@ -356,4 +356,8 @@ def settled(layout: FileLayout, forms: Mapping[str, ColumnForm]) -> FileLayout:
     marks: set[Any] = {form.decimal for form in forms.values() if form.decimal}
     mark = marks.pop() if len(marks) == 1 and layout.lane in (Lane.CUT, Lane.STREAM) else ""
     mark_name = {",": "comma", ".": "point"}.get(mark, "")
-    return replace(layout, forms=dict(forms), told=f"{layout.told}, decimal {mark_name}" if mark_name else layout.told)
+    return replace(
+        layout,
+        forms=dict(forms),
+        description=f"{layout.description}, decimal {mark_name}" if mark_name else layout.description,
+    )

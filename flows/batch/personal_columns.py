@@ -46,13 +46,13 @@ def without_personal(rows: RowsRead) -> RowsRead:
     A row whose cells do not fit the header cannot be read by columns; where the file names persons it keeps its line
     and the reason, and no cell.
     """
-    names = personal_columns(rows.written.column_names)
+    names = personal_columns(rows.file_table.column_names)
     if not names:
         return rows
     return replace(
         rows,
         table=rows.table.drop_columns(list(names)),
-        written=rows.written.drop_columns(list(names)),
+        file_table=rows.file_table.drop_columns(list(names)),
         aside={place: replace(row, cells=()) for place, row in rows.aside.items()},
         left_out=names,
     )

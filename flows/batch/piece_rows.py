@@ -48,14 +48,14 @@ Lines = Callable[[], NDArray[np.int64]]
 class RowsRead:
     """Rows of one file in order.
 
-    `written` has the columns as the file names them, `table` the fields' own columns by field beside those that are
+    `file_table` has the columns as the file names them, `table` the fields' own columns by field beside those that are
     passed on. A row that is none of the table's is empty in both, and stands in `aside` by its place.
     """
 
     table: pa.Table
-    written: pa.Table
+    file_table: pa.Table
     lines: Lines
-    fields: Mapping[str, str]  # by field its column in `written`
+    fields: Mapping[str, str]  # by field its column in `file_table`
     forms: Mapping[str, ColumnForm]  # by field how the cells of `table` are read
     aside: Mapping[int, SetAside] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()  # columns that name a person, and are neither passed on nor told
@@ -67,7 +67,7 @@ class RowsRead:
         """A row's cells as written."""
         if place in self.aside:
             return self.aside[place].cells
-        cells = (column[place].as_py() for column in self.written.columns)
+        cells = (column[place].as_py() for column in self.file_table.columns)
         return tuple("" if cell is None else "|".join(cell) if isinstance(cell, list) else str(cell) for cell in cells)
 
     def sliced(self, start: int, length: int) -> RowsRead:
@@ -77,7 +77,7 @@ class RowsRead:
         return replace(
             self,
             table=self.table.slice(start, length),
-            written=self.written.slice(start, length),
+            file_table=self.file_table.slice(start, length),
             lines=lambda: lines()[start : start + length],
             aside=aside,
         )
@@ -96,7 +96,7 @@ def joined(reads: Sequence[RowsRead]) -> RowsRead:
     return replace(
         reads[0],
         table=pa.concat_tables([one.table for one in reads]),
-        written=pa.concat_tables([one.written for one in reads]),
+        file_table=pa.concat_tables([one.file_table for one in reads]),
         lines=lambda: np.concatenate([one.lines() for one in parts]),
         aside=aside,
     )

@@ -175,13 +175,13 @@ def sources(address: str) -> list[Source]:
         info = place.system.get_file_info(place.path)
         if info.type is fs.FileType.NotFound:
             raise BatchRefused(f"there is no file {address}: give a table, a folder or s3://bucket/prefix")
-        found = [info] if info.is_file else place.system.get_file_info(fs.FileSelector(place.path, recursive=True))
+        entries = [info] if info.is_file else place.system.get_file_info(fs.FileSelector(place.path, recursive=True))
     except OSError as error:
         raise BatchRefused(f"{address} cannot be reached: {system_words(error)}; check address and rights") from error
     scheme = BUCKET_SCHEME if address.startswith(BUCKET_SCHEME) else ""
     files = [
         Source(scheme + one.path, one.size, one.mtime_ns, "" if scheme else real(one.path))
-        for one in sorted(found, key=lambda one: str(one.path))
+        for one in sorted(entries, key=lambda one: str(one.path))
         if one.is_file and (info.is_file or _is_table(one.path.removeprefix(place.path)))
     ]
     if not files:

@@ -35,7 +35,7 @@ def note(rows: RowsRead, check: Checked) -> bytes:
     if places.size == 0:
         return b""
     lines = rows.lines()
-    records = [json.dumps(list(rows.written.column_names), ensure_ascii=False)]
+    records = [json.dumps(list(rows.file_table.column_names), ensure_ascii=False)]
     for place in map(int, places):
         records.append(
             json.dumps([int(lines[place]), *_why(rows, check, place), *rows.cells(place)], ensure_ascii=False)

@@ -249,10 +249,10 @@ def histories(
 
 def day_of(text: str | None, form: ColumnForm, today: date) -> date | None:
     """The row's day, today where it has none; None for a text that is no day."""
-    meant = meaning(RULES[DAY_FIELD], text or "", form)
-    if meant is None:
+    day = meaning(RULES[DAY_FIELD], text or "", form)
+    if day is None:
         return today
-    return None if meant is UNREAD else date.fromisoformat(str(meant))
+    return None if day is UNREAD else date.fromisoformat(str(day))
 
 
 def _uneven(loans: Coded, number: NDArray[np.float64]) -> Bools:

@@ -48,8 +48,8 @@ def own_folder() -> Path:
     place = Path(tempfile.gettempdir(), f"scoring-workers-{os.getuid()}")
     with suppress(FileExistsError):
         place.mkdir(mode=0o700)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    status = place.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         raise BatchRefused(f"{place} is not this user's alone: remove it, or set TMPDIR to another folder")
     return place
 

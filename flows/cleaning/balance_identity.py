@@ -178,16 +178,16 @@ def _solve_the_rest(amounts: Amounts, tally: CleaningTally) -> None:
     tally.add(CleaningRule.FROM_IDENTITY, "payment_behaviour", spending)
     amounts.spending = np.where(spending, nearest, amounts.spending)
 
-    owed = amounts.spending + amounts.salary / 10 - amounts.emi
+    remainder = amounts.spending + amounts.salary / 10 - amounts.emi
     wrong = np.abs(amounts.gap()) > CENT
-    invested = owed - amounts.balance
+    invested = remainder - amounts.balance
     low, high = INVESTED_TO_SALARY
     fits = _within(invested, (low - CENT, np.inf)) & (invested <= np.minimum(high * amounts.salary, INVESTED_MOST))
     fits &= np.isnan(amounts.invested) | wrong
     tally.add(CleaningRule.FROM_IDENTITY, "amount_invested_monthly", fits)
     amounts.invested = np.where(fits, np.maximum(invested, 0.0), amounts.invested)
 
-    balance = owed - amounts.invested
+    balance = remainder - amounts.invested
     fits = _within(balance, BALANCE_RANGE) & (np.isnan(amounts.balance) | (wrong & ~fits))
     tally.add(CleaningRule.FROM_IDENTITY, "monthly_balance", fits)
     amounts.balance = np.where(fits, balance, amounts.balance)

@@ -167,8 +167,8 @@ def measures(result: CleanResult) -> Iterator[tuple[str, str, float]]:
     yield from _columns(parsed)
     yield from _labels(parsed)
     yield from _customers(parsed.dropna(subset=["customer_id", "month"]))
-    told = result.frame[IDENTITY_COLUMN][result.frame[IDENTITY_COLUMN] != UNKNOWN]
-    yield "identity_holds", TABLE, float((told != BROKEN).mean()) if len(told) else 0.0
+    identities = result.frame[IDENTITY_COLUMN][result.frame[IDENTITY_COLUMN] != UNKNOWN]
+    yield "identity_holds", TABLE, float((identities != BROKEN).mean()) if len(identities) else 0.0
 
 
 def _columns(parsed: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
@@ -236,8 +236,8 @@ def _repeats(cells: pd.Series, next_row: np.ndarray) -> float:
 
 def unread_told(understanding: Understanding) -> str:
     """The commonest texts without a meaning, column by column; empty where all was read."""
-    told = _unread_texts(understanding)[TABLE]
-    return f" Commonest unread: {', '.join(told)}" if told else ""
+    texts = _unread_texts(understanding)[TABLE]
+    return f" Commonest unread: {', '.join(texts)}" if texts else ""
 
 
 def _unread_texts(understanding: Understanding | None) -> dict[str, list[str]]:
@@ -245,9 +245,9 @@ def _unread_texts(understanding: Understanding | None) -> dict[str, list[str]]:
     if understanding is None:
         return {}
     texts = {
-        one.field: [f"{text.written} ({text.cells:,})" for text in one.commonest_unread]
+        one.field: [f"{text.text} ({text.cells:,})" for text in one.commonest_unread]
         for one in understanding.columns
         if one.field in (*DESCRIBING_FIELDS, "month", "label")
     }
-    texts[TABLE] = [f"{KAGGLE[field]}: {told[0]}" for field, told in texts.items() if told][:3]
+    texts[TABLE] = [f"{KAGGLE[field]}: {words[0]}" for field, words in texts.items() if words][:3]
     return texts

@@ -21,8 +21,8 @@ class OwnPast:
 
     def last_row(self, known: np.ndarray) -> np.ndarray:
         """Position of the customer's last earlier row where `known` is true; -1 where there is none."""
-        seen = np.maximum.accumulate(np.where(known, self._rows, -1))
-        before = np.concatenate([[-1], seen])[: len(seen)]
+        latest = np.maximum.accumulate(np.where(known, self._rows, -1))
+        before = np.concatenate([[-1], latest])[: len(latest)]
         return np.where(before >= self._start, before, -1)
 
     def last(self, values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:

@@ -64,7 +64,7 @@ def text(cells: pd.Series) -> pd.Series:
     return cells.astype("str").fillna("").str.strip()
 
 
-def _told(cells: pd.Series, name: str, tally: CleaningTally) -> pd.Series:
+def _unmasked(cells: pd.Series, name: str, tally: CleaningTally) -> pd.Series:
     """The cells as text, empty where empty or masked; both counted."""
     words = text(cells)
     empty = words == ""
@@ -80,7 +80,7 @@ def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally
         present = values.notna()
         tally.add(CleaningRule.EMPTY, column.name, ~present)
     else:
-        words = _told(cells, column.name, tally)
+        words = _unmasked(cells, column.name, tally)
         bare = words.str.strip("_")
         tally.add(CleaningRule.TRAILING_UNDERSCORE, column.name, words != bare)
         present = words != ""
@@ -103,7 +103,7 @@ def _number(cells: pd.Series, column: RawColumn, fills: tuple[float, ...], tally
 
 
 def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: CleaningTally) -> pd.Series:
-    words = _told(cells, name, tally)
+    words = _unmasked(cells, name, tally)
     values = words.map(known).astype("str")
     tally.add(CleaningRule.UNKNOWN_CATEGORY, name, (words != "") & values.isna())
     return values
@@ -112,7 +112,7 @@ def _category(cells: pd.Series, name: str, known: Mapping[str, str], tally: Clea
 def _history(cells: pd.Series, tally: CleaningTally) -> pd.Series:
     """Months out of "22 Years and 1 Months"; at most a few hundred spellings, so each is read once."""
     name = "credit_history_months"
-    words = _told(cells, name, tally)
+    words = _unmasked(cells, name, tally)
     spellings = pd.Series(words.unique(), dtype="str")
     parts = spellings.str.extract(r"^(\d{1,2}) Years? and (\d{1,2}) Months?$").astype("float64")
     months = words.map(dict(zip(spellings, parts[0] * 12 + parts[1], strict=True))).astype("float64")
@@ -122,13 +122,13 @@ def _history(cells: pd.Series, tally: CleaningTally) -> pd.Series:
 
 def _loan_types(cells: pd.Series, tally: CleaningTally) -> pd.Series:
     """ "Auto Loan, Payday Loan, and Auto Loan" as "auto|payday|auto"; empty text where no loan is named."""
-    words = _told(cells, "loan_types", tally)
+    words = _unmasked(cells, "loan_types", tally)
     joined: dict[str, str] = {}
     strange: dict[str, bool] = {}
-    for spoken in words.unique():
-        names = [part.strip().removeprefix("and ").strip() for part in spoken.split(",")]
+    for phrase in words.unique():
+        names = [part.strip().removeprefix("and ").strip() for part in phrase.split(",")]
         names = [name for name in names if name]
-        joined[spoken] = "|".join(LOAN_TYPES.get(name, "not_specified") for name in names)
-        strange[spoken] = any(name not in LOAN_TYPES for name in names)
+        joined[phrase] = "|".join(LOAN_TYPES.get(name, "not_specified") for name in names)
+        strange[phrase] = any(name not in LOAN_TYPES for name in names)
     tally.add(CleaningRule.UNKNOWN_CATEGORY, "loan_types", words.map(strange).astype(bool))
     return words.map(joined).astype("str")

@@ -89,8 +89,8 @@ def _unusable(parsed: pd.DataFrame, *, labelled: bool, codes: pd.DataFrame) -> p
     """Why a row cannot be used at all, empty where it can; of two rows of one customer and month the first stays."""
     reasons = pd.Series("", index=parsed.index, dtype="object")
     if labelled:
-        told = text(codes[LABEL_COLUMN]) != ""
-        reasons[parsed["label"].isna()] = np.where(told, "unknown label", "no label")[parsed["label"].isna()]
+        has_label = text(codes[LABEL_COLUMN]) != ""
+        reasons[parsed["label"].isna()] = np.where(has_label, "unknown label", "no label")[parsed["label"].isna()]
     reasons[parsed["month"].isna()] = "unknown month"
     reasons[parsed["customer_id"].isna()] = "no customer id"
     usable = parsed[reasons == ""]

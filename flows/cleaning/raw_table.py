@@ -77,8 +77,8 @@ BEHAVIOUR_SUMS: Final = {
 
 def spelling(behaviour: str) -> str:
     """A payment behaviour as the source writes it: High_spent_Small_value_payments."""
-    level, spent, size, *rest = behaviour.split("_")
-    return "_".join([level.capitalize(), spent, size.capitalize(), *rest])
+    level, verb, size, *rest = behaviour.split("_")
+    return "_".join([level.capitalize(), verb, size.capitalize(), *rest])
 
 
 # Stand for "not told" wherever they appear, beside the empty cell. `NM` means "not mentioned".

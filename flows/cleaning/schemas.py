@@ -47,10 +47,10 @@ def raw_violations(raw: pd.DataFrame) -> pd.DataFrame:
         per_rule = cases.assign(column=cases["column"].mask(table, "(table)")).groupby(["column", "check"])["index"]
         counts = per_rule.nunique().reset_index(name="rows").rename(columns={"check": "rule"})
         counts["share"] = counts["rows"] / len(raw)
-        counted: pd.DataFrame = counts.sort_values(
+        totals: pd.DataFrame = counts.sort_values(
             ["rows", "column", "rule"], ascending=[False, True, True], ignore_index=True
         )
-        return counted
+        return totals
     return pd.DataFrame({"column": [], "rule": [], "rows": [], "share": []})
 
 
@@ -67,13 +67,13 @@ def clean_schema(*, labelled: bool) -> pa.DataFrameSchema:
     columns |= {name: _contract_column(name, rules) for name, rules in _contract_rules().items()}
     kinds = "|".join(LoanType)
     columns["loan_types"] = pa.Column("str", pa.Check.str_matches(rf"^(({kinds})(\|({kinds}))*)?$"))
-    listed = pa.Check(
+    known_loans = pa.Check(
         lambda frame: (frame["loan_types"] == "") | (frame["loan_types"].str.count(r"\|") + 1 == frame["num_loans"]),
         name="as many kinds as loans",
     )
     ordered = {name: columns[name] for name in CLEAN_COLUMNS}
     return pa.DataFrameSchema(
-        ordered, checks=[listed], strict=True, ordered=True, unique=["customer_id", "month"], name="clean"
+        ordered, checks=[known_loans], strict=True, ordered=True, unique=["customer_id", "month"], name="clean"
     )
 
 

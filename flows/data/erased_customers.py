@@ -57,12 +57,12 @@ def read_erased(state: Path) -> ErasedCustomers:
         DatasetError: of the list and its key one is lost, so that nobody on it could be left out.
     """
     folder = _folder(state)
-    listed = folder / "digests"
-    if not listed.is_file():
+    file = folder / "digests"
+    if not file.is_file():
         if (folder / "key").exists():
-            raise DatasetError(f"{listed} is missing, so who asked to be left out is unknown: restore your backup")
+            raise DatasetError(f"{file} is missing, so who asked to be left out is unknown: restore your backup")
         return ErasedCustomers()
-    digests = frozenset(listed.read_text("ascii").split())
+    digests = frozenset(file.read_text("ascii").split())
     return ErasedCustomers(_key(folder), digests) if digests else ErasedCustomers()
 
 

@@ -34,13 +34,13 @@ class TrainingErasure:
     prepared_rows: int
     cached: int
     remote: int = 0
-    left: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """One line for the trail and for whoever ran it; it names nobody."""
         return (
             f"training data: {self.raw_rows} raw rows, {self.prepared_rows} prepared rows, {self.cached} versions in "
-            f"DVC's cache, {self.remote} in its remote" + "".join(f"; LEFT: {one}" for one in self.left)
+            f"DVC's cache, {self.remote} in its remote" + "".join(f"; LEFT: {one}" for one in self.remains)
         )
 
 
@@ -55,7 +55,7 @@ def erase(root: Path, raw_file: Path, prepared: Path, remote: DvcRemote, erased:
     """
     here = erase_here(root, raw_file, prepared, erased)
     remote_count, remains = _erase_remote(remote, erased)
-    return replace(here, remote=remote_count, left=remains)
+    return replace(here, remote=remote_count, remains=remains)
 
 
 def erase_here(root: Path, raw_file: Path, prepared: Path, erased: ErasedCustomers) -> TrainingErasure:

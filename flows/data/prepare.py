@@ -61,7 +61,9 @@ def prepare(
         gates=gates,
     )
     aside = alone.quarantine.index
-    reasons = alone.quarantine["reason"].where(~aside.isin(result.frame.index), other=lambda told: told + NEEDS_PAST)
+    reasons = alone.quarantine["reason"].where(
+        ~aside.isin(result.frame.index), other=lambda reason: reason + NEEDS_PAST
+    )
     quarantine = _as_written(table, aside).assign(line=table.lines[aside], reason=reasons)
     tables = {"train": served[~test], "test": served[test], "repaired": frame[repaired], "quarantine": quarantine}
     _write(folder, tables, quality)
@@ -71,7 +73,7 @@ def prepare(
 def _as_written(table: RawTable, rows: pd.Index) -> pd.DataFrame:
     """The rows' cells as the file has them, without personal data."""
     names = [name for name in table.frame.columns if name not in PERSONAL_COLUMNS]
-    return table.written.loc[rows, names].astype("str")
+    return table.file_frame.loc[rows, names].astype("str")
 
 
 def _write(folder: Path, tables: dict[str, pd.DataFrame], quality: Quality) -> None:

@@ -43,10 +43,10 @@ _READ_BY_CLEANING: Final = r"_*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9
 
 @dataclass(frozen=True)
 class RawTable:
-    """`frame` as cleaning reads it, `written` as the file has it, each row's line, and what was understood."""
+    """`frame` as cleaning reads it, `file_frame` as the file has it, each row's line, and what was understood."""
 
     frame: pd.DataFrame
-    written: pd.DataFrame
+    file_frame: pd.DataFrame
     lines: NDArray[np.int64]
     understanding: Understanding
 
@@ -55,8 +55,8 @@ class RawTable:
         if not rows.any():
             return self
         rest = ~rows
-        frame, written = (one[rest].reset_index(drop=True) for one in (self.frame, self.written))
-        return replace(self, frame=frame, written=written, lines=self.lines[rest])
+        frame, file_frame = (one[rest].reset_index(drop=True) for one in (self.frame, self.file_frame))
+        return replace(self, frame=frame, file_frame=file_frame, lines=self.lines[rest])
 
 
 def read_raw_table(
@@ -74,8 +74,8 @@ def read_raw_table(
     cells = table.frame.rename(
         columns={column: KAGGLE[field] for field, column in table.columns.items() if field in KAGGLE}
     )
-    wanted = [name for name in (*RAW_COLUMNS, LABEL_COLUMN) if name in cells.columns]
-    frame = pd.DataFrame({name: _as_kaggle(name, cells[name], table) for name in wanted})
+    names = [name for name in (*RAW_COLUMNS, LABEL_COLUMN) if name in cells.columns]
+    frame = pd.DataFrame({name: _as_kaggle(name, cells[name], table) for name in names})
     return RawTable(frame, cells, table.lines, table.understanding)
 
 

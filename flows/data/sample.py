@@ -51,9 +51,9 @@ def generate(customers: int, months: Sequence[int], seed: int, *, labelled: bool
     values = _identities(customers) | _profile(people, draws) | _movements(people, draws)
     values[LABEL_COLUMN] = np.array(LABELS)[draw_labels(people, draws)]
     add_dirt(values, draws.monthly)
-    wanted = np.array(sorted(set(months))) - 1
+    columns = np.array(sorted(set(months))) - 1
     names = [*RAW_COLUMNS, LABEL_COLUMN] if labelled else list(RAW_COLUMNS)
-    return pd.DataFrame({name: values[name][:, wanted].ravel() for name in names}, dtype="str")
+    return pd.DataFrame({name: values[name][:, columns].ravel() for name in names}, dtype="str")
 
 
 def write_sample(path: Path, *, customers: int, seed: int) -> None:
@@ -80,14 +80,14 @@ def _profile(people: People, draws: PeopleDraws) -> Cells:
     pays_minimum = np.choose(people.mix, PAYS_MINIMUM) > draws.once()
     return {
         "Occupation": _all_year(list(jobs)),
-        "Annual_Income": _all_year(_written(static["income"])),
-        "Num_Bank_Accounts": _all_year(_written(static["accounts"], whole=True)),
-        "Num_Credit_Card": _all_year(_written(static["cards"], whole=True)),
-        "Interest_Rate": _all_year(_written(static["interest"], whole=True)),
-        "Num_of_Loan": _all_year(_written(static["loans"], whole=True)),
+        "Annual_Income": _all_year(_texts(static["income"])),
+        "Num_Bank_Accounts": _all_year(_texts(static["accounts"], whole=True)),
+        "Num_Credit_Card": _all_year(_texts(static["cards"], whole=True)),
+        "Interest_Rate": _all_year(_texts(static["interest"], whole=True)),
+        "Num_of_Loan": _all_year(_texts(static["loans"], whole=True)),
         "Type_of_Loan": _all_year(people.loan_names),
         "Credit_Mix": _all_year(list(np.array(CREDIT_MIXES)[people.mix])),
-        "Outstanding_Debt": _all_year(_written(static["debt"])),
+        "Outstanding_Debt": _all_year(_texts(static["debt"])),
         "Payment_of_Min_Amount": _all_year(list(np.where(pays_minimum, "Yes", "No"))),
     }
 
@@ -100,12 +100,12 @@ def _movements(people: People, draws: PeopleDraws) -> Cells:
     inquiries = np.minimum(np.floor(static["inquiries"][:, None] * growth + draws.once()[:, None]), 17)
     utilization = np.interp(draws.monthly(), [0, 0.02, 0.98, 1], [20, 23, 41, 50])
     return {
-        "Age": _written(age, whole=True),
-        "Delay_from_due_date": _written(_stepped(static["delay"], 0.72, 5, (-5, 67), draws), whole=True),
-        "Num_of_Delayed_Payment": _written(_stepped(static["delayed"], 0.66, 3, (-3, 28), draws), whole=True),
-        "Changed_Credit_Limit": _written(np.round(_stepped(static["limit"], 0.82, 7, (-6.5, 36.97), draws), 2)),
-        "Num_Credit_Inquiries": _written(inquiries),
-        "Credit_Utilization_Ratio": _written(np.round(utilization, 6)),
+        "Age": _texts(age, whole=True),
+        "Delay_from_due_date": _texts(_stepped(static["delay"], 0.72, 5, (-5, 67), draws), whole=True),
+        "Num_of_Delayed_Payment": _texts(_stepped(static["delayed"], 0.66, 3, (-3, 28), draws), whole=True),
+        "Changed_Credit_Limit": _texts(np.round(_stepped(static["limit"], 0.82, 7, (-6.5, 36.97), draws), 2)),
+        "Num_Credit_Inquiries": _texts(inquiries),
+        "Credit_Utilization_Ratio": _texts(np.round(utilization, 6)),
         "Credit_History_Age": _history((static["history"] - 8)[:, None] + month),
         **_amounts(people, draws),
     }
@@ -132,19 +132,19 @@ def _amounts(people: People, draws: PeopleDraws) -> Cells:
     edges = np.array(BEHAVIOUR_EDGES)[np.digitize(people.salary, SALARY_QUARTERS)]
     behaviour = (draws.monthly()[:, :, None] >= edges[:, None, :]).sum(axis=2)
     spending = np.array(list(BEHAVIOUR_SUMS.values()))[behaviour]
-    left = spending + salary / 10 - emi
-    wanted = np.interp(draws.monthly(), [0, 0.5, 0.95, 1], [0.0065, 0.043, 0.128, 0.135]) * salary
-    invested = np.round(np.minimum(wanted, 0.95 * left), 6)
-    balance = np.round(left - invested, 6)
+    remainder = spending + salary / 10 - emi
+    target = np.interp(draws.monthly(), [0, 0.5, 0.95, 1], [0.0065, 0.043, 0.128, 0.135]) * salary
+    invested = np.round(np.minimum(target, 0.95 * remainder), 6)
+    balance = np.round(remainder - invested, 6)
     invested = np.where(invested < 10, 0.0, invested)  # the source writes small investments as none
     spelled = np.array([spelling(name) for name in BEHAVIOUR_SUMS], dtype="object")[behaviour]
     shift = _shift(people, draws)
     return {
-        "Monthly_Inhand_Salary": _written(np.round(salary - shift, 6)),
-        "Total_EMI_per_month": _written(np.round(emi + shift, 6)),
-        "Amount_invested_monthly": _written(invested),
+        "Monthly_Inhand_Salary": _texts(np.round(salary - shift, 6)),
+        "Total_EMI_per_month": _texts(np.round(emi + shift, 6)),
+        "Amount_invested_monthly": _texts(invested),
         "Payment_Behaviour": spelled,
-        "Monthly_Balance": _written(balance),
+        "Monthly_Balance": _texts(balance),
     }
 
 
@@ -160,7 +160,7 @@ def _all_year(values: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.repeat(np.array(values, dtype="object")[:, None], YEAR, axis=1)
 
 
-def _written(values: np.ndarray, *, whole: bool = False) -> np.ndarray:
+def _texts(values: np.ndarray, *, whole: bool = False) -> np.ndarray:
     """Numbers as the source writes them: shortest text that reads back the same."""
     flat = values.ravel().astype("int64") if whole else values.ravel()
     return np.array([str(number) for number in flat.tolist()], dtype="object").reshape(values.shape)

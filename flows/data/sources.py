@@ -100,7 +100,7 @@ def _store(raw: RawTable, target: Path, options: ReadOptions) -> None:
     so that the table is still the one its source describes; customers are told apart by their number.
     """
     explicit = options.decimal or options.delimiter or options.encoding
-    table = raw.frame if explicit else raw.written
+    table = raw.frame if explicit else raw.file_frame
     nameless = {name: "" for name in PERSONAL_COLUMNS if name in table.columns}
     table.assign(**nameless).to_csv(target, index=False, lineterminator="\n")
 

@@ -21,7 +21,7 @@ def share(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.1%}"
 
 
-def listed(lines: Sequence[str]) -> str:
+def bullet_list(lines: Sequence[str]) -> str:
     """One line a bullet."""
     return "\n".join(f"- {line}" for line in lines)
 

@@ -20,7 +20,7 @@ VALIDATION_DAYS: Final = 183
 class DossierFacts:
     """One version and the verdict on it.
 
-    `incidents` are the audit trail's entries, oldest first. `named` is false in a partner's view, which tells no
+    `incidents` are the audit trail's entries, oldest first. `with_names` is false in a partner's view, which tells no
     person's name, note or code revision.
     """
 
@@ -30,12 +30,12 @@ class DossierFacts:
     incidents: tuple[TrailEntry, ...] = ()
     data_sha256: str = ""
     git_revision: str = ""
-    named: bool = field(default=True)
+    with_names: bool = field(default=True)
 
     @property
     def partners(self) -> DossierFacts:
         """The same as a partner may read it."""
-        return replace(self, named=False)
+        return replace(self, with_names=False)
 
     @property
     def next_validation(self) -> date:

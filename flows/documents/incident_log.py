@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flows.documents.facts import DossierFacts, Language
-from flows.documents.wording import table, told
+from flows.documents.wording import table, text_in
 from service.contract import Text
 
 INCIDENTS: Final[dict[str, Text]] = {
@@ -35,14 +35,18 @@ def incident_log(facts: DossierFacts, language: Language) -> str:
     """The log as markdown, newest first; in a partner's view without names and notes."""
 
     def word(name: str) -> str:
-        return told(_WORDS[name], language)
+        return text_in(_WORDS[name], language)
 
     entries = [entry for entry in reversed(facts.incidents) if entry.event in INCIDENTS]
-    columns = ("at", "version", "what", "who", "note") if facts.named else ("at", "version", "what")
+    columns = ("at", "version", "what", "who", "note") if facts.with_names else ("at", "version", "what")
     rows = [
-        [entry.at[:10], entry.version or "-", told(INCIDENTS[entry.event], language), entry.actor, entry.note or "-"][
-            : len(columns)
-        ]
+        [
+            entry.at[:10],
+            entry.version or "-",
+            text_in(INCIDENTS[entry.event], language),
+            entry.actor,
+            entry.note or "-",
+        ][: len(columns)]
         for entry in entries
     ]
     parts = [f"# {word('title')} {facts.decision.version}", f"**{len(entries)} {word('count')}**"]

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.documents.card_tables import interval, listed, markdown_table, share
+from flows.documents.card_tables import bullet_list, interval, markdown_table, share
 from flows.documents.card_weaknesses import certainty_section, stress_section, weak_section
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.model_metrics import METRICS, Figures
@@ -87,7 +87,7 @@ def model_card(facts: CardFacts) -> str:
                 _facts(facts),
                 *([f"## Recalibrated\n\n{facts.recalibration}"] if facts.recalibration else []),
                 f"## Purpose\n\n{PURPOSE}",
-                "## Prohibited uses\n\n" + listed(PROHIBITED),
+                "## Prohibited uses\n\n" + bullet_list(PROHIBITED),
                 "## Data\n\n" + _data(facts),
                 "## How good it is\n\n" + _quality(facts),
                 "## Known customers\n\n" + _known(facts.evidence.known or {}),
@@ -98,7 +98,7 @@ def model_card(facts: CardFacts) -> str:
                 "## Groups of people\n\n" + _fairness(facts.evidence.fairness),
                 "## How it moves, and its reasons\n\n" + _stability(facts.evidence.stability),
                 "## What was tried\n\n" + tried(facts),
-                "## Known limits\n\n" + listed([_population(facts), *LIMITS]),
+                "## Known limits\n\n" + bullet_list([_population(facts), *LIMITS]),
             ]
         )
         + "\n"
@@ -109,7 +109,9 @@ def _facts(facts: CardFacts) -> str:
     trained, revision, learned = CARD_INTERNALS
     lines = {"digest of model.cbm": facts.digest, trained: facts.trainer, revision: facts.git_revision}
     parameters = ", ".join(f"{name} {value}" for name, value in facts.parameters.items())
-    return listed([f"{name}: {value}" for name, value in lines.items() if value] + [f"{learned}: {parameters or '-'}"])
+    return bullet_list(
+        [f"{name}: {value}" for name, value in lines.items() if value] + [f"{learned}: {parameters or '-'}"]
+    )
 
 
 def _data(facts: CardFacts) -> str:
@@ -123,7 +125,7 @@ def _data(facts: CardFacts) -> str:
         *_repaired(facts.evidence.repaired),
         f"{len(FEATURES)} features, all numbers: {', '.join(feature.name for feature in FEATURES)}",
     ]
-    return listed([*sentences, *_gates(facts.evidence.data)])
+    return bullet_list([*sentences, *_gates(facts.evidence.data)])
 
 
 def _repaired(report: RepairedReport | None) -> list[str]:
@@ -225,18 +227,18 @@ def _standing(facts: CardFacts) -> str:
 
 def _standings(table: Sequence[Standing]) -> str:
     """One row a step: its rows and classes, and what taking everything up to it would take and refuse."""
-    rows, taken, poor = [], 0, 0.0
+    rows, accepted, poor = [], 0, 0.0
     every = sum(one.rows for one in table)
     all_poor = sum(one.rows * one.classes[CreditClass.POOR].value for one in table)
     for one in table:
-        taken, poor = taken + one.rows, poor + one.rows * one.classes[CreditClass.POOR].value
+        accepted, poor = accepted + one.rows, poor + one.rows * one.classes[CreditClass.POOR].value
         rows.append(
             [
                 one.name,
                 str(one.rows),
                 f"{one.share:.1%}",
                 *(interval(one.classes[name]) for name in CLASSES),
-                f"{taken / every:.1%}",
+                f"{accepted / every:.1%}",
                 f"{1.0 - poor / all_poor:.1%}" if all_poor else "-",
             ]
         )
@@ -292,7 +294,7 @@ def _stability(report: StabilityReport | None) -> str:
         "Reasons are exact SHAP values of the trees against a documented reference (the manifest's `reference`), added "
         "up by family, at most four, and only fields whose move to the reference raises the score."
     )
-    return f"{method}\n\n{markdown_table(head, rows)}\n\n{listed(sentences)}"
+    return f"{method}\n\n{markdown_table(head, rows)}\n\n{bullet_list(sentences)}"
 
 
 def _population(facts: CardFacts) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flows.documents.facts import DossierFacts, Language
-from flows.documents.wording import RESULTS, table, told
+from flows.documents.wording import RESULTS, table, text_in
 from flows.review.release_evidence import Result
 from service.contract import Text
 
@@ -150,16 +150,16 @@ def risk_register(facts: DossierFacts, language: Language) -> str:
     """The register as markdown, the risks that ask for attention first."""
 
     def word(name: str) -> str:
-        return told(_WORDS[name], language)
+        return text_in(_WORDS[name], language)
 
     stands = [(risk, standing(risk, facts)) for risk in RISKS]
     calm = (Result.PASSED, Result.NOT_APPLICABLE)
     head = [word(name) for name in ("risk", "standing", "control", "owner")]
     rows = []
     for risk, result in sorted(stands, key=lambda pair: pair[1] in calm):
-        told_standing = told(RESULTS[result], language) if result else word("unmeasured")
+        standing = text_in(RESULTS[result], language) if result else word("unmeasured")
         rows.append(
-            [told(risk.what, language), told_standing, told(risk.control, language), told(risk.owner, language)]
+            [text_in(risk.what, language), standing, text_in(risk.control, language), text_in(risk.owner, language)]
         )
     attention = sum(result not in calm for _, result in stands)
     return "\n\n".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flows.documents.facts import DossierFacts, Language
-from flows.documents.wording import CHECK_TITLES_PT, RESULTS, number, table, told
+from flows.documents.wording import CHECK_TITLES_PT, RESULTS, number, table, text_in
 from flows.learning.model_metrics import Figures
 from flows.review.release_evidence import ReleaseCheck, Result
 from service.contract import Text
@@ -86,12 +86,12 @@ def validation_report(facts: DossierFacts, language: Language) -> str:
     """The report as markdown: one screen first, every check below."""
 
     def word(name: str) -> str:
-        return told(_WORDS[name], language)
+        return text_in(_WORDS[name], language)
 
     parts = [f"# {word('title')} {facts.decision.version}", _screen(facts, language)]
     parts += [f"## {word('figures')}", _figures(facts, language)]
     parts += [f"## {word('every')}", _checks(facts, language)]
-    parts += [f"## {word('bounds')}", "\n".join(f"- {told(one, language)}" for one in BOUNDS)]
+    parts += [f"## {word('bounds')}", "\n".join(f"- {text_in(one, language)}" for one in BOUNDS)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -99,12 +99,12 @@ def _screen(facts: DossierFacts, language: Language) -> str:
     """What a signatory reads first."""
 
     def word(name: str) -> str:
-        return told(_WORDS[name], language)
+        return text_in(_WORDS[name], language)
 
     decision = facts.decision
-    who = decision.reviewer if facts.named else word("person")
+    who = decision.reviewer if facts.with_names else word("person")
     counts = {result: sum(check.result is result for check in facts.checks) for result in Result}
-    results = ", ".join(f"{count} {told(RESULTS[result], language)}" for result, count in counts.items() if count)
+    results = ", ".join(f"{count} {text_in(RESULTS[result], language)}" for result, count in counts.items() if count)
     lines = [
         f"**{word('decided')}**: {word(decision.verdict)} {word('by')} {who}, {decision.at:%Y-%m-%d}",
         f"**{word('next')}**: {facts.next_validation}",
@@ -114,7 +114,7 @@ def _screen(facts: DossierFacts, language: Language) -> str:
     if decision.overridden:
         titles = [_title(check, language) for check in facts.checks if check.code in decision.failed_checks]
         lines.append(f"**{word('override')} {decision.override_expires}**: {'; '.join(titles)}")
-    if facts.named:
+    if facts.with_names:
         lines += [f"{word('trained')} {decision.trainer or '-'}", f"{word('code')}: `{facts.git_revision or '-'}`"]
         lines += [f"{word('reason')}: {decision.override_reason}"] if decision.overridden else []
         lines += [f"{word('second')}: {decision.second_reviewer}"] if decision.overridden else []
@@ -127,7 +127,7 @@ def _figures(facts: DossierFacts, language: Language) -> str:
     """The main figures of rows as served, then of rows repaired from the customers' past."""
 
     def word(name: str) -> str:
-        return told(_WORDS[name], language)
+        return text_in(_WORDS[name], language)
 
     parts = [word("served"), _table_of(facts.evidence.pooled or {}, language)]
     if repaired := facts.evidence.repaired:
@@ -137,7 +137,7 @@ def _figures(facts: DossierFacts, language: Language) -> str:
 
 
 def _table_of(figures: Figures, language: Language) -> str:
-    head = [told(_WORDS[name], language) for name in ("metric", "value", "interval")]
+    head = [text_in(_WORDS[name], language) for name in ("metric", "value", "interval")]
     rows = [
         [
             name,
@@ -153,11 +153,11 @@ def _table_of(figures: Figures, language: Language) -> str:
 def _checks(facts: DossierFacts, language: Language) -> str:
     order = list(RESULTS)
     order.sort(key=lambda result: (result is not Result.FAILED, result is not Result.NEEDS_REVIEW))
-    head = [told(_WORDS[name], language) for name in ("check", "result", "measured", "limit")]
+    head = [text_in(_WORDS[name], language) for name in ("check", "result", "measured", "limit")]
     rows = [
         [
             _title(check, language),
-            told(RESULTS[check.result], language),
+            text_in(RESULTS[check.result], language),
             number(check.value, language, 4),
             number(check.threshold, language, 4),
         ]

@@ -55,7 +55,7 @@ CHECK_TITLES_PT: Final[dict[str, str]] = {
 }
 
 
-def told(text: Text, language: Language) -> str:
+def text_in(text: Text, language: Language) -> str:
     """The text in the language."""
     return text.pt if language == "pt" else text.en
 
@@ -64,8 +64,8 @@ def number(value: float | None, language: Language, digits: int = 3) -> str:
     """A figure as the language writes it, a dash for none."""
     if value is None:
         return "-"
-    written = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
-    return written.translate(str.maketrans(",.", ".,")) if language == "pt" else written
+    digits_text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+    return digits_text.translate(str.maketrans(",.", ".,")) if language == "pt" else digits_text
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

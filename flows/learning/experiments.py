@@ -120,8 +120,8 @@ def run(
             Attempt(
                 what=what,
                 changes=dict(variant.changes),
-                unknown=_shown(unknown),
-                known=_shown(known),
+                unknown=_figures_of(unknown),
+                known=_figures_of(known),
                 against_kept={name: gap[name] for name in METRICS if name in gap},
             )
         )
@@ -140,7 +140,9 @@ def _judged(
 ) -> tuple[LabelledAnswers, LabelledAnswers]:
     """Answers before calibration, each by a model that never saw the customer: to unknown customers, to known ones."""
     parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
-    models = fit_each(fit, [doubled(rows.where(taught), parameters.seed) for taught, _ in parts], parameters)
+    models = fit_each(
+        fit, [doubled(rows.where(learning_places), parameters.seed) for learning_places, _ in parts], parameters
+    )
     fold_models = [(places, model) for (_, places), model in zip(parts, models, strict=True)]
     known, exact = known_by(rows, AGES[0])
     probabilities = out_of_fold(known, fold_models, parameters)
@@ -150,6 +152,6 @@ def _judged(
     )
 
 
-def _shown(answers: LabelledAnswers) -> dict[str, Figure]:
+def _figures_of(answers: LabelledAnswers) -> dict[str, Figure]:
     figures = judge(answers, DRAWS)
     return {name: figures[name] for name in METRICS}

@@ -96,14 +96,14 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True)
-class KnownSaid:
+class KnownProbabilities:
     """Rows of known customers whose last class is of one age, and the uncalibrated probabilities they were told.
 
     `places` are the rows' positions among all that were learned from; `last` is the class that was known last.
     """
 
     places: Ints
-    said: Array
+    probabilities: Array
     last: Ints
 
 
@@ -121,7 +121,7 @@ class Learned:
     sharpness: float
     sharpness_known: float
     out_of_fold: Array
-    known: Mapping[int, KnownSaid]
+    known: Mapping[int, KnownProbabilities]
     grade_borders: Borders
 
     @property
@@ -271,26 +271,26 @@ def learn(rows: Rows, parameters: Parameters, progress: Progress | None = None) 
     a class is absent or customers are fewer than folds.
     """
     parts = tuple(folds(rows.customers, parameters.folds, parameters.seed))
-    taught = [doubled(part, parameters.seed) for part in (rows, *(rows.where(learned) for learned, _ in parts))]
-    model, *others = fit_models(taught, parameters, progress)
+    parts_of_rows = [doubled(part, parameters.seed) for part in (rows, *(rows.where(learned) for learned, _ in parts))]
+    model, *others = fit_models(parts_of_rows, parameters, progress)
     if model.feature_names_ and len(model.feature_names_) != len(FEATURE_NAMES):
         raise ValueError(f"the model takes {len(model.feature_names_)} features, the code has {len(FEATURE_NAMES)}")
     fold_models = [(places, other) for (_, places), other in zip(parts, others, strict=True)]
     probabilities = out_of_fold(rows, fold_models, parameters)
     sharpness = calibrate(probabilities, rows)
     borders = fit_borders(policy.calibrated_many(probabilities, table(sharpness))[:, 0], rows.labels)
-    known = {age: _known_said(rows, age, fold_models, parameters) for age in AGES}
+    known = {age: _known_probabilities(rows, age, fold_models, parameters) for age in AGES}
     return Learned(
         model, parameters, sharpness, _sharpness_known(rows, known, sharpness), probabilities, known, borders
     )
 
 
-def _sharpness_known(rows: Rows, known: Mapping[int, KnownSaid], otherwise: float) -> float:
+def _sharpness_known(rows: Rows, known: Mapping[int, KnownProbabilities], otherwise: float) -> float:
     """The sharpness of known customers' latest quarter, that of unknown ones where nobody is known."""
     places = np.concatenate([one.places for one in known.values()])
     if places.size == 0:
         return otherwise
-    return calibrate(np.concatenate([one.said for one in known.values()]), rows.where(places))
+    return calibrate(np.concatenate([one.probabilities for one in known.values()]), rows.where(places))
 
 
 def out_of_fold(rows: Rows, fold_models: Sequence[tuple[Ints, RawModel]], parameters: Parameters) -> Array:
@@ -301,12 +301,12 @@ def out_of_fold(rows: Rows, fold_models: Sequence[tuple[Ints, RawModel]], parame
     return probabilities
 
 
-def _known_said(
+def _known_probabilities(
     rows: Rows, age: int, fold_models: Sequence[tuple[Ints, CatBoost]], parameters: Parameters
-) -> KnownSaid:
+) -> KnownProbabilities:
     known, exact = known_by(rows, age)
     probabilities = out_of_fold(known, fold_models, parameters)
-    return KnownSaid(np.flatnonzero(exact), probabilities[exact], last_class(known.where(exact)))
+    return KnownProbabilities(np.flatnonzero(exact), probabilities[exact], last_class(known.where(exact)))
 
 
 def fit_models(parts: Sequence[Rows], parameters: Parameters, progress: Progress | None = None) -> list[CatBoost]:

@@ -152,15 +152,17 @@ class BootstrapDraws:
     def again(self, steps: Ints, kind: NDArray[np.bool_]) -> Array:
         """Rows of that kind at each step, as often as their customers are drawn: shape (steps, draws)."""
         shape = (int(steps.max()) + 1, self.weights.shape[1])
-        counted = csr_array((kind[kind].astype(np.float64), (steps[kind], self.position[kind])), shape=shape)
-        return np.asarray(counted @ np.ascontiguousarray(self.weights[1:].T))
+        indicator = csr_array((kind[kind].astype(np.float64), (steps[kind], self.position[kind])), shape=shape)
+        return np.asarray(indicator @ np.ascontiguousarray(self.weights[1:].T))
 
 
 def judge(answers: LabelledAnswers, draws: int = DRAWS, seed: int = 0) -> Figures:
     """Every metric of `METRICS` with its interval."""
     return {
         name: figure(values)
-        for name, values in centred(drawn(answers, BootstrapDraws.of(answers.customers, draws, seed))).items()
+        for name, values in centred(
+            bootstrap_values(answers, BootstrapDraws.of(answers.customers, draws, seed))
+        ).items()
     }
 
 
@@ -223,7 +225,7 @@ def centred(figures: dict[str, Array]) -> dict[str, Array]:
     return figures | {"ece": np.append(ece[:1], np.maximum(0.0, ece[1:] - ece[1:].mean() + ece[0]))}
 
 
-def drawn(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
+def bootstrap_values(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
     """Each metric's values over the sample and its draws; a class absent from a draw makes rank metrics NaN."""
     result = _from_confusion(answers, draws) | _from_means(answers, draws) | _from_ranks(answers, draws)
     result["ece"] = _ece(answers, draws)
@@ -354,10 +356,10 @@ def compare(
     if not (same(challenger.labels, champion.labels) and same(challenger.customers, champion.customers)):
         raise ValueError("the two models must be judged on the same rows, in the same order")
     once = BootstrapDraws.of(challenger.customers, draws, seed)
-    ours, theirs = centred(drawn(challenger, once)), centred(drawn(champion, once))
+    ours, theirs = centred(bootstrap_values(challenger, once)), centred(bootstrap_values(champion, once))
     result = {}
     for name in METRICS:
         gap = ours[name] - theirs[name]
-        seen = figure(gap)
-        result[name] = Difference(**seen.model_dump(), p_better=float(np.mean(gap[1:] > 0.0)))
+        estimate = figure(gap)
+        result[name] = Difference(**estimate.model_dump(), p_better=float(np.mean(gap[1:] > 0.0)))
     return result

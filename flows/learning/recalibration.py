@@ -57,7 +57,7 @@ class Calibrations:
         """The calibration tables of unknown and of known customers."""
         return table(self.unknown * self.power), table(self.known * self.power)
 
-    def told(self, raw: Array, known: Bools) -> Array:
+    def probabilities(self, raw: Array, known: Bools) -> Array:
         """Calibrated probabilities (n, 3) of what the trees say (n, 3); `known` tells the known customers (n,)."""
         unknown_table, known_table = self.tables
         probabilities = policy.calibrated_many(raw, unknown_table)
@@ -96,7 +96,7 @@ def shortfall(labels: Ints, least: int) -> str:
 
 def fit_power(rows: SettledRows, learned: Calibrations) -> float:
     """The power under which what training calibrated comes true best, by log loss."""
-    return fit_sharpness(learned.raised(1.0).told(rows.raw, rows.known), rows.labels)
+    return fit_sharpness(learned.raised(1.0).probabilities(rows.raw, rows.known), rows.labels)
 
 
 def judged_apart(rows: SettledRows, learned: Calibrations) -> Array:
@@ -112,5 +112,5 @@ def judged_apart(rows: SettledRows, learned: Calibrations) -> Array:
     probabilities = np.empty_like(rows.raw)
     for half in (first, ~first):
         power = fit_power(rows.where(~half), learned)
-        probabilities[half] = learned.raised(power).told(rows.raw[half], rows.known[half])
+        probabilities[half] = learned.raised(power).probabilities(rows.raw[half], rows.known[half])
     return probabilities

@@ -42,8 +42,8 @@ class EvidenceWeights:
 
     def __call__(self, column: Array) -> Array:
         """The weight of each value (n,)."""
-        told: Array = self.weights[_bins(column, self.edges)]
-        return told
+        weights: Array = self.weights[_bins(column, self.edges)]
+        return weights
 
     @property
     def spread(self) -> float:
@@ -67,16 +67,18 @@ def weight_of_evidence_scorecard(rows: Rows, _threads: int = 2) -> Callable[[Arr
         weights = [EvidenceWeights.of(column, above) for column in rows.features.T]
         # Small products: on a busy machine BLAS's threads wait for each other a hundred times longer than they compute.
         with threadpool_limits(limits=1, user_api="blas"):
-            model = LogisticRegression(C=1.0, max_iter=500).fit(_told(weights, rows.features), above)
+            model = LogisticRegression(C=1.0, max_iter=500).fit(_weights_of(weights, rows.features), above)
         borders.append((weights, model))
 
     def predict(features: Array) -> Array:
-        chances = np.column_stack([model.predict_proba(_told(weights, features))[:, 1] for weights, model in borders])
+        chances = np.column_stack(
+            [model.predict_proba(_weights_of(weights, features))[:, 1] for weights, model in borders]
+        )
         good = np.minimum(chances[:, 1], chances[:, 0])  # learned apart, the two may cross by a hair
         return np.column_stack([1.0 - chances[:, 0], chances[:, 0] - good, good])
 
     return predict
 
 
-def _told(weights: list[EvidenceWeights], features: Array) -> Array:
+def _weights_of(weights: list[EvidenceWeights], features: Array) -> Array:
     return np.column_stack([weight(column) for weight, column in zip(weights, features.T, strict=True)])

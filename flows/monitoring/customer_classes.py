@@ -66,7 +66,7 @@ class CustomerClasses:
         count = 0
         for row in np.flatnonzero(last > first).tolist():
             day = None if texts[row] else day_of(as_of[row], form, today)
-            if day is not None and (classes := self._told(first[row], last[row], day)):
+            if day is not None and (classes := self._previous_classes(first[row], last[row], day)):
                 texts[row] = classes
                 count += 1
         if not count:
@@ -87,7 +87,7 @@ class CustomerClasses:
         last[nobody] = first[nobody]
         return first[codes], last[codes]
 
-    def _told(self, first: int, last: int, day: date) -> str:
+    def _previous_classes(self, first: int, last: int, day: date) -> str:
         """The latest of these classes that were observed before a day, as stored rows have them."""
         end = first + int(np.searchsorted(self.observed[first:last], day.toordinal(), "left"))
         places = range(max(first, end - MAX_PREVIOUS_CLASSES), end)

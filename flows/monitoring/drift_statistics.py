@@ -128,8 +128,8 @@ def category_counts(reference: Sequence[Any], current: Sequence[Any]) -> tuple[l
     """Aligned counts of every category seen in either sample, in sorted order."""
     levels = sorted({str(value) for value in reference} | {str(value) for value in current})
     position = {level: i for i, level in enumerate(levels)}
-    counted = [
+    counts = [
         np.bincount([position[str(value)] for value in sample], minlength=len(levels)).astype(float)
         for sample in (reference, current)
     ]
-    return levels, counted[0], counted[1]
+    return levels, counts[0], counts[1]

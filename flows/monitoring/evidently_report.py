@@ -80,7 +80,7 @@ class ReportComparison:
     thresholds: Thresholds
 
     @property
-    def shown(self) -> list[WatchedColumn]:
+    def drawable_columns(self) -> list[WatchedColumn]:
         """Columns that can be drawn, most moved first; one that is all missing would stop the whole report."""
         order = {
             one.name: (-(one.psi or 0.0)) for one in self.verdict.columns if not one.broken and one.psi is not None
@@ -98,12 +98,12 @@ def write_report(comparison: ReportComparison, html: Path, json: Path) -> None:
     """
     _quiet_import()
     _register(comparison)
-    columns = comparison.shown
+    columns = comparison.drawable_columns
     json.write_text(_run(comparison, columns, _metrics(columns, comparison.thresholds)).json(), encoding="utf-8")
     states = {one.name: one.state for one in comparison.verdict.columns}
     moved = [column for column in columns if states[column.name] is not DriftState.GREEN] or list(columns[:1])
-    drawn = _run(comparison, moved, _pictures(moved, comparison.thresholds)).get_html_str(as_iframe=False)
-    html.write_text(_with_summary(drawn, comparison.verdict, [column.name for column in moved]), encoding="utf-8")
+    document = _run(comparison, moved, _pictures(moved, comparison.thresholds)).get_html_str(as_iframe=False)
+    html.write_text(_with_summary(document, comparison.verdict, [column.name for column in moved]), encoding="utf-8")
 
 
 def _run(comparison: ReportComparison, columns: Sequence[WatchedColumn], metrics: list[Any]) -> Any:
@@ -153,7 +153,7 @@ def _pictures(columns: Sequence[WatchedColumn], thresholds: Thresholds) -> list[
     return metrics
 
 
-def _with_summary(document: str, verdict: WindowVerdict, drawn: Sequence[str]) -> str:
+def _with_summary(document: str, verdict: WindowVerdict, columns: Sequence[str]) -> str:
     """Evidently's page with a title, and before it the verdict, its causes, and every column and check."""
     rows = table_rows(verdict)
     names = list(rows[0]) if rows else []
@@ -164,11 +164,11 @@ def _with_summary(document: str, verdict: WindowVerdict, drawn: Sequence[str]) -
     summary = (
         f"<style>{_STYLE}</style><section id=summary><h1>{escape(_title(verdict))}: {escape(str(verdict.state))}</h1>"
         f"<p>{escape(facts)}</p><ul>{causes}</ul><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>Drawn below: {escape(', '.join(drawn))}. Every figure of every column is in report.json.</p></section>"
+        f"<p>Drawn below: {escape(', '.join(columns))}. Every figure of every column is in report.json.</p></section>"
     )
     titled = re.sub(r"<title>.*?</title>", "", document, count=1, flags=re.DOTALL)
     titled = re.sub(r"<head([^>]*)>", rf"<head\1><title>{escape(_title(verdict))}</title>", titled, count=1)
-    return re.sub(r"<body([^>]*)>", lambda found: f"{found[0]}{summary}", titled, count=1)
+    return re.sub(r"<body([^>]*)>", lambda tag: f"{tag[0]}{summary}", titled, count=1)
 
 
 def _quiet_import() -> None:
@@ -203,8 +203,8 @@ def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Stati
 
     for kind, counts in binned.items():
         add(kind, PSI[kind], _distance(_over(drift_statistics.psi, counts)))
-        for shown, one in RECORD[kind].items():
-            add(kind, shown, _distance(_over(one.measure, counts) if one.binned else one.measure))
+        for record_name, one in RECORD[kind].items():
+            add(kind, record_name, _distance(_over(one.measure, counts) if one.binned else one.measure))
     add("number", EFFECT["number"], _effect(drift_statistics.kolmogorov_smirnov, significant))
     add(
         "category",
@@ -238,10 +238,10 @@ def _effect(measure: Callable[[Any, Any], drift_statistics.Test], significant: s
     return statistic
 
 
-def _known(verdicts: dict[str, ColumnVerdict], figure: str, counted: set[str]) -> Statistic:
+def _known(verdicts: dict[str, ColumnVerdict], figure: str, deciding: set[str]) -> Statistic:
     def statistic(_reference: pd.Series, current: pd.Series, _kind: Any, threshold: float) -> tuple[float, bool]:
         value = float(getattr(verdicts[str(current.name)], figure))
-        return value, value >= threshold and str(current.name) in counted
+        return value, value >= threshold and str(current.name) in deciding
 
     return statistic
 

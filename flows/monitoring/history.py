@@ -131,11 +131,11 @@ class History(BaseModel):
     def with_moment(self, moment: Moment) -> History:
         """The history with `moment` added; a window judged again replaces its earlier line; what it started stands."""
         same = (moment.start, moment.end, moment.version)
-        kept = [m for m in self.moments if (m.start, m.end, m.version) != same]
-        same_lines = [moment, *(m for m in self.moments if m not in kept)]
+        others = [m for m in self.moments if (m.start, m.end, m.version) != same]
+        same_lines = [moment, *(m for m in self.moments if m not in others)]
         started = {name: any(getattr(m, name) for m in same_lines) for name in ("retrained", "recalibrated")}
         added = moment.model_copy(update=started)
-        return History(moments=tuple(sorted([*kept, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
+        return History(moments=tuple(sorted([*others, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
 
     def holds(self, verdict: WindowVerdict) -> bool:
         """Whether the verdict was taken down: only then had all that follows from it happened."""

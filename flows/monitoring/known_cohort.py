@@ -49,8 +49,8 @@ class KnownCohort(BaseModel):
 def histories(frame: pd.DataFrame) -> NDArray[np.float64]:
     """What was known of each stored answer's customer, as features have it: shape (n, len(HISTORY))."""
     cells = zip(frame["previous_classes"].fillna(""), frame["as_of"].astype(str), strict=True)
-    told = [_history(str(previous), as_of) for previous, as_of in cells]
-    return np.array(told, np.float64).reshape(-1, len(features.HISTORY))
+    rows = [_history(str(previous), as_of) for previous, as_of in cells]
+    return np.array(rows, np.float64).reshape(-1, len(features.HISTORY))
 
 
 def _history(previous: str, as_of: str) -> tuple[float, ...]:
@@ -74,11 +74,11 @@ def known_cohorts(current: pd.DataFrame, settled: pd.DataFrame, settings: DriftS
     """
     if "previous_classes" not in current or "previous_classes" not in settled:
         return []  # stored before classes could be told
-    now, came = (frame[frame["basis"] == Basis.KNOWN_CUSTOMER] for frame in (current, settled))
-    told = histories(came)
-    of_now, of_came = group_of(histories(now)[:, _AGE]), group_of(told[:, _AGE])
+    now, outcomes = (frame[frame["basis"] == Basis.KNOWN_CUSTOMER] for frame in (current, settled))
+    past = histories(outcomes)
+    of_now, of_came = group_of(histories(now)[:, _AGE]), group_of(past[:, _AGE])
     return [
-        _cohort(name, int((of_now == name).sum()), came[of_came == name], told[of_came == name, _LAST], settings)
+        _cohort(name, int((of_now == name).sum()), outcomes[of_came == name], past[of_came == name, _LAST], settings)
         for name in GROUPS
         if (of_now == name).any() or (of_came == name).any()
     ]
@@ -95,10 +95,10 @@ def _cohort(
     repeated = settled["observed_class"].to_numpy() == np.array(CLASSES)[last.astype(int)]
     gap, gain = hits - probabilities_of(settled).max(axis=1), hits - repeated.astype(np.float64)
     low, high = interval(gap, customers, CONCEPT_LEVEL)
-    lost = float(gap.mean()) < -settings.thresholds.concept_gap and high < 0
+    broken_promise = float(gap.mean()) < -settings.thresholds.concept_gap and high < 0
     return KnownCohort(
         name=name,
-        state=DriftState.RED if lost else DriftState.GREEN,
+        state=DriftState.RED if broken_promise else DriftState.GREEN,
         rows=rows,
         settled=len(settled),
         accuracy=_figure(hits, *interval(hits, customers)),

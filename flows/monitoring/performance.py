@@ -78,8 +78,8 @@ class Estimator:
         predicted = probabilities.argmax(axis=1)
         calibrated = self.calibrated(probabilities)
         expected = np.vstack([calibrated[predicted == k].sum(axis=0) for k in range(len(CLASSES))])
-        hits, claimed, true = np.diag(expected), expected.sum(axis=1), expected.sum(axis=0)
-        return float(np.mean(2 * hits / np.maximum(claimed + true, 1e-12)))
+        hits, claims, true = np.diag(expected), expected.sum(axis=1), expected.sum(axis=0)
+        return float(np.mean(2 * hits / np.maximum(claims + true, 1e-12)))
 
 
 def _isotonic(probabilities: Matrix, true: NDArray[Any]) -> Map:
@@ -104,8 +104,8 @@ def variance_of_mean(values: Matrix, customers: NDArray[Any], weights: Matrix | 
     and Miller 2015); with one row a customer it is the usual variance / n. Needs two customers; 0 for one.
     """
     groups = np.unique(customers, return_inverse=True)[1]
-    counted = np.ones(len(values)) if weights is None else weights
-    sums = np.bincount(groups, weights=counted * (values - np.average(values, weights=counted)))
+    weight = np.ones(len(values)) if weights is None else weights
+    sums = np.bincount(groups, weights=weight * (values - np.average(values, weights=weight)))
     count = len(sums)
     return float(count / (count - 1) * np.sum(sums**2)) / len(values) ** 2 if count > 1 else 0.0
 
@@ -245,10 +245,10 @@ def _accuracy_check(
     hits, usual = right(settled, "observed_class"), float(right(reference, "label").mean())
     now = float(np.average(hits, weights=weights))
     low, high = interval(hits, customers_of(settled), weights=weights)
-    lost = usual - high > 0 and usual - now > thresholds.accuracy_drop
+    fell = usual - high > 0 and usual - now > thresholds.accuracy_drop
     return DriftCheck(
         name="realised accuracy",
-        state=DriftState.RED if lost else DriftState.GREEN,
+        state=DriftState.RED if fell else DriftState.GREEN,
         value=now,
         explanation=f"accuracy {now:.3f} [{low:.3f}, {high:.3f}] on {len(settled)} outcomes"
         f" ({coverage:.0%} of the cohort), reference {usual:.3f}",

@@ -81,12 +81,12 @@ def read_outcomes(client: S3Client, quarter: str, today: date) -> tuple[dict[str
     outcomes = traffic.outcomes_since(client, first, today)
     if outcomes.empty:
         return {}, {}
-    wanted = pa.array(outcomes["hash"].unique().astype(np.uint64))
+    outcome_hashes = pa.array(outcomes["hash"].unique().astype(np.uint64))
     hashes, parts = [], []
     for day in traffic.days(client, "predictions", first, today):
         hashes.append(day.hashes())
         rows = day.rows()
-        parts.append(rows.filter(compute.is_in(rows["hash"], value_set=wanted)))
+        parts.append(rows.filter(compute.is_in(rows["hash"], value_set=outcome_hashes)))
     outcomes["standing"] = traffic.standing(outcomes, hashes, first)
     if not parts:
         parts = [pa.table({name: pa.array([], pa.string()) for name in stored.PREDICTION_COLUMNS})]

@@ -35,7 +35,7 @@ class Sampler:
     window: Window
     cap: int
     rows: Counter[str] = field(default_factory=Counter)
-    _kept: list[pa.Table] = field(default_factory=list)
+    _samples: list[pa.Table] = field(default_factory=list)
 
     def add(self, day: Day) -> None:
         """Take a stored day's rows, as far as they describe the window."""
@@ -47,16 +47,16 @@ class Sampler:
                 self.rows[version] += count
         table = day.rows()
         inside = compute.and_(compute.greater_equal(table["as_of"], first), compute.less(table["as_of"], end))
-        self._kept.append(table.filter(inside))
-        if sum(map(len, self._kept)) > 4 * self.cap:
-            self._kept = [self._lowest()]
+        self._samples.append(table.filter(inside))
+        if sum(map(len, self._samples)) > 4 * self.cap:
+            self._samples = [self._lowest()]
 
     def _lowest(self) -> pa.Table:
-        return daily_digest.lowest(pa.concat_tables(self._kept), self.cap, ["model_version"])
+        return daily_digest.lowest(pa.concat_tables(self._samples), self.cap, ["model_version"])
 
     def frame(self) -> pd.DataFrame:
         """The kept rows in a fixed order; empty with the same columns if nothing fell into the window."""
-        if not self._kept:
+        if not self._samples:
             return pd.DataFrame(columns=list(stored.PREDICTION_COLUMNS))
         frame: pd.DataFrame = self._lowest().to_pandas()
         for name in LIST_COLUMNS:  # an empty cell of a list is an empty list; of anything else it is a missing value

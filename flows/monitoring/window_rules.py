@@ -128,7 +128,7 @@ def decide(
         *failed,
         *(check.cause for check in checks if check.state is DriftState.RED),
     ]
-    amber = [_named(DriftRule.COLUMNS_MOVED, "columns moved", moved)] if moved and not red else []
+    amber = [_cause(DriftRule.COLUMNS_MOVED, "columns moved", moved)] if moved and not red else []
     amber += [check.cause for check in [*checks, *performance] if check.state is DriftState.AMBER]
     state = DriftState.RED if red else DriftState.AMBER if amber else DriftState.GREEN
     return WindowDecision(state, tuple(red + amber), bool(quality), bool(failed))
@@ -146,20 +146,20 @@ def _columns_red(
     again = sorted(previous_amber & {v.name for v in verdicts if v.state is DriftState.AMBER})
     red = []
     if quality:
-        red.append(_named(DriftRule.DATA_QUALITY, "data quality", quality))
+        red.append(_cause(DriftRule.DATA_QUALITY, "data quality", quality))
     if drifted:
-        red.append(_named(DriftRule.KEY_COLUMNS, "key columns drifted", drifted))
+        red.append(_cause(DriftRule.KEY_COLUMNS, "key columns drifted", drifted))
     if len(moved) >= thresholds.amber_columns_red * max(len(verdicts), 1):
         counts = {"moved": len(moved), "all": len(verdicts)}
         red.append(
             Cause(rule=DriftRule.MANY_COLUMNS, text="{moved} of {all} columns moved".format(**counts), figures=counts)
         )
     if again:
-        red.append(_named(DriftRule.AMBER_AGAIN, "amber twice running", again))
+        red.append(_cause(DriftRule.AMBER_AGAIN, "amber twice running", again))
     return red
 
 
-def _named(rule: DriftRule, title: str, columns: Sequence[str]) -> Cause:
+def _cause(rule: DriftRule, title: str, columns: Sequence[str]) -> Cause:
     return Cause(rule=rule, text=f"{title}: {', '.join(columns)}", columns=tuple(columns))
 
 

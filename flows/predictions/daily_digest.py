@@ -124,7 +124,7 @@ def _boiled(kind: str, before: Day | None, fresh: Iterable[tuple[StoredObject, p
         for one, table in fresh:
             objects[one.key] = _read(one, table)
             tables.append(table)
-        return _written(pa.concat_tables(tables), None, DigestSources(objects=objects))
+        return _parquet_day(pa.concat_tables(tables), None, DigestSources(objects=objects))
     index = [before.index()] if before else []
     waiting = 0
     for one, table in fresh:
@@ -135,7 +135,7 @@ def _boiled(kind: str, before: Day | None, fresh: Iterable[tuple[StoredObject, p
         if waiting > _SHRINK_AT:
             tables, waiting = [lowest(pa.concat_tables(tables), KEPT, GROUP)], 0
     every = _distinct(pa.concat_tables(index))
-    return _written(
+    return _parquet_day(
         lowest(pa.concat_tables(tables), KEPT, GROUP), every, DigestSources(objects=objects, counts=_counts(every))
     )
 
@@ -182,7 +182,7 @@ def _counts(index: pa.Table) -> list[tuple[str, str, int]]:
     return sorted((row["as_of"] or "", row["model_version"] or "", row["hash_count"]) for row in groups)
 
 
-def _written(rows: pa.Table, every: pa.Table | None, ledger: DigestSources) -> Day:
+def _parquet_day(rows: pa.Table, every: pa.Table | None, ledger: DigestSources) -> Day:
     """The first row group holds the rows kept whole, the others what is kept of the rest."""
     schema = rows.schema.with_metadata({_METADATA: ledger.model_dump_json().encode()})
     target = io.BytesIO()

@@ -30,11 +30,11 @@ class DataAged(NamedTuple):
 
 
 def retain_data(
-    client: S3Client, bucket: str, now: datetime, *, version_days: int, batch_days: int, kept: Collection[str]
+    client: S3Client, bucket: str, now: datetime, *, version_days: int, batch_days: int, keep: Collection[str]
 ) -> DataAged:
-    """Delete versions put more than `version_days` ago, but for the digests `kept`, and batches after `batch_days`."""
+    """Delete versions put more than `version_days` ago, but for the digests `keep`, and batches after `batch_days`."""
     versions = _older(client, bucket, VERSIONS, now - timedelta(days=version_days))
-    expired = [key for key in versions if not any(digest in key.replace("/", "") for digest in kept)]
+    expired = [key for key in versions if not any(digest in key.replace("/", "") for digest in keep)]
     batches = _older(client, bucket, BATCHES, now - timedelta(days=batch_days))
     for key in [*expired, *batches]:
         client.delete_object(Bucket=bucket, Key=key)

@@ -161,10 +161,10 @@ def scan(bucket: Bucket, reports: Bucket, refs: frozenset[str], predictions: Col
 
 
 def _naming(bucket: Bucket, refs: frozenset[str], predictions: Collection[str]) -> list[str]:
-    def named(key: str) -> str:
+    def key_of_hit(key: str) -> str:
         return key if names(key, bucket.get(key), refs, predictions) else ""
 
-    return [key for key in _each(bucket.keys(), named) if key]
+    return [key for key in _each(bucket.keys(), key_of_hit) if key]
 
 
 def names(key: str, data: bytes, refs: frozenset[str], predictions: Collection[str]) -> bool:

@@ -74,10 +74,10 @@ class StoredObject:
 def stored_days(client: S3Client, kind: str) -> list[date]:
     """The days that have a folder of `kind` (predictions, outcomes), in order."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{kind}/dt=", Delimiter="/")
-    found = [
+    prefixes = [
         item["Prefix"].rstrip("/").rpartition("dt=")[2] for page in pages for item in page.get("CommonPrefixes", [])
     ]
-    return sorted(day for day in map(_day, found) if day is not None)
+    return sorted(day for day in map(_day, prefixes) if day is not None)
 
 
 def _day(text: str) -> date | None:
@@ -146,8 +146,8 @@ def _batches(objects: Sequence[StoredObject]) -> Iterator[list[StoredObject]]:
 
 def _customers(table: pa.Table) -> pa.Array:
     """Hash of each row's pseudonym, of its id where it has none."""
-    named = table["customer_ref"].combine_chunks().dictionary_encode()
-    hashes = pa.array(hashed(named.dictionary)).take(named.indices)
+    refs = table["customer_ref"].combine_chunks().dictionary_encode()
+    hashes = pa.array(hashed(refs.dictionary)).take(refs.indices)
     return compute.coalesce(hashes, table["hash"])
 
 

@@ -200,13 +200,13 @@ def alone(
         poor_rate_by_band=poor_rate_by_band(answers),
         grades=grades.by_slice(everyone, slices),
         score_steps=grades.by_slice(everyone, slices, "score"),
-        reliability={basis: reliability.by_class(told) for basis, told in kinds.items()},
+        reliability={basis: reliability.by_class(rows_of_kind) for basis, rows_of_kind in kinds.items()},
         fairness=fairness_of(data, answers),
         stability=stability_of(data, model),
         size_bytes=model.manifest.size_bytes,
-        certainty={_KINDS[basis]: certainty(told) for basis, told in kinds.items()}
+        certainty={_KINDS[basis]: certainty(rows_of_kind) for basis, rows_of_kind in kinds.items()}
         | {name: certainty(ours) for name, (ours, _) in known.items()},
-        set_thresholds={basis: thresholds(told) for basis, told in kinds.items()},
+        set_thresholds={basis: thresholds(rows_of_kind) for basis, rows_of_kind in kinds.items()},
         stress=stress(model, columns(data.unseen)),
         weak=search_weak_segments(everyone, columns(pd.concat([labelled(data.train), labelled(data.unseen)]))),
     )

@@ -53,7 +53,10 @@ def pairs(rows: Rows, unseen: Rows, learned: Learned, ages: Sequence[int]) -> tu
         labels = np.concatenate([rows.labels[folds.places], aside.labels])
         customers = np.concatenate([rows.customers[folds.places], aside.customers + offset])
         probabilities = np.concatenate(
-            [policy.calibrated_many(folds.said, learned.calibration_known), learned.probabilities(aside.features)]
+            [
+                policy.calibrated_many(folds.probabilities, learned.calibration_known),
+                learned.probabilities(aside.features),
+            ]
         )
         ours.append(LabelledAnswers(labels, probabilities, customers, learned.grade_borders))
         theirs.append(repeated(labels, np.concatenate([folds.last, last_class(aside)]), customers))

@@ -54,11 +54,11 @@ def _rises(model: PackedModel, sample: Columns, numbers: NDArray[Any], score: ND
     fields = np.array([reason.feature for reason in CATALOGUE], dtype=object)
     result = []
     for field in sorted({str(fields[number]) for number in np.unique(numbers) if number >= 0}):
-        named = ((numbers >= 0) & (fields[np.maximum(numbers, 0)] == field)).any(axis=1)
-        moved = {name: values[named] for name, values in sample.items()}
+        rows = ((numbers >= 0) & (fields[np.maximum(numbers, 0)] == field)).any(axis=1)
+        moved = {name: values[rows] for name, values in sample.items()}
         for name in _LOANS if field in _LOANS else (field,):
-            moved[name] = _reference_values(reference, name, int(named.sum()))
-        result.append(np.asarray(model.assess_arrays(matrix(moved)).score > score[named]))
+            moved[name] = _reference_values(reference, name, int(rows.sum()))
+        result.append(np.asarray(model.assess_arrays(matrix(moved)).score > score[rows]))
     return result
 
 

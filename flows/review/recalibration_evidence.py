@@ -105,7 +105,7 @@ def set_aside(reference: pd.DataFrame, answers: LabelledAnswers, borders: tuple[
     return LabelledAnswers(labels, labelled[list(PROBABILITY_COLUMNS)].to_numpy(np.float64), answers.customers, borders)
 
 
-def told(recalibration: Recalibration, figures: dict[str, Figures]) -> str:
+def summary(recalibration: Recalibration, figures: dict[str, Figures]) -> str:
     """What was done and found, as markdown."""
     quarter, version, power = recalibration.quarter, recalibration.version, recalibration.calibrations.power
     count = len(recalibration.ours.labels)

@@ -65,8 +65,8 @@ def answered_again(model: PackedModel, reference: pd.DataFrame) -> pd.DataFrame:
     frame["risk_grade"] = [str(GRADES[place]) for place in grades]
     frame["reasons"] = ["|".join(CATALOGUE[number].code for number in row if number >= 0) for row in answers.numbers]
     if known:
-        told = [history(*one) for one in zip(*_observed(frame), strict=True)]
-        as_known = model.assess_arrays(matrix({**values, "history": np.array(told)}))
+        histories = [history(*one) for one in zip(*_observed(frame), strict=True)]
+        as_known = model.assess_arrays(matrix({**values, "history": np.array(histories)}))
         frame[KNOWN_SCORE] = as_known.score.astype("int64")
     return frame
 

@@ -21,10 +21,12 @@ def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
     return ReleaseCheck(code=code, title=title, result=result, explanation=explanation)
 
 
-def override_check(reason: str, expires: date | None, second: str, named: tuple[str, str], today: date) -> ReleaseCheck:
-    """Whether an override is complete: a reason, an expiry to come, a second name that is none of `named`.
+def override_check(
+    reason: str, expires: date | None, second: str, others: tuple[str, str], today: date
+) -> ReleaseCheck:
+    """Whether an override is complete: a reason, an expiry to come, a second name that is none of `others`.
 
-    `named` are trainer and reviewer. An override never makes failed checks pass; it is kept beside them.
+    `others` are trainer and reviewer. An override never makes failed checks pass; it is kept beside them.
     """
     code, title = "override", "Override is complete"
     lacking = []
@@ -32,7 +34,7 @@ def override_check(reason: str, expires: date | None, second: str, named: tuple[
         lacking.append("a reason")
     if expires is None or expires <= today:
         lacking.append("an expiry date to come")
-    if not skeleton(second) or any(same_person(second, name) for name in named):
+    if not skeleton(second) or any(same_person(second, name) for name in others):
         lacking.append("a second name, neither trainer nor reviewer")
     if lacking:
         explanation = f"the override needs {' and '.join(lacking)}"

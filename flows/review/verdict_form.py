@@ -53,14 +53,16 @@ class VerdictForm(RunInput):
 MAX_OVERRIDE_DAYS = 366
 
 
-def refusal(form: VerdictForm, *, trainer: str, failed: tuple[str, ...], noted: tuple[str, ...], today: date) -> str:
+def refusal(
+    form: VerdictForm, *, trainer: str, failed: tuple[str, ...], review_codes: tuple[str, ...], today: date
+) -> str:
     """Why this verdict cannot be accepted, in one line; empty if it can.
 
     Args:
         form: the verdict as filled in.
         trainer: who trained the version.
         failed: codes of failed release checks.
-        noted: codes of checks that ask for a person's look and note.
+        review_codes: codes of checks that ask for a person's look and note.
         today: the day the override's expiry is compared with.
     """
     if not form.reviewer:
@@ -70,8 +72,8 @@ def refusal(form: VerdictForm, *, trainer: str, failed: tuple[str, ...], noted: 
     people = people_check(trainer, form.reviewer)
     if people.result is not Result.PASSED:
         return people.explanation
-    if noted and not form.note.strip():
-        return f"a note is needed on what was seen at {', '.join(noted)}"
+    if review_codes and not form.note.strip():
+        return f"a note is needed on what was seen at {', '.join(review_codes)}"
     return _override_refusal(form, trainer=trainer, today=today) if failed else ""
 
 

@@ -109,12 +109,12 @@ def make_store(settings: BootstrapSettings) -> str:
     with part("store", settings.store_endpoint):
         object_store.make_buckets(settings.store_endpoint, pair)
         client = object_store.client(settings.store_endpoint, pair)
-        ends = _taken(
+        ends = _configure_buckets(
             lambda bucket: client.put_bucket_lifecycle_configuration(
                 Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
             )
         )
-        encrypts = _taken(
+        encrypts = _configure_buckets(
             lambda bucket: client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encrypted)
         )
     return "; ".join(
@@ -126,7 +126,7 @@ def make_store(settings: BootstrapSettings) -> str:
     )
 
 
-def _taken(configure: Callable[[str], object]) -> bool:
+def _configure_buckets(configure: Callable[[str], object]) -> bool:
     """Whether the store takes a configuration of each bucket; False where it does not know such a thing.
 
     Raises:
@@ -239,7 +239,9 @@ def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, .
     """A key in a file, unless one lies there and its partner has a live one; whether it is new."""
     folder, now = settings.service_dir or Path(), datetime.now(UTC)
     database = settings.database_url.get_secret_value() if settings.database_url else None
-    live = [record.id for record in keys.kept(folder, database) if record.partner == partner and record.live(now)]
+    live = [
+        record.id for record in keys.key_records(folder, database) if record.partner == partner and record.live(now)
+    ]
     if path.exists() and any(each in path.read_text() for each in live):
         return False
     for stray in live:  # its text is lost, so it opens nothing for us and must open nothing for anybody

@@ -34,8 +34,8 @@ def naming(root: Path = ROOT) -> dict[Path, set[str]]:
     dockerfiles = (file for file in sorted(infra.glob("Dockerfile.*")) if file.suffix != ".dockerignore")
     compose = sorted(infra.glob("compose*.yaml")) + sorted((infra / "compose").glob("*.yaml"))
     files = [*compose, *sorted((infra / "kubernetes").rglob("*.yaml")), *dockerfiles, root / "service" / "settings.py"]
-    found = {file: _found(file.read_text("utf-8")) for file in files}
-    return {file: names for file, names in found.items() if names}
+    names_by_file = {file: _images_in(file.read_text("utf-8")) for file in files}
+    return {file: names for file, names in names_by_file.items() if names}
 
 
 def images(root: Path = ROOT) -> list[str]:
@@ -43,7 +43,7 @@ def images(root: Path = ROOT) -> list[str]:
     return sorted(set().union(*naming(root).values()))
 
 
-def _found(text: str) -> set[str]:
+def _images_in(text: str) -> set[str]:
     return {*_PULLED.findall(text), *(name for names in _BASE.findall(text) for name in names if name)}
 
 

@@ -53,7 +53,7 @@ def mentions(tagged: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w./])(?<![\w.]-){re.escape(tagged)}(@sha256:[0-9a-f]{{64}})?(?![\w.@-])")
 
 
-def named(root: Path) -> dict[str, list[Path]]:
+def files_by_image(root: Path) -> dict[str, list[Path]]:
     """By tag the files that name it: every image that is pulled, and the scanner that looks at them."""
     files: defaultdict[str, list[Path]] = defaultdict(list)
     for file, names in naming(root).items():
@@ -71,7 +71,7 @@ def differences(root: Path = ROOT) -> list[str]:
         StackError: a registry told no digest, so there is no verdict.
     """
     lines = []
-    for tagged, files in named(root).items():
+    for tagged, files in files_by_image(root).items():
         now = digest_of(tagged)
         have = {file: set(mentions(tagged).findall(file.read_text("utf-8"))) for file in files}
         if without := [str(file.relative_to(root)) for file, digests in have.items() if "" in digests]:
@@ -87,9 +87,9 @@ def pin(root: Path = ROOT) -> list[str]:
     Raises:
         StackError: a registry told no digest; nothing was changed.
     """
-    digests = {tagged: digest_of(tagged) for tagged in named(root)}
+    digests = {tagged: digest_of(tagged) for tagged in files_by_image(root)}
     changed = []
-    for tagged, files in named(root).items():
+    for tagged, files in files_by_image(root).items():
         for file in files:
             before = file.read_text("utf-8")
             after = mentions(tagged).sub(f"{tagged}@{digests[tagged]}", before)

@@ -96,8 +96,8 @@ def _by_kubectl(image: str, namespace: str, name: str, container: str, settings:
 
 
 def _by_kustomization(image: str, namespace: str, folder: Path, settings: RolloutSettings) -> None:
-    with _kubectl(namespace, settings) as kubectl, tempfile.TemporaryDirectory(prefix="rollout-") as made:
-        with_image(folder, image, Path(made))
+    with _kubectl(namespace, settings) as kubectl, tempfile.TemporaryDirectory(prefix="rollout-") as kustomization:
+        with_image(folder, image, Path(kustomization))
         try:  # its pods would wait for it until the rollout is given up
             _run([*kubectl, "get", "configmap", REVIEWERS_MAP, "--output", "name"])
         except StackError as error:
@@ -105,8 +105,8 @@ def _by_kustomization(image: str, namespace: str, folder: Path, settings: Rollou
                 f"{namespace} may have no list of reviewers, and a start asks it: "
                 f"kubectl create configmap {REVIEWERS_MAP} --from-file=reviewers.json ({error})"
             ) from error
-        _run([*kubectl, "apply", "--kustomize", made])
-        _await_rolled_out(kubectl, ["--kustomize", made])
+        _run([*kubectl, "apply", "--kustomize", kustomization])
+        _await_rolled_out(kubectl, ["--kustomize", kustomization])
 
 
 def with_image(folder: Path, image: str, target: Path) -> None:

@@ -193,7 +193,7 @@ def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
         f" {settings.prefect_url}/runs/flow-run/{outcome.drift.id}",
         "Prefect": settings.prefect_url,
         "MLflow": settings.mlflow_url,
-        "sign in": stack.logins.told,
+        "sign in": stack.logins.sign_in_line,
         "API docs": f"{settings.api_url}/docs (any user, password: the key in {settings.state_dir / 'keys' / 'demo'})",
         "UI": settings.ui_url,
         "state": f"{settings.state_dir} (a shell becomes a client by `. .local/env`)",

@@ -30,7 +30,7 @@ class Stages:
     def __init__(self, count: int) -> None:
         self._count = count
         self._number = 0
-        self._begun = time.monotonic()
+        self._start = time.monotonic()
         self.current = "start"
 
     @contextmanager
@@ -46,7 +46,7 @@ class Stages:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the first stage."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._start
 
 
 def call(settings: StackSettings, variables: Mapping[str, str], *command: str, log: Path | None = None) -> None:

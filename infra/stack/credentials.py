@@ -52,7 +52,7 @@ class Logins:
         return f"{OPERATOR}:{self.prefect}"
 
     @property
-    def told(self) -> str:
+    def sign_in_line(self) -> str:
         """How a person signs in, in one line."""
         return f"Prefect {self.prefect_auth}, MLflow user {OPERATOR} password {self.mlflow}"
 
@@ -82,17 +82,17 @@ def read_exports(path: Path) -> dict[str, str]:
 
 def credentials(path: Path) -> Credentials:
     """The pair kept in the file of exports, or a new random one."""
-    kept = read_exports(path)
-    if kept.get("AWS_ACCESS_KEY_ID") and kept.get("AWS_SECRET_ACCESS_KEY"):
-        return Credentials(kept["AWS_ACCESS_KEY_ID"], kept["AWS_SECRET_ACCESS_KEY"])
+    exports = read_exports(path)
+    if exports.get("AWS_ACCESS_KEY_ID") and exports.get("AWS_SECRET_ACCESS_KEY"):
+        return Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
     return Credentials(f"qf{secrets.token_hex(8)}", secrets.token_urlsafe(30))
 
 
 def logins(path: Path) -> Logins:
     """The passwords kept in the file of exports, or new random ones; one that is missing is made."""
-    kept = read_exports(path)
-    prefect = kept.get("PREFECT_API_AUTH_STRING", "").partition(":")[2]
-    passwords = (prefect, kept.get("MLFLOW_TRACKING_PASSWORD", ""))
+    exports = read_exports(path)
+    prefect = exports.get("PREFECT_API_AUTH_STRING", "").partition(":")[2]
+    passwords = (prefect, exports.get("MLFLOW_TRACKING_PASSWORD", ""))
     return Logins(*(value or secrets.token_urlsafe(24) for value in passwords))
 
 

@@ -80,35 +80,35 @@ class Prefect:
         Only to be called while no worker runs.
         """
         query = {"flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}}, "limit": 200}
-        lost = self._post("/flow_runs/filter", query)
-        for run in lost:
+        runs = self._post("/flow_runs/filter", query)
+        for run in runs:
             state = {"type": "CRASHED", "name": "Crashed", "message": "The stack was stopped while this run went on."}
             self._post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
-        return len(lost)
+        return len(runs)
 
     def worker_online(self, pool: str, name: str) -> bool:
         """Whether the worker has reported to the server."""
-        found = self._post(f"/work_pools/{pool}/workers/filter", {})
-        return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in found)
+        workers = self._post(f"/work_pools/{pool}/workers/filter", {})
+        return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
 
 def close_forms(ask: Callable[[str, str, Any], Any]) -> None:
     """Let each deployment refuse a parameter that its flow does not take: left open, such a run starts and crashes."""
-    for found in ask("POST", "/deployments/filter", {"limit": 200}).json():
-        form = found["parameter_openapi_schema"]
+    for deployment in ask("POST", "/deployments/filter", {"limit": 200}).json():
+        form = deployment["parameter_openapi_schema"]
         if form and form.get("additionalProperties") is not False:
             closed = {**form, "additionalProperties": False}
-            ask("PATCH", f"/deployments/{found['id']}", {"parameter_openapi_schema": closed})
+            ask("PATCH", f"/deployments/{deployment['id']}", {"parameter_openapi_schema": closed})
 
 
 def start_directly(ask: Callable[[str, str, Any], Any]) -> None:
     """Let the worker start a run's engine itself: without a command it starts a program that makes a workspace first,
     which nothing here needs, and Prefect is imported twice, some seconds of a core each time."""
     command = f"{shlex.quote(sys.executable)} -m prefect.engine"
-    for found in ask("POST", "/deployments/filter", {"limit": 200}).json():
-        variables = found["job_variables"] or {}
+    for deployment in ask("POST", "/deployments/filter", {"limit": 200}).json():
+        variables = deployment["job_variables"] or {}
         if variables.get("command") != command:
-            ask("PATCH", f"/deployments/{found['id']}", {"job_variables": {**variables, "command": command}})
+            ask("PATCH", f"/deployments/{deployment['id']}", {"job_variables": {**variables, "command": command}})
 
 
 def ensure_automations(ask: Callable[[str, str, Any], Any], path: Path = AUTOMATIONS) -> None:
@@ -118,14 +118,16 @@ def ensure_automations(ask: Callable[[str, str, Any], Any], path: Path = AUTOMAT
         ask: sends a method, a path and a JSON body, and gives the answer.
         path: the file.
     """
-    for wanted in yaml.safe_load(path.read_text()):
-        found = ask("POST", "/automations/filter", {"automations": {"name": {"any_": [wanted["name"]]}}}).json()
-        for stray in found[1:]:
+    for automation in yaml.safe_load(path.read_text()):
+        registered = ask(
+            "POST", "/automations/filter", {"automations": {"name": {"any_": [automation["name"]]}}}
+        ).json()
+        for stray in registered[1:]:
             ask("DELETE", f"/automations/{stray['id']}", None)
-        if found:
-            ask("PUT", f"/automations/{found[0]['id']}", wanted)
+        if registered:
+            ask("PUT", f"/automations/{registered[0]['id']}", automation)
         else:
-            ask("POST", "/automations/", wanted)
+            ask("POST", "/automations/", automation)
 
 
 def source_digest() -> str:
@@ -178,8 +180,8 @@ def deploy_all(variables: dict[str, str], log: Path | None = None) -> None:
         with log.open("a") as out:
             out.write(done.stdout)
     if done.returncode:
-        told = f"; the log is {log}" if log else ""
-        raise StackError(f"prefect deploy --all failed: {_reason(done.stdout)}{told}")
+        log_hint = f"; the log is {log}" if log else ""
+        raise StackError(f"prefect deploy --all failed: {_reason(done.stdout)}{log_hint}")
 
 
 def _reason(text: str) -> str:

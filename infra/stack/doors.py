@@ -56,9 +56,9 @@ class Door:
         return 0 if all(origin.partition("://")[2] in names for origin in origins) else FOREIGN
 
 
-def _values(scope: Scope, wanted: bytes) -> list[str]:
+def _values(scope: Scope, header: bytes) -> list[str]:
     """A header's values; several of one name are a trick, so all are looked at."""
-    return [value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name == wanted]
+    return [value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name == header]
 
 
 def prefect() -> Door:

@@ -21,11 +21,11 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
     Raises:
         StackError: somebody else holds it, or the folder is not ours to write or to shut.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _shut(path.parent)
-            held.enter_context(locked(path, holder=f"`make {doing}` (process {os.getpid()})", wait=False))
+            locks.enter_context(locked(path, holder=f"`make {doing}` (process {os.getpid()})", wait=False))
         except LockHeld as busy:
             raise StackError(f"{busy.holder or 'another command'} is at work on this stack; wait for it") from None
         except OSError as error:

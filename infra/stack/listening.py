@@ -29,12 +29,12 @@ _WHOLE: Final = 1 << 32
 
 def bound(port: int) -> socket.socket:
     """A socket on the port, which does not listen yet; its first holder keeps connections from one that joins later."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    door = socket.socket()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if POSSIBLE:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((HOST, port))
-    return made
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    door.bind((HOST, port))
+    return door
 
 
 def steer(one: socket.socket, share: float) -> None:

@@ -46,14 +46,14 @@ class Models:
             answer = self._http.get("/registered-models/alias", params={"name": MODEL, "alias": alias})
         except httpx.TransportError as error:
             raise StackError(f"MLflow does not answer at {self._url}: {error}; see `make status`") from error
-        found: dict[str, Any] = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+        content: dict[str, Any] = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         if answer.is_error:
-            if found.get("error_code") in UNKNOWN:
+            if content.get("error_code") in UNKNOWN:
                 return None
             raise StackError(
                 f"MLflow answers {answer.status_code} to a question for alias {alias}: {answer.text[:200]}"
             )
-        version = found["model_version"]
+        version = content["model_version"]
         tags = {str(tag["key"]): str(tag["value"]) for tag in version.get("tags", [])}
         return RegisteredVersion(int(version["version"]), tags)
 
@@ -70,7 +70,9 @@ def packed(version: RegisteredVersion, bento: str, home: Path) -> bool:
     """Whether a Bento of the store holds that very version."""
     manifest = home / "bentos" / Path(*bento.split(":", 1)) / "src" / "model" / MANIFEST_FILE
     try:
-        found = json.loads(manifest.read_text())
+        manifest_content = json.loads(manifest.read_text())
     except (OSError, ValueError):
         return False
-    return str(found.get("version")) == str(version.number) and found.get("digest") == version.tags.get("digest")
+    return str(manifest_content.get("version")) == str(version.number) and manifest_content.get(
+        "digest"
+    ) == version.tags.get("digest")

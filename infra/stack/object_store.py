@@ -27,10 +27,10 @@ def program(name: str) -> str:
         StackError: it is in neither.
     """
     beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if not found:
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if not path:
         raise StackError(f"the program {name} is missing from {beside.parent}; run `make venv`")
-    return found
+    return path
 
 
 def format_volume(folder: Path) -> None:
@@ -50,9 +50,9 @@ def format_volume(folder: Path) -> None:
         *("--trash-days", "0"),  # what is deleted is gone, as the retention of personal data asks
         *(f"sqlite3://{folder / 'meta.db'}", VOLUME),
     )
-    made = subprocess.run([program("juicefs"), *command], capture_output=True, text=True, check=False, timeout=60)
-    if made.returncode:
-        lines = made.stderr.strip().splitlines() or ["no reason given"]
+    process = subprocess.run([program("juicefs"), *command], capture_output=True, text=True, check=False, timeout=60)
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["no reason given"]
         raise StackError(f"the object store cannot be made in {folder}: {lines[-1]}")
     done.touch()
 

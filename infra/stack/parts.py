@@ -60,8 +60,8 @@ def answering(settings: StackSettings, key_file: Path) -> str:
     )
     try:
         with opener.open(request, timeout=PROBE_TIMEOUT_S) as response:
-            found = json.load(response)
-            return f"{found['name']} {found['version']}, {found['engine']} engine"
+            model = json.load(response)
+            return f"{model['name']} {model['version']}, {model['engine']} engine"
     except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError):
         return ""
 
@@ -180,7 +180,7 @@ def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:
     # Started away from the project: the Bento runs on what it carries, not on the working tree.
     return StackPart(
         "api",
-        Recipe(command, env, settings.state_dir / "bentoml", port, handed=True),
+        Recipe(command, env, settings.state_dir / "bentoml", port, takes_socket=True),
         f"{settings.api_url}/readyz",
         f"{settings.api_url}/docs",
     )

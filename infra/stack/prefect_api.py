@@ -52,17 +52,17 @@ class SignedIn(httpx.Auth):
             return
         if not self._token:
             yield from self._fetch(request)
-        answer = yield self._marked(request)
+        answer = yield self._with_token(request)
         if answer.status_code == httpx.codes.FORBIDDEN:
             yield from self._fetch(request)
-            yield self._marked(request)
+            yield self._with_token(request)
 
     def _fetch(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         url = request.url.copy_with(raw_path=f"/api/csrf-token?client={self._client}".encode())
         answer = yield httpx.Request("GET", url, headers=self._basic)
         self._token = answer.json()["token"] if answer.is_success else ""  # 422: this server asks for none
 
-    def _marked(self, request: httpx.Request) -> httpx.Request:
+    def _with_token(self, request: httpx.Request) -> httpx.Request:
         if self._token:
             request.headers.update({"Prefect-Csrf-Token": self._token, "Prefect-Csrf-Client": self._client})
         return request

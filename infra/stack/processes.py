@@ -34,7 +34,7 @@ class Recipe:
     env: Mapping[str, str]
     cwd: Path
     port: int | None = None
-    handed: bool = False  # its port is bound by who starts it and handed over (infra.stack.listening)
+    takes_socket: bool = False  # its port is bound by who starts it and handed over (infra.stack.listening)
 
     @property
     def digest(self) -> str:
@@ -86,7 +86,7 @@ class Shelf:
 
     def spawn(self, name: str, recipe: Recipe, door: socket.socket | None = None) -> Running:
         """Start a part in a session of its own and note it down; on the socket `door` if there is one already."""
-        if recipe.handed and door is None:
+        if recipe.takes_socket and door is None:
             with listening.bound(recipe.port or 0) as alone:
                 return self.spawn(name, recipe, alone)
         log = self.log(name)
@@ -96,9 +96,9 @@ class Shelf:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
             environment = {**os.environ, **recipe.env, MARKER: str(self.state)}
-            handed = [door.fileno()] if door else []
-            environment |= {listening.HANDED: str(number) for number in handed}
-            pid = processes.spawn(recipe.command, env=environment, cwd=recipe.cwd, output=out, handed=handed)
+            descriptors = [door.fileno()] if door else []
+            environment |= {listening.HANDED: str(number) for number in descriptors}
+            pid = processes.spawn(recipe.command, env=environment, cwd=recipe.cwd, output=out, descriptors=descriptors)
         running = Running(pid, psutil.Process(pid).create_time(), recipe.port, recipe.digest)
         self.pid_file(name).write_text(json.dumps(asdict(running)))
         return running
@@ -116,9 +116,9 @@ class Shelf:
         return processes.last_line_of(self.log(name), since)
 
 
-def marked(state: Path) -> list[psutil.Process]:
+def stack_processes(state: Path) -> list[psutil.Process]:
     """Every process of the stack with that folder, this one and its parents excepted."""
-    return processes.marked(MARKER, str(state))
+    return processes.with_variable(MARKER, str(state))
 
 
 def family(running: Running) -> list[psutil.Process]:
@@ -132,5 +132,5 @@ def family(running: Running) -> list[psutil.Process]:
 
 def end(running: Running, patience_s: float) -> None:
     """Ask a part to end and let it end its children; after `patience_s` insist, with all it started."""
-    left = processes.end(family(running), patience_s)
-    processes.sweep([*left, *family(running)], processes.INSIST_S)
+    survivors = processes.end(family(running), patience_s)
+    processes.sweep([*survivors, *family(running)], processes.INSIST_S)

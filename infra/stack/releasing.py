@@ -83,10 +83,10 @@ class EmbeddedRelease:
 
     def settle(self) -> None:
         """End what a release left that was killed: it never became what the stack serves."""
-        left = self._stack.shelf.find(NEXT)
-        if left:
+        unfinished = self._stack.shelf.find(NEXT)
+        if unfinished:
             self._say("a release was cut off: its version is stopped")
-            end(left, PATIENCE_S["api"])
+            end(unfinished, PATIENCE_S["api"])
         self._stack.shelf.forget(NEXT)
 
     def _proved(self, chosen: Release, golden: Sequence[GoldenRequests], key: str) -> float:
@@ -158,13 +158,13 @@ class EmbeddedRelease:
         Raises:
             TakenBack: wrong, failing or slow answers of the new version.
         """
-        settings, begun = self._settings, time.time()
+        settings, start = self._settings, time.time()
         allowed = max(usual_ms * settings.watch_p99_ratio, settings.p99_floor_ms)
         limits = WatchLimits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
-        verdict, failures, asked = WatchVerdict(limits, begun), 0, 0
-        while time.time() < begun + seconds or not verdict.requests:
-            one = golden[asked % len(golden)]
-            asked += 1
+        verdict, failures, count = WatchVerdict(limits, start), 0, 0
+        while time.time() < start + seconds or not verdict.requests:
+            one = golden[count % len(golden)]
+            count += 1
             try:
                 answer, elapsed_ms = self._ask(one, key)
                 failures = 0
@@ -182,16 +182,16 @@ class EmbeddedRelease:
                 raise TakenBack(fault)
             time.sleep(PROBE_PAUSE_S)
         self._say(
-            f"watched for {time.time() - begun:.0f} s: {verdict.requests} right answers of version {chosen.version}"
+            f"watched for {time.time() - start:.0f} s: {verdict.requests} right answers of version {chosen.version}"
         )
 
     def _ask(self, one: GoldenRequests, key: str) -> tuple[dict[str, Any], float]:
         url = f"{self._stack.settings.api_url}/v1/score"
         # Plain HTTP: the certificates that a client reads at its start would be most of the time that is measured.
         with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, verify=False) as http:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             answer = http.post(url, json=one.body, headers={"x-api-key": key}).raise_for_status()
-            elapsed_ms = (time.perf_counter() - begun) * 1000
+            elapsed_ms = (time.perf_counter() - start) * 1000
         return answer.json(), elapsed_ms
 
     def _take_over(self) -> None:

@@ -29,7 +29,7 @@ from infra.stack.guards import exclusive, interruptible, uninterrupted
 from infra.stack.mlflow_models import Models
 from infra.stack.object_store import format_volume, make_buckets
 from infra.stack.parts import StackPart
-from infra.stack.processes import Shelf, end, marked
+from infra.stack.processes import Shelf, end, stack_processes
 
 PATIENCE_S: Final = {"api": 15.0, "worker": 8.0}  # the API drains; the others need less
 POLL_S: Final = 0.2
@@ -107,12 +107,12 @@ class Stack:
 
     def _settle_release(self) -> None:
         """End what a killed release left on the API's port; one that is under way is left alone."""
-        left = self.shelf.find(NEXT)
-        if left is None:
+        unfinished = self.shelf.find(NEXT)
+        if unfinished is None:
             return
         with suppress(StackError), exclusive(self.settings.state_dir / "release.lock", "up"):
             say("  api          a release was cut off: its version is stopped")
-            end(left, PATIENCE_S["api"])
+            end(unfinished, PATIENCE_S["api"])
             self.shelf.forget(NEXT)
 
     def running(self) -> bool:
@@ -170,16 +170,16 @@ class Stack:
         write_private(secrets, text)
         return parts.ui(self.settings, secrets, hashlib.sha256(text.encode()).hexdigest())
 
-    def _retire_changed(self, wanted: tuple[StackPart, ...]) -> None:
+    def _retire_changed(self, parts_to_run: tuple[StackPart, ...]) -> None:
         """Stop parts that run in another way than wanted now: other port, other Bento, other arguments."""
-        for part in wanted:
+        for part in parts_to_run:
             running = self.shelf.find(part.name)
             if running and running.recipe != part.recipe.digest:
                 say(f"  {part.name:<12} is restarted: its settings changed")
                 self._stop(part.name)
 
-    def _check_ports(self, wanted: tuple[StackPart, ...]) -> None:
-        for part in wanted:
+    def _check_ports(self, parts_to_run: tuple[StackPart, ...]) -> None:
+        for part in parts_to_run:
             port = part.recipe.port
             obstacle = port_obstacle(port) if port and not self.shelf.find(part.name) else ""
             if obstacle == "needs root":
@@ -204,10 +204,10 @@ class Stack:
         """
         check = ready or (lambda: answers(part.probe))
         log, patience_s = self.shelf.log(part.name), self.settings.start_timeout_s
-        found = await_ready(check, lambda: self.shelf.find(part.name) is not None, patience_s, POLL_S)
-        if found == "ended":
+        outcome = await_ready(check, lambda: self.shelf.find(part.name) is not None, patience_s, POLL_S)
+        if outcome == "ended":
             raise StackError(f"{part.name} ended at its start: {self.shelf.tail(part.name)}; the log is {log}")
-        if found == "late":
+        if outcome == "late":
             raise StackError(f"{part.name} gave no answer in {patience_s:.0f} s (QF_START_TIMEOUT_S); the log is {log}")
         note = "" if part.name in self._started else " (was running)"
         say(f"  {part.name:<12} {part.page or part.probe.removesuffix('/minio/health/live') or 'at work'}{note}")
@@ -218,12 +218,12 @@ class Stack:
         Raises:
             StackError: one has none: it would never fire.
         """
-        begun = time.monotonic()
-        while faults := schedules.faults(found := server.schedules(), datetime.now(UTC)):
-            if time.monotonic() - begun > self.settings.start_timeout_s:
+        start = time.monotonic()
+        while faults := schedules.faults(active := server.schedules(), datetime.now(UTC)):
+            if time.monotonic() - start > self.settings.start_timeout_s:
                 raise StackError(f"{faults[0]}; the log is {self.shelf.log('prefect')}")
             time.sleep(1)
-        say(f"  schedules    {len(found)} active, the next run at {_next(found)}")
+        say(f"  schedules    {len(active)} active, the next run at {_next(active)}")
 
     # -- stopping --------------------------------------------------------------------------------------------------
 
@@ -238,9 +238,9 @@ class Stack:
             return
         with exclusive(self.settings.state_dir / "stack.lock", "down"), uninterrupted():
             stopped = [name for name in reversed(parts.NAMES) if self._stop(name)]
-            left = sweep(marked(self.settings.state_dir), patience_s=3)
-        if left:
-            raise StackError(f"process {left[0].pid} does not end; end it by hand")
+            survivors = sweep(stack_processes(self.settings.state_dir), patience_s=3)
+        if survivors:
+            raise StackError(f"process {survivors[0].pid} does not end; end it by hand")
         say(
             f"stopped {', '.join(stopped)}; state stays in {self.settings.state_dir}"
             if stopped
@@ -312,8 +312,8 @@ class Stack:
         answering = self.answering()
         if answering == str(champion.number):
             return []
-        told = f"version {answering} answers" if answering else "no version answers"
-        return [f"champion is version {champion.number}, {told}: `python -m infra.local release` lets it in"]
+        answer = f"version {answering} answers" if answering else "no version answers"
+        return [f"champion is version {champion.number}, {answer}: `python -m infra.local release` lets it in"]
 
     def _astray(self, champion: int) -> str:
         """Why the audit trail does not believe the alias; empty if it does."""
@@ -328,7 +328,7 @@ class Stack:
         return bento.partition(":")[2].partition("-")[0] if bento and self.shelf.find("api") else ""
 
 
-def _next(found: list[Schedule]) -> str:
+def _next(active: list[Schedule]) -> str:
     """When the first of the planned runs is due, in this machine's time."""
-    times = [one.planned[0] for one in found if one.planned]
+    times = [one.planned[0] for one in active if one.planned]
     return min(times).astimezone().strftime("%Y-%m-%d %H:%M") if times else "no time"

@@ -35,7 +35,7 @@ class DatabaseKeys:
 
     def __init__(self, url: str) -> None:
         self._session = Session(url, "keys")
-        self._held = KeyFile()
+        self._key_file = KeyFile()
         self._revision = 0
         self._ahead_s = 0.0  # of the monotonic clock, once the database was asked
         self._fault = ""
@@ -52,7 +52,7 @@ class DatabaseKeys:
             self._session.run(self._look)
         except DatabaseAway as error:
             raise KeyStoreBroken(str(error)) from error
-        return self._held
+        return self._key_file
 
     def start(self) -> None:
         """Reads the records and begins to follow them.
@@ -76,7 +76,7 @@ class DatabaseKeys:
         """
         if self._fault:
             raise KeyStoreBroken(self._fault)
-        return self._held
+        return self._key_file
 
     def now(self) -> float:
         """The database's, once the records were read."""
@@ -92,7 +92,7 @@ class DatabaseKeys:
         with self._session.connection() as link, link.transaction():
             link.execute("LOCK TABLE ledger.api_key IN EXCLUSIVE MODE")
             self._look(link)
-            before = self._held.keys
+            before = self._key_file.keys
             records = list(before)
             yield records
             changed = [record for record in records if record not in before]
@@ -143,7 +143,7 @@ class DatabaseKeys:
             raise KeyStoreBroken("the database: the revision of the keys is gone; restore it from your backup")
         revision, self._ahead_s = int(row[0]), row[1] - time.monotonic()
         if revision != self._revision:
-            self._held, self._revision = _records(link), revision
+            self._key_file, self._revision = _records(link), revision
 
 
 def _records(link: Link) -> KeyFile:

@@ -57,13 +57,13 @@ def main() -> int:
     partner = parser.parse_args().partner
     try:
         # One made now would give pseudonyms under which nobody is found to be erased.
-        told = Pseudonyms(kept_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip())
-        if not told:
+        pseudonym = Pseudonyms(kept_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip())
+        if not pseudonym:
             raise Misconfigured("give the partner's reference of the customer on standard input")
     except Misconfigured as error:
         print(f"service.access.pseudonyms: {error}", file=sys.stderr)
         return 1
-    print(told)
+    print(pseudonym)
     return 0
 
 

@@ -67,7 +67,9 @@ class SecurityLog:
         self._folder, self._uses = service_dir / FOLDER, service_dir / FOLDER / USES
         self._digest = Mac(Mac(pepper).digest(b"addresses")).digest
         self._clear, self._now = clear, now
-        self._shown = lru_cache(maxsize=4096)(self._written)  # asked by every request, and few are new
+        self._address_text = lru_cache(maxsize=4096)(
+            self._uncached_address_text
+        )  # asked by every request, and few are new
         self._lines: list[bytes] = []
         self._last_lines: dict[tuple[str, str, str], float] = {}
         self._networks: dict[str, set[str]] = {key: set(use.networks) for key, use in read_uses(service_dir).items()}
@@ -91,7 +93,7 @@ class SecurityLog:
     def used(self, key: str, address: str, route: str) -> None:
         """A good key was shown from this address."""
         self._last[key] = self._now()
-        network = self._shown(network_of(address))
+        network = self._address_text(network_of(address))
         if network not in self._networks.get(key, ()):
             self._networks.setdefault(key, set()).add(network)
             self._new[key, network] = (address, route)
@@ -122,9 +124,9 @@ class SecurityLog:
     def _place(self, address: str) -> dict[str, str]:
         if not address:
             return {}
-        return {"address": self._shown(address), "network": self._shown(network_of(address))}
+        return {"address": self._address_text(address), "network": self._address_text(network_of(address))}
 
-    def _written(self, address: str) -> str:
+    def _uncached_address_text(self, address: str) -> str:
         """An address or a network as the log has it."""
         return address if self._clear else self._digest(address.encode()).hex()[:16]
 

@@ -95,19 +95,19 @@ def take(state: BucketState, policy: Terms, cost: int, now: float, wall: float) 
     # A clock set back by a day or less keeps the later day, so that no quota is given twice.
     if day > state.day or state.day - day > 1:
         state.day, state.used = day, 0
-    needed = cost or 1
+    tokens = cost or 1
     violated = None
     if cost < 0:  # given back
         state.tokens = min(float(policy.burst), state.tokens - cost)
         state.used = max(0, state.used + cost)
-    elif state.used + needed > policy.daily:
+    elif state.used + tokens > policy.daily:
         violated = DAILY
-    elif state.tokens < needed:
+    elif state.tokens < tokens:
         violated = BURST
     else:
         state.tokens -= cost
         state.used += cost
-    return describe(state, policy, needed, violated, wall)
+    return describe(state, policy, tokens, violated, wall)
 
 
 def refill(state: BucketState, policy: Terms, now: float) -> None:
@@ -117,16 +117,16 @@ def refill(state: BucketState, policy: Terms, now: float) -> None:
     state.at += passed
 
 
-def describe(state: BucketState, policy: Terms, needed: int, violated: str | None, wall: float) -> RateDecision:
+def describe(state: BucketState, policy: Terms, tokens: int, violated: str | None, wall: float) -> RateDecision:
     """The decision in whole tokens and seconds, rounded so that who obeys it is admitted."""
     daily_reset = DAY_S - int(wall % DAY_S)
     retry: int | None = 0
     reset = math.ceil((policy.burst - state.tokens) / policy.rate)
     if violated == BURST:
-        retry = math.ceil((needed - state.tokens) / policy.rate) if needed <= policy.burst else None
+        retry = math.ceil((tokens - state.tokens) / policy.rate) if tokens <= policy.burst else None
         reset = max(1, reset if retry is None else retry)
     elif violated == DAILY:
-        retry = daily_reset if needed <= policy.daily else None
+        retry = daily_reset if tokens <= policy.daily else None
     return RateDecision(
         violated is None,
         violated,

@@ -96,14 +96,14 @@ class _Watch:
     def __init__(self) -> None:
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._begun = 0
+        self._process_id = 0
 
     def add(self, session: Session) -> None:
         """One more; the first starts the thread, in a forked process anew."""
         with self._lock:
             self._sessions.add(session)
-            if self._begun != os.getpid():
-                self._begun = os.getpid()
+            if self._process_id != os.getpid():
+                self._process_id = os.getpid()
                 threading.Thread(target=self._work, name="database-watch", daemon=True).start()
 
     def _work(self) -> None:

@@ -47,7 +47,7 @@ _SECTION: Final = Template(
 <p class="facts">$facts</p>
 <div class="pair">
 <figure><figcaption>$request</figcaption><pre tabindex="0" aria-label="$request $path">$asked</pre></figure>
-<figure><figcaption>$response</figcaption><pre tabindex="0" aria-label="$response $path">$answered</pre></figure>
+<figure><figcaption>$response</figcaption><pre tabindex="0" aria-label="$response $path">$answer_text</pre></figure>
 </div></article>
 """
 )
@@ -89,7 +89,7 @@ def _section(route: Route, language: str) -> str:
         request=words["request"],
         response=words["response"],
         asked=escape(curl(route)),
-        answered=escape(answered(route.answer)),
+        answer_text=escape(answer_text(route.answer)),
     )
 
 
@@ -106,7 +106,7 @@ def curl(route: Route) -> str:
     return " \\\n  ".join(lines)
 
 
-def answered(answer: ResponseBody) -> str:
+def answer_text(answer: ResponseBody) -> str:
     """The answer's example, with its status."""
     return f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\n\n{_pretty(answer.example)}"
 

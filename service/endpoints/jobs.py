@@ -144,7 +144,7 @@ class Jobs:
             if first is not None:
                 if first.fingerprint != record.fingerprint:
                     raise ProblemError(IDEMPOTENCY_MISMATCH)
-                return _taken(first, REPLAYED)
+                return _order_reply(first, REPLAYED)
             has_room = await asyncio.to_thread(self._jobs.create, record, rows, OPEN_JOBS)
         except IdempotencyRunning:
             raise ProblemError(IDEMPOTENCY_RUNNING) from None
@@ -156,7 +156,7 @@ class Jobs:
             detail = f"At most {OPEN_JOBS} jobs wait or run at once; come back when one has ended"
             raise ProblemError(QUOTA.saying(detail).with_headers((b"retry-after", b"30")))
         self._news.set()
-        return _taken(record)
+        return _order_reply(record)
 
     @answers(CANCEL)
     async def cancel(self, call: Call) -> Reply:
@@ -186,7 +186,7 @@ class Jobs:
         before it has ended take the last token.
         """
         await self._admission.throttle.tell(call)
-        offset, with_sets = _offset(call.query), set_option.asked(call)
+        offset, with_sets = _offset(call.query), set_option.wants_sets(call)
         try:
             record = await self._own(call, STATE)
             asks = record.ended or offset is not None
@@ -235,7 +235,7 @@ class Jobs:
         )
 
 
-def _taken(record: JobRecord, headers: Headers = ()) -> Reply:
+def _order_reply(record: JobRecord, headers: Headers = ()) -> Reply:
     """The answer to an order, the same whatever has become of it since."""
     ordered = JobRecord(record.id, record.account, record.key, record.rows, record.created, webhook=record.webhook)
     place = (b"location", STATE.at(record.id).encode())

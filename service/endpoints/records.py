@@ -88,7 +88,7 @@ class Records:
     async def prediction(self, call: Call) -> Reply:
         """The stored answer, byte for byte as it was given; where its row alone is left, what that says."""
         await self._throttle.charge(call, READ.price.tokens())
-        with_set = set_option.asked(call)
+        with_set = set_option.wants_sets(call)
         stored = await self._find(call, READ.parameter(call.path), anywhere=True)
         body = restored(stored.row) if stored.body is None else stored.body
         return Reply(200, self._sets.added(body) if with_set else body)

@@ -93,7 +93,7 @@ class ScoreEndpoints:
     @answers(ONE)
     async def score(self, call: Call) -> Reply:
         """One applicant; costs one token."""
-        if not set_option.asked(call):
+        if not set_option.wants_sets(call):
             return await self._score(call)
         reply = await self._score(call)
         return replace(reply, body=self._sets.added(reply.body))
@@ -118,7 +118,7 @@ class ScoreEndpoints:
     @answers(MANY)
     async def batch(self, call: Call) -> Reply:
         """Up to 1,000 applicants; costs a token a row. A body that is refused costs what its bytes do."""
-        if not set_option.asked(call):
+        if not set_option.wants_sets(call):
             return await self._batch(call)
         reply = await self._batch(call)
         return replace(reply, body=await asyncio.to_thread(self._sets.added_to_each, reply.body))

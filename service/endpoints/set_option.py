@@ -18,7 +18,7 @@ QUERY: Final = {
 _VALUES: Final = {"true": True, "false": False}
 
 
-def asked(call: Call) -> bool:
+def wants_sets(call: Call) -> bool:
     """Whether scores are to tell their sets.
 
     Raises:
@@ -26,8 +26,8 @@ def asked(call: Call) -> bool:
     """
     if not call.query:
         return False
-    given = parse_qs(call.query.decode("latin-1"), keep_blank_values=True).get(NAME, ["false"])
-    if len(given) > 1 or given[0] not in _VALUES:
+    values = parse_qs(call.query.decode("latin-1"), keep_blank_values=True).get(NAME, ["false"])
+    if len(values) > 1 or values[0] not in _VALUES:
         fault = Fault("", NAME.replace("_", "-"), f"{NAME} must be true or false, once")
         raise ProblemError(INVALID.saying("1 rule is broken", fault))
-    return _VALUES[given[0]]
+    return _VALUES[values[0]]

@@ -145,7 +145,7 @@ def unlike(engine: Engine, portable: Engine, rows: Float, raw: Float) -> str:
     answers, reference = engine.assess_many(rows, True), portable.assess_many(rows, True)
     for name, ours, theirs in (
         ("probabilities", answers.probabilities, reference.probabilities),
-        ("contributions", answers.lost, reference.lost),
+        ("contributions", answers.relative_contributions, reference.relative_contributions),
     ):
         if (worst := raw_difference(ours, theirs)) > RAW_TOLERANCE:
             return f"{name} differ from the portable engine's by up to {worst:.1e}"

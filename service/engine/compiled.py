@@ -136,7 +136,7 @@ _Slot = tuple[Callable[[bytes], None], Callable[[], tuple[Any, ...]]]
 
 _NUMBERS: Final = 4  # places for the families that cost points, filled or not
 _unpack: Final = struct.Struct(f"3di2b2x{_NUMBERS}h{len(FAMILIES)}d").unpack_from
-_TOLD: Final = ("probability", "score", "band", "best", "number")
+_SCORING_FIELDS: Final = ("probability", "score", "band", "best", "number")
 _BLOCK_ROWS: Final = 2_048
 _VERDICTS: Final = tuple((band, best, band is not best) for band in CLASSES for best in CLASSES)
 
@@ -217,16 +217,16 @@ class Compiled:
         """
         rows = np.ascontiguousarray(matrix, np.float64)
         block = np.empty(min(len(rows), _BLOCK_ROWS), ANSWER)
-        out = {name: np.empty((len(rows), *ANSWER[name].shape), ANSWER[name].base) for name in _TOLD}
-        lost = np.empty((len(rows) if reasons else 0, len(FAMILIES)))
+        out = {name: np.empty((len(rows), *ANSWER[name].shape), ANSWER[name].base) for name in _SCORING_FIELDS}
+        relative = np.empty((len(rows) if reasons else 0, len(FAMILIES)))
         for start in range(0, len(rows), _BLOCK_ROWS):
-            asked = rows[start : start + _BLOCK_ROWS]
-            answers, stop = block[: len(asked)], start + len(asked)
-            self._call("qf_assess_many", asked, answers, int(reasons))
-            for name, told in out.items():
-                told[start:stop] = answers[name]
+            part = rows[start : start + _BLOCK_ROWS]
+            answers, stop = block[: len(part)], start + len(part)
+            self._call("qf_assess_many", part, answers, int(reasons))
+            for name, column in out.items():
+                column[start:stop] = answers[name]
             if reasons:
-                lost[start:stop] = answers["lost"][:, : len(FAMILIES)]
+                relative[start:stop] = answers["lost"][:, : len(FAMILIES)]
         return Arrays(
             out["probability"],
             out["score"],
@@ -234,7 +234,7 @@ class Compiled:
             out["best"],
             out["band"] != out["best"],
             out["number"],
-            lost,
+            relative,
         )
 
 

@@ -73,23 +73,31 @@ class Portable:
         known = values[KNOWN] == values[KNOWN]  # pylint: disable=comparison-with-itself  # NaN, without a call
         triple = self._rules.triple(raw, known)
         points = policy.score(triple)
-        lost = (self._by_family(index) - self._baseline).tolist()
+        relative = (self._by_family(index) - self._baseline).tolist()
         moved = self._counterfactuals.raw(index, answers[self._trees :], raw)
         band, best = policy.band(points), policy.predicted_class(triple)
         return Assessment(
-            triple, points, band, best, band is not best, self._numbers(values, lost, points, moved, known), tuple(lost)
+            triple,
+            points,
+            band,
+            best,
+            band is not best,
+            self._numbers(values, relative, points, moved, known),
+            tuple(relative),
         )
 
     def _by_family(self, index: Index) -> Float:
         return cast(Float, np.bincount(self._slots, self._shap.take(index, axis=0).ravel(), len(FAMILIES)))
 
     def _numbers(
-        self, values: list[float], lost: list[float], points: int, moved: list[list[float]], known: bool
+        self, values: list[float], relative: list[float], points: int, moved: list[list[float]], known: bool
     ) -> tuple[int, ...]:
         """Positions in the catalogue of the reasons, most points lost first."""
         reasons: dict[str, int] = {}
         score, reference = self._rules.points, self._reference
-        for family in sorted([family for family, value in enumerate(lost) if value < 0.0], key=lost.__getitem__):
+        for family in sorted(
+            [family for family, value in enumerate(relative) if value < 0.0], key=relative.__getitem__
+        ):
             most, best = points, None
             for first, item, move in self._options[family]:
                 if item.field in reasons or (direction := direction_of(values, reference, item)) < 0:
@@ -143,12 +151,12 @@ class Portable:
         points = policy.score_many(triples)
         band, best = policy.band_many(points), triples.argmax(axis=1)
         numbers = np.full((len(matrix), MAX_REASONS), -1, np.int16)
-        lost = np.zeros((len(matrix) if reasons else 0, len(FAMILIES)))
+        relative = np.zeros((len(matrix) if reasons else 0, len(FAMILIES)))
         if reasons:
             for row, values in enumerate(matrix.tolist()):
                 alone = self.assess(values)
                 numbers[row, : len(alone.numbers)] = alone.numbers
-                lost[row] = alone.lost
+                relative[row] = alone.relative_contributions
         return Arrays(
             triples,
             points.astype(np.int32),
@@ -156,7 +164,7 @@ class Portable:
             best.astype(np.int8),
             band != best,
             numbers,
-            lost,
+            relative,
         )
 
 

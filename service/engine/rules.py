@@ -33,7 +33,7 @@ class Assessment(NamedTuple):
     predicted_class: CreditClass
     borderline: bool
     numbers: tuple[int, ...]
-    lost: tuple[float, ...]  # margin by family, less the reference's: what is negative was lost
+    relative_contributions: tuple[float, ...]  # margin by family, less the reference's: what is negative was lost
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -50,7 +50,9 @@ class Arrays(NamedTuple):
     predicted_class: NDArray[np.int8]
     borderline: NDArray[np.bool_]
     numbers: NDArray[np.int16]  # (n, 4) positions in the catalogue, -1 for none; all -1 if reasons were not asked
-    lost: Float  # (n, families) as `Assessment.lost`; no row if reasons were not asked
+    relative_contributions: (
+        Float  # (n, families) as `Assessment.relative_contributions`; no row if reasons were not asked
+    )
 
     def named_reasons(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""

@@ -129,8 +129,8 @@ class JobFolders:
     def add_results(self, record: JobRecord, lines: Sequence[bytes]) -> None:
         """As `JobRepository.add_results`."""
         with self._step(record.id):
-            kept = self.read(record.id)
-            if kept is None or kept.ended:
+            stored = self.read(record.id)
+            if stored is None or stored.ended:
                 raise JobEnded(f"{record.id} has ended")
             self._append(record, lines)
 
@@ -168,17 +168,17 @@ class JobFolders:
         if count <= 0:
             return []
         try:
-            found = self._page(record, offset, count)
-            if found is None:  # of a release that kept no ends, or results were erased
+            page = self._page(record, offset, count)
+            if page is None:  # of a release that kept no ends, or results were erased
                 self._index(record)
-                found = self._page(record, offset, count)
+                page = self._page(record, offset, count)
         except FileNotFoundError:
             return []  # a week is over
         except OSError as error:
             raise JobsAway(f"results of a job cannot be read ({in_one_line(error)})") from error
-        if found is None:
+        if page is None:
             raise JobsAway(f"results of {record.id} change while they are read")
-        return found
+        return page
 
     def _page(self, record: JobRecord, offset: int, count: int) -> list[bytes] | None:
         """Lines at the places that the index tells; None if they are not there."""
@@ -202,8 +202,8 @@ class JobFolders:
 
     def _end_of(self, record: JobRecord, lines: int) -> int:
         """Where so many lines end."""
-        found = self._read("results.ends", record, (lines - 1) * _END.size, _END.size) if lines else bytes(_END.size)
-        return int(_END.unpack(found)[0]) if len(found) == _END.size else -1
+        cell = self._read("results.ends", record, (lines - 1) * _END.size, _END.size) if lines else bytes(_END.size)
+        return int(_END.unpack(cell)[0]) if len(cell) == _END.size else -1
 
     def _read(self, name: str, record: JobRecord, place: int, size: int) -> bytes:
         with open(self._of(record.id) / name, "rb", buffering=0) as file:
@@ -242,10 +242,10 @@ class JobFolders:
 
     def _end(self, record: JobRecord, status: str, because: str) -> None:
         """End a job that has not ended, in a step: what it has done by now is what the disk says."""
-        kept = self.read(record.id)
-        if kept is None or kept.ended:
+        stored = self.read(record.id)
+        if stored is None or stored.ended:
             return
-        record.done, record.results_bytes, record.refused = kept.done, kept.results_bytes, kept.refused
+        record.done, record.results_bytes, record.refused = stored.done, stored.results_bytes, stored.refused
         record.end(status, because)
         self.save(record)
         (self._of(record.id) / "rows.jsonl").unlink(missing_ok=True)

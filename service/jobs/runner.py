@@ -66,7 +66,9 @@ class JobRunner:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a job was ordered or cancelled in this worker: it looks at once."""
     _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
-    _told: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)  # by account: the job, who tells
+    _webhook_tasks: dict[str, tuple[str, asyncio.Task[None]]] = field(
+        default_factory=dict
+    )  # by account: the job, who tells
     _resting: dict[str, float] = field(default_factory=dict)  # jobs without tokens or room, or that failed, until when
     _parts: dict[str, tuple[ApiKey, int]] = field(default_factory=dict)  # jobs' tokens for a chunk not yet paid whole
     _tidied: float = 0.0
@@ -90,7 +92,7 @@ class JobRunner:
                 except Exception as error:  # pylint: disable=broad-exception-caught  # the next look may find it mended
                     _log.error("jobs: a look failed (%s)", in_one_line(error))
         finally:
-            tasks = [task for _, task in self._told.values()]
+            tasks = [task for _, task in self._webhook_tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -123,7 +125,7 @@ class JobRunner:
 
     async def _give_turn(self, identifier: str) -> bool:
         """Run a job, or have its end told; whether it can go on at once."""
-        if any(identifier == told for told, _ in self._told.values()):
+        if any(identifier == job for job, _ in self._webhook_tasks.values()):
             return False
         goes_on = False
         async with self._job_lock(identifier) as record:
@@ -157,7 +159,7 @@ class JobRunner:
                 await asyncio.to_thread(self.jobs.finish, record, "failed", because)
                 return
             size = min(CHUNK_ROWS, key.burst, key.daily, record.rows - record.done)
-            if not await self._paid(record, key, size):
+            if not await self._take_tokens(record, key, size):
                 return
             rows = rows or await self._rows(record, key, size)
             lines = await self._scored(record, key, rows[record.done : record.done + size])
@@ -172,15 +174,15 @@ class JobRunner:
                 return
         await asyncio.to_thread(self.jobs.finish, record, "done")
 
-    async def _rows(self, record: JobRecord, key: ApiKey, paid: int) -> list[bytes]:
+    async def _rows(self, record: JobRecord, key: ApiKey, tokens: int) -> list[bytes]:
         """The applicants as they came, read when some of them are paid for: a job that waits costs next to nothing."""
         try:
             return await asyncio.to_thread(self.jobs.rows, record)
         except BaseException:
-            await self.limiter.take(key, -paid)
+            await self.limiter.take(key, -tokens)
             raise
 
-    async def _paid(self, record: JobRecord, key: ApiKey, size: int) -> bool:
+    async def _take_tokens(self, record: JobRecord, key: ApiKey, size: int) -> bool:
         """Whether a chunk's tokens are there now; else a part of them is taken, and the job rests."""
         payer, part = self._parts.pop(record.id, (key, 0))
         if part > size or payer.id != key.id:
@@ -236,10 +238,10 @@ class JobRunner:
 
     def _begin_telling(self, record: JobRecord) -> None:
         """Tell the partner's server, unless it is being told of another job, or too many others are."""
-        if record.account not in self._told and len(self._told) < _TELLERS:
+        if record.account not in self._webhook_tasks and len(self._webhook_tasks) < _TELLERS:
             task = asyncio.create_task(self._tell(record.id), name="webhook")
-            self._told[record.account] = record.id, task
-            task.add_done_callback(lambda _: self._told.pop(record.account))
+            self._webhook_tasks[record.account] = record.id, task
+            task.add_done_callback(lambda _: self._webhook_tasks.pop(record.account))
 
     async def _tell(self, identifier: str) -> None:
         """One try to tell it; the job is held, so that no other worker tells it too."""

@@ -143,8 +143,8 @@ class JobTables:
                 return changed.rowcount
 
         if not self._run(add):
-            kept = self.read(record.id)
-            if kept is None or kept.ended:
+            stored = self.read(record.id)
+            if stored is None or stored.ended:
                 raise JobEnded(f"{record.id} has ended")
             raise JobsAway(f"another worker runs {record.id}")
         record.done = advanced.done

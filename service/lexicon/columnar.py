@@ -191,18 +191,19 @@ def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, 
         if not row[0] and not beginning:
             break
         beginning.append(row)
-        if len(beginning) >= 30 or _known(row[1]) > 1:
+        if len(beginning) >= 30 or _field_count(row[1]) > 1:
             break
     if not beginning:
         raise TableRefused(Trouble("empty", "the sheet is empty", "a header and a row a customer"))
     best = max(
-        range(len(beginning)), key=lambda place: (_known(beginning[place][1]), len(beginning[place][1]) > 1, -place)
+        range(len(beginning)),
+        key=lambda place: (_field_count(beginning[place][1]), len(beginning[place][1]) > 1, -place),
     )
     yield from beginning[best:]
     yield from rows
 
 
-def _known(cells: Sequence[Any]) -> int:
+def _field_count(cells: Sequence[Any]) -> int:
     return sum(isinstance(cell, str) and field_of(cell) is not None for cell in cells)
 
 

@@ -179,11 +179,11 @@ def _distinct(
     nothing = np.array([value is None for value in meanings], np.bool_)[codes]
     strange = np.array([value is UNREAD for value in meanings], np.bool_)[codes]
     unknown[open_cells], unread[open_cells] = nothing, strange
-    meant = np.array([value if isinstance(value, str) else None for value in meanings], dtype="object")
+    plain = np.array([value if isinstance(value, str) else None for value in meanings], dtype="object")
     if rule.kind is CellKind.LOANS:
         unknown[open_cells] = np.array([value == "" for value in meanings], np.bool_)[codes]
     cells = plain_texts.copy()
-    cells[open_cells] = meant[codes]
+    cells[open_cells] = plain[codes]
     return PlainColumn(cells, unknown, unread)
 
 

@@ -115,17 +115,19 @@ def _head(lines: list[str], delimiter: str) -> _Head | None:
     candidates = [
         (place, row)
         for place, row in enumerate(rows[:_HEAD_ROWS])
-        if not _is_comment(row[2]) and len(_named(row[2])) > 1
+        if not _is_comment(row[2]) and len(_nonempty(row[2])) > 1
     ]
     if not candidates:
         return None
-    place, (line, last, names) = max(candidates, key=lambda one: (_known(one[1][2]), -one[0]))
+    place, (line, last, names) = max(candidates, key=lambda one: (_field_count(one[1][2]), -one[0]))
     width = len(names)
     below = [cells for _, _, cells in rows[place + 1 :]]
     indexed = _is_indexed(below, width) and names[-1].strip() != ""
     trailed = not indexed and bool(below) and all(len(cells) == width + 1 and not cells[-1].strip() for cells in below)
     even = sum(len(cells) == width for cells in below) / len(below) if below else 1.0
-    return _Head(delimiter, names, line, last, _known(names), 1.0 if indexed or trailed else even, indexed, trailed)
+    return _Head(
+        delimiter, names, line, last, _field_count(names), 1.0 if indexed or trailed else even, indexed, trailed
+    )
 
 
 def _is_indexed(rows: list[list[str]], width: int) -> bool:
@@ -162,7 +164,7 @@ def refuse_broken_index(first: pa.ChunkedArray, lines: NDArray[np.int64]) -> Non
         )
 
 
-def _named(cells: list[str]) -> list[str]:
+def _nonempty(cells: list[str]) -> list[str]:
     return [cell for cell in cells if cell.strip()]
 
 
@@ -170,7 +172,7 @@ def _is_comment(cells: list[str]) -> bool:
     return cells[0].lstrip().startswith(("#", "//")) or _SEPARATOR.fullmatch("".join(cells).strip()) is not None
 
 
-def _known(cells: list[str]) -> int:
+def _field_count(cells: list[str]) -> int:
     return sum(field_of(cell) is not None for cell in cells)
 
 

@@ -25,9 +25,9 @@ class Trouble:
             for part in (f"line {self.line:,}" if self.line else "", f"column {self.column}" if self.column else "")
             if part
         )
-        told = f"{where}: {self.what}" if where else self.what
+        sentence = f"{where}: {self.what}" if where else self.what
         return (
-            told
+            sentence
             + (f"; expected {self.expected}" if self.expected else "")
             + (f"; {self.advice}" if self.advice else "")
         )

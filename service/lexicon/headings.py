@@ -84,12 +84,14 @@ def field_of(column: str) -> str | None:
 
 def fields_of(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """By field the columns that hold it: one, or more where nothing says which; an exact name beats all others."""
-    found: dict[str, list[str]] = {}
+    matches: dict[str, list[str]] = {}
     for column in columns:
         if field := field_of(column):
-            found.setdefault(field, []).append(column)
-    exact = {field: [column for column in named if _exact(field, column)] for field, named in found.items()}
-    return {field: tuple(exact[field] if len(exact[field]) == 1 else named) for field, named in found.items()}
+            matches.setdefault(field, []).append(column)
+    exact = {field: [column for column in candidates if _exact(field, column)] for field, candidates in matches.items()}
+    return {
+        field: tuple(exact[field] if len(exact[field]) == 1 else candidates) for field, candidates in matches.items()
+    }
 
 
 def _exact(field: str, column: str) -> bool:
@@ -99,5 +101,5 @@ def _exact(field: str, column: str) -> bool:
 def near(name: str, columns: Iterable[str]) -> str:
     """The name, with the column that is spelt most like it, if one is: `num_loans (is it Num_Lons?)`."""
     spare = {column.lower(): column for column in columns}
-    found = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
-    return f"{name} (is it {spare[found[0]]}?)" if found else name
+    closest = difflib.get_close_matches(name.lower(), spare, n=1, cutoff=CLOSE_ENOUGH)
+    return f"{name} (is it {spare[closest[0]]}?)" if closest else name

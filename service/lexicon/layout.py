@@ -105,7 +105,7 @@ def _without_unnamed(layout: LaidOut) -> LaidOut:
     """Without index columns and those that a separator at the line's end makes; cells under no name are faults."""
     frame = layout.frame
     for place in [place for place, name in enumerate(frame.columns) if not name]:
-        present = _told(frame.iloc[:, place])
+        present = _nonempty(frame.iloc[:, place])
         if place and present.any():
             raise TableRefused(unnamed_cell(int(layout.lines[present][0])))
     layout.frame = frame.loc[:, [bool(name) for name in frame.columns]]
@@ -117,7 +117,7 @@ def unnamed_cell(line: int) -> Trouble:
     return Trouble("ragged", "a cell stands where no column is named", "a name above it", line=line)
 
 
-def _told(cells: pd.Series) -> NDArray[np.bool_]:
+def _nonempty(cells: pd.Series) -> NDArray[np.bool_]:
     present = cells.notna() if pd.api.types.is_numeric_dtype(cells) else cells != ""
     return present.to_numpy(dtype=np.bool_)
 
@@ -153,7 +153,7 @@ def _without_empty(layout: LaidOut) -> LaidOut:
     for name in layout.frame.columns:
         if not empty.any():
             break
-        empty &= ~_told(layout.frame[name])
+        empty &= ~_nonempty(layout.frame[name])
     if empty.any():
         layout.frame, layout.lines = layout.frame[~empty].reset_index(drop=True), layout.lines[~empty]
     if layout.frame.empty and not layout.faults:

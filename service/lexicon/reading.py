@@ -195,11 +195,11 @@ def _examples(cells: pd.Series, plain: PlainColumn, layout: LaidOut) -> tuple[Ex
     """Distinct cells that say something, those first whose meaning is written otherwise."""
     places = np.flatnonzero(~plain.unread & ~plain.unknown)[:LOOKED_AT]
     pairs = zip(places.tolist(), cells.iloc[places].tolist(), plain.cells.iloc[places].tolist(), strict=True)
-    meanings = [(place, str(cell), str(meant)) for place, cell, meant in pairs]
+    meanings = [(place, str(cell), str(value)) for place, cell, value in pairs]
     examples: dict[str, Example] = {}
-    for place, cell, meant in [*(one for one in meanings if one[1] != one[2]), *meanings[:SHOWN]]:
-        text = _shown(cell)
-        examples.setdefault(text, Example(int(layout.lines[place]), text, _shown(meant)))
+    for place, cell, value in [*(one for one in meanings if one[1] != one[2]), *meanings[:SHOWN]]:
+        text = _excerpt(cell)
+        examples.setdefault(text, Example(int(layout.lines[place]), text, _excerpt(value)))
         if len(examples) == SHOWN:
             break
     return tuple(examples.values())
@@ -212,11 +212,11 @@ def _unread(cells: pd.Series, plain: PlainColumn, layout: LaidOut) -> tuple[Unre
     lines = layout.lines[plain.unread]
     counts = texts.value_counts().head(SHOWN)
     return tuple(
-        UnreadText(_shown(text), int(count), int(lines[(texts == text).to_numpy()][0]))
+        UnreadText(_excerpt(text), int(count), int(lines[(texts == text).to_numpy()][0]))
         for text, count in counts.items()
     )
 
 
-def _shown(cell: object) -> str:
+def _excerpt(cell: object) -> str:
     text = str(cell)
     return text if len(text) <= SHOWN_LETTERS else text[:SHOWN_LETTERS] + "…"

@@ -34,10 +34,12 @@ def row_borders(content: bytes, start: int, first_line: int, delimiter: str) -> 
     starts = np.concatenate([[0], after[~inside]]).astype(np.int64)
     stops = np.concatenate([ends[~inside], [len(cells)]]).astype(np.int64)
     lines = first_line + np.concatenate([[0], np.flatnonzero(~inside) + 1]).astype(np.int64)
-    told = stops > starts
+    nonempty = stops > starts
     stray_lines = first_line + np.searchsorted(ends, _stray(cells, quotes, delimiter)[:MAX_SHOWN])
     open_quote = int(first_line + np.searchsorted(ends, quotes[-1])) if len(quotes) % 2 else 0
-    return RowBorders(starts[told] + start, stops[told] + start, lines[told], tuple(map(int, stray_lines)), open_quote)
+    return RowBorders(
+        starts[nonempty] + start, stops[nonempty] + start, lines[nonempty], tuple(map(int, stray_lines)), open_quote
+    )
 
 
 def _stray(cells: NDArray[np.uint8], quotes: NDArray[np.int64], delimiter: str) -> NDArray[np.int64]:

@@ -86,9 +86,9 @@ SPOKEN: Final = {
 def as_markdown() -> str:
     """The table, as a README has it."""
     lines = [f"| what stands in the file | {' | '.join(Reader)} |", "|---" * (len(Reader) + 1) + "|"]
-    for name, told in SPOKEN.items():
+    for name, condition in SPOKEN.items():
         replies = " | ".join(str(getattr(STRICTNESS[reader], name)) for reader in Reader)
-        lines.append(f"| {told} | {replies} |")
+        lines.append(f"| {condition} | {replies} |")
     return "\n".join(lines)
 
 

@@ -27,22 +27,26 @@ def as_utf8(content: bytes, option: str) -> tuple[bytes, str]:
     """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
-            return (content[len(mark) :], "utf-8") if encoding == "utf-8" else (_marked(content, encoding), encoding)
-    encoding = option or _found(content)
+            return (
+                (content[len(mark) :], "utf-8")
+                if encoding == "utf-8"
+                else (_decode_marked(content, encoding), encoding)
+            )
+    encoding = option or _detect(content)
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-        _from(content, "utf-8")
+        _decode(content, "utf-8")
         return content, "utf-8"
-    return _from(content, encoding), encoding
+    return _decode(content, encoding), encoding
 
 
-def _marked(content: bytes, encoding: str) -> bytes:
+def _decode_marked(content: bytes, encoding: str) -> bytes:
     try:
-        return _from(content, encoding)
+        return _decode(content, encoding)
     except TableRefused as refused:
         raise TableRefused(no_table(f"it is marked as {encoding}, but is none", refused.trouble.line)) from None
 
 
-def _found(content: bytes) -> str:
+def _detect(content: bytes) -> str:
     sample = content[:_SAMPLE_BYTES]
     if b"\x00" in sample:  # text without a mark whose every other byte is zero
         even, odd = sample[::2].count(0), sample[1::2].count(0)
@@ -56,7 +60,7 @@ def _found(content: bytes) -> str:
     return "utf-8"
 
 
-def _from(content: bytes, encoding: str) -> bytes:
+def _decode(content: bytes, encoding: str) -> bytes:
     try:
         text = content.decode(encoding)
     except LookupError:

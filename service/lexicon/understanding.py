@@ -24,15 +24,15 @@ class Example:
     """A cell as written, and as understood (None: not known), with its line."""
 
     line: int
-    written: str
-    meant: str | None
+    text: str
+    meaning: str | None
 
 
 @dataclass(frozen=True)
 class UnreadText:
     """A text that has no meaning in its column, how many cells hold it, and the line of the first."""
 
-    written: str
+    text: str
     cells: int
     line: int
 
@@ -61,7 +61,7 @@ class Ambiguity:
     field: str
     option: str
     line: int
-    written: str
+    text: str
     readings: Mapping[str, str]
 
     @property
@@ -70,13 +70,13 @@ class Ambiguity:
         if self.code == "field-twice":
             return Trouble(
                 "field-twice",
-                f"{self.written} both name {self.field}",
+                f"{self.text} both name {self.field}",
                 "one column a field",
                 "rename or remove one",
                 self.line,
             )
-        choices = " or ".join(f"{meant} ({self.option} '{told}')" for told, meant in self.readings.items())
-        what = f"{self.written!r} can be read as {choices}"
+        choices = " or ".join(f"{reading} ({self.option} '{choice}')" for choice, reading in self.readings.items())
+        what = f"{self.text!r} can be read as {choices}"
         return Trouble(
             self.code,
             what,

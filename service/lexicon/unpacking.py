@@ -89,8 +89,8 @@ def kind_of(content: bytes, name: str) -> FileKind:
         return FileKind.PARQUET
     if content.startswith(_NO_TABLE):
         raise TableRefused(no_table("the first bytes are those of another kind of file"))
-    told = content.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return FileKind.JSON_LINES if told.startswith((b"{", *_WIDE_OBJECTS)) else FileKind.DELIMITED
+    text = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return FileKind.JSON_LINES if text.startswith((b"{", *_WIDE_OBJECTS)) else FileKind.DELIMITED
 
 
 def no_table(what: str, line: int = 0) -> Trouble:
@@ -113,10 +113,10 @@ def damaged(kind: str) -> Trouble:
 
 def _capped(stream: IO[bytes] | gzip.GzipFile, options: ReadOptions) -> bytes:
     """All of a stream, chunk by chunk, so that no more than the limit is ever unpacked."""
-    chunks, left = [], options.limits.unpacked_bytes
+    chunks, room = [], options.limits.unpacked_bytes
     while chunk := stream.read(CHUNK_BYTES):
-        left -= len(chunk)
-        if left < 0:
+        room -= len(chunk)
+        if room < 0:
             most = options.limits.unpacked_bytes // MIB
             raise TableRefused(Trouble("too_large", f"it unpacks to more than {most} MiB", advice="split the file"))
         chunks.append(chunk)
@@ -159,7 +159,7 @@ def zip_member(file: IO[bytes], options: ReadOptions) -> Iterator[tuple[IO[bytes
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            chosen = _chosen(archive, options)
+            chosen = _pick(archive, options)
             if chosen.flag_bits & _ENCRYPTED:
                 raise TableRefused(Trouble("damaged", "the zip is under a password", advice="pack it without one"))
             with archive.open(chosen) as stream:
@@ -168,7 +168,7 @@ def zip_member(file: IO[bytes], options: ReadOptions) -> Iterator[tuple[IO[bytes
         raise TableRefused(damaged("zip")) from None
 
 
-def _chosen(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:
+def _pick(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:
     tables = [
         one
         for one in archive.infolist()
@@ -176,12 +176,12 @@ def _chosen(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:
         and not one.filename.startswith("__MACOSX/")
         and not one.filename.rpartition("/")[2].startswith(".")
     ]
-    for wanted in filter(None, (options.member, options.prefer)):
-        if named := [one for one in tables if wanted in (one.filename, one.filename.rpartition("/")[2])]:
-            return named[0]
+    for name in filter(None, (options.member, options.prefer)):
+        if members := [one for one in tables if name in (one.filename, one.filename.rpartition("/")[2])]:
+            return members[0]
     if options.member or len(tables) != 1:
-        held = ", ".join(one.filename for one in tables[:5]) or "no table"
+        names = ", ".join(one.filename for one in tables[:5]) or "no table"
         raise TableRefused(
-            Trouble("not_one_table", f"the zip holds {held}", "one table", "pack one alone, or name it (--member)")
+            Trouble("not_one_table", f"the zip holds {names}", "one table", "pack one alone, or name it (--member)")
         )
     return tables[0]

@@ -102,8 +102,8 @@ def loans(text: str) -> tuple[str | None, ...]:
 def history(text: str) -> int | None:
     """Months in "22 Years and 1 Months", "22 anos e 1 mês", "5 months"; None for anything else."""
     for form in _HISTORY:
-        if found := form.fullmatch(text.strip()):
-            parts = found.groupdict()
+        if match := form.fullmatch(text.strip()):
+            parts = match.groupdict()
             return int(parts.get("years") or 0) * 12 + int(parts["months"] or 0)
     return None
 

@@ -36,10 +36,10 @@ def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, lis
     with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as rows:
         packed.write(content)
         packed.seek(0)
-        told = (limits.unpacked_bytes, limits.workbook_seconds, limits.workbook_memory_bytes, limits.columns)
+        bounds = (limits.unpacked_bytes, limits.workbook_seconds, limits.workbook_memory_bytes, limits.columns)
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-X", "utf8", str(_PROGRAM), *map(str, told)],
+                [sys.executable, "-I", "-X", "utf8", str(_PROGRAM), *map(str, bounds)],
                 stdin=packed,
                 stdout=rows,
                 stderr=subprocess.PIPE,

@@ -45,7 +45,7 @@ class Parts:
 
     def __init__(self, archive: zipfile.ZipFile, most_bytes: int) -> None:
         self._archive = archive
-        self._left = most_bytes
+        self._room = most_bytes
 
     def parse(self, name: str, started: Started, ended: Ended) -> bool:
         """Tell every element's start, and its end with the text in it; false if there is no such part."""
@@ -75,8 +75,8 @@ class Parts:
 
     def _chunks(self, part: Any) -> Iterator[bytes]:
         while chunk := part.read(CHUNK_BYTES):
-            self._left -= len(chunk)
-            if self._left < 0:
+            self._room -= len(chunk)
+            if self._room < 0:
                 raise Refused("too_large")
             yield chunk
 
@@ -213,7 +213,7 @@ class SheetRows:
         elif tag == "f":
             self._formula = f"={text}"
         elif tag == "c":
-            value = self._meant()
+            value = self._cell_value()
             if value is not None and value != "":
                 if self._column > self._most_columns:
                     raise Refused("too_wide")
@@ -225,7 +225,7 @@ class SheetRows:
             cells = [self._cells.get(place) for place in range(1, width + 1)]
             sys.stdout.write(json.dumps([self._row, *cells], ensure_ascii=False) + "\n")
 
-    def _meant(self) -> Any:
+    def _cell_value(self) -> Any:
         if self._kind == "inlineStr":
             return "".join(self._pieces)
         if self._value == "":

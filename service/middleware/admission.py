@@ -79,8 +79,8 @@ class Admission:
         try:
             return await self.bodies.read(call, limit)
         finally:
-            if call.came > max(size, BYTES_PER_TOKEN):  # its length was not told, or it broke off
-                await self.throttle.charge(call, call.came // BYTES_PER_TOKEN)
+            if call.body_bytes > max(size, BYTES_PER_TOKEN):  # its length was not told, or it broke off
+                await self.throttle.charge(call, call.body_bytes // BYTES_PER_TOKEN)
 
     async def settle(self, call: Call, price: int) -> None:
         """Bring what was paid to the price of an answer.

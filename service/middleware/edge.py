@@ -20,7 +20,7 @@ from service.metrics import Metrics
 from service.middleware.authentication import Access
 from service.problems import BAD_HEADER, INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem
 from service.web.exchange import App, Call, Headers, Receive, Reply, Scope, Send, problem_reply
-from service.web.fields import gathered
+from service.web.fields import headers_by_name
 from service.web.logs import RequestLog
 from service.web.routes import Route, Routes
 from service.web.traces import Traces
@@ -61,7 +61,7 @@ class RequestHandler:
             return await endpoint.handler(call)
         except ProblemError as error:
             return problem_reply(error.problem, call)
-        except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence answers, in one shape
+        except Exception as error:  # pylint: disable=broad-exception-caught  # the last line of defence
             where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
             _log.error("request %s on %s failed: %s at %s", call.request_id, call.route, type(error).__name__, where)
             return problem_reply(INTERNAL, call)
@@ -128,7 +128,7 @@ class Edge:
         handler = self.handler
         if handler is None:
             raise RuntimeError("the service has not started")
-        call, reply = await _answered(handler, scope, receive)
+        call, reply = await _call_and_reply(handler, scope, receive)
         own = own_headers(call, reply, closing=reply.close or handler.draining)
         headers = [*own, *fixed_headers(reply.media_type)]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -136,13 +136,13 @@ class Edge:
         handler.note(call, reply)
 
 
-async def _answered(handler: RequestHandler, scope: Scope, receive: Receive) -> tuple[Call, Reply]:
+async def _call_and_reply(handler: RequestHandler, scope: Scope, receive: Receive) -> tuple[Call, Reply]:
     """The request that an ASGI server hands on, and its answer."""
     client = scope.get("client")
     call = Call(scope["method"], scope["path"], {}, client[0] if client else "", receive)
     call.query = scope.get("query_string", b"")
     try:
-        call.headers = gathered(scope["headers"])
+        call.headers = headers_by_name(scope["headers"])
     except ProblemError as error:
         return call, problem_reply(error.problem, call)
     return call, await handler.answer(call)

@@ -26,7 +26,7 @@ class Throttle:
     max_in_flight_per_key: int
     in_flight: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
-    _held: dict[str, int] = field(default_factory=dict)
+    _in_flight_of: dict[str, int] = field(default_factory=dict)
 
     async def charge(self, call: Call, cost: int, *, leaves: int = 0) -> None:
         """Take `cost` tokens of the caller's key, if so many are left behind; 0 only asks whether one is left.
@@ -65,7 +65,7 @@ class Throttle:
         if self.in_flight >= self.max_in_flight:
             self.decisions["shed"] += 1
             raise ProblemError(OVERLOADED)
-        count = self._held.get(name, 0)
+        count = self._in_flight_of.get(name, 0)
         if count >= self.max_in_flight_per_key:
             self.decisions["in-flight"] += 1
             detail = f"At most {self.max_in_flight_per_key} requests of a partner are answered at once"
@@ -81,17 +81,17 @@ class Throttle:
         self.look(call)
         name = call.owner.account
         self.in_flight += 1
-        self._held[name] = self._held.get(name, 0) + 1
+        self._in_flight_of[name] = self._in_flight_of.get(name, 0) + 1
 
     def leave(self, call: Call) -> None:
         """Count a request out."""
         name = call.owner.account
         self.in_flight -= 1
-        count = self._held[name] - 1
+        count = self._in_flight_of[name] - 1
         if count:
-            self._held[name] = count
+            self._in_flight_of[name] = count
         else:
-            del self._held[name]
+            del self._in_flight_of[name]
 
 
 def _refusal(key: ApiKey, decision: RateDecision, cost: int) -> Problem:

@@ -30,26 +30,26 @@ _NEXT, _NEXT_BEGUN = re.compile(rb"\r\n" + _LINE), re.compile(rb"\r?|\r\n" + _BE
 class Chunks:
     """The chunks of one body."""
 
-    __slots__ = ("ended", "fault", "_border", "_begun", "_partial", "_left", "_count", "_body", "_lines")
+    __slots__ = ("ended", "fault", "_border", "_unfinished", "_partial", "_missing", "_count", "_body", "_lines")
 
     def __init__(self) -> None:
         self.ended = False
         """The last one was read; trailers follow."""
         self.fault: Problem | None = None
         """Nothing more of this body can be read."""
-        self._border, self._begun = _FIRST, _FIRST_BEGUN
+        self._border, self._unfinished = _FIRST, _FIRST_BEGUN
         self._partial = b""  # a border as far as it came
-        self._left = 0  # of a chunk
+        self._missing = 0  # of a chunk
         self._count = self._body = self._lines = 0
 
     def read(self, data: bytes, place: int) -> tuple[bytes, int]:
         """What of the body stands in `data` from `place` on, and where that ends: with the bytes unless it `ended`."""
         parts: list[bytes] = []
         while place < len(data):
-            if self._left:
-                part = data[place : place + self._left]
+            if self._missing:
+                part = data[place : place + self._missing]
                 parts.append(part)
-                self._left -= len(part)
+                self._missing -= len(part)
                 place += len(part)
                 continue
             place = self._read_border(data, place)
@@ -69,8 +69,8 @@ class Chunks:
         if match is None or match.end() - place > room:
             return self._stop(data, place, room) + start - before
         size = int(match[1], 16)
-        self._partial, self._border, self._begun = b"", _NEXT, _NEXT_BEGUN
-        self._left = size
+        self._partial, self._border, self._unfinished = b"", _NEXT, _NEXT_BEGUN
+        self._missing = size
         self._lines += match.end() - place
         self._count += 1
         self._body += size
@@ -82,10 +82,10 @@ class Chunks:
 
     def _stop(self, data: bytes, place: int, room: int) -> int:
         """The border is not whole, or none at all: which of the two, its first bytes tell, as many as it may have."""
-        begun = data[place : place + room]
-        if self._begun.fullmatch(begun) is None:
+        border = data[place : place + room]
+        if self._unfinished.fullmatch(border) is None:
             self.fault = MALFORMED_HTTP
         elif len(data) - place > room:
             self.fault = _TOO_LARGE
-        self._partial = begun
+        self._partial = border
         return len(data) - place

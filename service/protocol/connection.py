@@ -58,8 +58,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._ends = False  # with the server
         self._leftover = Leftover()
         self._owner = ""  # whose turns it takes
-        self._held: Reply | None = None  # waits for its turn
-        self._answered: Call | None = None  # last; whose answer it is that may not be read
+        self._waiting_reply: Reply | None = None  # waits for its turn
+        self._last_call: Call | None = None  # last; whose answer it is that may not be read
         self._read_paused = self._write_paused = False
 
     # What asyncio and the server call
@@ -85,8 +85,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._queue.clear()
         if self._now is not None:
             self._now.fail(INCOMPLETE)
-            if self._held is not None:
-                self._send(self._now, self._held)
+            if self._waiting_reply is not None:
+                self._send(self._now, self._waiting_reply)
         self._arriving = self._parser = None
 
     def data_received(self, data: bytes) -> None:
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _holds_back(self) -> bool:
         """Whether requests wait as bytes behind those that wait to be answered."""
-        return self._parser is not None and bool(self._parser.held)
+        return self._parser is not None and bool(self._parser.waiting)
 
     def _go_on_parsing(self) -> None:
         """The requests that waited have been begun: read those that were held back behind them."""
@@ -135,8 +135,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         """The caller does not read, or not as fast as it is answered."""
         self._write_paused = True
         self._arm(_WRITE_S)
-        if self._answered is not None:
-            owner = self._handler.owner(self._answered)
+        if self._last_call is not None:
+            owner = self._handler.owner(self._last_call)
             self.connections.unread.hold(self, owner, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
@@ -166,8 +166,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def go_on(self) -> None:
         """Its turn has come: to be answered, or to be read."""
-        if self._now is not None and self._held is not None:
-            self._send(self._now, self._held)
+        if self._now is not None and self._waiting_reply is not None:
+            self._send(self._now, self._waiting_reply)
         else:
             self._resume_reading()
 
@@ -304,15 +304,15 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if not inbound.call.tokens:
             self._owner = self._handler.owner(inbound.call)
             if not self.connections.turns.take(self._owner, self):
-                self._held = reply
+                self._waiting_reply = reply
                 self._pause_reading()
                 return
         self._send(inbound, reply)
 
     def _send(self, inbound: Inbound, reply: Reply) -> None:
         """Send it now, then see to the next request or to the end."""
-        self._now = self._held = None
-        self._answered = inbound.call
+        self._now = self._waiting_reply = None
+        self._last_call = inbound.call
         handler, closing = self._handler, self._is_last(inbound, reply)
         if not self._transport.is_closing():
             self._transport.write(rendered(inbound.call, reply, self._server.default_headers, closing=closing))

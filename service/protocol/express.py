@@ -111,19 +111,19 @@ class ExpressProtocol(Connection):
         if self._read_there.find(_GAP) + len(_GAP) != end:
             return
         known = self._read_there[:end]
-        told = _LENGTH_FIELD.search(known)
-        if told is None or int(told[1]) != body_bytes or known.lower().count(_LENGTH_NAME) != 1:
+        length = _LENGTH_FIELD.search(known)
+        if length is None or int(length[1]) != body_bytes or known.lower().count(_LENGTH_NAME) != 1:
             return
         if len(self._heads) >= HEADS:
             self._heads.clear()
-        self._heads[known[: told.start(1)], known[told.end(1) :]] = head
+        self._heads[known[: length.start(1)], known[length.end(1) :]] = head
 
     def _answer_known_head(self, data: bytes) -> bool:
         """Answer a whole request whose head was parsed before; False if this is none, or none for the short way."""
         end = data.find(_GAP) + len(_GAP)
-        told = _LENGTH_FIELD.search(data, 0, end)
-        head = self._heads.get((data[: told.start(1)], data[told.end(1) : end])) if told else None
-        if told is None or head is None or len(data) - end != int(told[1]):
+        length = _LENGTH_FIELD.search(data, 0, end)
+        head = self._heads.get((data[: length.start(1)], data[length.end(1) : end])) if length else None
+        if length is None or head is None or len(data) - end != int(length[1]):
             return False
         if self._now is not None or self._over or self._write_paused or self._holds_back() or not self._at_once(head):
             return False
@@ -131,7 +131,7 @@ class ExpressProtocol(Connection):
         self._idle = False
         call = self._call(head, data[end:])
         if len(data) - end != head.length:
-            call.headers = head.headers | {_LENGTH_NAME: told[1]}
+            call.headers = head.headers | {_LENGTH_NAME: length[1]}
         inbound = Inbound(call, head, self._read_on)
         inbound.complete = inbound.queued = True
         self._run(inbound)

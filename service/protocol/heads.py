@@ -11,7 +11,7 @@ import httptools
 
 from service.errors import ProblemError
 from service.problems import BAD_HEADER, TRANSFER_CODING, VERSION
-from service.web.fields import gathered
+from service.web.fields import headers_by_name
 
 HEADER_BYTES: Final = 16 * 1024
 _VERSIONS: Final = ("1.1", "1.0")
@@ -41,7 +41,7 @@ def read_head(method: bytes, target: bytes, version: str, pairs: Iterable[tuple[
         raise ProblemError(VERSION)
     if method == b"CONNECT":
         raise ProblemError(BAD_HEADER.saying("The service is no proxy"))
-    headers = gathered(pairs)
+    headers = headers_by_name(pairs)
     if b"host" not in headers and version == "1.1":
         raise ProblemError(BAD_HEADER.saying("The header Host is missing"))
     if not _HOST.fullmatch(headers.get(b"host", b"")):

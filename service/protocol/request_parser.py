@@ -69,12 +69,12 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.on_body = listener.on_body  # without a step between
-        self.held = b""
+        self.waiting = b""
         """What came behind more requests than the listener takes for now."""
         self._stage = _Stage.HEAD
         self._count = 0  # bytes of this head, or of these trailers
         self._tail = b""  # of them, where their end may begin
-        self._left = 0  # of the body
+        self._missing = 0  # of the body
         self._chunks = Chunks()
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
@@ -84,12 +84,12 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
 
     def feed(self, data: bytes) -> bool:
         """Read on; False if the listener ended that, or what came is no HTTP."""
-        data, self.held = self.held + data if self.held else data, b""
+        data, self.waiting = self.waiting + data if self.waiting else data, b""
         view, place = memoryview(data), 0
         try:
             while place < len(data):
                 if self._stage is _Stage.HEAD and not self._count and self._listener.is_full():
-                    self.held = data[place:]
+                    self.waiting = data[place:]
                     return True
                 place = self._read(data, view, place)
         except (httptools.HttpParserError, Stop):
@@ -99,8 +99,8 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
     def _read(self, data: bytes, view: memoryview, start: int) -> int:
         """Read the next piece; where it ends."""
         if self._stage is _Stage.BODY:
-            end = min(len(data), start + self._left)
-            self._left -= end - start
+            end = min(len(data), start + self._missing)
+            self._missing -= end - start
             self._llhttp.feed_data(view[start:end])
             return end
         if self._stage is _Stage.CHUNKS:
@@ -133,8 +133,8 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
             seam = (self._tail[-3:] + data[start : start + 3]).find(_GAP)
             if seam >= 0:
                 return start + seam + len(_GAP) - len(self._tail[-3:])
-        found = data.find(_GAP, start)
-        return len(data) if found < 0 else found + len(_GAP)
+        gap = data.find(_GAP, start)
+        return len(data) if gap < 0 else gap + len(_GAP)
 
     def _read_counted(self, piece: memoryview) -> None:
         """Read as far as the bound lets it: a fault that stands before that is met first."""
@@ -196,7 +196,7 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         if length is None:
             self._stage, self._chunks = _Stage.CHUNKS, Chunks()
         else:
-            self._stage, self._left = _Stage.BODY, length
+            self._stage, self._missing = _Stage.BODY, length
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -31,9 +31,9 @@ def allow_files(connections: int) -> None:
     Raises:
         Misconfigured: the system does not allow it.
     """
-    needed = connections + _OTHER_FILES
+    files = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard not in (resource.RLIM_INFINITY,) and hard < needed:
-            raise Misconfigured(f"QF_MAX_CONNECTIONS: needs {needed} open files, the system allows {hard} (ulimit -Hn)")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if soft != resource.RLIM_INFINITY and soft < files:
+        if hard not in (resource.RLIM_INFINITY,) and hard < files:
+            raise Misconfigured(f"QF_MAX_CONNECTIONS: needs {files} open files, the system allows {hard} (ulimit -Hn)")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

@@ -30,14 +30,14 @@ def missing_of_uvicorn() -> list[str]:
     own = auto.AutoHTTPProtocol
     parameters = inspect.signature(own.__init__).parameters
     state = uvicorn.server.ServerState()
-    needed = {
+    requirements = {
         f"HTTP_PROTOCOLS['auto'] = {_CHOICE}": uvicorn.config.HTTP_PROTOCOLS.get("auto") == _CHOICE,
         "Config(timeout_keep_alive)": "timeout_keep_alive" in inspect.signature(uvicorn.config.Config).parameters,
         "shutdown() of a protocol": callable(getattr(own, "shutdown", None)),
         **{f"argument {name} of a protocol": name in parameters for name in _ARGUMENTS},
         **{f"ServerState.{name}": hasattr(state, name) for name in _STATE},
     }
-    return [name for name, there in needed.items() if not there]
+    return [name for name, there in requirements.items() if not there]
 
 
 def missing_of_asyncio() -> list[str]:

@@ -100,9 +100,9 @@ def _oddities(number: Mapping[str, Column], loan_types: Sequence[Any]) -> NDArra
     """Where `warnings_of` finds something."""
     monthly = number["annual_income"] / MONTHS
     salary, instalments = number["monthly_inhand_salary"], number["total_emi_per_month"]
-    loans, named = number["num_loans"] != 0, np.array([*map(bool, loan_types)])
+    loans, have_types = number["num_loans"] != 0, np.array([*map(bool, loan_types)])
     return (
-        np.where(loans, ~named, instalments > 0)
+        np.where(loans, ~have_types, instalments > 0)
         | (salary > monthly * SALARY_OVER_INCOME)
         | (salary < monthly * SALARY_UNDER_INCOME)
         | (instalments > monthly)

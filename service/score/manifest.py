@@ -124,7 +124,7 @@ class Draft(PackagePart):
     def _thresholds_are_probabilities(
         cls, value: dict[Basis, tuple[float, float, float]]
     ) -> dict[Basis, tuple[float, float, float]]:
-        if not all(0.0 <= least <= 1.0 for found in value.values() for least in found):
+        if not all(0.0 <= least <= 1.0 for thresholds in value.values() for least in thresholds):
             raise ValueError("thresholds of prediction sets must lie between 0 and 1")
         return value
 
@@ -224,24 +224,24 @@ class Manifest(Draft):
 
         What is told to staff alone is empty and not absent, so that a program that reads it goes on working.
         """
-        told = self.staffs() | _STAFFS_ALONE
+        view = self.staffs() | _STAFFS_ALONE
         if self.approval is not None:
             approval = self.approval.model_dump(mode="json", exclude=_PROOF) | {"reviewer": "", "note": ""}
             if self.approval.override is not None:
                 approval["override"] |= {"second_name": "", "reason": ""}
-            told["approval"] = approval
+            view["approval"] = approval
         lines = (line for line in self.model_card.splitlines() if not line.startswith(_INTERNAL_LINES))
-        told["model_card"] = "\n".join(lines)
-        told["documents"] = dict(self.documents.get("partner", {}))
-        return told
+        view["model_card"] = "\n".join(lines)
+        view["documents"] = dict(self.documents.get("partner", {}))
+        return view
 
     def staffs(self) -> dict[str, JsonValue]:
         """The manifest as staff reads it: everything but the list of files, each document once."""
-        told: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"files", "documents"})
+        view: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"files", "documents"})
         if self.approval is not None:
-            told["approval"] = self.approval.model_dump(mode="json", exclude=_PROOF)
-        told["documents"] = dict(self.documents.get("staff", {}))
-        return told
+            view["approval"] = self.approval.model_dump(mode="json", exclude=_PROOF)
+        view["documents"] = dict(self.documents.get("staff", {}))
+        return view
 
     def key_fields(self, count: int) -> list[str]:
         """The contract fields that move the margin most, most important first, at most `count`."""

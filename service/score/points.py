@@ -51,26 +51,31 @@ def _strong_fragment(family: int) -> bytes:
 _STRONG: Final = tuple(_strong_fragment(family) for family in range(len(FAMILIES)))
 
 
-def shared(lost: Sequence[float], distance: float) -> list[float]:
+def shared(contributions: Sequence[float], distance: float) -> list[float]:
     """Points by family, negative where they were lost; they add up to the distance."""
-    total, weight = reduce(add, lost), reduce(add, map(abs, lost))  # one after the other, which `sum` is not everywhere
+    total, weight = (
+        reduce(add, contributions),
+        reduce(add, map(abs, contributions)),
+    )  # one after the other, which `sum` is not everywhere
     if weight == 0.0:
-        return [0.0] * len(lost)
+        return [0.0] * len(contributions)
     rate = distance / total if total else 0.0
     rate = min(max(rate, RATES[0]), RATES[1])
     rest = (distance - rate * total) / weight
-    return [rate * value + rest * abs(value) for value in lost]
+    return [rate * value + rest * abs(value) for value in contributions]
 
 
-def shared_many(lost: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+def shared_many(contributions: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
     """`shared` of many rows, equal to the last bit."""
-    sizes = np.abs(lost)
-    total, weight = (np.add.accumulate(values, axis=1)[:, -1] for values in (lost, sizes))  # in the order of `shared`
+    sizes = np.abs(contributions)
+    total, weight = (
+        np.add.accumulate(values, axis=1)[:, -1] for values in (contributions, sizes)
+    )  # in the order of `shared`
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what comes of a zero is replaced
         rate = np.where(total != 0.0, distances / total, 0.0)
         rate = np.clip(rate, *RATES)
         rest = (distances - rate * total) / weight
-        points: NDArray[np.float64] = rate[:, None] * lost + rest[:, None] * sizes
+        points: NDArray[np.float64] = rate[:, None] * contributions + rest[:, None] * sizes
     points[weight == 0.0] = 0.0
     return points
 
@@ -96,35 +101,35 @@ class ReasonRenderer:
         return fragment[:-1] + b',"compared_with":' + _encode(self._usual_kinds) + b',"value":'
 
     def explain(
-        self, applicant: Any, score: int, numbers: Sequence[int], lost: Sequence[float]
+        self, applicant: Any, score: int, numbers: Sequence[int], contributions: Sequence[float]
     ) -> tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]:
         """The answer's `reasons`, `strengths` and `reference` as JSON."""
-        points = shared(lost, score - self.score)
+        points = shared(contributions, score - self.score)
         best = sorted(range(len(points)), key=points.__getitem__, reverse=True)[:MAX_STRENGTHS]
-        return self._told(applicant, score - self.score, numbers, points, best)
+        return self._render(applicant, score - self.score, numbers, points, best)
 
     def explain_many(
         self,
         applicants: Sequence[Any],
         scores: NDArray[np.int32],
         numbers: Sequence[Sequence[int]],
-        lost: NDArray[np.float64],
+        contributions: NDArray[np.float64],
     ) -> Iterator[tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]]:
         """`explain` of many rows: points are shared out and ranked by columns, which takes half the time."""
-        points = shared_many(lost, scores.astype(np.float64) - self.score)
+        points = shared_many(contributions, scores.astype(np.float64) - self.score)
         best = np.argsort(-points, axis=1, kind="stable")[:, :MAX_STRENGTHS].tolist()
-        return map(self._told, applicants, (scores - self.score).tolist(), numbers, points.tolist(), best)
+        return map(self._render, applicants, (scores - self.score).tolist(), numbers, points.tolist(), best)
 
-    def _told(  # pylint: disable=too-many-locals  # the inner loop of every answer
+    def _render(  # pylint: disable=too-many-locals  # the inner loop of every answer
         self, applicant: Any, distance: int, numbers: Sequence[int], points: Sequence[float], best: Sequence[int]
     ) -> tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw]:
         """What one applicant is told, from the points by family and the families that gained most."""
-        other, named = distance, []
+        other, families = distance, []
         reasons: list[bytes] = []
         for number in numbers:
             family = _FAMILY[number]
             cost = max(1, -round(points[family]))  # moving it alone gains a point at least
-            named.append(family)
+            families.append(family)
             other += cost
             value = getattr(applicant, _FIELD[number])
             opening = self._naming(number, tuple(value)) if number in _OF_LOAN_KINDS else self._reasons[number]
@@ -132,7 +137,7 @@ class ReasonRenderer:
         strengths: list[bytes] = []
         for family in best:
             gain = round(points[family])
-            if gain < LEAST_STRENGTH or family in named:
+            if gain < LEAST_STRENGTH or family in families:
                 continue
             other -= gain
             value = getattr(applicant, _STRONG_FIELD[family])

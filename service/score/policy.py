@@ -173,18 +173,18 @@ def grade_many(poor: Array, borders: Sequence[float]) -> NDArray[np.int64]:
     return np.searchsorted(np.asarray(borders, np.float64), poor, side="left").astype(np.int64)
 
 
-def prediction_set(told: Sequence[float], thresholds: Sequence[float]) -> list[CreditClass]:
+def prediction_set(probabilities: Sequence[float], thresholds: Sequence[float]) -> list[CreditClass]:
     """The classes whose probability, as it is told, reaches its threshold, worst first; the likeliest in any case."""
-    likeliest = predicted_class(told)
-    parts = zip(CLASSES, told, thresholds, strict=True)
+    likeliest = predicted_class(probabilities)
+    parts = zip(CLASSES, probabilities, thresholds, strict=True)
     return [name for name, value, least in parts if value >= least or name is likeliest]
 
 
-def prediction_sets_many(told: Array, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+def prediction_sets_many(probabilities: Array, thresholds: Sequence[float]) -> NDArray[np.bool_]:
     """`prediction_set` of many rows: which classes are in each, shape (n, 3)."""
-    held: NDArray[np.bool_] = told >= np.asarray(thresholds, np.float64)
-    held[np.arange(len(told)), told.argmax(axis=1)] = True
-    return held
+    members: NDArray[np.bool_] = probabilities >= np.asarray(thresholds, np.float64)
+    members[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
+    return members
 
 
 def predicted_class(values: Sequence[float]) -> CreditClass:

@@ -52,17 +52,17 @@ class PredictionSets:
 
     def of(self, probabilities: Sequence[float], basis: Basis) -> list[CreditClass] | None:
         """The set, worst class first; None where the model tells no thresholds for such customers."""
-        found = self._thresholds.get(basis)
-        return None if found is None else prediction_set(probabilities, found)
+        thresholds = self._thresholds.get(basis)
+        return None if thresholds is None else prediction_set(probabilities, thresholds)
 
     def added(self, answer: bytes) -> bytes:
         """One answer with its set: null where it is another model's, or no thresholds are told."""
-        told = self._decode(answer)
-        if told.probabilities is None:
+        content = self._decode(answer)
+        if content.probabilities is None:
             return answer
-        ours = told.model == self._model
-        found = self.of(astuple(told.probabilities), told.basis) if ours else None
-        return _with(answer, _encode(found))
+        ours = content.model == self._model
+        classes = self.of(astuple(content.probabilities), content.basis) if ours else None
+        return _with(answer, _encode(classes))
 
     def added_to_each(self, document: bytes) -> bytes:
         """A batch's answers, each with its set."""
@@ -71,20 +71,20 @@ class PredictionSets:
 
     def added_to_all(self, answers: Sequence[bytes]) -> list[bytes]:
         """`added` to each, at a third of the cost."""
-        told, found = [self._decode(one) for one in answers], list(answers)
+        decoded, results = [self._decode(one) for one in answers], list(answers)
         places: dict[Basis, list[int]] = {}
-        for place, one in enumerate(told):
+        for place, one in enumerate(decoded):
             if one.probabilities is not None:
                 if one.model == self._model and one.basis in self._thresholds:
                     places.setdefault(one.basis, []).append(place)
                 else:
-                    found[place] = _with(answers[place], b"null")
+                    results[place] = _with(answers[place], b"null")
         for basis, those in places.items():
-            rows = np.array([astuple(told[place].probabilities) for place in those])
-            held = prediction_sets_many(rows, self._thresholds[basis]) @ _BITS
-            for place, bits in zip(those, held.tolist(), strict=True):
-                found[place] = _with(answers[place], _SETS[bits])
-        return found
+            rows = np.array([astuple(decoded[place].probabilities) for place in those])
+            numbers = prediction_sets_many(rows, self._thresholds[basis]) @ _BITS
+            for place, bits in zip(those, numbers.tolist(), strict=True):
+                results[place] = _with(answers[place], _SETS[bits])
+        return results
 
 
 def _with(answer: bytes, value: bytes) -> bytes:

@@ -85,8 +85,8 @@ async def _collect(call: Call, limit: int) -> bytes:
         if message["type"] == "http.disconnect":
             raise ProblemError(INCOMPLETE)
         parts.append(message.get("body", b""))
-        call.came += len(parts[-1])
-        if call.came > limit:
+        call.body_bytes += len(parts[-1])
+        if call.body_bytes > limit:
             raise ProblemError(_too_large(limit))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -60,7 +60,7 @@ class Call:
     limits: Headers = ()
     query: bytes = b""
     body: bytes | None = None  # where it came whole with the headers
-    came: int = 0  # bytes of the body that were read, also where it never was whole
+    body_bytes: int = 0  # bytes of the body that were read, also where it never was whole
     tokens: int = 0  # what it paid so far
     release: Callable[[], None] | None = None  # gives back the room of its body, once it is answered
 

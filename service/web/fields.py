@@ -31,7 +31,7 @@ _SINGLE: Final = frozenset(
 READ: Final = _LISTS | _SINGLE
 
 
-def gathered(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def headers_by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The fields that are read, by their names in lower case, without blanks around their values.
 
     Raises:

@@ -170,24 +170,24 @@ _ANSWERED_BY: Final[dict[object, Route]] = {}
 def answers(route: Route) -> Callable[[Method], Method]:
     """Marks a method as what answers a route."""
 
-    def marked(method: Method) -> Method:
+    def mark(method: Method) -> Method:
         _ANSWERED_BY[method] = route
         return method
 
-    return marked
+    return mark
 
 
 def declared(*owners: type) -> tuple[Route, ...]:
     """The routes that methods of these classes answer, in their order."""
-    return tuple(route for owner in owners for route, _ in _marked(owner))
+    return tuple(route for owner in owners for route, _ in _routes_of(owner))
 
 
 def endpoints_of(*owners: object) -> tuple[Endpoint, ...]:
     """The same, with the methods of these objects."""
-    return tuple(Endpoint(route, getattr(owner, name)) for owner in owners for route, name in _marked(type(owner)))
+    return tuple(Endpoint(route, getattr(owner, name)) for owner in owners for route, name in _routes_of(type(owner)))
 
 
-def _marked(owner: type) -> list[tuple[Route, str]]:
+def _routes_of(owner: type) -> list[tuple[Route, str]]:
     methods = ((name, one) for name, one in vars(owner).items() if isinstance(one, FunctionType))
     return [(_ANSWERED_BY[one], name) for name, one in methods if one in _ANSWERED_BY]
 

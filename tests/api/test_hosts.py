@@ -97,7 +97,7 @@ def test_a_revoked_key_is_shut_out_of_both(
     hosts: list[Api], database: str, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
     """One command, wherever it is run."""
-    (record,) = keys.kept(tmp_path, database)
+    (record,) = keys.key_records(tmp_path, database)
     keys.revoke(tmp_path / "second", record.id, database=database)
     for api in hosts:
         until(runner, lambda api=api: api.get("/v1/model").status == 401)

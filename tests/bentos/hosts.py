@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bentos.deploying.proxy import Proxy
-from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, marked, spawn
+from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, processes_of, spawn
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.packing.golden_requests import GoldenRequests
@@ -53,7 +53,7 @@ class Host:
 
     def running(self, colour: Colour) -> int:
         """Number of the colour's processes."""
-        return len(marked(self.settings, colour))
+        return len(processes_of(self.settings, colour))
 
 
 HostT = TypeVar("HostT", bound=Host)

@@ -28,21 +28,23 @@ def test_a_process_is_found_by_its_mark_until_it_ends() -> None:
     parent = subprocess.Popen(  # pylint: disable=consider-using-with  # ended below
         [sys.executable, "-c", child], env={**os.environ, MARK: value}, stdin=subprocess.PIPE, start_new_session=True
     )
-    seen = processes.await_ready(lambda: len(processes.marked(MARK, value)) == 2, lambda: parent.poll() is None, 60)
-    found = processes.marked(MARK, value)
+    seen = processes.await_ready(
+        lambda: len(processes.with_variable(MARK, value)) == 2, lambda: parent.poll() is None, 60
+    )
+    found = processes.with_variable(MARK, value)
     assert (seen, found[0].pid) == ("ready", parent.pid)
-    assert processes.marked(MARK, value + "x") == []
+    assert processes.with_variable(MARK, value + "x") == []
 
     assert not processes.end(found, 0.5)  # the parent ends at once, and leaves its child to the sweep
     parent.communicate()
-    assert processes.marked(MARK, value) == []
+    assert processes.with_variable(MARK, value) == []
 
 
 def test_this_process_and_its_parents_are_never_found() -> None:
     """Whoever ends what is marked does not end itself."""
     value = psutil.Process().environ().get("PATH", "")
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    assert not mine & {process.pid for process in processes.marked("PATH", value)}
+    assert not mine & {process.pid for process in processes.with_variable("PATH", value)}
 
 
 def test_a_port_is_free_until_somebody_listens() -> None:

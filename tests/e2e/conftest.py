@@ -18,7 +18,7 @@ import pytest
 from bentos.processes import free_port, sweep
 from infra.settings import HOST, ROOT
 from infra.stack.credentials import OPERATOR, logins
-from infra.stack.processes import marked
+from infra.stack.processes import stack_processes
 from tests.chromium import OPTIONS
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     made = Clone(folder, environment)
     yield made
     made.run("infra.local", "down", timeout_s=120)
-    sweep(marked(made.state), patience_s=2)
+    sweep(stack_processes(made.state), patience_s=2)
 
 
 @pytest.fixture(scope="session", name="screenshots")

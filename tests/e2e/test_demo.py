@@ -18,7 +18,7 @@ from infra.demo.partner import stored_predictions
 from infra.settings import HOST
 from infra.stack import prefect_api
 from infra.stack.credentials import Credentials, read_exports
-from infra.stack.processes import marked
+from infra.stack.processes import stack_processes
 from tests.chromium import PATIENCE_MS, opened
 from tests.e2e import doors
 from tests.e2e.conftest import PARTS
@@ -50,7 +50,7 @@ def _interrupted(clone: Clone, before: str) -> tuple[int, str, int]:
     """A demo stopped by Ctrl-C while it trains: exit code, output, processes left."""
     assert before is not None
     code, said = clone.interrupt(*DEMO, at="/runs/flow-run/")
-    return code, said, len(marked(clone.state))
+    return code, said, len(stack_processes(clone.state))
 
 
 @pytest.fixture(scope="module", name="played")
@@ -180,7 +180,7 @@ def newest_run(clone: Clone, deployment: str, artifact: str) -> dict[str, Any]:
 def test_no_port_lets_a_foreign_page_or_a_stranger_in(played: str, clone: Clone) -> None:
     """Every port that a process of the stack listens on, found from the processes, refuses all that come uninvited."""
     assert played
-    ports = doors.listening(marked(clone.state))
+    ports = doors.listening(stack_processes(clone.state))
 
     assert {int(clone.environment[f"QF_PORT_{part}"]) for part in PARTS} <= {port.number for port in ports}
     assert not {port.address for port in ports} - {HOST}
@@ -286,5 +286,5 @@ def test_down_stops_every_process(played: str, clone: Clone, require_program: Ca
     done = clone.run("infra.local", "down")
 
     assert done.returncode == 0, done.stdout
-    assert not marked(clone.state)
+    assert not stack_processes(clone.state)
     assert (clone.state / "mlflow" / "mlflow.db").exists()

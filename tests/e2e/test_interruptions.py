@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.stack.processes import marked
+from infra.stack.processes import stack_processes
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Clone
@@ -33,7 +33,7 @@ def test_each_stage_can_be_stopped(stage: str, clone: Clone) -> None:
 
     assert code == 130, said[-2000:]
     assert f"stopped in: {STAGES[stage]}" in said
-    assert not marked(clone.state)
+    assert not stack_processes(clone.state)
     assert not clone.git_status()
 
 

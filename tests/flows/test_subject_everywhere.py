@@ -137,7 +137,7 @@ def test_nothing_finds_who_was_erased(client: Any, object_store: ObjectStore, tm
 
     retention(RetentionForm(erase_pseudonym=ANA, requested_by="privacy desk, case 7"))
     later = datetime.now(UTC) + timedelta(days=31)  # the data of today lack her; her version ages
-    retain_data(client, DATA_BUCKET, later, version_days=30, batch_days=90, kept=())
+    retain_data(client, DATA_BUCKET, later, version_days=30, batch_days=90, keep=())
     with get_client(sync_client=True) as prefect:
         assert ANA in forms(prefect)
         assert forget_runs.fn(later) >= 1

@@ -17,14 +17,14 @@ from bentos.processes import free_port, sweep
 from infra.settings import HOST, ROOT
 from infra.stack.guards import exclusive
 from infra.stack.object_store import format_volume
-from infra.stack.processes import marked
+from infra.stack.processes import stack_processes
 
 
 @pytest.fixture(name="environment")
 def _environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     ports = {f"QF_PORT_{name}": str(free_port()) for name in ("STORE", "MLFLOW", "PREFECT", "API", "UI")}
     yield {**os.environ, **ports, "QF_STATE_DIR": str(tmp_path / "state")}
-    sweep(marked(tmp_path / "state"), patience_s=1)
+    sweep(stack_processes(tmp_path / "state"), patience_s=1)
 
 
 def local(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -48,7 +48,7 @@ def test_a_taken_port_is_named_with_its_setting(environment: dict[str, str], tmp
         f"stack: port {environment['QF_PORT_MLFLOW']} for mlflow is taken by another program; "
         "stop that, or set QF_PORT_MLFLOW to a free port"
     ]
-    assert not marked(tmp_path / "state")
+    assert not stack_processes(tmp_path / "state")
 
 
 def test_a_part_that_dies_takes_the_others_down(environment: dict[str, str], tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_part_that_dies_takes_the_others_down(environment: dict[str, str], tmp
     line = done.stderr.strip()
     assert line.startswith("stack: store ended at its start: ") and "not formatted" in line
     assert line.endswith(f"the log is {tmp_path / 'state' / 'logs' / 'store.log'}")
-    assert not marked(tmp_path / "state")
+    assert not stack_processes(tmp_path / "state")
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
@@ -114,7 +114,7 @@ def test_an_interrupted_start_leaves_nothing(environment: dict[str, str], tmp_pa
         process_group=0,
     ) as process:
         deadline = time.monotonic() + 120
-        while not marked(tmp_path / "state") and time.monotonic() < deadline:
+        while not stack_processes(tmp_path / "state") and time.monotonic() < deadline:
             time.sleep(0.05)
 
         os.killpg(process.pid, signal.SIGINT)
@@ -122,4 +122,4 @@ def test_an_interrupted_start_leaves_nothing(environment: dict[str, str], tmp_pa
 
     assert process.returncode == 130
     assert told.strip() == "stack: stopped by you, and what was started is stopped; the same command continues"
-    assert not marked(tmp_path / "state")
+    assert not stack_processes(tmp_path / "state")

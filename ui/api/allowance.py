@@ -24,7 +24,7 @@ class Allowance:
         self._a_minute = a_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._left: dict[str, tuple[float, float]] = {}  # by visitor: tokens, and when they were so many
+        self._balances: dict[str, tuple[float, float]] = {}  # by visitor: tokens, and when they were so many
 
     def spend(self, visitor: str, tokens: int) -> None:
         """Takes the tokens, or `LimitReached` with how long it takes until there is one again."""
@@ -32,11 +32,11 @@ class Allowance:
             return
         with self._lock:
             now = self._clock()
-            previous, since = self._left.pop(visitor, (self._a_minute, now))
+            previous, since = self._balances.pop(visitor, (self._a_minute, now))
             balance = min(self._a_minute, previous + (now - since) * self._a_minute / _MINUTE_S)
             enough = balance >= 1
-            self._left[visitor] = (balance - tokens if enough else balance, now)
-            while len(self._left) > _VISITORS_KEPT:
-                self._left.pop(next(iter(self._left)))
+            self._balances[visitor] = (balance - tokens if enough else balance, now)
+            while len(self._balances) > _VISITORS_KEPT:
+                self._balances.pop(next(iter(self._balances)))
         if not enough:
             raise LimitReached(status=429, retry_after_s=(1 - balance) * _MINUTE_S / self._a_minute)

@@ -15,7 +15,7 @@ class Exchange:
 
     method: str
     path: str
-    sent: bytes | None
+    request_body: bytes | None
     status: int
     response: bytes
     headers: dict[str, str]
@@ -24,7 +24,7 @@ class Exchange:
     @property
     def body(self) -> Any:
         """The request's body, decoded; None where there was none."""
-        return None if self.sent is None else json.loads(self.sent)
+        return None if self.request_body is None else json.loads(self.request_body)
 
     @property
     def answer(self) -> Any:

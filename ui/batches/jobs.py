@@ -167,7 +167,7 @@ class BackgroundJob(ABC):
         self._limits = limits
         self._error: ApiError | None = None
         self._wait_until = 0.0
-        self._begun = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then
+        self._pace_start = (0.0, 0)  # when it was started (monotonic seconds), and what was done by then
 
     @abstractmethod
     def _row_count(self) -> int:
@@ -183,7 +183,7 @@ class BackgroundJob(ABC):
             if self._thread is not None and self._thread.is_alive():
                 return
             self._error = None
-            self._begun = (time.monotonic(), len(self._done))
+            self._pace_start = (time.monotonic(), len(self._done))
             self._thread = threading.Thread(target=self._work, name=f"batch-{self.digest[:8]}", daemon=True)
             self._thread.start()
 
@@ -201,7 +201,7 @@ class BackgroundJob(ABC):
 
     def _remaining_s(self, rows: int) -> float:
         """By the pace so far, but never faster than the limits allow."""
-        started, done_before = self._begun
+        started, done_before = self._pace_start
         fresh = len(self._done) - done_before
         by_pace = rows * (time.monotonic() - started) / fresh if fresh else 0.0
         return max([by_pace, *((rows - limit.remaining) / limit.rate for limit in self._limits if limit.rate)])

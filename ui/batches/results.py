@@ -47,8 +47,8 @@ def table(
             }
         )
     frame = pd.DataFrame(rows)
-    asked = any(score.prediction_set for score in answers.values())
-    return frame if asked else frame.drop(columns="prediction_set", errors="ignore")
+    with_sets = any(score.prediction_set for score in answers.values())
+    return frame if with_sets else frame.drop(columns="prediction_set", errors="ignore")
 
 
 def joined(sheet: Sheet, frame: pd.DataFrame, problems: Mapping[int, str]) -> pd.DataFrame:

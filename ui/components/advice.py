@@ -83,12 +83,12 @@ def _answer(context: PageContext, score: Score, inputs: Mapping[str, Any], targe
                 question, inputs, lambda subject: context.client.advice(subject, AdviceTarget(band=target))
             )
         except ApiError:
-            asking.taken(question)
+            asking.forget(question)
             clicks.answer()
             raise
         # Kept before it is taken: a run ended between the two takes the same answer once more.
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
-        asking.taken(question)
+        asking.forget(question)
         clicks.answer()
     context.remember(reply)
     return reply.value

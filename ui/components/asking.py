@@ -27,27 +27,27 @@ _THREADS: Final = 32  # visitors who wait at once; more wait for a thread
 class Clicks:
     """The clicks on what asks one question, by one visitor."""
 
-    made: int = 0
-    answered: int = 0
+    count: int = 0
+    answered_count: int = 0
 
     def make(self) -> None:
         """A button's callback: one more."""
-        self.made += 1
+        self.count += 1
 
     def answer(self) -> None:
         """Whatever was clicked by now has its answer."""
-        self.answered = self.made
+        self.answered_count = self.count
 
     @property
     def wait(self) -> bool:
         """Whether a click waits for its answer."""
-        return self.made > self.answered
+        return self.count > self.answered_count
 
 
 def clicks_of(name: str) -> Clicks:
     """The clicks of the question `name`; its buttons take `make` for their callback."""
-    found: Clicks = st.session_state.setdefault(f"clicks.{name}", Clicks())
-    return found
+    clicks: Clicks = st.session_state.setdefault(f"clicks.{name}", Clicks())
+    return clicks
 
 
 @st.cache_resource(show_spinner=False)
@@ -74,6 +74,6 @@ def subject_of(name: str, otherwise: Subject) -> Subject:
     return otherwise if entry is None else entry[0]
 
 
-def taken(name: str) -> None:
+def forget(name: str) -> None:
     """The answer is kept by the page: the next question is a new one."""
     st.session_state.pop(f"asking.{name}", None)

@@ -33,13 +33,13 @@ def ground_colour() -> str:
 
 def _draw(context: PageContext, chart: Any, description: str, key: str) -> None:
     # The description says it all, in the page's language: Vega's own of marks, axes and legends are English.
-    told = chart.configure(
+    styled = chart.configure(
         locale={"number": _locale(context)},
         mark=alt.MarkConfig(aria=False),
         axis=alt.AxisConfig(aria=False),
         legend=alt.LegendConfig(aria=False),
     )
-    st.altair_chart(told, width="stretch", alt=description, key=key)
+    st.altair_chart(styled, width="stretch", alt=description, key=key)
 
 
 def _locale(context: PageContext) -> dict[str, Any]:
@@ -174,8 +174,8 @@ def clear_end(points: Sequence[tuple[float, int]], low: int) -> str:
     def room(near: Sequence[tuple[float, int]]) -> int:
         return min(abs(score - low - _NAME_MIDDLE) for _, score in near)
 
-    left = room([point for point in points if point[0] <= first + reach])
-    return "left" if left > room([point for point in points if point[0] >= last - reach]) else "right"
+    room_left = room([point for point in points if point[0] <= first + reach])
+    return "left" if room_left > room([point for point in points if point[0] >= last - reach]) else "right"
 
 
 def heat(
@@ -311,7 +311,7 @@ def grade_outcomes(context: PageContext, rows: Sequence[tuple[str, float, float,
     ranges = base.mark_bar(size=44, color=OWN_COLOUR, opacity=0.3).encode(y=axis, y2="to:Q")
     spans = base.mark_rule(strokeWidth=2.5, color=ink()).encode(y="low:Q", y2="high:Q")
     dots = base.mark_point(size=110, filled=True, opacity=1, color=ink()).encode(y="share:Q")
-    spoken = "; ".join(
+    sentence = "; ".join(
         t(
             "charts.grade_outcomes_alt",
             grade=grade,
@@ -321,7 +321,7 @@ def grade_outcomes(context: PageContext, rows: Sequence[tuple[str, float, float,
         )
         for grade, low, high, share, _, _ in rows
     )
-    _draw(context, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), spoken, "chart.grade_outcomes")
+    _draw(context, alt.layer(ranges, spans, dots).properties(height=_HEIGHT), sentence, "chart.grade_outcomes")
 
 
 def reliability(
@@ -355,11 +355,11 @@ def reliability(
     )
     spans = base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q")
     layers = alt.layer(diagonal.encode(x="x:Q", y="x:Q"), spans, dots).properties(height=_HEIGHT + 60)
-    spoken = "; ".join(
-        t("charts.reliability_alt", name=name, told=f.percent(told), seen=f.percent(seen))
-        for name, told, seen, _, _ in rows
+    sentence = "; ".join(
+        t("charts.reliability_alt", name=name, told=f.percent(probability), seen=f.percent(share))
+        for name, probability, share, _, _ in rows
     )
-    _draw(context, layers, f"{title}. {spoken}", key)
+    _draw(context, layers, f"{title}. {sentence}", key)
 
 
 def correction(context: PageContext, rows: Sequence[tuple[str, float, float]]) -> None:

@@ -71,8 +71,8 @@ def typed(formats: Formats, fields: tuple[Field, ...]) -> dict[str, Any]:
     known = _filling()
     if known is None:
         return {}
-    written = Formats(known.language, formats.currency)  # the language may have been switched on another page
-    values = {field.name: _from_widget(written, field, known.draft.get(field.name)) for field in fields}
+    form_formats = Formats(known.language, formats.currency)  # the language may have been switched on another page
+    values = {field.name: _from_widget(form_formats, field, known.draft.get(field.name)) for field in fields}
     return {
         field.name: values[field.name] for field in fields if field.required or values[field.name] not in (None, "", [])
     }
@@ -83,7 +83,7 @@ def show(context: PageContext, fields: tuple[Field, ...]) -> dict[str, DeltaGene
 
     `resume` comes before it.
     """
-    filling = _held()[_NOW]
+    filling = _fillings()[_NOW]
     places: dict[str, DeltaGenerator] = {}
     for group, members in grouped(fields):
         st.header(context.texts.get(f"groups.{group}", group.capitalize()), anchor=False)
@@ -139,11 +139,11 @@ def in_words(context: PageContext, field: Field, value: Any) -> str:
 
 def with_unit(context: PageContext, field: Field, value: Any) -> str:
     """`in_words`, and the unit where neither a sign nor the field's name tells it: 210 months."""
-    said = in_words(context, field, value)
+    words = in_words(context, field, value)
     if not isinstance(value, int | float):
-        return said
+        return words
     unit = f"counted.{field.unit.replace(' ', '_')}.{'one' if value == 1 else 'other'}"
-    return f"{said} {context.texts.get(unit, '')}".rstrip()
+    return f"{words} {context.texts.get(unit, '')}".rstrip()
 
 
 def _hint(context: PageContext, field: Field) -> str:
@@ -151,22 +151,22 @@ def _hint(context: PageContext, field: Field) -> str:
 
 
 def _filling() -> Filling | None:
-    return _held().get(_NOW)
+    return _fillings().get(_NOW)
 
 
-def _held() -> dict[str, Filling]:
+def _fillings() -> dict[str, Filling]:
     """What holds this visitor's filling. A callback changes it, which no other run can end: see `asking`."""
-    held: dict[str, Filling] | None = st.session_state.to_dict().get(_FILLING)
-    if held is None:
-        held = st.session_state[_FILLING] = {}
-    return held
+    fillings: dict[str, Filling] | None = st.session_state.to_dict().get(_FILLING)
+    if fillings is None:
+        fillings = st.session_state[_FILLING] = {}
+    return fillings
 
 
 def _begin(formats: Formats, values: dict[str, Any]) -> None:
     known = _filling()
     number = 1 if known is None else known.number + 1
     draft = {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
-    _held()[_NOW] = Filling(number, formats.language, dict(values), draft)
+    _fillings()[_NOW] = Filling(number, formats.language, dict(values), draft)
 
 
 def _widget(context: PageContext, field: Field, filling: Filling) -> Any:

@@ -19,7 +19,7 @@ def show(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, A
     """The three inputs that name an applicant best, and all of them a click away."""
     st.html(
         f'<details class="qf-inputs"><summary>{escape(summary(context, fields, inputs))}</summary>'
-        f"{listed(context, fields, inputs)}</details>"
+        f"{list_of_inputs(context, fields, inputs)}</details>"
     )
 
 
@@ -33,7 +33,7 @@ def summary(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str
     return context.texts("inputs.title", told="; ".join(phrases))
 
 
-def listed(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
+def list_of_inputs(context: PageContext, fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> str:
     """Every input as a list of names and values (HTML)."""
     rows = "".join(
         f"<div><dt>{escape(context.texts.label(field.name))}</dt>"

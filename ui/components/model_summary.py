@@ -29,9 +29,9 @@ def show(context: PageContext, manifest: Mapping[str, Any]) -> None:
     _right(context, manifest)
     left, right = st.columns(2, gap="large")
     with left:
-        _listed(context, "summary.uses", [f"summary.use_{name}" for name in _USES])
+        _bullets(context, "summary.uses", [f"summary.use_{name}" for name in _USES])
     with right:
-        _listed(context, "summary.not_uses", [f"summary.not_{name}" for name in _NOT_USES])
+        _bullets(context, "summary.not_uses", [f"summary.not_{name}" for name in _NOT_USES])
     left, right = st.columns(2, gap="large")
     with left:
         _accuracies(context, manifest, "summary.bases", _BASES)
@@ -44,7 +44,7 @@ def show(context: PageContext, manifest: Mapping[str, Any]) -> None:
     _reliability(context, manifest)
 
 
-def _listed(context: PageContext, title: str, keys: Sequence[str]) -> None:
+def _bullets(context: PageContext, title: str, keys: Sequence[str]) -> None:
     st.header(context.texts(title), anchor=False)
     st.markdown("\n".join(f"- {context.texts(key)}" for key in keys))
 
@@ -99,12 +99,12 @@ def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float,
     if not rows or len(rows) != len(borders) + 1:
         return []
     ends = [0.0, *map(float, borders), 1.0]
-    found = []
+    grades = []
     for row, low, high in zip(rows, ends[:-1], ends[1:], strict=True):
         poor = row["classes"].get(CreditClass.POOR.value)
         if poor and row["rows"]:
-            found.append((str(row["name"]), low, high, float(poor["value"]), float(poor["low"]), float(poor["high"])))
-    return found
+            grades.append((str(row["name"]), low, high, float(poor["value"]), float(poor["low"]), float(poor["high"])))
+    return grades
 
 
 def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
@@ -144,22 +144,22 @@ def _outcomes(context: PageContext, manifest: Mapping[str, Any]) -> None:
 
 def _reliability(context: PageContext, manifest: Mapping[str, Any]) -> None:
     """By class, what was told against what came, of new customers and of known ones."""
-    t, told = context.texts, manifest.get("reliability") or {}
-    found = {str(basis): told[basis] for basis in Basis if told.get(basis)}
-    if not found:
+    t, reliability = context.texts, manifest.get("reliability") or {}
+    by_basis = {str(basis): reliability[basis] for basis in Basis if reliability.get(basis)}
+    if not by_basis:
         return
     lines = []
-    for basis, classes in found.items():
+    for basis, classes in by_basis.items():
         bins = [each for one in classes.values() for each in one]
-        held = sum(each["seen"]["low"] <= each["told"] <= each["seen"]["high"] for each in bins)
-        lines.append(t("summary.reliability_held", name=t(f"summary.of_{basis}"), held=held, bins=len(bins)))
+        hits = sum(each["seen"]["low"] <= each["told"] <= each["seen"]["high"] for each in bins)
+        lines.append(t("summary.reliability_held", name=t(f"summary.of_{basis}"), held=hits, bins=len(bins)))
     with st.expander(t("summary.reliability"), key="fold.reliability"):
         st.caption(t("summary.reliability_note"))
         st.markdown("\n".join(f"- {line}" for line in lines))
         for column, name in zip(st.columns(len(CreditClass)), CreditClass, strict=True):
             rows = [
                 (t(f"summary.of_{basis}"), each["told"], *(each["seen"][part] for part in ("value", "low", "high")))
-                for basis, classes in found.items()
+                for basis, classes in by_basis.items()
                 for each in classes.get(name) or []
             ]
             title = t("summary.reliability_of", name=t.option(f"class_{name}"))

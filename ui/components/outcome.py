@@ -121,13 +121,13 @@ def _table(context: PageContext, frame: pd.DataFrame) -> None:
         predicted_class=[t.option(f"class_{name}") for name in rows["predicted_class"]],
     ).drop(columns=_NOT_SHOWN)
     if "prediction_set" in table:
-        table["prediction_set"] = [classes_left(context, told) for told in rows["prediction_set"]]
+        table["prediction_set"] = [classes_left(context, classes) for classes in rows["prediction_set"]]
     empty = [name for name in ("customer_ref", "risk_grade") if table[name].isna().all()]
     table = table.drop(columns=empty)
     names = {column: t(f"columns.{column}") for column in table.columns}
     st.dataframe(table.rename(columns=names), hide_index=True, alt=t("outcome.title"))
 
 
-def classes_left(context: PageContext, told: object) -> str:
+def classes_left(context: PageContext, names: object) -> str:
     """The classes that an answer leaves open, as the table holds them, in words; none where the model tells none."""
-    return context.texts.either([f"class_{name}" for name in told.split("|")]) if isinstance(told, str) else ""
+    return context.texts.either([f"class_{name}" for name in names.split("|")]) if isinstance(names, str) else ""

@@ -12,7 +12,7 @@ from service.contract import Score
 from ui.applicant.fields import Field
 from ui.components import result
 from ui.components.gauge import gauge, probability_bars
-from ui.components.inputs import listed
+from ui.components.inputs import list_of_inputs
 from ui.session import PageContext
 from ui.texts.brand import ICON_SVG
 from ui.texts.wording import HTML_LANGUAGES
@@ -83,7 +83,7 @@ def print_page(
         f'<div class="two"><div>{gauge(context, score)}{sentences}{edge}</div>'
         f"<div><h2>{escape(t('result.probabilities'))}</h2>{bars}"
         f"<p>{_plain(result.similar_sentence(context, score))} {escape(t('result.not_default'))}</p></div></div>{why}"
-        f"<h2>{escape(t('print.inputs'))}</h2>{listed(context, fields, inputs)}"
+        f"<h2>{escape(t('print.inputs'))}</h2>{list_of_inputs(context, fields, inputs)}"
         f'<h2>{escape(t("print.quote"))}</h2><dl class="quote">{_facts(context, score, inputs)}</dl>'
         f"<p>{escape(t('app.foot'))}</p></main></body></html>"
     )

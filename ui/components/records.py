@@ -21,8 +21,8 @@ def show(context: PageContext, field: Field, label: str, key: str, start: Sequen
     """A line for each record of `draft` and a button for one more; the draft as it stands, `start` as it began."""
     t = context.texts
     st.markdown(f"**{label}**")
-    begun = [*start, *[(None, None)] * len(draft)]
-    for line, (kind, day) in enumerate(begun[: len(draft)]):
+    rows = [*start, *[(None, None)] * len(draft)]
+    for line, (kind, day) in enumerate(rows[: len(draft)]):
         left, right = st.columns(2)
         with left:
             # No class is an option of its own: what begins with a choice has no other way back to none.

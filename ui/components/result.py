@@ -97,11 +97,13 @@ def why(context: PageContext, score: Score) -> list[tuple[str, str]]:
     if chart:
         return [(t("result.waterfall"), chart)]
     strengths = getattr(score, "strengths", None)
-    told = [(t("result.reasons"), _listed(context, score.reasons) or f"<p>{escape(t('result.no_reasons'))}</p>")]
-    return told + ([(t("result.strengths"), _listed(context, strengths))] if strengths else [])
+    sections = [
+        (t("result.reasons"), _ordered_list(context, score.reasons) or f"<p>{escape(t('result.no_reasons'))}</p>")
+    ]
+    return sections + ([(t("result.strengths"), _ordered_list(context, strengths))] if strengths else [])
 
 
-def _listed(context: PageContext, entries: Any) -> str:
+def _ordered_list(context: PageContext, entries: Any) -> str:
     """Reasons or strengths in words as a list, "" where there are none."""
     items = "".join(f"<li>{escape(getattr(each.text, context.texts.language))}</li>" for each in entries)
     return f'<ol class="qf-list">{items}</ol>' if items else ""

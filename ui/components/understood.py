@@ -33,13 +33,13 @@ def columns(context: PageContext, understanding: Understanding) -> None:
     t = context.texts
     rows = []
     for column in understanding.columns:
-        example = next((each for each in column.examples if each.meant is not None), None)
+        example = next((each for each in column.examples if each.meaning is not None), None)
         rows.append(
             {
                 t("understood.column"): column.name,
                 t("batch.field"): t.label(column.field),
-                t("understood.written"): example.written if example else "",
-                t("understood.meant"): _plain_text(context, example.meant) if example else "",
+                t("understood.written"): example.text if example else "",
+                t("understood.meant"): _plain_text(context, example.meaning) if example else "",
                 t("understood.unknown"): context.formats.number(column.unknown_cells),
                 t("understood.unread"): context.formats.number(column.unread_cells),
             }
@@ -60,7 +60,7 @@ def ask(context: PageContext, understanding: Understanding, options: ReadOptions
 
 def _question(context: PageContext, each: Ambiguity, key: str) -> Any:
     return st.radio(
-        context.texts(f"understood.ask_{each.code}", written=each.written, column=each.column, line=each.line),
+        context.texts(f"understood.ask_{each.code}", written=each.text, column=each.column, line=each.line),
         list(each.readings),
         index=None,
         format_func=lambda reading: _plain_text(context, each.readings[reading]),

@@ -137,29 +137,29 @@ def _refused(context: PageContext, error: SheetRefused) -> None:
 def _understood(context: PageContext, upload: UploadedFile) -> Sheet | None:
     """The file as it was understood, shown; None while the visitor has to say what it does not tell."""
     sheet = _sheet(upload, OPTIONS)
-    told = sheet.understanding
-    if told is None:
+    understanding = sheet.understanding
+    if understanding is None:
         return sheet
-    options = understood.ask(context, told, OPTIONS, _file_mark())
+    options = understood.ask(context, understanding, OPTIONS, _file_mark())
     if options is None:
         return None
     sheet = _sheet(upload, options)
-    told = sheet.understanding or told
-    st.markdown(understood.layout(context, told))
+    understanding = sheet.understanding or understanding
+    st.markdown(understood.layout(context, understanding))
     with st.expander(context.texts("understood.title"), icon=":material/fact_check:"):
-        understood.columns(context, told)
+        understood.columns(context, understanding)
     return sheet
 
 
 def _sheet(upload: UploadedFile, options: ReadOptions) -> Sheet:
     """The file read with these options, once."""
-    kept: tuple[str, dict[ReadOptions, Sheet]] = st.session_state.get(_SHEET) or ("", {})
-    if kept[0] != upload.file_id:
-        kept = (upload.file_id, {})
-        st.session_state[_SHEET] = kept
-    if options not in kept[1]:
-        kept[1][options] = read_sheet(upload.name, upload.getvalue(), options)
-    return kept[1][options]
+    entry: tuple[str, dict[ReadOptions, Sheet]] = st.session_state.get(_SHEET) or ("", {})
+    if entry[0] != upload.file_id:
+        entry = (upload.file_id, {})
+        st.session_state[_SHEET] = entry
+    if options not in entry[1]:
+        entry[1][options] = read_sheet(upload.name, upload.getvalue(), options)
+    return entry[1][options]
 
 
 def _file_mark() -> str:
@@ -172,7 +172,7 @@ def _columns(context: PageContext, fields: tuple[Field, ...], sheet: Sheet) -> d
     t = context.texts
     mark = _file_mark()
     proposed = mapping.propose(sheet.columns, fields)
-    named = [column for column in sheet.columns if column]
+    headings = [column for column in sheet.columns if column]
     with st.expander(t("batch.columns", found=len(proposed), total=len(fields)), icon=":material/view_column:"):
         st.markdown(t("batch.columns_lead"))
         left, right = st.columns(2)
@@ -181,13 +181,13 @@ def _columns(context: PageContext, fields: tuple[Field, ...], sheet: Sheet) -> d
             with left if place % 2 == 0 else right:
                 chosen[field.name] = st.selectbox(
                     t.label(field.name),
-                    named,
-                    index=named.index(proposed[field.name]) if field.name in proposed else None,
+                    headings,
+                    index=headings.index(proposed[field.name]) if field.name in proposed else None,
                     placeholder=t("batch.no_column"),
                     key=f"column.{mark}.{field.name}",
                 )
     mapped = {field: column for field, column in chosen.items() if column is not None}
-    unused = [column for column in named if column not in mapped.values()]
+    unused = [column for column in headings if column not in mapped.values()]
     if unused:
         st.caption(t("batch.not_sent", names=", ".join(unused)))
     preview = pd.DataFrame(sheet.rows[:_PREVIEW_ROWS], columns=list(sheet.columns))[
@@ -199,9 +199,9 @@ def _columns(context: PageContext, fields: tuple[Field, ...], sheet: Sheet) -> d
 
 def _checked(context: PageContext, sheet: Sheet, mapped: dict[str, str], fields: tuple[Field, ...]) -> CheckedFile:
     mark = (st.session_state[_SHEET][0], sheet.options, tuple(sorted(mapped.items())))
-    kept: tuple[Any, CheckedFile] | None = st.session_state.get(_CHECKED)
-    if kept is not None and kept[0] == mark:
-        return kept[1]
+    entry: tuple[Any, CheckedFile] | None = st.session_state.get(_CHECKED)
+    if entry is not None and entry[0] == mark:
+        return entry[1]
     with st.spinner(context.texts("batch.checking")):
         checked = mapping.check(sheet, mapped, fields)
         file = CheckedFile(sheet, checked, digest_of(checked.applicants, _mark(context)))
@@ -216,11 +216,11 @@ def _report(context: PageContext, fields: tuple[Field, ...], sheet: Sheet, check
     if not bad:
         st.success(t.plural("batch.all_good", good, rows=f.number(good)), icon=":material/check_circle:")
         return
-    told = {
+    numbers = {
         "good": t.plural("batch.good", good, rows=f.number(good)),
         "bad": t.plural("batch.bad", bad, rows=f.number(bad)),
     }
-    st.warning(t("batch.some_bad", **told), icon=":material/rule:")
+    st.warning(t("batch.some_bad", **numbers), icon=":material/rule:")
     by_name = {field.name: field for field in fields}
     rows = [
         {
@@ -317,8 +317,8 @@ def _follow(context: PageContext, file: CheckedFile | None, *, uploaded: bool) -
     refused = store.refused()
     back, total = len(answers) + len(refused), len(numbers)
     if back < total and (job is None or job.progress().error is None):
-        told = {"done": context.formats.number(back), "total": context.formats.number(total)}
-        st.info(context.texts("batch.interrupted", **told), icon=":material/pause_circle:")
+        progress = {"done": context.formats.number(back), "total": context.formats.number(total)}
+        st.info(context.texts("batch.interrupted", **progress), icon=":material/pause_circle:")
     late = [fault for place, row in refused.items() for fault in _late(numbers[place], row)]
     if late:
         st.warning(context.texts.plural("batch.refused_late", len(refused), rows=context.formats.number(len(refused))))
@@ -328,11 +328,11 @@ def _follow(context: PageContext, file: CheckedFile | None, *, uploaded: bool) -
 
 def _answers(digest: str, store: JobStore, done: int) -> dict[int, Score]:
     """The answers kept, read again only when there are more of them."""
-    kept: tuple[Any, dict[int, Score]] | None = st.session_state.get(_ANSWERS)
-    if kept is None or kept[0] != (digest, done):
-        kept = (digest, done), store.answers()
-        st.session_state[_ANSWERS] = kept
-    return kept[1]
+    entry: tuple[Any, dict[int, Score]] | None = st.session_state.get(_ANSWERS)
+    if entry is None or entry[0] != (digest, done):
+        entry = (digest, done), store.answers()
+        st.session_state[_ANSWERS] = entry
+    return entry[1]
 
 
 def _refs(file: CheckedFile | None) -> list[str | None]:
@@ -343,8 +343,8 @@ def _refs(file: CheckedFile | None) -> list[str | None]:
 def _late(number: int, row: RefusedRow) -> list[RowFault]:
     """What the API said of a row that this page had taken: it may know a newer contract."""
     return [
-        RowFault(number, FieldFault(tuple(filter(None, told.get("pointer", "").split("/"))), told.get("code", "")))
-        for told in row.errors
+        RowFault(number, FieldFault(tuple(filter(None, error.get("pointer", "").split("/"))), error.get("code", "")))
+        for error in row.errors
     ]
 
 
@@ -356,12 +356,12 @@ def _own_file(context: PageContext, file: CheckedFile | None, late: Sequence[Row
 def _problems(context: PageContext, faults: Sequence[RowFault]) -> dict[int, str]:
     """What is wrong with each row, in words, by its number in the file."""
     by_name = {field.name: field for field in contract_fields()}
-    found: dict[int, str] = {}
+    sentences: dict[int, str] = {}
     for each in faults:
-        told = problem.fault_sentence(context, each.fault, by_name.get(each.fault.field))
-        said = f"{context.texts.label(each.fault.field)}: {told}" if each.fault.field else told
-        found[each.row] = f"{found[each.row]} {said}" if each.row in found else said
-    return found
+        fault = problem.fault_sentence(context, each.fault, by_name.get(each.fault.field))
+        sentence = f"{context.texts.label(each.fault.field)}: {fault}" if each.fault.field else fault
+        sentences[each.row] = f"{sentences[each.row]} {sentence}" if each.row in sentences else sentence
+    return sentences
 
 
 def _store(context: PageContext, digest: str) -> JobStore:

@@ -103,7 +103,7 @@ def _response(context: PageContext, exchange: Exchange, request: Exchange) -> No
     took = context.formats.number(exchange.took_ms)
     line = f"`{exchange.method} {exchange.path}`"
     st.markdown(t("developers.status", asked=line, status=exchange.status, took=took))
-    if (exchange.path, exchange.sent) != (request.path, request.sent):
+    if (exchange.path, exchange.request_body) != (request.path, request.request_body):
         st.caption(t("developers.other_request"))
     body, headers = st.tabs([t("developers.body"), t("developers.headers")])
     with body:

@@ -37,7 +37,7 @@ def show(context: PageContext) -> None:
         body = _form(context, fields)
     with right:
         _answer(context, fields, body)
-    live.watch(asking.clicks_of(_QUESTION).made)
+    live.watch(asking.clicks_of(_QUESTION).count)
 
 
 def _examples(context: PageContext, fields: tuple[Field, ...]) -> None:
@@ -112,7 +112,7 @@ def _ask(context: PageContext, body: dict[str, Any], clicks: asking.Clicks) -> N
             st.session_state[APPLICANT] = _as_contract(request)
         st.session_state[SENT] = request
         st.session_state[_ARRIVED] = True
-        asking.taken(_QUESTION)
+        asking.forget(_QUESTION)
         clicks.answer()  # last, and no look at the session: a run ended before it asks again for the answer it has
 
 

@@ -45,8 +45,8 @@ def score(applicant: dict[str, object], attempts: int = 3) -> dict[str, object]:
     for attempt in range(1, attempts + 1):
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
-                found: dict[str, object] = json.load(response)
-                return found
+                answer: dict[str, object] = json.load(response)
+                return answer
         except urllib.error.HTTPError as error:
             wait = error.headers.get("Retry-After")
             if wait is None or attempt == attempts:

@@ -73,7 +73,7 @@ class GroupCommit:
 
     def __init__(self, folders: Folders, run: str, limits: CommitLimits) -> None:
         self.counters = Counters()
-        self.written = WrittenSpans()
+        self.written_spans = WrittenSpans()
         self.refusal = ""
         self.prefix = ""
         """Day and run, the first part of the ids given out now."""
@@ -149,7 +149,7 @@ class GroupCommit:
             self._end()
             self._refuse(f"the outbox cannot be written ({in_one_line(reason)})")
             return self.refusal
-        self.written.note(self._writer.segment.name, [item.frame for item in group])
+        self.written_spans.note(self._writer.segment.name, [item.frame for item in group])
         self.counters.commits += 1
         self.counters.rows += rows
         self._pending_bytes += sum(len(item.frame) for item in group)
@@ -177,14 +177,14 @@ class GroupCommit:
         except OSError as reason:
             self._refuse(f"the outbox cannot begin a file ({in_one_line(reason)})")
             return
-        self.written.begin(writer.segment.name, writer.end)
+        self.written_spans.begin(writer.segment.name, writer.end)
         self._writer = writer
 
     def _end(self) -> None:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        self.written.finish(writer.segment.name)
+        self.written_spans.finish(writer.segment.name)
         if writer.rows:
             self._sealed[writer.segment.name] = _Sealed(writer.rows, writer.end, writer.first_row_at)
         try:

@@ -46,7 +46,7 @@ class JournalLedger:
     ) -> Self:
         """The ledger in a folder of this host; without a store rows stay in the outbox until its cap."""
         outbox = Outbox.open(folder, cap_bytes=cap_bytes, segment_age_s=ship_interval_s)
-        idempotency = Idempotency(folder, written=outbox.written)
+        idempotency = Idempotency(folder, written_spans=outbox.written_spans)
         shipper = None
         if store is not None:
             shipper = Shipper(folder, outbox.run, store, interval_s=min(SHIP_LOOK_S, ship_interval_s), keep=keep)
@@ -101,7 +101,7 @@ class JournalLedger:
         }
         counters = {figures.OUTBOX_FAILURES: float(totals.failures + totals.refused)}
         if self.shipper is not None:
-            shipped, answers = self.shipper.counters, self.shipper.kept
+            shipped, answers = self.shipper.counters, self.shipper.kept_answers
             gauges[figures.SHIPPING_FAILING] = float(shipped.failing)
             gauges[figures.OUTBOX_ORPHAN_ROWS_PENDING] = float(self.shipper.orphans.rows)
             gauges[figures.ANSWERS_KEPT_BYTES] = float(answers.bytes)

@@ -5,7 +5,7 @@ Two parts, and neither is a second truth beside the journal:
 * *Running* is a lock on one byte of a file, chosen by the key's digest. The kernel frees it when a worker dies, so
   a killed request leaves nothing behind that anybody has to clear.
 * *Done* is the entry in the journal itself, which carries the key. An index in SQLite finds it; it is caught up from
-  the journal files (what this process wrote itself it notes, see `written`) under the key's lock, so an entry written
+  the journal files (of what this process wrote it has notes, see `written`) under the key's lock, so an entry written
   before the lock was freed, even by a worker that died in the next instruction, is always seen. The index can be
   deleted at any time: it is built again.
 
@@ -82,9 +82,9 @@ class KeyClaim:
 class Idempotency:
     """The keys of one host, seen from one worker: one a process, used from one event loop."""
 
-    def __init__(self, outbox: Path, hours: float = 24.0, written: WrittenSpans | None = None) -> None:
-        """`written` is this process's own writer's, if it has one here."""
-        self._index = KeyIndex(Path(outbox), hours, written)
+    def __init__(self, outbox: Path, hours: float = 24.0, written_spans: WrittenSpans | None = None) -> None:
+        """`written_spans` is this process's own writer's, if it has one here."""
+        self._index = KeyIndex(Path(outbox), hours, written_spans)
         self._answers = Answers(Path(outbox))
         self._locks = os.open(Path(outbox) / "keys.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: set[int] = set()
@@ -164,8 +164,8 @@ def digest_of(partner: str, scope: str, key: str) -> bytes:
 class KeyIndex:
     """Which answer a key was given; caught up from the journal files before every look. One thread at a time."""
 
-    def __init__(self, outbox: Path, hours: float, written: WrittenSpans | None = None) -> None:
-        self._written = written or WrittenSpans()
+    def __init__(self, outbox: Path, hours: float, written_spans: WrittenSpans | None = None) -> None:
+        self._written_spans = written_spans or WrittenSpans()
         self._folders = Folders(outbox)
         self._folders.make()
         self._path = outbox / "keys.sqlite"
@@ -225,7 +225,7 @@ class KeyIndex:
             self._connection = None
 
     def _follow(self) -> None:
-        spans = self._written.take()  # first: whatever is begun or retired after it is read, or was
+        spans = self._written_spans.take()  # first: whatever is begun or retired after it is read, or was
         names = [segment.name for segment in self._folders.segments(self._folders.pending)]
         with self._open() as connection:
             for name in names:

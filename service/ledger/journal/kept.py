@@ -85,7 +85,7 @@ class KeptAnswers:
         previous, self._days = self._days, {}
         for day in self._folders.kept_days():
             with suppress(FileNotFoundError):
-                folder = self._folders.kept / day
+                folder = self._folders.kept_files / day
                 changed = folder.stat().st_mtime_ns
                 before = previous.get(day)
                 if before is None or before[0] != changed:
@@ -95,7 +95,7 @@ class KeptAnswers:
 
     def _oldest_first(self) -> Iterator[_File]:
         for day in self._folders.kept_days():
-            yield from sorted(_files(self._folders.kept / day))
+            yield from sorted(_files(self._folders.kept_files / day))
 
     def _drop(self, file: _File) -> int:
         """Remove a file, or all of it but the answers that may be repeated; how many bytes that freed."""

@@ -44,7 +44,7 @@ class Outbox:
         self._group = GroupCommit(folders, self.run, limits)
         self._ended = threading.Event()
         self._closed = False
-        self._gathered: list[QueuedFrame] = []
+        self._queue: list[QueuedFrame] = []
         self._thread = group_commit.start(self._group, self._ended)
 
     @classmethod
@@ -67,9 +67,9 @@ class Outbox:
         return cls(folders, CommitLimits(cap_bytes, segment_bytes, segment_age_s, min_free_bytes))
 
     @property
-    def written(self) -> WrittenSpans:
+    def written_spans(self) -> WrittenSpans:
         """What was made durable, for this process's index of keys."""
-        return self._group.written
+        return self._group.written_spans
 
     @property
     def counters(self) -> Counters:
@@ -108,14 +108,14 @@ class Outbox:
             raise OutboxFull(refusal)
         future = asyncio.get_running_loop().create_future()
         numbers = [frames.number_of(identifier) for identifier in entry.ids]
-        self._gathered.append(QueuedFrame(frames.encode(entry, numbers), numbers, future))
-        if len(self._gathered) == 1:
+        self._queue.append(QueuedFrame(frames.encode(entry, numbers), numbers, future))
+        if len(self._queue) == 1:
             future.get_loop().call_soon(self._hand_over)
         await future
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end: the thread wakes once and finds a whole group."""
-        batch, self._gathered = self._gathered, []
+        batch, self._queue = self._queue, []
         if batch:
             self._group.queue.put(batch)
 

@@ -83,7 +83,7 @@ class Folders:
         return self.root / "pending"
 
     @property
-    def kept(self) -> Path:
+    def kept_files(self) -> Path:
         """Shipped files by day."""
         return self.root / "kept"
 
@@ -99,7 +99,7 @@ class Folders:
 
     def make(self) -> None:
         """Makes what is missing, readable by this user alone."""
-        for folder in (self.root, self.pending, self.kept, self.quarantine, self.live):
+        for folder in (self.root, self.pending, self.kept_files, self.quarantine, self.live):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def segments(self, folder: Path) -> list[Segment]:
@@ -121,14 +121,14 @@ class Folders:
 
     def kept_days(self) -> list[str]:
         """The days of which shipped files are kept, oldest first."""
-        return sorted(name for name in os.listdir(self.kept) if re.fullmatch(r"\d{8}", name))
+        return sorted(name for name in os.listdir(self.kept_files) if re.fullmatch(r"\d{8}", name))
 
     def paths(self, since: str = "") -> Iterator[Path]:
         """Every file there is, pending ones first (a file only ever moves from pending to kept), from `since` on."""
         yield from (self.pending / segment.name for segment in self.segments(self.pending) if segment.day >= since)
         for day in self.kept_days():
             if day >= since:
-                yield from (self.kept / day / segment.name for segment in self.segments(self.kept / day))
+                yield from (self.kept_files / day / segment.name for segment in self.segments(self.kept_files / day))
 
     def find(self, identifier: str) -> tuple[Path, bytes, int]:
         """The file, the entry's payload and the row's position that an id leads to.
@@ -150,10 +150,10 @@ class Folders:
         raise AnswerNotFound("no such prediction")
 
     def _candidates(self, day: str, run: str, number: int) -> list[Path]:
-        folders = [self.pending, self.kept / day]
+        folders = [self.pending, self.kept_files / day]
         with suppress(ValueError):
             following = datetime.strptime(day, "%Y%m%d") + timedelta(days=1)
-            folders.append(self.kept / following.strftime("%Y%m%d"))
+            folders.append(self.kept_files / following.strftime("%Y%m%d"))
         of_run = sorted(
             ((segment, folder) for folder in folders for segment in self.segments(folder) if segment.run == run),
             key=lambda pair: pair[0].first,
@@ -164,14 +164,14 @@ class Folders:
 
     def retire(self, segment: Segment) -> None:
         """Moves a shipped file to where answers are kept."""
-        (self.kept / segment.day).mkdir(mode=0o700, exist_ok=True)
-        os.replace(self.pending / segment.name, self.kept / segment.day / segment.name)
+        (self.kept_files / segment.day).mkdir(mode=0o700, exist_ok=True)
+        os.replace(self.pending / segment.name, self.kept_files / segment.day / segment.name)
 
     def remove_before(self, day: date) -> int:
         """Removes kept files of days before this one; how many days went."""
         old = [name for name in self.kept_days() if name < f"{day:%Y%m%d}"]
         for name in old:
-            shutil.rmtree(self.kept / name)
+            shutil.rmtree(self.kept_files / name)
         return len(old)
 
     def mend(self, segment: Segment, pause_s: float = 0.0) -> MendReport:

@@ -198,7 +198,7 @@ class Shipper:
         """What dead workers left and is not shipped yet; other workers than the first of the host report zero."""
         self._run, self._interval_s = run, interval_s
         self._folders = Folders(Path(outbox))
-        self.kept = KeptAnswers(self._folders, keep)
+        self.kept_answers = KeptAnswers(self._folders, keep)
         self._index = KeyIndex(Path(outbox), keep.key_hours)
         self._file_shipper = FileShipper(self._folders, self._index, store)
         self._orphans = Orphans(self._folders, run)
@@ -241,9 +241,9 @@ class Shipper:
     def bound_kept(self) -> None:
         """Keeps the copies of shipped answers within their bounds, if it falls to this worker."""
         if self._orphans.first():
-            self.kept.bound()
+            self.kept_answers.bound()
         else:
-            self.kept.bytes = 0
+            self.kept_answers.bytes = 0
 
     def _work(self) -> None:
         last = False

@@ -46,11 +46,11 @@ class WrittenSpans:
         with self._lock:
             self._spans[name] = WrittenSpan(end, end)
 
-    def note(self, name: str, written: Iterable[bytes]) -> None:
+    def note(self, name: str, group: Iterable[bytes]) -> None:
         """These entries' frames are durable, one behind the other, behind what the file had."""
         with self._lock:
             span = self._spans[name]
-            for frame in written:
+            for frame in group:
                 entry = frames.keyed_entry(frame)
                 if entry is not None:
                     span.keys.append(PlacedKey(span.end, entry))
@@ -64,6 +64,6 @@ class WrittenSpans:
     def take(self) -> dict[str, WrittenSpan]:
         """The spans since the last time; a file that is open is always among them."""
         with self._lock:
-            taken = self._spans
-            self._spans = {name: WrittenSpan(span.end, span.end) for name, span in taken.items() if span.open}
-            return taken
+            spans = self._spans
+            self._spans = {name: WrittenSpan(span.end, span.end) for name, span in spans.items() if span.open}
+            return spans

@@ -97,11 +97,11 @@ def _erase_results(link: Link, predictions: Collection[str]) -> int:
 
 def _predictions(link: Link, subjects: frozenset[str]) -> frozenset[str]:
     """Ids of the predictions that are about them."""
-    found: set[str] = set()
+    predictions: set[str] = set()
     for place in _holding(link, subjects):
         row = link.execute(_LOOK, (place.day, place.run, place.first), binary=True).fetchone()
-        found |= entry_rows.predictions_of(bytes(row[0]), subjects) if row else set()
-    return frozenset(found)
+        predictions |= entry_rows.predictions_of(bytes(row[0]), subjects) if row else set()
+    return frozenset(predictions)
 
 
 def _holding(link: Link, subjects: frozenset[str]) -> list[_Place]:

@@ -66,7 +66,7 @@ class PostgresLedger:
     sessions: tuple[Session, ...]
     shipper: DatabaseShipper | None = None
     shipped: ShippedAnswers | None = None
-    _gathered: list[QueuedEntry] = field(default_factory=list)
+    _queue: list[QueuedEntry] = field(default_factory=list)
     _closed: bool = False
 
     @classmethod
@@ -128,14 +128,14 @@ class PostgresLedger:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         numbers = [frames.number_of(identifier) for identifier in entry.ids]
         payload = frames.encode(entry, numbers)[frames.FRAME_HEAD_BYTES :]
-        self._gathered.append(QueuedEntry(payload, numbers, entry.key, future))
-        if len(self._gathered) == 1:
+        self._queue.append(QueuedEntry(payload, numbers, entry.key, future))
+        if len(self._queue) == 1:
             future.get_loop().call_soon(self._hand_over)
         await future
 
     def _hand_over(self) -> None:
         """What one turn of the loop gathered goes over at its end, as in the journal."""
-        batch, self._gathered = self._gathered, []
+        batch, self._queue = self._queue, []
         if batch:
             self.writer.queue.put(batch)
 

@@ -67,8 +67,8 @@ def move(outbox: Path, url: str) -> MoveReport:
         for segment in folders.segments(folders.pending):
             _take(session, folders.pending / segment.name, segment, moved, shipped=False)
         for day in folders.kept_days():
-            for segment in folders.segments(folders.kept / day):
-                _take(session, folders.kept / day / segment.name, segment, moved, shipped=True)
+            for segment in folders.segments(folders.kept_files / day):
+                _take(session, folders.kept_files / day / segment.name, segment, moved, shipped=True)
     finally:
         session.close()
     return moved

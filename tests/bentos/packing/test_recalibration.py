@@ -46,7 +46,9 @@ def test_the_trees_stay_and_the_probabilities_change(before: Path, tmp_path: Pat
     rows = features.matrix(applicant_columns(300, 5)[0])
     old, new = (PackedModel.load(one, "portable").assess_arrays(rows, reasons=True) for one in (before, place))
     assert np.array_equal(old.predicted_class, new.predicted_class)
-    assert np.array_equal(old.lost, new.lost)  # which are worth a point each depends on the probabilities
+    assert np.array_equal(
+        old.relative_contributions, new.relative_contributions
+    )  # which are worth a point each depends on the probabilities
     assert (new.probabilities.max(axis=1) <= old.probabilities.max(axis=1) + 1e-9).all()
     served = complete(place, version="2")
     assert served.version == "2"

@@ -54,4 +54,4 @@ def read_file(path: Path, rows: int = 1_000, options: ReadOptions = ReadOptions(
             lines += [int(line) for line in read.lines()]
             reads.append(read)
             judged.append(held)
-    return FileRead(np.vstack(features), problems, lines, pieces[0].layout.told, reads, judged)
+    return FileRead(np.vstack(features), problems, lines, pieces[0].layout.description, reads, judged)

@@ -85,9 +85,10 @@ def test_weighted_draws_equal_repeated_rows(seed: int) -> None:
     )
     if len(np.unique(again.labels)) < 3:
         return
-    drawn = {name: values[1] for name, values in model_metrics.drawn(told, draws).items()}
+    drawn = {name: values[1] for name, values in model_metrics.bootstrap_values(told, draws).items()}
     plain = {
-        name: values[0] for name, values in model_metrics.drawn(again, BootstrapDraws.of(again.customers, 1)).items()
+        name: values[0]
+        for name, values in model_metrics.bootstrap_values(again, BootstrapDraws.of(again.customers, 1)).items()
     }
     assert drawn == pytest.approx(plain, rel=1e-9)
 

@@ -34,12 +34,12 @@ def test_five_hundred_outcomes_of_july_make_august_honest(shared_data: Path) -> 
     july, august = (settled(rows.where((rows.months == month) & (third == 2))) for month in (7, 8))
     told = np.unique(july.customers)[::2]
     august = august.where(~np.isin(august.customers, told))
-    before = expected_error(calibrations.told(august.raw, august.known), august.labels)
+    before = expected_error(calibrations.probabilities(august.raw, august.known), august.labels)
     after = []
     for seed in range(3):  # one outcome each, of July
         some = july.where(np.isin(july.customers, np.random.default_rng(seed).permutation(told)[:LEAST_OUTCOMES]))
         recalibrated = calibrations.raised(fit_power(some, calibrations))
-        after.append(expected_error(recalibrated.told(august.raw, august.known), august.labels))
+        after.append(expected_error(recalibrated.probabilities(august.raw, august.known), august.labels))
     print(f"ECE of August {before:.3f}, recalibrated {after}")
     assert np.mean(after) <= 0.04
     assert max(after) < before

@@ -19,7 +19,7 @@ def settled(count: int, power: float, seed: int = 0) -> SettledRows:
     rng = np.random.default_rng(seed)
     raw = rng.dirichlet((1.0, 1.5, 1.0), count)
     known = rng.random(count) < 1 / 3
-    true = LEARNED.raised(power).told(raw, known)
+    true = LEARNED.raised(power).probabilities(raw, known)
     labels = (rng.random(count)[:, None] > np.cumsum(true, axis=1)).sum(axis=1)
     return SettledRows(raw, known, labels, np.arange(count) // 2)
 
@@ -29,17 +29,17 @@ def test_five_hundred_outcomes_make_probabilities_come_true_again(power: float) 
     """Of unknown and of known customers alike, on outcomes that were not fitted on."""
     fitted = recalibration.fit_power(settled(500, power), LEARNED)
     later = settled(20_000, power, seed=1)
-    healed = expected_error(LEARNED.raised(fitted).told(later.raw, later.known), later.labels)
+    healed = expected_error(LEARNED.raised(fitted).probabilities(later.raw, later.known), later.labels)
     assert fitted == pytest.approx(power, abs=0.15)
     assert healed <= 0.04
-    assert healed < expected_error(LEARNED.told(later.raw, later.known), later.labels)
+    assert healed < expected_error(LEARNED.probabilities(later.raw, later.known), later.labels)
 
 
 @given(st.floats(*SHARPNESS), st.integers(0, 2**31))
 def test_no_likeliest_class_changes(power: float, seed: int) -> None:
     """Whatever number is fitted, known customer or not."""
     rows = settled(40, 1.0, seed)
-    before, after = (one.told(rows.raw, rows.known) for one in (LEARNED, LEARNED.raised(power)))
+    before, after = (one.probabilities(rows.raw, rows.known) for one in (LEARNED, LEARNED.raised(power)))
     first, second = -np.sort(-before, axis=1)[:, :2].T
     clear = first - second > 1e-9
     assert np.array_equal(before.argmax(axis=1)[clear], after.argmax(axis=1)[clear])
@@ -92,7 +92,7 @@ def test_every_outcome_is_judged_by_other_customers_number() -> None:
     rows = settled(1_000, 0.7)
     told = recalibration.judged_apart(rows, LEARNED)
     powers = {round(float(p), 3) for p in [recalibration.fit_power(rows, LEARNED)]}
-    under_all = LEARNED.raised(next(iter(powers))).told(rows.raw, rows.known)
+    under_all = LEARNED.raised(next(iter(powers))).probabilities(rows.raw, rows.known)
     assert np.allclose(told, under_all, atol=0.1) and not np.array_equal(told, under_all)
     alone = SettledRows(rows.raw, rows.known, rows.labels, np.zeros(1_000, np.int64))
     with pytest.raises(ValueError, match="one customer"):

@@ -60,7 +60,7 @@ def test_each_kind_has_its_age(client: Any, days_later: int, gone: set[str], tmp
     now = datetime.now(UTC) + timedelta(days=days_later)
     gone = {key for key in gone if TODAY[2:] not in key}
 
-    done = retain_data(client, DATA_BUCKET, now, version_days=1825, batch_days=90, kept=kept)
+    done = retain_data(client, DATA_BUCKET, now, version_days=1825, batch_days=90, keep=kept)
 
     assert left(client) == KEYS - gone
     batches = sum(key.startswith("batches/") for key in gone)

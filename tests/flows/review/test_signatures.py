@@ -42,11 +42,11 @@ COMPLETE: dict[str, Any] = {"reason": "sample data", "expires": date(2026, 12, 3
 )
 def test_an_incomplete_override_fails(changes: dict[str, Any], lacking: str) -> None:
     """A reason, an expiry to come, and a second person besides trainer and reviewer."""
-    check = override_check(**COMPLETE | changes, named=("ana", "bruno"), today=TODAY)
+    check = override_check(**COMPLETE | changes, others=("ana", "bruno"), today=TODAY)
     assert check.result is Result.FAILED and lacking in check.explanation
 
 
 def test_a_complete_override_stays_visible() -> None:
     """It never turns into a pass."""
-    check = override_check(**COMPLETE, named=("ana", "bruno"), today=TODAY)
+    check = override_check(**COMPLETE, others=("ana", "bruno"), today=TODAY)
     assert check.result is Result.NEEDS_REVIEW and "2026-12-31" in check.explanation

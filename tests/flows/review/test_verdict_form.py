@@ -15,7 +15,7 @@ OVERRIDE = {"override_reason": "pilot only", "override_expires": "2027-01-31", "
 
 def _refused(failed: tuple[str, ...] = (), noted: tuple[str, ...] = (), **fields: str) -> str:
     form = VerdictForm.model_validate({"reviewer": "ana", "verdict": "approve"} | fields)
-    return refusal(form, trainer="bob", failed=failed, noted=noted, today=TODAY)
+    return refusal(form, trainer="bob", failed=failed, review_codes=noted, today=TODAY)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_unknown_trainer_stops_approval() -> None:
     """Without the trainer's name nobody can be told from the trainer."""
     form = VerdictForm(reviewer="ana", verdict="approve")
 
-    assert "name of the trainer" in refusal(form, trainer="", failed=(), noted=(), today=TODAY)
+    assert "name of the trainer" in refusal(form, trainer="", failed=(), review_codes=(), today=TODAY)
 
 
 def test_the_expiry_is_read() -> None:

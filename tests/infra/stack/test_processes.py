@@ -14,7 +14,7 @@ import pytest
 from bentos.processes import free_port, sweep
 from infra.stack.credentials import Credentials
 from infra.stack.object_store import format_volume, gateway
-from infra.stack.processes import LOG_BYTES_MAX, Recipe, Shelf, end, marked
+from infra.stack.processes import LOG_BYTES_MAX, Recipe, Shelf, end, stack_processes
 
 SLEEPER = "import time; time.sleep(300)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]); time.sleep(300)"
@@ -38,7 +38,7 @@ def eventually(true: Callable[[], bool], seconds: float = 20) -> bool:
 def _shelf(tmp_path: Path) -> Iterator[Shelf]:
     shelf = Shelf(tmp_path)
     yield shelf
-    sweep(marked(tmp_path), patience_s=1)
+    sweep(stack_processes(tmp_path), patience_s=1)
 
 
 def test_a_started_part_is_found_again_and_ended(shelf: Shelf) -> None:
@@ -85,18 +85,18 @@ def test_children_end_with_their_part(shelf: Shelf) -> None:
 def test_a_lost_child_is_found_by_its_marker(shelf: Shelf) -> None:
     """A process in a session of its own whose parent is gone still carries the stack's marker, and is swept."""
     shelf.spawn("parent", python(LOST_CHILD, shelf.state))
-    assert eventually(lambda: shelf.find("parent") is None and len(marked(shelf.state)) == 1)
+    assert eventually(lambda: shelf.find("parent") is None and len(stack_processes(shelf.state)) == 1)
 
-    assert not sweep(marked(shelf.state), patience_s=5)
+    assert not sweep(stack_processes(shelf.state), patience_s=5)
 
-    assert not marked(shelf.state)
+    assert not stack_processes(shelf.state)
 
 
 def test_another_stack_is_left_alone(shelf: Shelf, tmp_path: Path) -> None:
     """The marker carries the folder: two stacks on one machine do not end each other."""
     shelf.spawn("sleeper", python(SLEEPER, shelf.state))
 
-    assert not marked(tmp_path / "other")
+    assert not stack_processes(tmp_path / "other")
 
 
 def test_one_that_ignores_the_polite_signal_is_killed(shelf: Shelf) -> None:
@@ -151,5 +151,5 @@ def test_a_process_that_hides_its_arguments_is_found(shelf: Shelf, tmp_path: Pat
     format_volume(tmp_path / "store")
     shelf.spawn("store", gateway(tmp_path / "store", free_port(), Credentials("qf-test", "qf-test-secret")))
 
-    assert eventually(lambda: any(process.net_connections("tcp") for process in marked(tmp_path)))
-    assert "juicefs" in {process.name() for process in marked(tmp_path)}
+    assert eventually(lambda: any(process.net_connections("tcp") for process in stack_processes(tmp_path)))
+    assert "juicefs" in {process.name() for process in stack_processes(tmp_path)}

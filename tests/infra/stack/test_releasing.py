@@ -54,7 +54,7 @@ class EmbeddedApi:
         one = self._known[reference.rpartition(":")[2]]
         port = str(settings.port_api)
         command = (sys.executable, "-m", "tests.bentos.standin", port, one.version, one.digest, one.content)
-        recipe = Recipe(command, {"PYTHONPATH": str(HOME)}, HOME, settings.port_api, handed=True)
+        recipe = Recipe(command, {"PYTHONPATH": str(HOME)}, HOME, settings.port_api, takes_socket=True)
         return parts.StackPart("api", recipe, f"{settings.api_url}/readyz")
 
     def release(self, version: int, fault: str = "none", **changes: Any) -> None:

@@ -153,7 +153,7 @@ def test_lives_of_keys_go_by_the_databases_clock(ahead_s: int, database_cluster:
     migrations.migrate(url)
     there = time.time() + ahead_s
     key = keys.issue(tmp_path, "acme", expires=datetime.fromtimestamp(there + 1800, UTC), database=url)
-    (record,) = keys.kept(tmp_path, url)
+    (record,) = keys.key_records(tmp_path, url)
     assert abs(record.not_before.timestamp() - there) < 1800
     with closing(DatabaseKeys(url)) as source:
         source.load()

@@ -216,13 +216,13 @@ def test_what_was_understood_has_examples_and_unread_cells() -> None:
     rows = dressed(brazilian, [*ROWS, ("C-4", "7", "3", "boat", "superb", "1"), ("C-5", "8", "x", "", "superb", "1")])
     understood = read_table(delimited(rows, by=";").encode(), OPTIONS, name="a.csv").understanding
     income, loans, kinds, mix, _ = understood.columns
-    assert [(one.line, one.written, one.meant) for one in income.examples] == [
+    assert [(one.line, one.text, one.meaning) for one in income.examples] == [
         (2, "34.000,5", "34000.5"),
         (3, "2.900", "2900"),
         (4, "1.234.567,25", "1234567.25"),
     ]
-    assert [(one.written, one.cells, one.line) for one in mix.commonest_unread] == [("superb", 2, 5)]
-    assert (loans.unread_cells, kinds.commonest_unread[0].written, income.form.decimal) == (1, "boat", ",")
+    assert [(one.text, one.cells, one.line) for one in mix.commonest_unread] == [("superb", 2, 5)]
+    assert (loans.unread_cells, kinds.commonest_unread[0].text, income.form.decimal) == (1, "boat", ",")
     assert understood.passed_on == ("client",)
     assert understood.sentence() == (
         "a.csv: csv, utf-8, columns cut at semicolon, decimal comma, header on line 1; 5 rows, 5 columns understood"

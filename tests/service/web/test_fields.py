@@ -8,7 +8,7 @@ import pytest
 
 from infra.settings import ROOT
 from service.errors import ProblemError
-from service.web.fields import READ, gathered
+from service.web.fields import READ, headers_by_name
 
 
 def _names(node: ast.AST) -> set[bytes]:
@@ -36,12 +36,12 @@ def test_a_header_that_some_code_reads_is_kept() -> None:
 def test_values_lose_their_blanks_lists_are_joined_and_others_dropped() -> None:
     """As HTTP says."""
     pairs = [(b"x-api-key", b" k \t"), (b"connection", b"te"), (b"connection", b"close"), (b"x-other", b"1")]
-    assert gathered(pairs) == {b"x-api-key": b"k", b"connection": b"te, close"}
+    assert headers_by_name(pairs) == {b"x-api-key": b"k", b"connection": b"te, close"}
 
 
 @pytest.mark.parametrize("name", [b"host", b"x-api-key", b"authorization", b"idempotency-key", b"content-type"])
 def test_what_says_one_thing_is_there_once(name: bytes) -> None:
     """Even where both say the same."""
     with pytest.raises(ProblemError) as refused:
-        gathered([(name, b"a"), (name, b"a")])
+        headers_by_name([(name, b"a"), (name, b"a")])
     assert refused.value.problem.status == 400

@@ -49,7 +49,7 @@ def test_it_runs(exchange: Exchange, name: str) -> None:
 
 def test_a_request_without_a_body(exchange: Exchange) -> None:
     """A GET sends none."""
-    got = replace(exchange, method="GET", path="/v1/model", sent=None)
+    got = replace(exchange, method="GET", path="/v1/model", request_body=None)
     made = snippets(got, "http://api.test")
     assert " -d " not in made["curl"][1] and "body" not in made["JavaScript"][1]
     ast.parse(made["Python"][1])

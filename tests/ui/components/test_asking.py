@@ -64,12 +64,12 @@ def test_taken_the_next_question_is_a_new_one() -> None:
     ask = counted(asked, str.upper)
     assert asking.answer_to("score", "ana", ask) == ("ana", "ANA")
     assert asking.answer_to("score", "rui", ask) == ("ana", "ANA")
-    asking.taken("score")
+    asking.forget("score")
     assert asking.subject_of("score", "rui") == "rui"
     assert asking.answer_to("score", "rui", ask) == ("rui", "RUI")
     assert asked == ["ana", "rui"]
-    asking.taken("score")
-    asking.taken("score")  # nothing is under way: nothing to forget
+    asking.forget("score")
+    asking.forget("score")  # nothing is under way: nothing to forget
 
 
 def test_questions_of_other_names_stand_apart() -> None:
@@ -78,7 +78,7 @@ def test_questions_of_other_names_stand_apart() -> None:
     ask = counted(asked, str.upper)
     asking.answer_to("score", "ana", ask)
     assert asking.answer_to("advice", "rui", ask) == ("rui", "RUI")
-    asking.taken("advice")
+    asking.forget("advice")
     assert asking.subject_of("score", "other") == "ana" and asked == ["ana", "rui"]
 
 
@@ -92,5 +92,5 @@ def test_what_it_ends_with_reaches_whoever_stands() -> None:
         with pytest.raises(ApiError) as met:
             asking.answer_to("score", "ana", fail)
         assert isinstance(met.value, Unavailable)
-    asking.taken("score")
+    asking.forget("score")
     assert asking.answer_to("score", "ana", str.upper) == ("ana", "ANA")

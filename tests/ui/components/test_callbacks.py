@@ -66,9 +66,9 @@ def test_a_click_on_what_asks_waits_for_its_answer(gone_on: Callable[..., None])
     gone_on()
     callback()
     callback()
-    assert clicks.wait and clicks.made == 2
+    assert clicks.wait and clicks.count == 2
     clicks.answer()
-    assert not clicks.wait and clicks.made == 2
+    assert not clicks.wait and clicks.count == 2
 
 
 def test_an_example_fills_the_whole_form(gone_on: Callable[..., None]) -> None:

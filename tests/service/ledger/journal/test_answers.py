@@ -43,7 +43,7 @@ def _outbox(tmp_path: Path) -> Iterator[Outbox]:
 def _keys(request: pytest.FixtureRequest, tmp_path: Path, outbox: Outbox) -> Iterator[Idempotency]:
     """The keys of the same host: the process that writes knows what it wrote, any other reads it."""
     assert outbox.writable
-    made = Idempotency(tmp_path, written=outbox.written if request.param == "of this process" else None)
+    made = Idempotency(tmp_path, written_spans=outbox.written_spans if request.param == "of this process" else None)
     yield made
     made.close()
 

@@ -259,7 +259,7 @@ async def test_kept_answers_stay_below_their_bytes(
     left = list(tmp_path.glob("kept/*/*"))
     size = sum(max(path.stat().st_blocks * 512, path.stat().st_size) for path in left)
     assert before > keep.max_bytes >= size > 0
-    assert ship.kept.bytes == size and ship.kept.dropped
+    assert ship.kept_answers.bytes == size and ship.kept_answers.dropped
     answers = Answers(tmp_path)
     assert answers.read(identifiers[-1], "demo").body
     with pytest.raises(AnswerNotFound):

@@ -42,7 +42,7 @@ async def test_what_this_process_wrote_is_not_read_again(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(frames, "keyed_entries", counted)
     outbox = Outbox.open(tmp_path, min_free_bytes=0)
-    index = KeyIndex(tmp_path, 24.0, outbox.written)
+    index = KeyIndex(tmp_path, 24.0, outbox.written_spans)
     marks = [KeyMark(bytes([number]) * 16, b"f" * 16) for number in range(1, 5)]
     index.follow()
     read.clear()  # an index is built from whatever there is
@@ -63,7 +63,7 @@ async def test_it_is_the_index_that_reading_makes(tmp_path: Path, seed: int) -> 
     """However writing, looking, other workers, the end of files and the loss of the index come about."""
     draw, used = random.Random(seed), 0
     outbox = Outbox.open(tmp_path, segment_bytes=6_000, min_free_bytes=0)
-    own, other = KeyIndex(tmp_path, 24.0, outbox.written), KeyIndex(tmp_path, 24.0)
+    own, other = KeyIndex(tmp_path, 24.0, outbox.written_spans), KeyIndex(tmp_path, 24.0)
     for _ in range(120):
         step = draw.random()
         if step < 0.6:

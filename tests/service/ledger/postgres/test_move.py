@@ -110,5 +110,5 @@ async def test_the_command_takes_keys_along(
     await moved.aclose()
     (tmp_path / "keys.json").unlink()
     assert len(KeyStore(FileKeys(tmp_path / "keys.json"), read_pepper(tmp_path / "pepper"))) == 0
-    assert [record.partner for record in keys.kept(tmp_path, database)] == ["acme"]
+    assert [record.partner for record in keys.key_records(tmp_path, database)] == ["acme"]
     assert key

@@ -78,7 +78,7 @@ def bento_digest(path: Path) -> str:
 
 
 def require_proved(store: Path, tag: str) -> None:
-    """Nothing, if the Bento that was chosen to be served is byte for byte the one that was proved.
+    """Make sure that the Bento which was chosen to be served is byte for byte the one that was proved.
 
     Raises:
         ArtefactDamaged: it is not, or is not there.

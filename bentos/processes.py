@@ -163,7 +163,7 @@ def answers(url: str) -> bool:
 def await_ready(
     ready: Callable[[], bool], running: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S
 ) -> Literal["ready", "ended", "late"]:
-    """Waits until `ready`; how it went: it may have ended instead, or not have come up in time."""
+    """Waits until `ready` is true and returns the outcome: ready, ended instead, or late."""
     deadline = time.monotonic() + timeout_s
     while not ready():
         if not running():

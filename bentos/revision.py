@@ -1,4 +1,4 @@
-"""Which code a run was made with."""
+"""The revision of the code that a run was made with."""
 
 from __future__ import annotations
 

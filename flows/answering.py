@@ -1,4 +1,4 @@
-"""From packed to answering: the command that brings a version in front of partners, and what is told if it cannot."""
+"""The command that brings a packed version in front of partners, and the text for people if it cannot."""
 
 from __future__ import annotations
 

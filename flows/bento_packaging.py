@@ -84,12 +84,12 @@ def packaging(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> str:
     with tempfile.TemporaryDirectory(prefix="packaging-") as scratch:
         outcome, work = _packed(settings, registry, chosen, Path(scratch) / "package", progress)
     if image_first:
-        outcome = outcome.with_image(published_or_taken_back(outcome.packed, work, progress))
+        outcome = outcome.with_image(publish_or_undo(outcome.packed, work, progress))
     record(registry, outcome)
     line = _in_front(registry, outcome, settings)
     if not image_first:
         progress.at(55)
-        outcome = outcome.with_image(published_behind(outcome, work, line, progress))
+        outcome = outcome.with_image(publish_while_serving(outcome, work, line, progress))
         record(registry, outcome)
         _show(outcome, line)
     progress.at(100)
@@ -127,7 +127,9 @@ def _in_front(registry: Registry, outcome: PackagingResult, settings: BentosSett
     return line
 
 
-def published_behind(outcome: PackagingResult, work: Publication, line: str, progress: artifacts.Progress) -> Published:
+def publish_while_serving(
+    outcome: PackagingResult, work: Publication, line: str, progress: artifacts.Progress
+) -> Published:
     """The image of a version that answers already: one that fails is taken back, and the Bento stays, for it serves."""
     try:
         return _published(work, progress)
@@ -137,7 +139,7 @@ def published_behind(outcome: PackagingResult, work: Publication, line: str, pro
         raise
 
 
-def published_or_taken_back(packed: Packed, work: Publication, progress: artifacts.Progress) -> Published:
+def publish_or_undo(packed: Packed, work: Publication, progress: artifacts.Progress) -> Published:
     """The image, or the reason why there is none; a step that fails leaves nothing behind."""
     with _taken_back(packed, work):
         return _published(work, progress)

@@ -1,4 +1,4 @@
-"""That a run was completed, for Prometheus: pushed where a gateway is named, since a flow does not live to be scraped.
+"""Tells Prometheus that a run was completed: pushed to a gateway if one is named, since a flow ends before a scrape.
 
 What did not happen shows as a time that does not move, or as a series that never came: infra/monitoring/rules.yml has
 an alert for both.

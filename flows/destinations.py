@@ -26,7 +26,7 @@ class DestinationRefused(ValueError):
 
 
 def require_outside(block: BaseModel, allowed: Networks) -> None:
-    """Nothing, if every host that the block names is public or allowed.
+    """Make sure that every host which the block names is public or allowed.
 
     Raises:
         DestinationRefused: one is neither, or cannot be told before the block is called.

@@ -171,7 +171,7 @@ def ask(challenger: Version, checked: CheckedVersion, settings: FlowSettings) ->
 
 
 def unproved(decision: Decision, challenger: Version, checked: CheckedVersion) -> str:
-    """Why an approval is not believed: not signed by who may, or on other evidence. Empty if it is, or rejects."""
+    """Why an approval is refused: not signed by a listed reviewer, or about other evidence. Empty if it is not."""
     if not decision.approved:
         return ""
     reviewers = Reviewers.read(BentosSettings().reviewers_file)

@@ -49,7 +49,7 @@ def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
 
 @lru_cache(maxsize=8192)
 def subscriber(address: str) -> str:
-    """Whom an address stands for where no key does: a subscriber of IPv6 owns a /64 and more, not one address."""
+    """The subscriber to whom an address belongs, for requests without a key: one of IPv6 owns a /64 and more."""
     try:
         host = ip_address(address)
     except ValueError:

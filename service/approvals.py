@@ -58,7 +58,7 @@ class ApprovalClaim(Statement):
 
     @property
     def statement(self) -> Statement:
-        """What it is about."""
+        """The statement that is approved."""
         return Statement.model_validate(self.model_dump(include=set(Statement.model_fields)))
 
 
@@ -108,7 +108,7 @@ def proved(word: str, keys: Mapping[str, str], now: datetime | None = None) -> A
 
 
 def require_signed(directory: Path, manifest: Manifest, reviewers: Path, today: date | None = None) -> None:
-    """Nothing, if reviewers on the list signed for the model in `directory` and their word still holds.
+    """Make sure that reviewers on the list signed for the model in `directory`, and that their signatures still hold.
 
     Args:
         directory: the packed model that was loaded.

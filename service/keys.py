@@ -66,7 +66,7 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
                 not_before=not_before or now,
                 expires_at=expires or now + DEFAULT_LIFE,
                 created_at=now,
-                created_by=_who(),
+                created_by=_operator(),
                 test=test,
             )
         except ValidationError as error:
@@ -97,7 +97,7 @@ def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: s
                 "not_before": now,
                 "expires_at": now + DEFAULT_LIFE,
                 "created_at": now,
-                "created_by": _who(),
+                "created_by": _operator(),
             }
         )
         _add(records, new, now)
@@ -140,7 +140,7 @@ def expire(folder: Path, key_id: str, when: datetime, *, database: str | None = 
 
 @contextmanager
 def _changing(folder: Path, database: str | None) -> Iterator[tuple[list[KeyRecord], datetime]]:
-    """The records to change, of this host or of all, and the time by the clock that their lives go by."""
+    """The records to change, of this host or of all, and the time by the clock that their validity is measured with."""
     with ExitStack() as stack:
         if database is None:
             yield stack.enter_context(changing_keys(folder / "keys.json")), datetime.now(UTC)
@@ -157,7 +157,7 @@ def key_records(folder: Path, database: str | None = None) -> Sequence[KeyRecord
 
 
 def _records_and_time(folder: Path, database: str | None) -> tuple[Sequence[KeyRecord], datetime]:
-    """They, and the time by the clock that their lives go by."""
+    """The keys, and the time by the clock that their validity is measured with."""
     if database is None:
         return read_keys(folder / "keys.json").keys, datetime.now(UTC)
     from service.access.database_keys import DatabaseKeys
@@ -169,7 +169,7 @@ def _records_and_time(folder: Path, database: str | None) -> tuple[Sequence[KeyR
 def _log_event(folder: Path, event: SecurityEvent, key_id: str, **more: str) -> None:
     """A line of the security log: what was done, and by whom."""
     log = SecurityLog(folder, read_pepper(folder / "pepper"))
-    log.note(event, key=key_id, by=_who(), **more)
+    log.note(event, key=key_id, by=_operator(), **more)
     log.flush()
 
 
@@ -205,7 +205,7 @@ def _check_life(record: KeyRecord, now: datetime) -> None:
         raise KeyRefused("expires: must be after not-before")
 
 
-def _who() -> str:
+def _operator() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

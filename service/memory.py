@@ -33,8 +33,8 @@ class MemoryRelease:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         self._settled = resident_bytes()
 
-    async def when_idle(self, *, idle: bool) -> None:
-        """Look; call it about once a second."""
+    async def release(self, *, idle: bool) -> None:
+        """Give memory back if the process has grown and nothing is being answered; call it about once a second."""
         size = resident_bytes()
         self._settled = min(self._settled, size) if self._settled else size
         if idle and self._trim is not None and size - self._settled > _GROWN_BYTES:

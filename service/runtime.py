@@ -232,7 +232,7 @@ class Runtime:  # pylint: disable=too-many-instance-attributes  # it is the list
                 if self.traces is not None:
                     await _guarded(self.traces.flush)
                 idle = not self.throttle.in_flight and not self.room.in_use
-                await _guarded(partial(give_back.when_idle, idle=idle))
+                await _guarded(partial(give_back.release, idle=idle))
                 await _guarded(self.ledger.follow)
 
     async def _look_at_keys(self) -> None:

@@ -19,7 +19,7 @@ from ui.errors import SettingsMissing
 from ui.settings import UiSettings, read_settings
 from ui.texts.formats import Formats, zone_of
 from ui.texts.wording import Texts, choose_language, texts
-from ui.visitors import ANONYMOUS, Visitor, who
+from ui.visitors import ANONYMOUS, Visitor, current_visitor
 
 TRANSPORT: Final = "transport"  # a test puts an httpx transport here
 LANGUAGE: Final = "language"
@@ -112,7 +112,7 @@ def page_context() -> PageContext:
     transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
     formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
     client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
-    visitor = who(settings.visitors)
+    visitor = current_visitor(settings.visitors)
     visitor_client = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
     return PageContext(texts(language()), formats, settings, visitor_client, visitor)
 

@@ -1,4 +1,4 @@
-"""Who looks at the page, and what they may see: by Streamlit's own sign-in, by the proxy's user, or nobody in
+"""The visitor of a page and what they may see: by Streamlit's own sign-in, by the proxy's user, or nobody in
 particular.
 
 Without sign-in the page is a demo: it says so, it listens on this machine alone (`.streamlit/config.toml`), and the
@@ -30,11 +30,11 @@ class Visitor:
 
 
 def must_sign_in(settings: Visitors) -> bool:
-    """Whether the page has to ask who comes before it shows anything."""
+    """Whether the visitor has to sign in before the page shows anything."""
     return settings.sign_in and not user().get("is_logged_in")
 
 
-def who(settings: Visitors) -> Visitor:
+def current_visitor(settings: Visitors) -> Visitor:
     """The visitor of this run."""
     if settings.sign_in:
         return _visitor(str(user().get("email") or user().get("sub") or ""), settings)

@@ -1,4 +1,4 @@
-"""Asking a colour what its right answer is known of, with a key that lives as long as the proof."""
+"""Asks a colour for answers that are known beforehand, with a key that is valid for as long as the proof lasts."""
 
 from __future__ import annotations
 

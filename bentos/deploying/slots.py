@@ -114,15 +114,15 @@ class BentoRunner:
         spawn(command, settings, colour, environment)
 
     def running(self, colour: Colour) -> bool:
-        """By the mark."""
+        """Whether a process carries the colour's mark."""
         return bool(processes_of(self._settings, colour))
 
     def stop(self, colour: Colour) -> None:
-        """It drains, ends its workers and goes."""
+        """Let the service drain, end its workers and exit."""
         processes.end(processes_of(self._settings, colour), STOP_TIMEOUT_S)
 
     def last_words(self, colour: Colour) -> str:
-        """Of its log file."""
+        """The last line of its log file."""
         log = log_file(self._settings, colour)
         return processes.last_line_of(log)
 
@@ -169,7 +169,7 @@ class ImageRunner:
         self._engine.call(*command, release.reference)
 
     def running(self, colour: Colour) -> bool:
-        """By the container's name; a container that ended counts, for it must be removed."""
+        """Whether a container of this name is there; one that ended counts, for it must be removed."""
         if shutil.which(self._settings.engine) is None:
             return False
         try:
@@ -180,12 +180,12 @@ class ImageRunner:
             return False  # no engine, no container
 
     def stop(self, colour: Colour) -> None:
-        """It drains and is removed."""
+        """Let the service drain, then remove the container."""
         self._engine.call("stop", "--time", str(int(STOP_TIMEOUT_S)), self._name(colour))
         self._engine.call("rm", "--force", self._name(colour))
 
     def last_words(self, colour: Colour) -> str:
-        """Of the container's log."""
+        """The last line of the container's log."""
         try:
             return processes.last_line(self._engine.call("logs", "--tail", "5", self._name(colour)))
         except BentosError as error:

@@ -1,4 +1,4 @@
-"""What stands where: the releases of both colours and a trial under way, in one file that is replaced whole.
+"""The state of a deployment: the releases of both colours and a trial under way, in one file that is replaced whole.
 
 Which colour answers is not in it: that is the proxy's switch, so the two can never disagree. A trial that was cut off
 by a kill is settled by the next command: if the switch had turned it stands, else it is ended.
@@ -40,7 +40,7 @@ class Placement(BaseModel):
 
     @property
     def good(self) -> Release | None:
-        """What may answer partners from this place; None if all that stood here was taken back."""
+        """The release that may answer partners from this place; None if all that stood here was taken back."""
         return self.before if self.withdrawn else self.release
 
 
@@ -64,7 +64,7 @@ class DeploymentState(BaseModel):
     trial: SwitchTrial | None = None
 
     def at(self, colour: Colour) -> Placement | None:
-        """What stands in this place."""
+        """The placement in this place."""
         return self.green if colour == "green" else self.blue
 
     def put(self, colour: Colour, placement: Placement | None) -> DeploymentState:
@@ -79,7 +79,7 @@ class StateFile:
         self._file, self._lock = folder / "standing.json", folder / "lock"  # its first name: hosts keep it
 
     def read(self) -> DeploymentState:
-        """What stands.
+        """The state as it is now.
 
         Raises:
             DeployRefused: the file is unreadable.

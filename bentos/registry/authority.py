@@ -1,4 +1,4 @@
-"""Whether a verdict may let a version out: signed by who may, about these very bytes, by two people where it must."""
+"""Whether a verdict may let a version out: signed by listed reviewers, about these very bytes, by two if needed."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ def _number(version: Version | None) -> str:
 
 
 def vouched(version: Version, decision: Decision, entries: Sequence[TrailEntry]) -> None:
-    """Make sure that a host's audit trail says of a version what MLflow says, which who trains can write.
+    """Make sure that a host's audit trail agrees with MLflow about a version: whoever trains can write to MLflow.
 
     A signature names no trainer and holds as long as its key: the trail knows who registered the version, and whether
     the last verdict on it was this one, word for word, or a rejection since. A host without a trail says nothing.

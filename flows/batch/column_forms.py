@@ -208,7 +208,7 @@ _ONE_FORM: Final = "one way of writing in all of the column"
 
 
 def _refuse_days(layout: FileLayout, rows: RowsRead) -> None:
-    """Nothing, if these days fit the order that the file's beginning showed, or are plain where it showed none."""
+    """Make sure that these days fit the order that the file's beginning showed, or are plain where it showed none."""
     column, order = rows.fields.get(DAY_FIELD), rows.forms.get(DAY_FIELD, ColumnForm()).days
     if column is None:
         return

@@ -49,7 +49,7 @@ CATEGORIES: Final = tuple(name for name, (rule, _) in CONTRACT.items() if "$ref"
 
 
 def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: Sequence[str]) -> None:
-    """Nothing, if `fields` (by field its column) has all that a score needs.
+    """Make sure that `fields` (by field its column) has all that a score needs.
 
     Args:
         name: of the file, `layout` how it was understood: both for the message.
@@ -73,7 +73,7 @@ def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: S
 
 
 def refuse_types(schema: pa.Schema, fields: Mapping[str, str], name: str) -> None:
-    """Nothing, if the columns of a file with types of its own can hold their fields.
+    """Make sure that the columns of a file with types of its own can hold their fields.
 
     Raises:
         BatchRefused: one cannot; it is named.

@@ -131,7 +131,7 @@ def not_utf8(layout: FileLayout, surveys: Sequence[Survey]) -> bool:
 
 
 def refuse_bytes(layout: FileLayout, surveys: Sequence[Survey]) -> None:
-    """Nothing, if the text is UTF-8 as its owner says.
+    """Make sure that the text is UTF-8 as its owner says.
 
     Raises:
         BatchRefused: it is not; the line is that of the block at fault.

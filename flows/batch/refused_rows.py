@@ -38,12 +38,12 @@ def note(rows: RowsRead, check: Checked) -> bytes:
     records = [json.dumps(list(rows.file_table.column_names), ensure_ascii=False)]
     for place in map(int, places):
         records.append(
-            json.dumps([int(lines[place]), *_why(rows, check, place), *rows.cells(place)], ensure_ascii=False)
+            json.dumps([int(lines[place]), *_problem_of(rows, check, place), *rows.cells(place)], ensure_ascii=False)
         )
     return "\n".join(records).encode("utf-8", errors="surrogatepass")
 
 
-def _why(rows: RowsRead, check: Checked, place: int) -> tuple[str, str]:
+def _problem_of(rows: RowsRead, check: Checked, place: int) -> tuple[str, str]:
     if place in rows.aside:
         return rows.aside[place].column, rows.aside[place].what
     problem = int(check.problem[place])

@@ -1,4 +1,4 @@
-"""Where batch scoring may read and write: a form names any place, so a worker is told which ones are meant."""
+"""Where batch scoring may read and write: a form names any place, so a worker is told which places are allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who scores a job's pieces: Dask's workers of this host, or those of a scheduler."""
+"""The workers that score a job's pieces: Dask's workers of this host, or those of a scheduler."""
 
 from __future__ import annotations
 

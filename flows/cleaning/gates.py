@@ -135,7 +135,7 @@ def judged(
 
 
 def refuse(figures: Sequence[Measure]) -> None:
-    """Nothing, if no breach stops.
+    """Make sure that no breach stops the stage.
 
     Raises:
         GateBreached: in one line the worst breaches, their commonest unread values, and what to do.
@@ -234,7 +234,7 @@ def _repeats(cells: pd.Series, next_row: np.ndarray) -> float:
     return float((cells[both] == before[both]).mean()) if both.any() else 1.0
 
 
-def unread_told(understanding: Understanding) -> str:
+def unread_sentence(understanding: Understanding) -> str:
     """The commonest texts without a meaning, column by column; empty where all was read."""
     texts = _unread_texts(understanding)[TABLE]
     return f" Commonest unread: {', '.join(texts)}" if texts else ""

@@ -1,4 +1,4 @@
-"""Who asked to be left out of the training data: a list of keyed digests, so that no later table brings them back.
+"""Customers who asked to be left out of the training data: keyed digests, so that no later table brings them back.
 
 It lies under the state folder with its key, both for the owner alone, and outlives every table: whoever loses the list
 lets people back in with the next fetch, so it is saved as the audit trail is. Who has no key can try no numbers out.

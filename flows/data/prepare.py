@@ -11,7 +11,7 @@ from typing import Final
 
 import pandas as pd
 
-from flows.cleaning.gates import judged, refuse, unread_told
+from flows.cleaning.gates import judged, refuse, unread_sentence
 from flows.cleaning.pipeline import clean_rows
 from flows.cleaning.quality import Quality, as_markdown, summarise, suspect_repeats
 from flows.cleaning.raw_table import PERSONAL_COLUMNS
@@ -42,7 +42,7 @@ def prepare(
     alone = clean_rows(table.frame, fills, as_served=True)
     if result.frame.empty or alone.frame.empty:
         raise DatasetError(
-            f"no row of {raw_file} can be used: is it Kaggle's train.csv?{unread_told(table.understanding)}"
+            f"no row of {raw_file} can be used: is it Kaggle's train.csv?{unread_sentence(table.understanding)}"
         )
     gates = judged(result, table.understanding, params.gates, params.overrides)
     refuse(gates)

@@ -1,4 +1,4 @@
-"""Who trains and who judges: whole customers, by a seeded hash, so that a customer keeps its side for ever.
+"""The split into customers to learn from and to judge on, by a seeded hash, so that each keeps its side for ever.
 
 82 % of a customer's rows repeat last month's label: a random row split would show 0.81 accuracy where unseen customers
 get 0.71. The hash looks at nothing but the customer's id, so adding customers or months moves nobody.

@@ -36,7 +36,7 @@ class ColumnComparison:
 
 
 def _broken(column: WatchedColumn, reference: pd.DataFrame, current: pd.DataFrame) -> str:
-    """Which of the PROBLEMS keeps the column from being compared, or an empty string."""
+    """The problem (one of PROBLEMS) that makes the column impossible to compare; empty if there is none."""
     if column.name not in current:
         return "lost"
     if column.name not in reference:
@@ -53,7 +53,7 @@ def _broken(column: WatchedColumn, reference: pd.DataFrame, current: pd.DataFram
 
 
 def _odd_values(column: WatchedColumn, values: Any) -> tuple[str, int]:
-    """Which problem values outside the contract's range or levels are, and how many; never a value."""
+    """The problem of values outside the contract's range or levels, and their number; never a value."""
     if column.kind == "number":
         outside = int(np.sum((values < column.low) | (values > column.high)))
         return ("out_of_range" if outside else ""), outside

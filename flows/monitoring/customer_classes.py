@@ -22,7 +22,7 @@ from flows.batch.contract_columns import PREVIOUS
 from flows.batch.errors import BatchRefused
 from flows.batch.piece_rows import RowsRead
 from flows.batch.rows import DAY_FIELD, day_of
-from flows.monitoring.outcomes import CLASSES, codes_of, days_of, told_once
+from flows.monitoring.outcomes import CLASSES, codes_of, days_of, one_a_key
 from flows.monitoring.traffic import days
 from flows.predictions.rows import hashed
 from service.access.pseudonyms import pseudonym
@@ -126,7 +126,7 @@ def read_classes(client: S3Client, partner: str, key: bytes, today: date) -> tup
             raise BatchRefused(f"partner {partner} has more than {MOST_OUTCOMES:,} outcomes: fill previous_classes in")
     outcomes = pd.concat(parts) if parts else _usable(_NOTHING, today, aside)
     for key_columns in (["hash"], ["customer", "observed"]):
-        outcomes, contradicting, repeated = told_once(outcomes, key_columns)
+        outcomes, contradicting, repeated = one_a_key(outcomes, key_columns)
         aside.update({"contradicting": contradicting, "repeated": repeated})
     outcomes = outcomes.sort_values(["customer", "observed"])
     return CustomerClasses(

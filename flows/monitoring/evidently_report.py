@@ -38,7 +38,7 @@ NEVER: Final = 1e9  # threshold of a statistic that is shown and decides nothing
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportStatistic:
     """A statistic as the report names it."""
 
     name: str
@@ -46,21 +46,23 @@ class Shown:
 
 
 PSI: Final = {
-    "number": Shown("psi_decile", "PSI over reference deciles"),
-    "category": Shown("psi_category", "PSI over categories"),
-    "list": Shown("psi_items", "PSI over items (the picture has the first item only)"),
+    "number": ReportStatistic("psi_decile", "PSI over reference deciles"),
+    "category": ReportStatistic("psi_category", "PSI over categories"),
+    "list": ReportStatistic("psi_items", "PSI over items (the picture has the first item only)"),
 }
 EFFECT: Final = {
-    "number": Shown("ks_corrected", "KS distance, with p corrected by Benjamini-Hochberg"),
-    "category": Shown("homogeneity", "Cramer's V of a homogeneity test, with p corrected by Benjamini-Hochberg"),
-    "list": Shown("homogeneity_items", "Cramer's V of items, with p corrected by Benjamini-Hochberg"),
+    "number": ReportStatistic("ks_corrected", "KS distance, with p corrected by Benjamini-Hochberg"),
+    "category": ReportStatistic(
+        "homogeneity", "Cramer's V of a homogeneity test, with p corrected by Benjamini-Hochberg"
+    ),
+    "list": ReportStatistic("homogeneity_items", "Cramer's V of items, with p corrected by Benjamini-Hochberg"),
 }
 _BINS: Final = {"number": "over reference deciles", "category": "over categories"}
 
 
-def _for_the_record(kind: str, one: RecordedStatistic) -> Shown:
+def _for_the_record(kind: str, one: RecordedStatistic) -> ReportStatistic:
     over = f" {_BINS[kind]}" if one.binned else ""
-    return Shown(f"{one.name}_{kind}", f"{one.title}{over} (for the record)")
+    return ReportStatistic(f"{one.name}_{kind}", f"{one.title}{over} (for the record)")
 
 
 RECORD: Final = {
@@ -198,7 +200,7 @@ def _statistics(comparison: ReportComparison) -> dict[str, tuple[str, str, Stati
     binned = {"number": _decile_counts, "category": _category_counts}
     result: dict[str, tuple[str, str, Statistic]] = {}
 
-    def add(kind: str, one: Shown, function: Statistic) -> None:
+    def add(kind: str, one: ReportStatistic, function: Statistic) -> None:
         result[one.name] = (kind, one.title, function)
 
     for kind, counts in binned.items():

@@ -48,7 +48,7 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
             "sender": outcomes["partner"].astype(object).to_numpy(),
         }
     )[known & ~future & ~invalid]
-    once, contradicting, repeated = told_once(usable, ["hash"])
+    once, contradicting, repeated = one_a_key(usable, ["hash"])
     quarantined = {
         "in the future or undated": int(future.sum()),
         "no such class": int((invalid & ~future).sum()),
@@ -65,7 +65,7 @@ def settle(cohort: pd.DataFrame, outcomes: pd.DataFrame, today: date) -> Settled
     return Settled(frame, quarantined)
 
 
-def told_once(outcomes: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, int]:
+def one_a_key(outcomes: pd.DataFrame, key: list[str]) -> tuple[pd.DataFrame, int, int]:
     """One row of each key, observed last, none where classes contradict; how many contradict, and how many repeat.
 
     `outcomes` has the key's columns, `code` (of the class) and `observed` (the day).

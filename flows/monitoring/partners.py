@@ -1,4 +1,4 @@
-"""Whose word the outcomes are: how much one partner's weighs, and whose disagree far beyond the others'.
+"""Outcomes by partner: how much one partner's weigh, and whose disagree far beyond the others'.
 
 Outcomes are what partners say came of their customers, and red performance starts a training. So one partner counts for
 at most a share of the judged rows, and one whose outcomes stand far off from what the others' say is named and waits

@@ -1,4 +1,4 @@
-"""The answers of the monitor: states, and the verdict of a column or of a check of the whole window."""
+"""The types of the monitor's verdicts: states, and the verdict of a column or of a check of the whole window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the whole window is: checks over all columns at once, and the written rules that decide. Pure."""
+"""The state of the whole window: checks over all columns at once, and the written rules that decide. Pure."""
 
 from __future__ import annotations
 

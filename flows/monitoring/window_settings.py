@@ -1,4 +1,4 @@
-"""What the drift flow is asked: windows, thresholds and minimum sizes, typed so that Prefect shows them as a form.
+"""The settings of the drift flow: windows, thresholds and minimum sizes, typed so that Prefect shows them as a form.
 
 Each default is a measured one: the false alarms and the power of these rules at 500 to 5,000 rows are in the folder's
 README, and `make bench` repeats the measurement.

@@ -1,4 +1,4 @@
-"""A day of stored rows boiled down once, so that a run reads what is new and never history again.
+"""The daily digest: a day of stored rows reduced once, so that a run reads what is new and never history again.
 
 A day becomes one Parquet object beside the rows, `days/<kind>/dt=YYYY-MM-DD.parquet`. Of predictions it holds, for each
 described day and model version, the KEPT rows whose ids hash lowest, whole, then hash, described day and model version
@@ -22,7 +22,7 @@ from pyarrow import compute, parquet
 from pydantic import BaseModel, ConfigDict
 
 from flows.predictions import rows as stored
-from flows.predictions.erasure import boiled_key
+from flows.predictions.erasure import digest_key
 from flows.predictions.rows import StoredObject
 from service.s3 import read_object
 
@@ -91,15 +91,15 @@ def read_day(client: S3Client, kind: str, day: date) -> Day | None:
     if not objects:
         return None
     stamps = {one.key: one.stamp for one in objects}
-    stored_day = _load(client, boiled_key(kind, day))
+    stored_day = _load(client, digest_key(kind, day))
     if stored_day and any(stamps.get(key) != source.stamp for key, source in stored_day.ledger.objects.items()):
         stored_day = None
     fresh = [one for one in objects if stored_day is None or one.key not in stored_day.ledger.objects]
     if stored_day and not fresh:
         return stored_day
     tables = stored.tables(client, fresh, kind)
-    result = _boiled(kind, stored_day, zip(fresh, tables, strict=True))
-    client.put_object(Bucket=stored.BUCKET, Key=boiled_key(kind, day), Body=result.content)
+    result = _with_new_rows(kind, stored_day, zip(fresh, tables, strict=True))
+    client.put_object(Bucket=stored.BUCKET, Key=digest_key(kind, day), Body=result.content)
     return result
 
 
@@ -116,8 +116,8 @@ def _load(client: S3Client, key: str) -> Day | None:
     return Day(ledger, content) if ledger.format == FORMAT else None
 
 
-def _boiled(kind: str, before: Day | None, fresh: Iterable[tuple[StoredObject, pa.Table]]) -> Day:
-    """The day with the rows of fresh objects; memory holds the kept rows and some 40 bytes of any other."""
+def _with_new_rows(kind: str, before: Day | None, fresh: Iterable[tuple[StoredObject, pa.Table]]) -> Day:
+    """The day with the rows of new objects added; memory holds the kept rows and some 40 bytes of any other."""
     objects = dict(before.ledger.objects) if before else {}
     tables = [before.rows()] if before else []
     if kind == "outcomes":

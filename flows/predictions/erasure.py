@@ -87,8 +87,8 @@ def day_of(key: str) -> date | None:
     return date.fromisoformat(match[2]) if match else None
 
 
-def boiled_key(kind: str, day: date) -> str:
-    """Where the drift flow keeps a boiled day of `kind` (predictions, outcomes)."""
+def digest_key(kind: str, day: date) -> str:
+    """Where the drift flow keeps the daily digest of `kind` (predictions, outcomes)."""
     return f"{BOILED}{kind}/dt={day.isoformat()}.parquet"
 
 
@@ -129,7 +129,7 @@ def _empty(bucket: Bucket, key: str) -> int:
 def erase(bucket: Bucket, reports: Bucket, refs: frozenset[str], predictions: frozenset[str] = frozenset()) -> Erased:
     """Erases the predictions of these pseudonyms and with these ids, what refers to them, and reports naming either.
 
-    A boiled day goes before the rows that it was made of. Where no row is found, an erasure may have broken off after
+    A daily digest goes before the rows that it was made of. Where no row is found, an erasure may have broken off after
     the rows and before the scan: nobody knows which days, so all of them go and are made again from what is left.
 
     Raises:
@@ -200,7 +200,7 @@ def _erase_from(bucket: Bucket, key: str, refs: frozenset[str], predictions: Col
         return []
     day = day_of(key)
     if day is not None:
-        bucket.delete(boiled_key(key.partition("/")[0], day))
+        bucket.delete(digest_key(key.partition("/")[0], day))
     if any(records.read(rest)):
         bucket.put_csv(key, rest)
     else:

@@ -1,4 +1,4 @@
-"""Who signs a version: trainer and reviewer are two people, an override carries a third name, a reason and an end."""
+"""The signers of a version: trainer and reviewer are two people, an override has a third name, a reason and an end."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def _shut(folder: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make a closed terminal and a polite kill the same as Ctrl-C: KeyboardInterrupt, so that the block cleans up."""
+    """Make a closed terminal and SIGTERM the same as Ctrl-C: KeyboardInterrupt, so that the block cleans up."""
 
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt

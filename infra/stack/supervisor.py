@@ -299,7 +299,7 @@ class Stack:
             return [f"Prefect does not say what is planned: {error}"]
 
     def _answering_faults(self) -> list[str]:
-        """Approved is answering: where it is not, which version answers instead."""
+        """A fault if the approved version does not answer: it names the version that answers instead."""
         try:
             with closing(Models(self.settings.mlflow_url, (OPERATOR, self.logins.mlflow))) as models:
                 champion = models.under("champion")

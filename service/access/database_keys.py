@@ -79,7 +79,7 @@ class DatabaseKeys:
         return self._key_file
 
     def now(self) -> float:
-        """The database's, once the records were read."""
+        """Seconds since 1970 by the database's clock, once the records were read."""
         return time.monotonic() + self._ahead_s
 
     @contextmanager
@@ -103,7 +103,7 @@ class DatabaseKeys:
                 link.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
 
     def adopt(self, records: Sequence[KeyRecord]) -> int:
-        """Takes a host's keys in; how many were not there. Of one that is, the database's word counts.
+        """Adds a host's keys to the database; returns how many were new. A key that is there already stays as it is.
 
         Raises:
             DatabaseAway: none was taken.

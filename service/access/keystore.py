@@ -79,7 +79,7 @@ class KeyFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that was shown and is good: who calls and what he may."""
+    """A good key that a request showed: who calls, and what the caller may do."""
 
     id: str
     partner: str
@@ -94,7 +94,7 @@ class ApiKey:
 
     @property
     def account(self) -> str:
-        """Who owns what the key leaves and pays for it: the partner, or the partner's tests."""
+        """The account that owns the key's records and pays for its requests: the partner, or the partner's tests."""
         return f"{self.partner}:test" if self.test else self.partner
 
 
@@ -157,7 +157,7 @@ class KeySource(Protocol):
         """Seconds since 1970 by the clock that the lives of these keys go by."""
 
     def close(self) -> None:
-        """Let go."""
+        """Release what the source holds open."""
 
 
 class FileKeys:
@@ -188,11 +188,11 @@ class FileKeys:
         return content
 
     def now(self) -> float:
-        """This host's own."""
+        """Seconds since 1970 by this host's clock."""
         return time.time()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no file is held open."""
 
 
 class KeyStore:
@@ -210,7 +210,7 @@ class KeyStore:
         self._load()
 
     def verify(self, secret: bytes, now: float) -> ApiKey | None:
-        """Who shows this key, or None: unknown, wrong, revoked, not yet valid and expired look alike.
+        """The key's owner and rights, or None: unknown, wrong, revoked, not yet valid and expired look alike.
 
         Always one HMAC and one comparison, so that the time taken tells nothing. `now` in seconds since 1970.
         """
@@ -252,7 +252,7 @@ class KeyStore:
         return len(self._entries)
 
     def close(self) -> None:
-        """Lets the source go."""
+        """Closes the source."""
         self._source.close()
 
     def _load(self) -> None:

@@ -1,4 +1,4 @@
-"""What a caller is told about his limits: the RateLimit fields of draft-ietf-httpapi-ratelimit-headers.
+"""What a caller is told about its limits: the RateLimit fields of draft-ietf-httpapi-ratelimit-headers.
 
 `r` is what is left now; `t` the seconds until the policy is whole again, or, in a 429, until this very request would be
 admitted, which `Retry-After` says too. Obeying either is enough.

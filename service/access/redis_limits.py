@@ -1,4 +1,4 @@
-"""Buckets in Redis: exact over several hosts. The same arithmetic as `bucket`, as one atomic Lua script.
+"""Buckets in Redis: exact over several hosts. The same arithmetic as `token_bucket`, as one atomic Lua script.
 
 When Redis does not answer, the burst is still held by this host's shared memory and the daily quota fails open with an
 alarm (`qf_limiter_remote_failures_total`, by reason): refusing every partner because a counter is away would be worse.
@@ -105,7 +105,7 @@ def redis_at(url: str) -> Redis:
 
 
 class RemoteLimiter:
-    """Limits of keys over several hosts. Implements `bucket.Limiter`."""
+    """Limits of keys over several hosts. Implements `token_bucket.Limiter`."""
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class SharedTable:
         return decision
 
     def close(self) -> None:
-        """Write back and let go; the file keeps the counts."""
+        """Write the counts back and unmap the file, which keeps them."""
         self._memory.flush()
         self._memory.close()
         os.close(self._descriptor)
@@ -128,7 +128,7 @@ class SharedTable:
         self._memory[_BOOT_AT : _BOOT_AT + len(boot)] = boot
 
     def _sit_down(self) -> int:
-        """Lock the first free seat for life; how many others are taken."""
+        """Lock the first free seat until this process ends; returns how many other seats are taken."""
         others, own = 0, False
         for seat in range(_SEATS):
             if not files.lock_byte(self._descriptor, _SEATS_AT + seat, wait=False):
@@ -206,7 +206,7 @@ class SharedLimiter:
 
 @lru_cache(maxsize=8192)
 def bucket_name(name: str) -> bytes:
-    """The 8 bytes an account's or a key's bucket goes by."""
+    """The name of an account's or a key's bucket, 8 bytes."""
     return hashlib.blake2b(name.encode(), digest_size=8).digest()
 
 

@@ -1,4 +1,4 @@
-"""What a bucket goes by."""
+"""The terms of a token bucket: its rate, its burst and its daily quota."""
 
 from __future__ import annotations
 

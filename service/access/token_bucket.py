@@ -1,7 +1,7 @@
 """The arithmetic of throttling: a token bucket and a daily quota, checked and taken in one step.
 
 Pure: time comes in as numbers. The bucket refills by the monotonic clock, which no clock change moves; the quota counts
-UTC days by the wall clock. Whoever stores the state makes the step atomic (`shared`, `remote`).
+UTC days by the wall clock. Whoever stores the state makes the step atomic (`shared_limits`, `redis_limits`).
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ _STEPS: Final = "SELECT max(version), max(oldest) FROM ledger.migration"
 
 
 def migrate(url: str) -> list[int]:
-    """Takes the steps that a database lacks, each whole or not at all; which ones. Safe to repeat and to run twice.
+    """Takes the steps that a database lacks, each whole or not at all; returns them. Safe to repeat and to run twice.
 
     Raises:
         Misconfigured: the database cannot be used, or a release that is newer than this one changed it.

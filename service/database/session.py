@@ -166,7 +166,7 @@ class Session:
                     wire.shutdown(socket.SHUT_RDWR)
 
     def run(self, work: Callable[[Link], Found]) -> Found:
-        """What the work gives back; every statement of it is its own transaction, unless it begins one.
+        """The result of the work; every statement of it is its own transaction, unless it begins one.
 
         Raises:
             DatabaseAway: as `held`.
@@ -175,7 +175,7 @@ class Session:
             return work(link)
 
     def close(self) -> None:
-        """Lets the connection go, for good."""
+        """Closes the connection for good."""
         with self._lock:
             self._closed = True
             self._drop()

@@ -1,4 +1,4 @@
-"""What is there to read: the documentation, its description for machines, and the model that answers."""
+"""Routes that only read: the documentation, its description for machines, and the manifest of the model."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ OUTCOME: Final = Route(
 
 
 class Records:
-    """The partner's own predictions, reviews and outcomes; everybody else's do not exist for him."""
+    """The partner's own predictions, reviews and outcomes; those of others do not exist for it."""
 
     def __init__(self, ledger: Ledger, admission: Admission, sets: PredictionSets) -> None:
         self._ledger = ledger
@@ -135,7 +135,7 @@ class Records:
         return await self._keep(call, RecordKind.OUTCOME, identifier, outcome.prediction_id, moment, row.line())
 
     async def _about(self, call: Call, identifier: str) -> StoredAnswer | None:
-        """The answer that is spoken about; None where this host keeps none, but the id proves that it was given.
+        """The answer that a review or an outcome is about; None if only its id proves that it was given.
 
         The rows meet in the bucket, where they are joined by the id, so any host may take what came later.
 

@@ -1,4 +1,4 @@
-"""The table of everything that answers: the classes whose methods declare routes, and what is made of them."""
+"""The table of routes: the classes whose methods declare routes, and what is made of them."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class _Scores(msgspec.Struct):
 
 @dataclass
 class JobRunner:
-    """Takes up whatever job nobody runs; one at a time a worker."""
+    """Runs the jobs that no other worker runs; one at a time in each worker."""
 
     jobs: JobRepository
     scoring: Scoring
@@ -68,7 +68,7 @@ class JobRunner:
     _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
     _webhook_tasks: dict[str, tuple[str, asyncio.Task[None]]] = field(
         default_factory=dict
-    )  # by account: the job, who tells
+    )  # by account: the job and the task that tells its end
     _resting: dict[str, float] = field(default_factory=dict)  # jobs without tokens or room, or that failed, until when
     _parts: dict[str, tuple[ApiKey, int]] = field(default_factory=dict)  # jobs' tokens for a chunk not yet paid whole
     _tidied: float = 0.0
@@ -105,7 +105,7 @@ class JobRunner:
         self._away = str(error)
 
     async def look(self) -> bool:
-        """Give each job its turn, have told what is to be told; whether some job can go on at once."""
+        """Give each job its turn and have due webhooks sent; returns whether some job can go on at once."""
         goes_on, now = False, time.monotonic()
         due = await asyncio.to_thread(self.jobs.due, time.time())
         self._resting = {one: until for one in due if (until := self._resting.get(one, 0.0)) > now}
@@ -124,7 +124,7 @@ class JobRunner:
         return goes_on
 
     async def _give_turn(self, identifier: str) -> bool:
-        """Run a job, or have its end told; whether it can go on at once."""
+        """Run a job, or have its webhook sent; returns whether the job can go on at once."""
         if any(identifier == job for job, _ in self._webhook_tasks.values()):
             return False
         goes_on = False
@@ -134,7 +134,7 @@ class JobRunner:
                     await self._run(record)
                 record = await asyncio.to_thread(self.jobs.read, identifier)
                 goes_on = record is not None and not record.ended and identifier not in self._resting
-        if record is not None and _is_to_be_told(record):
+        if record is not None and _webhook_is_due(record):
             self._begin_telling(record)
         return goes_on
 
@@ -247,7 +247,7 @@ class JobRunner:
         """One try to tell it; the job is held, so that no other worker tells it too."""
         try:
             async with self._job_lock(identifier) as record:
-                if record is not None and _is_to_be_told(record):
+                if record is not None and _webhook_is_due(record):
                     await asyncio.get_running_loop().run_in_executor(self._tellers, self._deliver, record)
                     await asyncio.to_thread(self.jobs.save, record)
         except JobsAway as error:
@@ -271,7 +271,7 @@ class JobRunner:
             record.webhook_due = 0.0 if last else time.time() + webhooks.TRIES_AFTER_S[record.webhook_tries]
 
 
-def _is_to_be_told(record: JobRecord) -> bool:
+def _webhook_is_due(record: JobRecord) -> bool:
     return record.ended and 0 < record.webhook_due <= time.time()
 
 

@@ -1,6 +1,6 @@
 """What a job is, and where jobs are kept: in folders of one host, or in the database that several hosts share.
 
-An applicant's data are kept until he is scored and no longer; results go after a week.
+An applicant's data are kept until they are scored and no longer; results are deleted after a week.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class JobRepository(Protocol):
         """The job ends, and its webhook is due: the applicants' data go. One that has ended already stays as it is."""
 
     def cancel(self, identifier: str) -> JobRecord | None:
-        """The job ends as cancelled, whoever runs it; how it stands now: one that has ended already stays as it is.
+        """The job ends as cancelled, whoever runs it; returns its state. One that has ended already stays as it is.
         None if there is none of this id."""
 
     def tidy(self) -> None:

@@ -49,7 +49,7 @@ class SealedIds:
         return RecordId(place, f"{prefix}{vector.hex()}{self._masked(vector, number).hex()}")
 
     def place(self, public: str, owner: str) -> str | None:
-        """The place that an id of this owner's leads to; None if it was never given to him.
+        """The place that an id of this owner's leads to; None if it was never given to this owner.
 
         A plain place is given back as it is: whose it is, its record tells.
         """

@@ -1,4 +1,6 @@
-"""What is durable before an answer leaves, as the rest of the service asks for it: one small interface, engines behind.
+"""The ledger as the rest of the service sees it: one small interface, with several engines behind it.
+
+What the ledger takes is durable before an answer leaves.
 
 `service.ledger.journal` is the engine of one host: files that all its workers see. `service.ledger.postgres` is the one
 of several: a database that all of them see. Both keep the same promises: what `append` returned from is never lost, an
@@ -102,7 +104,7 @@ class Ledger(Protocol):
         """
 
     async def follow(self) -> None:
-        """Housekeeping that spares requests work: once before the first, then every second."""
+        """Housekeeping, so that requests need not do it: once before the first request, then every second."""
 
     def figures(self) -> Figures:
         """What operations want to know."""

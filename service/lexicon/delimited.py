@@ -141,7 +141,7 @@ def _is_indexed(rows: list[list[str]], width: int) -> bool:
 
 
 def refuse_broken_index(first: pa.ChunkedArray, lines: NDArray[np.int64]) -> None:
-    """Nothing, if rows go on beginning with their own number as those of the sample did; their cells are shifted else.
+    """Make sure that rows go on beginning with their own number as the sample's did: else their cells are shifted.
 
     Raises:
         TableRefused: one does not; its line is told.

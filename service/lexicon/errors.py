@@ -1,4 +1,4 @@
-"""What can go wrong in reading a table.
+"""What can go wrong when a table is read.
 
 TableRefused        the file cannot be read as asked: its text says where, what was expected, and what to do next
 """

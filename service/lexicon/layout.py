@@ -164,7 +164,7 @@ def _without_empty(layout: LaidOut) -> LaidOut:
 
 
 def refuse_names(names: tuple[str, ...], line: int) -> None:
-    """Nothing, if these can be a table's columns; an empty name is an index, or nothing.
+    """Make sure that these can be a table's columns; an empty name is an index, or nothing.
 
     Raises:
         TableRefused: too few, too many, one twice, or numbers.

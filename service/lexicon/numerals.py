@@ -78,7 +78,7 @@ _FORMS: Final = {".": _form(".", ","), ",": _form(",", ".")}
 
 @dataclass(frozen=True)
 class Numeral:
-    """A number's text without its dress: sign, digits with their marks, and which marks it wore."""
+    """A number's text without currency and percent signs: sign, digits with their marks, and which signs it had."""
 
     sign: str
     core: str

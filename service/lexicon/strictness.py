@@ -1,4 +1,4 @@
-"""How strict each reader is: the one table of it. What a text means is the same for all; what follows is here.
+"""How strict each reader is, in one table. What a text means is the same for all of them; what follows differs.
 
 The API takes no text for a number, since its sender is a program that can be mended. The demo asks, since a person sits
 before it. Batch gives a row back. Training keeps a row with a gap, counts it, and its gates stop a table of too many.
@@ -16,7 +16,7 @@ from service.lexicon.understanding import Understanding
 
 
 class Reader(StrEnum):
-    """Who reads."""
+    """The readers of tables."""
 
     API = "API"
     DEMO = "demo"
@@ -39,7 +39,7 @@ class Consequence(StrEnum):
 
 @dataclass(frozen=True)
 class Strictness:
-    """What a reader does.
+    """What one reader does with each kind of doubtful cell or row.
 
     `spelling` with a cell in another spelling than the contract's, `not_known` with a word for it where the field may
     be empty, `needed` where it may not, `two_readings` with a number that both decimal marks fit, `no_meaning` with a
@@ -93,7 +93,7 @@ def as_markdown() -> str:
 
 
 def hold(understanding: Understanding, reader: Reader) -> None:
-    """Nothing, if the reader takes a table as it was understood.
+    """Make sure that the reader takes a table as it was understood.
 
     Raises:
         TableRefused: something stays open, or a row is none, and the reader refuses the file for it.

@@ -125,7 +125,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Understanding:
-    """Of one file: how it is laid out, what its columns mean, what stays open, and which rows are no rows."""
+    """What was understood of one file: its layout, its columns, what stays open, and the rows that are set aside."""
 
     name: str
     kind: str
@@ -142,7 +142,7 @@ class Understanding:
     notes: tuple[str, ...] = ()
 
     def settled(self) -> None:
-        """Nothing, if nothing stays open.
+        """Make sure that nothing stays open.
 
         Raises:
             TableRefused: the first thing that the file does not tell, with the option that does.

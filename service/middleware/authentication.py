@@ -1,6 +1,6 @@
-"""Who may in. Everything is shut but liveness and readiness; three ways to show a key, and each only where it belongs.
+"""Authentication: which requests are let in. Only liveness and readiness need no key; there are three ways to show one.
 
-A partner shows his key in `x-api-key`. A browser opens the documentation with HTTP Basic, key as password;
+A partner shows its key in `x-api-key`. A browser opens the documentation with HTTP Basic, key as password;
 Prometheus reads the metrics with a bearer key. All refusals read alike. An address that shows wrong keys is answered
 429 after the first few, but a good key is good from any address.
 """
@@ -38,7 +38,7 @@ class Access:
     proxies: Networks = ()
 
     def admit(self, call: Call, scope: Scope | None) -> ApiKey | Problem:
-        """The key shown, or why the request goes no further. `scope` None: any good key will do.
+        """The key that the request shows. `scope` None: any good key will do.
 
         A good key is noted in the call even where its scopes refuse, so that the log can tell whose it was.
         """
@@ -72,7 +72,7 @@ class Access:
         return replace(UNAUTHORIZED, headers=tuple((b"www-authenticate", text) for text in (*challenges, _API_KEY)))
 
     def address(self, call: Call) -> str:
-        """Where the request comes from: the peer, or whom a proxy of ours speaks for."""
+        """Where the request comes from: the peer, or the client that one of our proxies names."""
         return origin(call.address, call.headers.get(b"x-forwarded-for", b""), self.proxies)
 
 

@@ -36,7 +36,7 @@ _CLOSED: Final = (b"content-security-policy", b"default-src 'none'; frame-ancest
 
 @dataclass(slots=True)
 class RequestHandler:
-    """What answering takes, made when the worker starts."""
+    """Everything that is needed to answer a request; made when the worker starts."""
 
     routes: Routes
     access: Access
@@ -75,7 +75,7 @@ class RequestHandler:
         return endpoint is not None and (endpoint.route.open or endpoint.route.scope is KeyScope.METRICS)
 
     def owner(self, call: Call) -> str:
-        """Who asks: a partner's account, or an address without a good key, and for what: probes may come from there."""
+        """The owner of a request's turns: a partner's account, or an address without a good key; apart from probes."""
         if call.key is not None:
             return call.key.account
         return f"{subscriber(self.access.address(call))} {call.route}"

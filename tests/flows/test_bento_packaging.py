@@ -70,8 +70,8 @@ def test_the_steps_of_an_image(
         work = Publication(packed, Identity(version="3", digest=IDENTITY["digest"]), golden, settings)
         progress = artifacts.Progress("image-steps", "Steps")
         if answers:
-            return bento_packaging.published_behind(_outcome(packed), work, "answering: it does", progress)
-        return bento_packaging.published_or_taken_back(packed, work, progress)
+            return bento_packaging.publish_while_serving(_outcome(packed), work, "answering: it does", progress)
+        return bento_packaging.publish_or_undo(packed, work, progress)
 
     with registry() as shelf:
         if offset:

@@ -144,7 +144,7 @@ def boiled(rows: Bucket, client: Any, kind: RecordKind, days_ago: int) -> str:
     """Have the drift flow boil down a day; the key it is kept under."""
     day = TODAY - timedelta(days=days_ago)
     assert days.read_day(client, kind.folder, day) is not None
-    key = erasure.boiled_key(kind.folder, day)
+    key = erasure.digest_key(kind.folder, day)
     assert key in set(rows.keys())
     return key
 

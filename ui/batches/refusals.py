@@ -1,4 +1,4 @@
-"""The rows that were left out, to be mended: the line in the file, why, and the cells as they stood there."""
+"""The refused rows as a table to correct: the line in the file, the reason, and the cells as they stood there."""
 
 from __future__ import annotations
 

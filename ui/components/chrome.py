@@ -66,7 +66,7 @@ def language_switch(t: Texts) -> None:
 
 
 def foot(t: Texts, context: PageContext) -> None:
-    """What every page ends with: what a score is, and who is taken to look."""
+    """The foot of every page: what a score is, and who is signed in."""
     st.caption(t("app.foot"))
     if context.visitor.known:
         st.caption(t("visitor.known", name=context.visitor.name))

@@ -1,4 +1,4 @@
-"""Whom a score was given for: the inputs that were sent, beside it."""
+"""The inputs that a score was computed from, shown beside it."""
 
 from __future__ import annotations
 

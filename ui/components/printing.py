@@ -75,7 +75,7 @@ def print_page(
     sentences = "".join(f"<p>{_plain(line)}</p>" for line in result.standing(context, score, manifest))
     edge = f"<p>{_plain(result.borderline_sentence(context, score))}</p>" if score.borderline else ""
     bars = probability_bars(context, score.probabilities, score.predicted_class)
-    why = "".join(f"<h2>{escape(title)}</h2>{body}" for title, body in result.why(context, score))
+    why = "".join(f"<h2>{escape(title)}</h2>{body}" for title, body in result.score_reasons(context, score))
     return (
         f'<!doctype html><html lang="{HTML_LANGUAGES[t.language]}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("print.title"))}</title>'

@@ -37,7 +37,7 @@ def show(context: PageContext, score: Score, manifest: Mapping[str, Any]) -> Non
     st.html(probability_bars(context, score.probabilities, score.predicted_class))
     notes = [t("result.not_default")] + ([t("result.band_differs")] if score.predicted_class != score.band else [])
     st.caption(" ".join(notes))
-    _why(context, score)
+    _show_reasons(context, score)
     for warning in score.warnings:
         st.warning(warning_sentence(context, warning), icon=":material/warning:")
 
@@ -83,14 +83,14 @@ def borderline_sentence(context: PageContext, score: Score) -> str:
     return context.texts("result.borderline", first=", ".join(classes[:-1]), second=classes[-1])
 
 
-def _why(context: PageContext, score: Score) -> None:
-    """Each part of `why` below its heading."""
-    for title, body in why(context, score):
+def _show_reasons(context: PageContext, score: Score) -> None:
+    """Each part of `score_reasons` below its heading."""
+    for title, body in score_reasons(context, score):
         st.header(title, anchor=False)
         st.html(body)
 
 
-def why(context: PageContext, score: Score) -> list[tuple[str, str]]:
+def score_reasons(context: PageContext, score: Score) -> list[tuple[str, str]]:
     """What moved the score, as headings with HTML: one list with points and bars where the answer tells points."""
     t = context.texts
     chart = waterfall.of(context, score)

@@ -137,7 +137,7 @@ class GroupCommit:
                 _log.warning("outbox: the event loop ended before %d answers were acknowledged", len(group))
 
     def _write(self, group: Sequence[QueuedFrame]) -> str:
-        """Makes a group durable; why not, in one line, or an empty text."""
+        """Makes a group durable; returns an empty text, or in one line why it could not."""
         rows = sum(len(item.numbers) for item in group)
         if self._writer is None:
             self.counters.failures += rows

@@ -2,7 +2,7 @@
 
 Every worker's thread tries to take one advisory lock; who has it ships, the others look again every `LOOK_S`. Who is
 refused by the store again and again lets another try: it may be this host alone that is cut off, or whose clock is so
-wrong that no signature of its is taken. A segment is marked after its objects are stored, so a death between the two
+wrong that its signatures are refused. A segment is marked after its objects are stored, so a death between the two
 stores the same bytes under the same keys again. While it is shipped its row is locked: who erases waits for it.
 """
 

@@ -6,7 +6,7 @@ Idempotency-Key decides between hosts: whose entry does not get it was not first
 
 Where the connection breaks, nobody knows whether the statement took effect. The thread then looks which entries are
 there before it writes the others again. If that cannot be told within `PATIENCE_S`, the requests are refused; what is
-found of them later is taken back, but for what a key leads to, which its partner will be given when he asks again.
+found of them later is taken back, but for what a key leads to, which its partner will be given when it asks again.
 """
 
 from __future__ import annotations

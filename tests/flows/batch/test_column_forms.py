@@ -88,7 +88,7 @@ def test_a_decimal_comma_is_read_in_every_piece(tmp_path: Path) -> None:
     plain, brazilian = (read_file(tmp_path / name, 300) for name in ("a.csv", "b.csv"))
 
     np.testing.assert_array_equal(plain.features, brazilian.features)
-    assert brazilian.description == "csv, utf-8, columns cut at semicolon, header on line 1, decimal comma"
+    assert brazilian.told == "csv, utf-8, columns cut at semicolon, header on line 1, decimal comma"
 
 
 def test_texts_in_parquet_are_asked_as_csv_is(tmp_path: Path) -> None:

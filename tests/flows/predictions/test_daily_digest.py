@@ -15,7 +15,7 @@ from flows.monitoring.window_settings import DriftSettings, Window
 from flows.predictions import daily_digest
 from flows.predictions import rows as stored
 from flows.predictions.daily_digest import read_day
-from flows.predictions.erasure import boiled_key
+from flows.predictions.erasure import digest_key
 
 DAY = date(2026, 10, 5)
 KINDS = ("predictions", "outcomes")
@@ -73,7 +73,7 @@ def test_a_day_is_made_again_when_an_object_changed_or_went(store, kind):
 def test_a_damaged_day_is_made_again(store, damage):
     """It is a cache: whatever is wrong with it costs time, never a run."""
     put(store, ["a"], "w-1")
-    store.put_object(Bucket="predictions", Key=boiled_key("predictions", DAY), Body=damage)
+    store.put_object(Bucket="predictions", Key=digest_key("predictions", DAY), Body=damage)
     assert len(read_day(store, "predictions", DAY).rows()) == 1
 
 
@@ -166,7 +166,7 @@ def test_rows_of_one_customer_share_a_number_and_a_row_without_one_stands_alone(
     rows = read_day(store, "predictions", DAY).rows().to_pandas().set_index("prediction_id")["customer"]
     assert rows["a"] == rows["b"] == rows["c"]
     assert rows.nunique() == 3
-    kept = store.get_object(Bucket="predictions", Key=boiled_key("predictions", DAY))["Body"].read()
+    kept = store.get_object(Bucket="predictions", Key=digest_key("predictions", DAY))["Body"].read()
     assert pseudonym not in str(parquet.read_table(io.BytesIO(kept)).to_pydict())
 
 

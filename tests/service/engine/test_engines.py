@@ -141,7 +141,7 @@ def test_both_engines_give_the_same_answers(trained: Trained) -> None:
     for row in trained.rows[:200].tolist():
         left, right = trained.compiled.assess(row), trained.portable.assess(row)
         assert left[1:-1] == right[1:-1]
-        assert left.lost == pytest.approx(right.lost, abs=1e-12)
+        assert left.relative_contributions == pytest.approx(right.relative_contributions, abs=1e-12)
         assert left.probabilities == pytest.approx(right.probabilities, abs=1e-12)
 
 
@@ -182,7 +182,7 @@ def test_any_row_is_answered_alike(plain: Trained, row: list[float]) -> None:
     np.testing.assert_array_equal(plain.portable.raw(matrix), raw)
     compiled, portable = plain.compiled.assess(row), plain.portable.assess(row)
     assert compiled[1:-1] == portable[1:-1]
-    assert compiled.lost == pytest.approx(portable.lost, abs=1e-9)
+    assert compiled.relative_contributions == pytest.approx(portable.relative_contributions, abs=1e-9)
 
 
 def test_no_rows_are_no_answers(plain: Trained) -> None:

@@ -74,7 +74,7 @@ def test_arrays_and_single_rows_agree(loaded_model: PackedModel) -> None:
     assert arrays.borderline.tolist() == [answer.borderline for answer in alone]
     assert list(arrays.named_reasons()) == [answer.numbers for answer in alone]
     unexplained = loaded_model.assess_arrays(rows)
-    assert (unexplained.numbers == -1).all() and len(unexplained.lost) == 0
+    assert (unexplained.numbers == -1).all() and len(unexplained.relative_contributions) == 0
 
 
 @pytest.mark.parametrize("reasons", [True, False])

@@ -53,7 +53,10 @@ def test_answers_add_up_and_repeat_what_was_sent(loaded_model: PackedModel) -> N
     for row in range(80):
         one = applicant(columns, row)
         answer = loaded_model.assess(features.row(one))
-        told = [json.loads(bytes(part)) for part in tally.explain(one, answer.score, answer.numbers, answer.lost)]
+        told = [
+            json.loads(bytes(part))
+            for part in tally.explain(one, answer.score, answer.numbers, answer.relative_contributions)
+        ]
         reasons = [Reason.model_validate(part) for part in told[0]]
         strengths = [Strength.model_validate(part) for part in told[1]]
         costs, gains = (sum(part.points or 0 for part in parts) for parts in (reasons, strengths))

@@ -191,12 +191,12 @@ class Scoring:
         warning_codes: Sequence[tuple[str, ...]],
     ) -> tuple[list[str], list[bytes], list[bytes]]:
         """`_render_many`, some rows at a time: others have their turns in between."""
-        found = list[str](), list[bytes](), list[bytes]()
+        wholes = list[str](), list[bytes](), list[bytes]()
         moment = _now()
         for start in range(0, len(applicants), _PIECE_ROWS):
             await asyncio.sleep(0)
             rows = slice(start, start + _PIECE_ROWS)
-            told = self._render_many(
+            pieces = self._render_many(
                 key,
                 applicants[rows],
                 {name: column[rows] for name, column in columns.items()},
@@ -204,9 +204,9 @@ class Scoring:
                 warning_codes[rows],
                 moment,
             )
-            for whole, piece in zip(found, told, strict=True):
+            for whole, piece in zip(wholes, pieces, strict=True):
                 whole.extend(piece)
-        return found
+        return wholes
 
     def _render_many(  # pylint: disable=too-many-locals,too-many-arguments,too-many-positional-arguments  # by columns
         self,

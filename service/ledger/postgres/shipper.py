@@ -62,7 +62,8 @@ FROM ledger.segment WHERE shipped_at IS NULL
 _KEYS_AT_ONCE: Final = 50_000
 _FORGET_KEYS: Final = f"""
 DELETE FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours' AND ctid = ANY (ARRAY(
-    SELECT ctid FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours' ORDER BY at LIMIT {_KEYS_AT_ONCE}
+    SELECT ctid FROM ledger.idempotency WHERE at < now() - interval '{KEY_HOURS} hours'
+    ORDER BY at LIMIT {_KEYS_AT_ONCE}
 ))
 """
 _TODAY: Final = "SELECT (now() AT TIME ZONE 'UTC')::date"

@@ -172,7 +172,7 @@ def test_what_a_killed_release_left_is_ended(api: EmbeddedApi) -> None:
     api.release(1)
     with pytest.raises(TakenBack):
         api.release(2, "live-wrong")
-    left = api._part(api.stack.settings, None, "credit-score:2")  # pylint: disable=protected-access  # as release made it
+    left = api._part(api.stack.settings, None, "credit-score:2")  # pylint: disable=protected-access  # as released
     with listening.bound(api.stack.settings.port_api) as door:
         started = api.stack.shelf.spawn(NEXT, left.recipe, door)
 

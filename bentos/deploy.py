@@ -24,6 +24,7 @@ from bentos.deploying.slots import Release
 from bentos.deploying.steps import Deployment
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.golden_requests import GoldenRequests, golden_applicants
+from bentos.registry.products import Products
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import DeploySettings
@@ -35,24 +36,24 @@ class Interrupted(BaseException):
     """Somebody asked this program to end: what it did is taken back."""
 
 
-def release_of(version: Version, kind: str) -> Release:
+def release_of(version: Version, kind: str, products: Products) -> Release:
     """What the packaging flow made of the version, to be run as `kind`.
 
     Raises:
         DeployRefused: it made none.
     """
-    tags = version.tags
     if kind == "image":
-        image, digest = tags.get("image", ""), tags.get("image_digest", "")
-        if not image or not digest:
+        if not products.image or not products.image_digest:
             raise DeployRefused(
                 f"version {version.number} has no image: set REGISTRY and run the packaging flow, or QF_DEPLOY_AS=bento"
             )
-        reference, content = f"{image.rpartition(':')[0]}@{digest}", digest
+        reference, content = f"{products.image.rpartition(':')[0]}@{products.image_digest}", products.image_digest
     else:
-        reference, content = tags.get("bento_tag", ""), tags.get("bento_digest", "")
+        reference, content = products.bento, products.bento_digest
         if not reference or not content:
-            raise DeployRefused(f"version {version.number} is not packed: run the packaging flow")
+            raise DeployRefused(
+                f"version {version.number} is not packed, as far as is known here: run the packaging flow"
+            )
     return Release.model_validate(
         {
             "version": str(version.number),
@@ -73,7 +74,7 @@ def approved_release(settings: DeploySettings, number: int) -> tuple[Release, tu
     registry = Registry.connect(settings)
     version = registry.version(number) if number else registry.by_alias(CHAMPION)
     registry.approved(version)
-    release = release_of(version, settings.deploy_as)
+    release = release_of(version, settings.deploy_as, registry.products(version))
     with tempfile.TemporaryDirectory(prefix="deploy-") as scratch:
         package = registry.download(version.number, version.digest, Path(scratch) / "package")
         return release, golden_applicants(package, GOLDEN_ROWS)

@@ -16,14 +16,13 @@ from typing import Final
 from bentos.errors import ArtefactDamaged
 from service.files import combined
 
-__all__ = ["bento_digest", "combined", "differences", "file_sha256", "fingerprint", "require_proved"]
+__all__ = ["bento_digest", "bento_path", "combined", "differences", "file_sha256", "fingerprint", "require_proved"]
 
 BLOCK_BYTES: Final = 1 << 20
 UNEXPECTED: Final = (".pyc", ".pyo", ".pth", ".egg-link")
 RESERVED: Final = {"__pycache__", "sitecustomize.py", "usercustomize.py"}  # Python reads them without being asked
 DEEPEST: Final = 32
 CREATED: Final = re.compile(rb"^creation_time: .*$", re.MULTILINE)
-SERVING, PROVED = "serving", "serving.sha256"  # in a Bento store: which Bento a start serves, and what it was proved as
 
 
 def file_sha256(path: Path) -> str:
@@ -77,21 +76,24 @@ def bento_digest(path: Path) -> str:
     return combined(fingerprint(path) | {"bento.yaml": hashlib.sha256(timeless).hexdigest()})
 
 
-def require_proved(store: Path, tag: str) -> None:
-    """Make sure that the Bento which was chosen to be served is byte for byte the one that was proved.
+def bento_path(store: Path, tag: str) -> Path:
+    """Where the Bento of this tag lies in a store."""
+    return store / "bentos" / Path(*tag.split(":", 1))
+
+
+def require_proved(store: Path, tag: str, digest: str) -> None:
+    """Make sure that a Bento is byte for byte the one that was proved with this digest, which the store does not hold.
 
     Raises:
         ArtefactDamaged: it is not, or is not there.
     """
-    proof = (store / PROVED).read_text("utf-8").split() if (store / PROVED).exists() else []
-    if proof[1:] != [tag]:  # chosen by a release that kept no digest
-        return
-    path = store / "bentos" / Path(*tag.split(":", 1))
+    path = bento_path(store, tag)
     if not (path / "bento.yaml").is_file():
         raise ArtefactDamaged(f"Bento {tag} is not in the store: run the packaging flow")
-    if bento_digest(path) != proof[0]:
+    if (actual := bento_digest(path)) != digest:
         raise ArtefactDamaged(
-            f"Bento {tag} is not what was proved: find out who changed it, then run the packaging flow"
+            f"Bento {tag} is not what was proved (digest {actual[:12]}, recorded is {digest[:12]}): find out who "
+            "changed it, then run the packaging flow"
         )
 
 

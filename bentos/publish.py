@@ -24,6 +24,8 @@ from bentos.packing.golden_requests import GoldenRequests, golden_applicants
 from bentos.packing.image_registry import ImageRegistry
 from bentos.packing.serving import Served
 from bentos.packing.smoke import Identity, SmokeReport, prove
+from bentos.registry.decision import Decision
+from bentos.registry.products import BILLED
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
@@ -211,15 +213,33 @@ def published(reference: str, digest: str, report: SmokeReport, pushed_mb: float
     return Published(reference=reference, digest=digest, summary=summary, pushed_mb=pushed_mb, sbom=document)
 
 
-def record(registry: Registry, version: Version, result: Published) -> None:
-    """Keep the image's reference, digest and bill of materials with the version in MLflow."""
-    registry.record(version, {"image": result.reference, "image_digest": result.digest})
+def record(registry: Registry, version: Version, result: Published, actor: str) -> None:
+    """Keep the image's reference and digest in the audit trail, and with its bill of materials in MLflow."""
+    registry.published(version, result.reference, result.digest, actor=actor)
     if result.sbom is not None:
-        registry.attach(version, BILL.format(number=version.number), result.sbom.read_text("utf-8"))
+        bill = BILL.format(number=version.number)
+        registry.keep(version, BILLED, bill, result.sbom.read_text("utf-8"), actor=actor)
 
 
-def pack_version(version: Version, package: Path, settings: BentosSettings) -> Packed:
-    """The Bento of a registered version, where this machine's settings put it; built, or found again.
+def fetch_package(registry: Registry, version: Version, package: Path, max_model_mb: float) -> Decision:
+    """The verdict that lets the version out; `package` then holds it, complete with verdict and documents.
+
+    Raises:
+        ApprovalMissing: it is not approved, or on other evidence than is kept with it.
+        ArtefactDamaged: its package or its documents are not what was registered and written.
+        PackFailed: the model is larger than `max_model_mb`.
+    """
+    decision = registry.approved(version)
+    registry.evidence(version, decision)
+    documents = registry.documents(version)
+    registry.download(version.number, version.digest, package)
+    bento.check_size(package, max_model_mb)
+    bento.finish(package, version.number, decision, documents)
+    return decision
+
+
+def pack_version(registry: Registry, version: Version, package: Path, settings: BentosSettings) -> Packed:
+    """The Bento of a registered version, where this machine's settings put it; built, or found as it was proved.
 
     Raises:
         ArtefactDamaged: the package's model is not the approved one.
@@ -232,6 +252,7 @@ def pack_version(version: Version, package: Path, settings: BentosSettings) -> P
         home=settings.home,
         store=settings.bento_store,
         base_image=settings.base_image,
+        proved=registry.products(version).proved,
     )
 
 
@@ -239,15 +260,14 @@ def publish_champion(settings: BentosSettings) -> Published:
     """The champion packed (or found again) and published."""
     registry = Registry.connect(settings)
     version = registry.by_alias(CHAMPION)
-    decision = registry.approved(version)
     with tempfile.TemporaryDirectory(prefix="publish-") as scratch:
-        package = registry.download(version.number, version.digest, Path(scratch) / "package")
-        bento.finish(package, version.number, decision, registry.documents(version))
-        packed = pack_version(version, package, settings)
+        package = Path(scratch) / "package"
+        fetch_package(registry, version, package, settings.max_model_mb)
+        packed = pack_version(registry, version, package, settings)
         identity = Identity(version=str(version.number), digest=version.digest)
         result = publish(packed, identity, golden_applicants(package, GOLDEN_ROWS), settings)
     if result.digest:
-        record(registry, version, result)
+        record(registry, version, result, "make image")
     return result
 
 

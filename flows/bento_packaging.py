@@ -34,6 +34,7 @@ from flows import answering, artifacts
 from flows.completion import completed
 from flows.settings import FlowSettings
 
+ACTOR: Final = "packaging"  # whom the audit trail names for what this flow proved
 LATER: Final = "is being made; the version does not wait for it"
 
 
@@ -102,7 +103,7 @@ def _packed(
     """The Bento, proved; and how its image is made."""
     fetch(registry, version, package, settings.max_model_mb)
     progress.at(15)
-    packed = build(version, package, settings)
+    packed = build(registry, version, package, settings)
     progress.at(30)
     work = Publication(
         packed,
@@ -184,18 +185,15 @@ def _undone(work: Publication) -> None:
 
 @task(task_run_name="fetch version {version.number}", cache_policy=NO_CACHE)
 def fetch(registry: Registry, version: Version, package: Path, max_model_mb: float) -> None:
-    """Download the package, prove its bytes, and complete its manifest with the verdict."""
-    decision = registry.approved(version)
-    registry.download(version.number, version.digest, package)
-    bento.check_size(package, max_model_mb)
-    bento.finish(package, version.number, decision, registry.documents(version))
+    """Download the package, prove its bytes and evidence, and complete its manifest with the verdict."""
+    decision = publish.fetch_package(registry, version, package, max_model_mb)
     get_run_logger().info("version %s approved by %s, package is intact", version.number, decision.reviewer)
 
 
 @task(task_run_name="build the Bento of version {version.number}", cache_policy=NO_CACHE)
-def build(version: Version, package: Path, settings: BentosSettings) -> Packed:
+def build(registry: Registry, version: Version, package: Path, settings: BentosSettings) -> Packed:
     """The Bento, built or found again."""
-    packed = publish.pack_version(version, package, settings)
+    packed = publish.pack_version(registry, version, package, settings)
     get_run_logger().info("%s %s", packed.tag, "stands already, byte for byte" if packed.reused else "built")
     return packed
 
@@ -244,10 +242,10 @@ def pull(work: Publication, digest: str) -> str:
 
 @task(task_run_name="record version {outcome.version.number}", cache_policy=NO_CACHE)
 def record(registry: Registry, outcome: PackagingResult) -> None:
-    """Keep tags and digests with the version in MLflow."""
-    registry.record(outcome.version, {"bento_tag": outcome.packed.tag, "bento_digest": outcome.packed.digest})
+    """Keep tags and digests in the audit trail and with the version in MLflow."""
+    registry.packed(outcome.version, outcome.packed.tag, outcome.packed.digest, actor=ACTOR)
     if outcome.published.digest:
-        publish.record(registry, outcome.version, outcome.published)
+        publish.record(registry, outcome.version, outcome.published, ACTOR)
     registry.attach(
         outcome.version, f"packaging/version-{outcome.version.number}.json", outcome.model_dump_json(indent=2)
     )

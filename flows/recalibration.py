@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from bentos.errors import ArtefactDamaged, BentosError
 from bentos.packing.recalibration import recalibrate
+from bentos.registry.catalogue import EVIDENCE_FILE
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
@@ -226,7 +227,7 @@ def fit_and_log(
         exhibits = Exhibits(
             parameters={**manifest.parameters, "rows": manifest.data.rows, "customers": manifest.data.customers},
             tags=tags,
-            texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: findings.model_dump_json(indent=2)},
+            texts={"model_card.md": card, EVIDENCE_FILE: findings.model_dump_json(indent=2)},
             answers={UNSEEN: unseen, SETTLED: refit.ours, SETTLED_BEFORE: refit.theirs}
             | ({OUT_OF_TIME: later} if later else {}),
         )

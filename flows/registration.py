@@ -22,11 +22,13 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bentos.errors import BentosError
+from bentos.errors import ArtefactDamaged, BentosError
 from bentos.registry.audit_trail import Trail
 from bentos.registry.authority import authorize
-from bentos.registry.catalogue import documents_file
+from bentos.registry.catalogue import EVIDENCE_FILE, checks_file, documents_file
 from bentos.registry.decision import Decision
+from bentos.registry.evidence import text_sha256
+from bentos.registry.products import CHECKED, DOCUMENTED
 from bentos.registry.signing import Reviewers, Statement, proved
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, Registry
@@ -40,6 +42,7 @@ from flows.settings import FlowSettings
 
 APPROVED: Final = "quantumfinance.model.approved"
 MAX_ATTEMPTS: Final = 20
+ACTOR: Final = "registration"  # whom the audit trail names for what this flow wrote
 
 
 class CheckedVersion(BaseModel):
@@ -50,6 +53,7 @@ class CheckedVersion(BaseModel):
     digest: str
     champion: int
     champion_digest: str
+    findings: str = Field(default="", description="SHA-256 of what the training found, of which the checks are made.")
     checks: tuple[ReleaseCheck, ...]
 
 
@@ -93,17 +97,23 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
 def check(registry: Registry, challenger: Version, champion: Version | None) -> CheckedVersion:
     """The release checks, kept with the version: made once for these bytes and this champion."""
     number, digest = (champion.number, champion.digest) if champion else (0, "")
-    path = f"checks/version-{challenger.number}-against-{number or 'none'}.json"
-    earlier = _earlier_checks(registry.attached(challenger, path))
-    if earlier and (earlier.digest, earlier.champion_digest) == (challenger.digest, digest):
+    path = checks_file(challenger.number, number)
+    earlier = _earlier_checks(registry.proved_text(challenger, CHECKED, path))
+    if earlier and earlier.findings and (earlier.digest, earlier.champion_digest) == (challenger.digest, digest):
         return earlier
     get_run_logger().info("comparing with %s", f"champion {number}" if number else "the default CatBoost")
     # CatBoost, scikit-learn and pandera: seconds that a resumed run, which finds its checks kept, need not spend.
     from flows.review.against_champion import checks_of
 
-    checks = checks_of(registry, challenger, champion)
-    checked = CheckedVersion(digest=challenger.digest, champion=number, champion_digest=digest, checks=checks)
-    registry.attach(challenger, path, checked.model_dump_json(indent=2))
+    findings = text_sha256(registry.attached(challenger, EVIDENCE_FILE))
+    checked = CheckedVersion(
+        digest=challenger.digest,
+        champion=number,
+        champion_digest=digest,
+        findings=findings,
+        checks=checks_of(registry, challenger, champion),
+    )
+    registry.keep(challenger, CHECKED, path, checked.model_dump_json(indent=2), actor=ACTOR)
     return checked
 
 
@@ -243,11 +253,17 @@ def apply(registry: Registry, decision: Decision) -> str:
 
 @task(task_run_name="documents of version {challenger.number}", cache_policy=NO_CACHE)
 def document(registry: Registry, challenger: Version, decision: Decision, checked: CheckedVersion) -> None:
-    """Write the documents of this validation: with the version's run, where packing finds them, and into this run."""
+    """Write the documents of this validation: with the version's run, where packing finds them, and into this run.
+
+    Raises:
+        ApprovalMissing: what they would be written from is not what was signed for.
+    """
     from flows.documents.dossier import for_readers
     from flows.documents.facts import DossierFacts
     from flows.review.against_champion import kept_evidence
 
+    if decision.approved:
+        registry.evidence(challenger, decision)
     with tempfile.TemporaryDirectory(prefix="documents-") as scratch:
         known = kept_evidence(registry, challenger, Path(scratch))
     facts = DossierFacts(
@@ -259,7 +275,8 @@ def document(registry: Registry, challenger: Version, decision: Decision, checke
         git_revision=challenger.tags.get("git_revision", ""),
     )
     documents = for_readers(facts)
-    registry.attach(challenger, documents_file(challenger.number), json.dumps(documents, indent=1, ensure_ascii=False))
+    text = json.dumps(documents, indent=1, ensure_ascii=False)
+    registry.keep(challenger, DOCUMENTED, documents_file(challenger.number), text, actor=ACTOR)
     for name, text in documents["staff"].items():
         title = f"Version {challenger.number}"
         artifacts.show_text(name.replace("_", "-").replace(".", "-"), text, title)
@@ -282,13 +299,17 @@ def _already(registry: Registry, challenger: Version) -> str:
     if registry.champion_told() == challenger.number:
         decision = registry.approved(challenger)
         registry.restore(actor=decision.reviewer, note="finished by its registration, run again")
-        if not registry.documents(challenger):
-            document(registry, challenger, decision, check(registry, challenger, _compared_with(registry, decision)))
+        if not _documented(registry, challenger):
+            signed = CheckedVersion.model_validate_json(registry.evidence(challenger, decision))
+            document(registry, challenger, decision, signed)
         announce(challenger)
         get_run_logger().info("version %s is champion already", challenger.number)
         return "approved"
     return ""
 
 
-def _compared_with(registry: Registry, decision: Decision) -> Version | None:
-    return registry.version(decision.champion) if decision.champion else None
+def _documented(registry: Registry, version: Version) -> bool:
+    try:
+        return bool(registry.documents(version))
+    except ArtefactDamaged:
+        return False

@@ -17,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from bentos.packing.model_package import assemble
+from bentos.registry.catalogue import EVIDENCE_FILE
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.revision import git_revision
 from bentos.settings import BentosSettings
@@ -210,7 +211,7 @@ def judge_and_log(
         parameters=parameters,
         tags=tags,
         curves=mlflow_run.learning_curves(trained.learned, unseen),
-        texts={"model_card.md": card, mlflow_run.EVIDENCE_FILE: findings.model_dump_json(indent=2)},
+        texts={"model_card.md": card, EVIDENCE_FILE: findings.model_dump_json(indent=2)},
         answers={"unseen": answers, **trained.later},
         baselines=yardsticks.figures,
     )

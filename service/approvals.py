@@ -30,9 +30,10 @@ CONTEXT: Final = b"credit-score approval 1\n"  # a signature made for anything e
 PACKED_LATER: Final = {"documents", "version", "approval", "files", "platform"}
 """What packing changes in a manifest; `files` only by the kernel and the registered manifest itself.
 
-`documents` quote the verdict, so they are written after it was signed and no signature can cover them. They are text
-that staff and partners read: nothing of them is run, and nothing of them decides an answer. What they repeat of the
-verdict stands signed in `approval`, the figures in the part of the manifest that is compared.
+`documents` quote the verdict, so they are written after it was signed and no signature can cover them; packing proves
+them by the audit trail. They are text that staff and partners read: nothing of them is run, and nothing of them decides
+an answer. What they repeat of the verdict stands signed in `approval`, the figures in the part of the manifest that is
+compared.
 """
 
 

@@ -36,9 +36,9 @@ def claim_of(decision: Decision, version: Version, name: str, /, **changes: obje
     return ApprovalClaim.model_validate(fields | changes)
 
 
-def approval(decision: Decision, version: Version) -> Decision:
-    """The decision with the signatures it needs."""
-    words = {"signature": signed(claim_of(decision, version, decision.reviewer), KEYS[decision.reviewer][0])}
+def approval(decision: Decision, version: Version, **changes: object) -> Decision:
+    """The decision with the signatures it needs; `changes` are to what is signed."""
+    words = {"signature": signed(claim_of(decision, version, decision.reviewer, **changes), KEYS[decision.reviewer][0])}
     if decision.overridden and (second := decision.second_reviewer) in KEYS:
-        words["second_signature"] = signed(claim_of(decision, version, second), KEYS[second][0])
+        words["second_signature"] = signed(claim_of(decision, version, second, **changes), KEYS[second][0])
     return decision.model_copy(update=words)

@@ -277,7 +277,7 @@ def test_report_and_rollout_speak_for_the_same_champion(mlflow_server: str, tmp_
     name, state = f"credit-score-{uuid.uuid4().hex[:8]}", tmp_path / "state"
     registry = Registry.connect(BentosSettings(tracking_uri=mlflow_server, state_dir=state, model_name=name))
     champion = champion_of(registry, tmp_path, {"macro_f1": 0.7})
-    registry.record(champion, {"image": "registry.test/credit-score:1", "image_digest": "sha256:abc"})
+    registry.published(champion, "registry.test/credit-score:1", "sha256:abc", actor="ana")
     (state / "env").write_text("export MLFLOW_TRACKING_URI=http://127.0.0.1:1\nexport QF_ONLY_THERE=1\n")
     ssh = tmp_path / "ssh"
     ssh.write_text("#!/bin/sh\nexit 0\n")

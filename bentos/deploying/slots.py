@@ -19,7 +19,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from bentos import processes
-from bentos.digests import bento_digest
+from bentos.digests import bento_path, require_proved
 from bentos.errors import BentosError, DeployRefused
 from bentos.packing.bento import bento_environment
 from bentos.packing.container_engine import ContainerEngine
@@ -91,17 +91,11 @@ class BentoRunner:
 
     def check(self, release: Release) -> None:
         """The Bento stands in the store, byte for byte as it was proved."""
-        path = self._path(release)
-        if not (path / "bento.yaml").is_file():
-            raise DeployRefused(f"Bento {release.reference} is not in the store: run the packaging flow")
-        if (digest := bento_digest(path)) != release.content:
-            raise DeployRefused(
-                f"Bento {release.reference} has digest {digest[:12]}, recorded is {release.content[:12]}: "
-                "do not use it, run the packaging flow"
-            )
+        require_proved(self._settings.bento_store, release.reference, release.content)
 
     def start(self, colour: Colour, release: Release) -> None:
-        """`bentoml serve` in a session of its own."""
+        """`bentoml serve` in a session of its own, of what is proved again: a rollback may be long after the proof."""
+        self.check(release)
         settings = self._settings
         command = [sys.executable, "-m", "bentoml", "serve", str(self._path(release))]
         command += ["--host", processes.HOST, "--port", str(settings.port(colour))]
@@ -127,7 +121,7 @@ class BentoRunner:
         return processes.last_line_of(log)
 
     def _path(self, release: Release) -> Path:
-        return self._settings.bento_store / "bentos" / Path(*release.reference.split(":", 1))
+        return bento_path(self._settings.bento_store, release.reference)
 
 
 class ImageRunner:

@@ -19,6 +19,7 @@ from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.registry.audit_trail import Trail
+from bentos.registry.products import DEPLOYED
 from bentos.settings import DeploySettings
 
 PROBE_PAUSE_S: Final = 0.2
@@ -81,12 +82,14 @@ class Deployment:
             self._settle()
             replaced = self._state_file.read().at(old) if old else None
             self._trail.append(
-                "deployed",
+                DEPLOYED,
                 actor=actor,
                 version=release.version,
                 digest=release.digest,
                 replaced=replaced.release.version if replaced else "",
                 note=colour,
+                artefact=release.reference,
+                content=release.content,
             )
             self._say(f"switched: {colour} answers with version {release.version}")
             self._watch(colour, golden, key, usual_ms)
@@ -258,9 +261,14 @@ class Deployment:
         if self._switch.active() == trial.colour:
             self._settle()
             self._say(f"a deployment was cut off after its switch: version {trial.release.version} stands")
-            note = "cut off after the switch"
             self._trail.append(
-                "deployed", actor=trial.actor, version=trial.release.version, digest=trial.release.digest, note=note
+                DEPLOYED,
+                actor=trial.actor,
+                version=trial.release.version,
+                digest=trial.release.digest,
+                note="cut off after the switch",
+                artefact=trial.release.reference,
+                content=trial.release.content,
             )
             return
         self._colours.stop(trial.colour)

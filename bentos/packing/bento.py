@@ -20,12 +20,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bentos.digests import PROVED, SERVING, bento_digest, combined, differences, file_sha256, fingerprint
+from bentos.digests import bento_digest, bento_path, combined, differences, file_sha256, fingerprint
 from bentos.errors import ArtefactDamaged, PackFailed
 from bentos.packing.model_package import complete
 from bentos.processes import last_line
 from bentos.registry.decision import Decision
-from service import files
 from service.contract import PRODUCT
 from service.engine.packed_model import PackedModel
 from service.errors import ModelRefused
@@ -125,7 +124,16 @@ def stage(home: Path, package: Path, staging: Path) -> str:
     return combined(fingerprint(staging))
 
 
-def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, base_image: str) -> Packed:
+def pack(  # pylint: disable=too-many-arguments  # what it is made of, where it goes, what is known of it
+    package: Path,
+    *,
+    version: int,
+    digest: str,
+    home: Path,
+    store: Path,
+    base_image: str,
+    proved: str | None = None,
+) -> Packed:
     """The Bento of this package, built now or, proved byte by byte, built before.
 
     Args:
@@ -135,6 +143,8 @@ def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, b
         home: root of the project.
         store: Bento store (BENTOML_HOME).
         base_image: what the image will be built from; part of the tag.
+        proved: the digest it was proved with before, empty if it was not: one that stands and differs is built anew.
+            None where nobody keeps it; then its own files are compared alone.
 
     Raises:
         ArtefactDamaged: the package's model is not the approved one.
@@ -144,23 +154,25 @@ def pack(package: Path, *, version: int, digest: str, home: Path, store: Path, b
     if actual != digest:
         raise ArtefactDamaged(f"version {version}: {MODEL_FILE} has digest {actual[:12]}, approved was {digest[:12]}")
     try:
-        return _packed(package, version, digest, home, store, base_image)
+        return _packed(package, version, digest, home, store, base_image, proved)
     except OSError as error:
         # Copying a folder raises one error that lists every file's: the first says it.
         reason = str(error.args[0][0][2]) if isinstance(error, shutil.Error) else str(error)
         raise PackFailed(f"packing version {version} failed: {reason[:200]}; mend that, run again") from error
 
 
-def _packed(package: Path, version: int, digest: str, home: Path, store: Path, base_image: str) -> Packed:
+def _packed(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # as `pack`
+    package: Path, version: int, digest: str, home: Path, store: Path, base_image: str, proved: str | None
+) -> Packed:
     with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
         # Not below .local/: BentoML refuses to pack from a path with a dot-folder in it.
         staging = Path(scratch) / "context"
         staging.mkdir()
         inputs = hashlib.sha256(f"{stage(home, package, staging)} {base_image}".encode()).hexdigest()
         tag = f"{BENTO_NAME}:{version}-{digest[:8]}-{inputs[:8]}"
-        path = store / "bentos" / BENTO_NAME / tag.partition(":")[2]
-        if path.exists() and _same(staging, path):
-            return Packed(tag=tag, digest=bento_digest(path), path=path, reused=True)
+        path = bento_path(store, tag)
+        if digest_there := _stands(staging, path, proved):
+            return Packed(tag=tag, digest=digest_there, path=path, reused=True)
         remove(path)
         _build(staging, tag, store, base_image)
         if not _same(staging, path):
@@ -181,10 +193,15 @@ def remove(path: Path) -> None:
         latest.unlink()
 
 
-def choose(store: Path, tag: str, digest: str) -> None:
-    """Name the Bento that a start of the service shall serve, in `store`/serving, and the digest it was proved with."""
-    files.replace(store / PROVED, f"{digest}  {tag}\n".encode())
-    files.replace(store / SERVING, f"{tag}\n".encode())
+def _stands(staging: Path, bento: Path, proved: str | None) -> str:
+    """Digest of a Bento that may be used again; empty if it must be built."""
+    if not (bento / "bento.yaml").is_file() or not _same(staging, bento):
+        return ""
+    try:
+        digest = bento_digest(bento)
+    except ArtefactDamaged:
+        return ""
+    return digest if proved in (None, digest) else ""
 
 
 def _same(staging: Path, bento: Path) -> bool:

@@ -24,6 +24,7 @@ from bentos.settings import BentosSettings
 from service.files import locked
 
 GENESIS: Final = "0" * 64
+_LATER: Final = ("verdict", "artefact", "content")  # fields that lines of earlier releases do not have
 
 
 class TrailEntry(BaseModel):
@@ -41,11 +42,13 @@ class TrailEntry(BaseModel):
     note: str
     previous: str
     verdict: str = ""  # SHA-256 of the verdict as it is stored with the version
+    artefact: str = ""  # a Bento's tag, or an image by digest: what was proved, or came in front of partners
+    content: str = ""  # SHA-256 of its bytes
     hash: str = ""
 
     def computed_hash(self) -> str:
         """The hash this entry must carry; what an older entry does not have does not count."""
-        body = self.model_dump(exclude={"hash"} if self.verdict else {"hash", "verdict"})
+        body = self.model_dump(exclude={"hash", *(name for name in _LATER if not getattr(self, name))})
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -65,11 +68,12 @@ class Trail:
         if not self._path.exists():
             return []
         entries: list[TrailEntry] = []
-        for number, line in enumerate(self._path.read_text(encoding="utf-8").splitlines()):
+        # The last part is empty, or the half line of a writer that was killed. Notes may hold other ends of lines.
+        for number, line in enumerate(self._path.read_bytes().split(b"\n")[:-1]):
             entries.append(self._checked(number, line, entries[-1].hash if entries else GENESIS))
         return entries
 
-    def _checked(self, number: int, line: str, previous: str) -> TrailEntry:
+    def _checked(self, number: int, line: bytes, previous: str) -> TrailEntry:
         try:
             entry = TrailEntry.model_validate_json(line)
         except ValidationError as error:
@@ -91,6 +95,8 @@ class Trail:
         replaced: str = "",
         note: str = "",
         verdict: str = "",
+        artefact: str = "",
+        content: str = "",
     ) -> TrailEntry:
         """The entry as written: flushed to disk before this returns.
 
@@ -111,6 +117,8 @@ class Trail:
                 note=note,
                 previous=entries[-1].hash if entries else GENESIS,
                 verdict=verdict,
+                artefact=artefact,
+                content=content,
             )
             entry = entry.model_copy(update={"hash": entry.computed_hash()})
             with self._path.open("a", encoding="utf-8") as handle:
@@ -148,7 +156,8 @@ def main() -> int:
     for entry in entries:
         replaced = f" (replaces {entry.replaced})" if entry.replaced else ""
         note = f": {entry.note}" if entry.note else ""
-        print(f"{entry.at} {entry.event} version {entry.version}{replaced} by {entry.actor}{note}")
+        artefact = f", {entry.artefact} {entry.content[:19]}" if entry.artefact else ""
+        print(f"{entry.at} {entry.event} version {entry.version}{replaced}{artefact} by {entry.actor}{note}")
     print(f"{len(entries)} entries, chain intact")
     return 0
 

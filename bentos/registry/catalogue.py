@@ -15,7 +15,8 @@ from bentos.digests import combined, file_sha256, fingerprint
 from bentos.errors import ApprovalMissing, ArtefactDamaged, BentosError, OverrideEnded, VersionMissing
 from bentos.registry.authority import authorize
 from bentos.registry.decision import Decision
-from bentos.registry.signing import Reviewers
+from bentos.registry.evidence import require_signed
+from bentos.registry.signing import Reviewers, proved
 from bentos.registry.version import Version, version_of
 from service.score.manifest import MODEL_FILE
 
@@ -30,6 +31,7 @@ _HINTS: Final = {
     PREVIOUS: "there is nothing to go back to, a promotion leaves the one before it",
 }
 PACKAGE: Final = "package"
+EVIDENCE_FILE: Final = "evidence.json"  # what a version's own run found out about it
 _DOCUMENTS: Final = TypeAdapter(dict[str, dict[str, str]])
 
 
@@ -178,6 +180,25 @@ class Catalogue:
             raise ApprovalMissing(f"the approval of version {version.number} does not hold: {error}") from error
         return decision
 
+    def evidence(self, version: Version, decision: Decision) -> str:
+        """The release checks that the reviewers of an approving verdict signed for, as they are kept.
+
+        Raises:
+            ApprovalMissing: they, or what they were made from, were changed since.
+        """
+        reviewers = Reviewers.read(self._reviewers)
+        words = [decision.signature, *([decision.second_signature] if decision.overridden else [])]
+        checks = self.attached(version, checks_file(version.number, decision.champion))
+        try:
+            claims = [proved(word, reviewers) for word in words]
+            require_signed(claims, checks, self.attached(version, EVIDENCE_FILE))
+        except ApprovalMissing as error:
+            raise ApprovalMissing(
+                f"the evidence of version {version.number} does not hold, {error}: find out who changed it and restore "
+                "it in MLflow, or train and decide anew"
+            ) from error
+        return checks or ""
+
     def run_parameters(self, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
         """Logged parameters and tags of a run.
 
@@ -262,6 +283,11 @@ class Catalogue:
         if not target.exists() or (target.is_dir() and not any(target.iterdir())):
             raise ArtefactDamaged(f"run {run_id} holds no {path}")
         return target
+
+
+def checks_file(number: int, champion: int) -> str:
+    """Artifact of a run that holds the release checks of version `number` against a champion, 0 for none."""
+    return f"checks/version-{number}-against-{champion or 'none'}.json"
 
 
 def documents_file(number: int) -> str:

@@ -8,6 +8,7 @@ decided) says nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from bentos.registry.audit_trail import TrailEntry
@@ -47,6 +48,17 @@ def previous_told(entries: Sequence[TrailEntry]) -> int:
     move = last_move(entries)
     replaced = move.replaced if move and move.event == PROMOTED else ""
     return int(replaced) if replaced and move and replaced != move.version else 0
+
+
+def taken_down(entries: Sequence[TrailEntry], number: int) -> datetime | None:
+    """When a version was last rejected, or gone back from; None if it never was."""
+    down = [
+        entry.at
+        for entry in entries
+        if str(number)
+        == (entry.replaced if entry.event == ROLLED_BACK else entry.version if entry.event == REJECTED else "")
+    ]
+    return datetime.fromisoformat(down[-1]) if down else None
 
 
 def disagreement(entries: Sequence[TrailEntry], champion: int) -> str:

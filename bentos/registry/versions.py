@@ -20,8 +20,18 @@ from typing import TYPE_CHECKING, Final
 from bentos.digests import combined, fingerprint
 from bentos.errors import AliasMoved, ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken, VersionMissing
 from bentos.registry.audit_trail import Trail, TrailEntry
-from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, Catalogue, client_of, decision_file
+from bentos.registry.catalogue import (
+    CHALLENGER,
+    CHAMPION,
+    PACKAGE,
+    PREVIOUS,
+    Catalogue,
+    client_of,
+    decision_file,
+    documents_file,
+)
 from bentos.registry.decision import Decision
+from bentos.registry.evidence import text_sha256
 from bentos.registry.identities import same_person
 from bentos.registry.moves import (
     FAILED,
@@ -34,8 +44,11 @@ from bentos.registry.moves import (
     champion_told,
     disagreement,
     previous_told,
+    taken_down,
     tells,
 )
+from bentos.registry.products import DOCUMENTED, PACKED, PUBLISHED, Products, from_tags, from_trail, text_digest
+from bentos.registry.signing import Reviewers, proved
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
 from service.files import locked
@@ -183,7 +196,7 @@ class Registry(Catalogue):
         Raises:
             PromotionLost: somebody else promoted first; nothing was changed.
             AliasMoved: the alias of the champion is not where the audit trail says.
-            ApprovalMissing: the decision rejects or is about other bytes.
+            ApprovalMissing: it rejects, is about other bytes, or was signed before the version was taken down.
             ArtefactDamaged: the version's package is missing or has other bytes.
             TrailBroken: the audit trail is not intact.
         """
@@ -194,6 +207,7 @@ class Registry(Catalogue):
             version = self._proved(decision.version)
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
+            self._require_signed_since(decision, version)
             verdict_sha256 = self._store(decision, version)
             replaced = champion.number if champion else 0
             self._move(
@@ -276,6 +290,83 @@ class Registry(Catalogue):
             elif key in version.tags:
                 self._client.delete_model_version_tag(self.name, str(version.number), key)
 
+    def products(self, version: Version) -> Products:
+        """What packing proved of the version: by the audit trail, by MLflow's tags where this host keeps none.
+
+        Raises:
+            TrailBroken: the audit trail is not intact.
+        """
+        entries = self._trail.entries()
+        return from_trail(entries, version) if tells(entries) else from_tags(version)
+
+    def packed(self, version: Version, tag: str, digest: str, *, actor: str) -> None:
+        """Keep which Bento was proved, in the audit trail and with the version."""
+        self._told_once(PACKED, version, tag, digest, actor)
+        self.record(version, {"bento_tag": tag, "bento_digest": digest})
+
+    def published(self, version: Version, reference: str, digest: str, *, actor: str) -> None:
+        """Keep which image was proved and pushed, in the audit trail and with the version."""
+        self._told_once(PUBLISHED, version, reference, digest, actor)
+        self.record(version, {"image": reference, "image_digest": digest})
+
+    def _told_once(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a line of the trail
+        self, event: str, version: Version, artefact: str, content: str, actor: str
+    ) -> None:
+        """Append the line unless the trail's newest of this version says the same: every step may be repeated."""
+        known = from_trail(self._trail.entries(), version)
+        if (artefact, content) in ((known.bento, known.bento_digest), (known.image, known.image_digest)):
+            return
+        self._trail.append(
+            event,
+            actor=actor,
+            version=str(version.number),
+            digest=version.digest,
+            artefact=artefact,
+            content=content,
+        )
+
+    def keep(  # pylint: disable=too-many-arguments  # which text, whose, and by whom
+        self, version: Version, event: str, path: str, text: str, *, actor: str
+    ) -> None:
+        """Keep a text with the version's run, and its digest in the audit trail as `event`."""
+        self.attach(version, path, text)
+        content = text_sha256(text)
+        if text_digest(self._trail.entries(), version, event, path) == content:
+            return
+        self._trail.append(
+            event,
+            actor=actor,
+            version=str(version.number),
+            digest=version.digest,
+            artefact=path,
+            content=content,
+        )
+
+    def proved_text(self, version: Version, event: str, path: str) -> str | None:
+        """A text as `keep` kept it; None where there is none, or where by the audit trail it is another.
+
+        Raises:
+            TrailBroken: the audit trail is not intact.
+        """
+        text, entries = self.attached(version, path), self._trail.entries()
+        believed = not tells(entries) or text_digest(entries, version, event, path) == text_sha256(text)
+        return text if believed else None
+
+    def documents(self, version: Version) -> dict[str, dict[str, str]]:
+        """The documents of the version's validation, by reader and name, as its registration wrote them.
+
+        Raises:
+            ArtefactDamaged: the audit trail has none, or others.
+            TrailBroken: the audit trail is not intact.
+        """
+        path = documents_file(version.number)
+        if tells(self._trail.entries()) and self.proved_text(version, DOCUMENTED, path) is None:
+            raise ArtefactDamaged(
+                f"the documents of version {version.number} are not those that its registration wrote: run it again "
+                f"for version {version.number}, it writes them anew"
+            )
+        return super().documents(version)
+
     def attach(self, version: Version, path: str, text: str) -> None:
         """Keep a text with the version's run, as artifact `path`."""
         self._client.log_text(version.run_id, text, path)
@@ -311,6 +402,22 @@ class Registry(Catalogue):
                 f"against {expected or 'none'}; run the registration flow again"
             )
         return champion
+
+    def _require_signed_since(self, decision: Decision, version: Version) -> None:
+        """Refuse a signature that was given before the version was rejected or gone back from.
+
+        It holds for good, and stands in MLflow: whoever may hand in a form could use it once more.
+        """
+        since = taken_down(self._trail.entries(), version.number)
+        if since is None:
+            return
+        reviewers = Reviewers.read(self._reviewers)
+        words = [decision.signature, *([decision.second_signature] if decision.overridden else [])]
+        if any(proved(word, reviewers).at <= since for word in words):
+            raise ApprovalMissing(
+                f"version {version.number} was rejected or gone back from at {since:%Y-%m-%d %H:%M}, after this was "
+                "signed: run its registration again and sign anew"
+            )
 
     def _still_there(self, number: int) -> bool:
         """Whether MLflow has the version; without it no alias can be where the trail says, and another may follow."""

@@ -11,13 +11,14 @@ import pandas as pd
 from pydantic import ValidationError
 
 from bentos.errors import ArtefactDamaged
+from bentos.registry.catalogue import EVIDENCE_FILE
 from bentos.registry.version import Version
 from bentos.registry.versions import Registry
 from flows.learning.fit import Parameters
 from flows.learning.model_metrics import LabelledAnswers
 from flows.learning.prepared_data import NotPrepared, PreparedData, read_prepared
 from flows.review import evidence
-from flows.review.mlflow_run import ANSWERS, EVIDENCE_FILE
+from flows.review.mlflow_run import ANSWERS
 from flows.review.recalibration_evidence import RECALIBRATED_FROM, SETTLED, SETTLED_BEFORE
 from flows.review.release_checks import run_checks
 from flows.review.release_evidence import Evidence, ReleaseCheck

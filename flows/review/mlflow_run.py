@@ -34,7 +34,6 @@ from service.score.features import FEATURE_NAMES, row
 from service.score.manifest import Manifest
 
 CURVE_POINTS: Final = 20
-EVIDENCE_FILE: Final = "evidence.json"
 ANSWERS: Final = "answers"
 POOLED: Final = "pooled"
 REQUIREMENTS: Final = ("catboost>=1.2.10,<1.3", "numpy>=2.2,<3")

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bentos.errors import BentosError
 from bentos.publish import BILL
+from bentos.registry.products import BILLED
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
@@ -57,16 +58,16 @@ class TrustSettings(BaseSettings):
     )
 
 
-def image_of(version: Version) -> str:
+def image_of(registry: Registry, version: Version) -> str:
     """The version's image by digest, `registry/name@sha256:...`.
 
     Raises:
         StackError: none was pushed.
     """
-    image, digest = version.tags.get("image", ""), version.tags.get("image_digest", "")
-    if not image or not digest:
+    products = registry.products(version)
+    if not products.image or not products.image_digest:
         raise StackError(f"version {version.number} has no image yet: run `make image` first")
-    return f"{image.rpartition(':')[0]}@{digest}"
+    return f"{products.image.rpartition(':')[0]}@{products.image_digest}"
 
 
 def sign(image: str, bill: Path, settings: SigningSettings) -> None:
@@ -115,10 +116,10 @@ def sign_champion(registry: Registry, settings: SigningSettings) -> str:
     """
     version = registry.by_alias(CHAMPION)
     registry.approved(version)
-    image = image_of(version)
-    bill = registry.attached(version, BILL.format(number=version.number))
+    image = image_of(registry, version)
+    bill = registry.proved_text(version, BILLED, BILL.format(number=version.number))
     if bill is None:
-        raise StackError(f"version {version.number} has no bill of materials: run `make image` first")
+        raise StackError(f"version {version.number} has no bill of materials that was proved: run `make image` first")
     with tempfile.TemporaryDirectory(prefix="sign-") as scratch:
         path = Path(scratch) / "bill.cdx.json"
         path.write_text(bill, encoding="utf-8")

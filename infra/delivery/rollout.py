@@ -163,7 +163,7 @@ def release(registry: Registry, settings: RolloutSettings, trust: TrustSettings,
     """
     version = registry.by_alias(CHAMPION)
     registry.approved(version)
-    image = image_of(version)
+    image = image_of(registry, version)
     signer = verify(image, trust)
     roll_out(image, version.number, settings)
     registry.record(version, {RELEASED_AT: now.isoformat(timespec="seconds")})

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bentos.digests import SERVING
+from bentos.digests import bento_path
+from bentos.errors import TrailBroken
 from bentos.processes import PROBE_TIMEOUT_S
+from bentos.registry.audit_trail import Trail, TrailEntry
+from bentos.registry.products import embedded
+from bentos.settings import BentosSettings
 from infra.errors import StackError
 from infra.settings import HOST, ROOT, StackSettings
 from infra.stack import object_store as store
@@ -144,10 +148,29 @@ def worker(settings: StackSettings, variables: Mapping[str, str], pool: str) -> 
     return StackPart("worker", Recipe(command, env, ROOT), "")
 
 
+def trail(settings: StackSettings) -> Trail:
+    """The stack's audit trail."""
+    return Trail(BentosSettings(state_dir=settings.state_dir).trail_file)
+
+
+def released(settings: StackSettings) -> TrailEntry | None:
+    """The release to the API that was proved in front of partners; None before the first.
+
+    The audit trail says it, which lies apart from the Bentos: who can write there chooses nothing by that.
+
+    Raises:
+        StackError: the audit trail is not intact.
+    """
+    try:
+        return embedded(trail(settings).entries())
+    except TrailBroken as error:
+        raise StackError(str(error)) from error
+
+
 def served_bento(settings: StackSettings) -> str | None:
     """Tag of the Bento that was proved in front of partners; None before the first was. The newest is no answer."""
-    chosen = settings.state_dir / "bentoml" / SERVING
-    return chosen.read_text().strip() or None if chosen.exists() else None
+    release = released(settings)
+    return release.artefact or None if release else None
 
 
 def served_model(settings: StackSettings) -> Path:
@@ -159,7 +182,7 @@ def served_model(settings: StackSettings) -> Path:
     bento = served_bento(settings)
     if not bento:
         raise StackError("no model is served yet; run `make demo` first")
-    return settings.state_dir / "bentoml" / "bentos" / Path(*bento.split(":", 1)) / "src" / "model"
+    return bento_path(settings.state_dir / "bentoml", bento) / "src" / "model"
 
 
 def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:

@@ -3,8 +3,8 @@ back.
 
 The Bento is proved on a port of its own, as `bentos.deploying` does behind a proxy. Then it is started once more on the
 API's own port, which both share until the kernel has sent every new connection to the new one (`listening`). Which
-Bento a
-start of the stack serves is written down last, after the watch: whatever is cut off before that, what served serves on.
+Bento a start of the stack serves is written down last, after the watch, in the audit trail: whatever is cut off before
+that, what served serves on.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.slots import BentoRunner, Colours, Release
 from bentos.deploying.watch import WatchLimits, WatchVerdict
 from bentos.errors import DeployRefused, TakenBack
-from bentos.packing.bento import choose
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.processes import answers, free_port
 from bentos.registry.audit_trail import Trail
+from bentos.registry.products import DEPLOYED, EMBEDDED
 from bentos.settings import DeploySettings
 from infra.stack import listening, parts
 from infra.stack.guards import exclusive
@@ -74,11 +74,17 @@ class EmbeddedRelease:
             with proof_key(settings.service_dir) as key:
                 usual_ms = self._proved(chosen, rows, key)
                 self._let_in(part, chosen, rows, key, usual_ms)
-            choose(settings.bento_store, chosen.reference, chosen.content)
-            self._take_over()
+            # From here on it is what a start serves.
             Trail(settings.trail_file).append(
-                "deployed", actor=actor, version=chosen.version, digest=chosen.digest, note="embedded API"
+                DEPLOYED,
+                actor=actor,
+                version=chosen.version,
+                digest=chosen.digest,
+                note=EMBEDDED,
+                artefact=chosen.reference,
+                content=chosen.content,
             )
+            self._take_over()
             self._say(f"version {chosen.version} answers at {stack.settings.api_url}")
 
     def settle(self) -> None:

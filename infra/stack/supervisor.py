@@ -15,9 +15,7 @@ import httpx
 from bentos.digests import require_proved
 from bentos.errors import ArtefactDamaged, TrailBroken
 from bentos.processes import answers, await_ready, port_obstacle, port_taken, sweep
-from bentos.registry.audit_trail import Trail
 from bentos.registry.moves import disagreement
-from bentos.settings import BentosSettings
 from flows import schedules
 from flows.schedules import Schedule
 from infra.errors import StackError
@@ -148,15 +146,20 @@ class Stack:
         return self.settings.state_dir / "keys" / "demo"
 
     def _api(self) -> StackPart | None:
-        bento = parts.served_bento(self.settings)
-        if not bento:
-            return None
         try:
-            require_proved(self.settings.state_dir / "bentoml", bento)
-        except ArtefactDamaged as error:  # the rest comes up: packing it anew needs Prefect and MLflow
+            release = parts.released(self.settings)
+            if release is None:
+                return None
+            if not release.artefact:
+                raise StackError(
+                    f"version {release.version} was let in by an earlier release of this project, which kept no digest "
+                    "in the audit trail: run the packaging flow, it proves the Bento and lets it in"
+                )
+            require_proved(self.settings.state_dir / "bentoml", release.artefact, release.content)
+        except (ArtefactDamaged, StackError) as error:  # the rest comes up: packing it anew needs Prefect and MLflow
             say(f"  api          not started: {error}")
             return None
-        return parts.api(self.settings, self.pair, bento)
+        return parts.api(self.settings, self.pair, release.artefact)
 
     def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():
@@ -318,7 +321,7 @@ class Stack:
     def _astray(self, champion: int) -> str:
         """Why the audit trail does not believe the alias; empty if it does."""
         try:
-            return disagreement(Trail(BentosSettings(state_dir=self.settings.state_dir).trail_file).entries(), champion)
+            return disagreement(parts.trail(self.settings).entries(), champion)
         except TrailBroken as error:
             return str(error)
 

@@ -12,8 +12,9 @@ from bentos.deploying import slots
 from bentos.deploying.slots import BentoRunner, ImageRunner, carried
 from bentos.deploying.state import StateFile
 from bentos.deploying.steps import Deployment
-from bentos.errors import DeployRefused
+from bentos.errors import ArtefactDamaged, DeployRefused
 from bentos.packing.bento import bento_environment
+from bentos.registry.products import Products, from_tags
 from bentos.registry.version import Version
 from bentos.settings import DeploySettings
 from tests.bentos.hosts import release
@@ -24,25 +25,27 @@ def test_what_was_packed_is_what_is_deployed() -> None:
     """By the digests the packaging flow recorded; without them there is nothing to deploy."""
     tags = {"bento_tag": "credit-score:3-a-b", "bento_digest": "d", "image": "r:5000/credit-score:3-a-b"}
     version = Version(number=3, run_id="r", digest="m", package_sha256="p", tags=tags | {"image_digest": "sha256:e"})
+    made = from_tags(version)
 
-    assert deploy.release_of(version, "bento").reference == "credit-score:3-a-b"
-    assert deploy.release_of(version, "image").reference == "r:5000/credit-score@sha256:e"
+    assert deploy.release_of(version, "bento", made).reference == "credit-score:3-a-b"
+    assert deploy.release_of(version, "image", made).reference == "r:5000/credit-score@sha256:e"
     for kind, says in (("bento", "version 3 is not packed"), ("image", "version 3 has no image: set REGISTRY")):
         with pytest.raises(DeployRefused, match=says):
-            deploy.release_of(version.model_copy(update={"tags": {}}), kind)
+            deploy.release_of(version, kind, Products())
 
 
 def test_a_bento_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
-    """Before anything is started."""
+    """Before anything is started, be it for a rollback to what was proved long ago."""
     settings = DeploySettings(state_dir=tmp_path)
     bento = tmp_path / "bentoml" / "bentos" / "credit-score" / "2"
 
-    with pytest.raises(DeployRefused, match="credit-score:2 is not in the store: run the packaging flow"):
+    with pytest.raises(ArtefactDamaged, match="credit-score:2 is not in the store: run the packaging flow"):
         BentoRunner(settings).check(release(2))
     bento.mkdir(parents=True)
     (bento / "bento.yaml").write_text("name: credit-score")
-    with pytest.raises(DeployRefused, match="has digest .*, recorded is none: do not use it"):
-        BentoRunner(settings).check(release(2))
+    for attempt in (BentoRunner(settings).check, lambda one: BentoRunner(settings).start("blue", one)):
+        with pytest.raises(ArtefactDamaged, match="is not what was proved .*, recorded is none"):
+            attempt(release(2))
 
 
 @pytest.mark.parametrize("kind", ["bento", "image"])
@@ -64,6 +67,7 @@ def test_a_colour_proves_signatures_by_the_hosts_list(
 
     monkeypatch.setattr(slots.ContainerEngine, "call", call)
     monkeypatch.setattr(slots, "spawn", begin)
+    monkeypatch.setattr(BentoRunner, "check", lambda *_: None)
     runner = ImageRunner(settings) if kind == "image" else BentoRunner(settings)
     runner.start("blue", release(2))
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bentos.registry.catalogue import checks_file, documents_file
+from bentos.registry.decision import Decision
+from bentos.registry.evidence import text_sha256
+from bentos.registry.products import CHECKED, DOCUMENTED
 from bentos.registry.signing import ApprovalClaim, signed
 from bentos.registry.version import Version
+from bentos.registry.versions import CHAMPION, Registry
+from bentos.settings import BentosSettings
 from flows import registration
 from flows.registration import CheckedVersion, Unanswered, ask, decided, question, to_sign
 from flows.review.release_evidence import ReleaseCheck, Result
 from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
-from tests.signing import KEYS, trust
+from tests.infra.delivery.registered import champion_of, logged_package
+from tests.signing import KEYS, approval, trust
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CHALLENGER = Version(number=4, run_id="r", digest="a" * 64, package_sha256="b" * 64, tags={"trainer": "bob"})
@@ -30,6 +38,8 @@ class Quiet:
     def warning(self, text: str, *values: object) -> None:
         """Keep the line."""
         self.told.append(text % values)
+
+    info = warning
 
 
 def _checked(*results: Result) -> CheckedVersion:
@@ -84,6 +94,50 @@ def test_a_refused_verdict_is_asked_for_again(answers: list[VerdictForm]) -> Non
     assert (decision.reviewer, decision.note, decision.approved) == ("ana", "seen", True)
     asked = vars(registration)["asked"]
     assert asked == [f"verdict-4-aaaaaaaa-against-3-{number}" for number in range(1, 7)]
+
+
+def test_a_promotion_that_was_cut_off_is_finished(
+    mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between trail and alias: the registration run again moves the alias, writes what is missing or was
+    changed, and asks nobody."""
+    name = f"credit-score-{uuid.uuid4().hex[:8]}"
+    settings = BentosSettings(tracking_uri=mlflow_server, state_dir=tmp_path / "state", model_name=name)
+    registry = Registry.connect(settings)
+    first = champion_of(registry, tmp_path, {})
+    version = registry.register(*logged_package(registry, tmp_path, {}), tags={"trainer": "bob"})
+    checks = _checked(Result.PASSED).model_dump_json(indent=2)
+    registry.keep(version, CHECKED, checks_file(version.number, first.number), checks, actor="registration")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry._client, "set_registered_model_alias", _killed)  # pylint: disable=protected-access
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(_approval(version, first.number, text_sha256(checks)), expected=first.number)
+    assert registry.find(CHAMPION) == first
+    version = registry.version(version.number)
+    written: list[CheckedVersion] = []
+    monkeypatch.setattr(registration, "announce", lambda _: None)
+    monkeypatch.setattr(registration, "get_run_logger", Quiet)
+    monkeypatch.setattr(registration, "document", lambda *given: written.append(given[-1]))
+
+    assert registration._already(registry, version) == "approved"  # pylint: disable=protected-access
+
+    assert registry.by_alias(CHAMPION).number == version.number and registry.find("challenger") is None
+    registry.keep(version, DOCUMENTED, documents_file(version.number), '{"staff": {"a": "b"}}', actor="registration")
+    registration._already(registry, version)  # pylint: disable=protected-access
+    assert len(written) == 1 and written[0].checks[0].code == "check_0"
+    registry.attach(version, documents_file(version.number), '{"staff": {"a": "rewritten"}}')
+    registration._already(registry, version)  # pylint: disable=protected-access
+    assert len(written) == 2
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _approval(version: Version, champion: int, evidence: str) -> Decision:
+    fields = {"version": version.number, "digest": version.digest, "verdict": "approve", "reviewer": "ana"}
+    decision = Decision.model_validate(fields | {"trainer": "bob", "at": NOW, "champion": champion})
+    return approval(decision, version, evidence=evidence)
 
 
 def test_asking_ends(answers: list[VerdictForm]) -> None:

@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 
 from bentos.errors import ApprovalMissing, VersionMissing
+from bentos.registry.audit_trail import Trail
+from bentos.registry.catalogue import checks_file, documents_file
 from bentos.registry.decision import Decision
+from bentos.registry.evidence import text_sha256
+from bentos.registry.products import DOCUMENTED, PACKED
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
@@ -56,11 +60,13 @@ def challenger(place: tuple[Registry, Path]) -> Version:
 
 @pytest.fixture(scope="module")
 def champion(place: tuple[Registry, Path], challenger: Version) -> Version:
-    """The challenger, approved."""
+    """The challenger, approved on checks that are kept with it, and documented."""
     fields = {"version": challenger.number, "digest": challenger.digest, "verdict": "approve", "reviewer": "ana"}
     decision = Decision.model_validate(fields | {"trainer": "bob", "at": datetime(2026, 11, 23, tzinfo=UTC)})
     trust(BentosSettings(state_dir=place[1] / "state").reviewers_file)
-    return place[0].promote(approval(decision, challenger), expected=0)
+    place[0].attach(challenger, checks_file(challenger.number, 0), "{}")
+    place[0].keep(challenger, DOCUMENTED, documents_file(challenger.number), "{}", actor="ana")
+    return place[0].promote(approval(decision, challenger, evidence=text_sha256("{}")), expected=0)
 
 
 def test_packing_without_champion_or_approval_is_refused(place: tuple[Registry, Path], challenger: Version) -> None:
@@ -134,16 +140,31 @@ def test_the_champion_is_packed_and_proved(place: tuple[Registry, Path], champio
     """The Bento stands, answers as the approved model, is recorded, and is used again the next time."""
     from flows.bento_packaging import packaging
 
-    registry, folder = place
+    registry = place[0]
 
     tag = packaging()
     again = packaging(version=champion.number)
 
     recorded = registry.by_alias(CHAMPION).tags
     assert tag == again == recorded["bento_tag"]
-    # Packed is not answering: what is served is chosen by who proved it in front of partners.
-    assert not (folder / "bentoml" / "serving").exists()
     assert len(recorded["bento_digest"]) == 64 and "image_digest" not in recorded
+    lines = [line for line in Trail(BentosSettings().trail_file).entries() if line.event == PACKED]
+    # Packed is not answering: what is served is chosen by who proved it in front of partners.
+    assert [(line.artefact, line.content) for line in lines] == [(tag, recorded["bento_digest"])]
+
+
+def test_other_bytes_in_the_champions_place_score_nothing(place: tuple[Registry, Path], champion: Version) -> None:
+    """Package and tags in MLflow can be changed alike by whoever trains; the reviewer's signature is about neither."""
+    from flows.scoring import ScoringForm, scoring
+
+    form = ScoringForm(source=str(place[1] / "data" / "test.parquet"), target=str(place[1] / "never"), processes=1)
+    place[0].record(champion, {"package_sha256": "0" * 64})
+    try:
+        with pytest.raises(ApprovalMissing, match="other bytes"):
+            scoring(form)
+    finally:
+        place[0].record(champion, {"package_sha256": champion.package_sha256})
+    assert not (place[1] / "never").exists()
 
 
 def test_a_file_is_scored_with_the_champion(place: tuple[Registry, Path], champion: Version) -> None:

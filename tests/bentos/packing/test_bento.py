@@ -84,17 +84,15 @@ def test_a_home_without_the_project_is_refused(package: Path, tmp_path: Path) ->
         bento.stage(tmp_path, package, tmp_path / "staging")
 
 
-def test_choosing_and_removing(tmp_path: Path) -> None:
-    """The chosen tag is read back; a removed Bento is no longer the latest."""
+def test_removing(tmp_path: Path) -> None:
+    """A removed Bento is no longer the latest; removing it again is no fault."""
     path = tmp_path / "bentos" / "credit-score" / "3-a-b"
     path.mkdir(parents=True)
     (path.parent / "latest").write_text("3-a-b")
 
-    bento.choose(tmp_path, "credit-score:3-a-b", "d" * 64)
     bento.remove(path)
     bento.remove(path)
 
-    assert (tmp_path / "serving").read_text() == "credit-score:3-a-b\n"
     assert not (path.parent / "latest").exists()
 
 
@@ -121,7 +119,11 @@ def test_built_once_proved_ever_after(package: Path, tmp_path: Path) -> None:
     text = description.read_text("utf-8")
     description.write_text(text.replace("service:", "service: other #", 1), "utf-8")
     assert bento.bento_digest(mended.path) != mended.digest, "what BentoML reads first is covered too"
-    description.write_text(text, "utf-8")
+    asked = {**given, "proved": built.digest}
+    again = bento.pack(package, **asked)  # type: ignore[arg-type]
+    assert not again.reused and again.digest == built.digest, "who changed what no source covers is found out"
+    assert bento.pack(package, **asked).reused  # type: ignore[arg-type]
+    assert not bento.pack(package, **{**given, "proved": ""}).reused, "planted before anything was proved"  # type: ignore[arg-type]
     cache = mended.path / "src" / "service" / "__pycache__"
     cache.mkdir()
     (cache / "errors.cpython-311.pyc").write_bytes(b"code that would run instead of errors.py")

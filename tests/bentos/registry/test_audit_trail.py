@@ -79,11 +79,21 @@ def test_a_recomputed_hash_does_not_hide_a_change(trail: Trail, tmp_path: Path) 
 def test_the_torn_line_of_a_killed_writer_is_dropped(trail: Trail, tmp_path: Path) -> None:
     """Half a line was never acknowledged; the next writer starts after the last whole one."""
     file = tmp_path / "trail.jsonl"
-    file.write_text(file.read_text() + '{"sequence":3,"at"')
+    file.write_bytes(file.read_bytes() + '{"sequence":3,"at"é'.encode()[:-1])
+    assert len(trail.entries()) == 3, "and who only reads is not held up by it"
 
     trail.append("promoted", actor="ana", version="4")
 
     assert [entry.version for entry in trail.entries()] == ["1", "2", "3", "4"]
+
+
+def test_a_note_may_hold_whatever_people_write(tmp_path: Path) -> None:
+    """Ends of lines of other alphabets end no line of the trail."""
+    trail = Trail(tmp_path / "other.jsonl")
+    for note in ("one\u2028two", "three\x85four\x0b", "five\nsix\r"):
+        trail.append("promoted", actor="ana", version="1", note=note)
+
+    assert [entry.note for entry in trail.entries()] == ["one\u2028two", "three\x85four\x0b", "five\nsix\r"]
 
 
 def test_appending_at_once_loses_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,29 @@ def test_a_rollback_goes_where_the_trail_says(
     _point(registry, PREVIOUS, 1)
     with pytest.raises(VersionMissing, match="nothing to go back to"):
         registry.rollback(expected=2, actor="ana", note="")
+
+
+@pytest.mark.parametrize("down", ["rolled-back", "rejected"])
+def test_a_signature_is_not_used_again_for_what_was_taken_down(
+    down: str, registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """It stands in MLflow and holds for good: only one that was given since lets the version out once more."""
+    first, second = register(b"1"), register(b"2")
+    registry.promote(decide(first), expected=0)
+    verdict = decide(second, champion=1)
+    if down == "rolled-back":
+        registry.promote(verdict, expected=1)
+        registry.rollback(expected=2, actor="ana", note="bad answers")
+    else:
+        registry.reject(decide(second, verdict="reject", champion=1))
+
+    with pytest.raises(ApprovalMissing, match="version 2 was rejected or gone back from at .*sign anew"):
+        registry.promote(verdict, expected=1)
+    with pytest.raises(ApprovalMissing, match="it is not signed"):
+        registry.promote(verdict.model_copy(update={"signature": ""}), expected=1)
+
+    assert registry.by_alias(CHAMPION).number == 1
+    assert registry.promote(decide(second, champion=1, at=datetime.now(UTC)), expected=1).number == 2
 
 
 def test_an_alias_without_any_promotion_is_taken_away(registry: Registry, register: Callable[..., Version]) -> None:

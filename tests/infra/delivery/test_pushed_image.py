@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bentos.publish import BILL
+from bentos.registry.products import BILLED
 from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.delivery import pushed_image
@@ -125,10 +126,11 @@ def test_the_champion_is_signed_as_it_was_pushed(
     log = asked()
     with pytest.raises(StackError, match="no image yet: run `make image`"):
         sign_champion(registry, SigningSettings())
-    registry.record(champion, {"image": "registry.test:5000/credit-score:1-a-b", "image_digest": "sha256:abc"})
-    with pytest.raises(StackError, match="no bill of materials"):
+    registry.published(champion, "registry.test:5000/credit-score:1-a-b", "sha256:abc", actor="ana")
+    registry.attach(champion, BILL.format(number=champion.number), "a bill of whoever may write in MLflow")
+    with pytest.raises(StackError, match="no bill of materials that was proved"):
         sign_champion(registry, SigningSettings())
-    registry.attach(champion, BILL.format(number=champion.number), "bill of one")
+    registry.keep(champion, BILLED, BILL.format(number=champion.number), "bill of one", actor="ana")
 
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
     monkeypatch.setattr(pushed_image.Registry, "connect", lambda settings: registry)

@@ -141,7 +141,7 @@ def test_a_release_is_noted_once_it_is_out(
     champion = champion_of(registry, tmp_path, {})
     with pytest.raises(StackError, match="make image"):
         rollout.release(registry, settings, trust, now)
-    registry.record(champion, {"image": "registry.test:5000/credit-score:1-a-b", "image_digest": "sha256:abc"})
+    registry.published(champion, "registry.test:5000/credit-score:1-a-b", "sha256:abc", actor="ana")
     asked("*host.test*")
     with pytest.raises(StackError, match="ssh failed"):
         rollout.release(registry, settings, trust, now)

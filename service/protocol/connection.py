@@ -9,6 +9,8 @@ connection can be kept; else the sending side is closed and the rest thrown away
 time, since a socket that is closed over unread bytes resets, and the caller never sees the answer.
 
 An answer that was not paid for, and each large piece that is thrown away, takes its turn (`service.protocol.turns`).
+A read costs as much for one byte as for thousands, so crumbs of a request that comes in many are given time to gather,
+and then take turns too.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from service.web.exchange import Call, Reply, problem_reply
 
 _PIPELINED: Final = 64  # requests that may wait behind one another; more wait as bytes
 _KEPT_BYTES: Final = 64 * 1024  # missing of a body that was answered: fewer are waited for, to keep the connection
+_CRUMB_BYTES: Final = 512  # in one read; fewer are a crumb
+_CRUMBS: Final = 8  # of a request, before the others have to gather
 _WRITE_S: Final = 30.0  # for an answer that is not read
 
 
@@ -38,6 +42,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     edge: ClassVar[Edge]
     connections: ClassVar[ConnectionLimits]
+    gather_s: ClassVar[float] = 0.02
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         """`app_state` is for applications behind a server that knows nothing of them; this one knows its own."""
@@ -51,6 +56,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._now: Inbound | None = None  # is being answered
         self._queue: deque[Inbound] = deque()  # are to be answered after it
         self._arriving: Inbound | None = None  # its body is not whole
+        self._crumbs = 0  # of this request
+        self._gathers = False  # the next ones, unread
         self._idle = False
         self._over = False  # nothing more is read as a request
         self._lingers = False
@@ -94,7 +101,25 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._over:
             self._discard(len(data))
             return
+        if len(data) < _CRUMB_BYTES:
+            self._count_crumb()
         self._parse(data)
+
+    def _count_crumb(self) -> None:
+        self._crumbs += 1
+        if self._crumbs > _CRUMBS:
+            self._pause_reading()
+            if not self._gathers:
+                self._gathers = True
+                self._loop.call_later(self.gather_s, self._read_gathered)
+
+    def _read_gathered(self) -> None:
+        if not self._gathers or self._transport.is_closing():
+            return
+        self._owner = self._owner or self._handler.owner(self._inbound(None).call)
+        if self.connections.turns.take(self._owner, self):
+            self._gathers = False
+            self._resume_reading()
 
     def _parse(self, data: bytes) -> None:
         before = self._arriving
@@ -169,6 +194,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._now is not None and self._waiting_reply is not None:
             self._send(self._now, self._waiting_reply)
         else:
+            self._gathers = False
             self._resume_reading()
 
     # What the parser calls
@@ -205,6 +231,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if whole is None:
             return
         whole.end()
+        self._crumbs, self._gathers = 0, False
         if not whole.keep_alive:
             self._over = True
         if whole.answered:
@@ -365,7 +392,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._queue.clear()
         if unread and not self._half_closed and self._transport.can_write_eof():
             self._lingers = True
-            self._arriving = None
+            self._arriving, self._gathers = None, False
             self._resume_reading()
             self._transport.write_eof()
             self._arm(_WRITE_S if self._transport.get_write_buffer_size() else DRAIN_S)
@@ -389,6 +416,6 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._read_paused and not self._transport.is_closing():
+        if self._read_paused and not self._gathers and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()

@@ -1,6 +1,6 @@
 """What is not paid for takes its turn: so many turns a second, and between their owners one after the other.
 
-A refusal, a free page and each large piece of a refused body cost processor time and no token. Answered as fast as
+A refusal, a free page, each large piece of a refused body and each crumb of any cost processor time and no token. Answered as fast as
 they come they leave nothing of a worker for those who pay. Who asks for few has his turn at once, whoever asks for
 many: every owner (a partner, or an address without a key) has an allowance and a line of his own.
 """
@@ -46,6 +46,8 @@ class Turns:
         ):
             self._count(owner, now)
             return True
+        if self._owners.get(taker, owner) != owner:  # it waited as somebody else
+            self.leave(taker)
         self._lines.setdefault(owner, {})[taker] = None
         self._owners[taker] = owner
         self._wake()

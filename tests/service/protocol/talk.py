@@ -4,6 +4,7 @@ what it was asked."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from service.middleware.edge import Edge
 from service.protocol.connection import Connection
 from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.express import ExpressProtocol
+from service.protocol.turns import Turns
 from service.web.exchange import Call, Reply, problem_reply
 
 Asked = tuple[str, str, bytes]
@@ -149,13 +151,19 @@ async def _settled(connection: Connection) -> None:
         await asyncio.sleep(0)
 
 
-async def talk(parts: Iterable[bytes], echo: Echo | None = None, *, half_close: bool = False) -> Talk:
-    """Send these parts, each when all that came before was looked at. Paused bytes wait, as in a kernel."""
+async def talk(
+    parts: Iterable[bytes], echo: Echo | None = None, *, half_close: bool = False, turns: Turns | None = None
+) -> Talk:
+    """Send these parts, each when all that came before was looked at. Paused bytes wait, as in a kernel.
+
+    Nobody waits for a turn, unless there are `turns` to wait for.
+    """
     found = echo or Echo()
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
     edge = Edge(cast(Any, None))
     edge.handler = cast(Any, found)
-    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": ConnectionLimits()})
+    limits = ConnectionLimits(turns=turns or Turns(clock=itertools.count().__next__))
+    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": limits, "gather_s": 0.0})
     connection: Connection = kind(SimpleNamespace(timeout_keep_alive=5), state, {})
     pipe = Pipe()
     connection.connection_made(pipe)

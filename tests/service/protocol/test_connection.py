@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
@@ -10,6 +11,7 @@ from service.protocol import leftover
 from service.protocol.connection import Connection
 from service.protocol.heads import HEADER_BYTES
 from service.protocol.inbound import Inbound
+from service.protocol.turns import Turns, TurnTaker
 from tests.service.protocol.talk import Echo, Talk, cut, talk
 
 HIDDEN = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"  # a body that looks like a request
@@ -282,3 +284,47 @@ def test_what_is_thrown_away_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> Non
     few = run(start, *[b"x" * 1000] * 9, echo=Echo(early=True))
     many = run(start, *[b"x" * 1000] * 12, echo=Echo(early=True))
     assert (few.pipe.closed, many.pipe.closed) == (False, True)
+
+
+def test_crumbs_take_turns() -> None:
+    """Who sends a request byte by byte is read no oftener than his turns come; in a few pieces it is read at once."""
+    data = request(b"x: y", b"/v1/score/batch", b"x" * 70_000)
+    asked: list[str] = []
+
+    class Counting(Turns):
+        """Turns that are there, and counted."""
+
+        def take(self, owner: str, taker: TurnTaker) -> bool:
+            """Always one."""
+            asked.append(owner)
+            return True
+
+    def crumbs(*parts: bytes) -> int:
+        asked.clear()
+        assert asyncio.run(talk(parts, turns=Counting())).statuses[0] == 200
+        return len(asked)
+
+    assert crumbs(data[:40], data[40:80], data[80:], data) == 0
+    assert crumbs(*[HIDDEN] * 50) == 0  # each of them a request
+    assert 50 < crumbs(*cut(data, range(1, 100))) <= 99 - 8
+    assert set(asked) == {"192.0.2.1"}
+
+
+def test_crumbs_gather_while_their_turn_is_waited_for() -> None:
+    """Reading stops, whoever waits for more of the body, and goes on by itself: the request is whole and answered."""
+    data = request(b"x: y", b"/v1/score/batch")
+    pauses = 0
+
+    class Pausing(Turns):
+        """Counts who has to wait."""
+
+        def take(self, owner: str, taker: TurnTaker) -> bool:
+            """As any."""
+            nonlocal pauses
+            assert cast(Connection, taker)._transport.paused  # type: ignore[attr-defined]
+            pauses += 1
+            return super().take(owner, taker)
+
+    found = asyncio.run(talk(cut(data, range(1, len(data))), turns=Pausing()))
+    assert (found.statuses, found.echo.asked) == ([200], [("POST", "/v1/score/batch", HIDDEN)])
+    assert pauses

@@ -191,22 +191,23 @@ class Scoring:
         warning_codes: Sequence[tuple[str, ...]],
     ) -> tuple[list[str], list[bytes], list[bytes]]:
         """`_render_many`, some rows at a time: others have their turns in between."""
-        wholes = list[str](), list[bytes](), list[bytes]()
+        places, answers, lines = list[str](), list[bytes](), list[bytes]()
         moment = _now()
         for start in range(0, len(applicants), _PIECE_ROWS):
             await asyncio.sleep(0)
             rows = slice(start, start + _PIECE_ROWS)
-            pieces = self._render_many(
+            piece = self._render_many(
                 key,
                 applicants[rows],
                 {name: column[rows] for name, column in columns.items()},
-                Arrays(*(array[rows] for array in assessments)),
+                assessments.rows(rows),
                 warning_codes[rows],
                 moment,
             )
-            for whole, piece in zip(wholes, pieces, strict=True):
-                whole.extend(piece)
-        return wholes
+            places += piece[0]
+            answers += piece[1]
+            lines += piece[2]
+        return places, answers, lines
 
     def _render_many(  # pylint: disable=too-many-locals,too-many-arguments,too-many-positional-arguments  # by columns
         self,

@@ -166,8 +166,8 @@ class Jobs:
         """
         await self._admission.throttle.tell(call)
         try:
-            record = await self._own(call, CANCEL)
-            record = await asyncio.to_thread(self._jobs.cancel, record.id)
+            own = await self._own(call, CANCEL)
+            record = await asyncio.to_thread(self._jobs.cancel, own.id)
         except JobsAway as error:
             _log.warning("jobs: %s", error)
             raise ProblemError(JOBS_AWAY) from error

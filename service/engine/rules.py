@@ -54,6 +54,18 @@ class Arrays(NamedTuple):
         Float  # (n, families) as `Assessment.relative_contributions`; no row if reasons were not asked
     )
 
+    def rows(self, some: slice) -> Arrays:
+        """The answers of some rows."""
+        return Arrays(
+            self.probabilities[some],
+            self.score[some],
+            self.band[some],
+            self.predicted_class[some],
+            self.borderline[some],
+            self.numbers[some],
+            self.relative_contributions[some],
+        )
+
     def named_reasons(self) -> Iterator[tuple[int, ...]]:
         """The `numbers` of each applicant, without what stands for none."""
         for numbers in self.numbers.tolist():

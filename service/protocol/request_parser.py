@@ -123,7 +123,7 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         """Empty lines before a request line, whole ones alone; where they end."""
         if not _BLANK_LINES.fullmatch(self._tail + piece) or not piece:
             self._listener.stop(MALFORMED_HTTP)
-        self._tail = b"\r" if piece[-1:] == b"\r" else b""
+        self._tail = b"\r" if piece[-1] == ord("\r") else b""
         self._read_counted(piece)
         return start + len(piece)
 

@@ -1,8 +1,8 @@
 """What is not paid for takes its turn: so many turns a second, and between their owners one after the other.
 
-A refusal, a free page, each large piece of a refused body and each crumb of any cost processor time and no token. Answered as fast as
-they come they leave nothing of a worker for those who pay. Who asks for few has his turn at once, whoever asks for
-many: every owner (a partner, or an address without a key) has an allowance and a line of his own.
+A refusal, a free page, each large piece of a refused body and crumbs of any cost processor time and no token. Answered
+as fast as they come they leave nothing of a worker for those who pay. Who asks for few has his turn at once, whoever
+asks for many: every owner (a partner, or an address without a key) has an allowance and a line of his own.
 """
 
 from __future__ import annotations

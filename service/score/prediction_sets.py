@@ -80,7 +80,7 @@ class PredictionSets:
                 else:
                     results[place] = _with(answers[place], b"null")
         for basis, those in places.items():
-            rows = np.array([astuple(decoded[place].probabilities) for place in those])
+            rows = np.array([astuple(triple) for place in those if (triple := decoded[place].probabilities)])
             numbers = prediction_sets_many(rows, self._thresholds[basis]) @ _BITS
             for place, bits in zip(those, numbers.tolist(), strict=True):
                 results[place] = _with(answers[place], _SETS[bits])

@@ -157,9 +157,9 @@ def risk_register(facts: DossierFacts, language: Language) -> str:
     head = [word(name) for name in ("risk", "standing", "control", "owner")]
     rows = []
     for risk, result in sorted(stands, key=lambda pair: pair[1] in calm):
-        standing = text_in(RESULTS[result], language) if result else word("unmeasured")
+        result_text = text_in(RESULTS[result], language) if result else word("unmeasured")
         rows.append(
-            [text_in(risk.what, language), standing, text_in(risk.control, language), text_in(risk.owner, language)]
+            [text_in(risk.what, language), result_text, text_in(risk.control, language), text_in(risk.owner, language)]
         )
     attention = sum(result not in calm for _, result in stands)
     return "\n\n".join(

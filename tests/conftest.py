@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full
 # the chain's trainings, which take both cores, are over.
 CHAIN, PAGES = "chain", "pages"
 SERVER_GROUP = "servers"
+TRACED_CASES = (
+    2  # of a test function: tracing for coverage doubles a test's time, and further cases tread the same lines
+)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -77,7 +81,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if _needs_more_than_python(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+    cases: Counter[str] = Counter()
     for item in items:
+        cases[function := item.nodeid.partition("[")[0]] += 1
+        if cases[function] > TRACED_CASES:
+            item.add_marker(pytest.mark.no_cover)
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(SERVER_GROUP))
         elif not any(item.iter_markers("xdist_group")):

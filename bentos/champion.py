@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         registry = Registry.connect(BentosSettings())
         actor = options.actor or getpass.getuser()
         if options.command == "rollback":
-            expected = options.expected or registry.champion_told()
+            expected = options.expected or registry.recorded_champion()
             back = registry.rollback(expected=expected, actor=actor, note=options.note)
             print(f"version {back.number} is champion again; version {expected} is not: `make deploy` follows")
             return 0

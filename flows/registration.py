@@ -296,7 +296,7 @@ def _already(registry: Registry, challenger: Version) -> str:
 
     A promotion that was cut off between audit trail and alias is finished here: the trail has it, so it was decided.
     """
-    if registry.champion_told() == challenger.number:
+    if registry.recorded_champion() == challenger.number:
         decision = registry.approved(challenger)
         registry.restore(actor=decision.reviewer, note="finished by its registration, run again")
         if not _documented(registry, challenger):

@@ -18,12 +18,12 @@ LOST: Final = "promotion_lost"  # nothing was told as moved
 FAILED: Final = "promotion_failed"  # the move that was told before it did not happen
 RESTORED: Final = "champion_restored"  # the alias went back to where the last move had put it
 _MOVES: Final = (PROMOTED, ROLLED_BACK)
-_TELLS: Final = (*_MOVES, REGISTERED, REJECTED)
+_OF_VERSIONS: Final = (*_MOVES, REGISTERED, REJECTED)
 
 
-def tells(entries: Sequence[TrailEntry]) -> bool:
+def holds_versions(entries: Sequence[TrailEntry]) -> bool:
     """Whether this host's trail is one of versions at all."""
-    return any(entry.event in _TELLS for entry in entries)
+    return any(entry.event in _OF_VERSIONS for entry in entries)
 
 
 def last_move(entries: Sequence[TrailEntry]) -> TrailEntry | None:
@@ -37,13 +37,13 @@ def last_move(entries: Sequence[TrailEntry]) -> TrailEntry | None:
     return moves[-1] if moves else None
 
 
-def champion_told(entries: Sequence[TrailEntry]) -> int:
+def recorded_champion(entries: Sequence[TrailEntry]) -> int:
     """Number of the version that is champion by the trail; 0 for none."""
     move = last_move(entries)
     return int(move.version) if move else 0
 
 
-def previous_told(entries: Sequence[TrailEntry]) -> int:
+def recorded_previous(entries: Sequence[TrailEntry]) -> int:
     """Number of the version to go back to; 0 for none. What was gone back from is no way back."""
     move = last_move(entries)
     replaced = move.replaced if move and move.event == PROMOTED else ""
@@ -63,8 +63,8 @@ def taken_down(entries: Sequence[TrailEntry], number: int) -> datetime | None:
 
 def disagreement(entries: Sequence[TrailEntry], champion: int) -> str:
     """Why the alias, at version `champion` (0: nowhere), is not believed, and what to do; empty if it is."""
-    number = champion_told(entries)
-    if not tells(entries) or number == champion:
+    number = recorded_champion(entries)
+    if not holds_versions(entries) or number == champion:
         return ""
     move = last_move(entries)
     known = f"version {number} is, {move.event} by {move.actor} at {move.at[:19]}" if move else "no version ever was"

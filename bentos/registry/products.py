@@ -15,11 +15,8 @@ from bentos.registry.audit_trail import TrailEntry
 from bentos.registry.version import Version
 
 PACKED, PUBLISHED, DEPLOYED = "packed", "published", "deployed"
-CHECKED, DOCUMENTED, BILLED = (
-    "checked",
-    "documented",
-    "billed",
-)  # texts that are kept with a version; their path is the artefact
+# Texts that are kept with a version; their path is the artefact.
+CHECKED, DOCUMENTED, BILLED = "checked", "documented", "billed"
 EMBEDDED: Final = "embedded API"  # the note of a release to the API that the embedded stack starts
 
 

@@ -1,4 +1,4 @@
-"""The model registry: registration, promotion, rollback; what it reads with is `catalogue`.
+"""The model registry: registration, promotion, rollback; what it reads with is `catalogue` and `records`.
 
 MLflow's registry has no transaction: two promotions at once both succeed, a version may point to nothing, and aliases
 vanish with their version. So promotion is a compare-and-set of ours: ordered by a lock of this host, refused when the
@@ -10,29 +10,18 @@ before the alias moves; that narrows the window to one request and does not clos
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bentos.digests import combined, fingerprint
-from bentos.errors import AliasMoved, ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken, VersionMissing
-from bentos.registry.audit_trail import Trail, TrailEntry
-from bentos.registry.catalogue import (
-    CHALLENGER,
-    CHAMPION,
-    PACKAGE,
-    PREVIOUS,
-    Catalogue,
-    client_of,
-    decision_file,
-    documents_file,
-)
+from bentos.errors import ApprovalMissing, ArtefactDamaged, PromotionLost, TrailBroken, VersionMissing
+from bentos.registry.audit_trail import Trail
+from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, client_of, decision_file
 from bentos.registry.decision import Decision
 from bentos.registry.evidence import text_sha256
-from bentos.registry.identities import same_person
 from bentos.registry.moves import (
     FAILED,
     LOST,
@@ -41,13 +30,12 @@ from bentos.registry.moves import (
     REJECTED,
     RESTORED,
     ROLLED_BACK,
-    champion_told,
-    disagreement,
-    previous_told,
+    holds_versions,
+    recorded_champion,
+    recorded_previous,
     taken_down,
-    tells,
 )
-from bentos.registry.products import DOCUMENTED, PACKED, PUBLISHED, Products, from_tags, from_trail, text_digest
+from bentos.registry.records import RecordedCatalogue
 from bentos.registry.signing import Reviewers, proved
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
@@ -62,14 +50,13 @@ __all__ = ["CHALLENGER", "CHAMPION", "PACKAGE", "PREVIOUS", "Registry"]
 LOGGED_MODEL: Final = "models:/"
 
 
-class Registry(Catalogue):
+class Registry(RecordedCatalogue):
     """The registered model `name` on one MLflow server."""
 
     def __init__(
         self, client: MlflowClient, name: str, *, trail: Trail, lock: Path, reviewers: Path | None = None
     ) -> None:
-        super().__init__(client, name, reviewers)
-        self._trail = trail
+        super().__init__(client, name, trail=trail, reviewers=reviewers)
         self._lock = lock
 
     @classmethod
@@ -87,77 +74,6 @@ class Registry(Catalogue):
             lock=settings.lock_file,
             reviewers=settings.reviewers_file,
         )
-
-    def approved(self, version: Version) -> Decision:
-        """The approving verdict, which the audit trail must hold too, where this host keeps one.
-
-        Raises:
-            ApprovalMissing: it does not hold, or the trail knows nothing of it.
-            TrailBroken: the audit trail is not intact.
-        """
-        decision, entries = super().approved(version), self._trail.entries()
-        try:
-            vouched(version, decision, entries)
-        except ApprovalMissing as error:
-            raise ApprovalMissing(f"the approval of version {version.number} does not hold: {error}") from error
-        return decision
-
-    def by_alias(self, alias: str) -> Version:
-        """The version under the alias; the champion only where the audit trail knows it as such.
-
-        Raises:
-            VersionMissing: there is none.
-            AliasMoved: the audit trail knows another champion.
-            TrailBroken: the audit trail is not intact.
-        """
-        if alias == CHAMPION:
-            self.champion()
-        return super().by_alias(alias)
-
-    def champion(self) -> Version | None:
-        """The champion, None where there is none.
-
-        Raises:
-            AliasMoved: the audit trail knows another one.
-            TrailBroken: the audit trail is not intact.
-        """
-        version = self.find(CHAMPION)
-        if astray := disagreement(self._trail.entries(), version.number if version else 0):
-            raise AliasMoved(astray)
-        return version
-
-    def astray(self) -> str:
-        """Why the alias of the champion is not believed; empty if it is. For who only reads.
-
-        Raises:
-            TrailBroken: the audit trail is not intact.
-        """
-        version = self.find(CHAMPION)
-        return disagreement(self._trail.entries(), version.number if version else 0)
-
-    def champion_told(self) -> int:
-        """Number of the champion as the audit trail has it, else as the alias says; 0 for none.
-
-        Raises:
-            TrailBroken: the audit trail is not intact.
-        """
-        entries = self._trail.entries()
-        if tells(entries):
-            return champion_told(entries)
-        champion = self.find(CHAMPION)
-        return champion.number if champion else 0
-
-    def previous(self) -> Version | None:
-        """What a rollback goes back to: what the audit trail says, else the alias; None where there is nothing.
-
-        Raises:
-            TrailBroken: the audit trail is not intact.
-        """
-        entries = self._trail.entries()
-        if not tells(entries):
-            return self.find(PREVIOUS)
-        number = previous_told(entries)
-        return self.version(number) if number else None
 
     def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
         """A new challenger made from the package that the run logged.
@@ -235,7 +151,7 @@ class Registry(Catalogue):
             PromotionLost: the champion is not `expected`.
         """
         with locked(self._lock):
-            champion = self.champion_told()
+            champion = self.recorded_champion()
             if not champion:
                 self.by_alias(CHAMPION)  # says so
             if champion != expected:
@@ -264,9 +180,9 @@ class Registry(Catalogue):
         with locked(self._lock):
             entries = self._trail.entries()
             current = self.find(CHAMPION)
-            if not tells(entries) or champion_told(entries) == (current.number if current else 0):
+            if not holds_versions(entries) or recorded_champion(entries) == (current.number if current else 0):
                 return current
-            number = champion_told(entries)
+            number = recorded_champion(entries)
             if not number:
                 self._drop(CHAMPION)
                 self._trail.append(RESTORED, actor=actor, version="", replaced=_number(current), note=note)
@@ -274,102 +190,13 @@ class Registry(Catalogue):
             version = self.version(number)
             self._trail_event(RESTORED, actor, version, replaced=_number(current), note=note)
             self._client.set_registered_model_alias(self.name, CHAMPION, str(number))
-            previous = previous_told(entries)
+            previous = recorded_previous(entries)
             if previous:
                 self._client.set_registered_model_alias(self.name, PREVIOUS, str(previous))
             else:
                 self._drop(PREVIOUS)
             self._no_challenger(version)
             return version
-
-    def record(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Keep facts learned later (Bento, image, digests) as tags of the version; an empty value removes the tag."""
-        for key, value in tags.items():
-            if value:
-                self._client.set_model_version_tag(self.name, str(version.number), key, value)
-            elif key in version.tags:
-                self._client.delete_model_version_tag(self.name, str(version.number), key)
-
-    def products(self, version: Version) -> Products:
-        """What packing proved of the version: by the audit trail, by MLflow's tags where this host keeps none.
-
-        Raises:
-            TrailBroken: the audit trail is not intact.
-        """
-        entries = self._trail.entries()
-        return from_trail(entries, version) if tells(entries) else from_tags(version)
-
-    def packed(self, version: Version, tag: str, digest: str, *, actor: str) -> None:
-        """Keep which Bento was proved, in the audit trail and with the version."""
-        self._told_once(PACKED, version, tag, digest, actor)
-        self.record(version, {"bento_tag": tag, "bento_digest": digest})
-
-    def published(self, version: Version, reference: str, digest: str, *, actor: str) -> None:
-        """Keep which image was proved and pushed, in the audit trail and with the version."""
-        self._told_once(PUBLISHED, version, reference, digest, actor)
-        self.record(version, {"image": reference, "image_digest": digest})
-
-    def _told_once(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a line of the trail
-        self, event: str, version: Version, artefact: str, content: str, actor: str
-    ) -> None:
-        """Append the line unless the trail's newest of this version says the same: every step may be repeated."""
-        known = from_trail(self._trail.entries(), version)
-        if (artefact, content) in ((known.bento, known.bento_digest), (known.image, known.image_digest)):
-            return
-        self._trail.append(
-            event,
-            actor=actor,
-            version=str(version.number),
-            digest=version.digest,
-            artefact=artefact,
-            content=content,
-        )
-
-    def keep(  # pylint: disable=too-many-arguments  # which text, whose, and by whom
-        self, version: Version, event: str, path: str, text: str, *, actor: str
-    ) -> None:
-        """Keep a text with the version's run, and its digest in the audit trail as `event`."""
-        self.attach(version, path, text)
-        content = text_sha256(text)
-        if text_digest(self._trail.entries(), version, event, path) == content:
-            return
-        self._trail.append(
-            event,
-            actor=actor,
-            version=str(version.number),
-            digest=version.digest,
-            artefact=path,
-            content=content,
-        )
-
-    def proved_text(self, version: Version, event: str, path: str) -> str | None:
-        """A text as `keep` kept it; None where there is none, or where by the audit trail it is another.
-
-        Raises:
-            TrailBroken: the audit trail is not intact.
-        """
-        text, entries = self.attached(version, path), self._trail.entries()
-        believed = not tells(entries) or text_digest(entries, version, event, path) == text_sha256(text)
-        return text if believed else None
-
-    def documents(self, version: Version) -> dict[str, dict[str, str]]:
-        """The documents of the version's validation, by reader and name, as its registration wrote them.
-
-        Raises:
-            ArtefactDamaged: the audit trail has none, or others.
-            TrailBroken: the audit trail is not intact.
-        """
-        path = documents_file(version.number)
-        if tells(self._trail.entries()) and self.proved_text(version, DOCUMENTED, path) is None:
-            raise ArtefactDamaged(
-                f"the documents of version {version.number} are not those that its registration wrote: run it again "
-                f"for version {version.number}, it writes them anew"
-            )
-        return super().documents(version)
-
-    def attach(self, version: Version, path: str, text: str) -> None:
-        """Keep a text with the version's run, as artifact `path`."""
-        self._client.log_text(version.run_id, text, path)
 
     # -- steps --------------------------------------------------------------------------------------------------
 
@@ -392,7 +219,7 @@ class Registry(Catalogue):
 
     def _expected_champion(self, expected: int, decision: Decision) -> Version | None:
         champion = self.find(CHAMPION)
-        if champion is not None or self._still_there(self.champion_told()):
+        if champion is not None or self._still_there(self.recorded_champion()):
             champion = self.champion()
         number = champion.number if champion else 0
         if number != expected:
@@ -472,7 +299,7 @@ class Registry(Catalogue):
     def _store(self, decision: Decision, version: Version) -> str:
         """SHA-256 of the verdict as it is now kept with the version."""
         text = decision.model_dump_json(indent=2) + "\n"
-        verdict_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        verdict_sha256 = text_sha256(text)
         self._client.log_text(version.run_id, text, decision_file(version.number))
         self.record(
             version,
@@ -490,26 +317,3 @@ class Registry(Catalogue):
 
 def _number(version: Version | None) -> str:
     return str(version.number) if version else ""
-
-
-def vouched(version: Version, decision: Decision, entries: Sequence[TrailEntry]) -> None:
-    """Make sure that a host's audit trail agrees with MLflow about a version: whoever trains can write to MLflow.
-
-    A signature names no trainer and holds as long as its key: the trail knows who registered the version, and whether
-    the last verdict on it was this one, word for word, or a rejection since. A host without a trail says nothing.
-
-    Raises:
-        ApprovalMissing: the trail says otherwise.
-    """
-    if not tells(entries):
-        return
-    own = [entry for entry in entries if (entry.version, entry.digest) == (str(version.number), version.digest)]
-    verdicts = [entry for entry in own if entry.event in (PROMOTED, REJECTED)]
-    if not verdicts or verdicts[-1].actor != decision.reviewer:
-        raise ApprovalMissing("the audit trail knows nothing of it")
-    if verdicts[-1].event == REJECTED:
-        raise ApprovalMissing("it was rejected after that, says the audit trail; decide again")
-    if verdicts[-1].verdict not in ("", version.tags.get("decision_sha256")):
-        raise ApprovalMissing("the stored verdict is not the one that the audit trail knows; decide again")
-    if any(entry.event == REGISTERED and not same_person(entry.actor, version.trainer) for entry in own):
-        raise ApprovalMissing("the audit trail names another trainer than MLflow does")

@@ -52,25 +52,25 @@ def champion_state(registry: Registry) -> ChampionState | None:
     version = registry.find(CHAMPION)
     if version is None:
         return None
-    if astray(registry):
+    if alias_fault(registry):
         return ChampionState(version.number)
     decision = registry.decision(version)
     return ChampionState(version.number, decision.override_expires if decision.overridden else None)
 
 
-def astray(registry: Registry) -> str:
+def alias_fault(registry: Registry) -> str:
     """Why the champion's alias is not believed; empty if it is. Monitoring reads on, whatever it is."""
     from bentos.errors import TrailBroken
 
     try:
-        return registry.astray()
+        return registry.alias_fault()
     except TrailBroken as error:
         return str(error)
 
 
 def watch(registry: Registry, gateway: str, today: date) -> ChampionState | None:
     """Show and tell what is to be known of the champion; the gateway is told where one is named."""
-    if moved := astray(registry):
+    if moved := alias_fault(registry):
         get_run_logger().error(moved)
         create_markdown_artifact(f"**🔴 {moved}**", key="drift-champion", description="An alias that was moved")
     state = champion_state(registry)

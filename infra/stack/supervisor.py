@@ -15,6 +15,7 @@ import httpx
 from bentos.digests import require_proved
 from bentos.errors import ArtefactDamaged, TrailBroken
 from bentos.processes import answers, await_ready, port_obstacle, port_taken, sweep
+from bentos.registry.audit_trail import TrailEntry
 from bentos.registry.moves import disagreement
 from flows import schedules
 from flows.schedules import Schedule
@@ -147,19 +148,29 @@ class Stack:
 
     def _api(self) -> StackPart | None:
         try:
-            release = parts.released(self.settings)
-            if release is None:
-                return None
-            if not release.artefact:
-                raise StackError(
-                    f"version {release.version} was let in by an earlier release of this project, which kept no digest "
-                    "in the audit trail: run the packaging flow, it proves the Bento and lets it in"
-                )
-            require_proved(self.settings.state_dir / "bentoml", release.artefact, release.content)
+            release = self._proved_release()
         except (ArtefactDamaged, StackError) as error:  # the rest comes up: packing it anew needs Prefect and MLflow
             say(f"  api          not started: {error}")
             return None
-        return parts.api(self.settings, self.pair, release.artefact)
+        return parts.api(self.settings, self.pair, release.artefact) if release else None
+
+    def _proved_release(self) -> TrailEntry | None:
+        """What the audit trail says was let in last; None before the first.
+
+        Raises:
+            ArtefactDamaged: its Bento is not there, or not what was proved.
+            StackError: the trail is not intact, or keeps no digest of it.
+        """
+        release = parts.released(self.settings)
+        if release is None:
+            return None
+        if not release.artefact:
+            raise StackError(
+                f"version {release.version} was let in by an earlier release of this project, which kept no digest "
+                "in the audit trail: run the packaging flow, it proves the Bento and lets it in"
+            )
+        require_proved(self.settings.state_dir / "bentoml", release.artefact, release.content)
+        return release
 
     def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():
@@ -308,17 +319,24 @@ class Stack:
                 champion = models.under("champion")
         except StackError as error:
             return [str(error)]
-        if astray := self._astray(champion.number if champion else 0):
-            return [astray]
+        if alias_fault := self._alias_fault(champion.number if champion else 0):
+            return [alias_fault]
         if champion is None:
             return []
         answering = self.answering()
         if answering == str(champion.number):
             return []
-        answer = f"version {answering} answers" if answering else "no version answers"
+        if answering:
+            answer = f"version {answering} answers"
+        else:
+            try:
+                self._proved_release()
+            except (ArtefactDamaged, StackError) as error:
+                return [f"the API does not run: {error}"]
+            answer = "no version answers"
         return [f"champion is version {champion.number}, {answer}: `python -m infra.local release` lets it in"]
 
-    def _astray(self, champion: int) -> str:
+    def _alias_fault(self, champion: int) -> str:
         """Why the audit trail does not believe the alias; empty if it does."""
         try:
             return disagreement(parts.trail(self.settings).entries(), champion)

@@ -147,7 +147,7 @@ def test_an_alias_that_was_moved_past_the_trail_is_not_believed(
         registry.by_alias(CHAMPION)
     with pytest.raises(AliasMoved, match="version 3 is, promoted by ana at .*champion restore"):
         registry.promote(decide(register(b"4"), champion=moved), expected=moved)
-    assert registry.astray()
+    assert registry.alias_fault()
 
     restored = registry.restore(actor="eva", note="looked")
 
@@ -205,7 +205,7 @@ def test_an_alias_without_any_promotion_is_taken_away(registry: Registry, regist
     with pytest.raises(AliasMoved, match="no version ever was"):
         registry.by_alias(CHAMPION)
     assert registry.restore(actor="ana") is None
-    assert registry.find(CHAMPION) is None and not registry.astray()
+    assert registry.find(CHAMPION) is None and not registry.alias_fault()
 
 
 def test_a_promotion_that_did_not_happen_moves_nothing(
@@ -251,7 +251,7 @@ def test_a_host_without_a_trail_of_versions_says_nothing(
     _point(registry, CHAMPION, 2)
 
     assert registry.approved(registry.by_alias(CHAMPION)).version == 2
-    assert (registry.champion_told(), registry.astray()) == (2, "")
+    assert (registry.recorded_champion(), registry.alias_fault()) == (2, "")
     previous = registry.previous()
     assert previous is not None and previous.number == 2
 

@@ -11,6 +11,7 @@ from bentos.registry.audit_trail import Trail
 from bentos.registry.products import DEPLOYED, EMBEDDED
 from bentos.settings import BentosSettings
 from infra.settings import StackSettings
+from infra.stack.mlflow_models import Models, RegisteredVersion
 from infra.stack.supervisor import Stack
 
 TAG, OLDER = "credit-score:2-a-b", "credit-score:1-a-b"
@@ -84,3 +85,31 @@ def test_a_trail_that_was_altered_starts_no_api(
     file.unlink()
     assert not _api(stack)
     assert not capsys.readouterr().out
+
+
+def _status(stack: Stack, monkeypatch: pytest.MonkeyPatch, champion: int) -> list[str]:
+    """What `make status` says of who answers, while alias `champion` is at this version."""
+    monkeypatch.setattr(Models, "under", lambda *_: RegisteredVersion(champion, {}))
+    return stack._answering_faults()  # pylint: disable=protected-access  # the rest of the status asks running servers
+
+
+def test_the_status_names_an_alias_that_was_moved(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the command that puts it back, before it says anything of who answers."""
+    Trail(BentosSettings(state_dir=tmp_path).trail_file).append("promoted", actor="ana", version="2")
+
+    (moved,) = _status(stack, monkeypatch, 1)
+    (right,) = _status(stack, monkeypatch, 2)
+
+    assert "at version 1, by the audit trail version 2 is" in moved and "champion restore" in moved
+    assert "`python -m infra.local release` lets it in" in right
+
+
+def test_the_status_says_why_no_version_answers(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed Bento is not let in by a release: it is packed anew."""
+    (bento_path(tmp_path / "bentoml", TAG) / "src" / "service.py").write_text("2")
+
+    (line,) = _status(stack, monkeypatch, 2)
+
+    assert f"the API does not run: Bento {TAG} is not what was proved" in line and "packaging flow" in line

@@ -67,7 +67,9 @@ def _target(target: bytes) -> tuple[str, bytes]:
     if url.userinfo is not None or (url.schema and url.schema.lower()) not in _SCHEMES:
         raise ProblemError(BAD_HEADER.saying("The request's target is no address of the service"))
     path: str = (url.path or b"/").decode("ascii")
-    return unquote(path) if "%" in path else path, url.query or b""
+    if "%" in path and "%2f" not in path.lower():  # an encoded slash parts nothing (RFC 3986, 2.2): no route has one
+        path = unquote(path)
+    return path, url.query or b""
 
 
 def _length(headers: dict[bytes, bytes], version: str) -> int | None:

@@ -140,6 +140,20 @@ def test_a_whole_target_is_an_address_of_the_service(target: bytes, status: int)
     assert run(request(b"x-a: b", target)).statuses == [status]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        pytest.param(b"/v1/%73core", "/v1/score", id="a letter is itself"),
+        pytest.param(b"/v1%2Fscore", "/v1%2Fscore", id="a slash parts nothing"),
+        pytest.param(b"/v1%2f%73core", "/v1%2f%73core", id="nor beside a letter"),
+        pytest.param(b"/v1%252Fscore", "/v1%2Fscore", id="nothing is decoded twice"),
+    ],
+)
+def test_an_encoded_slash_is_no_border_of_a_path(target: bytes, path: str) -> None:
+    """What a proxy in front allows by its path is the route that answers."""
+    assert run(request(b"x-a: b", target)).echo.asked[0][1] == path
+
+
 def test_a_length_may_begin_with_zeros() -> None:
     """It is the same number."""
     for zeros in (b"0" * 10, b"0" * 6000):

@@ -1,4 +1,4 @@
-"""The embedded stack: `python -m infra.local up|down|status|model|release|restart PART`, normally called by make.
+"""The embedded stack: `python -m infra.local up|down|status|model|bento|release|restart PART`, normally called by make.
 
 Everything runs on this machine with nothing but Python: no Docker, no root. Each part is waited for until it answers;
 what cannot start is one line and a non-zero exit, and what this call had started is stopped again.
@@ -13,7 +13,7 @@ import sys
 
 from infra.errors import StackError
 from infra.settings import read_settings
-from infra.stack.parts import served_model
+from infra.stack.parts import bento_to_serve, served_model
 from infra.stack.supervisor import Stack, say
 
 
@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
         stack.down()
     elif arguments.command == "model":
         say(str(served_model(stack.settings)))
+    elif arguments.command == "bento":
+        say(bento_to_serve(stack.settings))
     elif arguments.command == "release":
         release(stack, arguments.version, arguments.actor)
     elif arguments.command == "restart":
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0; 1 and one line when the stack cannot be as asked; 130 when interrupted."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "down", "status", "model"):
+    for name in ("up", "down", "status", "model", "bento"):
         commands.add_parser(name)
     releasing = commands.add_parser("release")
     releasing.add_argument("--version", type=int, default=0, help="registered version; the champion if left out")

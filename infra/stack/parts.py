@@ -173,16 +173,24 @@ def served_bento(settings: StackSettings) -> str | None:
     return release.artefact or None if release else None
 
 
+def bento_to_serve(settings: StackSettings) -> str:
+    """Tag of the Bento that is served.
+
+    Raises:
+        StackError: no Bento is packed yet.
+    """
+    if not (bento := served_bento(settings)):
+        raise StackError("no model is served yet; run `make demo` first")
+    return bento
+
+
 def served_model(settings: StackSettings) -> Path:
     """The packed model inside the Bento that is served.
 
     Raises:
         StackError: no Bento is packed yet.
     """
-    bento = served_bento(settings)
-    if not bento:
-        raise StackError("no model is served yet; run `make demo` first")
-    return bento_path(settings.state_dir / "bentoml", bento) / "src" / "model"
+    return bento_path(settings.state_dir / "bentoml", bento_to_serve(settings)) / "src" / "model"
 
 
 def api(settings: StackSettings, pair: Credentials, bento: str) -> StackPart:

@@ -10,6 +10,7 @@ from bentos.digests import bento_digest, bento_path
 from bentos.registry.audit_trail import Trail
 from bentos.registry.products import DEPLOYED, EMBEDDED
 from bentos.settings import BentosSettings
+from infra import local
 from infra.settings import StackSettings
 from infra.stack.mlflow_models import Models, RegisteredVersion
 from infra.stack.supervisor import Stack
@@ -49,6 +50,19 @@ def test_what_was_let_in_last_is_served(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "bentoml" / "serving.sha256").write_text(f"{bento_digest(older)}  {OLDER}\n")
 
     assert f"serve {TAG} " in _api(stack)
+
+
+def test_what_is_served_is_named_for_who_starts_it_by_hand(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Bento's tag and its model's folder, or one line that says there is none."""
+    monkeypatch.setenv("QF_STATE_DIR", str(stack.settings.state_dir))
+    assert (local.main(["bento"]), local.main(["model"])) == (0, 0)
+    assert capsys.readouterr().out.split() == [TAG, str(bento_path(tmp_path / "bentoml", TAG) / "src" / "model")]
+
+    monkeypatch.setenv("QF_STATE_DIR", str(tmp_path / "another"))
+    assert local.main(["bento"]) == 1
+    assert capsys.readouterr().err == "stack: no model is served yet; run `make demo` first\n"
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["digest-rewritten", "digest-deleted"])

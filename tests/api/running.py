@@ -58,16 +58,24 @@ class Served:
     def wait_until_known(self, key: str, *, good: bool = True) -> None:
         """Wait until every worker knows a key, or knows that it opens nothing any more.
 
-        On a busy machine one worker may take many connections in a row, so each answer counts for the worker that holds
-        its connection. What is asked for is not there and costs no token.
+        What is asked for is not there and costs no token.
         """
-        wanted = HTTPStatus.NOT_FOUND if good else HTTPStatus.UNAUTHORIZED
+        self.wait_for_each_worker(HTTPStatus.NOT_FOUND if good else HTTPStatus.UNAUTHORIZED, "GET", "/nothing", key=key)
+
+    def wait_for_each_worker(
+        self, status: int, method: str, path: str, body: bytes | None = None, key: str = ""
+    ) -> None:
+        """Wait until every worker gave an answer with this status.
+
+        On a busy machine one worker may take many connections in a row, so each answer counts for the worker that holds
+        its connection.
+        """
         deadline, waiting = time.monotonic() + PATIENCE_S, {worker.pid for worker in self.workers()}
         assert waiting, "no worker runs"
         while waiting:
-            assert time.monotonic() < deadline, f"a worker does not answer {wanted}"
-            status, worker = self._answer_of_a_worker(key)
-            if status == wanted:
+            assert time.monotonic() < deadline, f"a worker does not answer {status}"
+            answered, worker = self._answer_of_a_worker(method, path, body, key or self.key)
+            if answered == status:
                 waiting -= {worker}
             else:
                 time.sleep(0.1)
@@ -77,11 +85,11 @@ class Served:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child for child in children if WORKER in child.cmdline()]
 
-    def _answer_of_a_worker(self, key: str) -> tuple[int, int]:
+    def _answer_of_a_worker(self, method: str, path: str, body: bytes | None, key: str) -> tuple[int, int]:
         """Status of an answer, and the process that gave it; 0 where its connection is closed already."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("GET", "/nothing", headers={"x-api-key": key})
+            connection.request(method, path, body, {"content-type": "application/json", "x-api-key": key})
             status = connection.getresponse().status
             own = connection.sock.getsockname()[1] if connection.sock else 0
             holders = (worker.pid for worker in self.workers() if own in _remote_ports(worker))

@@ -65,10 +65,10 @@ def test_a_full_disk_kills_nobody(disk: Path, tmp_path: Path) -> None:
     unused = keys.issue(served.folder, "unused")
     try:
         assert served.ask("POST", "/v1/score", BODY)[0] == 200
-        time.sleep(2)  # both workers, and the new key, are there
+        served.wait_until_known(unused)
         before = workers(served)
         fill(disk / "ballast")
-        time.sleep(2)  # the outbox looks around twice a second
+        served.wait_for_each_worker(503, "POST", "/v1/score", BODY)
         for key in (served.key, unused):
             assert served.ask("POST", "/v1/score", BODY, key)[0] == 503
             assert served.ask("POST", "/v1/score", BODY, key, idempotency_key="once")[0] == 503
@@ -120,7 +120,7 @@ def test_kept_answers_never_stop_scoring(disk: Path, tmp_path: Path, object_stor
             time.sleep(0.4)
         assert served.ask("GET", "/readyz", None, None)[0] == 200
         metrics = keys.issue(served.folder, "prometheus", scopes=(keys.Scope.METRICS,))
-        time.sleep(2)
+        served.wait_until_known(metrics, good=True)
         text = served.ask("GET", "/metrics", None, None, authorization=f"Bearer {metrics}")[1].decode()
         dropped = [line for line in text.splitlines() if line.startswith("qf_answers_dropped_files_total")]
         assert float(dropped[0].split()[-1]) > 0

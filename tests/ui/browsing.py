@@ -223,6 +223,7 @@ class Visit:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.troubles: list[str] = []
+        self._lost: list[str] = []  # addresses that a change of the machine's network took
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
         self.page.on("requestfailed", self._failed)
@@ -240,13 +241,28 @@ class Visit:
             self.troubles.append(f"{status} {url}")
 
     def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED" and not network_changed(request):  # left behind by going elsewhere
+        if network_changed(request):
+            self._lost.append(request.url)
+        elif request.failure != "net::ERR_ABORTED":  # left behind by going elsewhere
             self.troubles.append(f"failed {request.url}")
 
     def open(self, path: str = "") -> Visit:
-        """A page, settled."""
-        opened(self.page, f"{self.stack.page}/{path}", "h1")
-        return self.settle()
+        """A page, settled.
+
+        What it draws are modules of their own: where a change of the machine's network took one, the page is loaded
+        again, as a person would.
+        """
+        while True:
+            self._forget_losses()
+            opened(self.page, f"{self.stack.page}/{path}", "h1")
+            self.settle()
+            if not self._lost:
+                return self
+
+    def _forget_losses(self) -> None:
+        """Drop what was lost, and what the page complained of since."""
+        lost, self._lost = self._lost, []
+        self.troubles = [each for each in self.troubles if not any(url in each for url in lost)]
 
     def settle(self) -> Visit:
         """Waited until the script has ended and the page stands still: what scrolls is not hit by a click."""

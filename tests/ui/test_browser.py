@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.chromium import PATIENCE_MS
 from tests.ui.browsing import LOOKS, SHOTS, Look, Stack, Visit, applicants
@@ -307,4 +307,23 @@ def test_the_model_is_told_before_its_tables(browser: Browser, stack: Stack, loo
     visit.unfold()
     expect(steps.first).to_be_visible()
     assert steps.first.evaluate("box => box.scrollWidth <= box.clientWidth")
+    visit.done()
+
+
+def test_what_a_changed_network_took_of_a_page_is_loaded_again(browser: Browser, stack: Stack) -> None:
+    """The module that draws charts is lost once, behind the heading: they are drawn, and nothing is complained of."""
+    visit = Visit(browser, stack, LOOKS[1])
+    losses: list[str] = []
+
+    def cut(route: Route) -> None:
+        if losses:
+            route.continue_()
+        else:
+            losses.append(route.request.url)
+            route.abort("internetdisconnected")
+
+    visit.page.route("**/*Vega*.js", cut)
+    visit.open("model").unfold()
+    expect(visit.page.locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
+    assert len(losses) == 1
     visit.done()

@@ -46,13 +46,13 @@ SERVERS = {"object_store", "mlflow_server", "prefect_server"}
 # Fixtures that start programs, and marks of what takes long: `--quick` leaves both out.
 STARTS = SERVERS | {"database_cluster", "database", "require_program", "served", "live_api", "stack"}
 NOT_QUICK = ("slow", "e2e", "needs_browser", "needs_engine", "needs_data", "full")
-# The longest groups begin first, so that the last worker is not busy alone for minutes; the pages begin when most of
-# the chain's trainings, which take both cores, are over.
-CHAIN, PAGES = "chain", "pages"
+# The longest groups begin first, so that the last worker is not busy alone for minutes. The whole chain and the pages
+# are one: beside trainings and containers, which change the machine's network, a page waits for minutes or loses a
+# module.
+CHAIN = "chain"
 SERVER_GROUP = "servers"
-TRACED_CASES = (
-    2  # of a test function: tracing for coverage doubles a test's time, and further cases tread the same lines
-)
+# Of a test function: tracing for coverage doubles a test's time, and further cases tread the same lines.
+TRACED_CASES = 2
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         elif not any(item.iter_markers("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
     slow = {_group(item) for item in items if item.get_closest_marker("slow")}
-    order = [{CHAIN}, {SERVER_GROUP}, slow - {PAGES}, {PAGES}]
+    order = [{CHAIN}, {SERVER_GROUP}, slow]
     items.sort(
         key=lambda item: next((place for place, groups in enumerate(order) if _group(item) in groups), len(order))
     )

@@ -10,7 +10,7 @@ from playwright.sync_api import Error, Page, Route, sync_playwright
 
 from tests.chromium import OPTIONS, opened
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.xdist_group("chain")]
 
 
 @pytest.fixture(name="page")

@@ -23,7 +23,7 @@ EVERY_LOOK = [
     ("pt", "pt-BR", 390, 844, "dark"),
     ("en", "en-US", 1280, 900, "light"),
 ]
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("look", EVERY_LOOK, ids=lambda look: f"{look[0]} {look[4]}")

@@ -26,7 +26,7 @@ _PLACES = """side => {
   return side === "beside" ? Math.abs(one.y - other.y) < 2 && other.x >= one.right : other.y >= one.bottom;
 }"""
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["Portuguese desktop light", "English phone dark"])

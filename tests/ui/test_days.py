@@ -9,7 +9,7 @@ from tests.ui.browsing import LOOKS, Look, Stack, Visit
 from tests.ui.form_on_screen import choose, score, sent
 from ui.texts.wording import texts
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
 
 
 def test_a_day_is_sent_as_it_is_shown(browser: Browser, stack: Stack) -> None:

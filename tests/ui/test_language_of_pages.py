@@ -13,7 +13,7 @@ from tests.ui.browsing import Stack, Visit
 from ui.applicant.examples import EXAMPLES
 from ui.texts.wording import texts
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
 PORTUGUESE = ("pt", "pt-BR", 1280, 900, "light")
 # Names, formats of files, and what a date is typed in; the language switch names each language in its own.
 NAMES = set(

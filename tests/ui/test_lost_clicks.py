@@ -7,7 +7,7 @@ from playwright.sync_api import Browser
 
 from infra.settings import ROOT
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain")]
 
 SCRIPT = (ROOT / "ui" / "components" / "live.js").read_text(encoding="utf-8")
 # A page of Streamlit's shape whose server counts from the LOST-th click on; each click takes it 300 ms of work.

@@ -15,7 +15,7 @@ from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import FieldKind, contract_fields
 from ui.texts.wording import texts
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("pages"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain"), pytest.mark.timeout(900)]
 AS_A_HAND_MS = 120  # how long a person presses: two messages within a millisecond are no person's
 LISTS = (FieldKind.CHOICES, FieldKind.RECORDS)
 Way = Callable[[Visit], None]

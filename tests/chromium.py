@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from playwright.sync_api import Error
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Request
+    from playwright.sync_api import Page, Request, Route
 
 OPTIONS: Final = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -24,6 +24,21 @@ _LOOK_MS: Final = 100
 def network_changed(request: Request) -> bool:
     """Whether a request failed since the machine's network changed."""
     return request.failure in NETWORK_CHANGES
+
+
+def lost_once(page: Page, pattern: str) -> list[str]:
+    """Let a changed network take the first request that fits; the list holds its address once it was taken."""
+    losses: list[str] = []
+
+    def cut(route: Route) -> None:
+        if losses:
+            route.continue_()
+        else:
+            losses.append(route.request.url)
+            route.abort("internetdisconnected")
+
+    page.route(pattern, cut)
+    return losses
 
 
 def opened(page: Page, url: str, sign: str, patience_ms: float = PATIENCE_MS) -> None:

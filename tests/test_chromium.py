@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, Page, Route, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
-from tests.chromium import OPTIONS, opened
+from tests.chromium import OPTIONS, lost_once, opened
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.xdist_group("chain")]
 
@@ -28,16 +28,7 @@ def _page(require_program: Callable[[str], str], tmp_path: Path) -> Iterator[Pag
 @pytest.mark.parametrize("lost", ["index.html", "drawn.js"])
 def test_what_a_changed_network_lost_is_loaded_again(page: Page, tmp_path: Path, lost: str) -> None:
     """The document or a program of it is lost once: the page still shows its heading."""
-    losses: list[str] = []
-
-    def cut(route: Route) -> None:
-        if losses:
-            route.continue_()
-        else:
-            losses.append(route.request.url)
-            route.abort("internetdisconnected")
-
-    page.route(f"**/{lost}", cut)
+    losses = lost_once(page, f"**/{lost}")
     opened(page, (tmp_path / "index.html").as_uri(), "h1")
 
     assert len(losses) == 1 and page.locator("h1").inner_text() == "drawn"

@@ -130,29 +130,17 @@ class RecordedCatalogue(Catalogue):
 
     def packed(self, version: Version, tag: str, digest: str, *, actor: str) -> None:
         """Keep which Bento was proved, in the audit trail and with the version."""
-        self._append_once(PACKED, version, tag, digest, actor)
+        known = from_trail(self._trail.entries(), version)
+        if (known.bento, known.bento_digest) != (tag, digest):
+            self._append(PACKED, version, tag, digest, actor)
         self.record(version, {"bento_tag": tag, "bento_digest": digest})
 
     def published(self, version: Version, reference: str, digest: str, *, actor: str) -> None:
         """Keep which image was proved and pushed, in the audit trail and with the version."""
-        self._append_once(PUBLISHED, version, reference, digest, actor)
-        self.record(version, {"image": reference, "image_digest": digest})
-
-    def _append_once(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a line of the trail
-        self, event: str, version: Version, artefact: str, content: str, actor: str
-    ) -> None:
-        """Append the line unless the trail's newest of this version says the same: every step may be repeated."""
         known = from_trail(self._trail.entries(), version)
-        if (artefact, content) in ((known.bento, known.bento_digest), (known.image, known.image_digest)):
-            return
-        self._trail.append(
-            event,
-            actor=actor,
-            version=str(version.number),
-            digest=version.digest,
-            artefact=artefact,
-            content=content,
-        )
+        if (known.image, known.image_digest) != (reference, digest):
+            self._append(PUBLISHED, version, reference, digest, actor)
+        self.record(version, {"image": reference, "image_digest": digest})
 
     def keep(  # pylint: disable=too-many-arguments  # which text, whose, and by whom
         self, version: Version, event: str, path: str, text: str, *, actor: str
@@ -160,15 +148,14 @@ class RecordedCatalogue(Catalogue):
         """Keep a text with the version's run, and its digest in the audit trail as `event`."""
         self.attach(version, path, text)
         content = text_sha256(text)
-        if text_digest(self._trail.entries(), version, event, path) == content:
-            return
+        if text_digest(self._trail.entries(), version, event, path) != content:
+            self._append(event, version, path, content, actor)
+
+    def _append(  # pylint: disable=too-many-arguments,too-many-positional-arguments  # a line of the trail
+        self, event: str, version: Version, artefact: str, content: str, actor: str
+    ) -> None:
         self._trail.append(
-            event,
-            actor=actor,
-            version=str(version.number),
-            digest=version.digest,
-            artefact=path,
-            content=content,
+            event, actor=actor, version=str(version.number), digest=version.digest, artefact=artefact, content=content
         )
 
     def proved_text(self, version: Version, event: str, path: str) -> str | None:

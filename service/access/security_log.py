@@ -67,9 +67,8 @@ class SecurityLog:
         self._folder, self._uses = service_dir / FOLDER, service_dir / FOLDER / USES
         self._digest = Mac(Mac(pepper).digest(b"addresses")).digest
         self._clear, self._now = clear, now
-        self._address_text = lru_cache(maxsize=4096)(
-            self._uncached_address_text
-        )  # asked by every request, and few are new
+        # Asked by every request, and few addresses are new.
+        self._address_text = lru_cache(maxsize=4096)(self._uncached_address_text)
         self._lines: list[bytes] = []
         self._last_lines: dict[tuple[str, str, str], float] = {}
         self._networks: dict[str, set[str]] = {key: set(use.networks) for key, use in read_uses(service_dir).items()}

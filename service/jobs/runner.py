@@ -66,9 +66,8 @@ class JobRunner:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a job was ordered or cancelled in this worker: it looks at once."""
     _tellers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_TELLERS, "webhooks"))
-    _webhook_tasks: dict[str, tuple[str, asyncio.Task[None]]] = field(
-        default_factory=dict
-    )  # by account: the job and the task that tells its end
+    # By account: the job and the task that tells its end.
+    _webhook_tasks: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)  # jobs without tokens or room, or that failed, until when
     _parts: dict[str, tuple[ApiKey, int]] = field(default_factory=dict)  # jobs' tokens for a chunk not yet paid whole
     _tidied: float = 0.0

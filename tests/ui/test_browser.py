@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
-from tests.chromium import PATIENCE_MS
+from tests.chromium import PATIENCE_MS, lost_once
 from tests.ui.browsing import LOOKS, SHOTS, Look, Stack, Visit, applicants
 from ui.applicant.fields import contract_fields
 from ui.texts.wording import texts
@@ -313,16 +313,7 @@ def test_the_model_is_told_before_its_tables(browser: Browser, stack: Stack, loo
 def test_what_a_changed_network_took_of_a_page_is_loaded_again(browser: Browser, stack: Stack) -> None:
     """The module that draws charts is lost once, behind the heading: they are drawn, and nothing is complained of."""
     visit = Visit(browser, stack, LOOKS[1])
-    losses: list[str] = []
-
-    def cut(route: Route) -> None:
-        if losses:
-            route.continue_()
-        else:
-            losses.append(route.request.url)
-            route.abort("internetdisconnected")
-
-    visit.page.route("**/*Vega*.js", cut)
+    losses = lost_once(visit.page, "**/*Vega*.js")
     visit.open("model").unfold()
     expect(visit.page.locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     assert len(losses) == 1

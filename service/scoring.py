@@ -44,7 +44,7 @@ from service.score.reasons import CATALOGUE, FRAGMENTS
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
-_PIECE_ROWS: Final = 250  # of a batch, rendered in one go: less than three milliseconds
+_PIECE_ROWS: Final = 100  # of a batch, rendered in one go: about two milliseconds
 _BEGIN: Final = b'{"scores":['
 _END: Final = b"]}"
 CODES: Final = tuple(reason.code for reason in CATALOGUE)
@@ -160,6 +160,7 @@ class Scoring:
         Raises:
             OutboxFull: as `one`.
         """
+        await asyncio.sleep(0)  # reading the body took its turn
         columns = _columns(applicants)
         numbers = {name: np.array(columns[name], np.float64) for name in features.NUMBERS}  # None becomes NaN
         matrix = features.matrix(columns | numbers | features.histories(applicants))

@@ -10,7 +10,7 @@ import asyncio
 import asyncio.events
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from tests.api.ordered_jobs import ended, none_under_way, ordered
 
 ROW = json.dumps(applicant()).encode()
 MOST = 30.0  # good scores
+TRIES = 12  # the least of them counts: a turn that the machine took for something else is no callback's fault
 
 
 @dataclass
@@ -148,21 +149,34 @@ CASES = {
 }
 
 
-def _longest(api: Api, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[float, str]:
-    """Of three times the shortest, so that what the machine does meanwhile counts in none."""
-    found = []
-    for _ in range(3):
+def _least(asked: Callable[[], Watch], enough_s: float) -> tuple[float, str]:
+    """The longest callback of the quickest of some tries, the first that is quick enough."""
+    least = asked()
+    for _ in range(TRIES):
+        if least.longest <= enough_s:
+            break
+        least = min(least, asked(), key=lambda one: one.longest)
+    return least.longest, least.what
+
+
+def _longest(
+    api: Api, method: str, path: str, body: bytes = b"", *, enough_s: float = 0.0, **headers: str
+) -> tuple[float, str]:
+    """The longest callback while a request is answered."""
+
+    def asked() -> Watch:
         named = {"idempotency-key": f"holds-{time.monotonic_ns()}"} if path == "/v1/jobs" else {}
         with watched() as watch:
             api.request(method, path, body, {"content-type": JSON_TYPE, **named, **headers})
-        found.append((watch.longest, watch.what))
-    return min(found)
+        return watch
+
+    return _least(asked, enough_s)
 
 
 @pytest.fixture(name="most_s")
 def _most_s(api: Api) -> float:
     """What a callback may take."""
-    return MOST * min(_longest(api, "POST", "/v1/score", ROW)[0] for _ in range(30))
+    return MOST * min(_longest(api, "POST", "/v1/score", ROW)[0] for _ in range(5))
 
 
 @pytest.mark.parametrize("path", CASES)
@@ -172,7 +186,7 @@ def test_no_body_holds_the_loop(
     """Good ones of the most rows, and the worst that are refused."""
     monkeypatch.setattr(jobs, "OPEN_JOBS", 10**6)
     monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])
-    found = {name: _longest(api, "POST", path, body) for name, body in CASES[path]()}
+    found = {name: _longest(api, "POST", path, body, enough_s=most_s) for name, body in CASES[path]()}
     for one in runtime.jobs.jobs.ids():
         runtime.jobs.jobs.cancel(one)
     assert {name: one for name, one in found.items() if one[0] > most_s} == {}, most_s
@@ -182,13 +196,15 @@ def test_no_body_holds_the_loop(
 def test_no_row_of_a_job_holds_the_loop(api: Api, runtime: Runtime, most_s: float, row: bytes, count: int) -> None:
     """Hundreds of them are looked at and explained with turns for others in between."""
     none_under_way(api, runtime)
-    found = []
-    for _ in range(3):
+
+    def asked() -> Watch:
         job = api.post("/v1/jobs", _rows(row, count)).json["id"]
         with watched() as watch:
             ended(api, runtime, job)
-        found.append((watch.longest, watch.what))
-    assert min(found)[0] <= most_s, (most_s, min(found))
+        return watch
+
+    seconds, what = _least(asked, most_s)
+    assert seconds <= most_s, (most_s, what)
 
 
 def test_nothing_that_is_read_holds_the_loop(api: Api, runtime: Runtime, most_s: float, staff_key: str) -> None:
@@ -199,5 +215,6 @@ def test_nothing_that_is_read_holds_the_loop(api: Api, runtime: Runtime, most_s:
     paths = [one.route.at(one.route.example_id) for one in runtime.handler.routes.table if one.route.method == "GET"]
     found = {}
     for path in (*paths, f"/v1/jobs/{job}", f"/v1/jobs/{job}?prediction_set=true"):
-        found[path] = _longest(api, "GET", path, **{"x-api-key": staff_key if path == "/metrics" else api.key})
+        key = staff_key if path == "/metrics" else api.key
+        found[path] = _longest(api, "GET", path, enough_s=most_s, **{"x-api-key": key})
     assert {path: one for path, one in found.items() if one[0] > most_s} == {}, most_s

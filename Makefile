@@ -107,7 +107,7 @@ ci: ## what continuous integration runs: the programs of the system tests, then 
 	@.ci/run
 
 notice: ## what a workflow says that has nothing to do in a fresh fork
-	@echo "::notice title=Skipped::a variable of the repository is not set; infra/README.md, Delivery, says which and when"
+	@echo "::notice title=Skipped::a variable of the repository is not set; infra/docs/pages/delivery.md says which and when"
 
 figures: venv ## what the branch does to coverage, pylint's score and the metrics, from the last `make test`; QF_BASE_REVISION=
 	@$(PY) -m infra.delivery.branch_figures

@@ -16,6 +16,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 INFRA = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 READMES = sorted(path for path in ROOT.glob("*/README.md") if not path.parent.name.startswith("."))
+PAGES = ROOT / "infra" / "docs" / "pages"
+DOCUMENTS = [ROOT / "README.md", *READMES, ROOT / "infra" / "runbook.md", *sorted(PAGES.rglob("*.md"))]
 PACKAGES = ("service", "bentos", "flows", "ui", "data", "infra", "tests")
 
 
@@ -25,8 +27,8 @@ def targets() -> set[str]:
 
 
 def test_every_command_of_the_readmes_is_a_target() -> None:
-    """`make X` in a README is a target of the Makefile."""
-    for path in [ROOT / "README.md", *READMES]:
+    """`make X` in a document is a target of the Makefile."""
+    for path in DOCUMENTS:
         named = set(
             re.findall(r"`?make ([a-z]+)", re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S))
         )
@@ -102,22 +104,32 @@ def test_each_folder_explains_itself(package: str) -> None:
     assert (ROOT / package / "README.md").is_file()
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *READMES], ids=lambda path: str(path.relative_to(ROOT)))
+def anchors(path: Path) -> set[str]:
+    """What a link to a part of the document may end with, as GitHub names its headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_files_hold(path: Path) -> None:
-    """A relative link points to something that is there."""
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), target
+    """A relative link points to something that is there, and its anchor to a heading."""
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8")):
+        page = path.parent / target if target else path
+
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *READMES, ROOT / "service" / "engine" / "README.md"],
+    [*DOCUMENTS, ROOT / "service" / "engine" / "README.md"],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_module_that_is_named_is_there(path: Path) -> None:
-    """`name.py` is a file of the folder that the README explains, or of its tests; with folders before it, of any."""
+    """`name.py` is a file of the folder that the document explains, or of its tests; with folders before it, of any."""
     tree = [f"/{one.relative_to(ROOT)}" for package in PACKAGES for one in (ROOT / package).rglob("*.py")]
-    folder = "" if path.parent == ROOT else f"/{path.parent.relative_to(ROOT)}"
+    home = ROOT / "infra" if path.is_relative_to(PAGES) else path.parent  # the pages of infra/docs are its own
+    folder = "" if home == ROOT else f"/{home.relative_to(ROOT)}"
     own = [one for one in tree if one.startswith((f"{folder}/", f"/tests{folder}/"))]
     near = tree if folder == "/data" else own  # the data sheet's code is in flows/
     for name in re.findall(r"`([\w/*]+\.py)`", path.read_text(encoding="utf-8")):
@@ -135,9 +147,6 @@ def test_every_fault_of_the_matrix_has_its_tests() -> None:
         source = (ROOT / "tests" / file).read_text("utf-8")
         assert re.search(rf"def {test}\(", source), f"{file} has no {test}"
         assert not full or "mark.full" in source, f"{file} marks nothing full"
-
-
-PAGES = ROOT / "infra" / "docs" / "pages"
 
 
 def test_the_page_of_changes_names_files_that_exist() -> None:

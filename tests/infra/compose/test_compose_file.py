@@ -210,6 +210,6 @@ def test_the_proxys_template_is_filled_in_whole() -> None:
     wanted = set(re.findall(r"\$\{(\w+)\}", (ROOT / "infra" / "proxy" / "nginx.conf.template").read_text()))
     given = SERVICES["proxy"]["environment"]
     assert wanted <= set(given)
-    table = (ROOT / "infra" / "README.md").read_text().partition("## The proxy")[2].partition("## The demo")[0]
+    table = (ROOT / "infra" / "docs" / "pages" / "proxy.md").read_text()
     assert {f"`{name}`" for name in wanted} <= set(re.findall(r"`QF_PROXY_\w+`", table))
     assert all(f"`{given[name]}`" in table for name in ("QF_PROXY_DIR", "QF_PROXY_LISTEN", "QF_PROXY_BLUE"))

@@ -1,6 +1,6 @@
 """One contract, four readers: what each does with every token, and with a table in every form that people send.
 
-`service/lexicon/strictness.py` declares it, service/README.md shows it; here the API's contract, the demo, batch and
+`service/lexicon/strictness.py` declares it, infra/docs/pages/reading-tables.md shows it; here the API's contract, the demo, batch and
 training are asked.
 """
 
@@ -254,9 +254,9 @@ def test_a_formula_that_is_not_computed_is_no_gap(tmp_path: Path) -> None:
     assert {one.field: one.unread_cells for one in found}["monthly_inhand_salary"] == len(table)
 
 
-def test_the_readme_shows_the_table() -> None:
+def test_the_page_shows_the_table() -> None:
     """Word for word."""
-    assert as_markdown() in (ROOT / "service/README.md").read_text(encoding="utf-8")
+    assert as_markdown() in (ROOT / "infra/docs/pages/reading-tables.md").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)

@@ -84,7 +84,7 @@ SPOKEN: Final = {
 
 
 def as_markdown() -> str:
-    """The table, as a README has it."""
+    """The table as Markdown, as `reading-tables.md` shows it."""
     lines = [f"| what stands in the file | {' | '.join(Reader)} |", "|---" * (len(Reader) + 1) + "|"]
     for name, condition in SPOKEN.items():
         replies = " | ".join(str(getattr(STRICTNESS[reader], name)) for reader in Reader)

@@ -1,7 +1,7 @@
 """One contract, four readers: what each does with every token, and with a table in every form that people send.
 
-`service/lexicon/strictness.py` declares it, infra/docs/pages/reading-tables.md shows it; here the API's contract, the demo, batch and
-training are asked.
+`service/lexicon/strictness.py` declares it, infra/docs/pages/reading-tables.md shows it; here the API's contract, the
+demo, batch and training are asked.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from infra.settings import ROOT, StackSettings
 from service.contract import Applicant
+from service.docs.examples import SCORE
 from tests.e2e.conftest import PICTURES, README_PICTURES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,6 +98,17 @@ def test_the_readmes_example_is_a_valid_applicant() -> None:
 
     assert body
     Applicant.model_validate_json(body[1])
+
+
+def test_the_readmes_answer_is_the_documented_one() -> None:
+    """What a reader sees first is a part of the example that the API's documentation gives."""
+    block = re.search(r"```json\n(.*?)```", README, flags=re.DOTALL)
+
+    assert block
+    answer = json.loads(block[1])
+    reasons = answer.pop("reasons")
+    assert answer.items() <= SCORE.items()
+    assert all(reason.items() <= whole.items() for reason, whole in zip(reasons, SCORE["reasons"], strict=True))
 
 
 @pytest.mark.parametrize("package", PACKAGES)

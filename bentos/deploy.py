@@ -37,7 +37,7 @@ class Interrupted(BaseException):
 
 
 def release_of(version: Version, kind: str, products: Products) -> Release:
-    """What the packaging flow made of the version, to be run as `kind`.
+    """The Bento or image that packaging made of the version, to be run as `kind`.
 
     Raises:
         DeployRefused: it made none.

@@ -54,7 +54,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def _expected(path: Path) -> bool:
-    """Whether a package may hold it: a file of its own or a folder, under a name that means one thing only."""
+    """True if a package may hold it: a file of its own or a folder, under a name that means one thing only."""
     name = path.name
     if (
         path.is_symlink()

@@ -99,7 +99,7 @@ def with_variable(variable: str, value: str) -> list[psutil.Process]:
 
 
 def _carries(process: psutil.Process, text: str) -> bool:
-    """Whether a process that still runs was started with that variable.
+    """True if a process that still runs was started with that variable.
 
     Linux is asked itself: MinIO's gateway hides its arguments by zeros, psutil takes these for the environment's end.
     """
@@ -126,7 +126,7 @@ def port_obstacle(port: int) -> Literal["", "taken", "needs root"]:
 
 
 def port_taken(port: int) -> bool:
-    """Whether something listens on this port of the loopback interface, or may not be listened on."""
+    """True if something listens on this port of the loopback interface, or may not be listened on."""
     return port_obstacle(port) != ""
 
 
@@ -151,7 +151,7 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET is answered with 2xx; no proxy of the machine is asked, these are local addresses."""
+    """True if a GET is answered with 2xx; no proxy of the machine is asked, these are local addresses."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=PROBE_TIMEOUT_S) as response:

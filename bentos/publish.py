@@ -76,7 +76,7 @@ class Publication:
         return ""
 
     def build(self) -> bool:
-        """Whether the image had to be built; one that stands is used again.
+        """True if the image had to be built; one that stands is used again.
 
         Raises:
             PublishFailed: it cannot be built, or is larger than promised.

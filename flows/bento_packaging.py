@@ -39,7 +39,7 @@ LATER: Final = "is being made; the version does not wait for it"
 
 
 def _publishing_failed(_task: object, _run: object, state: State[Any]) -> bool:
-    """Whether engine or registry failed, which another try may mend; what was proved wrong stays wrong."""
+    """True if engine or registry failed, which another try may mend; what was proved wrong stays wrong."""
     return isinstance(state.result(raise_on_failure=False), PublishFailed)
 
 

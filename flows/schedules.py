@@ -1,4 +1,4 @@
-"""Whether what is scheduled will run, by what Prefect's server says: pure over its JSON, whoever asked for it.
+"""Finds schedules that will not run, from the JSON that Prefect's server answers with.
 
 The server's planner keeps at least three runs planned for each active schedule and looks once a minute. So a schedule
 without a planned run never fires, and one that has fewer than three long after its last run has a planner that stands.

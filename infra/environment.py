@@ -23,7 +23,7 @@ COMPILER = LOCKS / "compiler.txt"
 
 
 def lacks_compiler() -> bool:
-    """Whether the machine has no C compiler of its own: then the locked one builds the model's kernel."""
+    """True if the machine has no C compiler of its own: then the locked one builds the model's kernel."""
     return shutil.which(os.environ.get("CC", "cc")) is None
 
 

@@ -21,7 +21,7 @@ def networks(text: str) -> Networks:
 
 @lru_cache(maxsize=8192)
 def among(address: str, ranges: Networks) -> bool:
-    """Whether an address lies in one of these networks; what is no address lies in none."""
+    """True if an address lies in one of these networks; what is no address lies in none."""
     try:
         host = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether the model that is about to answer is the one that a reviewer signed for: asked at the start of the service.
+"""The check at the start of the service that a reviewer signed for the model that is about to answer.
 
 A signed claim names a version, the bytes of its model and one SHA-256 over the whole package as it was registered. The
 packed manifest differs from the registered one in what packing adds (version, verdict, kernel), so the registered one

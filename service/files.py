@@ -160,7 +160,7 @@ def lock_holder(path: Path) -> str:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock file at this moment; a file that is missing is held by nobody."""
+    """True if somebody holds the lock file at this moment; a file that is missing is held by nobody."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def is_named(descriptor: int, path: Path) -> bool:
-    """Whether the open file still has this name."""
+    """True if the open file still has this name."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False

@@ -314,7 +314,7 @@ def _ledger(settings: ServiceSettings, pepper: bytes) -> Ledger:
 
 
 def _jobs(settings: ServiceSettings) -> JobRepository:
-    """Where jobs are kept; those of a host that had no database before come along."""
+    """The store of jobs; jobs that the host kept in folders move into its database."""
     folders = JobFolders(settings.jobs_dir)
     if settings.database_url is None:
         return folders

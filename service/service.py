@@ -167,7 +167,7 @@ class CreditScorer:
             raise ServiceUnavailable(str(error)) from error
 
     async def __is_ready__(self) -> bool:
-        """Whether BentoML may say it is ready."""
+        """True if BentoML may say it is ready."""
         return not self.runtime.health.faults_now()
 
 

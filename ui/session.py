@@ -41,7 +41,7 @@ class PageContext:
 
     @property
     def for_staff(self) -> bool:
-        """Whether staff looks: the visitor is staff, the key has scope `staff`, and the secrets say where reports are.
+        """True if staff's pages are shown: to staff, with a key of scope `staff`, where the secrets name the reports.
 
         The API is asked once a session, and only where there is something to show; what it does not say is no.
         """

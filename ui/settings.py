@@ -45,7 +45,7 @@ class Visitors:
 
     @property
     def identifies(self) -> bool:
-        """Whether anything tells who looks."""
+        """True if the page learns who its visitor is."""
         return self.sign_in or bool(self.header)
 
 

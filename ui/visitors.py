@@ -30,7 +30,7 @@ class Visitor:
 
 
 def must_sign_in(settings: Visitors) -> bool:
-    """Whether the visitor has to sign in before the page shows anything."""
+    """True if the visitor has to sign in before the page shows anything."""
     return settings.sign_in and not user().get("is_logged_in")
 
 
@@ -68,7 +68,7 @@ def user() -> Mapping[str, Any]:
 
 
 def _is_here(host: str | None) -> bool:
-    """Whether the browser runs on this machine: Streamlit names no address then, or a loopback one."""
+    """True if the browser runs on this machine: Streamlit names no address then, or a loopback one."""
     try:
         return host is None or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -120,7 +120,7 @@ class Proxy:
 
     @property
     def own(self) -> bool:
-        """Whether this project starts it."""
+        """True if this project starts it."""
         return not self._settings.proxy_url
 
     def ensure(self) -> None:

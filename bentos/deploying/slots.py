@@ -74,7 +74,7 @@ class Runner(Protocol):
         """Start it; it outlives this program."""
 
     def running(self, colour: Colour) -> bool:
-        """Whether anything of this colour runs."""
+        """True if anything of this colour runs."""
 
     def stop(self, colour: Colour) -> None:
         """End it, gently first."""
@@ -108,7 +108,7 @@ class BentoRunner:
         spawn(command, settings, colour, environment)
 
     def running(self, colour: Colour) -> bool:
-        """Whether a process carries the colour's mark."""
+        """True if a process carries the colour's mark."""
         return bool(processes_of(self._settings, colour))
 
     def stop(self, colour: Colour) -> None:
@@ -163,7 +163,7 @@ class ImageRunner:
         self._engine.call(*command, release.reference)
 
     def running(self, colour: Colour) -> bool:
-        """Whether a container of this name is there; one that ended counts, for it must be removed."""
+        """True if a container of this name is there; one that ended counts, for it must be removed."""
         if shutil.which(self._settings.engine) is None:
             return False
         try:
@@ -244,7 +244,7 @@ def _mark(settings: DeploySettings, colour: Colour) -> str:
 
 
 def ready(url: str) -> bool:
-    """Whether the service at `url` says that it is ready."""
+    """True if the service at `url` says that it is ready."""
     return processes.answers(f"{url}/readyz")
 
 
@@ -264,11 +264,11 @@ class Colours:
         return f"http://{processes.HOST}:{self._settings.port(colour)}"
 
     def ready(self, colour: Colour) -> bool:
-        """Whether the colour answers that it is ready; something else on its port does not count."""
+        """True if the colour answers that it is ready; something else on its port does not count."""
         return self.running(colour) and ready(self.url(colour))
 
     def running(self, colour: Colour) -> bool:
-        """Whether anything of this colour runs."""
+        """True if anything of this colour runs."""
         return any(runner.running(colour) for runner in self._runners.values())
 
     def stop(self, colour: Colour) -> None:

@@ -205,7 +205,7 @@ def _stands(staging: Path, bento: Path, proved: str | None) -> str:
 
 
 def _same(staging: Path, bento: Path) -> bool:
-    """Whether the Bento holds the staged files and no others; its own copy of the bentofile does not count."""
+    """True if the Bento holds the staged files and no others; its own copy of the bentofile does not count."""
     try:
         return not differences(fingerprint(staging), fingerprint(bento / "src"))
     except ArtefactDamaged:

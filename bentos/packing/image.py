@@ -69,7 +69,7 @@ ENTRYPOINT ["bentoml", "serve", "/{HOME}"]
 def build(
     engine: ContainerEngine, packed: Packed, reference: str, labels: Mapping[str, str], settings: BentosSettings
 ) -> bool:
-    """Whether the image had to be built; one that stands, made the same way from the same Bento, is used again.
+    """True if the image had to be built; one that stands, made the same way from the same Bento, is used again.
 
     Raises:
         PublishFailed: it could not be built, or is larger than an image may be; nothing is left of it.

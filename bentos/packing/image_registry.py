@@ -86,7 +86,7 @@ class ImageRegistry:
         return float(sum(layer["size"] for layer in answer.json()["layers"])) / 1e6
 
     def forget(self, digest: str) -> bool:
-        """Whether the manifest is gone, and with it every tag on it; its layers go when the registry next cleans up."""
+        """True if the manifest is gone, and with it every tag on it; its layers go when the registry next cleans up."""
         answer = self._ask("DELETE", f"{self._path}/manifests/{digest}")
         return answer.status_code in {HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND}
 
@@ -123,7 +123,7 @@ class ImageRegistry:
 
 
 def _kept_elsewhere() -> bool:
-    """Whether a helper program keeps the engine's logins, so that only the engine can say whether one is good."""
+    """True if a helper program keeps the engine's logins, so that only the engine can say whether one is good."""
     configuration = _configuration()
     return bool(configuration.get("credsStore") or configuration.get("credHelpers"))
 

@@ -142,7 +142,7 @@ class Trail:
         return entries[-1].hash if entries else GENESIS
 
     def holds(self, head: str) -> bool:
-        """Whether an entry with this hash is in the trail; false means that the tail was cut off."""
+        """True if an entry with this hash is in the trail; false means that the tail was cut off."""
         return head in {GENESIS, *(entry.hash for entry in self.entries())}
 
 

@@ -1,4 +1,4 @@
-"""Whether a verdict may let a version out: signed by listed reviewers, about these very bytes, by two if needed."""
+"""The check that a verdict may let a version out: signed by listed reviewers, for these bytes, by two if needed."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Decision(BaseModel):
-    """Who decided what about which bytes, against which champion, and on which checks.
+    """A verdict: who decided, on which bytes, against which champion, and on which checks.
 
     An override is an approval in spite of failed checks: it names a reason, the day it expires and a second person,
     and stays with the version for good.
@@ -34,14 +34,14 @@ class Decision(BaseModel):
 
     @property
     def approved(self) -> bool:
-        """Whether the version may become champion."""
+        """True if the version may become champion."""
         return self.verdict == "approve"
 
     @property
     def overridden(self) -> bool:
-        """Whether failed checks were approved all the same."""
+        """True if failed checks were approved all the same."""
         return self.approved and bool(self.failed_checks)
 
     def ended(self, today: date) -> bool:
-        """Whether an override let the version out and its last day is over."""
+        """True if an override let the version out and its last day is over."""
         return self.overridden and self.override_expires is not None and today > self.override_expires

@@ -1,4 +1,4 @@
-"""Whether the evidence beside a version is still what its reviewers signed for: asked when it is packed.
+"""The check at packing that the evidence beside a version is still what its reviewers signed for.
 
 A claim covers the SHA-256 of the release checks as they were shown, and these say of which findings of the training
 they were made. Both lie in MLflow, where whoever trains can write after the verdict; documents are written from them.

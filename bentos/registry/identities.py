@@ -1,4 +1,4 @@
-"""Whether two written names are one person's: what looks the same, or differs in spelling alone, is the same.
+"""Comparison of written names: those that look the same, or differ in spelling alone, are one person's.
 
 The comparison fails closed. Two people whose names look alike are taken for one and choose another sign; the other way
 round one person could sign twice. A name may be an account of a sign-in (`ana@bank.example`), which two people never
@@ -74,7 +74,7 @@ def skeleton(name: str) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names may be one person's."""
+    """True if two names may be one person's."""
     if _alike(skeleton(one), skeleton(other)):
         return True
     (here, domain), (there, another) = _account(one), _account(other)

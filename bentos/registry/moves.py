@@ -22,7 +22,7 @@ _OF_VERSIONS: Final = (*_MOVES, REGISTERED, REJECTED)
 
 
 def holds_versions(entries: Sequence[TrailEntry]) -> bool:
-    """Whether this host's trail is one of versions at all."""
+    """True if this host's trail is one of versions at all."""
     return any(entry.event in _OF_VERSIONS for entry in entries)
 
 

@@ -23,7 +23,7 @@ class Version(BaseModel):
 
     @property
     def trainer(self) -> str:
-        """Who started the training; empty if nobody is recorded, which release checks refuse."""
+        """The person who started the training; empty if nobody is recorded, which release checks refuse."""
         return self.tags.get("trainer", "")
 
 

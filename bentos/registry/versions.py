@@ -247,7 +247,7 @@ class Registry(RecordedCatalogue):
             )
 
     def _still_there(self, number: int) -> bool:
-        """Whether MLflow has the version; without it no alias can be where the trail says, and another may follow."""
+        """True if MLflow has the version; without it no alias can be where the trail says, and another may follow."""
         try:
             return bool(number and self.version(number))
         except VersionMissing:

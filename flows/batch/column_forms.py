@@ -153,7 +153,7 @@ def decided(layout: FileLayout, proofs: Proofs) -> FileLayout:
 
 
 def _leaves_open(layout: FileLayout, proofs: Proofs) -> bool:
-    """Whether the rest of the file could decide otherwise, or decide at all."""
+    """True if the rest of the file could change the decision, or make one."""
     if any(unit.fits for unit in proofs.units.values()):
         return True
     if proofs.day_line and not (layout.options.days or day_order(proofs.days)):

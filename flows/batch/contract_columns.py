@@ -88,7 +88,7 @@ def refuse_types(schema: pa.Schema, fields: Mapping[str, str], name: str) -> Non
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Whether Arrow's type is one of text, whatever its layout."""
+    """True if Arrow's type is one of text, whatever its layout."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

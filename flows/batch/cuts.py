@@ -126,7 +126,7 @@ def _first_stray(cells: NDArray[np.uint8], quotes: NDArray[np.int64], delimiter:
 
 
 def not_utf8(layout: FileLayout, surveys: Sequence[Survey]) -> bool:
-    """Whether the text's bytes are not what its first ones promised."""
+    """True if the text's bytes are in another encoding than its first ones."""
     return layout.encoding == UTF8 and not all(part.utf8 for part in surveys)
 
 

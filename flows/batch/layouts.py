@@ -294,7 +294,7 @@ def _encoding(sample: bytes, told_encoding: str) -> str | None:
 
 
 def is_utf8(content: bytes, *, from_start: bool = True) -> bool:
-    """Whether bytes cut out of a text are UTF-8, but for a letter that its end, or its start, cuts."""
+    """True if bytes cut out of a text are UTF-8, but for a letter that its end, or its start, cuts."""
     if content.isascii():
         return True
     if not from_start:

@@ -190,7 +190,7 @@ def sources(address: str) -> list[Source]:
 
 
 def changed(files: Sequence[Source]) -> bool:
-    """Whether a file is no longer as it was when the job began."""
+    """True if a file is no longer as it was when the job began."""
     for one in files:
         try:
             with one.opened() as place:
@@ -213,7 +213,7 @@ def system_words(error: OSError) -> str:
 
 
 def _is_table(path: str) -> bool:
-    """Whether a file below a folder is meant: what programs keep there for themselves is hidden, or its folder is."""
+    """True if a file below a folder is input: programs hide their own files or folders."""
     *folders, name = path.strip("/").split("/")
     hidden = name.startswith((".", "_", "~")) or any(folder.startswith(".") for folder in folders)
     return name.lower().endswith(TABLES) and not hidden and not name.endswith(REFUSED_ROWS)

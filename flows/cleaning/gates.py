@@ -85,7 +85,7 @@ class Measure(BaseModel):
 
     @property
     def stops(self) -> bool:
-        """Whether the stage must end here."""
+        """True if the stage must end here."""
         return not self.passed and not self.overridden_by
 
     def sentence(self) -> str:

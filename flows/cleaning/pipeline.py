@@ -25,7 +25,7 @@ from service.contract import DESCRIBING_FIELDS, NULLABLE_FIELDS
 IDENTITY_COLUMN: Final = "balance_identity"
 CLEAN_COLUMNS: Final = ("customer_id", "month", "label", "age", "occupation", *DESCRIBING_FIELDS, IDENTITY_COLUMN)
 REQUIRED: Final = tuple(name for name in DESCRIBING_FIELDS if name not in NULLABLE_FIELDS | {"num_loans", "loan_types"})
-"""What sets a row aside where it stays unknown; loans are always told, by their number or their names."""
+"""Fields that set a row aside if they stay unknown; loans are always known, by their number or their names."""
 # Constants of the customer, or a constant base with small steps: the last known month is the best guess of this one.
 NUMBERS_THAT_LAST: Final = (
     "age",
@@ -197,7 +197,7 @@ def _income(amounts: Amounts, past: OwnPast, tally: CleaningTally) -> None:
 
 
 def _unknown_required(frame: pd.DataFrame) -> pd.Series:
-    """Which required values are unknown, as the reason; empty where the row is complete."""
+    """Names of the required values that are unknown, as the reason; empty if the row is complete."""
     reasons = pd.Series("", index=frame.index, dtype="object")
     for column in REQUIRED:
         unknown = frame[column].isna()

@@ -34,7 +34,7 @@ class ErasedCustomers:
     digests: frozenset[str] = frozenset()
 
     def among(self, numbers: pd.Series) -> NDArray[np.bool_]:
-        """Which of these cells are the number of somebody who asked."""
+        """Mask of the cells that hold the number of somebody who asked."""
         if not self.digests:
             return np.zeros(len(numbers), dtype=np.bool_)
         texts = text(numbers)
@@ -42,7 +42,7 @@ class ErasedCustomers:
         return texts.isin(erased).to_numpy(dtype=np.bool_)
 
     def held_by(self, table: bytes) -> int:
-        """How many rows of somebody who asked are in a file of ours: the raw CSV, or clean rows as parquet."""
+        """Number of rows of somebody who asked in a file of ours: the raw CSV, or clean rows as parquet."""
         return int(self.among(_numbers(table)).sum()) if self.digests else 0
 
     def digest(self, number: str) -> str:

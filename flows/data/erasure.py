@@ -59,7 +59,7 @@ def erase(root: Path, raw_file: Path, prepared: Path, remote: DvcRemote, erased:
 
 
 def erase_here(root: Path, raw_file: Path, prepared: Path, erased: ErasedCustomers) -> TrainingErasure:
-    """What of `erase` needs no remote; after a pull, which may bring an old version, this alone."""
+    """The part of `erase` that needs no remote; run alone after a pull, which may bring an old version."""
     raw_rows = forget(raw_file, erased)
     prepared_rows = sum(_emptied(sorted(prepared.glob("*.parquet")), erased).values())
     cached = _emptied([path for path in sorted((root / CACHE).rglob("*")) if path.is_file()], erased)
@@ -75,7 +75,7 @@ def _emptied(paths: list[Path], erased: ErasedCustomers) -> dict[Path, int]:
 
 
 def _erase_remote(remote: DvcRemote, erased: ErasedCustomers) -> tuple[int, tuple[str, ...]]:
-    """How many versions went, and what is left: what this key may not delete, or a store that does not answer."""
+    """Number of deleted versions, and what is left: what this key may not delete, or a store that does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     count, refused = 0, []

@@ -29,7 +29,7 @@ _LEAST: Final = 50  # rows that a threshold is found on; with fewer nobody is de
 
 
 class Automation(BaseModel):
-    """What share could be decided by the likeliest class if that is to be right so often, and how often it was."""
+    """The share that the likeliest class could decide if it is to be right so often, and how often it was."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 

@@ -32,7 +32,7 @@ Model = TypeVar("Model")
 
 
 class RawModel(Protocol):
-    """What answers are made of: CatBoost's raw values, (n, classes or curves)."""
+    """A model whose `predict` gives CatBoost's raw values, (n, classes or curves)."""
 
     def predict(self, data: Array, prediction_type: str, thread_count: int) -> NDArray[Any]:
         """Raw values of each row, for `prediction_type` "RawFormulaVal"."""
@@ -294,7 +294,7 @@ def _sharpness_known(rows: Rows, known: Mapping[int, KnownProbabilities], otherw
 
 
 def out_of_fold(rows: Rows, fold_models: Sequence[tuple[Ints, RawModel]], parameters: Parameters) -> Array:
-    """What each row is told by the model that did not see its customer, uncalibrated: (n, 3)."""
+    """Uncalibrated probabilities of each row by the model that did not see its customer: (n, 3)."""
     probabilities = np.empty((len(rows.labels), len(policy.CLASSES)))
     for places, model in fold_models:
         probabilities[places] = uncalibrated(model, rows.features[places], parameters)

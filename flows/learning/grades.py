@@ -56,7 +56,7 @@ def fit_borders(poor: Array, labels: Ints) -> Borders:
 
 
 def _last(holds: NDArray[np.bool_], least: int) -> int:
-    """How many rows the longest run holds that does, `least` if none so long does."""
+    """Number of rows in the longest run that does, `least` if none does."""
     places = np.flatnonzero(holds)
     return max(least, int(places[-1]) + 1) if len(places) else least
 

@@ -103,7 +103,7 @@ def last_class(rows: Rows) -> NDArray[np.int64]:
 
 
 def known_in(features: Array) -> Bools:
-    """Which rows of features are of known customers."""
+    """Mask of the rows of features that are of known customers."""
     return ~np.isnan(features[:, FIRST])
 
 

@@ -84,7 +84,7 @@ def contract_columns(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def ranges(columns: Mapping[str, NDArray[Any]]) -> dict[str, tuple[float, float]]:
-    """What 99.8 % of these rows' numbers lie within, by field."""
+    """The range that holds 99.8 % of these rows' numbers, by field."""
     result = {}
     for name in RANGED:
         known = np.asarray(columns[name], np.float64)
@@ -101,7 +101,7 @@ def quarters(rows: Rows) -> dict[str, NDArray[np.bool_]]:
 
 
 def by_quarter(numbers: Ints) -> dict[str, NDArray[np.bool_]]:
-    """Which rows lie in each calendar quarter that is present."""
+    """Masks of the rows of each calendar quarter that is present."""
     return {f"quarter_{number}": numbers == number for number in np.unique(numbers).tolist()}
 
 

@@ -100,7 +100,7 @@ def fit_power(rows: SettledRows, learned: Calibrations) -> float:
 
 
 def judged_apart(rows: SettledRows, learned: Calibrations) -> Array:
-    """What each row is told under the power fitted on the other half of the customers: (n, 3).
+    """Probabilities of each row under the power fitted on the other half of the customers: (n, 3).
 
     Raises:
         ValueError: there are fewer than two customers.

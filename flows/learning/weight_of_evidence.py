@@ -47,7 +47,7 @@ class EvidenceWeights:
 
     @property
     def spread(self) -> float:
-        """How far the weights lie apart; a feature whose weights are all alike tells nothing."""
+        """Spread of the weights; a feature whose weights are all alike tells nothing."""
         return float(np.ptp(self.weights))
 
 

@@ -58,14 +58,15 @@ def _notify(block_name: str, verdict: WindowVerdict, text: str, allowed: Network
 
 
 def may_retrain(verdict: WindowVerdict, history: History, settings: DriftSettings, today: date) -> bool:
-    """Whether training starts by itself: red on performance, data sound, and not within the cool-down. Pure."""
+    """True if training starts by itself: red on performance, data sound, and not within the cool-down. Pure."""
     recent = any(m.retrained and (today - m.made_at.date()).days < settings.cooldown_days for m in history.moments)
     return settings.retrain and verdict.performance_red and not verdict.data_quality_red and not recent
 
 
 def may_recalibrate(verdict: WindowVerdict, history: History, settings: DriftSettings, today: date) -> bool:
-    """Whether a recalibration starts by itself: performance red, a band or a group of known customers out of
-    calibration; data sound, not within the cool-down. Pure."""
+    """True if a recalibration starts by itself: red performance, or a band or known customers out of calibration.
+
+    Never on unsound data, nor within the cool-down."""
     uncalibrated = any(
         check.rule is DriftRule.CALIBRATION and check.state is not DriftState.GREEN for check in verdict.checks
     )

@@ -32,7 +32,7 @@ class ColumnComparison:
     effect: float
     p_value: float
     record: Mapping[str, float]
-    """What decides nothing, by the names of `drift_statistics.RECORDED`."""
+    """Figures for the record that decide nothing, by the names of `drift_statistics.RECORDED`."""
 
 
 def _broken(column: WatchedColumn, reference: pd.DataFrame, current: pd.DataFrame) -> str:

@@ -31,7 +31,7 @@ COLOURS = {
 
 
 def is_replay(end: date, made_at: datetime) -> bool:
-    """Whether a window up to `end` was judged long after."""
+    """True if a window up to `end` was judged long after."""
     return (made_at.date() - end).days > REPLAY_AFTER_DAYS
 
 
@@ -76,7 +76,7 @@ class WindowVerdict(BaseModel):
     @computed_field  # type: ignore[prop-decorator]  # as above
     @property
     def replay(self) -> bool:
-        """Whether an old window was judged again: staff pages say so."""
+        """True if an old window was judged again: staff pages say so."""
         return is_replay(self.window["end"], self.made_at)
 
     @property
@@ -119,7 +119,7 @@ class Moment(BaseModel):
     @computed_field  # type: ignore[prop-decorator]  # as above
     @property
     def replay(self) -> bool:
-        """Whether it is history gone through again: staff pages say so of its report."""
+        """True if the window is a replay of history; staff pages say so of its report."""
         return is_replay(self.end, self.made_at)
 
 
@@ -138,7 +138,7 @@ class History(BaseModel):
         return History(moments=tuple(sorted([*others, added], key=lambda m: (m.end, m.made_at))[-HISTORY_LENGTH:]))
 
     def holds(self, verdict: WindowVerdict) -> bool:
-        """Whether the verdict was taken down: only then had all that follows from it happened."""
+        """True if the verdict was recorded, which is the last step after one."""
         return any(m.made_at == verdict.made_at and m.version == verdict.model.version for m in self.moments)
 
     def state_before(self, end: date, version: str) -> DriftState:

@@ -30,7 +30,7 @@ class PartnerGap:
 
 
 def partners_of(settled: pd.DataFrame) -> NDArray[Any]:
-    """Who sent each row's outcome (n,); all are one partner's where the rows do not tell."""
+    """The partner that sent each row's outcome (n,); one partner for all if the rows do not tell."""
     if "partner" not in settled:
         return np.full(len(settled), "", dtype=object)
     return settled["partner"].fillna("").astype(str).to_numpy(dtype=object)

@@ -142,7 +142,7 @@ def outcomes_since(client: S3Client, first: date, last: date) -> pd.DataFrame:
 
 
 def standing(outcomes: pd.DataFrame, hashes: Sequence[Any], since: date) -> Any:
-    """Whether each outcome names a stored prediction; `recorded` is what its id opens with, a day (YYYYMMDD)."""
+    """True for each outcome that names a stored prediction; `recorded` is the day (YYYYMMDD) its id begins with."""
     if outcomes.empty:
         return []
     known = outcomes["hash"].isin(np.concatenate(hashes) if hashes else [])

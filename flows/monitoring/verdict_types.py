@@ -64,7 +64,7 @@ class ColumnVerdict(BaseModel):
 
     @property
     def broken(self) -> bool:
-        """Whether the column could not be compared at all."""
+        """True if the column could not be compared at all."""
         return self.method == DATA_QUALITY
 
 

@@ -14,7 +14,7 @@ from flows.predictions.columns import WatchedColumn, numbers_of
 
 
 def volume_check(rows: int, days: int, usual: float | None, thresholds: Thresholds) -> DriftCheck:
-    """Whether as many predictions came as usual: a partner that stopped sending shows in no distribution.
+    """The check that as many predictions came as usual: no distribution shows a partner that stopped sending.
 
     Args:
         rows: predictions of the window.

@@ -81,7 +81,7 @@ class Day:
         return sum(one.rows for one in self.ledger.objects.values() if one.stored_at > moment)
 
     def describes(self, first: date, end: date) -> bool:
-        """Whether any row describes a day of [first, end)."""
+        """True if any row describes a day of [first, end)."""
         return any(first.isoformat() <= as_of < end.isoformat() for as_of, _, _ in self.ledger.counts)
 
 
@@ -166,7 +166,7 @@ def _groups(table: pa.Table, by: Sequence[str]) -> Any:
 
 
 def _changes(ordered: Any) -> Any:
-    """Where a value differs from the one before it; the first always does."""
+    """Mask of the values that differ from the one before; the first always does."""
     return np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
 
 

@@ -168,7 +168,7 @@ def _naming(bucket: Bucket, refs: frozenset[str], predictions: Collection[str]) 
 
 
 def names(key: str, data: bytes, refs: frozenset[str], predictions: Collection[str]) -> bool:
-    """Whether an object names a pseudonym or a prediction: text anywhere in it, or a text cell of a Parquet file."""
+    """True if an object names a pseudonym or a prediction: text anywhere in it, or a text cell of a Parquet file."""
     text = _cells(data) if key.endswith(".parquet") else data
     return any(ref.encode() in text for ref in refs) or any(
         match.decode() in predictions for match in set(_ID.findall(text))

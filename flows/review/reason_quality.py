@@ -1,4 +1,4 @@
-"""Whether the reasons a packed model gives are true and hold still: two shares for the release checks."""
+"""Two shares for the release checks: how many reasons of a packed model are true, and how many are stable."""
 
 from __future__ import annotations
 

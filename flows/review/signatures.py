@@ -9,7 +9,7 @@ from flows.review.release_evidence import ReleaseCheck, Result
 
 
 def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
-    """Whether someone else than the trainer approves; people are compared, not spellings."""
+    """The check that someone else than the trainer approves; it compares people, not spellings."""
     code, title = "approver", "Approved by someone who did not train it"
     known = skeleton(trainer), skeleton(reviewer)
     if not all(known):
@@ -24,7 +24,7 @@ def people_check(trainer: str, reviewer: str) -> ReleaseCheck:
 def override_check(
     reason: str, expires: date | None, second: str, others: tuple[str, str], today: date
 ) -> ReleaseCheck:
-    """Whether an override is complete: a reason, an expiry to come, a second name that is none of `others`.
+    """The check that an override is complete: a reason, an expiry to come, a second name that is none of `others`.
 
     `others` are trainer and reviewer. An override never makes failed checks pass; it is kept beside them.
     """

@@ -127,7 +127,7 @@ def make_store(settings: BootstrapSettings) -> str:
 
 
 def _configure_buckets(configure: Callable[[str], object]) -> bool:
-    """Whether the store takes a configuration of each bucket; False where it does not know such a thing.
+    """True if the store takes a configuration of each bucket, False if it does not know such a thing.
 
     Raises:
         ClientError: it refuses it otherwise.
@@ -236,7 +236,7 @@ def make_keys(settings: BootstrapSettings) -> str:
 
 
 def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, ...], path: Path) -> bool:
-    """A key in a file, unless one lies there and its partner has a live one; whether it is new."""
+    """A key in a file, unless one lies there and its partner has a live one; True if it is new."""
     folder, now = settings.service_dir or Path(), datetime.now(UTC)
     database = settings.database_url.get_secret_value() if settings.database_url else None
     live = [

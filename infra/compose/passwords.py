@@ -171,7 +171,7 @@ def write(folder: Path, host: str = "localhost", renew: Collection[str] = ()) ->
 
 
 def _replace(path: Path, text: str) -> bool:
-    """Write a file that a container reads as its own user; whether that changed anything."""
+    """Write a file that a container reads as its own user; True if that changed anything."""
     if path.exists() and path.read_text() == text:
         return False
     # Written in place: compose mounts the file itself, and a new one in its stead would not be seen.

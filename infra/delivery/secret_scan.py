@@ -83,7 +83,7 @@ def findings(place: str, content: bytes) -> list[Finding]:
 
 
 def _suspicious(content: bytes) -> bool:
-    """Whether any detector matches anywhere: one look at the whole saves one at each of its lines."""
+    """True if any detector matches anywhere: one look at the whole saves one at each of its lines."""
     text = content.decode("utf-8", "replace")
     return any(_matches(one, text) for one in _detectors())
 

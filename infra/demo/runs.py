@@ -157,7 +157,7 @@ class Runs:
         return str(deployments[0]["id"])
 
     def _print_log(self, run_id: str) -> bool:
-        """Print what was logged since the last look; whether the run's last words are among it."""
+        """Print what was logged since the last look; True if the run's last words are among it."""
         query = {
             "logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": INFO}},
             "sort": "TIMESTAMP_ASC",

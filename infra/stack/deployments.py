@@ -87,7 +87,7 @@ class Prefect:
         return len(runs)
 
     def worker_online(self, pool: str, name: str) -> bool:
-        """Whether the worker has reported to the server."""
+        """True if the worker has reported to the server."""
         workers = self._post(f"/work_pools/{pool}/workers/filter", {})
         return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 

@@ -67,7 +67,7 @@ class Models:
 
 
 def packed(version: RegisteredVersion, bento: str, home: Path) -> bool:
-    """Whether a Bento of the store holds that very version."""
+    """True if a Bento of the store holds that very version."""
     manifest = home / "bentos" / Path(*bento.split(":", 1)) / "src" / "model" / MANIFEST_FILE
     try:
         manifest_content = json.loads(manifest.read_text())

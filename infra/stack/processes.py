@@ -53,7 +53,7 @@ class Running:
     recipe: str
 
     def alive(self) -> bool:
-        """Whether that very process still runs."""
+        """True if that very process still runs."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < CLOCK_SLACK_S

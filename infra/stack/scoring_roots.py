@@ -29,7 +29,7 @@ def scoring_roots(settings: StackSettings) -> str:
 
 
 def _keeps_out(place: Path, state: Path) -> bool:
-    """Whether a folder is no whole disk, and the state is hidden in it or elsewhere."""
+    """True if a folder is no whole disk, and the state is hidden in it or elsewhere."""
     top = place.resolve()
     if top == Path(top.anchor):
         return False

@@ -115,7 +115,7 @@ class Stack:
             self.shelf.forget(NEXT)
 
     def running(self) -> bool:
-        """Whether any part runs."""
+        """True if any part runs."""
         return any(self.shelf.find(name) for name in parts.NAMES)
 
     def restart(self, name: str) -> None:

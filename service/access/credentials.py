@@ -52,7 +52,7 @@ def checksum(body: str) -> str:
 
 
 def well_formed(key: str) -> bool:
-    """Whether a text is a key of ours, typed without a mistake. Says nothing about whether it opens anything."""
+    """True if a text is a key of ours, typed without a mistake. Says nothing about whether it opens anything."""
     return (
         len(key) == KEY_LENGTH
         and key.startswith((PREFIX, TEST_PREFIX))
@@ -92,7 +92,7 @@ class Mac:
 
 
 def digest(pepper: bytes, key: bytes) -> bytes:
-    """What is stored instead of the key: HMAC-SHA-256 of the whole text, checksum included."""
+    """The value that is stored instead of the key: HMAC-SHA-256 of the whole text, checksum included."""
     return Mac(pepper).digest(key)
 
 

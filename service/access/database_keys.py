@@ -65,7 +65,7 @@ class DatabaseKeys:
         self._thread.start()
 
     def stamp(self) -> tuple[int, str]:
-        """What changes when the records may have changed, or cannot be read any more."""
+        """A mark that changes when the records may have changed, or can no longer be read."""
         return self._revision, self._fault
 
     def read(self) -> KeyFile:

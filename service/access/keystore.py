@@ -64,7 +64,7 @@ class KeyRecord(BaseModel):
     test: Annotated[bool, Field(exclude_if=operator.not_)] = False  # an older service reads a file without test keys
 
     def live(self, now: datetime) -> bool:
-        """Whether the key opens anything now or later: neither revoked nor past its expiry."""
+        """True if the key opens anything now or later: neither revoked nor past its expiry."""
         return self.revoked_at is None and now < self.expires_at
 
 
@@ -100,7 +100,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a request needs of a record, ready to compare."""
+    """The part of a record that a request needs, ready to compare."""
 
     digest: bytes
     key: ApiKey
@@ -141,10 +141,10 @@ def changing_keys(path: Path) -> Iterator[list[KeyRecord]]:
 
 
 class KeySource(Protocol):
-    """Where the records are, to be looked at again and again."""
+    """A source of records that is looked at again and again."""
 
     def stamp(self) -> Hashable:
-        """What changes when the records may have changed; costs next to nothing."""
+        """A mark that changes when the records may have changed; it is cheap to read."""
 
     def read(self) -> KeyFile:
         """The records.
@@ -168,7 +168,7 @@ class FileKeys:
         self._had_some = False
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """When the file was changed, which one it is, and how long."""
+        """Time of change, identity and length of the file."""
         try:
             status = self._path.stat()
         except OSError:
@@ -263,7 +263,7 @@ class KeyStore:
 
 
 def account_terms(records: Iterable[KeyRecord]) -> dict[tuple[str, bool], Policy]:
-    """What a partner's live keys hold together: as much as the widest of them, and no more for being several."""
+    """The limits that a partner's live keys share: those of the widest key, however many there are."""
     terms: dict[tuple[str, bool], Policy] = {}
     for one in records:
         name = (one.partner, one.test)

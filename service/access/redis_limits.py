@@ -55,9 +55,9 @@ _log = logging.getLogger("service.limits")
 
 SETTING: Final = "QF_REDIS_URL"
 ANSWER_S: Final = 0.25
-"""How long Redis may take to be reached, and to answer: a request waits for it."""
+"""Seconds that Redis may take to be reached and to answer, since a request waits for it."""
 PAUSE_S: Final = 1.0
-"""How long nobody waits for it after it was too slow for somebody."""
+"""Seconds in which no request waits for Redis after it was too slow once."""
 
 
 class Failure(NamedTuple):
@@ -85,7 +85,7 @@ FAILURES: Final[dict[type[exceptions.RedisError], Failure]] = {
 
 
 def failure_of(error: exceptions.RedisError) -> Failure:
-    """What an error of Redis' client means."""
+    """The reason that an error of Redis' client stands for."""
     return next((failure for kind, failure in FAILURES.items() if isinstance(error, kind)), OTHER)
 
 

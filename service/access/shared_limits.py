@@ -178,7 +178,7 @@ def allocate(descriptor: int, size: int) -> None:
 
 
 def _boot_id() -> str:
-    """What tells this run of the machine's clock from others; without it a reboot counts as none."""
+    """An identifier of this boot of the machine; where there is none, a reboot is not noticed."""
     return _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else "unknown"
 
 

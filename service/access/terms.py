@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is allowed: `rate` tokens a second up to `burst` at once, and `daily` a UTC day."""
+    """The limits of a key: `rate` tokens a second up to `burst` at once, and `daily` a UTC day."""
 
     rate: float
     burst: int

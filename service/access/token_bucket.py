@@ -33,12 +33,12 @@ __all__ = [
 
 
 Terms = Policy | ApiKey
-"""What a bucket goes by: a key holds its own policy."""
+"""Decides which policy a bucket follows: a key holds its own."""
 
 
 @dataclass(slots=True)
 class BucketState:
-    """What is left: `tokens` at monotonic second `at`; `used` of the quota of UTC day number `day`."""
+    """A bucket's state: `tokens` at monotonic second `at`; `used` of the quota of UTC day number `day`."""
 
     tokens: float
     at: float
@@ -47,7 +47,7 @@ class BucketState:
 
 
 class RateDecision(NamedTuple):
-    """Whether the request may go on, and what the caller is told about it.
+    """The limiter's decision on one request, and the figures that its caller is told.
 
     `retry_after_s` is None where waiting cannot help: the request costs more than the policy ever holds.
     """

@@ -142,7 +142,7 @@ def migrate(url: str) -> list[int]:
 
 
 def check(url: str, pepper_mark: bytes) -> None:
-    """Whether this release can work on a database, and with this pepper; the first host's becomes the one of all.
+    """Refuse a database that this release, or this pepper, cannot work on; the first host's pepper becomes that of all.
 
     Raises:
         Misconfigured: one line that says what to mend.

@@ -135,7 +135,7 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        """Whether it holds a connection."""
+        """True if it holds a connection."""
         return self._connection is not None
 
     @contextmanager

@@ -19,7 +19,7 @@ _VALUES: Final = {"true": True, "false": False}
 
 
 def wants_sets(call: Call) -> bool:
-    """Whether scores are to tell their sets.
+    """True if scores are to tell their sets.
 
     Raises:
         ProblemError: the option has another value than true and false.

@@ -27,7 +27,7 @@ _KINDS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class EngineVerdict:
-    """What CatBoost says: raw values (n, outputs) in the contract's order of classes, all leaf values, the order."""
+    """CatBoost's answers: raw values (n, outputs) in the contract's order of classes, all leaf values, the order."""
 
     raw: Float
     leaf_values: Float
@@ -137,7 +137,7 @@ def raw_difference(ours: Float, theirs: Float) -> float:
 
 
 def unlike(engine: Engine, portable: Engine, rows: Float, raw: Float) -> str:
-    """How a compiled engine differs from CatBoost's raw values or the portable engine's answers; "" if it does not."""
+    """The difference of a compiled engine from CatBoost's raw values or the portable engine's answers, "" if none."""
     if (worst := raw_difference(engine.raw(rows), raw)) > 0.0:
         return f"raw values differ from CatBoost's by up to {worst:.1e}"
     if (worst := raw_difference(engine.contributions(rows), portable.contributions(rows))) > RAW_TOLERANCE:

@@ -1,4 +1,4 @@
-"""What the score becomes when one field alone is moved to the reference, for all fields in a handful of operations.
+"""The score with one field moved to the reference, for every field, in a handful of operations.
 
 A move changes the leaves of those trees only that ask about the field or about something derived from it. So the sums
 are not made anew: per field, the changed trees' new values minus their old ones. All fields' trees lie in one array,
@@ -38,7 +38,7 @@ def pairs(values: Float) -> Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Which value of a row must lie above which border: eight questions a place, so that packing gives it a byte."""
+    """The comparisons of values with borders, eight a place, so that packing gives each place a byte."""
 
     positions: Index  # (places * 8,)
     borders: NDArray[np.float32]  # (places * 8,)
@@ -147,7 +147,7 @@ def _derived(arguments: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _levels(groups: list[tuple[int, ...]], ensemble: Ensemble) -> NDArray[np.bool_]:
-    """Which levels (groups, trees, levels) ask about a feature of a group."""
+    """Mask (groups, trees, levels) of the levels that compare a feature of the group."""
     member = np.zeros((len(groups), ensemble.features), np.bool_)
     for number, group in enumerate(groups):
         member[number, list(group)] = True

@@ -47,7 +47,7 @@ KERNEL_CONSTANTS: Final[dict[str, int | float]] = {
     "POOR_MAX": POOR_MAX,
     "STANDARD_MAX": STANDARD_MAX,
 }
-"""What kernel.c is compiled with: it states none of them itself."""
+"""The constants that kernel.c is compiled with; it states none of them itself."""
 
 ANSWER: Final = np.dtype(
     [
@@ -86,7 +86,7 @@ class KernelModel(ctypes.Structure):
 
 
 def fits(table: LeafTable) -> bool:
-    """Whether the kernel's limits hold the model and the catalogue."""
+    """True if the kernel's limits hold the model and the catalogue."""
     program = record()
     registers = len(FEATURE_NAMES) + len(program.constants) + len(program.operations)
     sizes = (
@@ -216,7 +216,7 @@ def _border_rows(cells: Grid) -> dict[str, NDArray[Any]]:
 
 
 def _summand_blocks(families: NDArray[np.uint8], outputs: int, width: int) -> dict[str, NDArray[Any]]:
-    """Where the contributions of each family lie when a row's leaves are side by side, SUMMANDS at a time.
+    """Indices of each family's contributions when a row's leaves are side by side, SUMMANDS at a time.
 
     Families take turns, so that no sum waits for the one before. Places beyond the last leaf hold zero.
     """
@@ -272,7 +272,7 @@ def _merged(table: LeafTable) -> tuple[NDArray[np.uint8], Float]:
 
 
 def _starts(groups: list[Any]) -> NDArray[np.int32]:
-    """Where each group begins in their concatenation, and where the last one ends."""
+    """Offsets of each group in their concatenation, and the end of the last one."""
     return np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""What both engines decide with, beside the trees: calibration, reference, and how answers are laid out."""
+"""Data that both engines use beside the trees: calibration, reference, and how answers are laid out."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Rules:
 
 
 class Engine(Protocol):
-    """What evaluates a packed model; the portable and the compiled engine give the same answers."""
+    """The evaluator of a packed model; the portable and the compiled engine give the same answers."""
 
     name: str
 

@@ -194,7 +194,7 @@ class JobFolders:
         return lines if sound else None
 
     def _fits(self, record: JobRecord) -> bool:
-        """Whether the index is about these very results."""
+        """True if the index is about these very results."""
         try:
             return self._end_of(record, record.done) == record.results_bytes
         except FileNotFoundError:
@@ -293,5 +293,5 @@ class JobFolders:
 
 
 def _is_settled(record: JobRecord) -> bool:
-    """Whether nothing is to be done about it any more."""
+    """True if nothing is to be done about it any more."""
     return record.ended and not record.webhook_due

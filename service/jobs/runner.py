@@ -182,7 +182,7 @@ class JobRunner:
             raise
 
     async def _take_tokens(self, record: JobRecord, key: ApiKey, size: int) -> bool:
-        """Whether a chunk's tokens are there now; else a part of them is taken, and the job rests."""
+        """True if the bucket has a chunk's tokens now; otherwise a part of them is taken, and the job waits."""
         payer, part = self._parts.pop(record.id, (key, 0))
         if part > size or payer.id != key.id:
             await self.limiter.take(payer, -part)

@@ -33,7 +33,7 @@ def named_id(pepper: bytes, account: str, name: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the form of an id, and may therefore name a folder or ask a database."""
+    """True if a text has the form of an id, and may therefore name a folder or ask a database."""
     return _ID.fullmatch(text) is not None
 
 
@@ -61,7 +61,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens to its rows."""
+        """True if nothing more happens to its rows."""
         return self.status in job_results.ENDED
 
     def end(self, status: str, because: str) -> None:

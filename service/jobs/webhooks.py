@@ -73,7 +73,7 @@ def resolved(parts: SplitResult, allowed: Networks) -> tuple[str, int]:
 
 
 def public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address belongs to the internet: no loopback, private, link-local or metadata address in any form."""
+    """True if an address belongs to the internet: no loopback, private, link-local or metadata address in any form."""
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:

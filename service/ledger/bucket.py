@@ -87,7 +87,7 @@ class BucketStore:
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def _holds(self, key: str, data: bytes, metadata: Mapping[str, str]) -> bool:
-        """Whether the object there has these very bytes.
+        """True if the object there has these very bytes.
 
         A key that may only put cannot read them: it puts them again, if the ETag there is their MD5.
         """

@@ -58,7 +58,7 @@ class SealedIds:
         return self._opened(public, owner)
 
     def genuine(self, public: str, owner: str) -> bool:
-        """Whether the id alone proves that it was given to this owner, kept or not."""
+        """True if the id alone proves that it was given to this owner, kept or not."""
         return self._opened(public, owner) is not None
 
     def _opened(self, public: str, owner: str) -> str | None:

@@ -94,7 +94,7 @@ class Ledger(Protocol):
         """
 
     def genuine(self, identifier: str, owner: str) -> bool:
-        """Whether the id alone proves that it was given to this owner, whatever became of its record."""
+        """True if the id alone proves that it was given to this owner, whatever became of its record."""
 
     async def begin(self, owner: str, scope: str, key: str, fingerprint: bytes) -> Claim | Replay:
         """A claim if this is the Idempotency-Key's first request, or the answer that was given to it.

@@ -33,7 +33,7 @@ INPUT_COLUMNS: Final = DESCRIBING_FIELDS
 """The applicant's features, in the order `PredictionLines.render` takes them."""
 
 ADDED_COLUMNS: Final = ("risk_grade", "reason_leads", "basis", "previous_classes")
-"""What came after the first version; additions stand at the end."""
+"""Columns that came after the first version; they stand at the end."""
 
 PREDICTION_COLUMNS: Final = (
     "schema_version",
@@ -97,7 +97,7 @@ class RecordKind(IntEnum):
 
     @property
     def shipped(self) -> bool:
-        """Whether its rows go to the bucket, where drift and audits read them."""
+        """True if its rows go to the bucket, where drift and audits read them."""
         return self <= RecordKind.REVIEW
 
     @property
@@ -259,7 +259,7 @@ def cells_of(line: bytes) -> list[str]:
 
 
 def kind_of(data: bytes) -> RecordKind:
-    """Which kind an object holds, told by its header.
+    """The kind of record that an object holds, by its header.
 
     Raises:
         RecordsDamaged: the header is none of ours.

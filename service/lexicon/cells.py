@@ -55,7 +55,7 @@ class CellRule:
 
     @property
     def numeric(self) -> bool:
-        """Whether a decimal mark matters."""
+        """True if the cell's value depends on the decimal mark."""
         return self.kind in (CellKind.NUMBER, CellKind.HISTORY)
 
     @property

@@ -46,7 +46,7 @@ class PlainColumn:
 
 
 def is_typed(cells: pd.Series) -> bool:
-    """Whether every cell is a number of its own accord."""
+    """True if every cell is a number by itself."""
     return pd.api.types.is_numeric_dtype(cells)
 
 

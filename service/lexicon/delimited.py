@@ -131,7 +131,7 @@ def _head(lines: list[str], delimiter: str) -> _Head | None:
 
 
 def _is_indexed(rows: list[list[str]], width: int) -> bool:
-    """Whether every row begins with its own number, under no name; any other cell too many is a fault of the row."""
+    """True if every row begins with its own number, under no name; any other cell too many is a fault of the row."""
     if len(rows) < 2 or any(len(cells) != width + 1 for cells in rows):
         return False
     if not any(cells[-1].strip() for cells in rows):

@@ -151,7 +151,7 @@ class DecimalEvidence:
 
     @property
     def contradicts(self) -> bool:
-        """Whether some cells can only be read with one mark, and some only with the other."""
+        """True if some cells can only be read with one mark, and some only with the other."""
         return bool(self.point and self.comma)
 
 

@@ -29,7 +29,7 @@ _WALLED: Final = re.compile(r"__+[^_].*__+", re.DOTALL)  # `__10000__`: a number
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a cell's text says that the value is not known."""
+    """True if a cell's text says that the value is not known."""
     plain = bare_text(text)
     bare = plain.strip("_ ").casefold()
     if bare in MASKS or _MARKS.fullmatch(bare) or _WALLED.fullmatch(plain):

@@ -124,7 +124,7 @@ def _capped(stream: IO[bytes] | gzip.GzipFile, options: ReadOptions) -> bytes:
 
 
 def named_workbook(name: str) -> bool:
-    """Whether a file's name is that of an .xlsx file."""
+    """True if a file's name is that of an .xlsx file."""
     return name.lower().endswith((".xlsx", ".xlsm"))
 
 
@@ -133,7 +133,7 @@ def _without(name: str, suffix: str) -> str:
 
 
 def is_workbook(file: IO[bytes]) -> bool:
-    """Whether a zip is an .xlsx file.
+    """True if a zip is an .xlsx file.
 
     Raises:
         TableRefused: it is damaged.

@@ -70,7 +70,7 @@ class RequestHandler:
                 call.release()
 
     def vital(self, path: str) -> bool:
-        """Whether it is a route that tells how the worker is: answered when nothing else is."""
+        """True if it is a route that tells how the worker is: answered when nothing else is."""
         endpoint = self.routes.find(path)
         return endpoint is not None and (endpoint.route.open or endpoint.route.scope is KeyScope.METRICS)
 

@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._arriving.fail(INCOMPLETE)
 
     def _holds_back(self) -> bool:
-        """Whether requests wait as bytes behind those that wait to be answered."""
+        """True if requests wait as bytes behind those that wait to be answered."""
         return self._parser is not None and bool(self._parser.waiting)
 
     def _go_on_parsing(self) -> None:
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._enqueue(whole)
 
     def is_full(self) -> bool:
-        """Whether enough requests wait; the bytes of the next ones wait as they came."""
+        """True if enough requests wait; the bytes of the next ones wait as they came."""
         return len(self._queue) >= _PIPELINED
 
     def stop(self, problem: Problem) -> NoReturn:
@@ -353,7 +353,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._next()
 
     def _is_last(self, inbound: Inbound, reply: Reply) -> bool:
-        """Whether the connection ends with this answer."""
+        """True if the connection ends with this answer."""
         if (
             reply.close
             or self._ends

@@ -56,7 +56,7 @@ class ConnectionLimits:
         self.unread.let_go(connection)
 
     def is_spare(self, connection: LimitedConnection) -> bool:
-        """Whether it stands in the reserve."""
+        """True if the connection is one of the reserved ones."""
         return bool(self._spare) and connection in self._spare
 
     def _give_place(self) -> None:

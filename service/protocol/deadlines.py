@@ -45,7 +45,7 @@ class Deadlines(Generic[Timed]):
         return next(iter(self._until), None)
 
     def __contains__(self, connection: Timed) -> bool:
-        """Whether it owes something."""
+        """True if a deadline is running for the connection."""
         return connection in self._until
 
     def _sweep(self) -> None:

@@ -95,7 +95,7 @@ class ExpressProtocol(Connection):
         self._run(inbound)
 
     def _at_once(self, head: Head) -> bool:
-        """Whether the answer waits for nothing but the outbox."""
+        """True if the answer waits for nothing but the outbox."""
         handler = self._handler
         return handler.at_once and not handler.draining and b"idempotency-key" not in head.headers
 

@@ -53,16 +53,16 @@ class Inbound:
 
     @property
     def expects(self) -> bool:
-        """Whether the caller waits to be told to send its body."""
+        """True if the caller waits to be told to send its body."""
         return self.head is not None and self.head.expects and not self.received and not self.complete
 
     @property
     def keep_alive(self) -> bool:
-        """Whether another request may follow it."""
+        """True if another request may follow it."""
         return self.head is not None and self.head.keep_alive
 
     def lacks_at_most(self, most: int) -> bool:
-        """Whether no more than so many bytes are known to be missing."""
+        """True if no more than so many bytes are known to be missing."""
         length = self.head.length if self.head else 0
         return length is not None and length - self.received <= most
 

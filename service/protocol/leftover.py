@@ -19,16 +19,16 @@ class Leftover:
         self._bytes = self._bytes_before = 0
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """True if bytes are waiting."""
         return self._bytes > 0
 
     def add(self, size: int) -> bool:
-        """Count what was read; whether there was too much of it."""
+        """Count what was read; True if there was too much of it."""
         self._bytes += size
         return self._bytes > DRAIN_BYTES
 
     def came_fast(self) -> bool:
-        """Whether much came since this was asked last."""
+        """True if much came since this was asked last."""
         fast = self._bytes - self._bytes_before >= _FAST_BYTES
         self._bytes_before = self._bytes
         return fast

@@ -50,7 +50,7 @@ class Listener(Protocol):
         """The request is whole."""
 
     def is_full(self) -> bool:
-        """Whether it takes no more requests for now: `feed` goes on where it stood."""
+        """True if it takes no more requests for now: `feed` goes on where it stood."""
 
     def stop(self, problem: Problem) -> NoReturn:
         """What is being read breaks a bound."""

@@ -37,7 +37,7 @@ class Turns:
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, owner: str, taker: TurnTaker) -> bool:
-        """Whether there is a turn at once; else `taker` is told when it comes."""
+        """True if there is a turn at once; else `taker` is told when it comes."""
         now = self._clock()
         if (
             owner not in self._lines
@@ -62,7 +62,7 @@ class Turns:
                 del self._lines[owner]
 
     def __contains__(self, taker: TurnTaker) -> bool:
-        """Whether it waits."""
+        """True if the taker waits for its turn."""
         return taker in self._owners
 
     def _count(self, owner: str, now: float) -> None:

@@ -196,5 +196,5 @@ def predicted_class(values: Sequence[float]) -> CreditClass:
 
 
 def borderline(values: Sequence[float]) -> bool:
-    """Whether the likeliest class and the score's band disagree: a case for a person's look."""
+    """True if the likeliest class and the score's band disagree: a case for a person's look."""
     return predicted_class(values) is not band(score(values))

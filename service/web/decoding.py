@@ -141,7 +141,7 @@ def _lawful(row: Any) -> bool:
 
 
 def _made_whole(row: Any) -> bool:
-    """Make integers of whole numbers; whether all are."""
+    """Make integers of whole numbers; True if all are."""
     for name in _WHOLE:
         setattr(row, name, whole(getattr(row, name)))
     return float not in map(type, _whole_values(row))
@@ -157,7 +157,7 @@ def _today() -> date:
 
 
 def _colons(row: Any) -> int:
-    """How many colons a body of exactly these keys has."""
+    """The number of colons in a body of exactly these keys."""
     keys = _FIELD_COUNT - _optional_values(row).count(UNSET)
     return keys + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())
 

@@ -51,7 +51,7 @@ def of_batch(body: bytes, error: Exception | None, row: int | None = None) -> Pr
 
 
 def of_rules(error: ValidationError, model: type[BaseModel]) -> ProblemError:
-    """What pydantic said of a document."""
+    """The faults that pydantic found in a document."""
     try:
         return _problem(_faults(error, model, ""))
     except ProblemError as problem:
@@ -97,7 +97,7 @@ def _first_fault(body: bytes, error: Exception | None, row: int | None) -> Fault
 
 
 def _row_faults(body: bytes, row: int) -> list[Fault]:
-    """What is wrong with one row of a large batch, unless the row itself is large."""
+    """The faults of one row of a large batch, unless the row itself is large."""
     try:
         raw = bytes(_decode_raw_rows(body).applicants[row])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IndexError):

@@ -46,7 +46,7 @@ class ClientErrorFilter(logging.Filter):
     """Drops what BentoML writes of a refused body: its text quotes the body, and the caller was told already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record may be written."""
+        """True if the record may be written."""
         kind = record.exc_info[0] if record.exc_info else None
         return kind is None or kind.__name__ not in (
             "ValidationError",

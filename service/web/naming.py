@@ -1,4 +1,4 @@
-"""Which of our names is nearest to a misspelt one (camelCase, Kaggle's columns, a letter left out), in microseconds."""
+"""Finds the field name nearest to a misspelt one (camelCase, Kaggle's columns, a letter left out), in microseconds."""
 
 from __future__ import annotations
 

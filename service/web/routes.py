@@ -91,7 +91,7 @@ class Route:  # pylint: disable=too-many-instance-attributes  # it is the one ho
     price: Price = Price.NOTHING
     takes: RequestBody | None = None
     idempotent: bool = False
-    """Whether it takes an `Idempotency-Key`."""
+    """True if it takes an `Idempotency-Key`."""
     query: tuple[Json, ...] = ()
     """Query parameters, as OpenAPI writes them."""
     example_id: str = ""
@@ -103,10 +103,10 @@ class Route:  # pylint: disable=too-many-instance-attributes  # it is the one ho
     hidden: bool = False
     """Not documented: a part of a page."""
     code_samples: bool = False
-    """Whether the samples of `service.docs` call it."""
+    """True if the samples of `service.docs` call it."""
 
     def accepts(self, method: str) -> bool:
-        """Whether the route answers this method; where GET goes, HEAD goes."""
+        """True if the route answers this method; where GET goes, HEAD goes."""
         return method == self.method or (method == "HEAD" and self.method == "GET")
 
     @property

@@ -46,12 +46,12 @@ class Field:
 
     @property
     def numeric(self) -> bool:
-        """Whether its values can be moved along an axis."""
+        """True if its values can be moved along an axis."""
         return self.kind in (FieldKind.INTEGER, FieldKind.NUMBER)
 
     @property
     def money(self) -> bool:
-        """Whether its values are amounts of the partner's currency."""
+        """True if its values are amounts of the partner's currency."""
         return self.unit in ("currency", "per month", "per year")
 
 

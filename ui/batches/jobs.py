@@ -68,7 +68,7 @@ class JobStore:
 
     @property
     def exists(self) -> bool:
-        """Whether anything is kept of this job."""
+        """True if anything is kept of this job."""
         return (self.folder / "index.json").is_file()
 
     def open(self, numbers: Sequence[int], *, sets: bool = False) -> None:
@@ -90,7 +90,7 @@ class JobStore:
         return numbers
 
     def sets(self) -> bool:
-        """Whether the answers are asked for with the classes that they leave open; nothing opened asks for none."""
+        """True if the answers are asked for with the classes that they leave open; nothing opened asks for none."""
         return self.exists and bool(self._index().get("sets"))
 
     def keep(self, start: int, answer: bytes) -> None:

@@ -40,7 +40,7 @@ class Clicks:
 
     @property
     def wait(self) -> bool:
-        """Whether a click waits for its answer."""
+        """True if a click waits for its answer."""
         return self.count > self.answered_count
 
 

@@ -62,7 +62,7 @@ def resume(formats: Formats, fields: tuple[Field, ...], start: Applicant) -> Non
 
 
 def has_draft() -> bool:
-    """Whether this visitor has seen the form."""
+    """True if this visitor has seen the form."""
     return _filling() is not None
 
 

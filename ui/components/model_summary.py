@@ -108,7 +108,7 @@ def grade_outcomes(manifest: Mapping[str, Any]) -> list[tuple[str, float, float,
 
 
 def _truth(context: PageContext, manifest: Mapping[str, Any]) -> None:
-    """Whether what the model says came true on customers it never saw: of all grades, and by basis, in a line each."""
+    """Draw what the model said beside what came true on unseen customers: by grade, and a line for each basis."""
     t, f = context.texts, context.formats
     rows = grade_outcomes(manifest)
     slices = manifest.get("slices") or {}

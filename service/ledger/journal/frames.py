@@ -103,7 +103,7 @@ class Gap(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a file holds: entries by offset, unreadable bytes, the entries' end; whether sealed, and rewritten."""
+    """A file's contents: entries by offset, unreadable bytes, the entries' end; True if sealed, and if rewritten."""
 
     entries: list[tuple[int, bytes]]
     gaps: list[Gap]
@@ -207,7 +207,7 @@ def payload_length(head: bytes) -> int | None:
 
 
 def is_index(head: bytes) -> bool:
-    """Whether a frame's first bytes are those of the index, which follows the last entry."""
+    """True if a frame's first bytes are those of the index, which follows the last entry."""
     return head.startswith(_INDEX_MAGIC)
 
 
@@ -225,7 +225,7 @@ def _frame_at(data: bytes, offset: int) -> tuple[bytes, bytes] | None:
 
 
 def _next_frame(data: bytes, offset: int) -> int:
-    """Where the next whole frame starts; the end of the data if none does."""
+    """Offset of the next whole frame; the end of the data if there is none."""
     position = data.find(b"QF", offset)
     while position >= 0:
         if _frame_at(data, position):
@@ -264,7 +264,7 @@ def _keyed(payload: bytes) -> KeyedEntry:
 
 
 def keyed_entries(data: bytes) -> tuple[int, list[KeyedEntry]]:
-    """Where the whole entries at the start of these bytes end, and those among them that carry a key.
+    """End of the whole entries at the start of these bytes, and those among them that carry a key.
 
     Every checksum is looked at, since a reader may see the first half of a write; the rest of an entry without a key is
     not.
@@ -331,7 +331,7 @@ def seal_bytes(entries: Sequence[tuple[int, Sequence[int]]], offset: int) -> byt
 
 
 def index_offset(trailer: bytes) -> int | None:
-    """Where the index starts, told by the file's last `TRAILER_BYTES`; None if the file was not sealed."""
+    """Offset of the index, by the file's last `TRAILER_BYTES`; None if the file was not sealed."""
     if len(trailer) != _TRAILER.size:
         return None
     offset, magic = _TRAILER.unpack(trailer)

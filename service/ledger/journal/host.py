@@ -79,7 +79,7 @@ class JournalLedger:
         return await asyncio.to_thread(self.shipped.read, place, identifier, owner)
 
     def genuine(self, identifier: str, owner: str) -> bool:
-        """Whether the id alone proves that it was given to this owner."""
+        """True if the id alone proves that it was given to this owner."""
         return self.ids.genuine(identifier, owner)
 
     async def begin(self, owner: str, scope: str, key: str, fingerprint: bytes) -> Claim | Replay:

@@ -162,7 +162,7 @@ def digest_of(partner: str, scope: str, key: str) -> bytes:
 
 
 class KeyIndex:
-    """Which answer a key was given; caught up from the journal files before every look. One thread at a time."""
+    """The answers of keys, brought up to date from the journal before each look. One thread at a time."""
 
     def __init__(self, outbox: Path, hours: float, written_spans: WrittenSpans | None = None) -> None:
         self._written_spans = written_spans or WrittenSpans()
@@ -318,7 +318,7 @@ def _index_file(connection: sqlite3.Connection, path: Path, own: WrittenSpan | N
 
 
 def _marks_from(path: Path, start: int) -> tuple[int, list[frames.KeyedEntry], bool]:
-    """Where the whole entries behind an offset end, those with a key, and whether the file was sealed behind them."""
+    """End of the whole entries behind an offset, those with a key, and True if the file was sealed behind them."""
     with suppress(FileNotFoundError), open(path, "rb") as file:  # a file that moved was caught up before
         marks: list[frames.KeyedEntry] = []
         while True:

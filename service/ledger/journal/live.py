@@ -75,7 +75,7 @@ def _chunk(file: BinaryIO, offset: int) -> bytes:
 
 
 def _passed_over(file: BinaryIO, index: _FileIndex) -> bool:
-    """Whether bytes that are no entry lie behind the reader now.
+    """True if the reader stands before bytes that are no entry.
 
     They are a write that is not whole yet, or damage. Seen for the first time, sound entries behind them are noted and
     the place is looked at again next time; still there then, they are damage and whoever follows goes on behind them.

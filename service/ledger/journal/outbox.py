@@ -68,7 +68,7 @@ class Outbox:
 
     @property
     def written_spans(self) -> WrittenSpans:
-        """What was made durable, for this process's index of keys."""
+        """Entries that were made durable, for this process's index of keys."""
         return self._group.written_spans
 
     @property
@@ -78,7 +78,7 @@ class Outbox:
 
     @property
     def writable(self) -> bool:
-        """Whether the next `append` is expected to succeed; readiness depends on it."""
+        """True if the next `append` is expected to succeed; readiness depends on it."""
         return not self.full_because
 
     @property
@@ -114,13 +114,13 @@ class Outbox:
         await future
 
     def _hand_over(self) -> None:
-        """What one turn of the loop gathered goes over at its end: the thread wakes once and finds a whole group."""
+        """Hand over what one turn of the loop gathered, at its end: the thread wakes once and finds a whole group."""
         batch, self._queue = self._queue, []
         if batch:
             self._group.queue.put(batch)
 
     def backlog(self) -> Backlog:
-        """What this worker wrote and nobody has shipped yet."""
+        """Rows that this worker wrote and nobody has shipped yet."""
         return self._group.backlog()
 
     def close(self, timeout_s: float = 10.0) -> None:

@@ -79,7 +79,7 @@ class FileShipper:
         self._conflicts: set[str] = set()
 
     def ship(self, segment: Segment) -> bool:
-        """Whether the file was retired; False if somebody else holds it, or it has no rows.
+        """True if the file was retired, False if somebody else holds it or it has no rows.
 
         Raises:
             StoreConflict: its key holds other bytes; the file stays, a person has to look.
@@ -152,7 +152,7 @@ class Orphans:
         return [segment for segment in pending if segment.run not in alive] if min(alive) == self._run else []
 
     def first(self) -> bool:
-        """Whether this worker is the one that looks after what belongs to no worker."""
+        """True if this worker is the one that looks after what belongs to no worker."""
         return min(self._alive()) == self._run
 
     def backlog(self, orphans: list[Segment]) -> Backlog:
@@ -195,7 +195,7 @@ class Shipper:
         keep: KeptLimits = KeptLimits(),
     ) -> None:
         self.orphans = Backlog(0, 0, 0.0)
-        """What dead workers left and is not shipped yet; other workers than the first of the host report zero."""
+        """Rows that dead workers left unshipped; other workers than the first of the host report zero."""
         self._run, self._interval_s = run, interval_s
         self._folders = Folders(Path(outbox))
         self.kept_answers = KeptAnswers(self._folders, keep)

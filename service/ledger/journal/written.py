@@ -31,7 +31,7 @@ class WrittenSpan:
     end: int
     keys: list[PlacedKey] = field(default_factory=list)
     open: bool = True
-    """Whether this process still writes the file: nobody else can have written behind its end."""
+    """True if this process still writes the file: nobody else can have written behind its end."""
 
 
 class WrittenSpans:

@@ -29,7 +29,7 @@ _LOOK_S: Final = 1.0
 
 
 def check(url: str, pepper: bytes) -> None:
-    """Whether the database can be worked on by this release, with this pepper (of which it keeps a digest).
+    """Refuse a database that this release, or this pepper, cannot work on; the database keeps the pepper's digest.
 
     Raises:
         Misconfigured: one line that says what to mend.
@@ -152,7 +152,7 @@ class PostgresLedger:
         return await asyncio.to_thread(self.shipped.read, place, identifier, owner)
 
     def genuine(self, identifier: str, owner: str) -> bool:
-        """Whether the id alone proves that it was given to this owner."""
+        """True if the id alone proves that it was given to this owner."""
         return self.ids.genuine(identifier, owner)
 
     async def begin(self, owner: str, scope: str, key: str, fingerprint: bytes) -> Claim | Replay:

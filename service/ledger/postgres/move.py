@@ -95,7 +95,7 @@ def _take(session: Session, path: Path, segment: Segment, moved: MoveReport, *, 
 
 
 def _insert(link: Link, segment: Segment, contents: frames.Contents, shipped: bool) -> bool:
-    """Whether the segment was not there yet."""
+    """True if the segment was not there yet."""
     entries = [payload for _, payload in contents.entries]
     partitions.ensure(link, segment.date)
     numbers = [frames.numbers_of(payload) for payload in entries]

@@ -140,7 +140,7 @@ class DatabaseShipper:
             self.session.run(self._drop_days)
 
     def _lead(self, link: Link) -> bool:
-        """Whether the lock is held by this session; a lock dies with the connection that took it."""
+        """True if the lock is held by this session; a lock dies with the connection that took it."""
         if self._stands_back():
             if self.leads:
                 self.leads = False
@@ -154,11 +154,11 @@ class DatabaseShipper:
         return self.leads
 
     def _stands_back(self) -> bool:
-        """Whether another worker is to try, if there is one."""
+        """True if another worker is to try, if there is one."""
         return time.monotonic() < self._stands_back_until
 
     def _ship_next(self, link: Link) -> bool | None:
-        """Whether the next segment was shipped; None if there is none."""
+        """True if the next segment was shipped, False if not, None if there is none."""
         with link.transaction():
             row = link.execute(_NEXT, (sorted(self._conflicts),)).fetchone()
             if row is None:

@@ -313,7 +313,7 @@ class DatabaseWriter:
             self._segment = None
 
     def _look(self) -> None:
-        """Whether the database answers, what day it has, and whether the open segment's time is over."""
+        """Ask the database for its day and if it takes writes; end the open segment if its time is over."""
         try:
             self._session.run(self._learn_day)
             self._session.run(self._take_back)

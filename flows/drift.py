@@ -130,7 +130,7 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
             verdicts.known_rows(verdict), key="drift-known", description="Known customers, by the age of their class"
         )
     if report := _report_link(verdict, places):
-        lives = "it lives as long as the report" if places.ui_url else "the link lives 7 days"
+        lives = "it lives as long as the report" if places.staff_url else "the link lives 7 days"
         create_link_artifact(
             report, "Open the interactive report", key="drift-report", description=f"Evidently; {lives}"
         )
@@ -142,7 +142,7 @@ def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None
 
 def _report_link(verdict: WindowVerdict, places: FlowSettings) -> str:
     """Where a person opens the report; empty if there is none."""
-    return report_store.link(verdict.report, places.store_url, places.ui_url) if verdict.report else ""
+    return report_store.link(verdict.report, places.store_url, places.staff_url) if verdict.report else ""
 
 
 @flow(name="drift", on_completion=[completed], flow_run_name="drift {settings.window_end}", log_prints=True)

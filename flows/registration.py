@@ -144,10 +144,13 @@ def question(challenger: Version, checked: CheckedVersion, refused: str = "") ->
     for title, codes in (("Failed", failed(checked.checks)), ("Look at and note", to_review(checked.checks))):
         if codes:
             lines.append(f"{title}: {', '.join(codes)}.")
+    option = ""
     if failed(checked.checks):
-        lines.append("Approving needs an override: reason, expiry and a second name.")
+        option = " --override-expires YYYY-MM-DD"
+        lines.append("Approving needs an override: reason, expiry, and a second person's name and signature.")
     lines.append(
-        "Approving needs your signature: `python -m bentos.reviewers sign 'STATEMENT' --as NAME`, table `to-sign`."
+        f"Approving needs your signature: `python -m bentos.reviewers sign 'STATEMENT' --as NAME{option}`, "
+        "table `to-sign`."
     )
     lines.append("Figures: table `release-checks` of this run, and the model card of its training.")
     return "\n\n".join(lines)

@@ -66,6 +66,8 @@ def reproduce(registry: Registry, run_id: str, data_dir: Path | None = None, hom
             f"the run recalibrated version {before} and trained nothing: its trees are that version's, "
             "whose run can be reproduced"
         )
+    if "data_sha256" not in tags:
+        raise NotReproduced(f"run {run_id} recorded no data: it trained no model of ours; name a run of `training`")
     data = _same_data(tags, data_dir or Path(tags.get("data_dir", "data/processed")))
     with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
         package = registry.run_package(run_id, Path(scratch))
@@ -95,10 +97,10 @@ def _same_data(tags: dict[str, str], folder: Path) -> PreparedData:
         data = read_prepared(folder)
     except NotPrepared as error:
         raise NotReproduced(str(error)) from error
-    if data.sha256 != tags.get("data_sha256"):
+    if data.sha256 != tags["data_sha256"]:
         raise NotReproduced(
             f"{folder} holds other data ({data.sha256[:12]}) than the run learned from "
-            f"({tags.get('data_sha256', 'not recorded')[:12]}): `git checkout` its dvc.lock and `dvc pull`"
+            f"({tags['data_sha256'][:12]}): `git checkout` its dvc.lock and `dvc pull`"
         )
     return data
 
@@ -135,6 +137,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", required=True, help="id of the training run in MLflow")
     parser.add_argument("--data", type=Path, default=None, help="prepared data; the run's own folder if left out")
     arguments = parser.parse_args(argv)
+    if not arguments.run.strip():
+        parser.error("RUN is not set: make reproduce RUN=ID, the id of a training run in MLflow")
     settings = BentosSettings()
     try:
         proof = reproduce(Registry.connect(settings), arguments.run, arguments.data, settings.home)

@@ -17,10 +17,11 @@ from typing import Final, Literal
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from bentos.errors import BentosError
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows import artifacts
@@ -250,9 +251,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--encoding", default="", help="utf-8, utf-16, cp1252, ...")
     parser.add_argument("--days", default="", choices=["dmy", "mdy"], help="what stands first in 01/02/2026")
     parser.add_argument("--member", default="", help="the table to take from a zip of several")
+    options = parser.parse_args(arguments)
     try:
-        print(scoring(ScoringForm(**vars(parser.parse_args(arguments)))))
-    except BatchRefused as error:
+        form = ScoringForm(**vars(options))
+        # Asked before the run: without a stack Prefect would start a server of its own first, for a minute.
+        Registry.connect(BentosSettings())
+        print(scoring(form))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        print(f"scoring: --{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}", file=sys.stderr)
+        return 1
+    except (BatchRefused, BentosError) as error:
         print(f"scoring: {error}", file=sys.stderr)
         return 1
     return 0

@@ -35,9 +35,10 @@ class FlowSettings(BaseSettings):
         default="",
         description="Object store as a person's browser reaches it, for links; the worker's endpoint if empty.",
     )
-    ui_url: str = Field(
+    staff_url: str = Field(
         default="",
-        description="The page as staff's browser reaches it, for links to reports that last; the store's own if empty.",
+        description="A page with a key of scope staff, as staff's browser reaches it, for links to reports that last; "
+        "the store's own if empty.",
     )
     runbook_url: str = Field(default="infra/runbook.md", description="Where people find the run-book, for alerts.")
     notify_networks: str = Field(

@@ -39,6 +39,8 @@ def agrees(claim: ApprovalClaim, decision: Decision, version: Version, name: str
     if (claim.champion, claim.failed_checks) != (decision.champion, decision.failed_checks):
         raise ApprovalMissing("what was signed is a comparison with another champion, or other checks had failed")
     if claim.override_expires != decision.override_expires:
-        raise ApprovalMissing("the day its override ends is not the one that was signed")
+        raise ApprovalMissing(
+            "the day its override ends is not the one that was signed: sign with --override-expires and that day"
+        )
     if claim.reviewer != name:
         raise ApprovalMissing(f"it names {name} and is signed by {claim.reviewer}")

@@ -17,6 +17,7 @@ from bentos.registry.authority import authorize
 from bentos.registry.decision import Decision
 from bentos.registry.evidence import require_signed
 from bentos.registry.signing import Reviewers, proved
+from bentos.registry.tracking_server import await_listening
 from bentos.registry.version import Version, version_of
 from service.score.manifest import MODEL_FILE
 
@@ -39,10 +40,12 @@ def client_of(tracking_uri: str) -> MlflowClient:
     """A client of the MLflow server at the address.
 
     Raises:
-        BentosError: no address is given, so everything would go to a local folder nobody looks at.
+        BentosError: no address is given, so everything would go to a local folder nobody looks at; or nothing
+            listens there.
     """
     if not tracking_uri:
         raise BentosError("MLFLOW_TRACKING_URI is not set: run `make up` and `source .local/env`")
+    await_listening(tracking_uri)
     # One bar a file and download would drown the log of a run; MLflow offers nothing but this variable.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient

@@ -210,7 +210,9 @@ def summary_markdown(verdict: WindowVerdict, runbook: str = RUNBOOK, report: str
         ]
         lines.append("")
     if verdict.state is not DriftState.GREEN:
-        lines.append(f"What to do: [run-book]({runbook}{RUNBOOK_PLACE})")
+        # A file of the repository is no address: as a link in Prefect's page it would lead nowhere.
+        place = f"{runbook}{RUNBOOK_PLACE}"
+        lines.append(f"What to do: {f'[run-book]({place})' if '://' in place else f'`{place}`'}")
     if report:
         lines.append(f"\n[Interactive report]({report})")
     return "\n".join(lines)

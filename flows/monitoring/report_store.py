@@ -32,17 +32,17 @@ def get(client: S3Client, key: str) -> bytes | None:
     return read_object(client, REPORTS, key)
 
 
-def link(key: str, store_url: str = "", ui_url: str = "") -> str:
+def link(key: str, store_url: str = "", staff_url: str = "") -> str:
     """A link to a report: staff's page, which reads it whenever it is opened; without a page the object itself.
 
     Args:
         key: of the object.
         store_url: the store as a browser reaches it; the worker's own endpoint if empty. Such a link needs no key and
             ends after seven days.
-        ui_url: the page as a browser reaches it; its link lives as long as the report.
+        staff_url: the page as a browser reaches it; its link lives as long as the report.
     """
-    if ui_url:
-        return f"{ui_url.rstrip('/')}/health?{urlencode({'report': key})}"
+    if staff_url:
+        return f"{staff_url.rstrip('/')}/health?{urlencode({'report': key})}"
     # The host is part of the signature, so the link must be made for the address it is opened at.
     client = s3_client(S3Settings(endpoint=store_url or None))
     return client.generate_presigned_url(

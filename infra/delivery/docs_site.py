@@ -20,6 +20,7 @@ from service.endpoints.table import description
 
 PAGES: Final = ROOT / "infra" / "docs" / "pages"
 TARGET: Final = ROOT / "build" / "site-pages"
+START: Final = ROOT / "build" / "site" / "index.html"
 CONFIG: Final = ROOT / "infra" / "docs" / "mkdocs.yml"
 SOURCES: Final = {
     "README.md": "index.md",
@@ -130,7 +131,10 @@ def main() -> int:
     """Fill the pages and build the site; the builder's exit code."""
     fill()
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--clean", "-f", str(CONFIG)]
-    return subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False).returncode
+    code = subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False).returncode
+    if code == 0:
+        print(f"the site is built: open {START.relative_to(ROOT)}")
+    return code
 
 
 if __name__ == "__main__":

@@ -94,6 +94,11 @@ def play(path: Path, months: list[int], past: Path | None = None) -> dict[int, s
     Raises:
         StackError: the stack does not run, or a month could not be sent or judged.
     """
+    for one in (path, past):
+        if one is not None and not one.is_file():
+            raise StackError(
+                f"{one}: there is no such file; DATA and PAST are paths to Kaggle's test.csv and train.csv"
+            )
     stack = Stack(read_settings())
     settings = stack.settings
     days = last_days(months, datetime.now(UTC).date())

@@ -18,12 +18,13 @@ from pydantic import BaseModel, ValidationError
 from service.contract import MAX_BATCH_ROWS, RULE_CODES, Applicant, Batch
 from service.errors import ProblemError
 from service.problems import DUPLICATE_KEY, INVALID, MALFORMED, Fault
-from service.web.naming import nearest
+from service.web.whereabouts import hint
 
 MAX_FAULTS: Final = 20  # named in one answer
 EXPLAINED_BYTES: Final = 16 * 1024  # of a batch; of a larger one the first fault is named
 _MANY: Final = 100  # broken rules that are listed to choose from
 _NO_UTF_8: Final = "The body is not UTF-8"
+_UNKNOWN: Final = "has a key that the schema does not know"
 _TOO_DEEP: Final = "The body is nested too deeply"
 _RawRows: Final[Any] = msgspec.defstruct("_RawRows", [("applicants", list[msgspec.Raw])], forbid_unknown_fields=True)
 _decode_raw_rows: Final = msgspec.json.Decoder(_RawRows).decode
@@ -141,13 +142,14 @@ def _faults(error: ValidationError, model: type[BaseModel], pointer: str) -> lis
     if error.error_count() > _MANY:
         return [Fault(pointer, "type", f"breaks more than {_MANY} rules of the schema of {model.__name__}")]
     faults = [_fault(one, model, pointer) for one in error.errors(include_input=False, include_url=False)]
-    return sorted(faults, key=_rank)[:MAX_FAULTS]
+    # Unknown keys are not named, so twenty of them would say one thing twenty times, and nothing of what is missing.
+    return sorted(dict.fromkeys(faults), key=_rank)[:MAX_FAULTS]
 
 
 def _rank(fault: Fault) -> int:
     if fault.code != "unknown-key":
         return 2
-    return 0 if "did you mean" in fault.detail else 1
+    return 1 if fault.detail == _UNKNOWN else 0
 
 
 def _fault(one: Any, model: type[BaseModel], pointer: str) -> Fault:
@@ -157,9 +159,8 @@ def _fault(one: Any, model: type[BaseModel], pointer: str) -> Fault:
         raise _malformed(one["msg"].removeprefix("Invalid JSON: ").capitalize())
     detail = one["msg"].removeprefix("Input ")
     if kind == "extra_forbidden":
-        name = nearest(str(path[-1]), model.model_fields)
-        detail = "has a key that the schema does not know" + (f"; did you mean {name}?" if name else "")
-        path = path[:-1]
+        path, key = path[:-1], str(path[-1])
+        detail = _UNKNOWN + hint(key, model, path)
     return Fault(pointer + _joined(path), RULE_CODES.get(kind, "type"), detail)
 
 

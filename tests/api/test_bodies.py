@@ -264,6 +264,30 @@ def test_misspelt_names_are_told_before_missing_ones(api: Api, style: str) -> No
     assert set(told[: len(names)]) == set(names)
 
 
+@pytest.mark.parametrize(
+    ("route", "content", "expected"),
+    [
+        ("/v1/score/advice", applicant(), [("", "/applicant"), ("/applicant", ""), ("/target", "")]),
+        ("/v1/score/advice", {"applicant": applicant(), "band": "Good"}, [("", "/target"), ("/target", "")]),
+        ("/v1/score/batch", applicant(), [("", "/applicants/0"), ("/applicants", "")]),
+        ("/v1/score", {"applicant": applicant()}, [("", "not under a key of their own"), ("/annual_income", "")]),
+        ("/v1/score/batch", {"applicants": [{"applicant": applicant()}]}, [("/applicants/0", "not under a key")]),
+        ("/v1/score/advice", {"applicant": applicant(annualIncome=1), "target": {"band": "Good"}},
+         [("/applicant", "did you mean annual_income?")]),
+    ],
+    ids=["advice-bare", "target-bare", "batch-bare", "wrapped", "wrapped-in-batch", "misspelt-inside"],
+)  # fmt: skip
+def test_a_key_in_the_wrong_object_is_told_where_it_belongs(
+    api: Api, route: str, content: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
+    """Said once, however many keys there are, so that what is missing stands in the answer too."""
+    answer = api.post(route, content)
+    faults = answer.json["errors"][: len(expected)]
+    assert answer.status == 422
+    assert [fault["pointer"] for fault in faults] == [pointer for pointer, _ in expected]
+    assert all(words in fault["detail"] for fault, (_, words) in zip(faults, expected, strict=True))
+
+
 def test_a_path_with_a_slash_too_many_names_the_right_one(api: Api) -> None:
     """Only to who has a key."""
     for path in ("/v1/score/", "/V1/Score", "//v1/score"):

@@ -19,6 +19,7 @@ from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
 from flows.reproduce import NotReproduced, reproduce
+from flows.reproduce import main as reproduced
 from tests.flows.prepared_data import write_prepared
 from tests.flows.training_place import training_place
 from tests.signing import approval, trust
@@ -121,6 +122,25 @@ def test_the_run_is_reproduced_to_the_last_bit(place: tuple[Registry, Path], cha
     other = write_prepared(folder / "other", customers=20, unseen=10)
     with pytest.raises(NotReproduced, match="holds other data"):
         reproduce(registry, challenger.run_id, other)
+
+
+def test_a_run_that_trained_nothing_is_told_from_one_of_other_data(
+    place: tuple[Registry, Path], challenger: Version, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline's page in MLflow has an id too; and an id that was not given is no id."""
+    registry, _ = place
+    client = registry._client  # pylint: disable=protected-access  # what a person sees in MLflow
+    baseline = next(
+        run.info.run_id
+        for run in client.search_runs([client.get_run(challenger.run_id).info.experiment_id])
+        if "data_sha256" not in run.data.tags
+    )
+
+    with pytest.raises(NotReproduced, match="name a run of `training`"):
+        reproduce(registry, baseline, home=HOME)
+    with pytest.raises(SystemExit, match="2"):
+        reproduced(["--run", ""])
+    assert "RUN is not set: make reproduce RUN=" in capsys.readouterr().err
 
 
 def test_checks_compare_with_the_champion(place: tuple[Registry, Path], champion: Version) -> None:

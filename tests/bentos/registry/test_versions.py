@@ -18,8 +18,10 @@ from bentos.errors import (
     TrailBroken,
     VersionMissing,
 )
+from bentos.processes import free_port
 from bentos.registry.audit_trail import Trail
 from bentos.registry.decision import Decision
+from bentos.registry.tracking_server import await_listening
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from bentos.settings import BentosSettings
@@ -99,6 +101,29 @@ def test_no_tracking_server_is_refused(tmp_path: Path) -> None:
     """Nothing is ever written to a local folder that nobody looks at."""
     with pytest.raises(BentosError, match="MLFLOW_TRACKING_URI"):
         Registry.connect(BentosSettings(tracking_uri="", state_dir=tmp_path))
+
+
+def test_a_tracking_server_that_is_not_there_is_told_in_seconds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MLflow's own client would ask on for minutes; the address is named without what signs in there."""
+    monkeypatch.setattr("bentos.registry.tracking_server.PATIENCE_S", 0.1)
+    settings = BentosSettings(tracking_uri=f"http://ana:secret@127.0.0.1:{free_port()}", state_dir=tmp_path)
+
+    with pytest.raises(BentosError, match=r"does not answer at http://127\.0\.0\.1:\d+: run `make up`") as raised:
+        Registry.connect(settings)
+
+    told = capsys.readouterr().err
+    assert "waiting" in told and "secret" not in told + str(raised.value)
+
+
+def test_a_tracking_server_behind_a_proxy_or_in_a_folder_is_not_knocked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the client itself knows the way there."""
+    monkeypatch.setattr("bentos.registry.tracking_server.getproxies", lambda: {"https": "http://proxy.example:3128"})
+    monkeypatch.setattr("bentos.registry.tracking_server.proxy_bypass", lambda host: False)
+
+    for address in ("https://mlflow.example", "file:///tmp/runs", "databricks"):
+        await_listening(address)
 
 
 def test_promotion_and_rollback(registry: Registry, register: Callable[..., Version], decide: Decide) -> None:

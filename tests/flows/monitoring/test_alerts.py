@@ -10,6 +10,7 @@ import pytest
 
 from flows.mail import Mail
 from flows.monitoring import alerts
+from flows.monitoring.history import summary_markdown
 from flows.settings import FlowSettings
 from tests.flows.monitoring.test_pushgateway import VERDICT
 
@@ -155,3 +156,15 @@ def test_a_block_that_is_not_there_is_logged_and_stops_nothing(webhook, log):
     alerts.announce(VERDICT, ["custom-webhook/nobody", "custom-webhook/ops"], PLACES, "")
     assert len(log) == 1 and "custom-webhook/nobody" in log[0]
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("https://wiki.example/r.md", "[run-book](https://wiki.example/r.md#"),
+        ("infra/runbook.md", "`infra/runbook.md#"),
+    ],
+)
+def test_a_run_book_without_an_address_is_no_link(place: str, shown: str) -> None:
+    """In Prefect's page a link to a file of the repository would lead nowhere."""
+    assert f"What to do: {shown}" in summary_markdown(VERDICT, place)

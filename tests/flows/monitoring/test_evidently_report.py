@@ -15,6 +15,7 @@ from flows.monitoring.history import WindowVerdict
 from flows.monitoring.judge_window import ReferenceData
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 from flows.monitoring.window_settings import Thresholds
+from flows.settings import FlowSettings
 from tests.chromium import OPTIONS, opened
 from tests.flows.answered import CANARY, MODEL, answers
 
@@ -146,3 +147,9 @@ def test_where_there_is_a_page_the_link_lasts():
     """It names the report and no signature that runs out."""
     link = report_store.link("drift/dt=2026-10-08/a b.html", "https://reports.example", "https://page.example/")
     assert link == "https://page.example/health?report=drift%2Fdt%3D2026-10-08%2Fa+b.html"
+
+
+def test_the_demos_page_is_not_taken_for_staffs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a partner's key and shows no report: on one machine the link leads to the object itself."""
+    monkeypatch.setenv("QF_UI_URL", "http://127.0.0.1:8501")
+    assert not FlowSettings().staff_url

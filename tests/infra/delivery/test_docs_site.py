@@ -34,11 +34,12 @@ def test_the_reference_names_every_route_and_field() -> None:
 
 
 @pytest.mark.slow
-def test_the_site_is_built_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every document becomes a page, and no page loads anything from elsewhere."""
+def test_the_site_is_built_and_asks_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every document becomes a page, no page loads anything from elsewhere, and the first one's place is said."""
     monkeypatch.chdir(ROOT)
 
     assert docs_site.main() == 0
+    assert capsys.readouterr().out.endswith("open build/site/index.html\n") and docs_site.START.is_file()
 
     built = ROOT / "build" / "site"
     pages = [built / Path(page).with_suffix(".html") for page in docs_site.SOURCES.values()]

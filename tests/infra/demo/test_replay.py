@@ -39,6 +39,14 @@ def test_a_word_instead_of_months_is_one_line_and_exit_code_one(capsys, tmp_path
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("data", ["sample", "nowhere.csv"])
+def test_what_is_no_file_is_said_before_the_stack_is_asked(capsys, tmp_path, data):
+    """The word that the demo takes as a source of data is none here; nobody is sent to fetch a sample."""
+    assert replay.main(["--data", str(tmp_path / data), "--months", "9"]) == 1
+    told = capsys.readouterr().err
+    assert f"{data}: there is no such file" in told and told.count("\n") == 1
+
+
 @pytest.fixture(name="unlabelled")
 def fixture_unlabelled(tmp_path):
     """A file like Kaggle's test.csv: September and October of some customers, as dirty as the real one."""

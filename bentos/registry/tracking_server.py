@@ -28,18 +28,18 @@ def await_listening(tracking_uri: str) -> None:
     if parts.scheme not in _PORTS or (parts.scheme in getproxies() and not proxy_bypass(host)):
         return
     address = f"{parts.scheme}://{host}:{port}"
-    deadline, told = time.monotonic() + PATIENCE_S, False
+    deadline, announced = time.monotonic() + PATIENCE_S, False
     while not _listens(host, port):
         if time.monotonic() >= deadline:
             raise BentosError(
                 f"MLflow does not answer at {address}: run `make up`, or put MLFLOW_TRACKING_URI right "
                 "(`. .local/env` does for the stack of this machine)"
             )
-        if not told:
+        if not announced:
             print(
                 f"MLflow does not answer at {address}: waiting {PATIENCE_S:.0f} s for it", file=sys.stderr, flush=True
             )
-            told = True
+            announced = True
         time.sleep(_PAUSE_S)
 
 

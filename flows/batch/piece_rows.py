@@ -29,7 +29,7 @@ from flows.batch.layouts import (
 )
 from flows.batch.places import system_words
 from service.lexicon.cells import RULES, CellKind, ColumnForm
-from service.lexicon.delimited import Dialect, RaggedRow, cells_of, parsed_rows, refuse_broken_index
+from service.lexicon.delimited_text import Dialect, RaggedRow, cells_of, parsed_rows, refuse_broken_index
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.layout import adds_up, ragged, totals, unnamed_cell
 from service.lexicon.row_borders import row_borders

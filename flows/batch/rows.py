@@ -33,11 +33,11 @@ from flows.batch.contract_columns import (
 from service.contract import Basis
 from service.engine.packed_model import Arrays, PackedModel
 from service.lexicon.cells import RULES, UNREAD, ColumnForm, meaning
-from service.lexicon.columnar import exact_decimals
 from service.lexicon.columns import plain_column
 from service.lexicon.numerals import currency_name, evidence, numeral
+from service.lexicon.typed_tables import exact_decimals
 from service.score.features import HISTORY, Coded, history, matrix
-from service.score.observed import from_text
+from service.score.observed_classes import from_text
 from service.score.policy import CLASSES, GRADES, grade_many, prediction_sets_many, rounded_many
 from service.score.reasons import CATALOGUE
 
@@ -223,7 +223,7 @@ def histories(
 ) -> tuple[NDArray[np.float64] | None, Bools]:
     """What is known of each row's customer, as `matrix` takes it, and which rows break a rule; None if nobody is known.
 
-    Cells are texts as stored rows have them (`service.score.observed`), as of the row's own `as_of` or of today.
+    Cells are texts as stored rows have them (`service.score.observed_classes`), as of the row's own `as_of` or of today.
     """
     broken = np.zeros(len(table), np.bool_)
     previous, day_column = ((columns or {}).get(name, name) for name in (PREVIOUS, DAY_FIELD))

@@ -27,7 +27,7 @@ from flows.learning.fit import (
     folds,
     out_of_fold,
 )
-from flows.learning.known import AGES, doubled, known_by
+from flows.learning.known_features import AGES, doubled, known_by
 from flows.learning.model_metrics import Difference, Figure, LabelledAnswers, compare, judge
 from flows.learning.rows import Rows
 

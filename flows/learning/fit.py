@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.learning.calibration import calibrate, table
 from flows.learning.grades import Borders, fit_borders
-from flows.learning.known import AGES, doubled, is_known, known_by, known_in, last_class
+from flows.learning.known_features import AGES, doubled, is_known, known_by, known_in, last_class
 from flows.learning.rows import Rows
 from service.score import policy
 from service.score.features import FEATURE_NAMES, FEATURES

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from flows.learning.known import GROUPS
+from flows.learning.known_features import GROUPS
 from flows.learning.model_metrics import Figure
 from flows.monitoring.outcomes import CLASSES
 from flows.monitoring.performance import CONCEPT_LEVEL, customers_of, interval, probabilities_of, right
@@ -22,7 +22,7 @@ from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_settings import DriftSettings
 from service.contract import Basis
 from service.score import features
-from service.score.observed import from_text
+from service.score.observed_classes import from_text
 
 _AGE: Final = list(features.HISTORY).index("class_age_months")
 _LAST: Final = 0  # of the history's columns: the class that was observed last
@@ -59,7 +59,7 @@ def _history(previous: str, as_of: str) -> tuple[float, ...]:
 
 
 def group_of(ages: NDArray[np.float64]) -> NDArray[np.str_]:
-    """The group of `flows.learning.known.GROUPS` that each age in months falls into; the last takes all older ones."""
+    """The group of `flows.learning.known_features.GROUPS` that each age in months falls into; the last takes all older ones."""
     tops = np.array([max(months) for months in GROUPS.values()][:-1])
     return np.array(list(GROUPS))[np.searchsorted(tops, ages)]
 

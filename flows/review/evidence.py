@@ -19,7 +19,7 @@ from flows.learning import grades, reliability
 from flows.learning.calibration import calibrate, table
 from flows.learning.certainty import certainty, stress, thresholds
 from flows.learning.fit import Learned, Parameters, fit_models, folds, uncalibrated
-from flows.learning.known import AGES, doubled, known_by
+from flows.learning.known_features import AGES, doubled, known_by
 from flows.learning.model_metrics import (
     Figures,
     LabelledAnswers,

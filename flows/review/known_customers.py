@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.learning.fit import Learned
-from flows.learning.known import GROUPS, known_by, last_class
+from flows.learning.known_features import GROUPS, known_by, last_class
 from flows.learning.model_metrics import Difference, Figures, LabelledAnswers, compare, judge
 from flows.learning.rows import Rows
 from service.score import policy

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from bentos.packing.golden_requests import KNOWN_AS_OF, KNOWN_CLASSES, KNOWN_SCORE, LONG_AGO
-from flows.learning.known import AGES
+from flows.learning.known_features import AGES
 from flows.learning.prepared_data import FIELDS
 from flows.learning.rows import columns
 from service.contract import MAX_PREVIOUS_CLASSES, PROBABILITY_COLUMNS, Basis, CreditClass, PreviousClass
 from service.engine.packed_model import PackedModel
-from service.score import observed
+from service.score import observed_classes
 from service.score.features import history, matrix
 from service.score.policy import CLASSES, GRADES, grade_many, rounded_many
 from service.score.reasons import CATALOGUE
@@ -71,10 +71,10 @@ def answered_again(model: PackedModel, reference: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _observed(frame: pd.DataFrame) -> tuple[list[observed.Observed], list[date]]:
+def _observed(frame: pd.DataFrame) -> tuple[list[observed_classes.Observed], list[date]]:
     """What was observed of each row as a known customer's, and the day it is asked for."""
     days = [date.fromisoformat(text) for text in frame[KNOWN_AS_OF]]
-    return [observed.from_text(text, day) for text, day in zip(frame[KNOWN_CLASSES], days, strict=True)], days
+    return [observed_classes.from_text(text, day) for text, day in zip(frame[KNOWN_CLASSES], days, strict=True)], days
 
 
 def _day(month: int) -> date:
@@ -96,6 +96,6 @@ def _earlier_classes(customers: list[int], months: list[int], labels: pd.Series)
 def _text(classes: Mapping[int, str], last: int) -> str:
     """The latest classes up to a month, as `previous_classes` stand in a row."""
     chosen = sorted(month for month in classes if month <= last)[-MAX_PREVIOUS_CLASSES:]
-    return observed.as_text(
+    return observed_classes.as_text(
         [PreviousClass(observed_class=CreditClass(classes[month]), observed_at=_day(month)) for month in chosen]
     )

@@ -16,7 +16,7 @@ from service.contract import Applicant
 from service.lexicon import dates, vocabulary
 from service.lexicon.dates import DayOrder
 from service.lexicon.numerals import Decimal, bare_text, numeral
-from service.lexicon.unknown import is_unknown
+from service.lexicon.unknown_texts import is_unknown
 
 MONEY_UNITS: Final = frozenset({"per year", "per month", "currency"})
 PERCENT_UNITS: Final = frozenset({"%", "percentage points"})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service.lexicon.cells import UNREAD, CellKind, CellRule, ColumnForm, meaning
 from service.lexicon.numerals import DecimalEvidence, evidence
-from service.lexicon.unknown import is_unknown
+from service.lexicon.unknown_texts import is_unknown
 
 Flags = NDArray[np.bool_]
 _PLAIN: Final = {

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.lexicon.columnar import read_json_lines, read_parquet, read_workbook
-from service.lexicon.delimited import RaggedRow, dialect, read_delimited, refuse_broken_index
+from service.lexicon.delimited_text import RaggedRow, dialect, read_delimited, refuse_broken_index
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.limits import ReadOptions
 from service.lexicon.numerals import numeral
 from service.lexicon.text_encoding import as_utf8
+from service.lexicon.typed_tables import read_json_lines, read_parquet, read_workbook
 from service.lexicon.understanding import SetAside
 from service.lexicon.unpacking import FileKind, Unpacked
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from service.contract import CreditClass, CreditMix, LoanType, MinimumPayment, PaymentBehaviour
-from service.lexicon.unknown import is_unknown
+from service.lexicon.unknown_texts import is_unknown
 
 _FURTHER: Final[Mapping[str, tuple[str, ...]]] = {
     CreditMix.BAD: ("Ruim", "Má"),

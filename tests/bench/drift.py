@@ -40,7 +40,7 @@ PAIR = Credentials("qf-bench", "qf-bench-secret")
 
 def fill(client: Any, first: int, last: int, rows_a_day: int) -> None:
     """Store the days from `first` to `last` days ago: predictions, and outcomes of those older than thirty days."""
-    from tests.flows.answered import answers
+    from tests.flows.answered_applicants import answers
 
     frame = answers(OBJECT_ROWS, 1)
     labels = frame.pop("label")
@@ -75,7 +75,7 @@ def run_once() -> None:
     from flows.monitoring.evidently_report import ReportComparison, write_report
     from flows.monitoring.history import History
     from flows.monitoring.window_settings import DriftSettings, window_of
-    from tests.flows.answered import MODEL, answers
+    from tests.flows.answered_applicants import MODEL, answers
 
     settings = DriftSettings()
     moments = [time.monotonic()]

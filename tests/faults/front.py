@@ -17,7 +17,7 @@ from bentos.processes import free_port
 from bentos.settings import DeploySettings
 from service import keys
 from tests.bentos.hosts import HOME
-from tests.faults.served import descendants, kill_tree, serve
+from tests.faults.served_bento import descendants, kill_tree, serve
 
 PARTNER: Final = "chaos"
 START_S: Final = 180

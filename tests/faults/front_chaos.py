@@ -17,7 +17,7 @@ from tests.conftest import ObjectStore
 from tests.databases import Cluster
 from tests.faults.front import PARTNER, Front
 from tests.faults.hosts import HostsChaos, HostsPlan
-from tests.faults.served import kill, kill_tree, score
+from tests.faults.served_bento import kill, kill_tree, score
 from tests.redis_server import RedisServer
 
 WHOLE_HOST_EVERY: Final = 4

@@ -121,7 +121,7 @@ def test_cut_uploads_leave_no_half_objects(plan: Plan, object_store: ObjectStore
 def test_the_served_bento_keeps_its_word(object_store: ObjectStore, tmp_path: Path) -> None:
     """BentoML with two workers, one killed at a time or the whole tree, the store down: nothing lost or doubled."""
     from tests.factories import pack_small_model  # CatBoost and the whole service: seconds the quick forms need not pay
-    from tests.faults.served import ServedChaos
+    from tests.faults.served_bento import ServedChaos
 
     pack_small_model(tmp_path / "model")
     plan = Plan(requests=1_000, kills=4, duration_s=60.0, outage_s=20.0)

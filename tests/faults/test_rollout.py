@@ -27,7 +27,7 @@ from tests.faults.chaos import client, rows_in
 from tests.faults.front import END_S, Front
 from tests.faults.hosts import drain, environment_of_hosts
 from tests.faults.load import Load
-from tests.faults.served import kill_tree
+from tests.faults.served_bento import kill_tree
 from tests.redis_server import redis_server
 
 RATE = 20

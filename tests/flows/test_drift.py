@@ -13,7 +13,7 @@ from flows.monitoring.history import History, Moment, WindowVerdict, summary_mar
 from flows.monitoring.judge_window import ReferenceData
 from flows.monitoring.verdict_types import Cause, DriftCheck, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings
-from tests.flows.answered import CANARY, MODEL, TODAY, answers
+from tests.flows.answered_applicants import CANARY, MODEL, TODAY, answers
 
 SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False, recalibrate=False)
 

@@ -16,7 +16,7 @@ from bentos.registry.decision import Decision
 from bentos.registry.version import Version
 from bentos.registry.versions import CHALLENGER, CHAMPION, Registry
 from bentos.settings import BentosSettings
-from flows.learning.known import known_in
+from flows.learning.known_features import known_in
 from flows.monitoring.quarter_outcomes import first_day, quarter_of, read_outcomes
 from flows.predictions.columns import contract_columns
 from service.score.manifest import MODEL_FILE, REFERENCE_FILE, Manifest

@@ -22,7 +22,7 @@ from flows.registration import CheckedVersion, Unanswered, ask, decided, questio
 from flows.review.release_evidence import ReleaseCheck, Result
 from flows.review.verdict_form import VerdictForm
 from flows.settings import FlowSettings
-from tests.infra.delivery.registered import champion_of, logged_package
+from tests.infra.delivery.registered_champion import champion_of, logged_package
 from tests.signing import KEYS, approval, trust
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

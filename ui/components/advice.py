@@ -15,7 +15,7 @@ import streamlit as st
 from service.contract import Advice, AdviceTarget, Change, CreditClass, Score
 from ui.api.errors import ApiError
 from ui.applicant.fields import contract_fields
-from ui.components import asking, form, problem
+from ui.components import form, pending_question, problem
 from ui.session import PageContext
 
 _ANSWER: Final = "advice.answer"
@@ -45,7 +45,7 @@ def show(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> None:
     if target is None:
         st.markdown(t("advice.best_band"))
         return
-    if _known(score) is None and not asking.clicks_of(_question(score)).wait:  # it costs a token
+    if _known(score) is None and not pending_question.clicks_of(_question(score)).wait:  # it costs a token
         _button(context, score, "advice.go", "advice.go")
         st.caption(t.plural("advice.cost", 1, units=1))
         return
@@ -62,7 +62,10 @@ def show(context: PageContext, score: Score, inputs: Mapping[str, Any]) -> None:
 def _button(context: PageContext, score: Score, text: str, key: str) -> None:
     # A callback: a field left at the moment of the click begins the page anew, and the button's value would be lost.
     st.button(
-        context.texts(text), icon=":material/trending_up:", key=key, on_click=asking.clicks_of(_question(score)).make
+        context.texts(text),
+        icon=":material/trending_up:",
+        key=key,
+        on_click=pending_question.clicks_of(_question(score)).make,
     )
 
 
@@ -76,19 +79,19 @@ def _answer(context: PageContext, score: Score, inputs: Mapping[str, Any], targe
     if known is not None:
         return known
     question = _question(score)
-    clicks = asking.clicks_of(question)
+    clicks = pending_question.clicks_of(question)
     with st.spinner(context.texts("advice.wait")):
         try:
-            _, reply = asking.answer_to(
+            _, reply = pending_question.answer_to(
                 question, inputs, lambda subject: context.client.advice(subject, AdviceTarget(band=target))
             )
         except ApiError:
-            asking.forget(question)
+            pending_question.forget(question)
             clicks.answer()
             raise
         # Kept before it is taken: a run ended between the two takes the same answer once more.
         st.session_state[_ANSWER] = (score.prediction_id, reply.value)
-        asking.forget(question)
+        pending_question.forget(question)
         clicks.answer()
     context.remember(reply)
     return reply.value

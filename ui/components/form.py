@@ -155,7 +155,7 @@ def _filling() -> Filling | None:
 
 
 def _fillings() -> dict[str, Filling]:
-    """What holds this visitor's filling. A callback changes it, which no other run can end: see `asking`."""
+    """What holds this visitor's filling. A callback changes it, which no other run can end: see `pending_question`."""
     fillings: dict[str, Filling] | None = st.session_state.to_dict().get(_FILLING)
     if fillings is None:
         fillings = st.session_state[_FILLING] = {}
@@ -219,7 +219,7 @@ def _typed(context: PageContext, field: Field, label: str, filling: Filling) -> 
 
 def _keep(filling: Filling, name: str) -> None:
     """Puts a changed value into the draft at once: the run that would read it off its widget may be ended early."""
-    # All of the session: a look at one of its entries could be the callback's end, see `asking`.
+    # All of the session: a look at one of its entries could be the callback's end, see `pending_question`.
     filling.draft[name] = st.session_state.to_dict()[filling.key_of(name)]
 
 

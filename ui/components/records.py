@@ -107,7 +107,7 @@ def in_words(context: PageContext, field: Field, value: Sequence[dict[str, Any]]
 
 def _changed(draft: list[Row], line: int, key: str) -> None:
     """Puts a changed line into the draft at once: the run that would read it off its widgets may be ended early."""
-    now = st.session_state.to_dict()  # a look at one of its entries could be the callback's end: see `asking`
+    now = st.session_state.to_dict()  # a look at one of its entries could be the callback's end: see `pending_question`
     draft[line] = (now.get(f"{key}.{line}.kind") or None, now.get(f"{key}.{line}.day"))
 
 

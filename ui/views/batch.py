@@ -24,7 +24,7 @@ from ui.batches.jobs import BackgroundJob, JobStore, digest_of, with_sets
 from ui.batches.mapping import CheckedSheet, RowFault
 from ui.batches.orders import by_limits
 from ui.batches.sheet import OPTIONS, Sheet, read_sheet
-from ui.components import outcome, problem, running, understood
+from ui.components import file_summary, outcome, problem, running
 from ui.errors import SheetRefused
 from ui.session import PageContext
 
@@ -140,14 +140,14 @@ def _understood(context: PageContext, upload: UploadedFile) -> Sheet | None:
     understanding = sheet.understanding
     if understanding is None:
         return sheet
-    options = understood.ask(context, understanding, OPTIONS, _file_mark())
+    options = file_summary.ask(context, understanding, OPTIONS, _file_mark())
     if options is None:
         return None
     sheet = _sheet(upload, options)
     understanding = sheet.understanding or understanding
-    st.markdown(understood.layout(context, understanding))
+    st.markdown(file_summary.layout(context, understanding))
     with st.expander(context.texts("understood.title"), icon=":material/fact_check:"):
-        understood.columns(context, understanding)
+        file_summary.columns(context, understanding)
     return sheet
 
 

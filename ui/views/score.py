@@ -13,7 +13,7 @@ from service.contract import Applicant, Score
 from ui.api.errors import ApiError, Invalid, LimitReached
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import Field, contract_fields, grouped
-from ui.components import advice, asking, form, inputs, live, printing, problem, result
+from ui.components import advice, browser_scripts, form, inputs, pending_question, printing, problem, result
 from ui.session import PageContext
 
 SCORE: Final = "score.answer"
@@ -37,7 +37,7 @@ def show(context: PageContext) -> None:
         body = _form(context, fields)
     with right:
         _answer(context, fields, body)
-    live.watch(asking.clicks_of(_QUESTION).count)
+    browser_scripts.watch(pending_question.clicks_of(_QUESTION).count)
 
 
 def _examples(context: PageContext, fields: tuple[Field, ...]) -> None:
@@ -66,7 +66,7 @@ def _form(context: PageContext, fields: tuple[Field, ...]) -> dict[str, Any]:
     places = form.show(context, fields)
     _submit(context, "submit")
     body = form.typed(context.formats, fields)
-    clicks = asking.clicks_of(_QUESTION)
+    clicks = pending_question.clicks_of(_QUESTION)
     if clicks.wait:
         _ask(context, body, clicks)
     error: ApiError | None = st.session_state.get(_ERROR)
@@ -89,19 +89,19 @@ def _submit(context: PageContext, key: str) -> None:
         icon=":material/speed:",
         width="stretch",
         key=key,
-        on_click=asking.clicks_of(_QUESTION).make,
+        on_click=pending_question.clicks_of(_QUESTION).make,
     )
 
 
-def _ask(context: PageContext, body: dict[str, Any], clicks: asking.Clicks) -> None:
+def _ask(context: PageContext, body: dict[str, Any], clicks: pending_question.Clicks) -> None:
     """One request. The old answer goes first: a score never stands beside an applicant it was not given for."""
     for key in (SCORE, APPLICANT, _ERROR):
         st.session_state.pop(key, None)
     with st.spinner(context.texts("score.wait")):
         # From here to the end of the spinner nothing is drawn, so nothing parts the answer from what is kept of it.
-        request = asking.subject_of(_QUESTION, body)
+        request = pending_question.subject_of(_QUESTION, body)
         try:
-            _, reply = asking.answer_to(_QUESTION, body, context.client.score)
+            _, reply = pending_question.answer_to(_QUESTION, body, context.client.score)
         except ApiError as error:
             context.remember_error(error)
             st.session_state[_ERROR] = error
@@ -112,7 +112,7 @@ def _ask(context: PageContext, body: dict[str, Any], clicks: asking.Clicks) -> N
             st.session_state[APPLICANT] = _as_contract(request)
         st.session_state[SENT] = request
         st.session_state[_ARRIVED] = True
-        asking.forget(_QUESTION)
+        pending_question.forget(_QUESTION)
         clicks.answer()  # last, and no look at the session: a run ended before it asks again for the answer it has
 
 
@@ -135,11 +135,11 @@ def _answer(context: PageContext, fields: tuple[Field, ...], body: dict[str, Any
         elif score is None:
             result.idle(context)
         else:
-            live.mark(context, stale=request != body)
+            browser_scripts.mark(context, stale=request != body)
             result.show(context, score, manifest)
         if st.session_state.pop(_ARRIVED, False):
             # On a phone the answer stands below a long form: bring it, or the field at fault, into view.
-            live.arrive(_first_fault(error, fields))
+            browser_scripts.arrive(_first_fault(error, fields))
         if score is None:
             return
         advice.show(context, score, request)

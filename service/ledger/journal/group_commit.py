@@ -26,7 +26,7 @@ from service.errors import OutboxFull, in_one_line
 from service.ledger.interface import Backlog
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.journal.writer import JournalWriter
-from service.ledger.journal.written import WrittenSpans
+from service.ledger.journal.written_spans import WrittenSpans
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ Two parts, and neither is a second truth beside the journal:
 * *Running* is a lock on one byte of a file, chosen by the key's digest. The kernel frees it when a worker dies, so
   a killed request leaves nothing behind that anybody has to clear.
 * *Done* is the entry in the journal itself, which carries the key. An index in SQLite finds it; it is caught up from
-  the journal files (of what this process wrote it has notes, see `written`) under the key's lock, so an entry written
+  the journal files (of what this process wrote it has notes, see `written_spans`) under the key's lock, so an entry written
   before the lock was freed, even by a worker that died in the next instruction, is always seen. The index can be
   deleted at any time: it is built again.
 
@@ -37,7 +37,7 @@ from service.ledger.journal import frames
 from service.ledger.journal.answers import Answers
 from service.ledger.journal.frames import KeyMark
 from service.ledger.journal.segments import Folders
-from service.ledger.journal.written import WrittenSpan, WrittenSpans
+from service.ledger.journal.written_spans import WrittenSpan, WrittenSpans
 
 __all__ = ["KeyClaim", "Idempotency", "Replay"]
 

@@ -22,11 +22,11 @@ from service import files
 from service.errors import OutboxFull
 from service.ledger.interface import Backlog
 from service.ledger.journal import frames, group_commit
+from service.ledger.journal.answer_copies import MIN_FREE_BYTES
 from service.ledger.journal.frames import JournalEntry
 from service.ledger.journal.group_commit import CommitLimits, Counters, GroupCommit, QueuedFrame
-from service.ledger.journal.kept import MIN_FREE_BYTES
 from service.ledger.journal.segments import Folders
-from service.ledger.journal.written import WrittenSpans
+from service.ledger.journal.written_spans import WrittenSpans
 
 __all__ = ["Backlog", "Counters", "JournalEntry", "Outbox"]
 

@@ -24,7 +24,7 @@ from typing import BinaryIO, Final, NamedTuple
 from service import files
 from service.errors import AnswerNotFound
 from service.ledger.journal import entry_rows, frames
-from service.ledger.journal.live import LiveIndex
+from service.ledger.journal.live_rows import LiveIndex
 
 SUFFIX: Final = ".qfj"
 _NAME: Final = re.compile(r"(\d{8})-([a-z2-7]{10})-([0-9a-f]{10})\.qfj")

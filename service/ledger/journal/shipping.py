@@ -23,8 +23,8 @@ from service.files import locked_content
 from service.ledger.bucket import BucketStore, ObjectStore, StoreConflict, StoreSettings
 from service.ledger.interface import Backlog
 from service.ledger.journal import entry_rows, frames
+from service.ledger.journal.answer_copies import KeptAnswers, KeptLimits
 from service.ledger.journal.idempotency import KeyIndex
-from service.ledger.journal.kept import KeptAnswers, KeptLimits
 from service.ledger.journal.segments import Folders, Segment
 from service.ledger.records import RecordKind
 

@@ -17,7 +17,7 @@ from flows.batch.errors import BatchRefused
 from flows.batch.layouts import FileLayout, Lane
 from flows.batch.piece_rows import rows_of
 from flows.batch.places import Source
-from service.lexicon.delimited import Dialect
+from service.lexicon.delimited_text import Dialect
 from service.lexicon.limits import ReadOptions
 from tests.flows.batch.files import applicants
 from tests.flows.batch.reading import pieces_of

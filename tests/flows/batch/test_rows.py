@@ -18,7 +18,7 @@ from service.contract import Basis
 from service.engine.packed_model import PackedModel
 from service.score import policy
 from service.score.features import matrix, row
-from service.score.observed import as_text
+from service.score.observed_classes import as_text
 from service.score.prediction_sets import PredictionSets
 from tests.factories import applicant, applicant_columns, pack_small_model
 

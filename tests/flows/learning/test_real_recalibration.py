@@ -11,7 +11,7 @@ from flows.cleaning.pipeline import clean_rows
 from flows.data.raw_reading import read_raw
 from flows.learning.calibration import calibrate, expected_error
 from flows.learning.fit import Parameters, fit_models, uncalibrated
-from flows.learning.known import doubled
+from flows.learning.known_features import doubled
 from flows.learning.recalibration import LEAST_OUTCOMES, Calibrations, SettledRows, fit_power
 from flows.learning.rows import Rows, rows_of
 

@@ -17,7 +17,7 @@ from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, Drif
 from flows.monitoring.window_settings import Thresholds
 from flows.settings import FlowSettings
 from tests.chromium import OPTIONS, opened
-from tests.flows.answered import CANARY, MODEL, answers
+from tests.flows.answered_applicants import CANARY, MODEL, answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("servers")]
 THRESHOLDS = Thresholds()

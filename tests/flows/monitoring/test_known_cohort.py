@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.learning.known import GROUPS
+from flows.learning.known_features import GROUPS
 from flows.monitoring import known_cohort
 from flows.monitoring.known_cohort import known_cohorts
 from flows.monitoring.verdict_types import DriftState
 from flows.monitoring.window_settings import DriftSettings
-from tests.flows.answered import answers
+from tests.flows.answered_applicants import answers
 
 SETTINGS = DriftSettings(minimum_labels=100)
 BEFORE = {"known_1_month": "2026-10-20", "known_2_to_3_months": "2026-08-20", "known_longer": "2026-05-20"}

@@ -10,7 +10,7 @@ import pytest
 from bentos.packing.golden_requests import golden_applicants
 from bentos.packing.model_package import assemble
 from flows.learning.fit import learn
-from flows.learning.known import AGES
+from flows.learning.known_features import AGES
 from flows.learning.prepared_data import contract_columns
 from flows.learning.rows import rows_of
 from flows.review.reference_sample import answered_again, reference_frame

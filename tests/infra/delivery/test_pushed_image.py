@@ -17,7 +17,7 @@ from infra.delivery import pushed_image
 from infra.delivery.pushed_image import GITHUB, SigningSettings, TrustSettings, sign, sign_champion, verify
 from infra.errors import StackError
 from infra.settings import ROOT
-from tests.infra.delivery.registered import champion_of
+from tests.infra.delivery.registered_champion import champion_of
 
 IMAGE = "registry.test/credit-score@sha256:" + "c" * 64
 WORKFLOW = "https://github.com/o/n/.github/workflows/release.yml@refs/heads/main"

@@ -14,7 +14,7 @@ from bentos.settings import BentosSettings
 from flows.learning.model_metrics import METRICS
 from infra.delivery import report
 from infra.delivery.report import FALLS, RELEASED_AT, RISES, VersionFigures, last_released, render
-from tests.infra.delivery.registered import champion_of
+from tests.infra.delivery.registered_champion import champion_of
 
 CHAMPION = Version(number=4, run_id="r4", digest="d" * 64, package_sha256="p", tags={"reviewer": "ana"})
 RELEASED = Version(number=2, run_id="r2", digest="e" * 64, package_sha256="p", tags={RELEASED_AT: "2026-11-01"})

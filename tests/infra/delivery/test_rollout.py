@@ -16,7 +16,7 @@ from infra.delivery.pushed_image import TrustSettings
 from infra.delivery.report import RELEASED_AT
 from infra.delivery.rollout import RolloutSettings, roll_out
 from infra.errors import StackError
-from tests.infra.delivery.registered import champion_of
+from tests.infra.delivery.registered_champion import champion_of
 
 IMAGE = "registry.test/credit-score@sha256:" + "c" * 64
 # The far side of the network: a program that writes down what it was asked, and the key file it was given.

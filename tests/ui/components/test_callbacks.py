@@ -12,7 +12,7 @@ from streamlit.runtime.scriptrunner import RerunException
 
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import contract_fields
-from ui.components import asking, form, records
+from ui.components import form, pending_question, records
 from ui.texts.formats import Formats
 
 FORMATS = Formats("en", "BRL")
@@ -61,7 +61,7 @@ def _gone_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_a_click_on_what_asks_waits_for_its_answer(gone_on: Callable[..., None]) -> None:
     """Counted although the session cannot be looked at; one answer is that of every click until then."""
-    clicks = asking.clicks_of("score")
+    clicks = pending_question.clicks_of("score")
     callback = clicks.make
     gone_on()
     callback()

@@ -9,7 +9,7 @@ import pytest
 from flows.monitoring import performance, window_rules
 from flows.monitoring.verdict_types import Cause, ColumnVerdict, DriftRule, DriftState
 from flows.monitoring.window_settings import DriftSettings, Thresholds
-from tests.flows.answered import answers
+from tests.flows.answered_applicants import answers
 from ui.components import causes
 from ui.session import PageContext
 from ui.texts.formats import Formats

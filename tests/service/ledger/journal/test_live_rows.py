@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.ledger.journal import frames
-from service.ledger.journal.live import LiveIndex
+from service.ledger.journal.live_rows import LiveIndex
 from service.ledger.journal.segments import find_row
 from tests.service.rows import entry
 

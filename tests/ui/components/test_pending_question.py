@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 
 from ui.api.errors import ApiError, Unavailable
-from ui.components import asking
+from ui.components import pending_question
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +44,13 @@ def test_it_is_asked_once_though_another_run_wants_it() -> None:
     ask = counted(asked, answer)
     taken: list[tuple[str, str]] = []
     runs = [
-        threading.Thread(target=lambda: taken.append(asking.answer_to("score", "Ana", ask))),
-        threading.Thread(target=lambda: taken.append(asking.answer_to("score", "Rui", ask))),
+        threading.Thread(target=lambda: taken.append(pending_question.answer_to("score", "Ana", ask))),
+        threading.Thread(target=lambda: taken.append(pending_question.answer_to("score", "Rui", ask))),
     ]
     runs[0].start()
     while "asking.score" not in st.session_state:
         runs[0].join(0.01)
-    assert asking.subject_of("score", "Rui") == "Ana"
+    assert pending_question.subject_of("score", "Rui") == "Ana"
     runs[1].start()
     go_on.set()
     for run in runs:
@@ -62,24 +62,24 @@ def test_taken_the_next_question_is_a_new_one() -> None:
     """Until the page has kept the answer it stands; afterwards the same name asks again."""
     asked: list[str] = []
     ask = counted(asked, str.upper)
-    assert asking.answer_to("score", "ana", ask) == ("ana", "ANA")
-    assert asking.answer_to("score", "rui", ask) == ("ana", "ANA")
-    asking.forget("score")
-    assert asking.subject_of("score", "rui") == "rui"
-    assert asking.answer_to("score", "rui", ask) == ("rui", "RUI")
+    assert pending_question.answer_to("score", "ana", ask) == ("ana", "ANA")
+    assert pending_question.answer_to("score", "rui", ask) == ("ana", "ANA")
+    pending_question.forget("score")
+    assert pending_question.subject_of("score", "rui") == "rui"
+    assert pending_question.answer_to("score", "rui", ask) == ("rui", "RUI")
     assert asked == ["ana", "rui"]
-    asking.forget("score")
-    asking.forget("score")  # nothing is under way: nothing to forget
+    pending_question.forget("score")
+    pending_question.forget("score")  # nothing is under way: nothing to forget
 
 
 def test_questions_of_other_names_stand_apart() -> None:
     """Advice asked for while a score is under way is a question of its own."""
     asked: list[str] = []
     ask = counted(asked, str.upper)
-    asking.answer_to("score", "ana", ask)
-    assert asking.answer_to("advice", "rui", ask) == ("rui", "RUI")
-    asking.forget("advice")
-    assert asking.subject_of("score", "other") == "ana" and asked == ["ana", "rui"]
+    pending_question.answer_to("score", "ana", ask)
+    assert pending_question.answer_to("advice", "rui", ask) == ("rui", "RUI")
+    pending_question.forget("advice")
+    assert pending_question.subject_of("score", "other") == "ana" and asked == ["ana", "rui"]
 
 
 def test_what_it_ends_with_reaches_whoever_stands() -> None:
@@ -90,7 +90,7 @@ def test_what_it_ends_with_reaches_whoever_stands() -> None:
 
     for _ in range(2):
         with pytest.raises(ApiError) as met:
-            asking.answer_to("score", "ana", fail)
+            pending_question.answer_to("score", "ana", fail)
         assert isinstance(met.value, Unavailable)
-    asking.forget("score")
-    assert asking.answer_to("score", "ana", str.upper) == ("ana", "ANA")
+    pending_question.forget("score")
+    assert pending_question.answer_to("score", "ana", str.upper) == ("ana", "ANA")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.learning import known
+from flows.learning import known_features
 from flows.learning.rows import Rows
 from service.contract import MAX_PREVIOUS_CLASSES
 from service.score import policy
@@ -28,7 +28,7 @@ def panel(seed: int = 0, customers: int = 6, months: int = 8) -> Rows:
 def test_what_is_learned_is_what_serving_computes(seed: int, delay: int) -> None:
     """Each row's history is that of the contract's own function over the customer's earlier observed classes."""
     rows = panel(seed)
-    told, exact = known.known_by(rows, delay)
+    told, exact = known_features.known_by(rows, delay)
     for place in range(len(rows.labels)):
         earlier = (rows.customers == rows.customers[place]) & (rows.months <= rows.months[place] - delay)
         observed = [
@@ -36,7 +36,7 @@ def test_what_is_learned_is_what_serving_computes(seed: int, delay: int) -> None
             for label, month in zip(rows.labels[earlier].tolist(), rows.months[earlier].tolist(), strict=True)
         ]
         wanted = history(observed, date(2026, int(rows.months[place]), 25))
-        np.testing.assert_allclose(told.features[place, known.COLUMNS], wanted)
+        np.testing.assert_allclose(told.features[place, known_features.COLUMNS], wanted)
         assert exact[place] == (wanted[1] == delay)
 
 
@@ -45,25 +45,27 @@ def test_a_row_never_knows_its_own_class() -> None:
     rows = panel(1)
     other = Rows(rows.features, 2 - rows.labels, rows.customers, rows.months)
     first = rows.months == rows.months.min()
-    for delay in known.DELAYS:
-        ours, theirs = (known.known_by(one, delay)[0].features[:, known.COLUMNS] for one in (rows, other))
+    for delay in known_features.DELAYS:
+        ours, theirs = (
+            known_features.known_by(one, delay)[0].features[:, known_features.COLUMNS] for one in (rows, other)
+        )
         assert np.isnan(ours[first]).all() and np.isnan(theirs[first]).all()
     later = rows.months >= 5
     changed = Rows(rows.features, np.where(later, 2 - rows.labels, rows.labels), rows.customers, rows.months)
-    ours, theirs = (known.known_by(one, 1)[0].features[:, known.COLUMNS] for one in (rows, changed))
+    ours, theirs = (known_features.known_by(one, 1)[0].features[:, known_features.COLUMNS] for one in (rows, changed))
     assert np.array_equal(ours[rows.months <= 5], theirs[rows.months <= 5], equal_nan=True)
 
 
 def test_every_row_is_learned_as_an_unknown_customers_too() -> None:
     """The rows as they are, and then those that can have a history, with it; the rest of the row stays."""
     rows = panel(2, customers=300)
-    both = known.doubled(rows, seed=1)
+    both = known_features.doubled(rows, seed=1)
     count = len(rows.labels)
     assert np.array_equal(both.features[:count], rows.features) and np.array_equal(both.labels[:count], rows.labels)
     again = both.features[count:]
-    assert 0 < len(again) < count and not np.isnan(again[:, known.FIRST]).any()
-    assert (np.delete(again, np.r_[known.COLUMNS], axis=1) == 7.0).all()
-    assert np.array_equal(known.doubled(rows, seed=1).features, both.features, equal_nan=True)
+    assert 0 < len(again) < count and not np.isnan(again[:, known_features.FIRST]).any()
+    assert (np.delete(again, np.r_[known_features.COLUMNS], axis=1) == 7.0).all()
+    assert np.array_equal(known_features.doubled(rows, seed=1).features, both.features, equal_nan=True)
 
 
 @pytest.mark.parametrize("months", [1, MAX_PREVIOUS_CLASSES])

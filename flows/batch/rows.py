@@ -223,7 +223,7 @@ def histories(
 ) -> tuple[NDArray[np.float64] | None, Bools]:
     """What is known of each row's customer, as `matrix` takes it, and which rows break a rule; None if nobody is known.
 
-    Cells are texts as stored rows have them (`service.score.observed_classes`), as of the row's own `as_of` or of today.
+    Texts as stored rows have them (`service.score.observed_classes`), by the row's own `as_of` or of today.
     """
     broken = np.zeros(len(table), np.bool_)
     previous, day_column = ((columns or {}).get(name, name) for name in (PREVIOUS, DAY_FIELD))

@@ -59,7 +59,7 @@ def _history(previous: str, as_of: str) -> tuple[float, ...]:
 
 
 def group_of(ages: NDArray[np.float64]) -> NDArray[np.str_]:
-    """The group of `flows.learning.known_features.GROUPS` that each age in months falls into; the last takes all older ones."""
+    """The group (`known_features.GROUPS`) of each age in months; the last takes all older ones."""
     tops = np.array([max(months) for months in GROUPS.values()][:-1])
     return np.array(list(GROUPS))[np.searchsorted(tops, ages)]
 

@@ -9,7 +9,7 @@ from infra.settings import ROOT
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.xdist_group("chain")]
 
-SCRIPT = (ROOT / "ui" / "components" / "live.js").read_text(encoding="utf-8")
+SCRIPT = (ROOT / "ui" / "components" / "browser_scripts.js").read_text(encoding="utf-8")
 # A page of Streamlit's shape whose server counts from the LOST-th click on; each click takes it 300 ms of work.
 PAGE = """<div data-testid=stApp data-test-script-state=notRunning>
 <div class=st-key-submit><button>Ask</button></div></div>

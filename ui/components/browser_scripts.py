@@ -16,7 +16,7 @@ _ARRIVE: Final = "<script>/* {turn} */ window.fieldArrive({field})</script>"
 
 
 def watch(clicks: int) -> None:
-    """The script, once a page, and how many clicks have come; what it does is told in `live.js`."""
+    """The script, once a page, and how many clicks have come; what it does is explained in `browser_scripts.js`."""
     script = f"window.clicksTaken = {clicks};\n{_SCRIPT.read_text(encoding='utf-8')}"
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 

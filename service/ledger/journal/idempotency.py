@@ -4,10 +4,10 @@ Two parts, and neither is a second truth beside the journal:
 
 * *Running* is a lock on one byte of a file, chosen by the key's digest. The kernel frees it when a worker dies, so
   a killed request leaves nothing behind that anybody has to clear.
-* *Done* is the entry in the journal itself, which carries the key. An index in SQLite finds it; it is caught up from
-  the journal files (of what this process wrote it has notes, see `written_spans`) under the key's lock, so an entry written
-  before the lock was freed, even by a worker that died in the next instruction, is always seen. The index can be
-  deleted at any time: it is built again.
+* *Done* is the entry in the journal itself, which carries the key. An index in SQLite finds it; it is brought
+  up to date from the journal files under the key's lock (`written_spans` notes what this process wrote). So an entry
+  written before the lock was freed, even by a worker that died in the next instruction, is always seen. The index can
+  be deleted at any time: it is built again.
 
 The index uses a rollback journal: its readers and writers are several processes, and SQLite's WAL mode has a
 corruption bug with two connections (3.7.0 to 3.51.2; Debian 12 has 3.40.1). It need not be synced: it is

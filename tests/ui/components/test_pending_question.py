@@ -18,7 +18,7 @@ def _one_visitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A session of its own, and threads that end with the test."""
     with ThreadPoolExecutor(4) as threads:
         monkeypatch.setattr(st, "session_state", {})
-        monkeypatch.setattr(asking, "_threads", lambda: threads)
+        monkeypatch.setattr(pending_question, "_threads", lambda: threads)
         yield
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -77,6 +77,24 @@ class _Answer(msgspec.Struct, gc=False):
     warnings: tuple[str, ...]
     model: msgspec.Raw
     created_at: str
+
+
+class _ScoredRows(NamedTuple):
+    """Applicants of a batch in order, their columns by name, what the engine said of them, their warnings."""
+
+    applicants: Sequence[Applicant]
+    columns: Mapping[str, Any]
+    assessments: Arrays
+    warning_codes: Sequence[tuple[str, ...]]
+
+    def piece(self, rows: slice) -> _ScoredRows:
+        """Some of the rows, in order."""
+        return _ScoredRows(
+            self.applicants[rows],
+            {name: column[rows] for name, column in self.columns.items()},
+            self.assessments.rows(rows),
+            self.warning_codes[rows],
+        )
 
 
 class _LoopBatch:
@@ -166,7 +184,9 @@ class Scoring:
         matrix = features.matrix(columns | numbers | features.histories(applicants))
         assessments = await asyncio.to_thread(self._model.assess_arrays, matrix, reasons=True)
         warning_codes = self._check.of_many(applicants, columns | numbers)
-        places, answers, lines = await self._render_pieces(key, applicants, columns, assessments, warning_codes)
+        places, answers, lines = await self._render_pieces(
+            key, _ScoredRows(applicants, columns, assessments, warning_codes)
+        )
         await asyncio.sleep(0)
         body, spans = _document(answers)
         kind = RecordKind.PREDICTION.of(test=key.test)
@@ -183,43 +203,23 @@ class Scoring:
         advice = await asyncio.to_thread(advise, self._model.assess_arrays, applicant, target)
         return advice.model_dump_json().encode()
 
-    async def _render_pieces(
-        self,
-        key: ApiKey,
-        applicants: Sequence[Applicant],
-        columns: Mapping[str, Any],
-        assessments: Arrays,
-        warning_codes: Sequence[tuple[str, ...]],
-    ) -> tuple[list[str], list[bytes], list[bytes]]:
+    async def _render_pieces(self, key: ApiKey, batch: _ScoredRows) -> tuple[list[str], list[bytes], list[bytes]]:
         """`_render_many`, some rows at a time: others have their turns in between."""
         places, answers, lines = list[str](), list[bytes](), list[bytes]()
         moment = _now()
-        for start in range(0, len(applicants), _PIECE_ROWS):
+        for start in range(0, len(batch.applicants), _PIECE_ROWS):
             await asyncio.sleep(0)
-            rows = slice(start, start + _PIECE_ROWS)
-            piece = self._render_many(
-                key,
-                applicants[rows],
-                {name: column[rows] for name, column in columns.items()},
-                assessments.rows(rows),
-                warning_codes[rows],
-                moment,
-            )
+            piece = self._render_many(key, batch.piece(slice(start, start + _PIECE_ROWS)), moment)
             places += piece[0]
             answers += piece[1]
             lines += piece[2]
         return places, answers, lines
 
-    def _render_many(  # pylint: disable=too-many-locals,too-many-arguments,too-many-positional-arguments  # by columns
-        self,
-        key: ApiKey,
-        applicants: Sequence[Applicant],
-        columns: Mapping[str, Any],
-        assessments: Arrays,
-        warning_codes: Sequence[tuple[str, ...]],
-        moment: str,
+    def _render_many(  # pylint: disable=too-many-locals  # by columns
+        self, key: ApiKey, batch: _ScoredRows, moment: str
     ) -> tuple[list[str], list[bytes], list[bytes]]:
         """Places, answers and log lines of a piece of a batch."""
+        applicants, columns, assessments, warning_codes = batch
         if not key.test:
             self._metrics.count_warnings(chain.from_iterable(warning_codes))
         numbers = list(assessments.named_reasons())

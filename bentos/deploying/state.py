@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bentos.deploying.slots import Colour, Release
 from bentos.errors import DeployRefused
+from bentos.registry.audit_trail import Trail
+from bentos.registry.products import DEPLOYED
 from service import files
 
 INTERRUPT_TIMEOUT_S: Final = 60.0
@@ -145,3 +147,21 @@ class StateFile:
 def now() -> str:
     """This moment, as it is written down."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def record_deployed(trail: Trail, release: Release, *, actor: str, note: str, replaced: str = "") -> None:
+    """The line of the trail that says which bytes came in front of partners.
+
+    Raises:
+        TrailBroken: the trail is not intact.
+    """
+    trail.append(
+        DEPLOYED,
+        actor=actor,
+        version=release.version,
+        digest=release.digest,
+        replaced=replaced,
+        note=note,
+        artefact=release.reference,
+        content=release.content,
+    )

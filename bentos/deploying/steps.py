@@ -14,12 +14,11 @@ from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
 from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
-from bentos.deploying.state import DeploymentState, Placement, StateFile, SwitchTrial, now
+from bentos.deploying.state import DeploymentState, Placement, StateFile, SwitchTrial, now, record_deployed
 from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.registry.audit_trail import Trail
-from bentos.registry.products import DEPLOYED
 from bentos.settings import DeploySettings
 
 PROBE_PAUSE_S: Final = 0.2
@@ -81,16 +80,8 @@ class Deployment:
             self._switch.turn(colour)
             self._settle()
             replaced = self._state_file.read().at(old) if old else None
-            self._trail.append(
-                DEPLOYED,
-                actor=actor,
-                version=release.version,
-                digest=release.digest,
-                replaced=replaced.release.version if replaced else "",
-                note=colour,
-                artefact=release.reference,
-                content=release.content,
-            )
+            before = replaced.release.version if replaced else ""
+            record_deployed(self._trail, release, actor=actor, note=colour, replaced=before)
             self._say(f"switched: {colour} answers with version {release.version}")
             self._watch(colour, golden, key, usual_ms)
         except BaseException as error:
@@ -261,15 +252,7 @@ class Deployment:
         if self._switch.active() == trial.colour:
             self._settle()
             self._say(f"a deployment was cut off after its switch: version {trial.release.version} stands")
-            self._trail.append(
-                DEPLOYED,
-                actor=trial.actor,
-                version=trial.release.version,
-                digest=trial.release.digest,
-                note="cut off after the switch",
-                artefact=trial.release.reference,
-                content=trial.release.content,
-            )
+            record_deployed(self._trail, trial.release, actor=trial.actor, note="cut off after the switch")
             return
         self._colours.stop(trial.colour)
         self._change(lambda state: state.model_copy(update={"trial": None}))

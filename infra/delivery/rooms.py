@@ -1,6 +1,6 @@
-"""The plan of the house: which rooms a package has, on which floor each lies, and who imports whom (`make rooms`).
+"""The plan of the house: which rooms a package has, on which layer each lies, and who imports whom (`make rooms`).
 
-The floors are those of the import contracts in pyproject.toml, which `make lint` holds; the arrows are counted from the
+The layers are those of the import contracts in pyproject.toml, which `make lint` holds; arrows are counted from the
 code by grimp, the library the linter itself reads the code with.
 """
 
@@ -25,19 +25,19 @@ BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 132, 34, 16, 58, 24
 
 @dataclass(frozen=True)
 class Plan:
-    """One package: its floors from the doors down to the ground, and the imports between what stands on them."""
+    """One package: its layers from the doors down to the ground, and the imports between what stands on them."""
 
     package: str
-    floors: tuple[tuple[str, ...], ...]
+    layers: tuple[tuple[str, ...], ...]
     arrows: dict[tuple[str, str], int]
 
-    def floor(self, name: str) -> int:
-        """Which floor a room or module stands on, 0 being the top."""
-        return next(number for number, names in enumerate(self.floors) if name in names)
+    def layer(self, name: str) -> int:
+        """The layer that a room or module stands on, 0 being the top."""
+        return next(number for number, names in enumerate(self.layers) if name in names)
 
     def back(self) -> list[tuple[str, str]]:
         """Arrows that do not point down: none, or the linter would have refused them."""
-        return sorted(arrow for arrow in self.arrows if self.floor(arrow[0]) >= self.floor(arrow[1]))
+        return sorted(arrow for arrow in self.arrows if self.layer(arrow[0]) >= self.layer(arrow[1]))
 
     def essential(self) -> list[tuple[str, str]]:
         """Arrows that no longer way already tells: a picture of them all would be a heap of lines."""
@@ -50,8 +50,8 @@ class Plan:
         return any(self._reaches(step, target) for step in following - {target})
 
 
-def floors(package: str, pyproject: Path = ROOT / "pyproject.toml") -> tuple[tuple[str, ...], ...]:
-    """Floors of a package as its import contract names them, doors first.
+def layers(package: str, pyproject: Path = ROOT / "pyproject.toml") -> tuple[tuple[str, ...], ...]:
+    """Layers of a package as its import contract names them, doors first.
 
     Raises:
         KeyError: no contract has this package as its container.
@@ -72,14 +72,14 @@ def plans() -> list[Plan]:
             (package, *inner), (other, *target) = importer.split("."), imported.split(".")
             if package == other and inner and target and inner[0] != target[0]:
                 counts[package][inner[0], target[0]] += 1
-    return [Plan(package, floors(package), dict(counts[package])) for package in PACKAGES]
+    return [Plan(package, layers(package), dict(counts[package])) for package in PACKAGES]
 
 
 def as_text(plan: Plan) -> str:
-    """The plan for a terminal: a line a floor, then the arrows."""
+    """The plan for a terminal: a line a layer, then the arrows."""
     lines = [f"{plan.package}: {len(plan.arrows)} arrows, {len(plan.back())} back"]
-    lines += [f"  {'  '.join(names)}" for names in plan.floors]
-    sources = sorted({source for source, _ in plan.arrows}, key=lambda name: (plan.floor(name), name))
+    lines += [f"  {'  '.join(names)}" for names in plan.layers]
+    sources = sorted({source for source, _ in plan.arrows}, key=lambda name: (plan.layer(name), name))
     for source in sources:
         targets = sorted(target for origin, target in plan.arrows if origin == source)
         lines.append(f"    {source} -> {', '.join(targets)}")
@@ -87,13 +87,13 @@ def as_text(plan: Plan) -> str:
 
 
 def as_svg(plan: Plan) -> str:
-    """The plan as a picture: floors from top to bottom, rooms filled, single modules outlined, essential arrows."""
+    """The plan as a picture: layers from top to bottom, rooms filled, single modules outlined, essential arrows."""
     rooms = {path.parent.name for path in (ROOT / plan.package).glob("*/__init__.py")}
-    width = max(len(names) for names in plan.floors) * (BOX_WIDTH + GAP_X) + 2 * MARGIN
-    height = len(plan.floors) * (BOX_HEIGHT + GAP_Y) + 2 * MARGIN - GAP_Y
+    width = max(len(names) for names in plan.layers) * (BOX_WIDTH + GAP_X) + 2 * MARGIN
+    height = len(plan.layers) * (BOX_HEIGHT + GAP_Y) + 2 * MARGIN - GAP_Y
     middle: dict[str, tuple[float, float]] = {}
     boxes = []
-    for number, names in enumerate(plan.floors):
+    for number, names in enumerate(plan.layers):
         top = MARGIN + number * (BOX_HEIGHT + GAP_Y)
         left = (width - len(names) * (BOX_WIDTH + GAP_X) + GAP_X) / 2
         for place, name in enumerate(names):

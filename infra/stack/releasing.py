@@ -21,12 +21,13 @@ from bentos.deploy import approved_release
 from bentos.deploying.probe import proof_key
 from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.slots import BentoRunner, Colours, Release
+from bentos.deploying.state import record_deployed
 from bentos.deploying.watch import WatchLimits, WatchVerdict
 from bentos.errors import DeployRefused, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.processes import answers, free_port
 from bentos.registry.audit_trail import Trail
-from bentos.registry.products import DEPLOYED, EMBEDDED
+from bentos.registry.products import EMBEDDED
 from bentos.settings import DeploySettings
 from infra.stack import listening, parts
 from infra.stack.guards import exclusive
@@ -75,15 +76,7 @@ class EmbeddedRelease:
                 usual_ms = self._proved(chosen, rows, key)
                 self._let_in(part, chosen, rows, key, usual_ms)
             # From here on it is what a start serves.
-            Trail(settings.trail_file).append(
-                DEPLOYED,
-                actor=actor,
-                version=chosen.version,
-                digest=chosen.digest,
-                note=EMBEDDED,
-                artefact=chosen.reference,
-                content=chosen.content,
-            )
+            record_deployed(Trail(settings.trail_file), chosen, actor=actor, note=EMBEDDED)
             self._take_over()
             self._say(f"version {chosen.version} answers at {stack.settings.api_url}")
 

@@ -58,7 +58,7 @@ def test_the_pictures_are_well_formed(drawn: list[Plan]) -> None:
     for plan in drawn:
         texts = {element.text for element in ElementTree.fromstring(rooms.as_svg(plan)).iter() if element.text}
 
-        assert {name for names in plan.floors for name in names} <= {text.rstrip("/") for text in texts}
+        assert {name for names in plan.layers for name in names} <= {text.rstrip("/") for text in texts}
 
 
 def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,8 +60,8 @@ class BentosSettings(BaseSettings):
 
     @property
     def lock_file(self) -> Path:
-        """The lock that orders promotions of one host."""
-        return (self.state_dir / "audit" / "registry.lock").absolute()
+        """The lock that orders registrations and promotions of one host; not with the trail, which few may write."""
+        return (self.state_dir / "registry.lock").absolute()
 
 
 class DeploySettings(BentosSettings):

@@ -78,6 +78,7 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
     challenger = registry.version(version) if version else registry.by_alias(CHALLENGER)
     if done := _already(registry, challenger):
         return done
+    challenger = take_up(registry, challenger)
     champion = registry.champion()
     checked = check(registry, challenger, champion)
     if runtime.flow_run.run_count <= 1:
@@ -91,6 +92,12 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
         announce(challenger)
     get_run_logger().info("version %s %s by %s", challenger.number, outcome, decision.reviewer)
     return outcome
+
+
+@task(task_run_name="take up version {challenger.number}", cache_policy=NO_CACHE)
+def take_up(registry: Registry, challenger: Version) -> Version:
+    """The challenger with its bytes proved; the audit trail now names it and who trained it."""
+    return registry.take_up(challenger.number)
 
 
 @task(task_run_name="release checks of version {challenger.number}", cache_policy=NO_CACHE)

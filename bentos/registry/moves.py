@@ -26,6 +26,12 @@ def holds_versions(entries: Sequence[TrailEntry]) -> bool:
     return any(entry.event in _OF_VERSIONS for entry in entries)
 
 
+def registered(entries: Sequence[TrailEntry], number: int, digest: str) -> TrailEntry | None:
+    """The line of a version's registration, which names its trainer; None where it was not taken up."""
+    line = (REGISTERED, str(number), digest)
+    return next((one for one in entries if (one.event, one.version, one.digest) == line), None)
+
+
 def last_move(entries: Sequence[TrailEntry]) -> TrailEntry | None:
     """The move that made the champion what it is; None if there was none."""
     moves: list[TrailEntry] = []

@@ -4,7 +4,8 @@ MLflow's registry has no transaction: two promotions at once both succeed, a ver
 vanish with their version. So promotion is a compare-and-set of ours: ordered by a lock of this host, refused when the
 champion is no longer the one the decision was made against, preceded by a download that proves the bytes, written to
 the audit trail before the alias moves. An alias counts only where the trail's last move agrees (`moves`), since whoever
-trains can move aliases too. Promotions from several hosts are told apart by a claim tag that is read back
+trains can move aliases too. Training registers in MLflow alone; whoever decides takes the version up, proves it and
+writes that line of the trail too, so that who trains need not write there. Promotions from several hosts are told apart by a claim tag that is read back
 before the alias moves; that narrows the window to one request and does not close it, so run promotions on one worker.
 """
 
@@ -22,6 +23,7 @@ from bentos.registry.audit_trail import Trail
 from bentos.registry.catalogue import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, client_of, decision_file
 from bentos.registry.decision import Decision
 from bentos.registry.evidence import text_sha256
+from bentos.registry.identities import same_person
 from bentos.registry.moves import (
     FAILED,
     LOST,
@@ -33,6 +35,7 @@ from bentos.registry.moves import (
     holds_versions,
     recorded_champion,
     recorded_previous,
+    registered,
     taken_down,
 )
 from bentos.registry.records import RecordedCatalogue
@@ -76,7 +79,7 @@ class Registry(RecordedCatalogue):
         )
 
     def register(self, run_id: str, package: Path, *, tags: Mapping[str, str], source: str = "") -> Version:
-        """A new challenger made from the package that the run logged.
+        """A new challenger made from the package that the run logged; the audit trail hears of it by `take_up`.
 
         Args:
             run_id: the training run; its artifact folder `package` must hold the same files as `package`.
@@ -100,11 +103,23 @@ class Registry(RecordedCatalogue):
                 model_id=source.removeprefix(LOGGED_MODEL) if source.startswith(LOGGED_MODEL) else None,
             )
             self._client.set_registered_model_alias(self.name, CHALLENGER, str(created.version))
-        version = version_of(created)
-        self._trail.append(
-            REGISTERED, actor=version.trainer or "unknown", version=str(version.number), digest=version.digest
-        )
-        return self.version(version.number)
+        return self.version(version_of(created).number)
+
+    def take_up(self, number: int) -> Version:
+        """The version with its bytes proved, and written down in the audit trail with its trainer, the first time.
+
+        Raises:
+            VersionMissing: there is no such version.
+            ArtefactDamaged: the version's package is missing or has other bytes.
+            ApprovalMissing: MLflow names another trainer than when it was taken up.
+            TrailBroken: the audit trail is not intact.
+        """
+        with locked(self._lock):
+            version = self.version(number)
+            if registered(self._trail.entries(), version.number, version.digest) is None:
+                version = self._proved(number)
+            self._write_registered(version)
+            return version
 
     def promote(self, decision: Decision, *, expected: int) -> Version:
         """The new champion: the version the decision approves, if the champion still is `expected` (0 for none).
@@ -124,6 +139,7 @@ class Registry(RecordedCatalogue):
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
             self._require_signed_since(decision, version)
+            self._write_registered(version)
             verdict_sha256 = self._store(decision, version)
             replaced = champion.number if champion else 0
             self._move(
@@ -229,6 +245,17 @@ class Registry(RecordedCatalogue):
                 f"against {expected or 'none'}; run the registration flow again"
             )
         return champion
+
+    def _write_registered(self, version: Version) -> None:
+        trainer = version.trainer or "unknown"
+        line = registered(self._trail.entries(), version.number, version.digest)
+        if line is None:
+            self._trail_event(REGISTERED, trainer, version)
+        elif not same_person(line.actor, trainer):
+            raise ApprovalMissing(
+                f"the audit trail names another trainer of version {version.number} than MLflow does: find out who "
+                "changed the tag and set it right, or train and decide anew"
+            )
 
     def _require_signed_since(self, decision: Decision, version: Version) -> None:
         """Refuse a signature that was given before the version was rejected or gone back from.

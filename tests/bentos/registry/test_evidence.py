@@ -36,7 +36,7 @@ def _version(registry: Registry, logged: Callable[..., tuple[str, Path]]) -> Ver
     """A version whose training left its findings."""
     made = registry.register(*logged(), tags={"trainer": "bob"})
     registry.attach(made, EVIDENCE_FILE, FOUND)
-    return made
+    return registry.take_up(made.number)
 
 
 def _promoted(registry: Registry, version: Version, decide: Callable[..., Decision], checks: str = CHECKS) -> Decision:

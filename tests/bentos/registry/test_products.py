@@ -18,7 +18,7 @@ def test_tags_of_another_bento_or_image_change_nothing(
     registry: Registry, settings: BentosSettings, logged: Callable[..., tuple[str, Path]]
 ) -> None:
     """Each is told once, however often it is proved; the newest counts; a host without a trail has the tags alone."""
-    version = registry.register(*logged(), tags={"trainer": "bob"})
+    version = registry.take_up(registry.register(*logged(), tags={"trainer": "bob"}).number)
     assert registry.products(version) == Products(by_trail=True) and registry.products(version).proved == ""
     for _ in range(2):
         registry.packed(version, OURS, "d" * 64, actor="packaging")

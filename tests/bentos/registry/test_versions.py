@@ -32,11 +32,11 @@ Decide = Callable[..., Decision]
 
 @pytest.fixture
 def register(registry: Registry, logged: Logged) -> Callable[..., Version]:
-    """Register a challenger from a run of its own."""
+    """Register a challenger from a run of its own, and take it up, as training and registration do."""
 
     def make(content: bytes = b"model") -> Version:
         run_id, package = logged(content)
-        return registry.register(run_id, package, tags={"trainer": "bob"})
+        return registry.take_up(registry.register(run_id, package, tags={"trainer": "bob"}).number)
 
     return make
 
@@ -427,6 +427,79 @@ def test_a_trainer_who_names_another_approves_nothing(
         registry.approved(registry.by_alias(CHAMPION))
 
 
+def test_training_writes_nothing_into_the_trail(registry: Registry, logged: Logged, settings: BentosSettings) -> None:
+    """It registers in MLflow alone; who takes the version up writes what it proved, once, however often it looks."""
+    version = registry.register(*logged(), tags={"trainer": "bob"})
+    assert not Trail(settings.trail_file).entries() and registry.by_alias(CHALLENGER) == version
+
+    for _ in range(2):
+        assert registry.take_up(version.number) == version
+
+    (line,) = Trail(settings.trail_file).entries()
+    assert (line.event, line.actor, line.version, line.digest) == ("registered", "bob", "1", version.digest)
+
+
+def test_a_promotion_writes_who_trained_it_where_nobody_did(
+    registry: Registry, logged: Logged, decide: Decide, settings: BentosSettings
+) -> None:
+    """No version is let out whose trainer the trail does not name."""
+    registry.promote(decide(registry.register(*logged(), tags={"trainer": "bob"})), expected=0)
+
+    assert [(one.event, one.actor) for one in Trail(settings.trail_file).entries()] == [
+        ("registered", "bob"),
+        ("promoted", "ana"),
+    ]
+
+
+def test_what_is_damaged_is_not_taken_up(registry: Registry, logged: Logged, settings: BentosSettings) -> None:
+    """The trail vouches for bytes that were there, not for what a tag of MLflow says."""
+    version = registry.register(*logged(b"good"), tags={"trainer": "bob"})
+    registry.attach(version, "package/model.cbm", "bad")
+
+    with pytest.raises(ArtefactDamaged, match="damaged or replaced"):
+        registry.take_up(version.number)
+    assert not Trail(settings.trail_file).entries()
+
+
+def test_a_trainers_name_changed_after_it_was_taken_up_is_refused(
+    registry: Registry, register: Callable[..., Version], decide: Decide
+) -> None:
+    """By whoever looks at the version again, and by its promotion."""
+    version = register()
+    registry.record(version, {"trainer": "eva"})
+
+    with pytest.raises(ApprovalMissing, match="names another trainer"):
+        registry.take_up(version.number)
+    with pytest.raises(ApprovalMissing, match="names another trainer"):
+        registry.promote(decide(version), expected=0)
+    assert registry.find(CHAMPION) is None
+
+
+def test_a_trail_written_where_training_runs_is_not_the_one_that_counts(
+    registry: Registry, register: Callable[..., Version], decide: Decide, settings: BentosSettings, tmp_path: Path
+) -> None:
+    """With all of training's rights, MLflow and its own state: the trail of who releases says what it said."""
+    first, second = register(b"1"), register(b"2")
+    registry.promote(decide(first), expected=0)
+    before = settings.trail_file.read_bytes()
+    theirs = Registry.connect(settings.model_copy(update={"state_dir": tmp_path / "training"}))
+    trail = theirs._trail  # pylint: disable=protected-access  # its own, whose chain is intact
+    for event, content in (("registered", ""), ("promoted", ""), ("packed", "f" * 64), ("deployed", "f" * 64)):
+        trail.append(event, actor="ana", version="2", digest=second.digest, artefact="b", content=content)
+    registry._store(decide(second), second)  # pylint: disable=protected-access  # signed, and never promoted
+    theirs._client.set_registered_model_alias(  # pylint: disable=protected-access
+        registry.name, CHAMPION, str(second.number)
+    )
+    assert theirs.by_alias(CHAMPION).number == second.number, "it convinces nobody but itself"
+
+    with pytest.raises(AliasMoved, match="version 1 is, promoted by ana"):
+        registry.by_alias(CHAMPION)
+    with pytest.raises(ApprovalMissing, match="knows nothing of it"):
+        registry.approved(registry.version(second.number))
+    assert not registry.products(second).proved and registry.recorded_champion() == first.number
+    assert settings.trail_file.read_bytes() == before
+
+
 def test_a_damaged_artefact_is_never_promoted(
     registry: Registry, register: Callable[..., Version], decide: Decide
 ) -> None:
@@ -482,7 +555,7 @@ def _promote_many(settings: BentosSettings, run_id: str, package: Path, count: i
     registry = Registry.connect(settings)
     won = lost = 0
     for _ in range(count):
-        version = registry.register(run_id, package, tags={"trainer": "bob"})
+        version = registry.take_up(registry.register(run_id, package, tags={"trainer": "bob"}).number)
         champion = registry.find(CHAMPION)
         fields = {"version": version.number, "digest": version.digest, "verdict": "approve", "reviewer": "ana"}
         decision = Decision.model_validate(fields | {"at": "2026-11-23T00:00:00Z"})

@@ -76,9 +76,9 @@ def registration(version: Annotated[int, Field(ge=0, title="Version")] = 0) -> s
     settings = FlowSettings()
     registry = Registry.connect(BentosSettings())
     challenger = registry.version(version) if version else registry.by_alias(CHALLENGER)
+    challenger = take_up(registry, challenger)
     if done := _already(registry, challenger):
         return done
-    challenger = take_up(registry, challenger)
     champion = registry.champion()
     checked = check(registry, challenger, champion)
     if runtime.flow_run.run_count <= 1:

@@ -5,8 +5,9 @@ vanish with their version. So promotion is a compare-and-set of ours: ordered by
 champion is no longer the one the decision was made against, preceded by a download that proves the bytes, written to
 the audit trail before the alias moves. An alias counts only where the trail's last move agrees (`moves`), since whoever
 trains can move aliases too. Training registers in MLflow alone; whoever decides takes the version up, proves it and
-writes that line of the trail too, so that who trains need not write there. Promotions from several hosts are told apart by a claim tag that is read back
-before the alias moves; that narrows the window to one request and does not close it, so run promotions on one worker.
+writes that line of the trail too, so that who trains need not write there. Promotions from several hosts are told apart
+by a claim tag that is read back before the alias moves; that narrows the window to one request and does not close it,
+so run promotions on one worker.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from bentos.registry.signing import Reviewers, proved
 from bentos.registry.version import Version, version_of
 from bentos.settings import BentosSettings
 from service.files import locked
-from service.score.manifest import MODEL_FILE
+from service.score.manifest import KERNEL_FILE, MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -117,7 +118,7 @@ class Registry(RecordedCatalogue):
         with locked(self._lock):
             version = self.version(number)
             if registered(self._trail.entries(), version.number, version.digest) is None:
-                version = self._proved(number)
+                version = self._proved(number, bare=True)
             self._write_registered(version)
             return version
 
@@ -135,7 +136,7 @@ class Registry(RecordedCatalogue):
             raise ApprovalMissing(f"version {decision.version} was rejected and cannot become champion")
         with locked(self._lock):
             champion = self._expected_champion(expected, decision)
-            version = self._proved(decision.version)
+            version = self._proved(decision.version, bare=True)
             if version.digest != decision.digest:
                 raise ApprovalMissing(f"the verdict is about other bytes than version {version.number} has")
             self._require_signed_since(decision, version)
@@ -289,10 +290,19 @@ class Registry(RecordedCatalogue):
         if challenger is not None and challenger.number == version.number:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
-    def _proved(self, number: int) -> Version:
+    def _proved(self, number: int, *, bare: bool = False) -> Version:
+        """The version with the bytes it was registered with; `bare` ones hold no code of the machine.
+
+        Packing makes the kernel, from what was approved. One that came from training would run wherever the champion is
+        loaded: beside the trail, and in front of partners.
+        """
         version = self.version(number)
         with tempfile.TemporaryDirectory() as scratch:
-            self._fetch(version, Path(scratch))
+            folder = self._fetch(version, Path(scratch))
+            if bare and (folder / KERNEL_FILE).exists():
+                raise ArtefactDamaged(
+                    f"version {number} was registered with a {KERNEL_FILE}, which packing alone makes: train again"
+                )
         return version
 
     def _move(  # pylint: disable=too-many-arguments  # who moves it, why, and on which verdict

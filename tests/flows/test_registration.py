@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bentos.errors import AliasMoved
+from bentos.registry.audit_trail import Trail
 from bentos.registry.catalogue import checks_file, documents_file
 from bentos.registry.decision import Decision
 from bentos.registry.evidence import text_sha256
@@ -128,6 +130,28 @@ def test_a_promotion_that_was_cut_off_is_finished(
     registry.attach(version, documents_file(version.number), '{"staff": {"a": "rewritten"}}')
     registration._already(registry, version)  # pylint: disable=protected-access
     assert len(written) == 2
+
+
+def test_a_version_is_taken_up_before_anybody_looks_at_it(
+    mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trail names version, bytes and trainer, so that an alias training set is believed no more, the first
+    version's too."""
+    name = f"credit-score-{uuid.uuid4().hex[:8]}"
+    for variable, value in (("MLFLOW_TRACKING_URI", mlflow_server), ("QF_MODEL_NAME", name)):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("QF_STATE_DIR", str(tmp_path / "state"))
+    registry = Registry.connect(BentosSettings())
+    version = registry.register(*logged_package(registry, tmp_path, {}), tags={"trainer": "bob"})
+    registry._client.set_registered_model_alias(name, CHAMPION, "1")  # pylint: disable=protected-access
+    monkeypatch.setattr(registration, "take_up", registration.take_up.fn)
+    assert not Trail(BentosSettings().trail_file).entries()
+
+    with pytest.raises(AliasMoved, match="no version ever was"):
+        registration.registration.fn(version.number)
+
+    (line,) = Trail(BentosSettings().trail_file).entries()
+    assert (line.event, line.actor, line.digest) == ("registered", "bob", version.digest)
 
 
 def _killed(*_: object) -> None:

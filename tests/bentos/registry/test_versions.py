@@ -23,8 +23,9 @@ from bentos.registry.audit_trail import Trail
 from bentos.registry.decision import Decision
 from bentos.registry.tracking_server import await_listening
 from bentos.registry.version import Version
-from bentos.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from bentos.registry.versions import CHALLENGER, CHAMPION, PACKAGE, PREVIOUS, Registry
 from bentos.settings import BentosSettings
+from service.score.manifest import KERNEL_FILE
 
 Logged = Callable[..., tuple[str, Path]]
 Decide = Callable[..., Decision]
@@ -459,6 +460,22 @@ def test_what_is_damaged_is_not_taken_up(registry: Registry, logged: Logged, set
     with pytest.raises(ArtefactDamaged, match="damaged or replaced"):
         registry.take_up(version.number)
     assert not Trail(settings.trail_file).entries()
+
+
+def test_code_of_the_machine_is_not_taken_from_training(
+    registry: Registry, logged: Logged, decide: Decide, settings: BentosSettings
+) -> None:
+    """A kernel in a registered package would run wherever its champion is loaded; packing makes its own."""
+    run_id, package = logged()
+    (package / KERNEL_FILE).write_bytes(b"\x7fELF")
+    registry._client.log_artifact(run_id, str(package / KERNEL_FILE), PACKAGE)  # pylint: disable=protected-access
+    version = registry.register(run_id, package, tags={"trainer": "bob"})
+
+    with pytest.raises(ArtefactDamaged, match="packing alone makes"):
+        registry.take_up(version.number)
+    with pytest.raises(ArtefactDamaged, match="packing alone makes"):
+        registry.promote(decide(version), expected=0)
+    assert not Trail(settings.trail_file).entries() and registry.find(CHAMPION) is None
 
 
 def test_a_trainers_name_changed_after_it_was_taken_up_is_refused(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from flows.predictions.data_age import BATCHES
 from flows.predictions.erasure import BOILED
 from infra.stack.credentials import Credentials
 from service.s3 import DATA_BUCKET, MLFLOW_BUCKET, PREDICTIONS_BUCKET, REPORTS_BUCKET
@@ -35,14 +36,17 @@ class Right:
         return {"Effect": "Allow", "Action": list(self.actions), "Resource": [resource]}
 
 
-#: user -> rights. Training is part of `model` and cannot reach `predictions`; drift and recalibration are `watch`: they
-#: read answers there and can change none, and keep their digests of days beside.
+#: user -> rights. Training is `model` and cannot reach `predictions`; drift and recalibration are `watch`: they read
+#: answers there and can change none, and keep their digests of days beside. Registration and packaging, `release`, have
+#: no user: what they need of the store comes through MLflow.
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     # It reads answers back that its host no longer keeps; it can neither change an object it put nor delete one.
     "service": (Right(PREDICTIONS_BUCKET, (*READ, "s3:PutObject")), Right(PREDICTIONS_BUCKET, LIST)),
     "mlflow": (Right(MLFLOW_BUCKET, (*READ, *WRITE, *DELETE)), Right(MLFLOW_BUCKET, LIST)),
     # It adds versions of the data and takes none away: what a model was trained on outlives who trained it.
     "model": (Right(DATA_BUCKET, (*READ, *WRITE)), Right(DATA_BUCKET, LIST)),
+    # Partners' files and their results; of the training data it sees that they are there.
+    "scoring": (Right(DATA_BUCKET, (*READ, *WRITE), BATCHES), Right(DATA_BUCKET, LIST)),
     "watch": (
         Right(PREDICTIONS_BUCKET, READ),
         Right(PREDICTIONS_BUCKET, LIST),

@@ -78,8 +78,7 @@ def pods(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, 
         for (_, name), each in objects.items()
         if "template" in each.get("spec", {})
     }
-    job = json.loads(JOB_TEMPLATE.read_text())["job_configuration"]["job_manifest"]
-    return {**found, "flow-run": job["spec"]["template"]["spec"]}
+    return {**found, "flow-run": job_of(DEPLOYMENTS[0])["spec"]["template"]["spec"]}
 
 
 def validated(path: Path, version: str) -> subprocess.CompletedProcess[str]:
@@ -171,7 +170,7 @@ def test_batch_scoring_is_bound_as_on_compose(objects: dict[tuple[str, str], dic
     told = objects["ConfigMap", "addresses"]["data"]["QF_SCORING_ROOTS"]
 
     assert told == f"{BUCKET_SCHEME}{DATA_BUCKET}/{BATCHES}".rstrip("/")
-    assert told in compose_file.raw()["services"]["worker-model"]["environment"]["QF_SCORING_ROOTS"].split(",")
+    assert told in compose_file.raw()["services"]["worker-scoring"]["environment"]["QF_SCORING_ROOTS"].split(",")
 
 
 def test_the_journal_survives_its_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -226,23 +225,33 @@ def test_the_init_container_brings_pepper_and_keys(
     assert (tmp_path / "volume" / "keys.json").is_symlink()
 
 
-def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
-    """Prefect's own code fills the template: Jobs valid for the cluster, each with the store key of its duty alone."""
+def job_of(deployment: dict[str, Any]) -> dict[str, Any]:
+    """The Job of a deployment's run, as Prefect's own code fills the template."""
     from prefect.utilities.templating import apply_values
 
     template = json.loads(JOB_TEMPLATE.read_text())
     variables = template["variables"]["properties"]
+    given = deployment["work_pool"]["job_variables"]
+    assert set(given) <= set(variables) and set(template["variables"]["required"]) <= set(given)
+    assert given["duty"] in variables["duty"]["enum"]
     defaults = {name: each["default"] for name, each in variables.items() if each.get("default") is not None}
+    run = {"name": "a-run", "env": [], "labels": {}, "annotations": {}, "command": ["python"]}
+    job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **run, **given})
+    assert isinstance(job, dict)
+    return job
+
+
+def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
+    """Jobs valid for the cluster, each with the store key of its duty alone; a release needs none."""
     jobs = []
     for deployment in DEPLOYMENTS:
-        pool = deployment["work_pool"]
-        run = {"name": "a-run", "env": [], "labels": {}, "annotations": {}, "command": ["python"]}
-        job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **run, **pool["job_variables"]})
+        pool, job = deployment["work_pool"], job_of(deployment)
         container = job["spec"]["template"]["spec"]["containers"][0]
         duty = pool["job_variables"]["duty"]
         secrets = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
-        assert secrets == ["prefect", "mlflow", f"flows-store-{duty}"]
-        assert duty in RIGHTS and duty == pool["work_queue_name"]
+        assert secrets == ["prefect", "mlflow", *([f"flows-store-{duty}"] if duty in RIGHTS else [])]
+        assert (duty in RIGHTS) == (duty != "release") and duty == pool["work_queue_name"]
+        assert job["spec"]["template"]["metadata"]["labels"] == {"app": "flow-run", "duty": duty}
         jobs.append({**job, "metadata": {**job["metadata"], "name": deployment["name"]}})  # the cluster makes the name
     path = tmp_path / "jobs.yaml"
     path.write_text(yaml.safe_dump_all(jobs))
@@ -250,6 +259,62 @@ def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
     done = validated(path, VERSIONS[-1])
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_trail_and_the_bentos_are_written_by_releases_alone(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Training's Job has no part of their claim; who must know the champion reads the trail, and no Bento."""
+    settings = BentosSettings(state_dir=Path("/var/lib/flows"))
+    claims, seen = {}, {}
+    for deployment in DEPLOYMENTS:
+        pod = job_of(deployment)["spec"]["template"]["spec"]
+        volumes = {each["name"]: each.get("persistentVolumeClaim", {}).get("claimName", "") for each in pod["volumes"]}
+        mounts = pod["containers"][0]["volumeMounts"]
+        assert {mount["name"] for mount in mounts} == set(volumes), "no volume is there that nobody mounts"
+        claims[deployment["name"]] = {name for name in volumes.values() if name}
+        seen[deployment["name"]] = {
+            (mount["mountPath"], mount.get("subPath", ""), mount.get("readOnly", False))
+            for mount in mounts
+            if volumes[mount["name"]] == "flows-release"
+        }
+    whole, trail = ("/var/lib/flows", "", False), (str(settings.trail_file.parent), "audit", True)
+    assert seen == {
+        **dict.fromkeys(("registration", "packaging"), {whole}),
+        **dict.fromkeys(("drift", "recalibration", "scoring"), {trail}),
+        **dict.fromkeys(("training", "retention"), set()),
+    }
+    assert claims["training"] == {"flows-state"}
+    assert settings.bento_store.is_relative_to(whole[0]) and not settings.bento_store.is_relative_to(trail[0])
+    made = {name for kind, name in objects if kind == "PersistentVolumeClaim"}
+    assert made == set().union(*claims.values())
+
+
+def test_prepared_data_are_read_by_releases_and_written_by_training() -> None:
+    """A champion of other data answers the challenger's rows: prepared tables come to the checks, to be read."""
+    found = {
+        deployment["name"]: [
+            (mount["name"], mount.get("readOnly", False))
+            for mount in job_of(deployment)["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+            if mount["mountPath"] == "/app/data/processed"
+        ]
+        for deployment in DEPLOYMENTS
+    }
+    assert found["training"] == [("state", False)]
+    assert found["registration"] == found["packaging"] == [("lent", True)]
+    assert not any(found[name] for name in ("drift", "recalibration", "scoring", "retention"))
+
+
+def test_duties_speak_to_what_they_need(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Who has a key of the store may reach it; Dask's scheduler runs what it is sent, so scoring alone reaches it."""
+    policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "NetworkPolicy"}
+    assert policies["flows-store"]["podSelector"] == {
+        "matchLabels": {"app": "flow-run"},
+        "matchExpressions": [{"key": "duty", "operator": "In", "values": ["model", "scoring", "watch", "retention"]}],
+    }
+    assert {port["port"] for rule in policies["flows"]["egress"] for port in rule["ports"]} == {4200, 5000}
+    scoring = {"matchLabels": {"app": "flow-run", "duty": "scoring"}}
+    (into,) = policies["dask-scheduler"]["ingress"]
+    assert policies["dask-client"]["podSelector"] == scoring
+    assert into["from"] == [{"podSelector": scoring}, {"podSelector": {"matchLabels": {"app": "dask-worker"}}}]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

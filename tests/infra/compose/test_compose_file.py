@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from bentos.packing.image import CODE
+from bentos.settings import BentosSettings
 from infra.compose import passwords
 from infra.compose.passwords import SECRETS, read_env, store_names
 from infra.compose.rights import ADMIN, RIGHTS, USERS
@@ -103,7 +106,7 @@ def test_the_page_meets_the_api_and_nothing_else() -> None:
 def test_who_may_send_work_to_dask_is_who_scores() -> None:
     """A scheduler runs what it is sent: it is on a network with its workers, the batch's own worker and the store."""
     inside = {name for name, part in SERVICES.items() if "batch" in part.get("networks", [])}
-    assert inside == {"dask-scheduler", "dask-worker", "worker-model", "store"}
+    assert inside == {"dask-scheduler", "dask-worker", "worker-scoring", "store"}
     assert SERVICES["dask-scheduler"]["networks"] == SERVICES["dask-worker"]["networks"] == ["batch"]
     assert SERVICES["dask-scheduler"]["profiles"] == SERVICES["dask-worker"]["profiles"] == ["batch"]
 
@@ -127,22 +130,108 @@ def test_each_part_holds_its_own_key_of_the_store() -> None:
         "mlflow": {"MLFLOW"},
         "bootstrap": {"ADMIN", "UI"},  # hands the UI's over to it
         "worker-model": {"MODEL"},
-        "dask-worker": {"MODEL"},  # reads and writes as who sends it its work
+        "worker-scoring": {"SCORING"},
+        "dask-worker": {"SCORING"},  # reads and writes as who sends it its work
         "worker-watch": {"WATCH"},
         "worker-retention": {"RETENTION"},
         "api-blue": {"SERVICE"},
         "api-green": {"SERVICE"},
     }
-    assert "predictions" not in {right.bucket for right in RIGHTS["model"]}
+    assert "predictions" not in {right.bucket for right in (*RIGHTS["model"], *RIGHTS["scoring"])}
+    assert [right.statement()["Resource"] for right in RIGHTS["scoring"]] == [
+        ["arn:aws:s3:::data/batches/*"],
+        ["arn:aws:s3:::data"],
+    ]
     written = [right for right in RIGHTS["watch"] if right.bucket == "predictions" and "s3:PutObject" in right.actions]
     assert [right.statement()["Resource"] for right in written] == [["arn:aws:s3:::predictions/days/*"]]
+
+
+def mounted(service: str) -> dict[str, list[tuple[str, str, bool]]]:
+    """What a part mounts of each named volume: the folder in it, the place, and whether it may write there."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    for volume in SERVICES[service].get("volumes", []):
+        if isinstance(volume, dict):
+            part = (volume["volume"]["subpath"], volume["target"], not volume.get("read_only", False))
+            found.setdefault(volume["source"], []).append(part)
+        else:
+            source, place, *mode = volume.split(":")
+            found.setdefault(source, []).append(("", place, mode != ["ro"]))
+    return found
+
+
+def test_the_trail_and_the_bentos_are_written_by_releases_alone() -> None:
+    """Training mounts nothing of them; who must know the champion reads the trail, and no Bento. Every worker's own
+    results lie where no other duty writes, but for what training and retention share."""
+    settings = BentosSettings(state_dir=Path("/var/lib/flows"))
+    trail = ("audit", str(settings.trail_file.parent), False)
+    seen = {name: mounted(name)["release"] for name in SERVICES if "release" in mounted(name)}
+    assert seen == {
+        "volumes": [("", "/release", True)],  # makes its folders, without a network, and ends
+        "worker-release": [("", "/var/lib/flows", True)],
+        "worker-scoring": [trail],
+        "worker-watch": [trail],
+    }
+    assert settings.bento_store.is_relative_to("/var/lib/flows") and "/release/audit" in SERVICES["volumes"]["command"]
+    assert settings.lock_file.parent == settings.state_dir  # a recalibration registers, and may not write the trail
+    assert mounted("worker-release") == {
+        "release": [("", "/var/lib/flows", True)],
+        "prepared": [("", "/app/data/processed", False)],
+    }
+    assert set(mounted("worker-model")) == {"state", "raw", "prepared"}
+    own = {
+        name: [volume for volume, parts in mounted(name).items() if ("", "/var/lib/flows", True) in parts]
+        for name in SERVICES
+    }
+    assert {name: volumes for name, volumes in own.items() if volumes} == {
+        "worker-model": ["state"],
+        "worker-retention": ["state"],
+        "worker-release": ["release"],
+        "worker-watch": ["watch"],
+        "worker-scoring": ["scoring"],
+        "dask-worker": ["scoring"],
+    }
+    declared = set(compose_file.raw()["volumes"])
+    assert {volume for volumes in own.values() for volume in volumes} <= declared
+
+
+def test_new_volumes_are_given_away_with_the_one_right_it_has(tmp_path: Path, require_program: Any) -> None:
+    """Root without a right but that to give files away: on new volumes, and once more on the same ones."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    service = SERVICES["volumes"]
+    assert (service["user"], service["cap_add"], service["cap_drop"]) == ("0:0", ["CHOWN"], ["ALL"])
+    shell, option, script = shlex.split(service["command"])
+    for name in mounted("volumes"):
+        (tmp_path / name).mkdir(mode=0o755)
+    for _, place, _ in (part for parts in mounted("volumes").values() for part in parts):
+        script = re.sub(rf"(?<=\s){place}\b", f"{tmp_path}{place}", script)
+    rights = [require_program("setpriv"), "--inh-caps=-all", "--bounding-set=-all,+chown"]
+
+    for _ in range(2):
+        done = subprocess.run([*rights, shell, option, script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    made = [tmp_path / name for name in (*mounted("volumes"), "service/outbox", "service/jobs", "release/audit")]
+    assert {(folder.stat().st_uid, folder.stat().st_gid, folder.stat().st_mode & 0o777) for folder in made} == {
+        (1000, 1000, 0o755)
+    }
+
+
+def test_each_queue_has_its_worker() -> None:
+    """Of the queues of prefect.yaml none is without one, and no worker serves two."""
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    commands = {name: part["command"].split() for name, part in SERVICES.items() if name.startswith("worker-")}
+    served = {name: words[words.index("--work-queue") + 1] for name, words in commands.items()}
+    assert set(served.values()) == {each["work_pool"]["work_queue_name"] for each in deployments}
+    assert all(name == f"worker-{queue}" for name, queue in served.items())
+    assert all(words.count("--work-queue") == 1 for words in commands.values())
 
 
 def test_whose_approvals_hold_is_read_and_never_written() -> None:
     """The API's starts and packing judge signatures by one list of the host, a secret that no container can change."""
     told = {name: part["environment"].get("QF_REVIEWERS") for name, part in SERVICES.items() if "environment" in part}
     judges = {name for name, path in told.items() if path}
-    assert judges == {"api-blue", "api-green", "worker-model"}
+    assert judges == {"api-blue", "api-green", "worker-release", "worker-scoring"}
     assert {told[name] for name in judges} == {"/run/secrets/reviewers.json"}
     assert {name for name, part in SERVICES.items() if "reviewers.json" in part.get("secrets", [])} == judges
     source = compose_file.raw()["secrets"]["reviewers.json"]["file"]

@@ -157,6 +157,7 @@ ALLOWED = {
     ("service", "predictions"): {"put", "get", "list"},
     ("mlflow", "mlflow"): {"put", "get", "list", "delete"},
     ("model", "data"): {"put", "get", "list"},
+    ("scoring", "data"): {"list"},  # and what lies under batches/
     ("watch", "predictions"): {"get", "list"},
     ("watch", "reports"): {"put", "get", "list"},
     ("retention", "predictions"): {"put", "get", "list", "delete"},
@@ -180,6 +181,23 @@ def test_each_part_may_do_its_duty_and_nothing_else(ready: Parts, user: str) -> 
             except ClientError as error:
                 assert error.response["Error"]["Code"] in ("AccessDenied", "403"), (name, error)
         assert allowed == ALLOWED.get((user, bucket), set()), (user, bucket)
+
+
+def test_scoring_reads_and_writes_partners_files_alone(ready: Parts) -> None:
+    """Under batches/, where it deletes nothing; what training learns from stands beside and is closed to it."""
+    store, admin = ready.store("scoring"), ready.store(ADMIN)
+    admin.put_object(Bucket="data", Key="files/md5/aa/bb", Body=b"x")
+
+    store.put_object(Bucket="data", Key="batches/probe.csv", Body=b"x")
+
+    assert store.get_object(Bucket="data", Key="batches/probe.csv")["Body"].read() == b"x"
+    for refused in (
+        lambda: store.delete_object(Bucket="data", Key="batches/probe.csv"),
+        lambda: store.get_object(Bucket="data", Key="files/md5/aa/bb"),
+        lambda: store.put_object(Bucket="data", Key="files/md5/aa/bb", Body=b"y"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied|403"):
+            refused()
 
 
 def test_the_flows_user_of_mlflow_sees_its_own_alone(ready: Parts) -> None:
@@ -218,7 +236,9 @@ def test_deployments_stand_on_their_queues(ready: Parts) -> None:
 
     queues = {each["name"]: each["work_queue_name"] for each in found}
     assert queues == {
-        **dict.fromkeys(("training", "registration", "packaging", "scoring"), "model"),
+        "training": "model",
+        **dict.fromkeys(("registration", "packaging"), "release"),
+        "scoring": "scoring",
         **dict.fromkeys(("drift", "recalibration"), "watch"),
         "retention": "retention",
     }

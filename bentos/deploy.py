@@ -1,9 +1,9 @@
 """`python -m bentos.deploy`: bring the champion in front of partners beside the version that serves, or go back.
 
 python -m bentos.deploy                  the champion, or --version N
-python -m bentos.deploy rollback         the colour before, at once
+python -m bentos.deploy rollback         the slot before, at once
 python -m bentos.deploy status
-python -m bentos.deploy down             stop the proxy and both colours
+python -m bentos.deploy down             stop the proxy and both slots
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class PublishFailed(BentosError):
 
 
 class DeployRefused(BentosError):
-    """A deployment or rollback was not done; the colour that served still serves."""
+    """A deployment or rollback was not done; the slot that served still serves."""
 
 
 class TakenBack(DeployRefused):
-    """The new colour did badly in front of partners; the old one serves again."""
+    """The new slot did badly in front of partners; the old one serves again."""

@@ -68,15 +68,15 @@ class DeploySettings(BentosSettings):
     """How a version is brought in front of partners, and when it is taken back."""
 
     service_dir: Path = Field(
-        default=Path(".local/service"), description="Keys, records and limits; both colours share it, on a local disk."
+        default=Path(".local/service"), description="Keys, records and limits; both slots share it, on a local disk."
     )
     database_url: SecretStr | None = Field(
         default=None, description="Database of several hosts, where they have one: the proof's key is issued there."
     )
     deploy_as: Literal["bento", "image"] = Field(
-        default="bento", description="A colour is a Bento served by this Python, or an image run by the engine."
+        default="bento", description="A slot is a Bento served by this Python, or an image run by the engine."
     )
-    engine_network: str = Field(default="", description="Engine's network that colours join under their name.")
+    engine_network: str = Field(default="", description="Engine's network that slots join under their name.")
     port_blue: int = Field(default=3001, ge=1, le=65535, description="Where blue listens, on the loopback interface.")
     port_green: int = Field(default=3002, ge=1, le=65535, description="Where green listens, on the loopback interface.")
     port_proxy: int = Field(default=3443, ge=1, le=65535, description="Where the proxy listens for TLS.")
@@ -88,10 +88,10 @@ class DeploySettings(BentosSettings):
         default=None, description="Switch, certificate and watch log, shared with the proxy; state_dir/proxy if unset."
     )
     nginx: str = Field(default="nginx", description="The proxy's program.")
-    golden_requests: int = Field(default=200, ge=1, le=10_000, description="Golden answers a new colour must give.")
-    shadow_requests: int = Field(default=1000, ge=1, le=100_000, description="Requests sent to both colours alike.")
-    shadow_p99_ratio: float = Field(default=1.2, gt=0, description="How much slower than the old colour it may be.")
-    watch_s: float = Field(default=60, ge=0, le=3600, description="How long a new colour is watched after the switch.")
+    golden_requests: int = Field(default=200, ge=1, le=10_000, description="Golden answers a new slot must give.")
+    shadow_requests: int = Field(default=1000, ge=1, le=100_000, description="Requests sent to both slots alike.")
+    shadow_p99_ratio: float = Field(default=1.2, gt=0, description="How much slower than the old slot it may be.")
+    watch_s: float = Field(default=60, ge=0, le=3600, description="How long a new slot is watched after the switch.")
     canary_shares: Annotated[tuple[float, ...], NoDecode] = Field(
         default=(1.0,),
         description="Shares of new connections that a new version gets, step by step, each watched: 0.05,0.25,1.",
@@ -128,6 +128,6 @@ class DeploySettings(BentosSettings):
         """Where partners reach the service."""
         return self.proxy_url.rstrip("/") or f"https://127.0.0.1:{self.port_proxy}"
 
-    def port(self, colour: str) -> int:
-        """Where a colour listens."""
-        return self.port_green if colour == "green" else self.port_blue
+    def port(self, slot: str) -> int:
+        """Where a slot listens."""
+        return self.port_green if slot == "green" else self.port_blue

@@ -1,4 +1,4 @@
-"""Asks a colour for answers that are known beforehand, with a key that is valid for as long as the proof lasts."""
+"""Asks a slot for answers that are known beforehand, with a key that is valid for as long as the proof lasts."""
 
 from __future__ import annotations
 

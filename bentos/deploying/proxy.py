@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from bentos.deploying.slots import PROXY_SOURCE, Colour
+from bentos.deploying.slots import PROXY_SOURCE, Slot
 from bentos.errors import DeployRefused
 from bentos.processes import HOST, await_ready, last_line, last_line_of, port_taken
 from bentos.settings import DeploySettings
@@ -31,21 +31,21 @@ CERTIFICATE_DAYS: Final = 365
 
 
 class Switch:
-    """Which colour answers: `green` exists or not; `open` says that one of them does."""
+    """Which slot answers: `green` exists or not; `open` says that one of them does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "switch"
 
-    def active(self) -> Colour | None:
-        """The colour in front of partners; None before the first deployment."""
+    def active(self) -> Slot | None:
+        """The slot in front of partners; None before the first deployment."""
         if not (self._folder / "open").exists():
             return None
         return "green" if (self._folder / "green").exists() else "blue"
 
-    def turn(self, colour: Colour) -> None:
-        """Let this colour answer every request that comes from now on."""
+    def turn(self, slot: Slot) -> None:
+        """Let this slot answer every request that comes from now on."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        if colour == "green":
+        if slot == "green":
             (self._folder / "green").touch()
         else:
             (self._folder / "green").unlink(missing_ok=True)
@@ -53,12 +53,12 @@ class Switch:
         files.sync_folder(self._folder)
 
     def close(self) -> None:
-        """No colour answers: the proxy says 503."""
+        """No slot answers: the proxy says 503."""
         (self._folder / "open").unlink(missing_ok=True)
 
 
 class LoggedRequest(BaseModel):
-    """One request as the proxy saw it: when (seconds since 1970), what, and how long the colour took."""
+    """One request as the proxy saw it: when (seconds since 1970), what, and how long the slot took."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,7 +67,7 @@ class LoggedRequest(BaseModel):
     uri: str
     status: int
     s: str
-    colour: str
+    slot: str = Field(validation_alias=AliasChoices("slot", "colour"))  # as the proxy's log names it
 
     @property
     def score_ms(self) -> float | None:

@@ -1,6 +1,6 @@
-"""The state of a deployment: the releases of both colours and a trial under way, in one file that is replaced whole.
+"""The state of a deployment: the releases of both slots and a trial under way, in one file that is replaced whole.
 
-Which colour answers is not in it: that is the proxy's switch, so the two can never disagree. A trial that was cut off
+Which slot answers is not in it: that is the proxy's switch, so the two can never disagree. A trial that was cut off
 by a kill is settled by the next command: if the switch had turned it stands, else it is ended.
 """
 
@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from bentos.deploying.slots import Colour, Release
+from bentos.deploying.slots import Release, Slot
 from bentos.errors import DeployRefused
 from bentos.registry.audit_trail import Trail
 from bentos.registry.products import DEPLOYED
@@ -51,7 +51,7 @@ class SwitchTrial(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    colour: Colour
+    slot: Slot = Field(validation_alias=AliasChoices("slot", "colour"))  # as releases before wrote it
     release: Release
     actor: str
 
@@ -65,13 +65,13 @@ class DeploymentState(BaseModel):
     green: Placement | None = None
     trial: SwitchTrial | None = None
 
-    def at(self, colour: Colour) -> Placement | None:
+    def at(self, slot: Slot) -> Placement | None:
         """The placement in this place."""
-        return self.green if colour == "green" else self.blue
+        return self.green if slot == "green" else self.blue
 
-    def put(self, colour: Colour, placement: Placement | None) -> DeploymentState:
+    def put(self, slot: Slot, placement: Placement | None) -> DeploymentState:
         """The same with another release in this place."""
-        return self.model_copy(update={colour: placement})
+        return self.model_copy(update={slot: placement})
 
 
 class StateFile:

@@ -1,6 +1,6 @@
 """A deployment, step by step: start beside, prove, shadow, switch, watch; and the ways back.
 
-Until the switch the colour in front of partners is not touched, whatever fails. After it the old colour stays up, so a
+Until the switch the slot in front of partners is not touched, whatever fails. After it the old slot stays up, so a
 way back is the same switch again, without registry or download. Every step may be cut off by a kill: see `state`.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 from bentos.deploying.probe import asking, proof_key
 from bentos.deploying.proof import prove_beside, unwatched
 from bentos.deploying.proxy import Proxy, Switch, WatchLog
-from bentos.deploying.slots import COLOURS, Colour, Colours, Release, other
+from bentos.deploying.slots import SLOTS, Release, Slot, Slots, other
 from bentos.deploying.state import DeploymentState, Placement, StateFile, SwitchTrial, now, record_deployed
 from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
@@ -25,13 +25,13 @@ PROBE_PAUSE_S: Final = 0.2
 
 
 class Deployment:
-    """Deploys to one host's two colours."""
+    """Deploys to one host's two slots."""
 
     def __init__(
-        self, settings: DeploySettings, say: Callable[[str], None] = print, colours: Colours | None = None
+        self, settings: DeploySettings, say: Callable[[str], None] = print, slots: Slots | None = None
     ) -> None:
         self._settings, self._say = settings, say
-        self._colours = colours or Colours(settings)
+        self._slots = slots or Slots(settings)
         self._proxy = Proxy(settings)
         self._switch = Switch(settings.shared_dir)
         self._log = WatchLog(settings.shared_dir)
@@ -44,48 +44,48 @@ class Deployment:
         """Bring an approved release in front of partners.
 
         Raises:
-            BentosError: it was refused or did not prove itself; the colour that served still serves.
-            TakenBack: it did badly after the switch; the old colour serves again.
+            BentosError: it was refused or did not prove itself; the slot that served still serves.
+            TakenBack: it did badly after the switch; the old slot serves again.
         """
         with self._state_file.alone():
             self._recover()
             self._trail.entries()  # a broken trail stops a deployment, though never a rollback
-            self._colours.check(release)
+            self._slots.check(release)
             self._say(f"version {release.version} is there and is what was approved ({release.reference})")
             self._proxy.ensure()
             old = self._switch.active()
             placement = self._state_file.read().at(old) if old else None
-            if old and placement and placement.release == release and self._colours.ready(old):
+            if old and placement and placement.release == release and self._slots.ready(old):
                 self._say(f"version {release.version} serves already ({old})")
                 return
-            colour = other(old) if old else "blue"
+            slot = other(old) if old else "blue"
             rows = unwatched(golden)
             with proof_key(self._settings.service_dir, self._settings.database_url) as key:
-                self._try(release, colour, old, rows, key, actor)
+                self._try(release, slot, old, rows, key, actor)
 
     def _try(
         self,
         release: Release,
-        colour: Colour,
-        old: Colour | None,
+        slot: Slot,
+        old: Slot | None,
         golden: Sequence[GoldenRequests],
         key: str,
         actor: str,
     ) -> None:
-        trial = SwitchTrial(colour=colour, release=release, actor=actor)
+        trial = SwitchTrial(slot=slot, release=release, actor=actor)
         self._change(lambda state: state.model_copy(update={"trial": trial}))
         self._log.begin()
         try:
-            usual_ms = self._prove(release, colour, old, golden, key)
-            self._switch.turn(colour)
+            usual_ms = self._prove(release, slot, old, golden, key)
+            self._switch.turn(slot)
             self._settle()
             replaced = self._state_file.read().at(old) if old else None
             before = replaced.release.version if replaced else ""
-            record_deployed(self._trail, release, actor=actor, note=colour, replaced=before)
-            self._say(f"switched: {colour} answers with version {release.version}")
-            self._watch(colour, golden, key, usual_ms)
+            record_deployed(self._trail, release, actor=actor, note=slot, replaced=before)
+            self._say(f"switched: {slot} answers with version {release.version}")
+            self._watch(slot, golden, key, usual_ms)
         except BaseException as error:
-            self._undo(colour, old, actor, error)
+            self._undo(slot, old, actor, error)
             raise
         finally:
             self._log.end()
@@ -93,20 +93,20 @@ class Deployment:
             self._say(f"{old} stays up for a rollback until the next deployment")
 
     def _prove(
-        self, release: Release, colour: Colour, old: Colour | None, golden: Sequence[GoldenRequests], key: str
+        self, release: Release, slot: Slot, old: Slot | None, golden: Sequence[GoldenRequests], key: str
     ) -> float:
         """The usual p99 in milliseconds, once everything is right; 0 if there is nothing to compare with."""
         start = time.monotonic()
-        self._colours.start(colour, release)
-        self._say(f"{colour} is ready after {time.monotonic() - start:.1f} s")
-        serving_url = self._colours.url(old) if old and self._colours.ready(old) else ""
+        self._slots.start(slot, release)
+        self._say(f"{slot} is ready after {time.monotonic() - start:.1f} s")
+        serving_url = self._slots.url(old) if old and self._slots.ready(old) else ""
         usual_ms = prove_beside(
-            self._colours.url(colour), serving_url, release, golden, key, settings=self._settings, say=self._say
+            self._slots.url(slot), serving_url, release, golden, key, settings=self._settings, say=self._say
         )
-        live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.colour == old]
+        live = [ms for one in self._log.read() if (ms := one.score_ms) is not None and one.slot == old]
         return max(usual_ms, p99(live)) if serving_url else 0.0
 
-    def _watch(self, colour: Colour, golden: Sequence[GoldenRequests], key: str, usual_ms: float) -> None:
+    def _watch(self, slot: Slot, golden: Sequence[GoldenRequests], key: str, usual_ms: float) -> None:
         settings, start = self._settings, time.time()
         allowed = max(usual_ms * settings.watch_p99_ratio, settings.p99_floor_ms)
         limits = WatchLimits(error_share=settings.watch_error_share, p99_ms=allowed, slice_s=settings.watch_slice_s)
@@ -122,7 +122,7 @@ class Deployment:
                     if failures > 2 or "scores" in str(error):
                         raise TakenBack(str(error)) from error
                 for request in self._log.read():
-                    if request.colour == colour and request.at >= start:
+                    if request.slot == slot and request.at >= start:
                         verdict.add(request)
                 if fault := verdict.fault(time.time()):
                     raise TakenBack(fault)
@@ -135,7 +135,7 @@ class Deployment:
     # -- back ------------------------------------------------------------------------------------------------------
 
     def rollback(self, actor: str, note: str = "") -> None:
-        """Let the colour before answer again.
+        """Let the slot before answer again.
 
         Raises:
             DeployRefused: there is nothing to go back to, or it does not start.
@@ -160,14 +160,14 @@ class Deployment:
                 self._say(
                     f"version {placement.release.version} was itself taken back, version {release.version} was before"
                 )
-                self._colours.start(target, release)  # ends the other first
+                self._slots.start(target, release)  # ends the other first
                 self._change(lambda state: state.put(target, Placement(release=release)))
-            elif not self._colours.ready(target):
+            elif not self._slots.ready(target):
                 self._say(f"{target} does not run any more, it is started again")
-                self._colours.start(target, release)
+                self._slots.start(target, release)
             self._turn_back(active, target, actor, note)
 
-    def _turn_back(self, bad: Colour, good: Colour, actor: str, note: str) -> None:
+    def _turn_back(self, bad: Slot, good: Slot, actor: str, note: str) -> None:
         """Switch first; what is written down about it comes after."""
         self._switch.turn(good)
         state = self._state_file.read()
@@ -189,13 +189,13 @@ class Deployment:
         except (BentosError, OSError) as error:
             self._say(f"the audit trail does not have it: {error}")
 
-    def _undo(self, colour: Colour, old: Colour | None, actor: str, error: BaseException) -> None:
-        """Take back what a failed deployment did: the switch if it turned, and the new colour."""
+    def _undo(self, slot: Slot, old: Slot | None, actor: str, error: BaseException) -> None:
+        """Take back what a failed deployment did: the switch if it turned, and the new slot."""
         reason = str(error) or type(error).__name__
-        if self._switch.active() != colour:
-            self._colours.stop(colour)
+        if self._switch.active() != slot:
+            self._slots.stop(slot)
             self._change(lambda state: state.model_copy(update={"trial": None}))
-            self._say(f"not deployed, {colour} is stopped: {old or 'nothing'} serves as before")
+            self._say(f"not deployed, {slot} is stopped: {old or 'nothing'} serves as before")
             return
         if self._state_file.read().trial:  # cut off between the switch and its note
             self._settle()
@@ -203,43 +203,41 @@ class Deployment:
         if old is None or placement is None:
             self._say("there is no version to go back to: the new one goes on serving")
             return
-        if not self._colours.ready(old):
-            self._colours.start(old, placement.release)
-        self._turn_back(colour, old, actor, reason)
-        self._colours.stop(colour)
+        if not self._slots.ready(old):
+            self._slots.start(old, placement.release)
+        self._turn_back(slot, old, actor, reason)
+        self._slots.stop(slot)
 
     # -- telling, ending -------------------------------------------------------------------------------------------
 
     def status(self) -> Iterator[str]:
-        """One line a colour, the one in front of partners first, and one of the proxy."""
+        """One line a slot, the one in front of partners first, and one of the proxy."""
         state, active = self._state_file.read(), self._switch.active()
-        order = [active, other(active)] if active else list(COLOURS)
-        for colour in order:
-            placement = state.at(colour)
+        order = [active, other(active)] if active else list(SLOTS)
+        for slot in order:
+            placement = state.at(slot)
             if placement is None:
-                yield f"{colour:<6} empty"
+                yield f"{slot:<6} empty"
                 continue
-            role = "serves" if colour == active else "withdrawn" if placement.withdrawn else "stands by"
-            health = (
-                "ready" if self._colours.ready(colour) else "not ready" if self._colours.running(colour) else "stopped"
-            )
+            role = "serves" if slot == active else "withdrawn" if placement.withdrawn else "stands by"
+            health = "ready" if self._slots.ready(slot) else "not ready" if self._slots.running(slot) else "stopped"
             release = placement.release
             yield (
-                f"{colour:<6} {role}, {health}: version {release.version}, model {release.digest[:12]}, "
+                f"{slot:<6} {role}, {health}: version {release.version}, model {release.digest[:12]}, "
                 f"{release.reference}, since {placement.since}"
             )
         if state.trial:
-            yield f"{state.trial.colour:<6} is being proved: version {state.trial.release.version}"
+            yield f"{state.trial.slot:<6} is being proved: version {state.trial.release.version}"
         yield f"proxy  {self._settings.public_url}"
 
     def down(self) -> None:
-        """Stop the proxy and both colours; what stands is remembered."""
+        """Stop the proxy and both slots; what stands is remembered."""
         with self._state_file.alone():
             self._recover()
             self._proxy.stop()
-            for colour in COLOURS:
-                self._colours.stop(colour)
-        self._say("proxy and colours are stopped")
+            for slot in SLOTS:
+                self._slots.stop(slot)
+        self._say("proxy and slots are stopped")
 
     # -- the state_file ----------------------------------------------------------------------------------------------
 
@@ -249,12 +247,12 @@ class Deployment:
         trial = self._state_file.read().trial
         if trial is None:
             return
-        if self._switch.active() == trial.colour:
+        if self._switch.active() == trial.slot:
             self._settle()
             self._say(f"a deployment was cut off after its switch: version {trial.release.version} stands")
             record_deployed(self._trail, trial.release, actor=trial.actor, note="cut off after the switch")
             return
-        self._colours.stop(trial.colour)
+        self._slots.stop(trial.slot)
         self._change(lambda state: state.model_copy(update={"trial": None}))
         self._say(f"a deployment was cut off before its switch: version {trial.release.version} is stopped")
 
@@ -262,12 +260,12 @@ class Deployment:
         def settled(state: DeploymentState) -> DeploymentState:
             trial = state.trial
             assert trial is not None
-            replaced = state.at(trial.colour)
+            replaced = state.at(trial.slot)
             before = replaced.good if replaced else None
             if before == trial.release:
                 before = None
             placement = Placement(release=trial.release, since=now(), before=before)
-            return state.put(trial.colour, placement).model_copy(update={"trial": None})
+            return state.put(trial.slot, placement).model_copy(update={"trial": None})
 
         self._change(settled)
 

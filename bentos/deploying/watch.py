@@ -1,4 +1,4 @@
-"""Judging a colour by what clients see: shadow traffic before the switch, live traffic after it."""
+"""Judging a slot by what clients see: shadow traffic before the switch, live traffic after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def p99(times_ms: Sequence[float]) -> float:
 
 
 class WatchLimits(BaseModel):
-    """What takes a colour back: a share of 5xx, or two slices in a row above `p99_ms`."""
+    """What takes a slot back: a share of 5xx, or two slices in a row above `p99_ms`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +36,7 @@ class WatchLimits(BaseModel):
 
 
 class WatchVerdict:
-    """Collects what the proxy saw of a colour and says as soon as it is bad."""
+    """Collects what the proxy saw of a slot and says as soon as it is bad."""
 
     def __init__(self, limits: WatchLimits, start: float) -> None:
         self._limits = limits
@@ -64,7 +64,7 @@ class WatchVerdict:
         self.times.append(elapsed_ms)
 
     def fault(self, now: float) -> str:
-        """Why the colour is bad; empty while it is not."""
+        """Why the slot is bad; empty while it is not."""
         share = self.errors / self.requests if self.requests else 0.0
         if self.errors >= ODD_MIN and share > self._limits.error_share:
             return f"{self.errors} of {self.requests} requests were answered with 5xx"
@@ -81,7 +81,7 @@ class WatchVerdict:
 
 
 class ShadowComparison(BaseModel):
-    """p99 in milliseconds of the same requests to both colours; `old_ms` is 0 where there was no old one."""
+    """p99 in milliseconds of the same requests to both slots; `old_ms` is 0 where there was no old one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,10 +91,10 @@ class ShadowComparison(BaseModel):
 
 
 def shadow(new: Prober, old: Prober | None, requests: int) -> ShadowComparison:
-    """Both colours asked the same in turn, so that a busy machine is unfair to neither.
+    """Both slots asked the same in turn, so that a busy machine is unfair to neither.
 
     Raises:
-        SmokeFailed: the new colour fails or scores otherwise than it must.
+        SmokeFailed: the new slot fails or scores otherwise than it must.
     """
     fresh, current = [], []
     for _ in range(requests):

@@ -20,7 +20,7 @@ import httpx
 from bentos.deploy import approved_release
 from bentos.deploying.probe import proof_key
 from bentos.deploying.proof import prove_beside, unwatched
-from bentos.deploying.slots import BentoRunner, Colours, Release
+from bentos.deploying.slots import BentoRunner, Release, Slots
 from bentos.deploying.state import record_deployed
 from bentos.deploying.watch import WatchLimits, WatchVerdict
 from bentos.errors import DeployRefused, TakenBack
@@ -90,15 +90,13 @@ class EmbeddedRelease:
 
     def _proved(self, chosen: Release, golden: Sequence[GoldenRequests], key: str) -> float:
         """The usual p99 in milliseconds, once the version gave the right answers away from partners."""
-        colours = Colours(self._settings)
+        slots = Slots(self._settings)
         serving = self._stack.settings.api_url if self._answers() else ""
-        colours.start("blue", chosen)
+        slots.start("blue", chosen)
         try:
-            return prove_beside(
-                colours.url("blue"), serving, chosen, golden, key, settings=self._settings, say=self._say
-            )
+            return prove_beside(slots.url("blue"), serving, chosen, golden, key, settings=self._settings, say=self._say)
         finally:
-            colours.stop("blue")
+            slots.stop("blue")
 
     def _answers(self) -> bool:
         return self._stack.shelf.find("api") is not None and answers(f"{self._stack.settings.api_url}/readyz")

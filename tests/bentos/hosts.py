@@ -1,4 +1,4 @@
-"""Hosts with two colours behind the real proxy, for tests of deployments; nothing is left of them."""
+"""Hosts with two slots behind the real proxy, for tests of deployments; nothing is left of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bentos.deploying.proxy import Proxy
-from bentos.deploying.slots import BentoRunner, Colour, Colours, Release, processes_of, spawn
+from bentos.deploying.slots import BentoRunner, Release, Slot, Slots, processes_of, spawn
 from bentos.deploying.steps import Deployment
 from bentos.errors import DeployRefused
 from bentos.packing.golden_requests import GoldenRequests
@@ -24,7 +24,7 @@ GOLDEN = tuple(GoldenRequests(body={"num_loans": loans}, score=loans * 100) for 
 
 
 class Host:
-    """One host's deployments, and what was said about them; `runner` starts its colours."""
+    """One host's deployments, and what was said about them; `runner` starts its slots."""
 
     def __init__(self, folder: Path, nginx: str, runner: type[BentoRunner], **changes: Any) -> None:
         self.settings = DeploySettings(
@@ -47,13 +47,11 @@ class Host:
     @property
     def deployment(self) -> Deployment:
         """As a new process would make it."""
-        return Deployment(
-            self.settings, self.said.append, Colours(self.settings, {"bento": self._runner(self.settings)})
-        )
+        return Deployment(self.settings, self.said.append, Slots(self.settings, {"bento": self._runner(self.settings)}))
 
-    def running(self, colour: Colour) -> int:
-        """Number of the colour's processes."""
-        return len(processes_of(self.settings, colour))
+    def running(self, slot: Slot) -> int:
+        """Number of the slot's processes."""
+        return len(processes_of(self.settings, slot))
 
 
 HostT = TypeVar("HostT", bound=Host)
@@ -77,12 +75,12 @@ class StandIns(BentoRunner):
         if release.content == "missing":
             raise DeployRefused(f"Bento {release.reference} is not in the store: run the packaging flow")
 
-    def start(self, colour: Colour, release: Release) -> None:
+    def start(self, slot: Slot, release: Release) -> None:
         """A process of its own."""
-        port = str(self._settings.port(colour))
+        port = str(self._settings.port(slot))
         command = [sys.executable, "-m", "tests.bentos.standin", port, release.version, release.digest, release.content]
         untraced = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-        spawn(command, self._settings, colour, {**untraced, "PYTHONPATH": str(HOME)})
+        spawn(command, self._settings, slot, {**untraced, "PYTHONPATH": str(HOME)})
 
 
 def release(version: int, fault: str = "none") -> Release:
@@ -97,7 +95,7 @@ def release(version: int, fault: str = "none") -> Release:
 
 
 class StandInHost(Host):
-    """A host whose colours are stand-ins: quick, and with a fault where a test wants one."""
+    """A host whose slots are stand-ins: quick, and with a fault where a test wants one."""
 
     def __init__(self, folder: Path, nginx: str) -> None:
         super().__init__(

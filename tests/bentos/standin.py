@@ -1,4 +1,4 @@
-"""A colour in small, as a process of its own: real HTTP, a hundred points a loan, and one fault if told so.
+"""A slot in small, as a process of its own: real HTTP, a hundred points a loan, and one fault if told so.
 
 `python -m tests.bentos.standin PORT VERSION DIGEST FAULT`. Faults whose name begins with `live-` show only through the
 proxy, or on a socket that was handed over, so the proof before the switch cannot see them.

@@ -1,6 +1,6 @@
 """A version reaches partners only after it proved itself, and goes back by itself when it does badly.
 
-Colours are stand-ins that speak real HTTP behind the real proxy; the served Bento is in test_switch.
+Slots are stand-ins that speak real HTTP behind the real proxy; the served Bento is in test_switch.
 """
 
 # pylint: disable=redefined-outer-name  # how pytest hands fixtures over
@@ -125,7 +125,7 @@ def test_a_kill_before_the_switch_is_settled_by_the_next_command(settled: StandI
     runner, state_file = StandIns(settled.settings), StateFile(settled.settings.deploy_dir)
     runner.start("green", release(2))
     state_file.write(
-        state_file.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")})
+        state_file.read().model_copy(update={"trial": SwitchTrial(slot="green", release=release(2), actor="ana")})
     )
     Path(settled.settings.shared_dir / "watch").touch()
 
@@ -159,7 +159,7 @@ def test_a_kill_after_the_switch_stands(host: StandInHost) -> None:
     runner, state_file = StandIns(host.settings), StateFile(host.settings.deploy_dir)
     runner.start("green", release(2))
     state_file.write(
-        state_file.read().model_copy(update={"trial": SwitchTrial(colour="green", release=release(2), actor="ana")})
+        state_file.read().model_copy(update={"trial": SwitchTrial(slot="green", release=release(2), actor="ana")})
     )
     Switch(host.settings.shared_dir).turn("green")
 
@@ -169,7 +169,7 @@ def test_a_kill_after_the_switch_stands(host: StandInHost) -> None:
     assert [one.version for one in Trail(host.settings.trail_file).entries()] == ["1", "2", "1"]
 
 
-def test_a_colour_whose_mark_shows_late_is_waited_for(host: StandInHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_whose_mark_shows_late_is_waited_for(host: StandInHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel shows a program's environment only when it has been loaded: until then it has not ended."""
     read, blank = psutil.Process.environ, iter([True] * 5)
     monkeypatch.setattr(psutil.Process, "environ", lambda self: {} if _new(self) and next(blank, False) else read(self))
@@ -183,7 +183,7 @@ def _new(process: psutil.Process) -> bool:
     return "tests.bentos.standin" in process.cmdline()
 
 
-def test_a_colour_that_died_is_started_again_to_go_back(host: StandInHost) -> None:
+def test_a_slot_that_died_is_started_again_to_go_back(host: StandInHost) -> None:
     """The way back does not depend on luck; a trail that cannot be written does not stop it either."""
     host.deploy(1)
     host.deploy(2)
@@ -237,3 +237,11 @@ def test_an_interrupted_deployment_takes_itself_back(settled: StandInHost, numbe
             signal.signal(one, handler)
 
     assert "rolled back: blue answers with version 1" in said
+
+
+def test_a_trial_that_an_earlier_release_wrote_is_read() -> None:
+    """It named the slot by `colour`: a deployment that was cut off before an upgrade is settled after it."""
+    trial = SwitchTrial(slot="green", release=release(2), actor="ana").model_dump(mode="json")
+    earlier = {"colour": trial.pop("slot"), **trial}
+
+    assert SwitchTrial.model_validate(earlier).slot == "green"

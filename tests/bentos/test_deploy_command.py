@@ -49,9 +49,7 @@ def test_a_bento_that_is_missing_or_altered_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bento", "image"])
-def test_a_colour_proves_signatures_by_the_hosts_list(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slot_proves_signatures_by_the_hosts_list(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the release carries; a container reads it from a mount that it cannot write."""
     listed = trust(tmp_path / "reviewers.json")
     settings = DeploySettings(state_dir=tmp_path / "state", service_dir=tmp_path / "service", QF_REVIEWERS=listed)

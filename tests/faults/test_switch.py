@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from bentos.deploying.proxy import Proxy
-from bentos.deploying.slots import PROXY_SOURCE, BentoRunner, Colour, Release, spawn
+from bentos.deploying.slots import PROXY_SOURCE, BentoRunner, Release, Slot, spawn
 from bentos.deploying.watch import p99
 from bentos.packing.golden_requests import GoldenRequests
 from service import keys
@@ -41,7 +41,7 @@ class FromSource(BentoRunner):
         """The package is there."""
         assert (Path(release.reference) / "model.cbm").is_file()
 
-    def start(self, colour: Colour, release: Release) -> None:
+    def start(self, slot: Slot, release: Release) -> None:
         """As BentoRunner does it."""
         command = [sys.executable, "-m", "bentoml", "serve", "service.service:CreditScorer", "--host", "127.0.0.1"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "QF_", "AWS_"))}
@@ -54,7 +54,7 @@ class FromSource(BentoRunner):
             "BENTOML_HOME": str(self._settings.bento_store),
             "BENTOML_DO_NOT_TRACK": "True",
         }
-        spawn([*command, "--port", str(self._settings.port(colour))], self._settings, colour, environment)
+        spawn([*command, "--port", str(self._settings.port(slot))], self._settings, slot, environment)
 
 
 class Models:
@@ -121,7 +121,7 @@ def front(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[Cal
 
 
 def test_keys_quotas_answers_and_repeats_hold_across_the_switch(front: Callable[..., Front], models: Models) -> None:
-    """Both colours work on one state folder and no request is lost."""
+    """Both slots work on one state folder and no request is lost."""
     host = front(golden_requests=30, shadow_requests=30, watch_s=1, p99_floor_ms=2000)
     (first, golden_first), (second, golden_second) = models.made
     host.deployment.deploy(first, golden_first, "ana")

@@ -1,4 +1,4 @@
-"""The proxy in front of both colours keeps its promises, whatever stands behind it."""
+"""The proxy in front of both slots keeps its promises, whatever stands behind it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_the_proxy_keeps_its_promises(settled: StandInHost) -> None:
         assert slow.recv(100) == b""
 
 
-def test_no_colour_is_never_guessed(settled: StandInHost) -> None:
-    """Without the sign that a colour is up, or with a colour gone, the answer is 503 and says when to ask again."""
+def test_no_slot_is_never_guessed(settled: StandInHost) -> None:
+    """Without the sign that a slot is up, or with a slot gone, the answer is 503 and says when to ask again."""
     switch, trust = Switch(settled.settings.shared_dir), Proxy(settled.settings).trust()
     answers = []
     try:

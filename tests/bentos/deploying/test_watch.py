@@ -1,4 +1,4 @@
-"""When a new colour is taken back."""
+"""When a new slot is taken back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_the_verdict_needs_more_than_one_odd_answer() -> None:
     limits = WatchLimits(error_share=0.005, p99_ms=50, slice_s=10)
 
     def seen(status: int = 200, s: str = "0.010") -> LoggedRequest:
-        return LoggedRequest(at=0, method="POST", uri="/v1/score", status=status, s=s, colour="green")
+        return LoggedRequest(at=0, method="POST", uri="/v1/score", status=status, s=s, slot="green")
 
     rare, often, slow = (WatchVerdict(limits, start=0) for _ in range(3))
     for index in range(1000):

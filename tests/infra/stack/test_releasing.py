@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bentos.deploying.slots import Colours, Release
+from bentos.deploying.slots import Release, Slots
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.processes import free_port
 from bentos.registry.audit_trail import Trail
@@ -47,7 +47,7 @@ class EmbeddedApi:
         self._known: dict[str, Release] = {}
         monkeypatch.setattr(releasing, "approved_release", lambda _, number: (self._known[f"{number}"], GOLDEN))
         monkeypatch.setattr(releasing, "BentoRunner", StandIns)
-        monkeypatch.setattr(releasing, "Colours", lambda found: Colours(found, {"bento": StandIns(found)}))
+        monkeypatch.setattr(releasing, "Slots", lambda found: Slots(found, {"bento": StandIns(found)}))
         monkeypatch.setattr(parts, "api", self._part)
 
     def _part(self, settings: StackSettings, _: object, reference: str) -> parts.StackPart:

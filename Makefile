@@ -162,7 +162,7 @@ scan: venv ## no secret in tracked files or history, of ours or of others
 	@$(PY) -m infra.delivery.secret_scan
 
 rollback: venv ## the version before answers again, at once
-	@$(CLIENT) $(PY) -m bentos.deploy rollback --note "$${NOTE:-}"
+	@$(CLIENT) $(PY) -m infra.local rollback --note "$${NOTE:-}"
 
 replay: venv ## DATA=PATH MONTHS=9,10 [PAST=PATH]: an unlabelled Kaggle file as months of traffic, drift after each
 	@$(PY) -m infra.demo.replay --data "$$DATA" --months "$$MONTHS" $${PAST:+--past "$$PAST"}

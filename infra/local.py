@@ -1,4 +1,4 @@
-"""The embedded stack: `python -m infra.local up|down|status|model|bento|release|restart PART`, normally called by make.
+"""The embedded stack: `python -m infra.local up|down|status|model|bento|release|rollback|restart PART`, normally called by make.
 
 Everything runs on this machine with nothing but Python: no Docker, no root. Each part is waited for until it answers;
 what cannot start is one line and a non-zero exit, and what this call had started is stopped again.
@@ -10,11 +10,17 @@ import argparse
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from infra.errors import StackError
 from infra.settings import read_settings
 from infra.stack.parts import bento_to_serve, served_model
 from infra.stack.supervisor import Stack, say
+
+if TYPE_CHECKING:
+    from infra.stack.releasing import EmbeddedRelease
 
 
 def print_status(stack: Stack) -> None:
@@ -30,13 +36,31 @@ def print_status(stack: Stack) -> None:
 
 def release(stack: Stack, version: int, actor: str) -> None:
     """Bring an approved version in front of the embedded API's partners; the champion where none is named."""
+    with _releases(stack) as releases:
+        releases.release(version, actor or getpass.getuser())
+
+
+def rollback(stack: Stack, actor: str, note: str) -> None:
+    """Let the version before answer again: behind the proxy if it has a version, else at the embedded API."""
+    from bentos import deploy
+    from bentos.deploying.proxy import Switch
+    from bentos.settings import DeploySettings
+
+    if Switch(DeploySettings().shared_dir).active():
+        sys.exit(deploy.main(["rollback", "--actor", actor, "--note", note]))
+    with _releases(stack) as releases:
+        releases.rollback(actor or getpass.getuser(), note)
+
+
+@contextmanager
+def _releases(stack: Stack) -> Iterator[EmbeddedRelease]:
     from bentos.errors import BentosError
     from bentos.settings import DeploySettings
     from infra.stack.releasing import EmbeddedRelease
 
     os.environ.update(stack.variables)
     try:
-        EmbeddedRelease(stack, DeploySettings(), say).release(version, actor or getpass.getuser())
+        yield EmbeddedRelease(stack, DeploySettings(), say)
     except BentosError as error:
         raise StackError(str(error)) from error
 
@@ -56,6 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
         say(bento_to_serve(stack.settings))
     elif arguments.command == "release":
         release(stack, arguments.version, arguments.actor)
+    elif arguments.command == "rollback":
+        rollback(stack, arguments.actor, arguments.note)
     elif arguments.command == "restart":
         stack.restart(arguments.part)
     else:
@@ -68,9 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("up", "down", "status", "model", "bento"):
         commands.add_parser(name)
-    releasing = commands.add_parser("release")
+    releasing, back = (commands.add_parser(name) for name in ("release", "rollback"))
     releasing.add_argument("--version", type=int, default=0, help="registered version; the champion if left out")
-    releasing.add_argument("--actor", default="", help="who is named in the audit trail; the user if left out")
+    back.add_argument("--note", default="", help="why, for the audit trail")
+    for parser_of_one in (releasing, back):
+        parser_of_one.add_argument("--actor", default="", help="who is named in the audit trail; the user if left out")
     commands.add_parser("restart").add_argument("part", choices=("api", "ui"))
     try:
         run(parser.parse_args(arguments))

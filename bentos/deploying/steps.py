@@ -19,6 +19,7 @@ from bentos.deploying.watch import WatchLimits, WatchVerdict, p99
 from bentos.errors import BentosError, DeployRefused, SmokeFailed, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.registry.audit_trail import Trail
+from bentos.registry.products import TURNED_BACK
 from bentos.settings import DeploySettings
 
 PROBE_PAUSE_S: Final = 0.2
@@ -183,9 +184,7 @@ class Deployment:
         self._say(f"rolled back: {good} answers with version {version}")
         try:
             replaced = bad_placement.release.version if bad_placement else ""
-            self._trail.append(
-                "deployment_rolled_back", actor=actor, version=version, digest=digest, replaced=replaced, note=note
-            )
+            self._trail.append(TURNED_BACK, actor=actor, version=version, digest=digest, replaced=replaced, note=note)
         except (BentosError, OSError) as error:
             self._say(f"the audit trail does not have it: {error}")
 

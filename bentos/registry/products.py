@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from bentos.registry.audit_trail import TrailEntry
 from bentos.registry.version import Version
 
-PACKED, PUBLISHED, DEPLOYED = "packed", "published", "deployed"
+PACKED, PUBLISHED, DEPLOYED, TURNED_BACK = "packed", "published", "deployed", "deployment_rolled_back"
 # Texts that are kept with a version; their path is the artefact.
 CHECKED, DOCUMENTED, BILLED = "checked", "documented", "billed"
 EMBEDDED: Final = "embedded API"  # the note of a release to the API that the embedded stack starts
@@ -72,3 +72,15 @@ def text_digest(entries: Sequence[TrailEntry], version: Version, event: str, pat
 def embedded(entries: Sequence[TrailEntry]) -> TrailEntry | None:
     """The last release to the embedded API; None before the first. One of an earlier release names no artefact."""
     return next((one for one in reversed(entries) if (one.event, one.note) == (DEPLOYED, EMBEDDED)), None)
+
+
+def embedded_before(entries: Sequence[TrailEntry]) -> TrailEntry | None:
+    """The release to the embedded API that answered before the last one; never one that a rollback left since.
+
+    A rollback's line names what it left as replaced, a release's names nothing.
+    """
+    releases = [one for one in entries if (one.event, one.note) == (DEPLOYED, EMBEDDED) and one.artefact]
+    left: set[str] = set()
+    for one in releases:
+        left = (left | {one.replaced}) - {one.version}
+    return next((one for one in reversed(releases) if one.version not in left | {releases[-1].version}), None)

@@ -27,7 +27,7 @@ from bentos.errors import DeployRefused, TakenBack
 from bentos.packing.golden_requests import GoldenRequests
 from bentos.processes import answers, free_port
 from bentos.registry.audit_trail import Trail
-from bentos.registry.products import EMBEDDED
+from bentos.registry.products import EMBEDDED, TURNED_BACK, embedded, embedded_before
 from bentos.settings import DeploySettings
 from infra.stack import listening, parts
 from infra.stack.guards import exclusive
@@ -48,8 +48,39 @@ class EmbeddedRelease:
         # The proof's port is nobody's business, and several stacks share a machine.
         self._settings = settings.model_copy(update={"port_blue": free_port()})
 
-    def release(self, number: int, actor: str) -> None:
+    def rollback(self, actor: str, note: str = "") -> None:
+        """Bring the version that answered before in front of partners again, proved and watched like any other.
+
+        Raises:
+            DeployRefused: there was none, or none that no rollback left.
+            BentosError: it did not prove itself; what served serves on.
+        """
+        trail = Trail(self._settings.trail_file)
+        entries = trail.entries()
+        serving, before = embedded(entries), embedded_before(entries)
+        if serving is None or before is None:
+            raise DeployRefused("there is nothing to go back to: no other version answered here before")
+        self.release(int(before.version), actor, replaced=serving.version)
+        trail.append(
+            TURNED_BACK,
+            actor=actor,
+            version=before.version,
+            digest=before.digest,
+            replaced=serving.version,
+            note=note,
+        )
+        self._say(
+            f"the champion of the registry is another question: `python -m bentos.champion rollback`, else the next "
+            f"packaging brings version {serving.version} again"
+        )
+
+    def release(self, number: int, actor: str, replaced: str = "") -> None:
         """Bring the version (0: the champion) in front of partners.
+
+        Args:
+            number: the registered version.
+            actor: who is named in the audit trail.
+            replaced: the version that a rollback leaves.
 
         Raises:
             BentosError: it was refused or did not prove itself; what served serves on.
@@ -76,7 +107,7 @@ class EmbeddedRelease:
                 usual_ms = self._proved(chosen, rows, key)
                 self._let_in(part, chosen, rows, key, usual_ms)
             # From here on it is what a start serves.
-            record_deployed(Trail(settings.trail_file), chosen, actor=actor, note=EMBEDDED)
+            record_deployed(Trail(settings.trail_file), chosen, actor=actor, note=EMBEDDED, replaced=replaced)
             self._take_over()
             self._say(f"version {chosen.version} answers at {stack.settings.api_url}")
 

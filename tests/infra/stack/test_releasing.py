@@ -63,6 +63,10 @@ class EmbeddedApi:
         settings = self.settings.model_copy(update=changes)
         releasing.EmbeddedRelease(self.stack, settings, self.said.append).release(version, "ana")
 
+    def rollback(self) -> None:
+        """Let the version before answer again."""
+        releasing.EmbeddedRelease(self.stack, self.settings, self.said.append).rollback("eva", "bad answers")
+
     def answers(self) -> str:
         """Version that answers a new connection."""
         return str(httpx.get(f"{self.stack.settings.api_url}/v1/model", trust_env=False).json()["version"])
@@ -141,6 +145,32 @@ def test_the_next_one_takes_over_without_a_failed_request(
     assert [line.split()[3] for line in shares] == ["25%", "100%"]
     api.release(2)
     assert api.said[-1] == "version 2 answers already"
+
+
+def test_the_version_before_answers_again(api: EmbeddedApi) -> None:
+    """A rollback goes back a step each time, never to what it left, and the trail has who and why."""
+    api.release(1)
+    with pytest.raises(DeployRefused, match="nothing to go back to"):
+        api.rollback()
+    for version in (2, 3):
+        api.release(version)
+
+    answered = []
+    for _ in range(2):
+        api.rollback()
+        answered.append((api.answers(), api.proved()))
+
+    assert answered == [("2", "credit-score:2"), ("1", "credit-score:1")]
+    with pytest.raises(DeployRefused, match="nothing to go back to"):
+        api.rollback()
+    last = Trail(api.settings.trail_file).entries()[-1]
+    assert (last.event, last.actor, last.version, last.replaced, last.note) == (
+        *("deployment_rolled_back", "eva", "1", "2"),
+        "bad answers",
+    )
+    api.release(2)
+    api.rollback()
+    assert api.answers() == "1"
 
 
 @pytest.mark.parametrize(

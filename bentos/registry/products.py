@@ -80,7 +80,7 @@ def embedded_before(entries: Sequence[TrailEntry]) -> TrailEntry | None:
     A rollback's line names what it left as replaced, a release's names nothing.
     """
     releases = [one for one in entries if (one.event, one.note) == (DEPLOYED, EMBEDDED) and one.artefact]
-    left: set[str] = set()
+    behind: set[str] = set()
     for one in releases:
-        left = (left | {one.replaced}) - {one.version}
-    return next((one for one in reversed(releases) if one.version not in left | {releases[-1].version}), None)
+        behind = (behind | {one.replaced}) - {one.version}
+    return next((one for one in reversed(releases) if one.version not in behind | {releases[-1].version}), None)

@@ -1,4 +1,4 @@
-"""The embedded stack: `python -m infra.local up|down|status|model|bento|release|rollback|restart PART`, normally called by make.
+"""The embedded stack, `python -m infra.local up|down|status|model|bento|release|rollback|restart PART`, called by make.
 
 Everything runs on this machine with nothing but Python: no Docker, no root. Each part is waited for until it answers;
 what cannot start is one line and a non-zero exit, and what this call had started is stopped again.

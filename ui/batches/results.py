@@ -55,6 +55,8 @@ def joined(sheet: Sheet, frame: pd.DataFrame, problems: Mapping[int, str]) -> pd
     """The partner's own file, every row and column as it came, with the answers added, or by row why there is none."""
     own = pd.DataFrame(list(sheet.rows), columns=list(sheet.columns), dtype=str)
     added = frame.drop(columns=["customer_ref"]).set_index("row").add_prefix(ADDED)
+    # Beside a row without an answer an integer would become a fraction: a score of 700.0 in the partner's file.
+    added = added.astype({name: "Int64" for name in added.columns if pd.api.types.is_integer_dtype(added[name])})
     whole = own.join(added.reindex(list(sheet.numbers)).reset_index(drop=True))
     if problems:
         whole[f"{ADDED}problem"] = [problems.get(number) for number in sheet.numbers]

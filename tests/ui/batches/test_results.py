@@ -41,3 +41,10 @@ def test_a_workbook_runs_nothing() -> None:
 def test_csv_of_the_language(language: str, first: str) -> None:
     """Cut and marked as a spreadsheet of the language opens it."""
     assert as_csv(joined(SHEET, ANSWERS, {}), language).decode("utf-8-sig").splitlines()[0].startswith(first)
+
+
+@pytest.mark.parametrize(("language", "lines"), [("pt", ["a;=1+1;700;", "c;;10;"]), ("en", ["a,=1+1,700,", "c,,10,"])])
+def test_a_score_stays_an_integer_beside_a_row_without_one(language: str, lines: list[str]) -> None:
+    """A row that was refused turns no other row's score into a fraction."""
+    text = as_csv(joined(SHEET, ANSWERS, PROBLEMS), language).decode("utf-8-sig").splitlines()
+    assert [line.startswith(start) for line, start in zip((text[1], text[3]), lines, strict=True)] == [True, True]

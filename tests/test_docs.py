@@ -133,6 +133,14 @@ def test_links_between_files_hold(path: Path) -> None:
         assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_command_stands_on_one_line(path: Path) -> None:
+    """Who copies it from a document copies all of it."""
+    prose = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+    assert [line for line in prose.splitlines() if line.count("`") % 2] == []
+
+
 @pytest.mark.parametrize(
     "path",
     [*DOCUMENTS, ROOT / "service" / "engine" / "README.md"],

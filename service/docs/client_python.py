@@ -40,7 +40,9 @@ class ApiProblem(Exception):
         self.problem: dict[str, Any] = response.json() if told else {}
         waited = response.headers.get("retry-after", "")
         self.retry_after_s = int(waited) if waited.isdecimal() else None
-        super().__init__(f"{self.status} {self.problem.get('detail', '')}".strip())
+        broken = "; ".join(f"{one['pointer'] or 'body'} {one['detail']}" for one in self.problem.get("errors", [])[:5])
+        detail = ": ".join(part for part in (self.problem.get("detail", ""), broken) if part)
+        super().__init__(f"{self.status} {detail}".strip())
 
 
 class ScoreApi:

@@ -25,7 +25,8 @@ _MODULE: Final = """// Needs nothing but fetch: Node 18 or later, on a server. A
 /** An answer that is no success: RFC 9457 problem details, with the seconds to wait where there are any. */
 export class ApiProblem extends Error {
   constructor(status, problem, retryAfterSeconds) {
-    super(`${status} ${problem.detail ?? ""}`.trim());
+    const broken = (problem.errors ?? []).slice(0, 5).map(({ pointer, detail }) => `${pointer || "body"} ${detail}`);
+    super(`${status} ${[problem.detail, broken.join("; ")].filter(Boolean).join(": ")}`.trim());
     this.name = "ApiProblem";
     this.status = status;
     this.problem = problem;

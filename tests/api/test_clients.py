@@ -92,6 +92,9 @@ def test_the_python_client_calls_every_route(served: Served, folder: Path) -> No
         with pytest.raises(module.ApiProblem) as caught:
             api.score({**APPLICANT, "interest_rate": 1000})
         assert caught.value.status == 422 and caught.value.problem["errors"][0]["pointer"] == "/interest_rate"
+        # What stands in a partner's own log says which field broke which rule.
+        assert str(caught.value).startswith("422 1 rule is broken: /interest_rate should be less than or equal to 100")
+        assert "1000" not in str(caught.value)
 
 
 def _today(score: Any) -> str:
@@ -140,6 +143,7 @@ console.log(JSON.stringify({
   outcome: outcome.prediction_id === score.prediction_id, model: model.name === score.model.name,
   job: [job.status, job.rows, job.results.length], late,
   problem: [problem instanceof ApiProblem, problem.status, problem.problem.errors[0].pointer],
+  message: problem.message,
 }));
 """
 
@@ -174,6 +178,7 @@ def test_the_javascript_client_calls_every_route(served: Served, folder: Path) -
         "job": ["done", 2, 1],
         "late": 409,
         "problem": [True, 422, "/interest_rate"],
+        "message": "422 1 rule is broken: /interest_rate should be less than or equal to 100",
     }
 
 

@@ -77,7 +77,7 @@ def bento_digest(path: Path) -> str:
 
 
 def bento_path(store: Path, tag: str) -> Path:
-    """Where the Bento of this tag lies in a store."""
+    """The folder of the Bento of this tag in a store."""
     return store / "bentos" / Path(*tag.split(":", 1))
 
 

@@ -28,7 +28,7 @@ _NAME: Final = re.compile(rf"{_WORD}(@{_WORD})?")
 
 
 def key_file(settings: BentosSettings, name: str) -> Path:
-    """Where a key is left for its owner to take away."""
+    """The file where a key is left for its owner to take away."""
     return settings.reviewers_file.parent / "reviewers" / f"{name}.key"
 
 

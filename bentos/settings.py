@@ -125,9 +125,9 @@ class DeploySettings(BentosSettings):
 
     @property
     def public_url(self) -> str:
-        """Where partners reach the service."""
+        """The address at which partners reach the service."""
         return self.proxy_url.rstrip("/") or f"https://127.0.0.1:{self.port_proxy}"
 
     def port(self, slot: str) -> int:
-        """Where a slot listens."""
+        """The port of a slot."""
         return self.port_green if slot == "green" else self.port_blue

@@ -119,7 +119,7 @@ def _reports(secrets: Mapping[str, Any]) -> Reports | None:
 
 
 def _region(environment: Mapping[str, str]) -> str:
-    """What every other part of the product signs for: see `service.s3`."""
+    """The region that every other part of the product signs for: see `service.s3`."""
     return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
 
 

@@ -46,7 +46,7 @@ def current_visitor(settings: Visitors) -> Visitor:
 
 
 def header(name: str) -> str:
-    """What the proxy in front of the page says in this header."""
+    """The value of this header, which the proxy in front of the page sets."""
     return str(st.context.headers.get(name) or "")
 
 
@@ -58,7 +58,7 @@ def _visitor(name: str, settings: Visitors) -> Visitor:
 
 
 def address() -> str | None:
-    """Where the browser's connection comes from."""
+    """The address of the browser's connection."""
     return st.context.ip_address
 
 

@@ -31,7 +31,7 @@ CERTIFICATE_DAYS: Final = 365
 
 
 class Switch:
-    """Which slot answers: `green` exists or not; `open` says that one of them does."""
+    """The switch between the slots: `green` exists or not; `open` says that one of them does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "switch"
@@ -164,7 +164,7 @@ class Proxy:
             time.sleep(0.05)
 
     def trust(self) -> ssl.SSLContext | bool:
-        """How a client on this machine checks the proxy: by the very certificate, whatever name it is for."""
+        """TLS settings for a client on this machine: it trusts the proxy's certificate for any name."""
         certificate = self._folder / "tls" / "server.crt"
         if not certificate.exists():
             return True

@@ -34,7 +34,7 @@ PROXY_SOURCE: Final = "127.0.0.2" if sys.platform == "linux" else processes.HOST
 """The address the proxy speaks to the slots from. Linux' loopback has more than one, so others cannot pass for it."""
 MARK: Final = "QF_COLOUR"
 STACK: Final = "QF_STACK"
-"""What `make down` knows the embedded stack's processes by: it ends slots that somebody forgot."""
+"""The mark of the embedded stack's processes, by which `make down` ends forgotten slots too."""
 STOP_TIMEOUT_S: Final = 25.0
 POLL_S: Final = 0.1
 MARKED_S: Final = 5.0
@@ -228,7 +228,7 @@ def _await_mark(pid: int) -> None:
 
 
 def log_file(settings: DeploySettings, slot: Slot) -> Path:
-    """Where a served slot's output goes."""
+    """The log file of a served slot."""
     return settings.deploy_dir / f"{slot}.log"
 
 
@@ -258,7 +258,7 @@ class Slots:
         self._runners[release.kind].check(release)
 
     def url(self, slot: Slot) -> str:
-        """Where the slot answers, past the proxy."""
+        """The slot's own address, past the proxy."""
         return f"http://{processes.HOST}:{self._settings.port(slot)}"
 
     def ready(self, slot: Slot) -> bool:

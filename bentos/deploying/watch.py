@@ -26,7 +26,7 @@ def p99(times_ms: Sequence[float]) -> float:
 
 
 class WatchLimits(BaseModel):
-    """What takes a slot back: a share of 5xx, or two slices in a row above `p99_ms`."""
+    """The limits that take a slot back: a share of 5xx, or two slices in a row above `p99_ms`."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -27,7 +27,7 @@ from service.contract import PRODUCT
 HOME: Final = PurePosixPath("home/bentoml/bento")
 CODE: Final = HOME / "src"
 STATE: Final = PurePosixPath("var/lib/credit-score")
-"""What outlives a container; declared as its volume, so that a plain run keeps it too."""
+"""The folder that outlives a container; declared as its volume, so that a plain run keeps it too."""
 MODEL: Final = "src/model"
 USER: Final = 1034
 """BentoML's user; by number, so that a cluster can tell that it is not root."""
@@ -96,7 +96,7 @@ def recipe(packed: Packed) -> str:
 
 
 def labels_of(packed: Packed, version: str, digest: str, revision: str, base_image: str) -> dict[str, str]:
-    """What the image says of itself, in OCI's words and ours."""
+    """The image's labels, OCI's and ours."""
     oci = "org.opencontainers.image"
     return {
         f"{oci}.title": PRODUCT,

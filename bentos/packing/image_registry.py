@@ -105,7 +105,7 @@ class ImageRegistry:
             raise PublishFailed(f"registry {self.host} does not answer ({type(error).__name__}): {advice}") from error
 
     def _token(self, client: httpx.Client, refused: httpx.Response) -> str:
-        """What a registry lets in that sends its callers to somebody else for a token; empty if it does not."""
+        """The token for a registry that sends its callers to another server for one; empty if it does not."""
         kind, _, challenge = refused.headers.get("www-authenticate", "").partition(" ")
         parameters = dict(_PARAMETER.findall(challenge))
         realm = parameters.pop("realm", "")
@@ -129,7 +129,7 @@ def _kept_elsewhere() -> bool:
 
 
 def _login(host: str) -> dict[str, str]:
-    """What `docker login` stored for the host; a login that a helper program keeps stays with the engine."""
+    """The login that `docker login` stored for the host; a login that a helper program keeps stays with the engine."""
     try:
         auth = str(_configuration()["auths"][_HUBS_LOGIN if host == HUB else host]["auth"])
         base64.b64decode(auth, validate=True)

@@ -65,7 +65,7 @@ _SCRIPTS: Final = tuple(
 
 
 def skeleton(name: str) -> str:
-    """What is left of a name when everything a reader would not notice is gone; empty where nothing is."""
+    """The name without everything that a reader would not notice; empty if nothing is left."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     signs = (sign for sign in plain if (unicodedata.category(sign)[0] in "LN" or sign in "|!") and sign not in _UNSEEN)
     latin = "".join(signs).translate(_LOOKS).translate(_LOOKS)

@@ -57,7 +57,7 @@ def recorded_previous(entries: Sequence[TrailEntry]) -> int:
 
 
 def taken_down(entries: Sequence[TrailEntry], number: int) -> datetime | None:
-    """When a version was last rejected, or gone back from; None if it never was."""
+    """The last time a version was rejected or rolled back; None if it never was."""
     down = [
         entry.at
         for entry in entries

@@ -100,7 +100,7 @@ class RecordedCatalogue(Catalogue):
         return champion.number if champion else 0
 
     def previous(self) -> Version | None:
-        """What a rollback goes back to: what the audit trail says, else the alias; None where there is nothing.
+        """The version a rollback goes to: by the audit trail, else by the alias; None if there is none.
 
         Raises:
             TrailBroken: the audit trail is not intact.
@@ -120,7 +120,7 @@ class RecordedCatalogue(Catalogue):
                 self._client.delete_model_version_tag(self.name, str(version.number), key)
 
     def products(self, version: Version) -> Products:
-        """What packing proved of the version: by the audit trail, by MLflow's tags where this host keeps none.
+        """The bytes that packing proved of the version: by the audit trail, or by MLflow's tags on a host without one.
 
         Raises:
             TrailBroken: the audit trail is not intact.

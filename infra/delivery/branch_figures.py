@@ -30,7 +30,7 @@ HEADING: Final = 2  # lines of DVC's table that hold no metric
 
 
 class CommentSettings(DispatchSettings):
-    """Which pull request is told."""
+    """The number of the pull request to comment on."""
 
     pull_request: int = Field(default=0, ge=0, description="Its number.")
 

@@ -20,7 +20,7 @@ TIMEOUT_S: Final = 30.0
 
 
 class DispatchSettings(BaseSettings):
-    """Which repository is told, and by whose right."""
+    """The repository to start the release in, and the token for it."""
 
     model_config = SettingsConfigDict(env_prefix="QF_GITHUB_", extra="ignore")
 

@@ -48,7 +48,7 @@ def _images_in(text: str) -> set[str]:
 
 
 def command(engine: str, image: str) -> list[str]:
-    """How one image is looked at."""
+    """The command that scans one image."""
     scanner = ["image", "--quiet", "--scanners", "vuln", "--severity", "HIGH,CRITICAL", "--ignore-unfixed"]
     mounts = ["--volume", "qf-trivy:/root/.cache", "--volume", f"{WAIVERS}:/waivers:ro"]
     return [

@@ -49,7 +49,7 @@ def digest_of(tagged: str) -> str:
 
 
 def mentions(tagged: str) -> re.Pattern[str]:
-    """How a file names a tag, with a digest or without; a longer name that holds it is another's."""
+    """The pattern of a tag in a file, with a digest or without; it does not match inside a longer name."""
     return re.compile(rf"(?<![\w./])(?<![\w.]-){re.escape(tagged)}(@sha256:[0-9a-f]{{64}})?(?![\w.@-])")
 
 

@@ -48,7 +48,7 @@ ROLLED_OUT: Final = "--timeout=600s"
 
 
 class RolloutSettings(BaseSettings):
-    """Where production runs and what opens it."""
+    """Settings of production: where it runs and the credentials for it."""
 
     model_config = SettingsConfigDict(env_prefix="QF_DEPLOY_", extra="ignore")
 

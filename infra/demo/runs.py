@@ -147,7 +147,7 @@ class Runs:
         return list(json.loads(artifacts[0]["data"])) if artifacts else []
 
     def page(self, run: Run) -> str:
-        """Where a person looks at the run."""
+        """The page of the run for a person."""
         return f"{self.url}/runs/flow-run/{run.id}"
 
     def _deployment(self, name: str) -> str:

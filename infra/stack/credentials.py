@@ -43,7 +43,7 @@ class Logins:
 
     @property
     def mlflow_seal(self) -> str:
-        """What MLflow seals its own forms with."""
+        """The secret that MLflow seals its own forms with."""
         return hashlib.sha256(f"forms {self.mlflow}".encode()).hexdigest()
 
     @property
@@ -58,7 +58,7 @@ class Logins:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What clients of both send."""
+        """The environment variables that clients of both read."""
         return {
             "PREFECT_API_AUTH_STRING": self.prefect_auth,
             "MLFLOW_TRACKING_USERNAME": OPERATOR,

@@ -64,7 +64,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where pid files and logs of the parts lie."""
+    """The folders of the parts' pid files and logs."""
 
     state: Path
 
@@ -104,7 +104,7 @@ class Shelf:
         return running
 
     def rename(self, name: str, other: str) -> None:
-        """What was started under one name goes on under another."""
+        """Rename a running part: it goes on under another name."""
         self.pid_file(name).replace(self.pid_file(other))
 
     def forget(self, name: str) -> None:

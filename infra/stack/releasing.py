@@ -223,7 +223,7 @@ class EmbeddedRelease:
         return answer.json(), elapsed_ms
 
     def _take_over(self) -> None:
-        """What was the next is the API from now on."""
+        """Make the next version the API from now on."""
         with suppress(FileNotFoundError):
             self._stack.shelf.forget("api")
             self._stack.shelf.rename(NEXT, "api")

@@ -143,7 +143,7 @@ class Stack:
 
     @property
     def demo_key(self) -> Path:
-        """Where the demo partner's key lies once it was issued."""
+        """The file of the demo partner's key, once it was issued."""
         return self.settings.state_dir / "keys" / "demo"
 
     def _api(self) -> StackPart | None:
@@ -155,7 +155,7 @@ class Stack:
         return parts.api(self.settings, self.pair, release.artefact) if release else None
 
     def _proved_release(self) -> TrailEntry | None:
-        """What the audit trail says was let in last; None before the first.
+        """The Bento that the audit trail names as let in last; None before the first.
 
         Raises:
             ArtefactDamaged: its Bento is not there, or not what was proved.
@@ -294,7 +294,7 @@ class Stack:
         return rows
 
     def faults(self) -> list[str]:
-        """What a running stack promises and does not keep, one line each; nothing is promised of a stopped one."""
+        """The promises that a running stack does not keep, one line each; a stopped one promises nothing."""
         if not self.running():
             return []
         stopped = [name for name, state, *_ in self.status() if state == "stopped" and name in parts.ALWAYS]
@@ -350,6 +350,6 @@ class Stack:
 
 
 def _next(active: list[Schedule]) -> str:
-    """When the first of the planned runs is due, in this machine's time."""
+    """The time of the first planned run, in this machine's time."""
     times = [one.planned[0] for one in active if one.planned]
     return min(times).astimezone().strftime("%Y-%m-%d %H:%M") if times else "no time"

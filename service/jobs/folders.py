@@ -201,7 +201,7 @@ class JobFolders:
             return False
 
     def _end_of(self, record: JobRecord, lines: int) -> int:
-        """Where so many lines end."""
+        """The offset at which so many lines end."""
         cell = self._read("results.ends", record, (lines - 1) * _END.size, _END.size) if lines else bytes(_END.size)
         return int(_END.unpack(cell)[0]) if len(cell) == _END.size else -1
 

@@ -43,7 +43,7 @@ class Chunks:
         self._count = self._body = self._lines = 0
 
     def read(self, data: bytes, place: int) -> tuple[bytes, int]:
-        """What of the body stands in `data` from `place` on, and where that ends: with the bytes unless it `ended`."""
+        """The part of the body in `data` from `place` on, and its end: the end of the bytes unless it `ended`."""
         parts: list[bytes] = []
         while place < len(data):
             if self._missing:

@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Who waits for more of a body hears that there is none; who was not begun is forgotten."""
+        """The connection is gone: end the waiting for more of a body, and forget requests that were not begun."""
         self._server.connections.discard(self)
         self.connections.leave(self)
         self._over = True
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._transport.close()
 
     def overdue(self) -> None:
-        """What was owed did not come. Who sends a large refused body fast, or waits for his turn, may finish it."""
+        """A deadline is over. A client that sends a large refused body fast, or waits for its turn, may finish it."""
         if self._lingers and (self._leftover.came_fast() or self in self.connections.turns):
             self._arm(DRAIN_S)
         else:
@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             self._refuse(MALFORMED_HTTP)
 
     def _call(self, head: Head, body: bytes | None = None) -> Call:
-        """What a head asks for, however it was read."""
+        """The call that a head asks for, however the head was read."""
         return Call(head.method, head.path, head.headers, self._address, query=head.query, body=body)
 
     def _inbound(self, head: Head | None, refusal: Problem | None = None) -> Inbound:
@@ -367,7 +367,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         return not inbound.complete and (inbound.expects or not inbound.lacks_at_most(_KEPT_BYTES))
 
     def _next(self) -> None:
-        """What comes after an answer: the next request, what is missing of this one, or rest."""
+        """Go on after an answer: with the next request, the rest of this one's body, or wait."""
         if self._write_paused:
             return
         if self._queue:

@@ -10,7 +10,7 @@ _SWEEP_S: Final = 1.0
 
 
 class TimedConnection(Protocol):
-    """What may owe something."""
+    """A connection that can have a deadline."""
 
     def overdue(self) -> None:
         """The time is over."""
@@ -23,7 +23,7 @@ Timed = TypeVar("Timed", bound=TimedConnection)
 
 
 class Deadlines(Generic[Timed]):
-    """Who owes something until when, the longest waiting first."""
+    """The deadlines of connections, the longest waiting first."""
 
     def __init__(self) -> None:
         self._until: dict[Timed, float] = {}
@@ -37,11 +37,11 @@ class Deadlines(Generic[Timed]):
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def disarm(self, connection: Timed) -> None:
-        """It owes nothing any more."""
+        """End the connection's deadline."""
         self._until.pop(connection, None)
 
     def oldest(self) -> Timed | None:
-        """Who has owed something for longest."""
+        """The connection whose deadline has run for longest."""
         return next(iter(self._until), None)
 
     def __contains__(self, connection: Timed) -> bool:

@@ -11,7 +11,7 @@ LARGE_BYTES: Final = 64 * 1024  # in one read; each of them takes a turn
 
 
 class Leftover:
-    """How much was thrown away of a connection, and whether it may send more."""
+    """Count of the bytes thrown away of a connection, which decides if it may send more."""
 
     __slots__ = ("_bytes", "_bytes_before")
 

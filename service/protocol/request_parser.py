@@ -35,7 +35,7 @@ class Stop(Exception):
 
 
 class Listener(Protocol):
-    """Who is told what was read. Any of these may raise, which ends the parser's work."""
+    """The listener to what is read. Any of its methods may raise, which ends the parser's work."""
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -53,7 +53,7 @@ class Listener(Protocol):
         """True if it takes no more requests for now: `feed` goes on where it stood."""
 
     def stop(self, problem: Problem) -> NoReturn:
-        """What is being read breaks a bound."""
+        """Refuse what is being read: it breaks a bound."""
 
 
 class _Stage(Enum):
@@ -70,7 +70,7 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         self._listener = listener
         self.on_body = listener.on_body  # without a step between
         self.waiting = b""
-        """What came behind more requests than the listener takes for now."""
+        """The bytes behind more requests than the listener takes for now."""
         self._stage = _Stage.HEAD
         self._count = 0  # bytes of this head, or of these trailers
         self._tail = b""  # of them, where their end may begin
@@ -128,7 +128,7 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         return start + len(piece)
 
     def _gap(self, data: bytes, start: int) -> int:
-        """Where the head or the trailers end, or the bytes do."""
+        """Offset of the end of the head or of the trailers, else of the bytes."""
         if self._tail:
             seam = (self._tail[-3:] + data[start : start + 3]).find(_GAP)
             if seam >= 0:

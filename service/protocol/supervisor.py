@@ -25,7 +25,7 @@ from service.protocol import socket_filter
 from service.settings import settings
 
 SETTLE_S: Final = 1.0
-"""What a connection that has begun may take to be made and to be taken by a worker."""
+"""Seconds until a worker must have taken a connection that has begun."""
 _log = logging.getLogger(__name__)
 
 

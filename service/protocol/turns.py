@@ -19,7 +19,7 @@ _OWNERS: Final = 4096  # whose allowance is remembered
 
 
 class TurnTaker(Protocol):
-    """Who may have to wait."""
+    """A caller that may have to wait for its turn."""
 
     def go_on(self) -> None:
         """Its turn has come."""
@@ -54,7 +54,7 @@ class Turns:
         return False
 
     def leave(self, taker: TurnTaker) -> None:
-        """It waits no more."""
+        """Take the caller out of the queue."""
         owner = self._owners.pop(taker, None)
         if owner is not None:
             del self._lines[owner][taker]
@@ -91,5 +91,5 @@ class Turns:
 
 
 def _following(turn: float, now: float) -> float:
-    """When the turn after this one is free."""
+    """The time at which the turn after this one is free."""
     return max(turn, now - _SAVED_TURNS * _TURN_S) + _TURN_S

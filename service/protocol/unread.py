@@ -19,7 +19,7 @@ class SlowReader(Protocol):
     """A connection whose caller does not read."""
 
     def evict(self) -> None:
-        """What waits for it is given up."""
+        """Give up what waits for it."""
 
 
 class UnreadAnswers:

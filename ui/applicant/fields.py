@@ -14,7 +14,7 @@ GROUPS: Final = ("income", "accounts", "loans", "payments", "reference")
 
 
 class FieldKind(StrEnum):
-    """What sort of input a field takes."""
+    """The kind of input that a field takes."""
 
     INTEGER = "integer"
     NUMBER = "number"

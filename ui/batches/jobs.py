@@ -102,7 +102,7 @@ class JobStore:
         self._write("orders.json", _ORDERS.dump_json(list(orders)))
 
     def orders(self) -> list[Order]:
-        """What was ordered of the API, in the rows' order."""
+        """The orders sent to the API, in the rows' order."""
         path = self.folder / "orders.json"
         return _ORDERS.validate_json(path.read_bytes()) if path.is_file() else []
 
@@ -188,7 +188,7 @@ class BackgroundJob(ABC):
             self._thread.start()
 
     def progress(self) -> JobProgress:
-        """Where it stands now."""
+        """The job's state now."""
         with self._lock:
             done, total = len(self._done), self._total
             running = self._thread is not None and self._thread.is_alive()

@@ -98,7 +98,7 @@ def _answer(context: PageContext, score: Score, inputs: Mapping[str, Any], targe
 
 
 def _known(score: Score) -> Advice | None:
-    """What was answered for this score."""
+    """The advice that the API gave for this score, if it was asked."""
     entry: tuple[str, Advice] | None = st.session_state.get(_ANSWER)
     return entry[1] if entry is not None and entry[0] == score.prediction_id else None
 

@@ -24,7 +24,7 @@ def causes(context: PageContext, verdict: Mapping[str, Any]) -> list[str]:
 
 
 def sentence(context: PageContext, cause: Mapping[str, Any], otherwise: str) -> str:
-    """What a cause or check says, `otherwise` where the page has no words for it."""
+    """The text of a cause or check, `otherwise` where the page has no words for it."""
     t = context.texts
     template = t.get(f"causes.{cause.get('rule')}", "")
     figures = cause.get("figures") or {}

@@ -69,7 +69,7 @@ def answer_to(name: str, subject: Subject, ask: Callable[[Subject], Answer]) -> 
 
 
 def subject_of(name: str, otherwise: Subject) -> Subject:
-    """What the question that is under way was asked of."""
+    """The subject of the question that is under way."""
     entry: tuple[Subject, object] | None = st.session_state.get(f"asking.{name}")
     return otherwise if entry is None else entry[0]
 

@@ -28,7 +28,7 @@ class WaterfallStep:
 
     @property
     def points(self) -> int:
-        """What it won or, below zero, cost."""
+        """Points that it won or, below zero, cost."""
         return round(self.end - self.start)
 
 

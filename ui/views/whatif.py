@@ -84,7 +84,7 @@ def _strongest_first(context: PageContext, applicant: Applicant, movable: list[F
 
 
 def _applicant(context: PageContext) -> tuple[str, Applicant]:
-    """Who is looked at: the applicant scored last, or an example."""
+    """The applicant on the page: the one scored last, or an example."""
     t = context.texts
     scored: Applicant | None = st.session_state.get(APPLICANT)
     names = (["last"] if scored is not None else []) + list(EXAMPLES)
@@ -124,7 +124,7 @@ def _reach(field: Field, applicant: Applicant) -> tuple[float, float]:
 
 
 def _span(context: PageContext, field: Field, applicant: Applicant) -> tuple[float, float]:
-    """Where the field is moved, with a slider in the reader's own number format."""
+    """The value the field is moved to, by a slider in the reader's own number format."""
     steps = _axis(field, _reach(field, applicant), _SLIDER_STEPS)
     span: tuple[float, float] = st.select_slider(
         context.texts("whatif.span", field=context.texts.label(field.name)),

@@ -13,8 +13,8 @@ from service.addresses import networks
 from service.errors import Misconfigured
 from service.s3 import PREDICTIONS_BUCKET
 
-BASE_IMAGE: Final = "python:3.11-slim"
-"""What the service's image starts from, where BENTO_BASE_IMAGE names no other; `make pin` adds the digest."""
+BASE_IMAGE: Final = "python:3.11-slim@sha256:db3ff2e1800a8581e2c48a27c3995339d47bdf046da21c7627accd3d51053a93"
+"""What the service's image starts from, where BENTO_BASE_IMAGE names no other; `make pin` renews the digest."""
 
 
 class ServiceSettings(BaseSettings):

@@ -296,3 +296,13 @@ def test_our_own_files_take_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         base
     ]
     assert not pin.differences(root) and len(before) == len(pin.files_by_image(root)) >= 9
+
+
+def test_no_image_that_is_pulled_is_named_by_its_tag_alone() -> None:
+    """Compose, manifests, Dockerfiles, the Bento's base and the scanner: one digest wherever it is named."""
+    found = {
+        tagged: {digest for file in files for digest in pin.mentions(tagged).findall((ROOT / file).read_text("utf-8"))}
+        for tagged, files in pin.files_by_image(ROOT).items()
+    }
+
+    assert len(found) > 8 and all(len(digests) == 1 and "" not in digests for digests in found.values()), found

@@ -20,7 +20,7 @@ from pyarrow import csv as arrow_csv
 
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.headings import field_of
-from service.lexicon.limits import ReadOptions
+from service.lexicon.limits import ReadLimits, ReadOptions, check_cells, too_many_rows
 from service.lexicon.row_borders import RowBorders, row_borders
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -29,6 +29,8 @@ _SAMPLE_ROWS: Final = 200
 _HEAD_ROWS: Final = 30  # titles and comments above the header end before this
 _SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _ESCAPED_QUOTE: Final = b'\\"'
+_BREAKS_A_ROW: Final = 8
+_SIGNS_A_CELL: Final = 4
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,13 @@ def read_delimited(content: bytes, csv_dialect: Dialect, options: ReadOptions) -
     """The rows below the header; cells without space around.
 
     Raises:
-        TableRefused: a stray or open quote, with its line.
+        TableRefused: a stray or open quote, with its line; more rows or cells than the limits.
     """
+    _check_signs(content, csv_dialect.delimiter, options.limits)
     borders, backslash = _borders(content, csv_dialect)
     if len(borders.lines) > options.limits.rows:
-        raise TableRefused(Trouble("too_many_rows", f"more than {options.limits.rows:,} rows", advice="split the file"))
+        raise too_many_rows(options.limits)
+    check_cells(len(borders.lines) * len(csv_dialect.columns), options.limits)
     table, odd = parsed_rows(
         memoryview(content)[csv_dialect.start :], csv_dialect, escaped=backslash, empty_is_null=False
     )
@@ -208,6 +212,15 @@ def read_delimited(content: bytes, csv_dialect: Dialect, options: ReadOptions) -
     )
     trimmed = pa.table({name: pc.utf8_trim_whitespace(table.column(name)) for name in table.column_names})
     return TextTable(trimmed, lines, ragged)
+
+
+def _check_signs(content: bytes, delimiter: str, limits: ReadLimits) -> None:
+    """Bound what rows and cells are told by, before a place of each is kept: more than tables within the limits have,
+    their empty lines, quotes and texts included.
+    """
+    if content.count(b"\n") + content.count(b"\r") > _BREAKS_A_ROW * limits.rows:
+        raise too_many_rows(limits)
+    check_cells(max(content.count(delimiter.encode()), content.count(b'"')) // _SIGNS_A_CELL, limits)
 
 
 def parsed_rows(

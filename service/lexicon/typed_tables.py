@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from service.lexicon.errors import TableRefused, Trouble
 from service.lexicon.headings import field_of
-from service.lexicon.limits import MIB, ReadLimits
+from service.lexicon.limits import ReadLimits, check_bytes, check_cells, too_many_rows
 from service.lexicon.unpacking import no_table
 from service.lexicon.workbook import workbook_rows
 
 NOTHING: Final = "(nothing)"
 """What stands for an element of a list that is nothing: no kind of loan, so the cell stays unread."""
+
+
+_LINE_BYTES: Final = 1 << 20  # of JSON; five hundred columns are fewer
 
 
 @dataclass(frozen=True)
@@ -43,25 +46,38 @@ def read_parquet(content: bytes, limits: ReadLimits) -> TypedTable:
     """
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
-            if file.metadata.num_rows > limits.rows:
-                raise TableRefused(_too_many_rows(limits))
-            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+            _check_metadata(file.metadata, limits)
+            leaves = map(file.schema.column, range(len(file.schema)))
+            texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         with pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts) as file:
             table = file.read()  # texts once a distinct value: a short file may repeat a long one a million times
     except (pa.ArrowException, OSError):
         raise TableRefused(Trouble("damaged", "this is a damaged parquet file", advice="write it again")) from None
-    if sum(_unpacked_bytes(column) for column in table.columns) > limits.unpacked_bytes:
-        most = limits.unpacked_bytes // MIB
-        raise TableRefused(Trouble("too_large", f"it unpacks to more than {most} MiB", advice="split the file"))
+    check_bytes(sum(_unpacked_bytes(chunk) for column in table.columns for chunk in column.chunks), limits)
     columns = tuple(_from_arrow(column) for column in table.columns)
     return TypedTable(tuple(table.column_names), columns, np.arange(1, len(table) + 1), 0)
 
 
-def _unpacked_bytes(column: pa.ChunkedArray) -> int:
-    if not pa.types.is_dictionary(column.type):
-        return int(column.nbytes)
-    longest = [pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks]
-    return max(longest, default=0) * len(column)
+def _check_metadata(metadata: pq.FileMetaData, limits: ReadLimits) -> None:
+    """Bound what is going to be read, which is what a file says it holds: its reader trusts no less to it."""
+    if metadata.num_rows > limits.rows:
+        raise too_many_rows(limits)
+    check_cells(max(metadata.num_rows, metadata.num_row_groups) * metadata.num_columns, limits)
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    check_bytes(sum(group.total_byte_size for group in groups), limits)
+    check_cells(
+        sum(group.column(place).num_values for group in groups for place in range(metadata.num_columns)), limits
+    )
+
+
+def _unpacked_bytes(array: pa.Array) -> int:
+    """With a text as often as it stands there, not once a distinct one."""
+    if pa.types.is_dictionary(array.type):
+        return int(pc.max(pc.binary_length(array.dictionary)).as_py() or 0) * len(array)
+    if pa.types.is_nested(array.type):
+        parts = array.flatten()
+        return sum(map(_unpacked_bytes, parts if isinstance(parts, list) else [parts]))
+    return int(array.nbytes)
 
 
 def _from_arrow(column: pa.ChunkedArray) -> pd.Series:
@@ -105,25 +121,32 @@ def read_json_lines(content: bytes, limits: ReadLimits) -> TypedTable:
     Raises:
         TableRefused: a line is no flat object, with its number.
     """
-    rows: list[tuple[int, dict[str, Any]]] = []
+    rows: list[tuple[int, dict[str, str | float | int]]] = []
+    columns_seen: dict[str, None] = {}
     for number, line in enumerate(io.BytesIO(content), start=1):
         if not line.strip():
             continue
+        if len(line) > _LINE_BYTES:
+            raise TableRefused(no_table(f"this line is longer than {_LINE_BYTES:,} bytes", number))
         try:
             record = json.loads(line, object_pairs_hook=_once)
         except _NameTwice as twice:
             raise TableRefused(
                 Trouble("column_twice", "the object has this name twice", "one", "remove one", number, str(twice))
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             raise TableRefused(no_table("this is no JSON object on one line", number))
-        rows.append((number, record))
+        rows.append((number, {name: _scalar(value) for name, value in record.items()}))
         if len(rows) > limits.rows:
-            raise TableRefused(_too_many_rows(limits))
-    names = tuple(dict.fromkeys(name for _, record in rows for name in record))
-    columns = tuple(_mixed([_scalar(record.get(name)) for _, record in rows]) for name in names)
+            raise too_many_rows(limits)
+        columns_seen.update(dict.fromkeys(record))
+        if len(columns_seen) > limits.columns:
+            raise TableRefused(no_table(f"up to here the objects have more than {limits.columns} names", number))
+        check_cells(len(rows) * len(columns_seen), limits)
+    names = tuple(columns_seen)
+    columns = tuple(_mixed([record.get(name, "") for _, record in rows]) for name in names)
     return TypedTable(names, columns, np.array([number for number, _ in rows], np.int64), 0)
 
 
@@ -134,8 +157,11 @@ class _NameTwice(Exception):
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _NameTwice(next(name for place, name in enumerate(names) if name in names[:place]))
+        names = set[str]()
+        for name, _ in pairs:
+            if name in names:
+                raise _NameTwice(name)
+            names.add(name)
     return record
 
 
@@ -167,7 +193,8 @@ def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
                 Trouble("ragged", "a cell stands where no column is named", "a name above it", line=number)
             )
         if len(lines) >= limits.rows:
-            raise TableRefused(_too_many_rows(limits))
+            raise too_many_rows(limits)
+        check_cells((len(lines) + 1) * len(names), limits)
         lines.append(number)
         for place, column in enumerate(cells):
             column.append(_scalar(row[place] if place < len(row) else None))
@@ -214,7 +241,3 @@ def _mixed(cells: list[str | float | int]) -> pd.Series:
     if all(isinstance(cell, str) for cell in cells):
         return pd.Series(cells, dtype="str")
     return pd.Series(cells, dtype="object")
-
-
-def _too_many_rows(limits: ReadLimits) -> Trouble:
-    return Trouble("too_many_rows", f"more than {limits.rows:,} rows", advice="split the file")

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import IO, Final
 
 from service.lexicon.errors import TableRefused, Trouble
-from service.lexicon.limits import MIB, ReadOptions
+from service.lexicon.limits import ReadOptions, check_bytes
 
 CHUNK_BYTES: Final = 1 << 20
 _MOST_LAYERS: Final = 3  # a gzipped table in a zip, say
@@ -22,6 +22,8 @@ _WORKBOOK_PART: Final = "xl/workbook.xml"
 _NO_TABLE: Final = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"Rar!", b"7z\xbc\xaf", b"GIF8", b"\x7fELF", b"BZh")
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK"
+MOST_PARTS: Final = 10_000  # blocks of a gzip by bgzip too, which hold 64 KiB each
+_PART_BEGINNINGS: Final = (b"\x1f\x8b\x08", b"PK\x01\x02")
 _ENCRYPTED: Final = 1  # the bit of a zip's member that says so
 _WIDE_OBJECTS: Final = (b"\xff\xfe{\x00", b"\xfe\xff\x00{")  # an object's first sign in UTF-16
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
@@ -54,6 +56,7 @@ def unpacked(content: bytes, name: str, options: ReadOptions) -> Unpacked:
     """
     packing: list[str] = []
     while len(packing) < _MOST_LAYERS:
+        _check_parts(content)
         if content.startswith(GZIP):
             content, name = _gunzipped(content, options), _without(name, ".gz")
             packing.append("gzip")
@@ -63,6 +66,12 @@ def unpacked(content: bytes, name: str, options: ReadOptions) -> Unpacked:
         else:
             break
     return Unpacked(content, kind_of(content, name), name, tuple(packing))
+
+
+def _check_parts(content: bytes) -> None:
+    """Bound the parts of an archive: empty ones unpack to nothing, however many, and each is looked at."""
+    if content.startswith((GZIP, ZIP)) and max(map(content.count, _PART_BEGINNINGS)) > MOST_PARTS:
+        raise TableRefused(Trouble("too_large", f"an archive of more than {MOST_PARTS:,} parts", advice="pack it anew"))
 
 
 def kind_of(content: bytes, name: str) -> FileKind:
@@ -113,12 +122,10 @@ def damaged(kind: str) -> Trouble:
 
 def _capped(stream: IO[bytes] | gzip.GzipFile, options: ReadOptions) -> bytes:
     """All of a stream, chunk by chunk, so that no more than the limit is ever unpacked."""
-    chunks, room = [], options.limits.unpacked_bytes
+    chunks, size = [], 0
     while chunk := stream.read(CHUNK_BYTES):
-        room -= len(chunk)
-        if room < 0:
-            most = options.limits.unpacked_bytes // MIB
-            raise TableRefused(Trouble("too_large", f"it unpacks to more than {most} MiB", advice="split the file"))
+        size += len(chunk)
+        check_bytes(size, options.limits)
         chunks.append(chunk)
     return b"".join(chunks)
 

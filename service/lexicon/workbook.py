@@ -36,7 +36,7 @@ def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, lis
     with tempfile.TemporaryFile() as packed, tempfile.TemporaryFile() as rows:
         packed.write(content)
         packed.seek(0)
-        bounds = (limits.unpacked_bytes, limits.workbook_seconds, limits.workbook_memory_bytes, limits.columns)
+        bounds = (limits.workbook_bytes, limits.workbook_seconds, limits.workbook_memory_bytes, limits.columns)
         try:
             done = subprocess.run(
                 [sys.executable, "-I", "-X", "utf8", str(_PROGRAM), *map(str, bounds)],
@@ -59,7 +59,7 @@ def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, lis
 def _too_much(limits: ReadLimits) -> Trouble:
     return Trouble(
         "too_large",
-        f"this workbook unpacks to more than {limits.unpacked_bytes // MIB} MiB, or needs more than "
+        f"this workbook unpacks to more than {limits.workbook_bytes // MIB} MiB, or needs more than "
         f"{limits.workbook_memory_bytes // MIB} MiB or {limits.workbook_seconds} s to read",
         advice="save the one sheet as CSV, or split it",
     )

@@ -5,20 +5,24 @@ from __future__ import annotations
 import functools
 import gzip
 import io
+import json
 import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.lexicon.errors import TableRefused
 from service.lexicon.limits import MIB, UPLOAD, ReadOptions
 from service.lexicon.reading import read_table
+from service.lexicon.unpacking import MOST_PARTS
 from tests.service.lexicon.tables import HEADER, ROWS, delimited, workbook, zipped
 
-OPTIONS = ReadOptions(limits=replace(UPLOAD, unpacked_bytes=MIB))
+OPTIONS = ReadOptions(limits=replace(UPLOAD, unpacked_bytes=MIB, workbook_bytes=MIB))
 SHEET = "xl/worksheets/sheet1.xml"
 
 
@@ -123,3 +127,95 @@ def test_entities_that_grow_are_refused() -> None:
         read_table(_rewritten(workbook([HEADER, *ROWS]), declare), ReadOptions(limits=UPLOAD), name="a.xlsx")
 
     assert refused.value.trouble.code == "broken_excel"
+
+
+def _many_members(count: int) -> bytes:
+    """A zip whose directory has so many entries, all of them one empty part."""
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    directory = entry * count
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, len(directory), len(local), 0)
+    return local + directory + end
+
+
+def _parquet(**columns: pa.Array) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _repeated(text: str, kind: pa.DataType) -> bytes:
+    """A parquet file that holds a long text once, and says it twenty thousand times."""
+    return _parquet(annual_income=pa.array([text] * 20_000, kind), num_loans=pa.array([1] * 20_000))
+
+
+def _wide(rows: int) -> bytes:
+    names = ",".join(["annual_income", *(f"c{place}" for place in range(499))])
+    return (names + "\n" + (",".join(["12"] * 500) + "\n") * rows).encode()
+
+
+def _named(line: int) -> str:
+    return json.dumps({f"c{line}-{place}": 1 for place in range(100)})
+
+
+SMALL = {
+    "empty gzip members": ("a.gz", lambda: gzip.compress(b"") * (MOST_PARTS + 1), "too_large"),
+    "packed again": ("a.gz", lambda: gzip.compress(gzip.compress(b"") * 1_000_000), "too_large"),
+    "zip entries": ("a.zip", lambda: _many_members(MOST_PARTS + 1), "too_large"),
+    "a workbook's entries": ("a.xlsx", lambda: _many_members(MOST_PARTS + 1), "too_large"),
+    "cells": ("a.csv.gz", lambda: gzip.compress(_wide(UPLOAD.cells // 500 + 1)), "too_large"),
+    "separators": ("a.csv.gz", lambda: gzip.compress(b"annual_income,num_loans\n" + b"," * (20 * MIB)), "too_large"),
+    "quotes": ("a.csv.gz", lambda: gzip.compress(b"annual_income,num_loans\n" + b'"' * (20 * MIB)), "too_large"),
+    "empty lines": (
+        "a.csv.gz",
+        lambda: gzip.compress(b"annual_income,num_loans\n" + b"\n" * (10 * UPLOAD.rows)),
+        "too_many_rows",
+    ),
+    "names": ("a.jsonl", lambda: "\n".join(map(_named, range(2000))).encode(), "not_a_table"),
+    "a long line": ("a.jsonl", lambda: b'{"a":[' + b"{}," * 1_000_000 + b"1]}", "not_a_table"),
+    "a deep line": ("a.jsonl", lambda: b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_a_table"),
+    "a name at last twice": (
+        "a.jsonl",
+        lambda: ("{" + ",".join(f'"k{place}":1' for place in (*range(50_000), 49_999)) + "}").encode(),
+        "column_twice",
+    ),
+    "texts of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.string()), "too_large"),
+    "large texts of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.large_string()), "too_large"),
+    "bytes of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.binary()), "too_large"),
+    "lists of parquet": (
+        "a.parquet",
+        lambda: _parquet(annual_income=pa.array([[0] * 20_000] * 200), num_loans=pa.array([1] * 200)),
+        "too_large",
+    ),
+    "texts in lists of parquet": (
+        "a.parquet",
+        lambda: _parquet(annual_income=pa.array([["x" * 5_000] * 50] * 500), num_loans=pa.array([1] * 500)),
+        "too_large",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_what_is_small_and_takes_much_is_refused(kind: str) -> None:
+    """By what it is made of, counted before anything is made of that: in a moment, within an upload's limits."""
+    name, bomb, code = SMALL[kind]
+    content = bomb()
+    assert len(content) < 20 * MIB
+
+    with pytest.raises(TableRefused) as refused:
+        read_table(content, ReadOptions(limits=UPLOAD), name=name)
+
+    assert refused.value.trouble.code == code
+
+
+def test_a_hundred_thousand_rows_of_the_raw_file_are_within_the_limits() -> None:
+    """Twenty-eight columns; packed in blocks, as bgzip does."""
+    header = ",".join(["annual_income", "num_loans", *(f"c{place}" for place in range(26))])
+    lines = [header, *[",".join(["1"] * 28)] * 100_000]
+    blocks = [
+        gzip.compress("".join(f"{line}\n" for line in lines[at : at + 1000]).encode()) for at in range(0, 100_001, 1000)
+    ]
+
+    table = read_table(b"".join(blocks), ReadOptions(limits=UPLOAD), name="a.csv.gz")
+
+    assert table.frame.shape == (100_000, 28)

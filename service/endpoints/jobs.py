@@ -8,7 +8,6 @@ import logging
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -37,6 +36,7 @@ from service.problems import (
 from service.score.prediction_sets import PredictionSets
 from service.web import bounds
 from service.web.exchange import Call, Headers, Reply
+from service.web.query import option_values
 from service.web.routes import Price, RequestBody, ResponseBody, Route, answers
 from service.web.traces import trace_of
 
@@ -56,7 +56,8 @@ ORDER: Final = Route(
     summary=f"Order a job: up to {MAX_JOB_ROWS:,} applicants, scored in their own time",
     summary_pt=f"Encomendar um trabalho: até {MAX_JOB_ROWS} solicitantes, pontuados a seu tempo",
     tag="scores",
-    text="A row that breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
+    text="Of the rows' tokens one for each 16 KiB is paid at once, also where it is an order that was taken before. "
+    "A row that breaks a rule has its faults for a result. A webhook is signed as standardwebhooks.com says.",
     price=Price.ORDER,
     takes=RequestBody(JobOrder, {"applicants": [APPLICANT], "webhook": "https://example.com/scored"}, JOB_BYTES),
     answer=ResponseBody(
@@ -80,6 +81,7 @@ STATE: Final = Route(
         set_option.QUERY,
     ),
     example_id=JOB["id"],
+    more_turns=2,
     problems=(INVALID, JOB_NOT_FOUND, JOBS_AWAY),
 )
 CANCEL: Final = Route(
@@ -98,6 +100,7 @@ CANCEL: Final = Route(
         {**JOB, "status": "cancelled", "finished_at": "2026-11-23T12:00:02.000Z", "webhook": "pending"},
     ),
     example_id=JOB["id"],
+    more_turns=2,
     problems=(JOB_ENDED, JOB_NOT_FOUND, JOBS_AWAY),
 )
 
@@ -129,15 +132,17 @@ class Jobs:
 
     @answers(ORDER)
     async def order(self, call: Call) -> Reply:
-        """Take a file. It costs one token now, and a token a row as the rows are scored.
+        """Take a file. It costs one token and one for each 16 KiB, kept also where no job comes of it, since reading
+        them costs as much; a token a row as the rows are scored, of which the first are paid by then.
 
         An order with an Idempotency-Key has an id that follows from it, so it is found again for as long as it is kept.
         """
         body = await self._admission.read(call, ORDER.max_bytes)
         order = await asyncio.to_thread(_order, body, self._networks)
-        unpaid = len(body) // BYTES_PER_TOKEN - len(order.applicants)  # what the rows' own tokens will not pay for
-        await self._admission.settle(call, ORDER.price.tokens() + max(0, unpaid))
+        bytes_price = len(body) // BYTES_PER_TOKEN
+        await self._admission.settle(call, ORDER.price.tokens() + bytes_price)
         record = await asyncio.to_thread(self._record, call, body, order)
+        record.prepaid = min(bytes_price, record.rows)
         rows = await asyncio.to_thread(_lines, order.applicants)
         try:
             first = await asyncio.to_thread(self._jobs.read, record.id) if record.fingerprint else None
@@ -293,7 +298,7 @@ def _moment(seconds: float) -> str:
 
 
 def _offset(query: bytes) -> int | None:
-    text = parse_qs(query.decode("latin-1")).get("offset", [""])[0]
+    text = next(iter(option_values(query, "offset")), "")
     if not text:
         return None
     if not text.isdecimal() or len(text) > 9:

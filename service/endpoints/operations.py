@@ -57,6 +57,7 @@ COUNTS: Final = Route(
     summary="Counts for Prometheus",
     tag="service",
     answer=ResponseBody("Prometheus text format.", {"type": "string"}, METRICS, media_type="text/plain"),
+    more_turns=9,
 )
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 

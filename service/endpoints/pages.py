@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -18,6 +17,7 @@ from service.middleware.rate_limit import Throttle
 from service.problems import NOT_FOUND
 from service.score.manifest import Manifest
 from service.web.exchange import Call, Headers, Reply
+from service.web.query import option_values
 from service.web.routes import Price, ResponseBody, Route, answers
 
 _HTML: Final = b"text/html; charset=utf-8"
@@ -121,7 +121,7 @@ class Pages:
 
 
 def _language(call: Call) -> str:
-    choice: str = parse_qs(call.query.decode("latin-1")).get("lang", [""])[0]
-    if choice in guide.LANGUAGES:
-        return choice
+    choices = option_values(call.query, "lang")
+    if choices and choices[0] in guide.LANGUAGES:
+        return choices[0]
     return "en" if call.headers.get(b"accept-language", b"").lower().startswith(b"en") else "pt"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import parse_qs
 
 from service.errors import ProblemError
 from service.problems import INVALID, Fault
 from service.score.prediction_sets import NAME
 from service.web.exchange import Call
+from service.web.query import option_values
 
 QUERY: Final = {
     "name": NAME,
@@ -22,11 +22,9 @@ def wants_sets(call: Call) -> bool:
     """True if scores are to tell their sets.
 
     Raises:
-        ProblemError: the option has another value than true and false.
+        ProblemError: the option has another value than true and false, or as `option_values`.
     """
-    if not call.query:
-        return False
-    values = parse_qs(call.query.decode("latin-1"), keep_blank_values=True).get(NAME, ["false"])
+    values = option_values(call.query, NAME) or ["false"]
     if len(values) > 1 or values[0] not in _VALUES:
         fault = Fault("", NAME.replace("_", "-"), f"{NAME} must be true or false, once")
         raise ProblemError(INVALID.saying("1 rule is broken", fault))

@@ -158,16 +158,20 @@ class JobRunner:
                 await asyncio.to_thread(self.jobs.finish, record, "failed", because)
                 return
             size = min(CHUNK_ROWS, key.burst, key.daily, record.rows - record.done)
-            if not await self._take_tokens(record, key, size):
+            prepaid = min(size, record.prepaid)
+            cost = size - prepaid
+            if not await self._take_tokens(record, key, cost):
                 return
-            rows = rows or await self._rows(record, key, size)
+            rows = rows or await self._rows(record, key, cost)
             lines = await self._scored(record, key, rows[record.done : record.done + size])
             if lines is None:
+                await self.limiter.take(key, -cost)
                 return
+            record.prepaid -= prepaid
             try:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
             except JobEnded:  # cancelled meanwhile: what is not told is not charged
-                await self.limiter.take(key, -size)
+                await self.limiter.take(key, -cost)
                 return
             if record.done < record.rows and time.monotonic() > until:
                 return
@@ -211,7 +215,6 @@ class JobRunner:
         try:
             scores = await self._once(record, key, chunk, applicants) if applicants else []
         except (OutboxFull, IdempotencyRunning):
-            await self.limiter.take(key, -len(chunk))
             self._rest(record, LOOK_S)
             return None
         record.refused += len(refused)

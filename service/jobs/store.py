@@ -48,6 +48,8 @@ class JobRecord(msgspec.Struct, omit_defaults=True):
     status: str = "queued"
     done: int = 0
     refused: int = 0
+    prepaid: int = 0
+    """Rows whose tokens its order has paid."""
     results_bytes: int = 0
     finished: float = 0.0
     because: str = ""

@@ -58,6 +58,7 @@ class RequestHandler:
             refusal = self._refusal(call, endpoint.route)
             if refusal is not None:
                 return problem_reply(refusal, call)
+            call.turns += endpoint.route.more_turns
             return await endpoint.handler(call)
         except ProblemError as error:
             return problem_reply(error.problem, call)

@@ -9,8 +9,7 @@ connection can be kept; else the sending side is closed and the rest thrown away
 time, since a socket that is closed over unread bytes resets, and the caller never sees the answer.
 
 An answer that was not paid for, and each large piece that is thrown away, takes its turn (`service.protocol.turns`).
-A read costs as much for one byte as for thousands, so crumbs of a request that comes in many are given time to gather,
-and then take turns too.
+Crumbs of a request that comes in many are given time to gather (`service.protocol.crumbs`), and then take turns too.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from service.errors import ProblemError
 from service.middleware.edge import Edge, RequestHandler
 from service.problems import CROWDED, INCOMPLETE, MALFORMED_HTTP, Problem
 from service.protocol.connection_limits import ConnectionLimits
+from service.protocol.crumbs import CRUMB_BYTES, FIRST_REST_S, Crumbs
 from service.protocol.heads import Head, read_head
 from service.protocol.inbound import Inbound
 from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
@@ -32,8 +32,7 @@ from service.web.exchange import Call, Reply, problem_reply
 
 _PIPELINED: Final = 64  # requests that may wait behind one another; more wait as bytes
 _KEPT_BYTES: Final = 64 * 1024  # missing of a body that was answered: fewer are waited for, to keep the connection
-_CRUMB_BYTES: Final = 512  # in one read; fewer are a crumb
-_CRUMBS: Final = 8  # of a request, before the others have to gather
+_HEAD_BYTES_A_TURN: Final = 4096  # of the smallest fields, or of one large
 _WRITE_S: Final = 30.0  # for an answer that is not read
 
 
@@ -42,7 +41,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     edge: ClassVar[Edge]
     connections: ClassVar[ConnectionLimits]
-    gather_s: ClassVar[float] = 0.02
+    first_rest_s: ClassVar[float] = FIRST_REST_S
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         """`app_state` is for applications behind a server that knows nothing of them; this one knows its own."""
@@ -56,8 +55,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         self._now: Inbound | None = None  # is being answered
         self._queue: deque[Inbound] = deque()  # are to be answered after it
         self._arriving: Inbound | None = None  # its body is not whole
-        self._crumbs = 0  # of this request
-        self._gathers = False  # the next ones, unread
+        self._crumbs = Crumbs(self.first_rest_s)
+        self._gathers = False  # more of them, unread
         self._idle = False
         self._over = False  # nothing more is read as a request
         self._lingers = False
@@ -101,17 +100,11 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._over:
             self._discard(len(data))
             return
-        if len(data) < _CRUMB_BYTES:
-            self._count_crumb()
-        self._parse(data)
-
-    def _count_crumb(self) -> None:
-        self._crumbs += 1
-        if self._crumbs > _CRUMBS:
+        if len(data) < CRUMB_BYTES and (rest_s := self._crumbs.rest()) and not self._gathers:
+            self._gathers = True
             self._pause_reading()
-            if not self._gathers:
-                self._gathers = True
-                self._loop.call_later(self.gather_s, self._read_gathered)
+            self._loop.call_later(rest_s, self._read_gathered)
+        self._parse(data)
 
     def _read_gathered(self) -> None:
         if not self._gathers or self._transport.is_closing():
@@ -231,7 +224,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if whole is None:
             return
         whole.end()
-        self._crumbs, self._gathers = 0, False
+        self._crumbs.begin()
+        self._gathers = False
         if not whole.keep_alive:
             self._over = True
         if whole.answered:
@@ -268,6 +262,8 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
 
     def _inbound(self, head: Head | None, refusal: Problem | None = None) -> Inbound:
         call = Call("", "", {}, self._address) if head is None else self._call(head)
+        if self._parser is not None:
+            call.turns += self._parser.head_bytes // _HEAD_BYTES_A_TURN
         inbound = Inbound(call, head, self._read_on, refusal)
         call.receive = inbound.receive
         return inbound
@@ -330,7 +326,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         inbound.let_go()
         if not inbound.call.tokens:
             self._owner = self._handler.owner(inbound.call)
-            if not self.connections.turns.take(self._owner, self):
+            if not self.connections.turns.take(self._owner, self, inbound.call.turns):
                 self._waiting_reply = reply
                 self._pause_reading()
                 return

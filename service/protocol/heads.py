@@ -14,6 +14,7 @@ from service.problems import BAD_HEADER, TRANSFER_CODING, VERSION
 from service.web.fields import headers_by_name
 
 HEADER_BYTES: Final = 16 * 1024
+_UNQUOTED_BYTES: Final = 512  # of a path; a longer one is no route's, and unquoting takes a microsecond for six
 _VERSIONS: Final = ("1.1", "1.0")
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::[0-9]*)?")  # RFC 3986, 3.2.2; \w is ASCII's
 _SCHEMES: Final = (None, b"http", b"https")
@@ -67,7 +68,9 @@ def _target(target: bytes) -> tuple[str, bytes]:
     if url.userinfo is not None or (url.schema and url.schema.lower()) not in _SCHEMES:
         raise ProblemError(BAD_HEADER.saying("The request's target is no address of the service"))
     path: str = (url.path or b"/").decode("ascii")
-    if "%" in path and "%2f" not in path.lower():  # an encoded slash parts nothing (RFC 3986, 2.2): no route has one
+    if (
+        "%" in path and len(path) <= _UNQUOTED_BYTES and "%2f" not in path.lower()
+    ):  # an encoded slash parts nothing (RFC 3986, 2.2): no route has one
         path = unquote(path)
     return path, url.query or b""
 

@@ -82,6 +82,11 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
         self._in_head = self._at_gap = self._line_read = False
         self._llhttp: Any = httptools.HttpRequestParser(self)
 
+    @property
+    def head_bytes(self) -> int:
+        """Of the head that is being read, or was just read; or of trailers."""
+        return self._count
+
     def feed(self, data: bytes) -> bool:
         """Read on; False if the listener ended that, or what came is no HTTP."""
         data, self.waiting = self.waiting + data if self.waiting else data, b""

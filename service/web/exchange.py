@@ -62,6 +62,7 @@ class Call:
     body: bytes | None = None  # where it came whole with the headers
     body_bytes: int = 0  # bytes of the body that were read, also where it never was whole
     tokens: int = 0  # what it paid so far
+    turns: int = 1  # that its answer takes if nothing is paid for it, see `service.protocol.turns`
     release: Callable[[], None] | None = None  # gives back the room of its body, once it is answered
 
     @property

@@ -99,6 +99,8 @@ class Route:  # pylint: disable=too-many-instance-attributes  # it is the one ho
     """Beside those that follow from the key, the body and the path."""
     also: tuple[ResponseBody, ...] = ()
     """Answers that are neither the usual one nor a problem."""
+    more_turns: int = 0
+    """That an answer takes where it costs its key nothing and the worker more than others, see `service.protocol`."""
     open: bool = False
     hidden: bool = False
     """Not documented: a part of a page."""

@@ -22,6 +22,7 @@ from service import files, keys
 from service.addresses import networks
 from service.contract import JobState
 from service.jobs import runner, webhooks
+from service.middleware.admission import BYTES_PER_TOKEN
 from service.runtime import Runtime
 from tests.api.client import Api, applicant
 from tests.api.ordered_jobs import ended, none_under_way, ordered
@@ -112,6 +113,25 @@ def test_an_order_that_is_sent_again_is_one_job(api: Api, runtime: Runtime, new_
     with files.locked(running / "lock"):
         assert api.post("/v1/jobs", body, name).status == 409
     assert api.post("/v1/jobs", body, name).json["id"] == first.json["id"]
+
+
+def test_an_order_pays_for_its_bytes_whatever_becomes_of_it(
+    api: Api, runtime: Runtime, new_key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New, sent again, another under its name, one too many: reading it costs the same. Its rows pay no token twice."""
+    monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])
+    key, left, body = new_key("job-bytes", rate=1e-6, burst=200), 200, {"applicants": [applicant()] * 100}
+    price = 1 + len(json.dumps(body)) // BYTES_PER_TOKEN
+    assert price > 3
+    monkeypatch.setattr("service.endpoints.jobs.OPEN_JOBS", 1)
+    for name, other, status in (("a", {}, 202), ("a", {}, 202), ("a", {"webhook": None}, 422), ("b", {}, 429)):
+        answer = api.post("/v1/jobs", body | other, {"idempotency-key": name}, key=key)
+        left -= price
+        assert (answer.status, answer.limits["burst"]) == (status, left)
+    job = api.post("/v1/jobs", body, {"idempotency-key": "a"}, key=key).json["id"]
+    monkeypatch.undo()
+    assert ended(api, runtime, job, key).json["done"] == 100
+    assert api.get("/v1/model", key=key).limits["burst"] == left - price - (100 - (price - 1)) - 2  # the page, this
 
 
 def test_a_job_belongs_to_who_ordered_it(api: Api, new_key) -> None:
@@ -226,14 +246,16 @@ def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkey
     none_under_way(api, runtime)
     monkeypatch.setattr(runtime.jobs, "limiter", Counting)
     monkeypatch.setattr(runtime.jobs.jobs, "add_results", adds)
-    job = ordered(api, [applicant()] * 700, key=key)
+    rows = [applicant()] * 700
+    prepaid = len(json.dumps({"applicants": rows})) // BYTES_PER_TOKEN
+    job = ordered(api, rows, key=key)
     found = ended(api, runtime, job, key=key)
     assert (found.json["status"], found.json["done"], len(found.json["results"])) == ("cancelled", 200, 200)
     deadline = time.monotonic() + 30
     while len(taken) < 3:  # given back by the service's own worker, if that ran it
         assert time.monotonic() < deadline
         api.runner.run(runtime.jobs.look())
-    assert taken == [200, 200, -200]
+    assert taken == [200 - prepaid, 200, -200]
 
 
 def test_what_has_ended_is_not_cancelled(api: Api, runtime: Runtime) -> None:

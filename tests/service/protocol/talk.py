@@ -152,7 +152,12 @@ async def _settled(connection: Connection) -> None:
 
 
 async def talk(
-    parts: Iterable[bytes], echo: Echo | None = None, *, half_close: bool = False, turns: Turns | None = None
+    parts: Iterable[bytes],
+    echo: Echo | None = None,
+    *,
+    half_close: bool = False,
+    turns: Turns | None = None,
+    first_rest_s: float = 1e-9,
 ) -> Talk:
     """Send these parts, each when all that came before was looked at. Paused bytes wait, as in a kernel.
 
@@ -163,7 +168,7 @@ async def talk(
     edge = Edge(cast(Any, None))
     edge.handler = cast(Any, found)
     limits = ConnectionLimits(turns=turns or Turns(clock=itertools.count().__next__))
-    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": limits, "gather_s": 0.0})
+    kind = type("Here", (ExpressProtocol,), {"edge": edge, "connections": limits, "first_rest_s": first_rest_s})
     connection: Connection = kind(SimpleNamespace(timeout_keep_alive=5), state, {})
     pipe = Pipe()
     connection.connection_made(pipe)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+import itertools
+from typing import Any, cast
 
 import pytest
 
@@ -146,6 +147,7 @@ def test_a_whole_target_is_an_address_of_the_service(target: bytes, status: int)
         pytest.param(b"/v1/%73core", "/v1/score", id="a letter is itself"),
         pytest.param(b"/v1%2Fscore", "/v1%2Fscore", id="a slash parts nothing"),
         pytest.param(b"/v1%2f%73core", "/v1%2f%73core", id="nor beside a letter"),
+        pytest.param(b"/" + b"%61" * 400, "/" + "%61" * 400, id="longer than any route"),
         pytest.param(b"/v1%252Fscore", "/v1%2Fscore", id="nothing is decoded twice"),
     ],
 )
@@ -308,7 +310,7 @@ def test_crumbs_take_turns() -> None:
     class Counting(Turns):
         """Turns that are there, and counted."""
 
-        def take(self, owner: str, taker: TurnTaker) -> bool:
+        def take(self, owner: str, taker: TurnTaker, turns: int = 1) -> bool:
             """Always one."""
             asked.append(owner)
             return True
@@ -324,6 +326,57 @@ def test_crumbs_take_turns() -> None:
     assert set(asked) == {"192.0.2.1"}
 
 
+def test_a_large_head_takes_the_turns_that_it_costs() -> None:
+    """Where its answer is free: of many small fields as of one large, read or not, sound or not."""
+    asked: list[int] = []
+
+    class Counting(Turns):
+        """Turns that are there, and counted."""
+
+        def take(self, owner: str, taker: TurnTaker, turns: int = 1) -> bool:
+            """Always one."""
+            asked.append(turns)
+            return True
+
+    class Free(Echo):
+        """Nothing is paid."""
+
+        async def answer(self, call: Any) -> Any:
+            """As any."""
+            reply = await super().answer(call)
+            call.tokens = 0
+            return reply
+
+    small, large = request(b"x: y", b"/livez"), request(b"x: y\r\n" * 2600 + b"x: y", b"/livez")
+    assert len(large) > 15_000
+    for sent in (small, large, large.replace(b"HTTP/1.1", b"HTTP/1.7")):
+        asyncio.run(talk([sent], Free(), turns=Counting()))
+    assert asked == [1, 4, 4]
+
+
+def test_crumbs_wait_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a request's are spread over the time it has, few reads are made for it; the next one's begin anew."""
+    data, rests = request(b"x: y", b"/v1/score/batch"), list[float]()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+
+        def at_once(seconds: float, callback: Any, *args: Any) -> Any:
+            if callback.__name__ == "_read_gathered":
+                rests.append(seconds)
+                seconds = 0.0
+            return later(seconds, callback, *args)
+
+        monkeypatch.setattr(loop, "call_later", at_once)
+        found = await talk([*cut(data, range(1, 30)), data[:1]], turns=Turns(), first_rest_s=0.02)
+        assert found.statuses == [200]
+
+    asyncio.run(run())
+    assert len(rests) == 30 - 8 and sum(rests) > 15
+    assert all(after in (2 * before, before) for before, after in itertools.pairwise(rests))
+
+
 def test_crumbs_gather_while_their_turn_is_waited_for() -> None:
     """Reading stops, whoever waits for more of the body, and goes on by itself: the request is whole and answered."""
     data = request(b"x: y", b"/v1/score/batch")
@@ -332,13 +385,13 @@ def test_crumbs_gather_while_their_turn_is_waited_for() -> None:
     class Pausing(Turns):
         """Counts who has to wait."""
 
-        def take(self, owner: str, taker: TurnTaker) -> bool:
+        def take(self, owner: str, taker: TurnTaker, turns: int = 1) -> bool:
             """As any."""
             nonlocal pauses
             # pylint: disable-next=protected-access  # what a connection talks through is seen nowhere else
             assert cast(Pipe, cast(Connection, taker)._transport).paused
             pauses += 1
-            return super().take(owner, taker)
+            return super().take(owner, taker, turns)
 
     found = asyncio.run(talk(cut(data, range(1, len(data))), turns=Pausing()))
     assert (found.statuses, found.echo.asked) == ([200], [("POST", "/v1/score/batch", HIDDEN)])

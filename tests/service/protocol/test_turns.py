@@ -133,3 +133,20 @@ def test_large_pieces_of_a_refused_body_take_turns_and_small_ones_do_not(limits:
         assert not sender.pipe.paused
 
     asyncio.run(run())
+
+
+def test_what_costs_as_much_as_several_takes_as_many() -> None:
+    """At once or in line: the next one's time comes when they have passed."""
+
+    async def run() -> None:
+        clock, came = Clock(), []
+        turns = Turns(clock)
+        assert turns.take("a", Taker("first", came), 10)
+        assert not turns.take("a", Taker("heavy", came), 10)
+        assert not turns.take("a", Taker("last", came))
+        await pass_ms(clock, 12)
+        assert came == ["heavy"]
+        await pass_ms(clock, 12)
+        assert came == ["heavy", "last"]
+
+    asyncio.run(run())

@@ -14,7 +14,7 @@ from service.docs.examples import MANIFEST
 from service.docs.openapi import document
 from service.errors import ProblemError
 from service.middleware.rate_limit import Throttle
-from service.problems import NOT_FOUND
+from service.problems import INVALID, NOT_FOUND
 from service.score.manifest import Manifest
 from service.web.exchange import Call, Headers, Reply
 from service.web.query import option_values
@@ -34,6 +34,7 @@ DOCS: Final = Route(
         "A page.", {"type": "string"}, '<!doctype html>\n<html lang="pt">…</html>\n', media_type="text/html"
     ),
     query=({"name": "lang", "schema": {"type": "string", "enum": list(guide.LANGUAGES)}},),
+    problems=(INVALID,),
 )
 ASSET: Final = Route(
     "GET",

@@ -163,6 +163,7 @@ class JobRunner:
             if not await self._take_tokens(record, key, cost):
                 return
             rows = rows or await self._rows(record, key, cost)
+            refused_before = record.refused
             lines = await self._scored(record, key, rows[record.done : record.done + size])
             if lines is None:
                 await self.limiter.take(key, -cost)
@@ -170,8 +171,8 @@ class JobRunner:
             record.prepaid -= prepaid
             try:
                 await asyncio.to_thread(self.jobs.add_results, record, lines)
-            except JobEnded:  # cancelled meanwhile: what is not told is not charged
-                await self.limiter.take(key, -cost)
+            except JobEnded:  # cancelled meanwhile: what is not told is not charged, but for looking for faults
+                await self.limiter.take(key, -max(0, cost - (record.refused - refused_before)))
                 return
             if record.done < record.rows and time.monotonic() > until:
                 return

@@ -20,6 +20,7 @@ from xml.parsers import expat
 
 CHUNK_BYTES: Final = 1 << 16
 MOST_SHARED_TEXTS: Final = 5_000_000
+MOST_ROWS: Final = 1 << 24  # a sheet of Excel's has a sixteenth of them
 _DATE_FORMATS: Final = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}  # built into Excel
 _PERCENT_FORMATS: Final = {9, 10}
 _LITERALS: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
@@ -200,6 +201,8 @@ class SheetRows:
                 self._pieces = []
         elif tag == "row":
             self._row = int(attributes.get("r", self._row + 1))
+            if self._row > MOST_ROWS:
+                raise Refused("broken_excel")
             self._column, self._cells = 0, {}
         elif tag == "mergeCell":
             first, _, last = attributes["ref"].partition(":")

@@ -144,10 +144,11 @@ class RequestParser:  # pylint: disable=too-many-instance-attributes  # it is th
     def _read_counted(self, piece: memoryview) -> None:
         """Read as far as the bound lets it: a fault that stands before that is met first."""
         room = HEADER_BYTES - self._count
-        self._count += len(piece)
+        count = self._count = self._count + len(piece)
         try:
             self._llhttp.feed_data(piece if len(piece) <= room else piece[:room])
         except httptools.HttpParserUpgrade:
+            self._count = count  # llhttp has said that the message was over
             self._read_again()
         if len(piece) > room:
             self._listener.stop(HEADERS_TOO_LARGE)

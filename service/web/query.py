@@ -9,17 +9,17 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from service.errors import ProblemError
-from service.problems import HEADERS_TOO_LARGE
+from service.problems import INVALID, Fault
 
-MOST_BYTES: Final = 1024
-_TOO_LONG: Final = HEADERS_TOO_LARGE.saying(f"The query is longer than {MOST_BYTES} bytes")
+MOST_BYTES: Final = 512
+_TOO_LONG: Final = INVALID.saying("1 rule is broken", Fault("", "query", f"must have at most {MOST_BYTES} bytes"))
 
 
 def option_values(query: bytes, name: str) -> list[str]:
     """Every value that an option is given, the empty ones too; none where it is not there.
 
     Raises:
-        ProblemError: 431 for a query that no route has options for.
+        ProblemError: 422 for a query that no route has options for.
     """
     if not query:
         return []

@@ -222,9 +222,13 @@ def test_a_job_that_waits_is_cancelled(api: Api, runtime: Runtime, new_key, monk
     assert runtime.ledger.outbox.counters.rows == before
 
 
-def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
-    """The chunk done before stays, the one under way is dropped and given back, no other is begun."""
-    key = new_key("job-half")
+@pytest.mark.parametrize(("row", "given_back"), [(applicant(), 200), ({}, 0)], ids=["sound", "refused"])
+def test_a_job_is_cancelled_half_way(
+    api: Api, runtime: Runtime, new_key, monkeypatch, row: dict[str, Any], given_back: int
+) -> None:
+    """The chunk done before stays, the one under way is dropped and given back, but for rows whose faults were looked
+    for; no other is begun."""
+    key = new_key(f"job-half-{given_back}")
     real, taken = runtime.jobs.jobs.add_results, []
     limiter = runtime.jobs.limiter
     take = limiter.take
@@ -246,7 +250,7 @@ def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkey
     none_under_way(api, runtime)
     monkeypatch.setattr(runtime.jobs, "limiter", Counting)
     monkeypatch.setattr(runtime.jobs.jobs, "add_results", adds)
-    rows = [applicant()] * 700
+    rows = [row] * 700
     prepaid = len(json.dumps({"applicants": rows})) // BYTES_PER_TOKEN
     job = ordered(api, rows, key=key)
     found = ended(api, runtime, job, key=key)
@@ -255,7 +259,7 @@ def test_a_job_is_cancelled_half_way(api: Api, runtime: Runtime, new_key, monkey
     while len(taken) < 3:  # given back by the service's own worker, if that ran it
         assert time.monotonic() < deadline
         api.runner.run(runtime.jobs.look())
-    assert taken == [200 - prepaid, 200, -200]
+    assert taken == [200 - prepaid, 200, -given_back]
 
 
 def test_what_has_ended_is_not_cancelled(api: Api, runtime: Runtime) -> None:

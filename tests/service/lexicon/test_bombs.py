@@ -219,3 +219,15 @@ def test_a_hundred_thousand_rows_of_the_raw_file_are_within_the_limits() -> None
     table = read_table(b"".join(blocks), ReadOptions(limits=UPLOAD), name="a.csv.gz")
 
     assert table.frame.shape == (100_000, 28)
+
+
+def test_a_row_that_no_sheet_has_is_refused() -> None:
+    """Its number is no number of a line."""
+
+    def move(name: str, part: bytes) -> bytes:
+        return part.replace(b'<row r="2"', b'<row r="' + b"9" * 4000 + b'"', 1) if name == SHEET else part
+
+    with pytest.raises(TableRefused) as refused:
+        read_table(_rewritten(workbook([HEADER, *ROWS]), move), ReadOptions(limits=UPLOAD), name="a.xlsx")
+
+    assert refused.value.trouble.code == "broken_excel"

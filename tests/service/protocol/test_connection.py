@@ -349,9 +349,10 @@ def test_a_large_head_takes_the_turns_that_it_costs() -> None:
 
     small, large = request(b"x: y", b"/livez"), request(b"x: y\r\n" * 2600 + b"x: y", b"/livez")
     assert len(large) > 15_000
-    for sent in (small, large, large.replace(b"HTTP/1.1", b"HTTP/1.7")):
+    upgrade = large.replace(b"x: y", b"connection: upgrade\r\nupgrade: x", 1)
+    for sent in (small, large, upgrade, large.replace(b"HTTP/1.1", b"HTTP/1.7")):
         asyncio.run(talk([sent], Free(), turns=Counting()))
-    assert asked == [1, 4, 4]
+    assert asked == [1, 4, 4, 4]
 
 
 def test_crumbs_wait_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:

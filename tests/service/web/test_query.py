@@ -29,4 +29,4 @@ def test_a_query_is_bounded(query: bytes) -> None:
     """However it is made to cost."""
     with pytest.raises(ProblemError) as refused:
         option_values(query, "lang")
-    assert refused.value.problem.status == 431
+    assert refused.value.problem.status == 422

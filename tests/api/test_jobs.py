@@ -230,8 +230,7 @@ def test_a_job_is_cancelled_half_way(
     for; no other is begun."""
     key = new_key(f"job-half-{given_back}")
     real, taken = runtime.jobs.jobs.add_results, []
-    limiter = runtime.jobs.limiter
-    take = limiter.take
+    take = runtime.jobs.limiter.take
 
     def counted(owner: Any, tokens: int) -> Any:
         taken.append(tokens)
@@ -250,9 +249,8 @@ def test_a_job_is_cancelled_half_way(
     none_under_way(api, runtime)
     monkeypatch.setattr(runtime.jobs, "limiter", Counting)
     monkeypatch.setattr(runtime.jobs.jobs, "add_results", adds)
-    rows = [row] * 700
-    prepaid = len(json.dumps({"applicants": rows})) // BYTES_PER_TOKEN
-    job = ordered(api, rows, key=key)
+    prepaid = len(json.dumps({"applicants": [row] * 700})) // BYTES_PER_TOKEN
+    job = ordered(api, [row] * 700, key=key)
     found = ended(api, runtime, job, key=key)
     assert (found.json["status"], found.json["done"], len(found.json["results"])) == ("cancelled", 200, 200)
     deadline = time.monotonic() + 30

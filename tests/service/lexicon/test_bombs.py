@@ -154,6 +154,11 @@ def _wide(rows: int) -> bytes:
     return (names + "\n" + (",".join(["12"] * 500) + "\n") * rows).encode()
 
 
+def _object_of(names: list[int]) -> bytes:
+    """An object in which each of these names stands, in this order."""
+    return ("{" + ",".join(f'"k{name}":1' for name in names) + "}").encode()
+
+
 def _named(line: int) -> str:
     return json.dumps({f"c{line}-{place}": 1 for place in range(100)})
 
@@ -174,11 +179,7 @@ SMALL = {
     "names": ("a.jsonl", lambda: "\n".join(map(_named, range(2000))).encode(), "not_a_table"),
     "a long line": ("a.jsonl", lambda: b'{"a":[' + b"{}," * 1_000_000 + b"1]}", "not_a_table"),
     "a deep line": ("a.jsonl", lambda: b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_a_table"),
-    "a name at last twice": (
-        "a.jsonl",
-        lambda: ("{" + ",".join(f'"k{place}":1' for place in (*range(50_000), 49_999)) + "}").encode(),
-        "column_twice",
-    ),
+    "a name at last twice": ("a.jsonl", lambda: _object_of([*range(50_000), 49_999]), "column_twice"),
     "texts of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.string()), "too_large"),
     "large texts of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.large_string()), "too_large"),
     "bytes of parquet": ("a.parquet", lambda: _repeated("x" * 20_000, pa.binary()), "too_large"),

@@ -14,7 +14,8 @@ import sys
 from typing import Final
 
 from service.access.credentials import kept_pepper
-from service.errors import Misconfigured
+from service.access.keystore import read_keys
+from service.errors import KeyStoreBroken, Misconfigured
 from service.settings import settings
 
 HEX_LENGTH: Final = 32
@@ -60,9 +61,17 @@ def main() -> int:
         pseudonym = Pseudonyms(kept_pepper(settings().pepper_file)).of(partner, sys.stdin.readline().strip())
         if not pseudonym:
             raise Misconfigured("give the partner's reference of the customer on standard input")
-    except Misconfigured as error:
+        keys = read_keys(settings().keys_file).keys
+    except (Misconfigured, KeyStoreBroken) as error:
         print(f"service.access.pseudonyms: {error}", file=sys.stderr)
         return 1
+    if keys and partner.removesuffix(":test") not in {key.partner for key in keys}:
+        # A name mistyped gives a pseudonym under which nobody is found to be erased either.
+        print(
+            "service.access.pseudonyms: no key was ever issued here to a partner of this name; is it spelt right? "
+            "`python -m service.keys list`",
+            file=sys.stderr,
+        )
     print(pseudonym)
     return 0
 

@@ -13,6 +13,7 @@ from service import erasure
 from service.access import pseudonyms
 from service.access.credentials import read_pepper
 from service.access.pseudonyms import Pseudonyms
+from service.keys import issue
 from service.settings import settings
 
 REFERENCES = st.text("abcXYZ019_-", min_size=1, max_size=64)
@@ -62,4 +63,24 @@ def test_the_tools_make_and_erase_a_pseudonym(
         assert erasure.main() == code
     shown = capsys.readouterr()
     assert shown.out.startswith("0 rows erased") and "Maria" not in shown.out + shown.err
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize(("partner", "doubted"), [("acme", False), ("acme:test", False), ("acmee", True)])
+def test_a_partner_that_never_had_a_key_is_doubted_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], partner: str, doubted: bool
+) -> None:
+    """Under a mistyped name nobody would be found to be erased; the pseudonym alone stays on standard output."""
+    monkeypatch.setenv("QF_SERVICE_DIR", str(tmp_path))
+    settings.cache_clear()
+    issue(tmp_path, "acme")
+    read_pepper(tmp_path / "pepper")
+    monkeypatch.setattr("sys.argv", ["pseudonyms", partner])
+    monkeypatch.setattr("sys.stdin", io.StringIO("Maria-1234\n"))
+
+    assert pseudonyms.main() == 0
+
+    told = capsys.readouterr()
+    assert ("is it spelt right" in told.err) is doubted and len(told.out.strip()) == pseudonyms.HEX_LENGTH
+    assert "Maria" not in told.out + told.err
     settings.cache_clear()

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -322,6 +322,7 @@ def test_any_amounts_read_back_from_any_form(
     tmp_path_factory: pytest.TempPathFactory, cents: list[int], form: str, seed: int
 ) -> None:
     """A frame written in any supported form has the features that it was written with."""
+    assume(len(cents) > 1 or form != "R's index")  # of one row nothing tells that its first cell is a number of its own
     table = _clean().head(len(cents)).copy()
     debts = [cents[place] / 100 for place in range(len(table))]
     table[KAGGLE["outstanding_debt"]] = [f"{debt:.2f}" for debt in debts]

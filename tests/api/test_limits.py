@@ -182,10 +182,10 @@ def test_probes_do_not_wait_in_the_line_of_who_has_no_key(api: Api, runtime: Run
     assert owner("/readyz", "::ffff:192.0.2.1") != owner("/readyz", "::ffff:192.0.2.2")
 
 
-def test_an_order_pays_for_the_bytes_that_its_rows_do_not(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
-    """A row's token pays for 16 KiB: an order of plain rows costs one now, one of a huge row what it would refused."""
+def test_an_order_pays_for_its_bytes_at_once(api: Api, runtime: Runtime, new_key, monkeypatch) -> None:
+    """A token for each 16 KiB beside its own: few plain rows cost nothing more, one huge row what reading it costs."""
     monkeypatch.setattr(runtime.jobs.jobs, "due", lambda _: [])  # none of them is run meanwhile
     key = new_key("orders-bytes", daily=1000)
     rows = [[applicant()] * 3, ["x" * 320 * 1024], [["x" * 1024] * 64] * 5]
     left = [1000] + [api.post("/v1/jobs", {"applicants": one}, key=key).limits["daily"] for one in rows]
-    assert [before - after for before, after in pairwise(left)] == [1, 20, 16]
+    assert [before - after for before, after in pairwise(left)] == [1, 21, 21]

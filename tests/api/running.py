@@ -83,7 +83,7 @@ class Served:
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if WORKER in child.cmdline()]
+        return [child for child in children if WORKER in _command(child)]
 
     def _answer_of_a_worker(self, method: str, path: str, body: bytes | None, key: str) -> tuple[int, int]:
         """Status of an answer, and the process that gave it; 0 where its connection is closed already."""
@@ -96,6 +96,14 @@ class Served:
             return status, next(holders, 0)
         finally:
             connection.close()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Its command; none of a process that has ended meanwhile, as a worker's short-lived child does."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie too
+        return []
 
 
 def _remote_ports(process: psutil.Process) -> set[int]:

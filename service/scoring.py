@@ -44,7 +44,7 @@ from service.score.reasons import CATALOGUE, FRAGMENTS
 _INPUTS: Final = attrgetter(*INPUT_COLUMNS)
 _LOANS: Final = INPUT_COLUMNS.index("loan_types")
 _encode: Final = msgspec.json.Encoder().encode
-_PIECE_ROWS: Final = 100  # of a batch, rendered in one go: about two milliseconds
+_PIECE_ROWS: Final = 100  # of a batch, rendered in one go: about a millisecond; of 250 a batch costs as much
 _BEGIN: Final = b'{"scores":['
 _END: Final = b"]}"
 CODES: Final = tuple(reason.code for reason in CATALOGUE)

@@ -8,8 +8,11 @@ which moves an interval by less than its last digit shown. A thousand draws of 1
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -153,7 +156,12 @@ class BootstrapDraws:
         """Rows of that kind at each step, as often as their customers are drawn: shape (steps, draws)."""
         shape = (int(steps.max()) + 1, self.weights.shape[1])
         indicator = csr_array((kind[kind].astype(np.float64), (steps[kind], self.position[kind])), shape=shape)
-        return np.asarray(indicator @ np.ascontiguousarray(self.weights[1:].T))
+        return np.asarray(indicator @ self._by_customer)
+
+    @cached_property
+    def _by_customer(self) -> Array:
+        """The draws' weights, a row a customer: laid out once for the many rankings of the same draws."""
+        return np.ascontiguousarray(self.weights[1:].T)
 
 
 def judge(answers: LabelledAnswers, draws: int = DRAWS, seed: int = 0) -> Figures:
@@ -300,14 +308,16 @@ def expected_error(probabilities: Array, labels: Ints) -> float:
 
 
 def _from_ranks(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:
-    curves = [_ranked(answers.labels == kind, answers.probabilities[:, kind], draws) for kind in range(_KINDS)]
-    metrics = {"auc_ovr": np.mean([area for area, _ in curves], axis=0)}
-    ranks: dict[str, tuple[Array, Array]] = {"poor": curves[0]}
+    poor, good = answers.labels == 0, answers.labels == _KINDS - 1
     risk = {"score": -answers.scores.astype(np.float64), "grade": answers.grades.astype(np.float64)}
-    for name, value in risk.items():
-        ranks[f"{name}_poor"] = _ranked(answers.labels == 0, value, draws)
-        ranks[f"{name}_good"] = _ranked(answers.labels == _KINDS - 1, -value, draws)
-    for name, (area, distance) in ranks.items():
+    rankings = [(answers.labels == kind, answers.probabilities[:, kind]) for kind in range(_KINDS)]
+    for value in risk.values():
+        rankings += [(poor, value), (good, -value)]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy lets others run while it counts
+        curves = list(threads.map(lambda ranking: _ranked(ranking[0], ranking[1], draws), rankings))
+    names = ("poor", *(f"{name}_{end}" for name in risk for end in ("poor", "good")))
+    metrics = {"auc_ovr": np.mean([area for area, _ in curves[:_KINDS]], axis=0)}
+    for name, (area, distance) in zip(names, (curves[0], *curves[_KINDS:]), strict=True):
         metrics |= {f"gini_{name}": 2.0 * area - 1.0, f"ks_{name}": distance}
     return metrics
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,9 @@ from service.contract import Applicant
 from service.score import policy
 from service.score.features import FEATURE_NAMES, row
 from service.score.manifest import Manifest
+
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
 
 CURVE_POINTS: Final = 20
 ANSWERS: Final = "answers"
@@ -154,14 +157,14 @@ def evaluate_and_log_model(
         raise BentosError("evaluate_and_log_model logs to an open run: call it inside tracking.run")
     mlflow.set_tags(dict(exhibits.tags))
     mlflow.log_params({name: str(value) for name, value in exhibits.parameters.items()})
-    _log_figures(figures)
     _log_curves(active.info.run_id, exhibits.curves)
     with tempfile.TemporaryDirectory(prefix="exhibits-") as scratch:
         _write(Path(scratch), answers, figures, exhibits)
         mlflow.log_artifacts(scratch)
     mlflow.log_artifacts(str(package), PACKAGE)
-    uri = _log_model(learned, Manifest.read(package).reference.applicant)
-    return Logged(active.info.run_id, active.info.experiment_id, uri, figures)
+    model = _log_model(learned, Manifest.read(package).reference.applicant)
+    _log_figures(figures, model.model_id)
+    return Logged(active.info.run_id, active.info.experiment_id, model.model_uri, figures)
 
 
 def _write(folder: Path, answers: LabelledAnswers, figures: Mapping[str, Figures], exhibits: Exhibits) -> None:
@@ -180,8 +183,12 @@ def _write(folder: Path, answers: LabelledAnswers, figures: Mapping[str, Figures
         (folder / f"{name}.json").write_text(json.dumps(plain, indent=2), encoding="utf-8")
 
 
-def _log_figures(figures: Mapping[str, Figures]) -> None:
-    """Pooled metrics under their plain names, other slices behind their own; intervals as `.low` and `.high`."""
+def _log_figures(figures: Mapping[str, Figures], model_id: str | None = None) -> None:
+    """Pooled metrics under their plain names, other slices behind their own; intervals as `.low` and `.high`.
+
+    A model is logged before its figures: of those that its run already has, MLflow asks for each one's history alone,
+    hundreds of requests.
+    """
     import mlflow
 
     metrics = {}
@@ -192,7 +199,8 @@ def _log_figures(figures: Mapping[str, Figures]) -> None:
             if place == POOLED:
                 metrics[f"{name}.low"], metrics[f"{name}.high"] = figure.low, figure.high
     # A rank metric is NaN where a slice lacks a class; MLflow would store it as 0.
-    mlflow.log_metrics({name: value for name, value in metrics.items() if not math.isnan(value)})
+    known = {name: value for name, value in metrics.items() if not math.isnan(value)}
+    mlflow.log_metrics(known, model_id=model_id)
 
 
 def _log_curves(run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
@@ -208,18 +216,21 @@ def _log_curves(run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
         mlflow.MlflowClient().log_batch(run_id, metrics=points)
 
 
-def _log_model(learned: Learned, typical: Applicant) -> str:
-    """URI of the logged model. The example is the reference applicant, who is nobody; all columns are float64, since a
-    signature of integers would refuse missing values."""
+def _log_model(learned: Learned, typical: Applicant) -> ModelInfo:
+    """What MLflow says of the logged model.
+
+    The example is the reference applicant, who is nobody; all columns are float64, since a signature of integers would
+    refuse missing values.
+    """
     import mlflow
     from mlflow.models import infer_signature
 
     example = pd.DataFrame([row(typical)], columns=list(FEATURE_NAMES), dtype=np.float64)
-    info = mlflow.catboost.log_model(
+    info: ModelInfo = mlflow.catboost.log_model(
         learned.model,
         name="model",
         signature=infer_signature(example, learned.model.predict(example)),
         input_example=example,
         pip_requirements=list(REQUIREMENTS),
     )
-    return str(info.model_uri)
+    return info

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -23,6 +24,9 @@ from flows.reproduce import main as reproduced
 from tests.flows.prepared_data import write_prepared
 from tests.flows.training_place import training_place
 from tests.signing import approval, trust
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 HOME = Path(__file__).resolve().parents[2]
 pytestmark = [
@@ -47,7 +51,24 @@ def place(
 
 
 @pytest.fixture(scope="module")
-def challenger(place: tuple[Registry, Path]) -> Version:
+def histories() -> Iterator[list[str]]:
+    """Names of the metrics whose history MLflow is asked for, each a request of its own."""
+    from mlflow import MlflowClient
+
+    names: list[str] = []
+    ask = MlflowClient.get_metric_history
+
+    def noted(client: MlflowClient, run_id: str, key: str) -> list[Metric]:
+        names.append(key)
+        return ask(client, run_id, key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "get_metric_history", noted)
+        yield names
+
+
+@pytest.fixture(scope="module")
+def challenger(place: tuple[Registry, Path], histories: list[str]) -> Version:  # pylint: disable=unused-argument
     """The version that the training flow registers from these data."""
     from flows.learning.fit import Parameters
     from flows.training import training
@@ -99,6 +120,20 @@ def test_a_training_leaves_a_challenger_that_says_where_it_comes_from(
     kept.mkdir()
     for path in ("evidence.json", "model_card.md", "pictures/confusion.png", "answers/unseen.parquet"):
         assert registry.run_file(found.run_id, path, kept).is_file()
+
+
+def test_a_model_carries_its_figures_without_asking_for_each(
+    place: tuple[Registry, Path], challenger: Version, histories: list[str]
+) -> None:
+    """MLflow's page of the model shows what its run shows; hundreds of requests for it made a training slower."""
+    client = place[0]._client  # pylint: disable=protected-access  # what a person sees in MLflow
+    run = client.get_run(challenger.run_id)
+    [output] = run.outputs.model_outputs
+    shown = {metric.key: metric.value for metric in client.get_logged_model(output.model_id).metrics}
+
+    assert {name for name in run.data.metrics if not name.startswith("curve.")} <= set(shown)
+    assert shown["macro_f1"] == run.data.metrics["macro_f1"]
+    assert len(histories) < 10
 
 
 def test_checks_without_champion_use_the_default_catboost(place: tuple[Registry, Path], challenger: Version) -> None:

@@ -6,18 +6,30 @@ Unknown keys, NaN, infinity and wrong types are refused; errors never repeat an 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Annotated, Any, Final, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from service.contract.terms import (
     MAX_BATCH_ROWS,
     MAX_JOB_ROWS,
     MAX_PREVIOUS_CLASSES,
+    MAX_WEBHOOK_LENGTH,
     SCORE_MAX,
     CreditClass,
     CreditMix,
@@ -47,11 +59,27 @@ def whole(value: Any) -> Any:
 _WHOLE: Final = BeforeValidator(whole)
 
 
+def _day(value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """A date of JSON as RFC 3339 writes it; pydantic alone would take seconds since 1970 in a text for one too."""
+    if info.mode != "json" or not isinstance(value, str):
+        return read(value)
+    try:
+        if _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:  # the thirtieth of February
+        pass
+    raise PydanticCustomError("date", "should be a valid date in the format YYYY-MM-DD")
+
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AS_DAY: Final = WrapValidator(_day)
+
+
 class PreviousClass(Strict):
     """A class that was observed for this customer: the bureau's, never a score or a class of ours."""
 
     observed_class: Annotated[CreditClass, Field(description="The class that was observed.")]
-    observed_at: Annotated[date, Field(description="The day it was observed; before `as_of`.")]
+    observed_at: Annotated[date, Field(description="The day it was observed; before `as_of`."), _AS_DAY]
 
 
 class Applicant(Strict):
@@ -69,6 +97,7 @@ class Applicant(Strict):
     as_of: Annotated[
         date | None,
         _field("The day the data describes; today if left out, never in the future.", unit="date", group="reference"),
+        _AS_DAY,
     ] = None
     previous_classes: Annotated[
         list[PreviousClass] | None,
@@ -236,7 +265,11 @@ class JobOrder(Strict):
 
     applicants: Annotated[list[Applicant], Field(min_length=1, max_length=MAX_JOB_ROWS)]
     webhook: Annotated[
-        str | None, Field(max_length=2000, description="An https address that is told, signed, when the job has ended.")
+        str | None,
+        Field(
+            max_length=MAX_WEBHOOK_LENGTH,
+            description="An https address that is told, signed, when the job has ended.",
+        ),
     ] = None
 
 
@@ -245,7 +278,7 @@ class Outcome(Strict):
 
     prediction_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The answer it belongs to.")]
     observed_class: Annotated[CreditClass, Field(description="The class that was observed.")]
-    observed_at: Annotated[date, Field(description="The day it was observed; never in the future.")]
+    observed_at: Annotated[date, Field(description="The day it was observed; never in the future."), _AS_DAY]
 
     @field_validator("observed_at")
     @classmethod

@@ -34,7 +34,6 @@ def of_one(body: bytes, error: Exception | None, model: type[BaseModel]) -> Prob
     """Why one document was refused; `error` is what msgspec said, if it did."""
     try:
         check_json(body)
-        # Pydantic is laxer in one place only: it takes a date written as seconds in a string.
         return _problem(_faults_of(model, body, "") or [_misfit(error, model)])
     except ProblemError as problem:
         return problem

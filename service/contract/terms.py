@@ -7,6 +7,7 @@ from typing import Final
 
 MAX_BATCH_ROWS: Final = 1_000
 MAX_JOB_ROWS: Final = 10_000
+MAX_WEBHOOK_LENGTH: Final = 2_000
 MAX_REASONS: Final = 4
 MAX_STRENGTHS: Final = 3
 MAX_PREVIOUS_CLASSES: Final = 7

@@ -13,7 +13,7 @@ import msgspec
 
 from service.access.keystore import Scope
 from service.addresses import Networks
-from service.contract import MAX_JOB_ROWS, JobOrder, JobState
+from service.contract import MAX_JOB_ROWS, MAX_WEBHOOK_LENGTH, JobOrder, JobState
 from service.docs.examples import APPLICANT, JOB, SCORE
 from service.endpoints import set_option
 from service.endpoints.repeats import REPLAYED, idempotency_key
@@ -22,6 +22,7 @@ from service.jobs import webhooks
 from service.jobs.store import KEPT_DAYS, JobRecord, JobRepository, named_id, new_id
 from service.middleware.admission import BYTES_PER_TOKEN, Admission
 from service.problems import (
+    DUPLICATE_KEY,
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_RUNNING,
     INVALID,
@@ -45,6 +46,7 @@ JOB_BYTES: Final = 8 << 20
 OPEN_JOBS: Final = 10
 """Of an account at once."""
 PAGE_ROWS: Final = 1_000
+_KEYS_DEPTH: Final = 1
 _ROWS_DEPTH: Final = 2  # {"applicants": [ROW, ...]}
 _GONE: Final = f"No job of yours has this id; results go {KEPT_DAYS} days after a job has ended"
 
@@ -107,7 +109,7 @@ CANCEL: Final = Route(
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
     applicants: list[msgspec.Raw]
-    webhook: str | None = None
+    webhook: str | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class Jobs:
@@ -259,14 +261,23 @@ def _order(body: bytes, allowed: Networks) -> _Order:
         raise ProblemError(INVALID.saying("1 rule is broken", fault)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProblemError(MALFORMED) from None
+    if bounds.members(body, _KEYS_DEPTH) != 1 + (order.webhook is not msgspec.UNSET):
+        raise ProblemError(DUPLICATE_KEY)
     if not 1 <= len(order.applicants) <= MAX_JOB_ROWS:
         raise _too_many_rows()
-    if order.webhook is not None:
-        try:
-            webhooks.checked(order.webhook, allowed)
-        except webhooks.WebhookRefused as error:
-            raise ProblemError(INVALID.saying("1 rule is broken", Fault("/webhook", "address", str(error)))) from None
+    if isinstance(order.webhook, str):
+        _check_webhook(order.webhook, allowed)
     return order
+
+
+def _check_webhook(url: str, allowed: Networks) -> None:
+    if len(url) > MAX_WEBHOOK_LENGTH:
+        fault = Fault("/webhook", "too-long", f"must have at most {MAX_WEBHOOK_LENGTH} characters")
+        raise ProblemError(INVALID.saying("1 rule is broken", fault))
+    try:
+        webhooks.checked(url, allowed)
+    except webhooks.WebhookRefused as error:
+        raise ProblemError(INVALID.saying("1 rule is broken", Fault("/webhook", "address", str(error)))) from None
 
 
 def _lines(rows: list[msgspec.Raw]) -> list[bytes]:
@@ -301,6 +312,6 @@ def _offset(query: bytes) -> int | None:
     text = next(iter(option_values(query, "offset")), "")
     if not text:
         return None
-    if not text.isdecimal() or len(text) > 9:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
         raise ProblemError(INVALID.saying("1 rule is broken", Fault("", "offset", "offset must be a row's number")))
     return int(text)

@@ -49,13 +49,14 @@ class JobFolders:
         """
         folder = self._of(record.id)
         try:
-            if sum(one.account == record.account and not one.ended for one in self._open_records()) >= most_open:
-                return False
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a killed worker may have left it, without a state
-            with files.locked(folder / "lock", wait=False):
-                if self.read(record.id) is not None:
-                    raise IdempotencyRunning
-                self._keep(folder, record, rows)
+            with files.locked(self._folder / "orders.lock"):  # no order comes between another's look and its entry
+                if sum(one.account == record.account and not one.ended for one in self._open_records()) >= most_open:
+                    return False
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a killed worker may have left it, stateless
+                with files.locked(folder / "lock", wait=False):
+                    if self.read(record.id) is not None:
+                        raise IdempotencyRunning
+                    self._keep(folder, record, rows)
         except files.LockHeld:
             raise IdempotencyRunning from None
         except OSError as error:

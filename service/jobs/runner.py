@@ -45,6 +45,7 @@ TURN_S: Final = 1.0
 """A job runs for so long, and to the end of its chunk, before the next one has its turn."""
 _REST_S: Final = 5.0  # at most, before tokens are asked for again
 _TELLERS: Final = 8  # servers that are told something at once, one a partner
+_UNNOTED_S: Final = 60.0  # until a webhook is sent again of which nobody noted what became
 _TIDY_S: Final = 3600.0
 
 
@@ -251,6 +252,9 @@ class JobRunner:
         try:
             async with self._job_lock(identifier) as record:
                 if record is not None and _webhook_is_due(record):
+                    # Noted before it is sent: where nothing can be noted, nothing is sent again and again.
+                    record.webhook_due = time.time() + _UNNOTED_S
+                    await asyncio.to_thread(self.jobs.save, record)
                     await asyncio.get_running_loop().run_in_executor(self._tellers, self._deliver, record)
                     await asyncio.to_thread(self.jobs.save, record)
         except JobsAway as error:
@@ -267,7 +271,7 @@ class JobRunner:
         try:
             webhooks.deliver(record.webhook, body, secret, record.id, self.webhook_networks, record.traceparent)
             record.webhook_status, record.webhook_due = "delivered", 0.0
-        except (OSError, webhooks.WebhookRefused) as error:
+        except Exception as error:  # pylint: disable=broad-exception-caught  # whatever a stranger's server brings about
             _log.warning("jobs: the webhook of %s was not taken (%s)", record.id, in_one_line(error))
             last = isinstance(error, webhooks.WebhookRefused) or record.webhook_tries >= len(webhooks.TRIES_AFTER_S)
             record.webhook_status = "failed" if last else "pending"

@@ -33,6 +33,8 @@ _WITHIN: Final = tuple(map(ip_network, ("192.0.0.0/24", "168.63.129.16/32", "3ff
 """What passes for public and is not: protocols' own (192.0.0.192 is a cloud's metadata; Pythons before 3.11.10 take
 most of it for public, CVE-2024-4032), Azure's host as each of its machines sees it, and documentation (RFC 9637)."""
 
+_RULE: Final = "must be an https address of a public host"
+
 
 class WebhookRefused(ValueError):
     """The address may not be called; the text says why and repeats nothing of it."""
@@ -42,16 +44,19 @@ def checked(url: str, allowed: Networks) -> SplitResult:
     """The address in its parts.
 
     Raises:
-        WebhookRefused: no https (http only towards allowed networks), no host, or with a user's name.
+        WebhookRefused: no https (http only towards allowed networks), no host, or with a user.
     """
-    parts = urlsplit(url)
+    if not url.isascii() or any(character <= " " for character in url):
+        raise WebhookRefused(_RULE)
     try:
-        plain = parts.scheme == "http" and bool(allowed)
-        good = (parts.scheme == "https" or plain) and parts.hostname and parts.port != 0 and not parts.username
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as it is looked up: no name has an empty label, or one of more than 63 letters
     except ValueError:
-        good = False
-    if not good or not url.isascii() or any(character <= " " for character in url):
-        raise WebhookRefused("must be an https address of a public host")
+        raise WebhookRefused(_RULE) from None
+    plain = parts.scheme == "http" and bool(allowed)
+    if not (parts.scheme == "https" or plain) or not host or port == 0 or "@" in parts.netloc:
+        raise WebhookRefused(_RULE)
     return parts
 
 
@@ -68,7 +73,7 @@ def resolved(parts: SplitResult, allowed: Networks) -> tuple[str, int]:
     for address in addresses:
         inside = among(address, allowed)
         if not inside and (parts.scheme == "http" or not public(ip_address(address.partition("%")[0]))):
-            raise WebhookRefused("must be an https address of a public host")
+            raise WebhookRefused(_RULE)
     return addresses[0], port
 
 

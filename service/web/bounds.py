@@ -30,7 +30,7 @@ _DEPTH: Final = 100
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _WINDOW_BYTES: Final = 256 * 1024
 _STEP: Final = np.array([(chr(byte) in "[{") - (chr(byte) in "]}") for byte in range(256)], np.int8)
-_IS_SIGN: Final = (_STEP != 0) | np.isin(np.arange(256), np.frombuffer(b',"', np.uint8))
+_IS_SIGN: Final = (_STEP != 0) | np.isin(np.arange(256), np.frombuffer(b',:"', np.uint8))
 
 
 def check_one(body: bytes) -> None:
@@ -99,17 +99,27 @@ def elements(body: bytes, depth: int) -> int:
     A parser makes an object of each before it counts them, in one go: half a second for the four million numbers that
     an order may hold. This lets others work meanwhile, called in a thread.
     """
+    return _count_at(body, b",", depth) + 1
+
+
+def members(body: bytes, depth: int) -> int:
+    """How many keys stand in an object at this depth, those that are there twice too; as exact as `elements`."""
+    return _count_at(body, b":", depth)
+
+
+def _count_at(body: bytes, sign: bytes, depth: int) -> int:
+    """How often a sign stands at this depth and in no string."""
     if b"\\" in body:  # what is escaped ends no string
         body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     octets = np.frombuffer(body, np.uint8)
-    level, quotes, commas = 0, 0, 0
+    level, quotes, count = 0, 0, 0
     for start in range(0, len(octets), _WINDOW_BYTES):
         signs = octets[start : start + _WINDOW_BYTES]
         signs = signs[_IS_SIGN[signs]]
         marks = np.cumsum(signs == ord('"'), dtype=np.int32) + quotes
         outside = signs[marks % 2 == 0]
         levels = np.cumsum(_STEP[outside], dtype=np.int32) + level
-        commas += int(np.count_nonzero((outside == ord(",")) & (levels == depth)))
+        count += int(np.count_nonzero((outside == ord(sign)) & (levels == depth)))
         level = int(levels[-1]) if len(levels) else level
         quotes = int(marks[-1]) % 2 if len(marks) else quotes
-    return commas + 1
+    return count

@@ -56,7 +56,8 @@ class GuardedService(bentoml.Service[Inner]):  # type: ignore[misc]
         """BentoML's application behind the edge, which starts and stops with it."""
         edge, options = Edge(super().to_asgi(is_main=is_main)), settings()
         allow_files(options.max_connections + options.reserved_connections)
-        install(edge, ConnectionLimits(options.max_connections, options.reserved_connections, options.header_timeout_s))
+        most, reserve = options.max_connections, options.reserved_connections
+        install(edge, ConnectionLimits(most, reserve, options.header_timeout_s, options.body_timeout_s))
         return Guarded(edge)
 
 

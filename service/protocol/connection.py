@@ -15,6 +15,7 @@ Crumbs of a request that comes in many are given time to gather (`service.protoc
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -25,7 +26,7 @@ from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.crumbs import CRUMB_BYTES, FIRST_REST_S, Crumbs
 from service.protocol.heads import Head, read_head
 from service.protocol.inbound import Inbound
-from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
+from service.protocol.leftover import DRAIN_S, LARGE_BYTES, REST_S, Leftover
 from service.protocol.rendering import CONTINUE, rendered
 from service.protocol.request_parser import RequestParser, Stop
 from service.web.exchange import Call, Reply, problem_reply
@@ -100,11 +101,21 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
         if self._over:
             self._discard(len(data))
             return
-        if len(data) < CRUMB_BYTES and (rest_s := self._crumbs.rest()) and not self._gathers:
-            self._gathers = True
-            self._pause_reading()
-            self._loop.call_later(rest_s, self._read_gathered)
+        if len(data) < CRUMB_BYTES and (rest_s := self._crumbs.rest(self._left_s())) and not self._gathers:
+            self._gather(rest_s)
         self._parse(data)
+
+    def _left_s(self) -> float:
+        """Seconds in which all of what is coming must be there."""
+        if self._arriving is None or self._arriving.answered:
+            return self.connections.deadlines.left_s(self)
+        return self.connections.body_timeout_s - (time.perf_counter() - self._arriving.call.started)
+
+    def _gather(self, rest_s: float) -> None:
+        """Read nothing for a while, then in a turn what has come."""
+        self._gathers = True
+        self._pause_reading()
+        self._loop.call_later(rest_s, self._read_gathered)
 
     def _read_gathered(self) -> None:
         if not self._gathers or self._transport.is_closing():
@@ -400,7 +411,12 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
     def _discard(self, size: int) -> None:
         if self._leftover.add(size):
             self._transport.abort()
-        elif size >= LARGE_BYTES and self._lingers and not self.connections.turns.take(self._owner, self):
+        elif not self._lingers:
+            return
+        elif size < LARGE_BYTES:
+            if not self._gathers:
+                self._gather(REST_S)
+        elif not self.connections.turns.take(self._owner, self):
             self._pause_reading()
 
     def _arm(self, seconds: float) -> None:

@@ -24,12 +24,18 @@ class ConnectionLimits:
     """
 
     def __init__(
-        self, most: int = 4096, reserve: int = 64, header_timeout_s: float = 10.0, turns: Turns | None = None
+        self,
+        most: int = 4096,
+        reserve: int = 64,
+        header_timeout_s: float = 10.0,
+        body_timeout_s: float = 10.0,
+        *,
+        turns: Turns | None = None,
     ) -> None:
         self.deadlines: Deadlines[LimitedConnection] = Deadlines()
         self.turns = turns or Turns()
         self.unread = UnreadAnswers()
-        self.header_timeout_s = header_timeout_s
+        self.header_timeout_s, self.body_timeout_s = header_timeout_s, body_timeout_s
         self._most = most
         self._reserve = reserve
         self._regular: set[LimitedConnection] = set()

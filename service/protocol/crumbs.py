@@ -15,6 +15,7 @@ FREE: Final = 8
 """Crumbs of a request before the others have to gather."""
 FIRST_REST_S: Final = 0.02
 _LONGEST: Final = 128  # times the first: well below the time that a head or a body has
+_MARGIN_S: Final = 0.1
 
 
 class Crumbs:
@@ -29,10 +30,11 @@ class Crumbs:
         """The next request's are to be counted."""
         self._count, self._rest_s = 0, self._first_rest_s
 
-    def rest(self) -> float:
-        """Count one; for how long nothing is read behind it."""
+    def rest(self, left_s: float) -> float:
+        """Count one; for how long nothing is read behind it, of the time that is left: shortly before its end what has
+        come by then is read."""
         self._count += 1
         if self._count <= FREE:
             return 0.0
         rest, self._rest_s = self._rest_s, min(2 * self._rest_s, _LONGEST * self._first_rest_s)
-        return rest
+        return min(rest, left_s - _MARGIN_S) if left_s > _MARGIN_S else rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 _SWEEP_S: Final = 1.0
@@ -43,6 +44,10 @@ class Deadlines(Generic[Timed]):
     def oldest(self) -> Timed | None:
         """The connection whose deadline has run for longest."""
         return next(iter(self._until), None)
+
+    def left_s(self, connection: Timed) -> float:
+        """Seconds until the connection's deadline; without end where none is running."""
+        return self._until.get(connection, inf) - time.monotonic()
 
     def __contains__(self, connection: Timed) -> bool:
         """True if a deadline is running for the connection."""

@@ -35,7 +35,7 @@ ELSEWHERE = {
     "check": "make test",
     "ci": "continuous integration itself",
     "image": "bentos/test_publish.py, where an engine is",
-    "sign": "infra/delivery/test_pushed_image.py; cosign itself is nowhere in the tests",
+    "sign": "infra/delivery/test_pushed_image.py; cosign itself in test_image_signature.py, where it is installed",
     "drift": "infra/delivery/test_drift_check.py; the deployment itself in e2e/test_demo.py",
 }
 

@@ -7,6 +7,7 @@ names, nor one whose bill of materials was not.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -22,9 +23,11 @@ from bentos.registry.products import BILLED
 from bentos.registry.version import Version
 from bentos.registry.versions import CHAMPION, Registry
 from bentos.settings import BentosSettings
-from infra.delivery.programs import run
+from infra.delivery.programs import output, run
 from infra.errors import StackError
 
+NO_LOG: Final = json.dumps({"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"})
+"""Services that cosign 3 signs with, where a key of one's own needs none: no public log, no clock of others."""
 GITHUB: Final = "https://token.actions.githubusercontent.com"
 ATTESTED: Final = "cyclonedx"
 OUTPUTS: Final = "GITHUB_OUTPUT"  # the file that later steps of a workflow read
@@ -78,11 +81,21 @@ def sign(image: str, bill: Path, settings: SigningSettings) -> None:
     Raises:
         StackError: cosign is missing or failed.
     """
-    signer = ["--key", settings.key, "--tlog-upload=false"] if settings.key else []
     otherwise = f"{image} is not signed"
-    run(["cosign", "sign", "--yes", *signer, image], otherwise)
     attested = ["--type", ATTESTED, "--predicate", str(bill)]
-    run(["cosign", "attest", "--yes", *signer, *attested, image], otherwise)
+    with tempfile.TemporaryDirectory(prefix="services-") as scratch:
+        signer = ["--key", settings.key, *_without_public_log(Path(scratch), otherwise)] if settings.key else []
+        run(["cosign", "sign", "--yes", *signer, image], otherwise)
+        run(["cosign", "attest", "--yes", *signer, *attested, image], otherwise)
+
+
+def _without_public_log(folder: Path, otherwise: str) -> list[str]:
+    """What this cosign takes instead of Sigstore's services: since version 3 a file of services, before it a flag."""
+    if "--signing-config" not in output(["cosign", "sign", "--help"], otherwise):
+        return ["--tlog-upload=false"]
+    services = folder / "services.json"
+    services.write_text(NO_LOG, encoding="utf-8")
+    return ["--signing-config", str(services)]
 
 
 def verify(image: str, trust: TrustSettings) -> str:
@@ -95,7 +108,7 @@ def verify(image: str, trust: TrustSettings) -> str:
     if not trust.by and not trust.key:
         return "nobody was asked for: neither QF_SIGNED_BY nor QF_SIGNED_KEY is set"
     if trust.key:
-        signer = ["--key", trust.key, "--private-infrastructure"]
+        signer = ["--key", trust.key, "--insecure-ignore-tlog=true"]  # a key of one's own leaves nothing in the log
     else:
         signer = ["--certificate-identity", trust.by, "--certificate-oidc-issuer", trust.issuer]
     otherwise = f"production kept its image: nothing proves that {trust.key or trust.by} signed {image}"

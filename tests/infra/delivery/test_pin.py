@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import bcrypt
 import httpx
 import pytest
 
@@ -24,10 +20,7 @@ from infra.delivery import pin
 from infra.delivery.image_scan import images
 from infra.settings import ROOT
 from service.settings import BASE_IMAGE
-
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-USER, PASSWORD = "ana", "pass word"
+from tests.infra.delivery.image_registry import INDEX, Registry, serving, sha
 
 
 @pytest.fixture(name="registry", params=["open", "private"])
@@ -38,82 +31,10 @@ def _registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Registry]:
     """A real registry, open or behind a password that `docker login` stored."""
-    port, state = free_port(), tmp_path / "registry"
-    state.mkdir()
-    auth = ""
-    if request.param == "private":
-        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        (state / "htpasswd").write_text(f"{USER}:{hashed}\n")
-        auth = f"auth: {{htpasswd: {{realm: test, path: {state / 'htpasswd'}}}}}\n"
-    (state / "registry.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {state / 'images'}}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}', secret: test}}\n{auth}"
-    )
-    login = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
-    (state / "config.json").write_text(json.dumps({"auths": {f"127.0.0.1:{port}": login}}))
-    monkeypatch.setenv("DOCKER_CONFIG", str(state))
-    with subprocess.Popen(
-        [require_program("docker-registry"), "serve", str(state / "registry.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        running = Registry(f"127.0.0.1:{port}")
-        running.wait()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "registry"))
+    program = require_program("docker-registry")
+    with serving(program, tmp_path / "registry", private=request.param == "private") as running:
         yield running
-        running.close()
-        process.terminate()
-
-
-class Registry:
-    """A registry into which images are put by hand, as a push does."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self._client = httpx.Client(base_url=f"http://{host}/v2/", auth=(USER, PASSWORD), trust_env=False)
-
-    def wait(self) -> None:
-        """Until it answers."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self._client.get("").raise_for_status()
-                return
-            except httpx.TransportError:
-                assert time.monotonic() < deadline, "the registry does not start"
-                time.sleep(0.05)
-
-    def close(self) -> None:
-        """Let go of its connections."""
-        self._client.close()
-
-    def put(self, name: str, tag: str, mark: str) -> str:
-        """Digest of the index of an image for two kinds of machines."""
-        manifests = []
-        for architecture in ("amd64", "arm64"):
-            config = json.dumps({"architecture": architecture, "os": "linux", "mark": mark}).encode()
-            upload = httpx.URL(self._client.post(f"{name}/blobs/uploads/").headers["location"])
-            self._client.put(upload.copy_merge_params({"digest": _sha(config)}), content=config).raise_for_status()
-            blob = {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": _sha(config),
-                "size": len(config),
-            }
-            own = {"schemaVersion": 2, "mediaType": MANIFEST, "config": blob, "layers": []}
-            content = self._manifest(name, "", own)
-            where = {"platform": {"os": "linux", "architecture": architecture}}
-            manifests.append({"mediaType": MANIFEST, "digest": _sha(content), "size": len(content), **where})
-        return _sha(self._manifest(name, tag, {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}))
-
-    def _manifest(self, name: str, tag: str, manifest: dict[str, object]) -> bytes:
-        content = json.dumps(manifest).encode()
-        headers = {"content-type": str(manifest["mediaType"])}
-        done = self._client.put(f"{name}/manifests/{tag or _sha(content)}", content=content, headers=headers)
-        done.raise_for_status()
-        return content
-
-
-def _sha(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def project(folder: Path, host: str) -> Path:
@@ -225,7 +146,7 @@ def token_registry(granted: str, login: str) -> Iterator[tuple[str, list[str]]]:
                 realm = f'realm="http://{host}/token",service="registry.test",scope="repository:team/python:pull"'
                 self.send_header("www-authenticate", f"Bearer {realm}")
             elif INDEX in self.headers.get("accept", ""):
-                self.send_header("docker-content-digest", _sha(b"index"))
+                self.send_header("docker-content-digest", sha(b"index"))
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             if self.command == "GET":
@@ -252,7 +173,7 @@ def test_a_registry_that_asks_for_a_token_is_given_one(tmp_path: Path, monkeypat
         (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
-        assert pin.digest_of(f"{host}/team/python:3.11") == _sha(b"index")
+        assert pin.digest_of(f"{host}/team/python:3.11") == sha(b"index")
 
     assert asked == [
         "HEAD /v2/team/python/manifests/3.11 Basic",
@@ -286,11 +207,11 @@ def test_our_own_files_take_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (root / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, root / file)
     before = {name.partition("@")[0] for name in images(root)}
-    monkeypatch.setattr(pin, "digest_of", lambda tagged: _sha(tagged.encode()))
+    monkeypatch.setattr(pin, "digest_of", lambda tagged: sha(tagged.encode()))
 
     pin.pin(root)
 
-    assert images(root) == sorted(f"{name}@{_sha(name.encode())}" for name in before)
+    assert images(root) == sorted(f"{name}@{sha(name.encode())}" for name in before)
     base = BASE_IMAGE.partition("@")[0]
     assert len(pin.files_by_image(root)[base]) == 4 and [name for name in before if name.startswith("python:")] == [
         base

@@ -20,6 +20,7 @@ from prefect.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.completion import completed
@@ -44,7 +45,7 @@ class NoReference(RuntimeError):
     """The model version that answered cannot be found with its reference, so there is nothing to compare with."""
 
 
-@task(task_run_name="read predictions of {window.name}")
+@task(task_run_name="read predictions of {window.name}", cache_policy=NO_CACHE)
 def read_traffic(settings: DriftSettings, window: Window, today: date) -> Traffic:
     """The window's rows, the matured cohort and its outcomes; only objects that are new are read."""
     result = traffic.read_traffic(report_store.object_store(), settings, window, today)
@@ -57,7 +58,7 @@ def read_traffic(settings: DriftSettings, window: Window, today: date) -> Traffi
     return result
 
 
-@task(task_run_name="reference of version {version}")
+@task(task_run_name="reference of version {version}", cache_policy=NO_CACHE)
 def load_reference(version: str, digest: str) -> ReferenceData:
     """The reference packed with the model that answered, proved against the digest in the answers.
 
@@ -82,7 +83,7 @@ def load_reference(version: str, digest: str) -> ReferenceData:
     return ReferenceData(model, frame, tuple(manifest.key_fields(KEY_COLUMNS)))
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def watch_champion(today: date) -> None:
     """A red line, an event and a metric where the champion's override ends; which version should answer."""
     from bentos.registry.versions import Registry
@@ -92,7 +93,7 @@ def watch_champion(today: date) -> None:
     champion.watch(Registry.connect(BentosSettings()), FlowSettings().pushgateway, today)
 
 
-@task(task_run_name="report of version {reference.model.version}")
+@task(task_run_name="report of version {reference.model.version}", cache_policy=NO_CACHE)
 def publish(
     verdict: WindowVerdict, window_traffic: Traffic, reference: ReferenceData, settings: DriftSettings
 ) -> WindowVerdict:
@@ -115,7 +116,7 @@ def publish(
     return verdict
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def show(verdict: WindowVerdict, history: History, places: FlowSettings) -> None:
     """Publish the Prefect artifacts: state, tables, link to the report, trend picture."""
     text = verdicts.summary_markdown(verdict, places.runbook_url)

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterEndTime
 from prefect.client.schemas.objects import FlowRun
@@ -128,13 +129,13 @@ class ErasureRefused(ValueError):
     """The form asks for something that must not be done; the text says what is missing."""
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def age(bucket: str, today: date, form: RetentionForm) -> Aged:
     """Empty and delete what is too old."""
     return retain(_bucket(bucket), today, feature_days=form.feature_days, decision_days=form.decision_days)
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def age_data(place: RetentionPlace, form: RetentionForm) -> DataAged:
     """Delete old versions of the training data, and old batches."""
     digests = named_versions(place.locks)
@@ -142,7 +143,7 @@ def age_data(place: RetentionPlace, form: RetentionForm) -> DataAged:
     return retain_data(s3_client(), DATA_BUCKET, datetime.now(UTC), keep=digests, **days)
 
 
-@task(log_prints=False)
+@task(log_prints=False, cache_policy=NO_CACHE)
 def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostErasure | None, Erased]:
     """Erase a customer from this host or the hosts' database, then from the buckets; None where this worker sees
     neither."""
@@ -156,7 +157,7 @@ def erase_everywhere(place: RetentionPlace, form: RetentionForm) -> tuple[HostEr
     return host, erase(_bucket(place.predictions_bucket), _bucket(REPORTS_BUCKET), refs, predictions)
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def recent_reviews(bucket: str, today: date) -> list[dict[str, Any]]:
     """The cases partners' reviewers opened lately (LGPD art. 20), newest first, without their free text."""
     return sorted(
@@ -164,7 +165,7 @@ def recent_reviews(bucket: str, today: date) -> list[dict[str, Any]]:
     )
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def forget_runs(now: datetime) -> int:
     """Delete ended runs of this flow whose forms name whom they erased; how many.
 

@@ -167,7 +167,7 @@ def test_secrets_of_compose_are_renewed_by_name(tmp_path: Path) -> None:
     drill("compose", tmp_path)
 
     after = read_env(folder / "env")
-    renewed = {"PREFECT_PASSWORD", "STORE_SERVICE_SECRET_KEY", "REGISTRY_PASSWORD"}
+    renewed = {"PREFECT_PASSWORD", "WORKER_MODEL_PASSWORD", "STORE_SERVICE_SECRET_KEY", "REGISTRY_PASSWORD"}
     assert {name for name in before if before[name] != after[name]} == renewed
     changed = {name for name, text in made.items() if (folder / name).read_text() != text}
     assert changed == {"env", "store.json", "registry-htpasswd"}

@@ -183,21 +183,29 @@ def make_prefect(settings: BootstrapSettings) -> str:
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectNotFound
 
-    pool = work_pool()
-    template = json.loads(JOB_TEMPLATE.read_text()) if settings.pool_type == "kubernetes" else {}
+    pool, template = work_pool(), job_template(settings.pool_type)
     with part("prefect", settings.prefect_url), get_client(sync_client=True) as client:
         try:
             kind = client.read_work_pool(pool).type
             if kind != settings.pool_type:
                 raise StackError(f"work pool {pool} is of type {kind}, QF_POOL_TYPE says {settings.pool_type}")
-            if template:
-                client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
+            client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         except ObjectNotFound:
             client.create_work_pool(WorkPoolCreate(name=pool, type=settings.pool_type, base_job_template=template))
         deploy_all({"QF_HOME": os.environ.get("QF_HOME", str(ROOT))})
         close_forms(lambda method, path, body: _request(client, method, path, body))
         ensure_automations(lambda method, path, body: _request(client, method, path, body))
     return f"pool {pool} of type {settings.pool_type}, deployments as prefect.yaml says"
+
+
+def job_template(pool_type: str) -> dict[str, Any]:
+    """How the pool's runs are started. A pool without it asks its first worker for one, which may not make it."""
+    if pool_type == "kubernetes":
+        template: dict[str, Any] = json.loads(JOB_TEMPLATE.read_text())
+        return template
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
 
 
 def _request(client: SyncPrefectClient, method: Any, path: Any, body: Any) -> Any:

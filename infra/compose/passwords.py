@@ -24,6 +24,7 @@ from infra.compose.rights import USERS, identities
 from infra.errors import StackError
 from infra.settings import read_settings
 from infra.stack.credentials import Credentials, mlflow_users, write_private
+from infra.stack.worker_rights import DUTIES
 
 LETTERS: Final = string.ascii_letters + string.digits  # safe in a URL, a shell, an ini file and SQL
 PASSWORD_LENGTH: Final = 40
@@ -37,6 +38,7 @@ SECRETS: Final = (
     "MLFLOW_FLOWS_PASSWORD",
     "MLFLOW_COOKIE_SECRET",
     "PREFECT_PASSWORD",
+    *(f"WORKER_{duty.upper()}_PASSWORD" for duty in DUTIES),
     "REDIS_PASSWORD",
     "GRAFANA_PASSWORD",
     "REGISTRY_PASSWORD",

@@ -2,23 +2,26 @@
 
 A page of another site can make a browser send requests to loopback, under the site's own name even (DNS rebinding). So
 a request is let in only if its Host is a name this server goes by, and its Origin, where a browser sends one, is a page
-of this server's own. Who may do what is asked behind the door; this is about who may knock.
+of this server's own. Who may do what is asked behind it, of workers by a door of their own (`worker_door.py`); this is
+about who may knock.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from infra.errors import StackError
+from infra.stack.asgi import App, Receive, Scope, Send
+from infra.stack.worker_door import WorkerDoor
+from infra.stack.worker_rights import logins
 
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 NAMES: Final = "QF_DOOR_NAMES"
 """Further names with their ports, comma-separated: what a proxy or a network calls this server."""
+WORKERS: Final = "QF_DOOR_WORKERS"
+"""Logins of workers, `model:PASSWORD,release:PASSWORD`: each opens what infra/stack/worker_rights.py lists."""
 REFUSED: Final = 421  # misdirected: this server does not answer under that name
 FOREIGN: Final = 403
 ABSENT: Final = 404
@@ -62,10 +65,21 @@ def _values(scope: Scope, header: bytes) -> list[str]:
 
 
 def prefect() -> Door:
-    """Prefect's server behind the door: `python -m uvicorn --factory infra.stack.doors:prefect`."""
+    """Prefect's server behind the door: `python -m uvicorn --factory infra.stack.doors:prefect`.
+
+    Raises:
+        StackError: workers have logins, but the server behind asks nobody for one.
+    """
     from prefect.server.api.server import create_app  # five seconds that no other user of this module pays
+    from prefect.settings import get_current_settings
 
     from infra.stack import prefect_sqlite
 
     prefect_sqlite.install()
-    return Door(create_app(final=True), os.environ.get(NAMES, "").split(","), OPEN_PAGES)
+    app: App = create_app(final=True)
+    if workers := logins(os.environ.get(WORKERS, "")):
+        password = get_current_settings().server.api.auth_string
+        if not password:
+            raise StackError(f"{WORKERS} is set, PREFECT_SERVER_API_AUTH_STRING is not: anybody would be let in")
+        app = WorkerDoor(app, password.get_secret_value(), workers)
+    return Door(app, os.environ.get(NAMES, "").split(","), OPEN_PAGES)

@@ -234,6 +234,29 @@ def servers(parts: Parts) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def prefect(parts: Parts) -> Iterator[None]:
+    """Prefect behind its door, over PostgreSQL."""
+    with _served(parts, "prefect", "4200"):
+        _wait(parts, "prefect", "/api/health")
+        yield
+
+
+@contextmanager
+def worker(parts: Parts, duty: str) -> Iterator[None]:
+    """A worker of one duty, with compose's environment; it looks for runs every second."""
+    name, folder = f"worker-{duty}", parts.folder / duty
+    env = {
+        **parts.environment(name),
+        **{"PREFECT_HOME": str(folder), "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"), "QF_HOME": str(ROOT)},
+        "PYTHONPATH": str(ROOT),
+        **{"PREFECT_WORKER_WEBSERVER_PORT": str(free_port()), "PREFECT_WORKER_QUERY_SECONDS": "1"},
+    }
+    words = compose_file.command(name, parts.values, parts.places)
+    with running(parts, name, [sys.executable, *words[1:]], env, lambda: True):
+        yield
+
+
 def credentials(folder: Path, database: str) -> dict[str, str]:
     """The env file of a new folder, MLflow's users in the database at an address of this machine."""
     passwords.write(folder)

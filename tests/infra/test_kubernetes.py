@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -235,7 +237,7 @@ def job_of(deployment: dict[str, Any]) -> dict[str, Any]:
     assert set(given) <= set(variables) and set(template["variables"]["required"]) <= set(given)
     assert given["duty"] in variables["duty"]["enum"]
     defaults = {name: each["default"] for name, each in variables.items() if each.get("default") is not None}
-    run = {"name": "a-run", "env": [], "labels": {}, "annotations": {}, "command": ["python"]}
+    run = {"name": "a-run", "labels": {}, "annotations": {}, "command": ["python"]}
     job = apply_values(template["job_configuration"]["job_manifest"], {**defaults, **run, **given})
     assert isinstance(job, dict)
     return job
@@ -249,7 +251,7 @@ def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
         container = job["spec"]["template"]["spec"]["containers"][0]
         duty = pool["job_variables"]["duty"]
         secrets = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
-        assert secrets == ["prefect", "mlflow", *([f"flows-store-{duty}"] if duty in RIGHTS else [])]
+        assert secrets == [f"prefect-{duty}", "mlflow", *([f"flows-store-{duty}"] if duty in RIGHTS else [])]
         assert (duty in RIGHTS) == (duty != "release") and duty == pool["work_queue_name"]
         assert job["spec"]["template"]["metadata"]["labels"] == {"app": "flow-run", "duty": duty}
         jobs.append({**job, "metadata": {**job["metadata"], "name": deployment["name"]}})  # the cluster makes the name
@@ -259,6 +261,34 @@ def test_a_flow_runs_job_gets_the_key_of_its_duty(tmp_path: Path) -> None:
     done = validated(path, VERSIONS[-1])
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda each: each["name"])
+def test_a_job_is_not_given_the_login_of_the_worker_that_makes_it(deployment: dict[str, Any]) -> None:
+    """Prefect's worker passes its own settings on, and a container's own word beats a secret's: so the template takes
+    that one back, and the Job's login to Prefect is that of its duty."""
+    import prefect.settings
+    from prefect.client.schemas.objects import FlowRun
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+    template, given = json.loads(JOB_TEMPLATE.read_text()), deployment["work_pool"]["job_variables"]
+
+    async def prepared() -> KubernetesWorkerJobConfiguration:
+        made = await KubernetesWorkerJobConfiguration.from_template_and_values(template, given)
+        made.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="a-run"))
+        return made
+
+    known = {
+        prefect.settings.PREFECT_API_AUTH_STRING: "submitter:canary-of-the-worker",
+        prefect.settings.PREFECT_API_URL: "http://prefect:4200/api",
+    }
+    with prefect.settings.temporary_settings(known):
+        manifest = asyncio.run(prepared()).job_manifest
+
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    assert "PREFECT_API_URL" in {each["name"] for each in container["env"]}, "the others are passed on"
+    assert "canary" not in json.dumps(manifest)
+    assert {"secretRef": {"name": f"prefect-{given['duty']}"}} in container["envFrom"]
 
 
 def test_the_trail_and_the_bentos_are_written_by_releases_alone(objects: dict[tuple[str, str], dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from infra.compose import passwords
 from infra.compose.passwords import SECRETS, read_env, store_names
 from infra.compose.rights import ADMIN, RIGHTS, USERS
 from infra.settings import ROOT
+from infra.stack.worker_rights import DUTIES
 from service.database import migrations
 from tests.infra import compose_file
 
@@ -144,6 +145,20 @@ def test_each_part_holds_its_own_key_of_the_store() -> None:
     ]
     written = [right for right in RIGHTS["watch"] if right.bucket == "predictions" and "s3:PutObject" in right.actions]
     assert [right.statement()["Resource"] for right in written] == [["arn:aws:s3:::predictions/days/*"]]
+
+
+def test_each_worker_has_its_own_login_to_prefect() -> None:
+    """The server's own password is with the server and with bootstrap: no worker could start another's code by it."""
+    held = {
+        name: set(re.findall(r"\{(PREFECT_PASSWORD|WORKER_\w+_PASSWORD)", str(part.get("environment", ""))))
+        for name, part in SERVICES.items()
+    }
+    own = {duty: f"WORKER_{duty.upper()}_PASSWORD" for duty in DUTIES}
+    assert {name: words for name, words in held.items() if words} == {
+        "prefect": {"PREFECT_PASSWORD", *own.values()},
+        "bootstrap": {"PREFECT_PASSWORD"},
+        **{f"worker-{duty}": {word} for duty, word in own.items()},
+    }
 
 
 def mounted(service: str) -> dict[str, list[tuple[str, str, bool]]]:

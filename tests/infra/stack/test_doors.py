@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.stack.doors import Door, Receive, Scope, Send
+from infra.stack.asgi import Receive, Scope, Send
+from infra.stack.doors import Door
 
 OWN, FOREIGN = "127.0.0.1:4200", "https://evil.example"
 

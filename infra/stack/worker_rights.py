@@ -1,6 +1,6 @@
 """What a worker, and the runs that it starts, may ask of Prefect's server; `worker_door.py` refuses everything else.
 
-It is a list of what is allowed: the server has some two hundred routes, and a worker needs thirty. No route on it says
+It is a list of what is allowed: the server has more than 180 routes, and a worker needs thirty. No route on it says
 what is run or how: deployments, pools, blocks, variables and automations are read at most, and of a run nobody but the
 duty that it stands with changes a thing.
 """

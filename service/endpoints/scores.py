@@ -15,7 +15,7 @@ from service.endpoints import set_option
 from service.endpoints.repeats import REPLAYED, idempotency_key
 from service.errors import IdempotencyMismatch, IdempotencyRunning, OutboxFull, ProblemError
 from service.ledger.interface import KeyMark, Ledger, Replay
-from service.middleware.admission import Admission
+from service.middleware.admission import BYTES_PER_TOKEN, Admission
 from service.problems import IDEMPOTENCY_MISMATCH, IDEMPOTENCY_RUNNING, NOT_DURABLE
 from service.score.prediction_sets import PredictionSets
 from service.scoring import Scoring
@@ -47,7 +47,7 @@ MANY: Final = Route(
     summary="Score up to 1,000 applicants",
     summary_pt="Pontuar até 1.000 solicitantes",
     tag="scores",
-    text="All rows are scored, or none.",
+    text="All rows are scored, or none. Rows padded to more than 16 KiB each cost a token for each 16 KiB.",
     price=Price.ROWS,
     takes=RequestBody(Batch, {"applicants": [APPLICANT]}, BATCH_BYTES),
     answer=ResponseBody("The scores, in order.", Scores, {"scores": [SCORE]}, headers=("Idempotent-Replayed",)),
@@ -117,7 +117,8 @@ class ScoreEndpoints:
 
     @answers(MANY)
     async def batch(self, call: Call) -> Reply:
-        """Up to 1,000 applicants; costs a token a row. A body that is refused costs what its bytes do."""
+        """Up to 1,000 applicants; costs a token a row. A body that is refused, or mostly blanks, costs what its bytes do:
+        a byte of either is read at the same cost."""
         if not set_option.wants_sets(call):
             return await self._batch(call)
         reply = await self._batch(call)
@@ -128,7 +129,7 @@ class ScoreEndpoints:
         self._throttle.enter(call)
         try:
             applicants = decoding.applicants(body)
-            price = MANY.price.tokens(len(applicants))
+            price = max(MANY.price.tokens(len(applicants)), len(body) // BYTES_PER_TOKEN)
             await self._admission.settle(call, price)
             if self.through:
                 return await self.through(call, body)

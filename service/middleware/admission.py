@@ -1,7 +1,7 @@
 """Admits a request before a byte of its body is read: it needs a place, room for its bytes, and tokens.
 
 Memory and CPU are never spent on what was not admitted. What a body may cost grows with its bytes, so its tokens do,
-as soon as its length is known: one, and one more for each 16 KiB. Who is answered pays the route's price alone.
+as soon as its length is known: one, and one more for each 16 KiB. Who is answered pays the route's price.
 """
 
 from __future__ import annotations

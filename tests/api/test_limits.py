@@ -11,6 +11,7 @@ import pytest
 
 from service.access.keystore import PARTNER_SCOPES, ApiKey
 from service.errors import ProblemError
+from service.middleware.admission import BYTES_PER_TOKEN
 from service.runtime import Runtime
 from service.web.exchange import Call
 from tests.api.client import Api, applicant
@@ -29,6 +30,18 @@ def test_a_score_costs_one_token_and_a_batch_one_a_row(api: Api, new_key) -> Non
     last = api.post("/v1/score", applicant(), key=key)
     assert last.status == 429
     assert int(last.headers["retry-after"]) == pytest.approx(1000, abs=2)
+
+
+def test_a_batch_of_padding_pays_for_its_bytes(api: Api, new_key) -> None:
+    """As one of that size that is refused; rows that fill their bytes pay as rows."""
+    key, row = new_key("padder", rate=0.001, burst=200, daily=1000), json.dumps(applicant()).encode()
+    padded = b'{"applicants":[' + b",".join([row] * 3) + b" " * 600_000 + b"]}"
+    assert len(padded) // BYTES_PER_TOKEN == 36
+    answer = api.post("/v1/score/batch", padded, key=key)
+    assert (answer.status, answer.limits["burst"]) == (200, 164)
+    indented = json.dumps({"applicants": [applicant()] * 40}, indent=8).encode()
+    assert len(indented) > 2 * BYTES_PER_TOKEN
+    assert api.post("/v1/score/batch", indented, key=key).limits["burst"] == 124
 
 
 def test_a_refused_body_costs_one_and_a_refused_type_nothing(api: Api, new_key) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import random
 import socket
+import ssl
 import statistics
 import threading
 import time
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -94,6 +96,40 @@ def test_every_client_reads_that_its_body_is_too_large(
     url, certificate = (f"http://127.0.0.1:{served.port}", "") if way == "direct" else proxied
     found = Counter(post(client, url + "/v1/score", served.key, body, require_program, certificate) for _ in range(10))
     assert found == {"413": 10}
+
+
+@pytest.mark.parametrize("kind", EARLY)
+@pytest.mark.parametrize("pause_s", [0.5, 2.9])
+def test_connections_that_drip_through_the_proxy_are_gone_in_time(
+    proxied: tuple[str, str], kind: str, pause_s: float
+) -> None:
+    """Six hundred without a key, a byte after each pause: none is left after twelve seconds, and some of patience."""
+    where, trust = urlsplit(proxied[0]), ssl.create_default_context(cafile=proxied[1])
+    trust.check_hostname = False
+    trust.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    left: dict[socket.socket, float] = {}
+    for _ in range(600):
+        one = trust.wrap_socket(socket.create_connection((where.hostname or "", where.port or 0)))
+        one.sendall(EARLY[kind])
+        one.setblocking(False)
+        left[one] = time.monotonic()
+    longest = 0.0
+    while left and longest < 30:
+        time.sleep(pause_s)
+        for one, begun in list(left.items()):
+            longest = max(longest, time.monotonic() - begun)
+            try:
+                one.send(b"a")
+                while one.recv(65536):
+                    pass
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                continue
+            except OSError:
+                pass
+            one.close()
+            del left[one]
+    print(f"\n{kind}, a byte after {pause_s} s: the last was gone after {longest:.1f} s")
+    assert not left and longest < 15
 
 
 @pytest.mark.parametrize("kind", EARLY)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 
 import httpx
+import pytest
 
 from bentos.deploying.proxy import Proxy, Switch
 from bentos.processes import HOST
@@ -42,6 +44,20 @@ def test_the_proxy_keeps_its_promises(settled: StandInHost) -> None:
         slow.sendall(b"GET /livez HTTP/1.1\r\nhost: h\r\nx-slow: ")
         slow.settimeout(15)
         assert slow.recv(100) == b""
+
+
+def test_who_drips_behind_a_refusal_is_cut_off(settled: StandInHost) -> None:
+    """A body that is too large, sent a byte at a time without an end: the answer is there at once, the connection soon
+    gone."""
+    trust = Proxy(settled.settings).trust()
+    assert isinstance(trust, ssl.SSLContext)
+    with socket.create_connection((HOST, settled.settings.port_proxy)) as raw, trust.wrap_socket(raw) as drip:
+        drip.sendall(b"POST /v1/score HTTP/1.1\r\nhost: h\r\ncontent-length: 90000000\r\n\r\n")
+        assert drip.recv(1000).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(OSError):  # closed, or reset where the last bytes met no reader
+            for _ in range(40):  # in twenty seconds: nginx by itself would take thirty
+                time.sleep(0.5)
+                drip.sendall(b"a")
 
 
 def test_no_slot_is_never_guessed(settled: StandInHost) -> None:

@@ -28,6 +28,8 @@ USES: Final = "uses.json"
 DAYS: Final = 90
 DAY_BYTES: Final = 64 << 20
 """More lines than this a day say nothing new, and must not fill the disk."""
+RESERVED_PART: Final = 8
+"""One of so many is for what nobody brings about by asking: a flood of refusals hides no key that is issued."""
 _REPEAT_S: Final = 60.0
 _NETWORKS_KEPT: Final = 1000
 _NAME: Final = re.compile(r"(\d{8})\.jsonl")
@@ -48,6 +50,7 @@ class SecurityEvent(StrEnum):
 
 
 _ONCE_A_MINUTE: Final = (SecurityEvent.TOO_MANY_REFUSED, SecurityEvent.LIMIT_HIT)
+_REFUSALS: Final = (*_ONCE_A_MINUTE, SecurityEvent.KEY_REFUSED, SecurityEvent.SCOPE_REFUSED)
 
 
 class KeyUse(msgspec.Struct):
@@ -69,7 +72,7 @@ class SecurityLog:
         self._clear, self._now = clear, now
         # Asked by every request, and few addresses are new.
         self._address_text = lru_cache(maxsize=4096)(self._uncached_address_text)
-        self._lines: list[bytes] = []
+        self._lines: list[tuple[bool, bytes]] = []  # each with whether it is a refusal
         self._last_lines: dict[tuple[str, str, str], float] = {}
         self._networks: dict[str, set[str]] = {key: set(use.networks) for key, use in read_uses(service_dir).items()}
         self._last: dict[str, float] = {}
@@ -87,7 +90,8 @@ class SecurityLog:
             self._last_lines[name] = now
         line = {"time": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", "event": event.value}
         line |= {"key": key, "route": route} | self._place(address) | more
-        self._lines.append(msgspec.json.encode({name: value for name, value in line.items() if value}) + b"\n")
+        text = msgspec.json.encode({name: value for name, value in line.items() if value}) + b"\n"
+        self._lines.append((event in _REFUSALS, text))
 
     def used(self, key: str, address: str, route: str) -> None:
         """A good key was shown from this address."""
@@ -109,8 +113,12 @@ class SecurityLog:
             self._tidy()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            data = b"".join(lines)
-            if os.fstat(descriptor).st_size + len(data) > DAY_BYTES:
+            size = os.fstat(descriptor).st_size
+            if size + sum(len(text) for _, text in lines) > DAY_BYTES - DAY_BYTES // RESERVED_PART:
+                self.dropped += sum(refusal for refusal, _ in lines)
+                lines = [line for line in lines if not line[0]]
+            data = b"".join(text for _, text in lines)
+            if size + len(data) > DAY_BYTES:
                 self.dropped += len(lines)
                 return
             os.write(descriptor, data)

@@ -70,6 +70,27 @@ def test_a_day_has_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert 0 < len(lines(tmp_path)) < 10 == len(lines(tmp_path)) + log.dropped
 
 
+@pytest.mark.parametrize("refusal", [SecurityEvent.KEY_REFUSED, SecurityEvent.SCOPE_REFUSED])
+def test_a_flood_of_refusals_hides_nothing_rarer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: SecurityEvent
+) -> None:
+    """Whoever may be refused as often as he likes leaves room for what is done to keys; of that a day has a size too."""
+    monkeypatch.setattr(security_log, "DAY_BYTES", 8000)
+    log = SecurityLog(tmp_path, PEPPER)
+    for number in range(100):
+        log.note(refusal, key="abcdefgh", address=f"203.0.113.{number}")
+        log.flush()
+    log.note(refusal, key="abcdefgh", address="203.0.113.7")
+    log.note(SecurityEvent.KEY_REVOKED, key="abcdefgh")
+    log.flush()
+    assert lines(tmp_path)[-1]["event"] == "key-revoked"
+    assert len(lines(tmp_path)) - 1 + log.dropped == 101
+    for _ in range(100):
+        log.note(SecurityEvent.KEY_ISSUED, key="abcdefgh")
+        log.flush()
+    assert sum(path.stat().st_size for path in tmp_path.glob("security/*.jsonl")) <= 8000
+
+
 def test_a_new_network_is_said_once_by_all_workers(tmp_path: Path) -> None:
     """Two workers of a host see the same key: one line a network, and the last use of both."""
     now = [NOON]

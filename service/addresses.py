@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+_HOPS: Final = 8  # proxies of ours that may stand in one row; whoever forges more is taken for the last of them
 _BITS: Final = {4: 24, 6: 48}  # of the network a customer's address is taken to belong to
 
 
@@ -37,7 +38,7 @@ def origin(peer: str, forwarded: bytes, proxies: Networks) -> str:
     if not proxies or not among(peer, proxies):
         return peer
     nearest = peer
-    for hop in reversed(forwarded.decode("latin-1").split(",")):
+    for hop in reversed(forwarded.decode("latin-1").rsplit(",", _HOPS)[-_HOPS:]):
         try:
             nearest = str(ip_address(hop.strip()))
         except ValueError:  # a made-up text names nobody

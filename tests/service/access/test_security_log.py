@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service import keys
+from service import addresses, keys
 from service.access import security_log
 from service.access.security_log import SecurityEvent, SecurityLog, read_uses
 from service.addresses import among, network_of, networks, origin
@@ -156,6 +156,22 @@ def test_forwarded_addresses_are_believed_of_named_proxies_alone(peer: str, forw
     """The nearest address that is none of ours, as far as ours told it."""
     assert origin(peer, forwarded, networks("10.0.0.0/8, 192.168.7.7")) == found
     assert origin(peer, forwarded, ()) == peer
+
+
+def test_a_forged_row_of_proxies_is_not_walked_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that knows our proxies' network names a thousand of it: a few are looked at, and none of the client's."""
+    looked_at: list[str] = []
+
+    def counted(address: str, ranges: Any) -> bool:
+        looked_at.append(address)
+        return among(address, ranges)
+
+    monkeypatch.setattr(addresses, "among", counted)
+    forged = [f"10.0.{number // 250}.{number % 250}" for number in range(1300)]
+    row = ", ".join(["203.0.113.7", *forged, "10.0.0.9"]).encode()
+    assert origin("10.0.0.1", row, networks("10.0.0.0/8")).startswith("10.0.5.")
+    assert len(looked_at) <= 9
+    assert origin("10.0.0.1", b"203.0.113.7, 10.0.0.8, 10.0.0.9", networks("10.0.0.0/8")) == "203.0.113.7"
 
 
 def test_networks_are_named_or_refused() -> None:

@@ -74,7 +74,7 @@ def test_a_day_has_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_flood_of_refusals_hides_nothing_rarer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: SecurityEvent
 ) -> None:
-    """Whoever may be refused as often as he likes leaves room for what is done to keys; of that a day has a size too."""
+    """Whoever may be refused as often as he likes leaves room for what is done to keys; of that a day has its size."""
     monkeypatch.setattr(security_log, "DAY_BYTES", 8000)
     log = SecurityLog(tmp_path, PEPPER)
     for number in range(100):
@@ -159,7 +159,7 @@ def test_forwarded_addresses_are_believed_of_named_proxies_alone(peer: str, forw
 
 
 def test_a_forged_row_of_proxies_is_not_walked_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that knows our proxies' network names a thousand of it: a few are looked at, and none of the client's."""
+    """A client that knows our proxies' network names a thousand of it: a few are looked at, none of its own."""
     looked_at: list[str] = []
 
     def counted(address: str, ranges: Any) -> bool:

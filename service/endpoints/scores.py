@@ -117,8 +117,8 @@ class ScoreEndpoints:
 
     @answers(MANY)
     async def batch(self, call: Call) -> Reply:
-        """Up to 1,000 applicants; costs a token a row. A body that is refused, or is mostly blanks, costs what its bytes
-        do: they are read at the same cost."""
+        """Up to 1,000 applicants; costs a token a row. A body that is refused, or mostly blanks, costs what its bytes
+        do, since they are read at the same cost."""
         if not set_option.wants_sets(call):
             return await self._batch(call)
         reply = await self._batch(call)

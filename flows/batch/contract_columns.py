@@ -44,6 +44,10 @@ def _rule(field: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 
 CONTRACT: Final = {name: _rule(SCHEMA["properties"][name]) for name in FIELDS}
 """By field its rule in the schema, and whether it may be null."""
+MAY_LACK: Final = frozenset(
+    name for name, (rule, nullable) in CONTRACT.items() if nullable or rule.get("type") == "array"
+)
+"""Fields whose cells may be empty, so a file may lack their column: it means that all of them are."""
 CATEGORIES: Final = tuple(name for name, (rule, _) in CONTRACT.items() if "$ref" in rule or rule.get("type") == "array")
 """Fields whose cells are texts of few distinct values; all others are numbers."""
 
@@ -58,12 +62,12 @@ def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: S
         columns: of the file.
 
     Raises:
-        BatchRefused: a field has no column, or a column has a name that an answer takes or that stands twice.
+        BatchRefused: a field that is needed has no column, or a column's name is an answer's, or stands twice.
     """
     spare = [column for column in columns if column not in fields.values()]
-    if missing := [near(field, spare) for field in FIELDS if field not in fields]:
+    if missing := [near(field, spare) for field in FIELDS if field not in fields and field not in MAY_LACK]:
         raise BatchRefused(
-            f"{name} lacks {', '.join(missing)}: one column a contract field is needed; read as {layout} with columns "
+            f"{name} lacks {', '.join(missing)}: a column for each of these is needed; read as {layout} with columns "
             f"{', '.join(columns[:5])}{', ...' if len(columns) > 5 else ''}; rename or add columns, or say --delimiter"
         )
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
@@ -72,13 +76,20 @@ def require_fields(name: str, layout: str, fields: Mapping[str, str], columns: S
         raise BatchRefused(f"{name} has columns named as answers are, {', '.join(clashes)}: rename them")
 
 
+def untold(fields: Mapping[str, str], columns: Sequence[str]) -> str:
+    """The fields of which a file with these columns tells nothing, in words; empty where it has them all."""
+    spare = [column for column in columns if column not in fields.values()]
+    missing = [near(field, spare) for field in FIELDS if field not in fields]
+    return f"no column for {', '.join(missing)}: not known in any row" if missing else ""
+
+
 def refuse_types(schema: pa.Schema, fields: Mapping[str, str], name: str) -> None:
     """Make sure that the columns of a file with types of its own can hold their fields.
 
     Raises:
         BatchRefused: one cannot; it is named.
     """
-    for field in FIELDS:
+    for field in [name for name in FIELDS if name in fields]:
         kind = schema.field(fields[field]).type
         if not (_is_text(field, kind) if field in CATEGORIES else _is_number(kind)):
             right_type = "text" if field in CATEGORIES else "numbers"

@@ -190,7 +190,7 @@ def score(
             tally = _scored(pieces, place.names(), (Package.of(package), rules), target, client, progress)
             if batch_files.changed(job.sources):
                 raise BatchRefused("a file changed while it was scored: empty the result folder and start again")
-            descriptions = {piece.layout.number: f"{piece.layout.name}: {piece.layout.description}" for piece in pieces}
+            descriptions = {piece.layout.number: piece.layout.read_as for piece in pieces}
             summary = {"refused_files": join_notes(pieces, place), "read_as": tuple(descriptions.values())}
             tally = tally.model_copy(update=summary)
             place.at(SUMMARY_FILE).write(tally.model_dump_json(include=SUMMARY).encode())

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.batch.contract_columns import refuse_types, require_fields
+from flows.batch.contract_columns import refuse_types, require_fields, untold
 from flows.batch.errors import BatchRefused
 from flows.batch.places import Source, short, system_words
 from service.lexicon.cells import ColumnForm
@@ -82,11 +82,17 @@ class FileLayout:
     block: int = 0  # of text: bytes that hold about as many rows as a part has
     complete: bool = False  # whether the sample is all of it
     description: str = ""  # what was understood, in words
+    untold: str = ""  # the fields that no column holds, in words
 
     @property
     def name(self) -> str:
         """The file's own name."""
         return short(self.source.address)
+
+    @property
+    def read_as(self) -> str:
+        """The file's name and what was understood of it, for the job's summary."""
+        return "; ".join(filter(None, (f"{self.name}: {self.description}", self.untold)))
 
     def refused(self, trouble: Trouble) -> BatchRefused:
         """The refusal of this file for a trouble."""
@@ -162,7 +168,8 @@ def read_whole_instead(layout: FileLayout) -> FileLayout:
         table = read_whole(replace(layout, lane=Lane.WHOLE))
     except TableRefused as refused:
         raise refusal(layout.source, refused.trouble) from None
-    return replace(layout, lane=Lane.WHOLE, description=_description_of_whole(table), complete=True)
+    missing = untold(table.columns, [str(one) for one in table.frame.columns])
+    return replace(layout, lane=Lane.WHOLE, description=_description_of_whole(table), untold=missing, complete=True)
 
 
 def _packing(source: Source, sample: bytes, name: str, options: ReadOptions) -> tuple[Packing, str]:
@@ -227,7 +234,15 @@ def _parquet(base: FileLayout) -> FileLayout:
         schema = file.schema_arrow
     fields = _fields(base, schema.names, Layout("parquet"))
     refuse_types(schema, fields, base.name)
-    return replace(base, lane=Lane.PARQUET, schema=schema, fields=fields, complete=False, description="parquet")
+    return replace(
+        base,
+        lane=Lane.PARQUET,
+        schema=schema,
+        fields=fields,
+        complete=False,
+        description="parquet",
+        untold=untold(fields, schema.names),
+    )
 
 
 def _fields(base: FileLayout, names: Sequence[str], layout: Layout) -> dict[str, str]:
@@ -266,15 +281,18 @@ def _text(base: FileLayout, sample: bytes, rows: int) -> FileLayout | None:
     layout = Layout(
         "csv", (base.packing,) if base.packing else (), encoding, csv_dialect.delimiter, "", csv_dialect.header_line
     )
+    names = [name for name in csv_dialect.columns if name]
+    fields = _fields(base, names, layout)
     return replace(
         base,
         lane=Lane.STREAM if base.packing else Lane.CUT,
-        schema=pa.schema([(name, pa.string()) for name in csv_dialect.columns if name]),
-        fields=_fields(base, csv_dialect.columns, layout),
+        schema=pa.schema([(name, pa.string()) for name in names]),
+        fields=fields,
         dialect=replace(csv_dialect, start=above),
         encoding=encoding,
         block=max(int(rows * (len(text) - csv_dialect.start) / len(borders.lines)), 1),
         description=str(layout),
+        untold=untold(fields, names),
     )
 
 

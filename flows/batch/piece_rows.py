@@ -129,7 +129,15 @@ def _read(layout: FileLayout, cells: pa.Table, lines: Lines) -> RowsRead:
     """The columns with the contract's names where they hold a field that a score needs."""
     names = {column: name for name, column in layout.fields.items() if name in FIELDS}
     table = cells.rename_columns([names.get(name, name) for name in cells.column_names])
-    return RowsRead(table, cells, lines, layout.fields, layout.forms)
+    return RowsRead(_with_all_fields(table), cells, lines, layout.fields, layout.forms)
+
+
+def _with_all_fields(table: pa.Table) -> pa.Table:
+    """The table with an empty column for each field that its file has no column for."""
+    for name in FIELDS:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table)))
+    return table
 
 
 def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
@@ -279,7 +287,8 @@ def _parquet(piece: Piece, rows: int) -> Iterator[RowsRead]:
     coded = [
         piece.layout.fields[name]
         for name in FIELDS
-        if RULES[name].kind in (CellKind.CATEGORY, CellKind.LOANS)
+        if name in piece.layout.fields
+        and RULES[name].kind in (CellKind.CATEGORY, CellKind.LOANS)
         and pa.types.is_string(schema.field(piece.layout.fields[name]).type)
     ]
     with (
@@ -306,7 +315,7 @@ def _whole(piece: Piece, _: int) -> Iterator[RowsRead]:
     indices = pa.array(np.where(beyond, 0, order), mask=beyond)
     aside = {int(place): faults[order[place] - len(table.lines)] for place in np.flatnonzero(beyond)}
     cells = pa.table({str(name): _as_written(table.frame[name]) for name in table.frame.columns})
-    fields = {table.columns[name]: name for name in FIELDS}
+    fields = {table.columns[name]: name for name in FIELDS if name in table.columns}
     columns = {
         fields.get(name, name): _plain(table, fields[name]) if name in fields else cells.column(name)
         for name in cells.column_names
@@ -317,7 +326,12 @@ def _whole(piece: Piece, _: int) -> Iterator[RowsRead]:
         one.field: one.form for one in table.understanding.columns if one.kind is CellKind.DAY
     }
     yield RowsRead(
-        pa.table(columns).take(indices), cells.take(indices), lambda: lines, dict(table.columns), forms, aside
+        _with_all_fields(pa.table(columns).take(indices)),
+        cells.take(indices),
+        lambda: lines,
+        dict(table.columns),
+        forms,
+        aside,
     )
 
 

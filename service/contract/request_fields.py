@@ -83,7 +83,10 @@ class PreviousClass(Strict):
 
 
 class Applicant(Strict):
-    """One applicant's most recent month. No name, SSN, age or occupation: the score does not need them."""
+    """One applicant's most recent month. No name, SSN, age or occupation: the score does not need them.
+
+    What may be null may be left out, and means the same.
+    """
 
     customer_ref: Annotated[
         str | None,
@@ -112,7 +115,7 @@ class Applicant(Strict):
     annual_income: Annotated[float, _field("Income per year.", unit="per year", group="income", ge=0, le=1e7)]
     monthly_inhand_salary: Annotated[
         float | None, _field("Net salary per month; null if unknown.", unit="per month", group="income", ge=0, le=1e6)
-    ]
+    ] = None
     num_bank_accounts: Annotated[
         int, _field("Bank accounts held.", unit="accounts", group="accounts", ge=0, le=50), _WHOLE
     ]
@@ -135,12 +138,12 @@ class Applicant(Strict):
         int | None,
         _field("Payments delayed; null if unknown.", unit="payments", group="payments", ge=0, le=200),
         _WHOLE,
-    ]
+    ] = None
     num_credit_inquiries: Annotated[
         int | None,
         _field("Credit inquiries made; null if unknown.", unit="inquiries", group="accounts", ge=0, le=200),
         _WHOLE,
-    ]
+    ] = None
     changed_credit_limit: Annotated[
         float | None,
         _field(
@@ -150,10 +153,10 @@ class Applicant(Strict):
             ge=-100,
             le=100,
         ),
-    ]
+    ] = None
     credit_mix: Annotated[
         CreditMix | None, _field("Mix of credit products; null if unknown.", unit="", group="accounts")
-    ]
+    ] = None
     outstanding_debt: Annotated[float, _field("Debt still to be paid.", unit="currency", group="loans", ge=0, le=1e7)]
     credit_utilization_ratio: Annotated[
         float, _field("Share of the credit limit in use.", unit="%", group="accounts", ge=0, le=1000)
@@ -162,26 +165,26 @@ class Applicant(Strict):
         int | None,
         _field("Age of the credit history; null if unknown.", unit="months", group="payments", ge=0, le=1200),
         _WHOLE,
-    ]
+    ] = None
     payment_of_min_amount: Annotated[
         MinimumPayment | None,
         _field("Pays only the minimum amount due; null if unknown.", unit="", group="payments"),
-    ]
+    ] = None
     total_emi_per_month: Annotated[
         float, _field("Loan instalments per month.", unit="per month", group="loans", ge=0, le=1e6)
     ]
     amount_invested_monthly: Annotated[
         float | None, _field("Invested per month; null if unknown.", unit="per month", group="income", ge=0, le=1e6)
-    ]
+    ] = None
     payment_behaviour: Annotated[
         PaymentBehaviour | None, _field("Spending and size of payments; null if unknown.", unit="", group="payments")
-    ]
+    ] = None
     monthly_balance: Annotated[
         float | None,
         _field(
             "Left over at the end of the month; null if unknown.", unit="per month", group="income", ge=-1e6, le=1e7
         ),
-    ]
+    ] = None
 
     @field_validator("as_of")
     @classmethod

@@ -164,7 +164,7 @@ def _colons(row: Any) -> int:
 
 def _finished(row: Any) -> Applicant:
     """Absent and null are one thing from here on."""
-    for name in _OPTIONAL:
-        if getattr(row, name) is UNSET:
+    for name, value in zip(_OPTIONAL, _optional_values(row), strict=True):
+        if value is UNSET:
             setattr(row, name, None)
     return cast(Applicant, row)  # the same fields with the same types, at a fifth of the cost

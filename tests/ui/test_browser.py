@@ -68,7 +68,7 @@ def test_the_printed_page_is_one_sheet(browser: Browser, stack: Stack, tmp_path:
     sheet.write_bytes(Path(download.value.path()).read_bytes())
     page = visit.context.new_page()
     page.goto(sheet.as_uri())
-    for name in (each.name for each in contract_fields() if each.required or each.name == "customer_ref"):
+    for name in (each.name for each in contract_fields() if each.always_sent or each.name == "customer_ref"):
         expect(page.locator(f"dd[data-field={name}]")).to_be_visible()
     expect(page.get_by_text("R" * 64).first).to_be_visible()
     year = str(datetime.now(UTC).year)

@@ -35,7 +35,7 @@ def example(visit: Visit, name: str) -> None:
     wanted = {
         each.name: told.get(each.name, [] if each.kind in LISTS else None)
         for each in contract_fields()
-        if each.required or told.get(each.name) is not None
+        if each.always_sent or told.get(each.name) is not None
     }
     eventually(lambda: as_json(visit), as_floats(wanted))
 

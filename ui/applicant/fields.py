@@ -50,6 +50,11 @@ class Field:
         return self.kind in (FieldKind.INTEGER, FieldKind.NUMBER)
 
     @property
+    def always_sent(self) -> bool:
+        """True if it is sent also where nothing is known: what describes the applicant's month."""
+        return self.required or (self.nullable and self.group != "reference")
+
+    @property
     def money(self) -> bool:
         """True if its values are amounts of the partner's currency."""
         return self.unit in ("currency", "per month", "per year")

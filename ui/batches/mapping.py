@@ -62,9 +62,8 @@ def check(sheet: Sheet, mapped: Mapping[str, str], fields: Sequence[Field]) -> C
     except TableRefused as refused:
         raise refusal(refused.trouble) from refused
     absent: dict[str, Any] = {
-        field.name: None for field in fields if field.name not in mapped and field.required and field.nullable
+        field.name: [] for field in fields if field.name not in mapped and field.kind is FieldKind.CHOICES
     }
-    absent |= {field.name: [] for field in fields if field.name not in mapped and field.kind is FieldKind.CHOICES}
     own_fields = [field for field in fields if field.name in table.plain]
     values = [_values(field, table.plain[field.name], table.frame[mapped[field.name]].tolist()) for field in own_fields]
     applicants, numbers = [], []

@@ -67,14 +67,16 @@ def has_draft() -> bool:
 
 
 def typed(formats: Formats, fields: tuple[Field, ...]) -> dict[str, Any]:
-    """What stands in the form, as JSON for the API. Optional fields left empty are left out."""
+    """What stands in the form, as JSON for the API. References left empty are left out."""
     known = _filling()
     if known is None:
         return {}
     form_formats = Formats(known.language, formats.currency)  # the language may have been switched on another page
     values = {field.name: _from_widget(form_formats, field, known.draft.get(field.name)) for field in fields}
     return {
-        field.name: values[field.name] for field in fields if field.required or values[field.name] not in (None, "", [])
+        field.name: values[field.name]
+        for field in fields
+        if field.always_sent or values[field.name] not in (None, "", [])
     }
 
 

@@ -39,6 +39,6 @@ def list_of_inputs(context: PageContext, fields: tuple[Field, ...], inputs: Mapp
         f"<div><dt>{escape(context.texts.label(field.name))}</dt>"
         f'<dd data-field="{field.name}">{escape(with_unit(context, field, inputs.get(field.name)))}</dd></div>'
         for field in fields
-        if field.required or field.name in inputs
+        if field.always_sent or field.name in inputs
     )
     return f'<dl class="qf-facts">{rows}</dl>'

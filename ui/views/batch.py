@@ -112,7 +112,7 @@ def _prepare(context: PageContext, fields: tuple[Field, ...], upload: UploadedFi
         st.warning(context.texts("understood.ask_first"), icon=":material/help:")
         return None
     mapped = _columns(context, fields, sheet)
-    absent = [field for field in fields if field.required and not field.nullable and field.name not in mapped]
+    absent = [field for field in fields if field.required and field.name not in mapped]
     absent = [field for field in absent if field.kind is not FieldKind.CHOICES]
     if absent:
         names = ", ".join(context.texts.label(field.name) for field in absent)

@@ -66,9 +66,17 @@ BODY_TIMEOUT: Final = Problem(400, "body-timeout", "The body did not arrive in t
 INCOMPLETE: Final = Problem(400, "incomplete-body", "The body ended before its end", close=True)
 BAD_HEADER: Final = Problem(400, "bad-header", "A request header is malformed")
 MALFORMED_HTTP: Final = BAD_HEADER.saying("The request is not well-formed HTTP")
-UNAUTHORIZED: Final = Problem(401, "unauthorized", "A valid API key is needed in the header x-api-key")
+UNAUTHORIZED: Final = Problem(
+    401,
+    "unauthorized",
+    "A valid API key is needed in the header x-api-key",
+    "Send your key in the header x-api-key. The documentation is at /docs; a browser opens it with any user name and"
+    " the key as password",
+)
 FORBIDDEN: Final = Problem(403, "forbidden", "This key's scopes do not cover the request")
-NOT_FOUND: Final = Problem(404, "not-found", "There is nothing here")
+NOT_FOUND: Final = Problem(
+    404, "not-found", "There is nothing here", "There is nothing here; /docs tells what there is"
+)
 PREDICTION_NOT_FOUND: Final = Problem(404, "prediction-not-found", "No prediction of yours has this id")
 JOB_NOT_FOUND: Final = Problem(404, "job-not-found", "No job of yours has this id here")
 PREDICTION_AWAY: Final = Problem(

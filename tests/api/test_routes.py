@@ -54,6 +54,15 @@ def test_what_is_not_in_the_table_does_not_exist(api: Api, path: str) -> None:
     assert api.get(path).status == 404
 
 
+def test_whoever_opens_the_address_is_told_where_to_go(api: Api) -> None:
+    """A browser shows the answer as it is: how the key is sent, and where the documentation stands."""
+    stranger = api.get("/", key=None)
+    assert (stranger.status, stranger.headers["content-type"]) == (401, "application/problem+json")
+    assert "x-api-key" in stranger.json["detail"] and "/docs" in stranger.json["detail"]
+    assert api.get("/docs", basic(api.key), key=None).status == 200
+    assert "/docs" in api.get("/").json["detail"]
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_a_wrong_method_names_the_right_one(api: Api, method: str) -> None:
     """405 with Allow."""

@@ -141,6 +141,11 @@ class Understanding:
     faults: tuple[SetAside, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def rows_read(self) -> int:
+        """The rows that stand below the header; those that are set aside are among them."""
+        return self.rows + len(self.faults)
+
     def settled(self) -> None:
         """Make sure that nothing stays open.
 

@@ -18,7 +18,8 @@ _ASKED: Final = ("decimal", "days")  # what a visitor can decide; the rest is pu
 def layout(context: PageContext, understanding: Understanding) -> str:
     """The layout in one sentence."""
     t = context.texts
-    parts = [t("understood.rows", rows=context.formats.number(understanding.rows), columns=len(understanding.columns))]
+    read, columns_known = understanding.rows_read, len(understanding.columns)
+    parts = [t.plural("understood.rows", read, rows=context.formats.number(read), columns=columns_known)]
     if understanding.delimiter:
         parts.append(t("understood.delimiter", name=t(f"marks.{_NAMES[understanding.delimiter]}")))
     if understanding.decimal:

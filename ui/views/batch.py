@@ -34,6 +34,7 @@ _ANSWERS: Final = "batch.answers"
 _CHECKED: Final = "batch.checked"
 _PREVIEW_ROWS: Final = 5
 _FAULTS_SHOWN: Final = 500
+_FAULTS_AT_ONCE: Final = 5  # so few are told without a click
 _JOBS_KEPT: Final = 16
 _DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -217,6 +218,7 @@ def _report(context: PageContext, fields: tuple[Field, ...], sheet: Sheet, check
         st.success(t.plural("batch.all_good", good, rows=f.number(good)), icon=":material/check_circle:")
         return
     numbers = {
+        "read": t.plural("batch.read", good + bad, rows=f.number(good + bad)),
         "good": t.plural("batch.good", good, rows=f.number(good)),
         "bad": t.plural("batch.bad", bad, rows=f.number(bad)),
     }
@@ -230,7 +232,8 @@ def _report(context: PageContext, fields: tuple[Field, ...], sheet: Sheet, check
         }
         for each in checked.faults
     ]
-    with st.expander(t("batch.faults", count=f.number(len(rows))), icon=":material/rule:"):
+    few = len(rows) <= _FAULTS_AT_ONCE
+    with st.expander(t("batch.faults", count=f.number(len(rows))), icon=":material/rule:", expanded=few):
         st.dataframe(pd.DataFrame(rows[:_FAULTS_SHOWN]), hide_index=True, alt=t("batch.faults", count=len(rows)))
         st.download_button(
             t("batch.faults_download"),

@@ -108,6 +108,27 @@ def test_batch_says_what_does_not_fit(open_page: Open) -> None:
     assert "Card interest rate" in everything(at) and not [each for each in at.button if each.key == "batch.send"]
 
 
+@pytest.mark.parametrize(
+    ("more", "total", "bad"),
+    [("", 3, 0), ("1,2\n", 4, 1), ("1,2\nTotal,,,1\n", 5, 2), ("Total" + "," * 19 + "\n", 4, 1)],
+    ids=["sound", "ragged", "two-ragged", "totals"],
+)
+def test_the_rows_of_a_file_add_up(open_page: Open, more: str, total: int, bad: int) -> None:
+    """What is said to be read is what fits and what does not, rows that are set aside among it; why, at once."""
+    names = [field.name for field in contract_fields() if field.group != "reference"]
+    content = pd.DataFrame(ROWS)[names].to_csv(index=False) + more
+    at = open_page("batch")
+    at.file_uploader(key="batch.upload").set_value(("applicants.csv", content.encode(), "text/csv"))
+    at.run()
+    assert not at.exception and f"Read: {total} rows, 20 columns" in everything(at)
+    if not bad:
+        assert f"All {total} rows fit" in everything(at)
+        return
+    assert f"{total} rows read: 3 rows fit; {bad} do" in everything(at)
+    (faults,) = [each for each in at.expander if each.label.startswith("What does not fit")]
+    assert faults.proto.expanded and len(faults.dataframe[0].value) == bad
+
+
 def test_batch_column_chosen_by_hand(open_page: Open) -> None:
     """A column of another name is mapped by the visitor."""
     rows = [{("my rate" if name == "interest_rate" else name): value for name, value in row.items()} for row in ROWS]

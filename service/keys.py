@@ -81,11 +81,14 @@ def issue(  # pylint: disable=too-many-locals, too-many-arguments  # each limit 
 def rotate(folder: Path, name: str, *, overlap: timedelta = OVERLAP, database: str | None = None) -> str:
     """A second key like the one named (an id, or a partner with one live key); the old one ends after `overlap`.
 
+    A partner's name means its key for customers, where there is a test key beside it.
+
     Raises:
         KeyRefused: nothing live by that name, or the partner has two live keys already.
     """
     with _changing(folder, database) as (records, now):
         live = [record for record in records if name in (record.id, record.partner) and record.live(now)]
+        live = [record for record in live if not record.test] or live
         if len(live) != 1:
             raise KeyRefused(f"{name}: {len(live)} live keys go by this name; give the id of one (see: list)")
         old = live[0]

@@ -61,18 +61,21 @@ def test_every_block_of_the_page_is_run() -> None:
 
 
 def test_a_partners_key_is_rotated(tmp_path: Path) -> None:
-    """The new one is the partner's, the old one is closed, another partner's stays."""
+    """The new one is the partner's, the old one is closed, its test key and another partner's key stay."""
     folder = tmp_path / "service"
     folder.mkdir()
     keys.issue(folder, "acme")
+    keys.issue(folder, "acme", test=True)
     keys.issue(folder, "other")
     before = {record.id: record for record in keys.key_records(folder)}
 
     drill("partner", tmp_path)
 
     now = datetime.now(UTC)
-    live = {(record.partner, record.id in before) for record in keys.key_records(folder) if record.live(now)}
-    assert live == {("acme", False), ("other", True)}
+    live = {
+        (record.partner, record.test, record.id in before) for record in keys.key_records(folder) if record.live(now)
+    }
+    assert live == {("acme", False, False), ("acme", True, True), ("other", False, True)}
     given = (tmp_path / "new-key").read_text().strip()
     (made,) = [record for record in keys.key_records(folder) if record.id not in before]
     assert made.digest == digest(read_pepper(folder / "pepper"), given.encode()).hex()

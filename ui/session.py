@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import httpx
 import streamlit as st
+from pydantic import SecretStr
 
 from ui.api.allowance import Allowance
 from ui.api.client import ApiReply, Client
@@ -25,6 +26,7 @@ TRANSPORT: Final = "transport"  # a test puts an httpx transport here
 LANGUAGE: Final = "language"
 _EXCHANGE: Final = "last_exchange"
 _LIMITS: Final = "last_limits"
+_TEST_LIMITS: Final = "last_test_limits"
 _STAFF: Final = "staff"
 _MANIFEST: Final = "manifest"
 
@@ -38,6 +40,7 @@ class PageContext:
     settings: UiSettings
     client: Client
     visitor: Visitor = Visitor(ANONYMOUS, known=False, staff=False)
+    test_client: Client | None = None  # with the test key, where the secrets name one
 
     @property
     def for_staff(self) -> bool:
@@ -67,10 +70,10 @@ class PageContext:
             st.session_state[_MANIFEST] = manifest
         return manifest
 
-    def remember(self, reply: ApiReply[Any]) -> None:
-        """Keeps what was just sent and got, for the developers' page."""
+    def remember(self, reply: ApiReply[Any], *, test_key: bool = False) -> None:
+        """Keeps what was just sent and got, for the developers' page; each key has limits of its own."""
         st.session_state[_EXCHANGE] = reply.exchange
-        st.session_state[_LIMITS] = reply.limits
+        st.session_state[_TEST_LIMITS if test_key else _LIMITS] = reply.limits
 
     def remember_error(self, error: ApiError) -> None:
         """Keeps a refused request too: that is when a developer looks."""
@@ -84,9 +87,9 @@ def last_exchange() -> Exchange | None:
     return exchange
 
 
-def last_limits() -> tuple[Limit, ...]:
-    """The limits as the last answer told them."""
-    limits: tuple[Limit, ...] = st.session_state.get(_LIMITS, ())
+def last_limits(*, test_key: bool = False) -> tuple[Limit, ...]:
+    """The limits of the page's key, or of its test key, as the last answer told them."""
+    limits: tuple[Limit, ...] = st.session_state.get(_TEST_LIMITS if test_key else _LIMITS, ())
     return limits
 
 
@@ -111,10 +114,16 @@ def page_context() -> PageContext:
     settings = read_settings(secrets())
     transport: httpx.BaseTransport | None = st.session_state.get(TRANSPORT)
     formats = Formats(language(), settings.currency, zone_of(st.context.timezone))
-    client = Client(settings, transport) if transport is not None else _client(settings, _mark(settings))
     visitor = current_visitor(settings.visitors)
-    visitor_client = client.paid_by(partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name))
-    return PageContext(texts(language()), formats, settings, visitor_client, visitor)
+    spend = partial(_allowance(settings.visitors.tokens_a_minute).spend, visitor.name)
+
+    def client_with(key: SecretStr) -> Client:
+        with_key = replace(settings, key=key)
+        client = Client(with_key, transport) if transport is not None else _client(with_key, _mark(with_key))
+        return client.paid_by(spend)
+
+    test_client = client_with(settings.test_key) if settings.test_key is not None else None
+    return PageContext(texts(language()), formats, settings, client_with(settings.key), visitor, test_client)
 
 
 @st.cache_resource(show_spinner=False)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from service.contract import TEST_KEY_PREFIX
 from ui.errors import SettingsMissing
 
 DEFAULT_REGION: Final = "us-east-1"  # what MinIO answers to unless told otherwise
@@ -51,13 +52,14 @@ class Visitors:
 
 @dataclass(frozen=True)
 class UiSettings:
-    """Everything the page needs to know: URLs without a trailing slash, the partner's key, the folder for batches."""
+    """Everything the page needs to know: URLs without a trailing slash, the partner's keys, the folder for batches."""
 
     endpoint: str
     key: SecretStr
     public_endpoint: str
     currency: str
     state: Path
+    test_key: SecretStr | None = None
     reports: Reports | None = None
     visitors: Visitors = Visitors()
 
@@ -65,17 +67,13 @@ class UiSettings:
 def read_settings(secrets: Mapping[str, Any]) -> UiSettings:
     """The settings in `secrets`; `SettingsMissing` names the first entry that is absent or makes no sense."""
     endpoint = _url(secrets, "endpoint")
-    key = _text(secrets, "key")
-    if key == PLACEHOLDER:
-        raise SettingsMissing("key", "placeholder")
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsMissing("key", "malformed")
     return UiSettings(
         endpoint=endpoint,
-        key=SecretStr(key),
+        key=_key(secrets, "key"),
         public_endpoint=_url(secrets, "public_endpoint") if "public_endpoint" in secrets else endpoint,
         currency=str(secrets.get("currency", "BRL")).upper(),
         state=Path(os.environ.get(STATE_VARIABLE, ".local")) / "ui",
+        test_key=_key(secrets, "test_key", TEST_KEY_PREFIX) if "test_key" in secrets else None,
         reports=_reports(secrets),
         visitors=_visitors(secrets),
     )
@@ -130,6 +128,15 @@ def _text(secrets: Mapping[str, Any], entry: str, prefix: str = "") -> str:
     if not isinstance(value, str):
         raise SettingsMissing(prefix + entry, "malformed")
     return value.strip()
+
+
+def _key(secrets: Mapping[str, Any], entry: str, begins: str = "") -> SecretStr:
+    key = _text(secrets, entry)
+    if key == PLACEHOLDER:
+        raise SettingsMissing(entry, "placeholder")
+    if not (key.isascii() and key.isprintable() and key.startswith(begins)) or " " in key:
+        raise SettingsMissing(entry, "malformed")
+    return SecretStr(key)
 
 
 def _url(secrets: Mapping[str, Any], entry: str, prefix: str = "") -> str:

@@ -24,6 +24,7 @@ from infra.settings import ROOT
 from infra.stack import object_store
 from infra.stack.credentials import Credentials
 from infra.stack.deployments import close_forms, deploy_all, ensure_automations, work_pool
+from infra.stack.partner_keys import PARTNER
 from service import keys
 from service.access.keystore import PARTNER_SCOPES, Scope
 from service.contract import PRODUCT
@@ -224,13 +225,18 @@ def make_keys(settings: BootstrapSettings) -> str:
                 "prometheus",
                 _hand_over(settings, "prometheus", (Scope.METRICS,), handover / "prometheus" / "metrics-key"),
             ),
-            ("demo", _hand_over(settings, "demo", PARTNER_SCOPES, handover / "ui" / "key")),
+            (PARTNER, _hand_over(settings, PARTNER, PARTNER_SCOPES, handover / "ui" / "key")),
+            (
+                f"{PARTNER} (test)",
+                _hand_over(settings, PARTNER, PARTNER_SCOPES, handover / "ui" / "test-key", test=True),
+            ),
         )
         if is_new
     ]
     secrets = [
         f"endpoint = {json.dumps(settings.ui_endpoint)}",
         f"key = {json.dumps((handover / 'ui' / 'key').read_text().strip())}",
+        f"test_key = {json.dumps((handover / 'ui' / 'test-key').read_text().strip())}",
     ]
     if settings.ui_store_access_key:
         secrets += [
@@ -243,19 +249,23 @@ def make_keys(settings: BootstrapSettings) -> str:
     return f"issued for {', '.join(new)}" if new else "there already"
 
 
-def _hand_over(settings: BootstrapSettings, partner: str, scopes: tuple[Scope, ...], path: Path) -> bool:
-    """A key in a file, unless one lies there and its partner has a live one; True if it is new."""
+def _hand_over(
+    settings: BootstrapSettings, partner: str, scopes: tuple[Scope, ...], path: Path, *, test: bool = False
+) -> bool:
+    """A key in a file, unless one lies there and its partner has a live one of that kind; True if it is new."""
     folder, now = settings.service_dir or Path(), datetime.now(UTC)
     database = settings.database_url.get_secret_value() if settings.database_url else None
     live = [
-        record.id for record in keys.key_records(folder, database) if record.partner == partner and record.live(now)
+        record.id
+        for record in keys.key_records(folder, database)
+        if (record.partner, record.test) == (partner, test) and record.live(now)
     ]
     if path.exists() and any(each in path.read_text() for each in live):
         return False
     for stray in live:  # its text is lost, so it opens nothing for us and must open nothing for anybody
         keys.revoke(folder, stray, database=database)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(keys.issue(folder, partner, scopes=scopes, database=database) + "\n")
+    path.write_text(keys.issue(folder, partner, scopes=scopes, test=test, database=database) + "\n")
     path.chmod(0o644)  # a volume of its own: Prometheus and the UI read as other users
     return True
 

@@ -18,11 +18,10 @@ import httpx
 
 from flows.monitoring.report_store import CURRENT
 from infra.errors import StackError
-from infra.stack.credentials import Credentials, write_private
+from infra.stack.credentials import Credentials
 from infra.stack.object_store import client
 from service.s3 import PREDICTIONS_BUCKET, REPORTS_BUCKET
 
-PARTNER: Final = "demo"
 CONNECTIONS: Final = 4
 ATTEMPTS: Final = 30  # of one request that is told to wait
 BUCKET: Final = PREDICTIONS_BUCKET
@@ -81,33 +80,6 @@ class Api:
         if answer.is_error:
             raise StackError(f"the API answers {answer.status_code}: {answer.text[:300]}")
         return dict(answer.json())
-
-
-def partner_key(service_dir: Path, key_file: Path, partner: str = PARTNER, **limits: Any) -> str:
-    """A partner's key, kept for its owner alone; issued with these limits where there is none that is live.
-
-    Raises:
-        StackError: no key can be issued.
-    """
-    from service import keys
-    from service.access.credentials import digest, read_pepper
-    from service.access.keystore import read_keys
-    from service.errors import ServiceError
-
-    try:
-        if key_file.exists():
-            key_text = key_file.read_text().strip()
-            key_digest = digest(read_pepper(service_dir / "pepper"), key_text.encode()).hex()
-            now = datetime.now(UTC)
-            if any(
-                record.digest == key_digest and record.live(now) for record in read_keys(service_dir / "keys.json").keys
-            ):
-                return key_text
-        key = keys.issue(service_dir, partner, **limits)
-    except ServiceError as error:
-        raise StackError(f"no key for partner {partner}: {error}; see `python -m service.keys list`") from error
-    write_private(key_file, key + "\n")
-    return key
 
 
 def applicants(processed: Path, count: int) -> list[dict[str, Any]]:

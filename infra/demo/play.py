@@ -10,14 +10,13 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from bentos import reviewers
 from bentos.digests import combined, file_sha256
 from bentos.registry.signing import Reviewers
 from bentos.settings import BentosSettings
-from infra.demo.partner import Api, applicants, await_stored, drift_state, partner_key, send
+from infra.demo.partner import Api, applicants, await_stored, drift_state, send
 from infra.demo.runs import OVER, Run, Runs
 from infra.demo.stages import Stages, call, tell
 from infra.errors import StackError
@@ -25,6 +24,7 @@ from infra.settings import ROOT, read_settings
 from infra.stack.credentials import OPERATOR
 from infra.stack.guards import exclusive, interruptible
 from infra.stack.mlflow_models import Models, RegisteredVersion, packed
+from infra.stack.partner_keys import partner_key
 from infra.stack.parts import served_bento
 from infra.stack.supervisor import Stack
 
@@ -72,17 +72,13 @@ class Demo:
             self._register(version)
         with self.stages.stage("packaging: the approved version into an immutable Bento, smoke-tested, served"):
             packaging = self._package(version)
-            partner_key(self.settings.state_dir / "service", self._key_file)
+            partner_key(self.settings.state_dir / "service", self.stack.demo_key)
             self.stack.up()
         with self.stages.stage("scoring: one applicant, then a day of traffic through the API"):
             score, rows = self._traffic(version)
         with self.stages.stage("drift: what production was asked, against what the model was judged on"):
             drift = self.runs.follow(self.runs.start("drift", {}))
         return DemoResult(score, rows, drift, self._image(packaging))
-
-    @property
-    def _key_file(self) -> Path:
-        return self.settings.state_dir / "keys" / "demo"
 
     def _prepare(self) -> None:
         command = ("-m", "flows.dataset", "reproduce", "--data", self.data, "--push")
@@ -164,7 +160,7 @@ class Demo:
         return event_run or self.runs.start(deployment, {"version": version.number})
 
     def _traffic(self, version: RegisteredVersion) -> tuple[dict[str, Any], int]:
-        api = Api(self.settings.api_url, self._key_file.read_text().strip())
+        api = Api(self.settings.api_url, self.stack.demo_key.read_text().strip())
         rows = applicants(PROCESSED, TRAFFIC)
         start = time.monotonic()
         first = api.score(rows[0])
@@ -194,7 +190,7 @@ def summary(stack: Stack, outcome: DemoResult, elapsed_s: float) -> str:
         "Prefect": settings.prefect_url,
         "MLflow": settings.mlflow_url,
         "sign in": stack.logins.sign_in_line,
-        "API docs": f"{settings.api_url}/docs (any user, password: the key in {settings.state_dir / 'keys' / 'demo'})",
+        "API docs": f"{settings.api_url}/docs (any user, password: the key in {stack.demo_key})",
         "UI": settings.ui_url,
         "state": f"{settings.state_dir} (a shell becomes a client by `. .local/env`)",
         "took": f"{elapsed_s:.0f} s; the stack stays up, `make down` stops it",

@@ -18,11 +18,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from infra.demo.partner import Api, await_stored, partner_key
+from infra.demo.partner import Api, await_stored
 from infra.demo.runs import Runs
 from infra.demo.stages import Stages, tell
 from infra.errors import StackError
 from infra.settings import read_settings
+from infra.stack.partner_keys import partner_key
 from infra.stack.supervisor import Stack
 
 PARTNER: Final = "replay"

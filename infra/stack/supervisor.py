@@ -27,6 +27,7 @@ from infra.stack.deployments import Prefect, deploy, work_pool
 from infra.stack.guards import exclusive, interruptible, uninterrupted
 from infra.stack.mlflow_models import Models
 from infra.stack.object_store import format_volume, make_buckets
+from infra.stack.partner_keys import demo_key_file, demo_test_key
 from infra.stack.parts import StackPart
 from infra.stack.processes import Shelf, end, stack_processes
 
@@ -144,7 +145,7 @@ class Stack:
     @property
     def demo_key(self) -> Path:
         """The file of the demo partner's key, once it was issued."""
-        return self.settings.state_dir / "keys" / "demo"
+        return demo_key_file(self.settings.state_dir)
 
     def _api(self) -> StackPart | None:
         try:
@@ -175,11 +176,11 @@ class Stack:
     def _ui(self) -> StackPart | None:
         if not (ROOT / "ui" / "app.py").exists():
             return None
-        key = self.demo_key
         secrets = self.settings.state_dir / "ui" / "secrets.toml"
         lines = [f'endpoint = "{self.settings.api_url}"']
-        if key.exists():
-            lines.append(f'key = "{key.read_text().strip()}"')
+        if self.demo_key.exists():
+            lines.append(f'key = "{self.demo_key.read_text().strip()}"')
+            lines.append(f'test_key = "{demo_test_key(self.settings.state_dir)}"')
         text = "\n".join(lines) + "\n"
         write_private(secrets, text)
         return parts.ui(self.settings, secrets, hashlib.sha256(text.encode()).hexdigest())

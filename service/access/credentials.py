@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from service import files
+from service.contract import TEST_KEY_PREFIX
 from service.errors import Misconfigured
 
 PREFIX: Final = "qf_live_"
-TEST_PREFIX: Final = "qf_test_"
 ID_LENGTH: Final = 8
 SECRET_LENGTH: Final = 43  # of base 62: 256.03 bits
 CHECKSUM_LENGTH: Final = 6  # of base 62 hold 32 bits
@@ -38,7 +38,7 @@ def mint(*, test: bool = False) -> tuple[str, str]:
     """A new key and its public id. The key is shown once and never stored."""
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_LENGTH))
-    body = f"{TEST_PREFIX if test else PREFIX}{key_id}_{secret}"
+    body = f"{TEST_KEY_PREFIX if test else PREFIX}{key_id}_{secret}"
     return body + checksum(body), key_id
 
 
@@ -55,7 +55,7 @@ def well_formed(key: str) -> bool:
     """True if a text is a key of ours, typed without a mistake. Says nothing about whether it opens anything."""
     return (
         len(key) == KEY_LENGTH
-        and key.startswith((PREFIX, TEST_PREFIX))
+        and key.startswith((PREFIX, TEST_KEY_PREFIX))
         and key[ID_SLICE.stop] == "_"
         and all(character in _ALPHABET for character in key[ID_SLICE.start : ID_SLICE.stop] + key[ID_SLICE.stop + 1 :])
         and checksum(key[:-CHECKSUM_LENGTH]) == key[-CHECKSUM_LENGTH:]

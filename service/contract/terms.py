@@ -12,6 +12,8 @@ MAX_REASONS: Final = 4
 MAX_STRENGTHS: Final = 3
 MAX_PREVIOUS_CLASSES: Final = 7
 SCORE_MAX: Final = 1_000
+TEST_KEY_PREFIX: Final = "qf_test_"
+"""How a test key begins: same rules as a live one, and its answers reach neither drift nor outcomes."""
 # Pydantic's kinds of error in the API's own words: a rule is called the same before and after sending.
 RULE_CODES: Final = {
     "missing": "missing",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from service import keys
 from service.access import credentials
 from service.access.keystore import STALE_AFTER_S, FileKeys, KeyRecord, KeyStore, read_keys
+from service.contract import TEST_KEY_PREFIX
 from service.errors import KeyRefused, KeyStoreBroken, Misconfigured
 
 PEPPER = b"p" * 32
@@ -99,6 +100,14 @@ def test_rotation_overlaps(tmp_path: Path) -> None:
     assert found is not None and (found.rate, found.burst, found.daily) == (7, 9, 11)
     assert store.verify(old.encode(), now + 7190) is not None
     assert store.verify(old.encode(), now + 7210) is None
+
+
+def test_a_partners_name_is_its_live_key_though_a_test_key_stands_beside_it(tmp_path: Path) -> None:
+    """And a test key's own id is the test key."""
+    keys.issue(tmp_path, "acme")
+    test_key = keys.issue(tmp_path, "acme", test=True)
+    assert not keys.rotate(tmp_path, "acme").startswith(TEST_KEY_PREFIX)
+    assert keys.rotate(tmp_path, test_key[8:16]).startswith(TEST_KEY_PREFIX)
 
 
 @pytest.mark.parametrize(

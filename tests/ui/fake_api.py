@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from service.contract import RULE_CODES, AdviceRequest, Applicant, Batch, CreditClass
 
-KEY = "qf_test_0123456789abcdefghijklmnop"
+KEY = "qf_live_0123456789abcdefghijklmnop"
+TEST_KEY = "qf_test_0123456789abcdefghijklmnop"
 ASKED = "?prediction_set=true"
 MANIFEST: dict[str, Any] = {"name": "credit-score", "version": "7", "digest": "sha256:" + "ab" * 32}
 
@@ -35,6 +36,7 @@ class FakeApi:
     retry_after_s: int = 2
     tokens: float = 1e6
     quota: int = 1000
+    test_quota: int = 1000  # of the test key
     delay_s: float = 0.0
     fail_after: int | None = None
     scopes: str = "docs read score"
@@ -42,6 +44,8 @@ class FakeApi:
     requests: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
     orders: dict[str, list[Any]] = field(default_factory=dict)  # rows by job
     job_pace: int = 10_000  # rows of a job that are done more at each look
+    keys: tuple[str, ...] = (KEY, TEST_KEY)
+    asked_with: str = ""  # the key of the last request
     refuse_debt: float = -1.0  # a row of a job with this debt is refused
 
     def transport(self) -> httpx.MockTransport:
@@ -65,11 +69,12 @@ class FakeApi:
         time.sleep(self.delay_s)
         sent = json.loads(content) if content else None
         self.requests.append((method, path, sent, headers))
+        self.asked_with = headers.get("x-api-key", "")
         if self.fail_after is not None and len(self.requests) > self.fail_after:
             return self._problem(503)
         if self.fail:
             return self._problem(self.fail)
-        if headers.get("x-api-key") != KEY:
+        if headers.get("x-api-key") not in self.keys:
             return self._problem(401)
         return self._routed(path, sent, content)
 
@@ -139,9 +144,10 @@ class FakeApi:
         return self._json(200, scores[0] if path == "/v1/score" else {"scores": scores})
 
     def _headers(self) -> dict[str, str]:
-        left = int(min(self.tokens, self.quota))
+        quota = self.test_quota if self.asked_with == TEST_KEY else self.quota
+        left = int(min(self.tokens, quota))
         return {
-            "ratelimit-policy": f'"burst";q={self.quota};w=10, "daily";q=100000;w=86400',
+            "ratelimit-policy": f'"burst";q={quota};w=10, "daily";q=100000;w=86400',
             "ratelimit": f'"burst";r={left};t=10, "daily";r=99000;t=40000',
             "x-request-id": "req-1",
         }

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.ui import fake_reports
 from tests.ui.conftest import Open, field, go
-from tests.ui.fake_api import KEY, FakeApi
+from tests.ui.fake_api import KEY, TEST_KEY, FakeApi
 from tests.ui.views.test_score import everything, press
 from ui.api.client import SCORE_PATH
 from ui.texts import brand
@@ -86,6 +86,30 @@ def test_what_if_curve_and_map(open_page: Open, api: FakeApi) -> None:
     assert 1 + 8 * 8 <= len(api.requests[-1][2]["applicants"]) <= 1 + 9 * 9  # the applicant's own row and column too
     at.selectbox(key="whatif.second").set_value(None).run()
     assert len(api.requests) == asked + 1
+
+
+def test_what_if_asks_with_the_test_key(open_page: Open, api: FakeApi) -> None:
+    """Every point of it, and nothing else; refused, it is the entry that is named."""
+    at = open_page("whatif", test_key=TEST_KEY)
+    at.selectbox(key="whatif.second").select_index(1).run()
+    press(go(at, "score"))
+    keys_by_path = {(path, headers["x-api-key"]) for _, path, _, headers in api.requests}
+    assert keys_by_path == {("/v1/model", KEY), ("/v1/score/batch", TEST_KEY), (SCORE_PATH, KEY)}
+    assert TEST_KEY not in everything(at)
+    api.keys = (KEY,)
+    at = open_page("whatif", test_key=TEST_KEY)
+    assert "(entry `test_key`)" in everything(at)
+
+
+def test_what_if_goes_by_the_limits_of_the_key_it_asks_with(open_page: Open, api: FakeApi) -> None:
+    """A test key of small bursts is asked in parts, whatever the page's own key may do; theirs alone are shown."""
+    api.test_quota = 10
+    at = open_page("whatif", test_key=TEST_KEY)
+    at.selectbox(key="whatif.second").select_index(1).run()
+    sizes = [len(sent["applicants"]) for _, path, sent, _ in api.requests if path == "/v1/score/batch"]
+    assert not at.exception and max(sizes[-3:]) <= 10
+    go(at, "developers")
+    assert "1,000" in everything(at)
 
 
 def test_what_if_opens_with_what_moves_this_applicant_most(open_page: Open, api: FakeApi) -> None:

@@ -15,7 +15,7 @@ STORE = {"endpoint": "http://s3", "access_key": "reader", "secret_key": "s3-secr
 
 def test_all_of_it() -> None:
     """Defaults filled in, a trailing slash gone, nothing secret in the repr."""
-    settings = read_settings({**GOOD, "reports": STORE})
+    settings = read_settings({**GOOD, "reports": STORE, "test_key": "qf_test_secret_value"})
     assert (settings.endpoint, settings.public_endpoint, settings.currency) == (GOOD["endpoint"][:-1],) * 2 + ("BRL",)
     assert settings.reports is not None and settings.reports.bucket == "reports"
     assert "secret" not in repr(settings).replace("secret_key", "").replace("SecretStr", "")
@@ -35,6 +35,9 @@ def test_all_of_it() -> None:
         ({"key": "two words"}, "key", "malformed"),
         ({"key": "naïve"}, "key", "malformed"),
         ({"key": "a\nb"}, "key", "malformed"),
+        ({"test_key": "put-your-key-here"}, "test_key", "placeholder"),
+        ({"test_key": "qf_live_of_customers"}, "test_key", "malformed"),
+        ({"test_key": ""}, "test_key", "missing"),
         ({"reports": "s3"}, "reports", "malformed"),
         ({"reports": {"endpoint": "http://s3"}}, "reports.access_key", "missing"),
         ({"reports": {**STORE, "endpoint": "s3"}}, "reports.endpoint", "malformed"),

@@ -17,16 +17,19 @@ from ui.session import PageContext
 _OUT_OF_RANGE: Final = frozenset({"too-small", "too-large"})
 
 
-def sentence(context: PageContext, error: ApiError) -> str:
-    """The error as one or two sentences: what happened, and what to do."""
+def sentence(context: PageContext, error: ApiError, entry: str = "key") -> str:
+    """The error as one or two sentences: what happened, and what to do; `entry` names the key that was shown."""
     return context.texts(
-        f"problem.{error.code}", endpoint=context.settings.endpoint, wait=context.formats.span(error.retry_after_s)
+        f"problem.{error.code}",
+        endpoint=context.settings.endpoint,
+        wait=context.formats.span(error.retry_after_s),
+        entry=entry,
     )
 
 
-def show(context: PageContext, error: ApiError) -> None:
+def show(context: PageContext, error: ApiError, entry: str = "key") -> None:
     """The error as a box; the request's id is given where support would ask for it."""
-    text = sentence(context, error)
+    text = sentence(context, error, entry)
     if error.request_id:
         text += "\n\n" + context.texts("problem.request_id", request_id=error.request_id)
     if isinstance(error, LimitReached | Invalid):

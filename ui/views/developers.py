@@ -140,4 +140,5 @@ def _limits(context: PageContext) -> None:
 def _costs(context: PageContext) -> None:
     t = context.texts
     st.header(t("developers.costs"), anchor=False)
-    st.markdown("\n".join(f"- {t(f'costs.{name}')}" for name in _COSTS))
+    own = {"whatif": "whatif" if context.test_client is None else "whatif_test_key"}
+    st.markdown("\n".join(f"- {t(f'costs.{own.get(name, name)}')}" for name in _COSTS))

@@ -1,4 +1,8 @@
-"""What if one or two inputs were different: the score as a curve or a heat map, every point scored by the API."""
+"""What if one or two inputs were different: the score as a curve or a heat map, every point scored by the API.
+
+Points are asked for with the page's test key where it has one: they are nobody's customers, and a test key's answers
+reach neither drift nor outcomes.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ def show(context: PageContext) -> None:
             _heat(context, applicant, (first, second), (first_span, second_span))
     except ApiError as error:
         context.remember_error(error)
-        problem.show(context, error)
+        problem.show(context, error, entry="key" if context.test_client is None else "test_key")
         st.button(t("problem.again"), key="whatif.again")
 
 
@@ -200,9 +204,10 @@ def _scores(context: PageContext, rows: Sequence[Applicant]) -> list[int]:
     cache: dict[str, list[int]] = st.session_state.setdefault(_CACHE, {})
     key = "".join(row.model_dump_json() for row in rows)
     if key not in cache:
+        with_test_key = context.test_client is not None
         with st.spinner(context.texts("whatif.wait", points=len(rows))):
-            reply = score_some(context.client, rows, last_limits())
-        context.remember(reply)
+            reply = score_some(context.test_client or context.client, rows, last_limits(test_key=with_test_key))
+        context.remember(reply, test_key=with_test_key)
         while len(cache) >= _CACHED_ANSWERS:
             cache.pop(next(iter(cache)))
         cache[key] = [score.score for score in reply.value]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from infra.compose.rights import ADMIN, RIGHTS
 from infra.settings import HOST, ROOT
 from infra.stack import prefect_api
 from service.access.keystore import Scope, read_keys
+from service.contract import TEST_KEY_PREFIX
 from service.ledger.bucket import BucketStore, StoreConflict, StoreSettings
 from service.s3 import BUCKETS
 from tests.infra import compose_parts
@@ -288,10 +290,18 @@ def test_bootstrap_repeats_without_a_change(ready: Parts, monkeypatch: pytest.Mo
 
     assert lines[2] == "there already"
     assert (ready.folder / "service" / "keys.json").read_text() == before
-    assert {key.partner: set(key.scopes) for key in read_keys(ready.folder / "service" / "keys.json").keys} == {
-        "prometheus": {Scope.METRICS},
-        "demo": {Scope.SCORE, Scope.READ, Scope.DOCS},
+    scopes = {
+        (key.partner, key.test): set(key.scopes) for key in read_keys(ready.folder / "service" / "keys.json").keys
     }
+    assert scopes == {
+        ("prometheus", False): {Scope.METRICS},
+        ("demo", False): {Scope.SCORE, Scope.READ, Scope.DOCS},
+        ("demo", True): {Scope.SCORE, Scope.READ, Scope.DOCS},
+    }
+    secrets = tomllib.loads((ready.folder / "handover" / "ui" / "secrets.toml").read_text())
+    for entry, file in {"key": "key", "test_key": "test-key"}.items():
+        assert secrets[entry] == (ready.folder / "handover" / "ui" / file).read_text().strip()
+    assert secrets["test_key"].startswith(TEST_KEY_PREFIX) and not secrets["key"].startswith(TEST_KEY_PREFIX)
 
 
 def test_a_lost_key_is_replaced_and_its_old_one_closed(
@@ -303,12 +313,12 @@ def test_a_lost_key_is_replaced_and_its_old_one_closed(
     monkeypatch.setenv("QF_SERVICE_DIR", str(tmp_path / "service"))
     for handover in ("first", "second"):
         monkeypatch.setenv("QF_HANDOVER_DIR", str(tmp_path / handover))
-        assert bootstrap.make_keys(bootstrap.read_settings()) == "issued for prometheus, demo"
+        assert bootstrap.make_keys(bootstrap.read_settings()) == "issued for prometheus, demo, demo (test)"
 
     records = read_keys(tmp_path / "service" / "keys.json").keys
     open_keys = [record.id for record in records if record.revoked_at is None]
-    handed = [tmp_path / "second" / name for name in ("prometheus/metrics-key", "ui/key")]
-    assert len(records) == 4
+    handed = [tmp_path / "second" / name for name in ("prometheus/metrics-key", "ui/key", "ui/test-key")]
+    assert len(records) == 6
     assert all(key_id in path.read_text() for key_id, path in zip(open_keys, handed, strict=True))
 
 

@@ -1,9 +1,8 @@
-"""The demo partner waits when told to, repeats safely, and keeps its key to itself."""
+"""The demo partner waits when told to, and repeats safely."""
 
 from __future__ import annotations
 
 import json
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.demo.partner import Api, partner_key, send, stored_predictions
+from infra.demo.partner import Api, send, stored_predictions
 from infra.errors import StackError
 
 if TYPE_CHECKING:
@@ -100,18 +99,6 @@ def test_a_days_traffic_comes_back_in_order(busy: Busy) -> None:
         scores = [score["prediction_id"] for score in send(api, [{"customer_ref": name} for name in names])]
 
     assert scores == names
-
-
-def test_the_key_is_issued_once_and_private(tmp_path: Path) -> None:
-    """A key that is live is kept; one that the store does not know is replaced."""
-    file = tmp_path / "keys" / "demo"
-    first = partner_key(tmp_path / "service", file)
-
-    assert partner_key(tmp_path / "service", file) == first
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-    file.write_text("qf_live_unknown\n")
-    assert partner_key(tmp_path / "service", file) not in (first, "qf_live_unknown")
 
 
 def test_ids_are_read_from_every_object_of_the_day(object_store: ObjectStore) -> None:

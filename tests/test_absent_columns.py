@@ -101,7 +101,7 @@ def test_a_file_without_a_column_is_a_file_with_an_empty_one(
 
 def _plain(row: Applicant) -> dict[str, object]:
     """What is known of an applicant, whatever kind of object it is."""
-    return {name: getattr(row, name) for name in Applicant.model_fields}
+    return {name: getattr(row, name) for name, _ in Applicant.model_fields.items()}
 
 
 @pytest.mark.parametrize("field", NAMES)

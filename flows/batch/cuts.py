@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from flows.batch.layouts import UTF8, FileLayout, Lane, is_utf8, wrong_byte
 from service.lexicon.errors import Trouble
+from service.lexicon.text_encoding import holds_utf8_letters
 
 LONGEST_PIECE_BYTES: Final = 1 << 28
 _QUOTE: Final = ord('"')
@@ -57,6 +58,7 @@ class Survey(NamedTuple):
     last_quote_lines: int  # line breaks before its last quote; -1 for none
     utf8: bool
     escaped: bool  # holds `\"`
+    letters: bool  # some letter is one of UTF-8
 
 
 def breaks(content: bytes) -> int:
@@ -88,10 +90,19 @@ def surveyed(around: bytes, length: int, delimiter: str, *, from_start: bool = F
     split_pair = block.endswith(b"\r") and around[length + 1 : length + 2] == b"\n"  # counted where it ends
     lines = breaks(block) - split_pair
     utf8, escaped = is_utf8(block, from_start=from_start), b'\\"' in block
+    letters = holds_utf8_letters(block)
     if b'"' not in block:
         first = around.find(b"\n", 1, length + 1) + 1 or -1
         return Survey(
-            False, (first, -1), (_lines_before(around, first), 0), (-1, -1), lines, -1, utf8=utf8, escaped=escaped
+            False,
+            (first, -1),
+            (_lines_before(around, first), 0),
+            (-1, -1),
+            lines,
+            -1,
+            utf8=utf8,
+            escaped=escaped,
+            letters=letters,
         )
     cells = np.frombuffer(around, np.uint8)
     quotes = np.flatnonzero(cells[1 : length + 1] == _QUOTE) + 1
@@ -108,6 +119,7 @@ def surveyed(around: bytes, length: int, delimiter: str, *, from_start: bool = F
         _lines_before(around, int(quotes[-1])),
         utf8=utf8,
         escaped=escaped,
+        letters=letters,
     )
 
 
@@ -130,8 +142,13 @@ def not_utf8(layout: FileLayout, surveys: Sequence[Survey]) -> bool:
     return layout.encoding == UTF8 and not all(part.utf8 for part in surveys)
 
 
+def has_utf8_letters(surveys: Sequence[Survey]) -> bool:
+    """True if letters of the text are UTF-8: where other bytes of it are none, two encodings were put together."""
+    return any(part.letters for part in surveys)
+
+
 def refuse_bytes(layout: FileLayout, surveys: Sequence[Survey]) -> None:
-    """Make sure that the text is UTF-8 as its owner says.
+    """Make sure that the text is UTF-8 as its owner says, or as its other letters do.
 
     Raises:
         BatchRefused: it is not; the line is that of the block at fault.

@@ -29,7 +29,7 @@ from service.lexicon.limits import MIB, ReadLimits, ReadOptions
 from service.lexicon.reading import read_table
 from service.lexicon.row_borders import row_borders
 from service.lexicon.strictness import Reader, hold
-from service.lexicon.text_encoding import WINDOWS
+from service.lexicon.text_encoding import WINDOWS, holds_utf8_letters
 from service.lexicon.understanding import (
     Layout,
     TableRead,
@@ -308,7 +308,9 @@ def _encoding(sample: bytes, told_encoding: str) -> str | None:
         except LookupError:
             return None  # the shared reader says so
         return name if name in (UTF8, *_ONE_BYTE) else None
-    return UTF8 if is_utf8(sample) else WINDOWS
+    if is_utf8(sample):
+        return UTF8
+    return None if holds_utf8_letters(sample) else WINDOWS  # the shared reader names the line
 
 
 def is_utf8(content: bytes, *, from_start: bool = True) -> bool:
@@ -340,6 +342,8 @@ def as_utf8_bytes(layout: FileLayout, content: bytes, line: int) -> bytes:
         raise layout.refused(no_table("it holds bytes that no text has", line + content[:place].count(b"\n")))
     if layout.encoding == UTF8:
         return content
+    if layout.encoding == WINDOWS and not layout.options.encoding and holds_utf8_letters(content):
+        raise layout.refused(wrong_byte(WINDOWS, line))
     try:
         return content.decode(layout.encoding).encode()
     except UnicodeDecodeError as error:

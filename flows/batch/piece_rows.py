@@ -158,7 +158,7 @@ def text_rows(layout: FileLayout, content: bytes, line: int) -> RowsRead:
     blank = _blank(cells)
     if blank.any():
         cells, numbers = cells.filter(pa.array(~blank)), numbers[~blank]
-    sums = adds_up(cells.column(next(place for place, name in enumerate(csv_dialect.columns) if name)))
+    sums = adds_up([cells.column(place) for place, name in enumerate(csv_dialect.columns) if name])
     aside: dict[int, SetAside] = {}
     if sums.any():
         rows = cells.filter(pa.array(sums)).to_pylist()

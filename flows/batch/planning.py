@@ -9,7 +9,7 @@ from typing import Any
 from distributed import Client
 
 from flows.batch.column_forms import decided, piece_proofs, sampled, together
-from flows.batch.cuts import Piece, Survey, blocks, cut, not_utf8, refuse_bytes, survey, whole
+from flows.batch.cuts import Piece, Survey, blocks, cut, has_utf8_letters, not_utf8, refuse_bytes, survey, whole
 from flows.batch.layouts import FileLayout, Lane, in_encoding, opened, read_whole_instead
 from flows.batch.places import Source
 from service.lexicon.limits import ReadOptions
@@ -60,7 +60,7 @@ def _formed(layout: FileLayout, surveys: list[Survey], rows: int) -> tuple[FileL
 def _cut(layout: FileLayout, surveys: list[Survey], rows: int) -> tuple[FileLayout, list[Piece]]:
     if layout.lane is Lane.CUT:
         if not_utf8(layout, surveys):
-            if layout.options.encoding:
+            if layout.options.encoding or has_utf8_letters(surveys):
                 refuse_bytes(layout, surveys)
             layout = in_encoding(layout, rows, WINDOWS)
     if layout.lane is Lane.CUT:

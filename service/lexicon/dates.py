@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final, Literal
 
+from service.lexicon import vocabulary
+
 DayOrder = Literal["dmy", "mdy", ""]
 _ISO: Final = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})(?:[T ][0-9:.]+(?:Z|[+-][0-9:]+)?)?")
 _SHORT: Final = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})(?: [0-9:.]+)?")
+_ORDINAL: Final = r"([0-9]{1,2})(?:st|nd|rd|th|er|\.?[ºª])?"
+_BETWEEN: Final = r"(?:[-/., ]| de | del )+"
+_NAMED: Final = re.compile(rf"{_ORDINAL}{_BETWEEN}([^\W\d_]{{3,}}){_BETWEEN}([0-9]{{4}})", re.IGNORECASE)
+_NAME_FIRST: Final = re.compile(rf"([^\W\d_]{{3,}}){_BETWEEN}{_ORDINAL}{_BETWEEN}([0-9]{{4}})", re.IGNORECASE)
 
 
 def day(text: str, order: DayOrder) -> str | None:
@@ -19,12 +25,24 @@ def day(text: str, order: DayOrder) -> str | None:
         return _day(*map(int, match.groups()))
     match = _SHORT.fullmatch(bare)
     if match is None:
-        return None
+        return _named_day(bare)
     first, second, year = map(int, match.groups())
     if order:
         return _day(year, second, first) if order == "dmy" else _day(year, first, second)
     fitting = set(days_read(text).values())
     return fitting.pop() if len(fitting) == 1 else None
+
+
+def _named_day(text: str) -> str | None:
+    """A day whose month is a name, which leaves no order open: `31 de dezembro de 2025`, `Dec 31, 2025`."""
+    if match := _NAMED.fullmatch(text):
+        number, name, year = match.groups()
+    elif match := _NAME_FIRST.fullmatch(text):
+        name, number, year = match.groups()
+    else:
+        return None
+    month = vocabulary.month(name)
+    return None if month is None else _day(int(year), month, int(number))
 
 
 def days_read(text: str) -> dict[str, str]:

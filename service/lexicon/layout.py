@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,11 +21,18 @@ from service.lexicon.understanding import SetAside
 from service.lexicon.unpacking import FileKind, Unpacked
 
 MOST_COLUMNS: Final = 500
+LOOKED_AT: Final = 2  # columns among which the word for a total is: ids stand first, or a number of the row
 TOTALS: Final = (
     *("total", "totals", "grand total", "sub total", "sub-total", "subtotal", "subtotals", "average"),
-    *("totais", "total geral", "soma", "média", "media"),
+    *("totais", "total geral", "soma", "média", "media", "suma", "total general", "promedio"),
+    *("sum", "summe", "gesamt", "gesamtsumme", "zwischensumme", "mittelwert", "durchschnitt"),
+    *("somme", "total général", "sous-total", "moyenne"),
 )
-"""What stands in the first column of a row that adds up others, in any case and between any of `_BESIDE`."""
+"""What stands first in a row that adds up others, in any case and between any of `_BESIDE`.
+
+What was added up may follow it.
+"""
+_COUNT: Final = r" *\([^()]*\)$| (?:de|of|der|von) [^ ]+$"
 _BESIDE: Final = " \t\N{NO-BREAK SPACE}:.=*-"
 
 
@@ -124,11 +131,11 @@ def _nonempty(cells: pd.Series) -> NDArray[np.bool_]:
 
 def _without_totals(layout: LaidOut) -> LaidOut:
     """Without the rows that add up others: they are set aside, since no customer stands in them."""
-    first = layout.frame.iloc[:, 0]
-    if first.empty or pd.api.types.is_numeric_dtype(first):
+    columns = [layout.frame.iloc[:, place] for place in range(min(LOOKED_AT, layout.frame.shape[1]))]
+    texts = [cells.astype("str") for cells in columns if not pd.api.types.is_numeric_dtype(cells)]
+    if not texts or layout.frame.empty:
         return layout
-    first = first.astype("str")
-    sums = adds_up(pa.chunked_array([first.to_list()], pa.string()))
+    sums = adds_up([pa.chunked_array([cells.to_list()], pa.string()) for cells in texts])
     if sums.any():
         cells = layout.frame[sums].astype("str").to_numpy().tolist()
         layout.faults += [totals(int(line), row) for line, row in zip(layout.lines[sums], cells, strict=True)]
@@ -136,10 +143,12 @@ def _without_totals(layout: LaidOut) -> LaidOut:
     return layout
 
 
-def adds_up(first: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """By the texts of a table's first column, which of its rows add up others."""
-    bare = pc.utf8_lower(pc.utf8_trim(first, characters=_BESIDE))
-    result: NDArray[np.bool_] = pc.is_in(bare, value_set=pa.array(TOTALS)).to_numpy()
+def adds_up(columns: Sequence[pa.ChunkedArray]) -> NDArray[np.bool_]:
+    """By the texts of a table's first columns, which of its rows add up others."""
+    result = np.zeros(len(columns[0]), np.bool_)
+    for cells in columns[:LOOKED_AT]:
+        bare = pc.utf8_lower(pc.utf8_trim(pc.replace_substring_regex(cells, _COUNT, ""), characters=_BESIDE))
+        result |= pc.is_in(bare, value_set=pa.array(TOTALS)).to_numpy()
     return result
 
 

@@ -15,7 +15,14 @@ from typing import Final, Literal
 Decimal = Literal[".", ",", ""]
 """The decimal mark; empty where nothing decides, then only cells with one possible reading are read."""
 KEPT: Final = 3
-CURRENCIES: Final = ("R$", "US$", "U$", "A$", "$", "€", "£", "¥", "₹", "BRL", "USD", "EUR", "GBP", "INR", "Rs.", "Rs")
+_ONE_MONEY: Final = (
+    *(("R$", "BRL"), ("US$", "U$", "USD"), ("MX$", "MXN"), ("C$", "CA$", "CAD"), ("A$", "AUD"), ("ARS",), ("CLP",)),
+    *(("COP",), ("€", "EUR"), ("£", "GBP"), ("CHF", "FR."), ("₹", "INR", "RS", "RS."), ("¥",)),
+)
+"""The marks of each currency, its own first."""
+_OF_DOLLARS: Final = frozenset({"USD", "MXN", "CAD", "AUD", "ARS", "CLP", "COP"})
+"""Codes that stand behind amounts whose `$` says too little: `$1,234.56 MXN`."""
+CURRENCIES: Final = ("$", *(mark for marks in _ONE_MONEY for mark in marks))
 _CURRENCY: Final = "|".join(re.escape(mark) for mark in sorted(CURRENCIES, key=len, reverse=True))
 _SHELL: Final = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<before>(?:{_CURRENCY})?)\s*(?P<inner>[+-]?)\s*"
@@ -23,6 +30,12 @@ _SHELL: Final = re.compile(
     rf"(?P<after>(?:{_CURRENCY})?)\s*(?P<percent>%?)(?P<last>-?)",
     re.IGNORECASE,
 )
+_BRACKETS: Final = re.compile(
+    rf"(?P<before>(?:{_CURRENCY})?)\s*\((?P<inside>[^()]+)\)\s*(?P<after>(?:{_CURRENCY})?\s*%?)", re.IGNORECASE
+)
+"""A negative amount as accountants write it: `(1,234.56)`, `$ (1,234.56)`, `(1.234,56) €`."""
+_NOTHING: Final = re.compile(rf"(?P<before>{_CURRENCY})\s*-+|-+\s*(?P<after>{_CURRENCY})", re.IGNORECASE)
+"""No amount as accountants write it, `$ -`: a dash without a currency may as well say that nothing is known."""
 _WHOLE: Final = r"[0-9]+|[1-9][0-9]{0,2}(?:[ '][0-9]{3})+"
 _GROUPED: Final = r"[1-9][0-9]{0,2}(?:MARK[0-9]{3})+|[1-9][0-9]?(?:MARK[0-9]{2})+MARK[0-9]{3}"  # 12,34,567 is Indian
 _EXPONENT: Final = r"(?:[eE][+-]?[0-9]{1,3})?"
@@ -58,9 +71,6 @@ def _plain_sign(sign: str) -> str:
     if kind in ("Zs", "Cf"):  # spaces of any width; joiners, direction marks, a byte order mark
         return " " if kind == "Zs" else ""
     return _SIGNS.get(sign, sign)
-
-
-_ONE_MONEY: Final = (("R$", "BRL"), ("US$", "U$", "USD"), ("€", "EUR"), ("£", "GBP"), ("₹", "INR", "RS", "RS."))
 
 
 def currency_name(mark: str) -> str:
@@ -106,14 +116,17 @@ class Numeral:
 def numeral(text: str) -> Numeral | None:
     """A cell's text as a number in whatever dress; None where it is none under any mark."""
     bare = bare_text(text).strip("_").strip()
-    negative = bare.startswith("(") and bare.endswith(")")  # as accountants write it
-    match = _SHELL.fullmatch(bare[1:-1].strip() if negative else bare)
+    if nothing := _NOTHING.fullmatch(bare):
+        return Numeral("", "0", (nothing["before"] or nothing["after"]).upper(), percent=False)
+    negative = _BRACKETS.fullmatch(bare)
+    match = _SHELL.fullmatch("".join(negative.group("before", "inside", "after")).strip() if negative else bare)
     if match is None:
         return None
     signs = match["sign"] + match["inner"] + match["last"]
-    if len(signs) + negative > 1 or (match["before"] and match["after"]):
+    before, after = match["before"].upper(), match["after"].upper()
+    if len(signs) + bool(negative) > 1 or (before and after and not (before == "$" and after in _OF_DOLLARS)):
         return None
-    currency = (match["before"] or match["after"]).upper()
+    currency = after or before
     return Numeral("-" if negative or signs == "-" else "", match["core"].strip(), currency, bool(match["percent"]))
 
 

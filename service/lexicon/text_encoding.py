@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Final
 
 from service.lexicon.errors import TableRefused, Trouble
@@ -17,6 +18,8 @@ _BOMS: Final = (
 )
 WINDOWS: Final = "cp1252"  # what spreadsheets on Windows write without being asked
 _SAMPLE_BYTES: Final = 1 << 16
+_UTF8_LETTER: Final = re.compile(rb"\xc3[\x80-\x9f\xa1-\xbf]")
+"""An accented letter of Western Europe in UTF-8; in Windows' encoding two signs that no word has side by side."""
 
 
 def as_utf8(content: bytes, option: str) -> tuple[bytes, str]:
@@ -56,8 +59,13 @@ def _detect(content: bytes) -> str:
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
-        return WINDOWS
+        return "utf-8" if holds_utf8_letters(content) else WINDOWS  # of two encodings: the bytes of one are refused
     return "utf-8"
+
+
+def holds_utf8_letters(content: bytes) -> bool:
+    """True if bytes that are no UTF-8 as a whole have letters of it: two files put together, each in its own way."""
+    return _UTF8_LETTER.search(content) is not None
 
 
 def _decode(content: bytes, encoding: str) -> bytes:

@@ -176,15 +176,23 @@ def _scalar(value: Any) -> str | float | int:
 
 
 def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
-    """The first visible sheet of an .xlsx file, below the row that names the columns."""
+    """The first visible sheet of an .xlsx file, below the row that names the columns.
+
+    Raises:
+        TableRefused: another sheet names columns of applicants too: what it holds would be lost without a word.
+    """
     rows = _below_header(workbook_rows(content, limits))
     header_line, header = next(rows)
+    most_fields = max(2, _field_count(header) // 2)
     names = [str(cell).strip() if cell is not None else "" for cell in header]
     while names and not names[-1]:
         names.pop()
     cells: list[list[Any]] = [[] for _ in names]
     lines: list[int] = []
     for number, row in rows:
+        if number < 0:
+            _refuse_further_tables(str(row[0]), rows, most_fields)
+            break
         if not number:
             _refuse_merged(int(row[0]), int(row[1]), header_line)
             continue
@@ -211,11 +219,25 @@ def _refuse_merged(first: int, last: int, header_line: int) -> None:
         )
 
 
+def _refuse_further_tables(name: str, rows: Iterator[tuple[int, list[Any]]], fields: int) -> None:
+    """Look at the beginnings of the other sheets, the first of which is called `name`."""
+    for number, row in rows:
+        if number < 0:
+            name = str(row[0])
+        elif number and _field_count(row) >= fields:
+            what = f"sheet {name!r} holds a table of applicants beside the first visible sheet"
+            raise TableRefused(
+                Trouble("several_sheets", what, "one sheet with a table", "save each sheet as a file of its own")
+            )
+
+
 def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
     """The header and what follows: the first row of names that are known, else the first with two cells or more."""
     beginning: list[tuple[int, list[Any]]] = []
+    after: list[tuple[int, list[Any]]] = []
     for row in rows:
-        if not row[0] and not beginning:
+        if row[0] < 1:
+            after.append(row)
             break
         beginning.append(row)
         if len(beginning) >= 30 or _field_count(row[1]) > 1:
@@ -227,6 +249,7 @@ def _below_header(rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, 
         key=lambda place: (_field_count(beginning[place][1]), len(beginning[place][1]) > 1, -place),
     )
     yield from beginning[best:]
+    yield from after
     yield from rows
 
 

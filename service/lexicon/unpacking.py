@@ -24,6 +24,12 @@ GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK"
 MOST_PARTS: Final = 10_000  # blocks of a gzip by bgzip too, which hold 64 KiB each
 _PART_BEGINNINGS: Final = (b"\x1f\x8b\x08", b"PK\x01\x02")
+_NO_TABLE_PARTS: Final = {
+    "content.xml": "this is an OpenDocument file (.ods)",
+    "xl/workbook.bin": "this is a binary workbook (.xlsb)",
+    "Index/Document.iwa": "this is a spreadsheet of Numbers",
+}
+"""By a part that only they have, zips of programs whose tables are not read."""
 _ENCRYPTED: Final = 1  # the bit of a zip's member that says so
 _WIDE_OBJECTS: Final = (b"\xff\xfe{\x00", b"\xfe\xff\x00{")  # an object's first sign in UTF-16
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"  # xls, and xlsx under a password
@@ -186,6 +192,10 @@ def _pick(archive: zipfile.ZipFile, options: ReadOptions) -> zipfile.ZipInfo:
     for name in filter(None, (options.member, options.prefer)):
         if members := [one for one in tables if name in (one.filename, one.filename.rpartition("/")[2])]:
             return members[0]
+    if not tables and (
+        what := next((_NO_TABLE_PARTS[one] for one in archive.namelist() if one in _NO_TABLE_PARTS), "")
+    ):
+        raise TableRefused(no_table(what))
     if options.member or len(tables) != 1:
         names = ", ".join(one.filename for one in tables[:5]) or "no table"
         raise TableRefused(

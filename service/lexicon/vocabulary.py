@@ -1,4 +1,7 @@
-"""Words that stand for the contract's values: in English and Portuguese, in any case, with any signs between them."""
+"""Words that stand for the contract's values, in any case, with any signs between them.
+
+In English and Portuguese; yes and no, and the months, also as spreadsheets in Spanish, German and French write them.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ _FURTHER: Final[Mapping[str, tuple[str, ...]]] = {
     CreditMix.BAD: ("Ruim", "Má"),
     CreditMix.STANDARD: ("Padrão", "Regular"),
     CreditMix.GOOD: ("Boa", "Bom"),
-    MinimumPayment.YES: ("Sim", "Y", "S", "True"),
-    MinimumPayment.NO: ("Não", "N", "False"),
+    MinimumPayment.YES: ("Sim", "Y", "S", "True", "Sí", "Ja", "J", "Oui", "Verdadeiro", "Verdadero", "Wahr", "Vrai"),
+    MinimumPayment.NO: ("Não", "N", "False", "Nein", "Non", "Falso", "Falsch", "Faux"),
     PaymentBehaviour.HIGH_LARGE: ("Gasta muito, pagamentos grandes", "High spending, large payments"),
     PaymentBehaviour.HIGH_MEDIUM: ("Gasta muito, pagamentos médios", "High spending, medium payments"),
     PaymentBehaviour.HIGH_SMALL: ("Gasta muito, pagamentos pequenos", "High spending, small payments"),
@@ -42,18 +45,18 @@ _HISTORY: Final = tuple(
     re.compile(form, re.IGNORECASE) for form in (rf"{_YEARS}(?:\s*(?:,|and|e|&)?\s*{_MONTHS})?", _MONTHS)
 )
 MONTH_NAMES: Final = (
-    ("January", "Janeiro"),
-    ("February", "Fevereiro"),
-    ("March", "Março"),
-    ("April", "Abril"),
-    ("May", "Maio"),
-    ("June", "Junho"),
-    ("July", "Julho"),
-    ("August", "Agosto"),
-    ("September", "Setembro"),
-    ("October", "Outubro"),
-    ("November", "Novembro"),
-    ("December", "Dezembro"),
+    ("January", "Janeiro", "Enero", "Januar", "Janvier"),
+    ("February", "Fevereiro", "Febrero", "Februar", "Février"),
+    ("March", "Março", "Marzo", "März", "Mars"),
+    ("April", "Abril", "Avril"),
+    ("May", "Maio", "Mayo", "Mai"),
+    ("June", "Junho", "Junio", "Juni", "Juin"),
+    ("July", "Julho", "Julio", "Juli", "Juillet"),
+    ("August", "Agosto", "Août"),
+    ("September", "Setembro", "Septiembre", "Septembre"),
+    ("October", "Outubro", "Octubre", "Oktober", "Octobre"),
+    ("November", "Novembro", "Noviembre", "Novembre"),
+    ("December", "Dezembro", "Diciembre", "Dezember", "Décembre"),
 )
 
 
@@ -108,12 +111,17 @@ def history(text: str) -> int | None:
     return None
 
 
-_MONTH_NUMBERS: Final = {
-    spelling: number
-    for number, names in enumerate(MONTH_NAMES, start=1)
-    for name in names
-    for spelling in (*(word(name)[:length] for length in range(3, len(name) + 1)), str(number), f"{number:02d}")
-}
+def _month_numbers() -> dict[str, int]:
+    """By spelling; a beginning that two months share (`jui`) is none of either's."""
+    numbers: dict[str, set[int]] = {}
+    for number, names in enumerate(MONTH_NAMES, start=1):
+        beginnings = (word(name)[:length] for name in names for length in range(3, len(name) + 1))
+        for spelling in (*beginnings, str(number), f"{number:02d}"):
+            numbers.setdefault(spelling, set()).add(number)
+    return {spelling: months.pop() for spelling, months in numbers.items() if len(months) == 1}
+
+
+_MONTH_NUMBERS: Final = _month_numbers()
 
 
 @lru_cache(maxsize=1024)

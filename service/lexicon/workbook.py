@@ -28,7 +28,8 @@ _TROUBLES: Final = {
 def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, list[Any]]]:
     """Number and cells of every row of the first visible sheet that is not empty; numbers are Python's own.
 
-    After them, number 0 with first and last row of each block of merged cells.
+    After them, number 0 with first and last row of each block of merged cells; then, for each other visible sheet,
+    number -1 with its name and its first rows.
 
     Raises:
         TableRefused: it is damaged, or larger or slower than the limits.

@@ -14,12 +14,15 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from xml.parsers import expat
 
 CHUNK_BYTES: Final = 1 << 16
 MOST_SHARED_TEXTS: Final = 5_000_000
+OTHER_SHEETS: Final = 20  # beside the first whose beginnings are told
+HEAD_ROWS: Final = 30  # of each: titles and comments above a header end before this
 MOST_ROWS: Final = 1 << 24  # a sheet of Excel's has a sixteenth of them
 _DATE_FORMATS: Final = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}  # built into Excel
 _PERCENT_FORMATS: Final = {9, 10}
@@ -31,6 +34,10 @@ Ended = Callable[[str, str], None]
 
 class Refused(Exception):
     """Ends the child; its text is the word that the parent knows."""
+
+
+class Enough(Exception):
+    """Ends the reading of a sheet of which no more is wanted."""
 
 
 class Names(dict[str, str]):
@@ -86,15 +93,16 @@ def _no_doctype(*_: object) -> None:
     raise Refused("broken_excel")  # no workbook has one; entities grow without end
 
 
-def first_sheet(parts: Parts) -> tuple[str, bool]:
-    """The part that holds the first visible sheet, and whether days count from 1904."""
-    ids: list[str] = []
+def visible_sheets(parts: Parts) -> tuple[dict[str, str], bool]:
+    """By name the parts that hold the visible sheets, in order, and whether days count from 1904."""
+    ids: dict[str, str] = {}
     targets: dict[str, str] = {}
     epochs: list[bool] = []
 
     def workbook(tag: str, attributes: dict[str, str]) -> None:
         if tag == "sheet" and attributes.get("state", "visible") == "visible":
-            ids.extend(value for name, value in attributes.items() if name.rpartition(":")[2] == "id")
+            name = attributes.get("name", "")
+            ids.update({name: value for key, value in attributes.items() if key.rpartition(":")[2] == "id"})
         if tag == "workbookPr":
             epochs.append(attributes.get("date1904") in ("1", "true"))
 
@@ -105,9 +113,10 @@ def first_sheet(parts: Parts) -> tuple[str, bool]:
     if not parts.parse("xl/workbook.xml", workbook, _nothing):
         raise Refused("broken_excel")
     parts.parse("xl/_rels/workbook.xml.rels", relation, _nothing)
-    if not ids or ids[0] not in targets:
+    sheets = {name: targets[one] for name, one in ids.items() if one in targets}
+    if not ids or next(iter(ids)) not in sheets:
         raise Refused("broken_excel")
-    return targets[ids[0]], any(epochs)
+    return sheets, any(epochs)
 
 
 def _nothing(_: str, __: str) -> None:
@@ -181,6 +190,7 @@ class SheetRows:
 
     def __init__(self, texts: list[str], by_style: list[str], since_1904: bool, most_columns: int) -> None:
         self._texts, self._most_columns = texts, most_columns
+        self._rows_wanted = MOST_ROWS
         self._styles = {str(number): kind for number, kind in enumerate(by_style)}
         self._epoch = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30)
         self._row, self._column = 0, 0
@@ -188,6 +198,11 @@ class SheetRows:
         self._columns = Columns()
         self._kind, self._style, self._value, self._formula = "", "0", "", ""
         self._pieces: list[str] = []
+
+    def begin_other(self, name: str) -> None:
+        """Another sheet begins, of which its first rows are told, after -1 and its name."""
+        self._row, self._rows_wanted = 0, HEAD_ROWS
+        sys.stdout.write(json.dumps([-1, name], ensure_ascii=False) + "\n")
 
     def started(self, tag: str, attributes: dict[str, str]) -> None:
         """A row or a cell begins."""
@@ -227,6 +242,9 @@ class SheetRows:
             width = max(self._cells)
             cells = [self._cells.get(place) for place in range(1, width + 1)]
             sys.stdout.write(json.dumps([self._row, *cells], ensure_ascii=False) + "\n")
+            self._rows_wanted -= 1
+            if not self._rows_wanted:
+                raise Enough
 
     def _cell_value(self) -> Any:
         if self._kind == "inlineStr":
@@ -270,10 +288,15 @@ def main(arguments: list[str]) -> int:
             if sum(part.file_size for part in archive.infolist()) > most_bytes:
                 raise Refused("too_large")  # it says so itself; what says less is counted
             parts = Parts(archive, most_bytes)
-            sheet, since_1904 = first_sheet(parts)
+            sheets, since_1904 = visible_sheets(parts)
             rows = SheetRows(shared_texts(parts), styles(parts), since_1904, most_columns)
-            if not parts.parse(sheet, rows.started, rows.ended):
+            (_, first), *others = sheets.items()
+            if not parts.parse(first, rows.started, rows.ended):
                 raise Refused("broken_excel")
+            for name, sheet in others[:OTHER_SHEETS]:
+                rows.begin_other(name)
+                with suppress(Enough):
+                    parts.parse(sheet, rows.started, rows.ended)
         sys.stdout.flush()
     except Refused as refused:
         sys.stderr.write(str(refused))

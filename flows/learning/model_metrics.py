@@ -55,6 +55,7 @@ METRICS: Final = (
 )
 MIDPOINTS: Final = np.array([(low + high) / 2 for low, high in pairwise((0, *(high for *_, high in BANDS)))])
 """Of the bands, worst first, in points: each begins where the one before ends."""
+_WITHOUT_SIGN: Final = frozenset(name for name in METRICS if name == "ece" or name.startswith("ks_"))
 ECE_BINS: Final = 15
 DRAWS: Final = 1_000
 _SMALLEST: Final = 1e-15  # keeps the logarithm of a probability of zero finite, as scikit-learn does
@@ -224,13 +225,21 @@ def figure(values: Array) -> Figure:
 
 
 def centred(figures: dict[str, Array]) -> dict[str, Array]:
-    """The metrics' values with the draws of ECE moved back to the sample's own value.
+    """The metrics' values with the draws of ECE and of every KS distance moved back to the sample's own value.
 
-    Drawing again adds chance to every bin, and an error without sign only grows by it: only the draws' spread tells the
-    uncertainty.
+    Drawing again adds chance to every bin and step, and a distance without sign only grows by it: only the draws'
+    spread tells the uncertainty.
     """
-    ece = figures["ece"]
-    return figures | {"ece": np.append(ece[:1], np.maximum(0.0, ece[1:] - ece[1:].mean() + ece[0]))}
+    return figures | {name: _moved_back(values) for name, values in figures.items() if name in _WITHOUT_SIGN}
+
+
+def _moved_back(values: Array) -> Array:
+    """The sample's value, and its draws around it; draws without one class have none."""
+    draws = values[1:]
+    known = np.isfinite(draws)
+    if not known.any():
+        return values
+    return np.append(values[:1], np.clip(draws - draws[known].mean() + values[0], 0.0, 1.0))
 
 
 def bootstrap_values(answers: LabelledAnswers, draws: BootstrapDraws) -> dict[str, Array]:

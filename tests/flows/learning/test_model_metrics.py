@@ -158,3 +158,15 @@ def test_the_interval_of_ece_holds_its_value() -> None:
     labels = (rng.random(4_000)[:, None] > np.cumsum(said, axis=1)).sum(axis=1)
     ece = model_metrics.judge(LabelledAnswers(labels, said, np.arange(4_000)), draws=200)["ece"]
     assert ece.low <= ece.value <= ece.high
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_interval_of_a_distance_without_sign_holds_its_value(seed: int) -> None:
+    """Of a model that hardly tells the classes apart too, where every draw finds a larger distance by chance."""
+    rng = np.random.default_rng(seed)
+    said = rng.dirichlet((8.0, 8.0, 8.0), 300)
+    figures = model_metrics.judge(LabelledAnswers(rng.integers(0, 3, 300), said, np.arange(300)), draws=200)
+    distances = [figure for name, figure in figures.items() if name == "ece" or name.startswith("ks_")]
+    assert len(distances) > 5
+    for one in distances:
+        assert 0.0 <= one.low <= one.value <= one.high <= 1.0

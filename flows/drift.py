@@ -163,6 +163,7 @@ def drift(settings: DriftSettings = DriftSettings()) -> str:
         if new < settings.after_rows:
             log.info("%s new predictions since the last verdict, fewer than %s", f"{new:,}", f"{settings.after_rows:,}")
             return "skipped"
+    alerts.check_blocks(settings.notify)
     watch_champion(today)
     window_traffic = read_traffic(settings, window_of(settings, today), today)
     versions = window_traffic.versions(settings.minimum_rows)

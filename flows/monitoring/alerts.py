@@ -45,6 +45,17 @@ def announce(verdict: WindowVerdict, notify: Sequence[str], settings: FlowSettin
         _notify(name, verdict, summary_markdown(verdict, settings.runbook_url, report), allowed)
 
 
+def check_blocks(notify: Sequence[str]) -> None:
+    """Say in every run which notification blocks cannot be used: else nobody hears of it before an alarm is lost."""
+    from prefect.blocks.core import Block
+
+    for name in notify:
+        try:
+            Block.load(name)
+        except Exception as error:  # pylint: disable=broad-exception-caught  # as below
+            get_run_logger().error("notification block %s cannot be used: %s", name, error)
+
+
 def _notify(block_name: str, verdict: WindowVerdict, text: str, allowed: Networks) -> None:
     """Send the text through one block; a block that fails, or points inwards, is logged, not fatal."""
     from prefect.blocks.core import Block

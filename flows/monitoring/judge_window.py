@@ -85,7 +85,7 @@ def judge(
         history.usual_rows_a_day(traffic.window.start, reference.model.version),
         settings.thresholds,
     )
-    checks = [volume, _multivariate(columns, reference, current, settings)]
+    checks = [volume, *_multivariate(columns, reference, current, settings)]
     performance_checks, weeks = _performance(reference, current, cohort, settled.frame, traffic, settings)
     decision = window_rules.decide(
         columns,
@@ -119,11 +119,13 @@ def _too_few(rows: int, settings: DriftSettings) -> Cause:
 
 def _multivariate(
     columns: list[ColumnVerdict], reference: ReferenceData, current: pd.DataFrame, settings: DriftSettings
-) -> DriftCheck:
-    """The domain classifier over the applicant's columns that could be compared."""
+) -> list[DriftCheck]:
+    """The domain classifier over the applicant's columns that could be compared; none where no column could."""
     sound = {verdict.name for verdict in columns if not verdict.broken} - ANSWERED
     comparable = [column for column in reference.columns if column.name in sound]
-    return window_rules.domain_classifier(comparable, reference.frame, current, settings.thresholds)
+    if not any(column.kind != "list" for column in comparable):
+        return []  # features that were emptied by age, say: every column is told as missing
+    return [window_rules.domain_classifier(comparable, reference.frame, current, settings.thresholds)]
 
 
 def _performance(

@@ -28,6 +28,7 @@ PROBABILITIES = list(PROBABILITY_COLUMNS)
 CONCEPT_LEVEL = 0.99
 CHUNKS = 20
 BAND_ROWS = 50  # below this a band says nothing
+LEAST_CUSTOMERS = 30  # below this nobody knows how customers differ, however many rows each has
 Matrix = NDArray[np.float64]
 Map = tuple[Matrix, Matrix]
 
@@ -119,6 +120,8 @@ def interval(
 ) -> tuple[float, float]:
     """Interval of the mean of `values` (n,) by the central limit theorem, which the minimum sizes allow.
 
+    Rows of a few customers say nothing of others: their interval reaches as far as a share can.
+
     Args:
         values: one a row.
         customers: whose row it is (n,); rows of one customer are not independent.
@@ -128,6 +131,8 @@ def interval(
     """
     variance = variance_of_mean(values, customers, weights) + yardstick
     reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    if len(np.unique(customers)) < LEAST_CUSTOMERS:
+        reach = max(reach, 1.0)
     middle = float(np.average(values, weights=weights))
     return middle - reach, middle + reach
 

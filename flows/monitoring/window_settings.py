@@ -7,7 +7,7 @@ README, and `make bench` repeats the measurement.
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -65,6 +65,9 @@ class Thresholds(BaseModel):
         title="Partner gap, amber",
         description="Realised minus estimated accuracy of one partner's outcomes, against the middle of all partners'.",
     )
+
+
+FIRST_YEAR: Final = 1970
 
 
 class DriftSettings(BaseModel):
@@ -152,7 +155,9 @@ def window_of(settings: DriftSettings, today: date) -> Window:
     """The window that the settings ask for on the day `today` (UTC).
 
     Raises:
-        ValueError: the settings' end is no date.
+        ValueError: the settings' end is no date, or one before anything was predicted.
     """
     end = date.fromisoformat(settings.window_end) if settings.window_end else today + timedelta(days=1)
+    if end.year < FIRST_YEAR:
+        raise ValueError(f"window_end lies before any prediction: give a day from {FIRST_YEAR} on")
     return Window(start=end - timedelta(days=settings.window_days), end=end)

@@ -1,5 +1,6 @@
 """The drift flow on the real store and a real Prefect server: verdict, reports, artifacts, one alert, no repeat."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import boto3
@@ -8,11 +9,13 @@ import pandas as pd
 import pytest
 
 from flows import drift as drift_module
-from flows.monitoring import alerts
+from flows.monitoring import alerts, judge_window
 from flows.monitoring.history import History, Moment, WindowVerdict, summary_markdown
 from flows.monitoring.judge_window import ReferenceData
+from flows.monitoring.traffic import Traffic
 from flows.monitoring.verdict_types import Cause, DriftCheck, DriftRule, DriftState
-from flows.monitoring.window_settings import DriftSettings
+from flows.monitoring.window_settings import DriftSettings, Window
+from service.contract import DESCRIBING_FIELDS
 from tests.flows.answered_applicants import CANARY, MODEL, TODAY, answers
 
 SETTINGS = DriftSettings(maturity_days=0, minimum_rows=500, retrain=False, recalibrate=False)
@@ -294,3 +297,18 @@ def test_usual_traffic_needs_three_earlier_windows():
     assert few.usual_rows_a_day(DAY + timedelta(days=14), "3") is None
     more = few.with_moment(line(14, 21, rows=70_000)).with_moment(line(21, 28, rows=7))
     assert more.usual_rows_a_day(DAY + timedelta(days=21), "3") == 200
+
+
+def test_a_window_whose_features_are_gone_is_judged():
+    """Emptied by age, say: red for what is missing, and no column is left to tell the two samples apart by."""
+    rows = answers(600, 5)
+    reference = ReferenceData(MODEL, answers(2_000, 1), ("annual_income",))
+    emptied = rows.assign(**{column.name: None for column in reference.columns if column.name in DESCRIBING_FIELDS})
+    emptied = emptied.assign(hash=np.arange(600, dtype="uint64"), model_version=MODEL.version)
+    nothing = pd.DataFrame(columns=["hash", "partner", "observed_class", "observed_at", "standing"])
+    window = Window(start=TODAY - timedelta(days=7), end=TODAY)
+    by_version = Counter({MODEL.version: 600})
+    traffic = Traffic(window, by_version, emptied, emptied.iloc[:0], Counter(), nothing)
+    verdict = judge_window.judge(traffic, reference, SETTINGS, History(), TODAY)
+    assert verdict.state is DriftState.RED and verdict.data_quality_red and not verdict.performance_red
+    assert "domain classifier" not in {check.name for check in verdict.checks}

@@ -168,3 +168,13 @@ def test_a_block_that_is_not_there_is_logged_and_stops_nothing(webhook, log):
 def test_a_run_book_without_an_address_is_no_link(place: str, shown: str) -> None:
     """In Prefect's page a link to a file of the repository would lead nowhere."""
     assert f"What to do: {shown}" in summary_markdown(VERDICT, place)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_block_that_is_not_there_is_told_in_every_run(log):
+    """Not first when an alarm has nowhere to go."""
+    alerts.check_blocks(["slack-webhook/nobody-made-it", "no block at all"])
+    assert [line.split(" cannot be used")[0] for line in log] == [
+        "notification block slack-webhook/nobody-made-it",
+        "notification block no block at all",
+    ]

@@ -185,3 +185,24 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(rows_each):
         low, high = performance.interval(np.repeat(throws, rows_each), customers)
         covered.append(low <= 0.5 <= high)
     assert 0.92 <= np.mean(covered) <= 0.98
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_many_outcomes_of_a_few_customers_are_no_verdict_on_all(estimator, reference, count):
+    """Whoever is told wrongly is so month for month: chance alone would alarm, and start a training."""
+    fired = 0
+    for seed in range(20):
+        places = np.resize(np.random.default_rng(seed).integers(0, 400, count), 400)
+        rows = answered(400, seed).iloc[places].reset_index(drop=True)
+        fired += (
+            DriftState.RED
+            in checks(estimator, reference, rows.assign(customer=np.resize(np.arange(count), 400))).values()
+        )
+    assert fired == 0
+
+
+def test_a_few_customers_leave_an_interval_as_wide_as_a_share():
+    """Also where all their rows agree; with enough customers it is the usual one."""
+    wide = performance.interval(np.zeros(400), np.resize(np.arange(performance.LEAST_CUSTOMERS - 1), 400))
+    usual = performance.interval(np.zeros(400), np.resize(np.arange(performance.LEAST_CUSTOMERS), 400))
+    assert (wide, usual) == ((-1.0, 1.0), (0.0, 0.0))

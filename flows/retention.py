@@ -29,6 +29,7 @@ from bentos.registry.audit_trail import Trail
 from flows.completion import completed
 from flows.predictions.data_age import DataAged, named_versions, retain_data
 from flows.predictions.erasure import Aged, Bucket, Erased, day_of, erase, retain
+from flows.settings import ONE_LINE
 from service.erasure import HostErasure, erase_database, erase_host
 from service.ledger import records
 from service.ledger.records import RecordKind
@@ -84,6 +85,7 @@ class RetentionForm(BaseModel):
     requested_by: str = Field(
         default="",
         max_length=80,
+        pattern=ONE_LINE,
         title="Requested by",
         description="Who asked for the erasure and where it is filed; needed with a pseudonym. No customer's name.",
     )

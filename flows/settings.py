@@ -16,6 +16,8 @@ _LEAP: Final = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])
 _DAY: Final = r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))"
 NO_DAY_OR_DAY: Final = rf"^(\d{{4}}-{_DAY}|{_LEAP})?$"
 """A day of the calendar as YYYY-MM-DD, or nothing: a form's pattern refuses 2026-13-45 before a run starts."""
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+"""A text without line breaks and control signs: who it names stands in tables, tags and the audit trail."""
 
 
 class FlowSettings(BaseSettings):

@@ -14,10 +14,10 @@ from pydantic import Field, StringConstraints
 
 from flows.review.release_evidence import Result
 from flows.review.signatures import override_check, people_check
-from flows.settings import NO_DAY_OR_DAY
+from flows.settings import NO_DAY_OR_DAY, ONE_LINE
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80, pattern=ONE_LINE)]
 
 
 class VerdictForm(RunInput):

@@ -38,7 +38,7 @@ def go(at: AppTest, page: str) -> AppTest:
 
 def field(at: AppTest, name: str) -> Any:
     """The widget of a contract's field on the Score page, in whatever filling of the form."""
-    kinds = (at.text_input, at.selectbox, at.multiselect, at.date_input, at.checkbox)
+    kinds = (at.text_input, at.selectbox, at.multiselect, at.checkbox)
     named = re.compile(rf"applicant\.\d+\.{name}")
     return next(widget for kind in kinds for widget in kind if named.fullmatch(str(widget.key)))
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from playwright.sync_api import Locator
@@ -30,6 +31,8 @@ def as_json(visit: Visit) -> dict[str, Any]:
         elif each.kind is FieldKind.CHOICES:
             names = {t.option(option): option for option in each.options}
             body[each.name] = [names.get(plain := name.rsplit(" (", 1)[0], plain) for name in value]
+        elif each.kind is FieldKind.DATE:
+            body[each.name] = day_of(value, visit.language)
         elif each.kind is FieldKind.CHOICE:
             body[each.name] = {t.option(option): option for option in each.options}.get(value)
         else:
@@ -39,6 +42,11 @@ def as_json(visit: Visit) -> dict[str, Any]:
         for name, value in body.items()
         if value is not None or name not in ("customer_ref", "as_of", "previous_classes")
     }
+
+
+def day_of(text: str, language: str) -> str | None:
+    """A day of the screen as the contract writes it."""
+    return (datetime.strptime(text, "%d/%m/%Y").date().isoformat() if language == "pt" else text) if text else None
 
 
 def sent(visit: Visit) -> dict[str, Any]:

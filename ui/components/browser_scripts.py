@@ -1,9 +1,11 @@
-"""What only the browser can do: grey an answer while somebody types, send by Enter, bring an answer into view."""
+"""What only the browser can do: send no sooner than the server holds what the screen shows, grey an answer while
+somebody types, send by Enter, bring an answer into view."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +17,14 @@ _SCRIPT: Final = Path(__file__).with_suffix(".js")
 _ARRIVE: Final = "<script>/* {turn} */ window.fieldArrive({field})</script>"
 
 
-def watch(clicks: int) -> None:
-    """The script, once a page, and how many clicks have come; what it does is explained in `browser_scripts.js`."""
-    script = f"window.clicksTaken = {clicks};\n{_SCRIPT.read_text(encoding='utf-8')}"
+def watch(clicks: int, form_texts: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """The script, once a page, how many clicks have come, and by field and control the texts that the server holds.
+
+    What it does is explained in `browser_scripts.js`.
+    """
+    texts = json.dumps(form_texts, ensure_ascii=False).replace("<", "\\u003c")  # no text of a visitor's ends the script
+    news = f"window.clicksTaken = {clicks};\nwindow.formHeld = {texts};"
+    script = f"{news}\n{_SCRIPT.read_text(encoding='utf-8')}"
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 

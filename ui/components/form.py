@@ -5,12 +5,14 @@ example, empty, another language, back from another page) gives the widgets new 
 still holds for the old ones can come back. What a filling begins with is each widget's own default, told again by every
 run of the page: a value put into `st.session_state` is told once, and is lost with a run that a second click ends.
 There is no `st.form`: a value counts as soon as its field is left, even if the run that it begins is ended early too.
+A day is typed as a number is: Streamlit's own field for days can only be emptied where the server writes into it at
+every run, which undoes what is typed meanwhile.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from dataclasses import field as dataclass_field
 from typing import Any, Final
 
 import streamlit as st
@@ -19,6 +21,7 @@ from streamlit.delta_generator import DeltaGenerator
 from service.contract import Applicant
 from ui.applicant.fields import Field, FieldKind, grouped
 from ui.components import records
+from ui.components.write_backs import WriteBacks
 from ui.session import PageContext
 from ui.texts.formats import NO_BREAK, Formats
 
@@ -37,6 +40,7 @@ class Filling:
     language: str
     start: dict[str, Any]
     draft: dict[str, Any]
+    write_backs: WriteBacks = dataclass_field(default_factory=WriteBacks)
 
     def key_of(self, field: str) -> str:
         """The widget key of a field in this filling."""
@@ -97,6 +101,33 @@ def show(context: PageContext, fields: tuple[Field, ...]) -> dict[str, DeltaGene
                     places[field.name] = st.empty()
                     places[field.name].caption(_hint(context, field))
     return places
+
+
+def on_screen(context: PageContext, fields: tuple[Field, ...]) -> dict[str, list[list[str]]]:
+    """By field the texts of each of its controls that mean what the server holds: as written back, as it was typed."""
+    filling = _fillings()[_NOW]
+    return {
+        field.name: _controls(context, field, filling)
+        for field in fields
+        if field.kind is not FieldKind.SWITCH and field.name in filling.draft
+    }
+
+
+def _controls(context: PageContext, field: Field, filling: Filling) -> list[list[str]]:
+    value, key, typed = filling.draft[field.name], filling.key_of(field.name), filling.write_backs.typed
+    if field.kind is FieldKind.CHOICES:
+        return [[slot_name(context, slot)] for slot in value or ()]
+    if field.kind is FieldKind.RECORDS:
+        return records.on_screen(context, key, value, typed)
+    if field.kind is FieldKind.CHOICE:
+        return [[_choice_name(context, value)]]
+    return [[str(value or ""), typed.get(key, str(value or ""))]]
+
+
+def _choice_name(context: PageContext, option: str | None) -> str:
+    if option is None:
+        return ""
+    return context.texts.option(option) if option else context.texts("form.unknown")
 
 
 def label_of(context: PageContext, field: Field) -> str:
@@ -183,7 +214,7 @@ def _widget(context: PageContext, field: Field, filling: Filling) -> Any:
             label,
             options,
             index=options.index(value) if value in options else None,
-            format_func=lambda option: context.texts.option(option) if option else context.texts("form.unknown"),
+            format_func=lambda option: _choice_name(context, option),
             placeholder=context.texts("form.choose_one"),
             **keep,
         )
@@ -197,24 +228,25 @@ def _widget(context: PageContext, field: Field, filling: Filling) -> Any:
             select_all=False,
             **keep,
         )
-    if field.kind is FieldKind.DATE:
-        return records.day_input(context, label, value, filling.draft[field.name], **keep)
     if field.kind is FieldKind.SWITCH:
         return st.checkbox(label, value=bool(value), **keep)
     if field.kind is FieldKind.RECORDS:
-        return records.show(context, field, label, key, value or (), filling.draft[field.name])
+        lines = records.Lines(key, value or (), filling.draft[field.name], filling.write_backs)
+        return records.show(context, field, label, lines)
     return _typed(context, field, label, filling)
 
 
 def _typed(context: PageContext, field: Field, label: str, filling: Filling) -> str:
-    """A field to type into; a number is written back as it was understood."""
+    """A field to type into; a number or a day is written back as it was understood."""
+    masked = field.numeric or field.kind is FieldKind.DATE
+    placeholder = context.texts("form.unknown") if field.numeric and field.nullable else ""
     return st.text_input(
         label,
         value=filling.start.get(field.name) or "",
-        placeholder=context.texts("form.unknown") if field.numeric and field.nullable else "",
+        placeholder=context.texts("form.day_form") if field.kind is FieldKind.DATE else placeholder,
         key=filling.key_of(field.name),
-        on_change=_mask if field.numeric else _keep,
-        args=(filling, field, context.formats) if field.numeric else (filling, field.name),
+        on_change=_mask if masked else _keep,
+        args=(filling, field, context.formats) if masked else (filling, field.name),
         autocomplete="off",
     )
 
@@ -227,12 +259,12 @@ def _keep(filling: Filling, name: str) -> None:
 
 def _mask(filling: Filling, field: Field, formats: Formats) -> None:
     """Writes what was understood where it was typed; what was not understood stays as it is."""
-    _keep(filling, field.name)
-    value = formats.read(filling.draft[field.name])
-    if value is not None:
-        text = _text(formats, field, value)
-        filling.draft[field.name] = text
-        st.session_state[filling.key_of(field.name)] = text  # last: it may be the callback's end
+    key = filling.key_of(field.name)
+    raw_text = st.session_state.to_dict()[key]  # as in `_keep`
+    text = filling.write_backs.take(key, raw_text, lambda typed: _rewritten(field, typed, formats, formats))
+    filling.draft[field.name] = text
+    if text != raw_text:
+        st.session_state[key] = text  # last: it may be the callback's end
 
 
 def slots(field: Field) -> list[str]:
@@ -254,6 +286,11 @@ def _text(formats: Formats, field: Field, value: float) -> str:
 
 
 def _rewritten(field: Field, value: Any, old: Formats, new: Formats) -> Any:
+    """What stands in a field as it is understood, written anew; what is not understood stays as it is."""
+    if field.kind is FieldKind.RECORDS:
+        return records.rewritten(value, old, new)
+    if field.kind is FieldKind.DATE:
+        return records.day_rewritten(value or "", old, new)
     number = old.read(value) if field.numeric and isinstance(value, str) else None
     return value if number is None else _text(new, field, number)
 
@@ -267,11 +304,11 @@ def _to_widget(formats: Formats, field: Field, value: Any) -> Any:
             names.append(option if counts[option] == 1 else f"{option}#{counts[option]}")
         return [slot for slot in names if slot in slots(field)]
     if field.kind is FieldKind.DATE:
-        return date.fromisoformat(value) if value else None
+        return formats.day_in_field(value) if value else ""
     if field.kind is FieldKind.SWITCH:
         return bool(value)
     if field.kind is FieldKind.RECORDS:
-        return records.rows(field, value)
+        return records.rows(formats, field, value)
     if field.numeric:
         return "" if value is None else _text(formats, field, float(value))
     return (value or "") if field.kind in (FieldKind.TEXT, FieldKind.CHOICE) else value
@@ -281,9 +318,9 @@ def _from_widget(formats: Formats, field: Field, value: Any) -> Any:
     if field.kind is FieldKind.CHOICES:
         return [slot.partition("#")[0] for slot in value or []]
     if field.kind is FieldKind.RECORDS:
-        return records.as_json(field, value)
-    if isinstance(value, date):
-        return value.isoformat()
+        return records.as_json(formats, field, value)
+    if field.kind is FieldKind.DATE:
+        return formats.read_day(value or "") or (value or "").strip() or None
     if field.numeric:
         return _number(formats, field, str(value or "").strip())
     if field.kind is FieldKind.CHOICE:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from service.lexicon.dates import day
 from service.lexicon.numerals import numeral
 
 _SWAP: Final = str.maketrans(",.", ".,")
@@ -20,6 +21,7 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 NO_BREAK: Final = "\u00a0"
 _MOST_DECIMALS: Final = 6
+_DIGITS_OF_A_DAY: Final = 8
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ class Formats:
         return (
             f"{moment:%d/%m/%Y}" if self.language == "pt" else f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
         )
+
+    def day_in_field(self, value: str) -> str:
+        """An ISO day as it stands in a field to type into: 23/11/2026 or 2026-11-23."""
+        return f"{date.fromisoformat(value):%d/%m/%Y}" if self.language == "pt" else value
+
+    def read_day(self, text: str) -> str | None:
+        """The ISO day that a reader of the language means by `text`; None where it is none, or one of two."""
+        plain = text.strip()
+        if len(plain) == _DIGITS_OF_A_DAY and plain.isascii() and plain.isdigit():
+            cuts = (2, 4) if self.language == "pt" else (4, 6)
+            plain = "/".join((plain[: cuts[0]], plain[cuts[0] : cuts[1]], plain[cuts[1] :]))
+        return day(plain, "dmy" if self.language == "pt" else "")
 
     def span(self, seconds: float) -> str:
         """A span of time, rounded up to what a person waits by: 45 s, 3 min 20 s, 1 h 5 min."""

@@ -37,7 +37,7 @@ def show(context: PageContext) -> None:
         body = _form(context, fields)
     with right:
         _answer(context, fields, body)
-    browser_scripts.watch(pending_question.clicks_of(_QUESTION).count)
+    browser_scripts.watch(pending_question.clicks_of(_QUESTION).count, form.on_screen(context, fields))
 
 
 def _examples(context: PageContext, fields: tuple[Field, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from streamlit.runtime.scriptrunner import RerunException
 from ui.applicant.examples import EXAMPLES
 from ui.applicant.fields import contract_fields
 from ui.components import form, pending_question, records
+from ui.components.write_backs import WriteBacks
 from ui.texts.formats import Formats
 
 FORMATS = Formats("en", "BRL")
@@ -96,10 +96,10 @@ def test_a_number_typed_is_kept(gone_on: Callable[..., None], typed: str, stands
     assert form.typed(FORMATS, FIELDS)["annual_income"] == stands
 
 
-@pytest.mark.parametrize("day", [date(2024, 12, 31), None])
-def test_a_line_changed_or_emptied_stays_so(gone_on: Callable[..., None], day: date | None) -> None:
+@pytest.mark.parametrize("day", ["2024-12-31", ""])
+def test_a_line_changed_or_emptied_stays_so(gone_on: Callable[..., None], day: str) -> None:
     """Its class and its day are those that stand there."""
-    draft: list[records.Row] = [("Good", date(2020, 1, 1))]
+    lines = records.Lines("key", (), [("Good", "2020-01-01")], WriteBacks())
     gone_on(**{"key.0.kind": "Poor", "key.0.day": day})
-    records._changed(draft, 0, "key")  # pylint: disable=protected-access  # Streamlit calls it
-    assert draft == [("Poor", day)]
+    records._changed(lines, 0, FORMATS)  # pylint: disable=protected-access  # Streamlit calls it
+    assert lines.draft == [("Poor", day)]

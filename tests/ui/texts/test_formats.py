@@ -86,6 +86,33 @@ def test_what_is_written_is_read_back(value: float, formats: Formats) -> None:
     assert formats.read(formats.exact(value, 2)) == pytest.approx(value, abs=1e-6)
 
 
+DAYS = [
+    (PT, "31/12/2024", "2024-12-31"),
+    (PT, "31122024", "2024-12-31"),
+    (PT, "1.2.2024", "2024-02-01"),
+    (PT, " 2024-12-31 ", "2024-12-31"),
+    (EN, "2024-12-31", "2024-12-31"),
+    (EN, "20241231", "2024-12-31"),
+    (EN, "31/12/2024", "2024-12-31"),
+    (EN, "12/31/2024", "2024-12-31"),
+    (EN, "01/02/2024", None),
+    (PT, "31/02/2024", None),
+    (PT, "12/31/2024", None),
+    (PT, "31/12/24", None),
+    (EN, "3112", None),
+    (PT, "", None),
+    (EN, "٢٠٢٤١٢٣١", None),
+]
+
+
+@pytest.mark.parametrize(("formats", "text", "day"), DAYS)
+def test_days_as_people_type_them(formats: Formats, text: str, day: str | None) -> None:
+    """By the language's order; what could be either of two days is none; what is written is read back."""
+    assert formats.read_day(text) == day
+    if day is not None:
+        assert formats.read_day(formats.day_in_field(day)) == day
+
+
 def test_moments_are_in_the_readers_zone() -> None:
     """UTC becomes the browser's own time."""
     moment = datetime(2026, 11, 23, 10, 5, tzinfo=UTC)

@@ -119,7 +119,7 @@ def test_a_language_switched_keeps_a_choice_of_the_same_moment(open_page: Open, 
     at = open_page()
     field(at, "credit_mix").select("Good")
     field(at, "loan_types").unselect("auto")
-    field(at, "as_of").set_value(date(2026, 1, 31))
+    field(at, "as_of").set_value("2026-01-31")
     at.get("button_group")[0].set_value("pt").run()
     assert field(at, "credit_mix").value == "Good"
     press(at)
@@ -296,7 +296,8 @@ def test_an_earlier_class_makes_a_known_customer(open_page: Open, api: FakeApi) 
     next(each for each in at.button if str(each.key).endswith("previous_classes.add")).click().run()
     next(each for each in at.selectbox if str(each.key).endswith("previous_classes.0.kind")).select("Good").run()
     day = date.today() - timedelta(days=40)
-    next(each for each in at.date_input if str(each.key).endswith("previous_classes.0.day")).set_value(day).run()
+    line = next(each for each in at.text_input if str(each.key).endswith("previous_classes.0.day"))
+    line.set_value(f"{day:%d%m%Y}").run()
     press(at)
     told = {"observed_class": "Good", "observed_at": day.isoformat()}
     assert api.requests[-1][2]["previous_classes"] == [told]

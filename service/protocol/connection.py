@@ -26,7 +26,7 @@ from service.protocol.connection_limits import ConnectionLimits
 from service.protocol.crumbs import CRUMB_BYTES, FIRST_REST_S, Crumbs
 from service.protocol.heads import Head, read_head
 from service.protocol.inbound import Inbound
-from service.protocol.leftover import DRAIN_S, LARGE_BYTES, REST_S, Leftover
+from service.protocol.leftover import DRAIN_S, LARGE_BYTES, Leftover
 from service.protocol.rendering import CONTINUE, rendered
 from service.protocol.request_parser import RequestParser, Stop
 from service.web.exchange import Call, Reply, problem_reply
@@ -415,7 +415,7 @@ class Connection(asyncio.Protocol):  # pylint: disable=too-many-instance-attribu
             return
         elif size < LARGE_BYTES:
             if not self._gathers:
-                self._gather(REST_S)
+                self._gather(self.first_rest_s)
         elif not self.connections.turns.take(self._owner, self):
             self._pause_reading()
 

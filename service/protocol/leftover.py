@@ -8,7 +8,6 @@ DRAIN_BYTES: Final = 64 << 20
 DRAIN_S: Final = 6.0
 _FAST_BYTES: Final = 6 << 20  # who sends that much in this time may go on
 LARGE_BYTES: Final = 64 * 1024  # in one read; each of them takes a turn
-REST_S: Final = 0.05  # behind a smaller one: what comes meanwhile is thrown away with it
 
 
 class Leftover:

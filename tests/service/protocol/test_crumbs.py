@@ -50,7 +50,7 @@ def test_what_is_thrown_away_is_gathered_too() -> None:
     async def run(part: bytes) -> tuple[bool, int]:
         taken.clear()
         start = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
-        found = await talk([start, part], Echo(early=True), turns=Counting())
+        found = await talk([start, part], Echo(early=True), turns=Counting(), first_rest_s=60.0)
         assert found.statuses == [401]
         return found.pipe.paused, len(taken)
 

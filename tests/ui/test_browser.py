@@ -214,7 +214,6 @@ def test_a_file_replaced_is_another_file(browser: Browser, stack: Stack, tmp_pat
         visit.settle()
         expect(visit.page.locator(f"{chosen}[value={income}]")).to_have_count(1, timeout=PATIENCE_MS)
         expect(visit.page.locator(chosen)).to_have_count(1, timeout=PATIENCE_MS)  # those of the file before leave last
-    visit.page.get_by_text(re.compile(re.escape(visit.t("batch.faults", count="").strip(" ()")))).first.click()
     with visit.page.expect_download() as download:
         visit.page.locator(".st-key-faults-csv button:visible").first.click()
     table = pd.read_csv(download.value.path(), sep=";" if visit.language == "pt" else ",", dtype=str)

@@ -39,7 +39,7 @@ def answers(rows: int, seed: int) -> pd.DataFrame:
         model_version=MODEL.version,
         model_digest=MODEL.digest,
         partner=CANARY,
-        customer_ref=CANARY,
+        customer_ref=[f"{CANARY}-{i}" for i in range(rows)],
         score=(1000 * (shares[:, 2] + shares[:, 1] / 2)).round(),
         band=predicted,
         predicted_class=predicted,

@@ -279,6 +279,7 @@ class Visit:
     def press(self) -> Visit:
         """The score asked for."""
         self.page.locator(".st-key-submit button:visible").first.click()
+        self.page.wait_for_function("!document.querySelector('button[data-waits]')")  # made once the form is agreed
         self.page.wait_for_timeout(300)
         return self.settle()
 

@@ -81,6 +81,7 @@ def test_every_outcome_is_accessible(browser: Browser, stack: Stack, tmp_path: P
     visit.field("annual_income").fill("40000")
     visit.press()
     expect(visit.page.get_by_text(visit.t.entries["problem.no_connection"].split("**")[1]).first).to_be_visible()
+    expect(visit.page.locator(".st-key-result[data-typing]")).to_have_count(0)  # grey from the first key to the answer
     assert grave_faults(visit) == ""
     stack.gate.shut = False
     visit.open("batch")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from operator import attrgetter
+from itertools import compress, repeat
+from operator import attrgetter, is_
 from types import NoneType
 from typing import Annotated, Any, Final, TypeVar, cast, get_args
 
@@ -26,6 +27,7 @@ from service.web import bounds, explanation
 _OPTIONAL: Final = tuple(name for name, field in Applicant.model_fields.items() if not field.is_required())
 _FIELD_COUNT: Final = len(Applicant.model_fields)
 _optional_values: Final = attrgetter(*_OPTIONAL)
+_UNSETS: Final = repeat(UNSET)  # compared by identity: asked whether it equals, a number takes as long as the decoding
 _WHOLE: Final = tuple(
     name for name, field in Applicant.model_fields.items() if int in (field.annotation, *get_args(field.annotation))
 )
@@ -90,9 +92,9 @@ def applicant(body: bytes) -> Applicant:
         raise explanation.of_one(body, error, Applicant) from None
     if not _lawful(row):
         raise explanation.of_one(body, None, Applicant)
-    if _colons(row) != body.count(b":"):
+    if _finished(row) != body.count(b":"):
         raise ProblemError(DUPLICATE_KEY)
-    return _finished(row)
+    return cast(Applicant, row)  # the same fields with the same types, at a fifth of the cost
 
 
 def applicants(body: bytes) -> list[Applicant]:
@@ -110,9 +112,9 @@ def applicants(body: bytes) -> list[Applicant]:
         if not _lawful(row):
             raise explanation.of_batch(body, None, number)
     colons = np.count_nonzero(np.frombuffer(body, np.uint8) == ord(":"))  # a fifth of the time of bytes.count
-    if sum(map(_colons, rows)) + 1 != colons:
+    if sum(map(_finished, rows)) + 1 != colons:
         raise ProblemError(DUPLICATE_KEY)
-    return [_finished(row) for row in rows]
+    return cast(list[Applicant], rows)
 
 
 def document(model: type[Body], body: bytes) -> Body:
@@ -156,15 +158,9 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _colons(row: Any) -> int:
-    """The number of colons in a body of exactly these keys."""
-    keys = _FIELD_COUNT - _optional_values(row).count(UNSET)
-    return keys + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())
-
-
-def _finished(row: Any) -> Applicant:
-    """Absent and null are one thing from here on."""
-    for name, value in zip(_OPTIONAL, _optional_values(row), strict=True):
-        if value is UNSET:
-            setattr(row, name, None)
-    return cast(Applicant, row)  # the same fields with the same types, at a fifth of the cost
+def _finished(row: Any) -> int:
+    """Make absent and null one thing from here on; the number of colons in a body of exactly the row's keys."""
+    absent = [*compress(_OPTIONAL, map(is_, _optional_values(row), _UNSETS))]
+    for name in absent:
+        setattr(row, name, None)
+    return _FIELD_COUNT - len(absent) + len(_PREVIOUS_KEYS) * len(row.previous_classes or ())

@@ -52,7 +52,7 @@ def check_blocks(notify: Sequence[str]) -> None:
     for name in notify:
         try:
             Block.load(name)
-        except Exception as error:  # pylint: disable=broad-exception-caught  # as below
+        except Exception as error:  # pylint: disable=broad-exception-caught  # blocks raise anything; the run goes on
             get_run_logger().error("notification block %s cannot be used: %s", name, error)
 
 

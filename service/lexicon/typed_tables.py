@@ -191,7 +191,7 @@ def read_workbook(content: bytes, limits: ReadLimits) -> TypedTable:
     lines: list[int] = []
     for number, row in rows:
         if number < 0:
-            _refuse_further_tables(str(row[0]), rows, most_fields)
+            _refuse_further_tables(rows, most_fields)
             break
         if not number:
             _refuse_merged(int(row[0]), int(row[1]), header_line)
@@ -219,13 +219,14 @@ def _refuse_merged(first: int, last: int, header_line: int) -> None:
         )
 
 
-def _refuse_further_tables(name: str, rows: Iterator[tuple[int, list[Any]]], fields: int) -> None:
-    """Look at the beginnings of the other sheets, the first of which is called `name`."""
+def _refuse_further_tables(rows: Iterator[tuple[int, list[Any]]], fields: int) -> None:
+    """Look at the beginnings of the sheets after the first. They are counted: a sheet's name may be a person's."""
+    sheet = 2
     for number, row in rows:
         if number < 0:
-            name = str(row[0])
+            sheet += 1
         elif number and _field_count(row) >= fields:
-            what = f"sheet {name!r} holds a table of applicants beside the first visible sheet"
+            what = f"visible sheet {sheet} holds a table of applicants beside the first"
             raise TableRefused(
                 Trouble("several_sheets", what, "one sheet with a table", "save each sheet as a file of its own")
             )

@@ -29,7 +29,7 @@ def workbook_rows(content: bytes, limits: ReadLimits) -> Iterator[tuple[int, lis
     """Number and cells of every row of the first visible sheet that is not empty; numbers are Python's own.
 
     After them, number 0 with first and last row of each block of merged cells; then, for each other visible sheet,
-    number -1 with its name and its first rows.
+    number -1 and its first rows.
 
     Raises:
         TableRefused: it is damaged, or larger or slower than the limits.

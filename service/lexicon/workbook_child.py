@@ -199,10 +199,10 @@ class SheetRows:
         self._kind, self._style, self._value, self._formula = "", "0", "", ""
         self._pieces: list[str] = []
 
-    def begin_other(self, name: str) -> None:
-        """Another sheet begins, of which its first rows are told, after -1 and its name."""
+    def begin_other(self) -> None:
+        """Another sheet begins, of which its first rows are told, after -1."""
         self._row, self._rows_wanted = 0, HEAD_ROWS
-        sys.stdout.write(json.dumps([-1, name], ensure_ascii=False) + "\n")
+        sys.stdout.write("[-1]\n")
 
     def started(self, tag: str, attributes: dict[str, str]) -> None:
         """A row or a cell begins."""
@@ -293,8 +293,8 @@ def main(arguments: list[str]) -> int:
             (_, first), *others = sheets.items()
             if not parts.parse(first, rows.started, rows.ended):
                 raise Refused("broken_excel")
-            for name, sheet in others[:OTHER_SHEETS]:
-                rows.begin_other(name)
+            for _, sheet in others[:OTHER_SHEETS]:
+                rows.begin_other()
                 with suppress(Enough):
                     parts.parse(sheet, rows.started, rows.ended)
         sys.stdout.flush()
